@@ -1,0 +1,99 @@
+"""Summary statistics of scored distributions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from grace_client import measures
+
+KEYS = ("model", "experiment", "trial_id", "question")
+
+
+def summarise(long: pd.DataFrame, *, prob: str = "prob_norm") -> pd.DataFrame:
+    """Mean, standard deviation, median, mode and entropy of every scored distribution.
+
+    Parameters
+    ----------
+    long : DataFrame
+        A long table of scored answers, one row per trial, question and option, as `grace run` writes it.
+        Rows whose status is not ``ok`` are left out.
+    prob : str
+        Column of probabilities that sum to 1 over the options of a question.
+
+    Returns
+    -------
+    DataFrame
+        One row per trial and question, in the order of `long`: ``model, experiment, trial_id, question``;
+        ``mode`` (the likeliest option's name); ``entropy`` (bits); ``option_mass`` (probability); and, where
+        every option is a number, ``mean``, ``std`` and ``median`` in the options' unit (percentage points
+        for the state questions of Study 1), else empty.
+
+    Raises
+    ------
+    ValueError
+        Where a column is missing or the probabilities of a question do not sum to 1.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> long = pd.DataFrame({
+    ...     "model": "m", "experiment": "e", "trial_id": 1, "question": "state0",
+    ...     "option": ["0", "50", "100"], "prob_norm": [0.25, 0.5, 0.25],
+    ...     "option_mass": 0.9, "status": "ok",
+    ... })
+    >>> summarise(long)[["mode", "entropy", "mean", "std", "median"]].round(2)
+      mode  entropy  mean    std  median
+    0   50      1.5  50.0  35.36    50.0
+    """
+    needed = [*KEYS, "option", prob, "option_mass", "status"]
+    if missing := [column for column in needed if column not in long.columns]:
+        raise ValueError(f"not a long table of scored answers: column {', '.join(missing)} is missing")
+    rows = []
+    for key, group in long[long["status"] == "ok"].groupby(list(KEYS), sort=False):
+        p = group[prob].to_numpy(dtype=np.float64)
+        if not abs(p.sum() - 1) < 1e-6:
+            raise ValueError(f"{prob} of {dict(zip(KEYS, key, strict=True))} sums to {p.sum():.6f}, not to 1")
+        row = dict(zip(KEYS, key, strict=True)) | {
+            "mode": group["option"].iloc[int(p.argmax())],
+            "entropy": float(measures.entropy(p)),
+            "option_mass": float(group["option_mass"].iloc[0]),
+            "mean": np.nan,
+            "std": np.nan,
+            "median": np.nan,
+        }
+        values = pd.to_numeric(group["option"], errors="coerce").to_numpy(dtype=np.float64)
+        if not np.isnan(values).any():
+            row |= {
+                "mean": float(measures.mean(p, values)),
+                "std": float(measures.std(p, values)),
+                "median": float(measures.median(p, values)),
+            }
+        rows.append(row)
+    columns = [*KEYS, "mode", "entropy", "option_mass", "mean", "std", "median"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def cell_means(long: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
+    """Mean distribution of every question in every experimental condition.
+
+    Parameters
+    ----------
+    long : DataFrame
+        A long table of scored answers of one model.
+    conditions : DataFrame
+        Indexed by ``trial_id``, a column per experimental factor.
+
+    Returns
+    -------
+    DataFrame
+        One row per condition, question and option: the factors, ``question``, ``option``,
+        ``prob_norm`` and ``option_mass`` (means over trials), ``n`` (trials) and ``n_distinct`` (different
+        distributions among them: trials that share a stimulus share their distribution).
+    """
+    rows = long[long["status"] == "ok"].join(conditions, on="trial_id")
+    grouped = rows.groupby([*conditions.columns, "question", "option"], sort=False)
+    means: pd.DataFrame = grouped[["prob_norm", "option_mass"]].mean()
+    means["n"] = grouped.size()
+    means["n_distinct"] = grouped["prob_norm"].nunique()
+    return means.reset_index()

@@ -1,0 +1,196 @@
+"""`grace status`, `verify`, `export` and `explain`: what a run folder holds. No model is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from grace_client.cli.output import duration, print_json
+from grace_client.errors import ExitCode, SpecError
+
+if TYPE_CHECKING:
+    from grace_client.plan import Item
+    from grace_client.runner import RunFolder
+
+Run = Annotated[Path, typer.Argument(help="A run folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def status(run: Run, json: Json = False) -> None:
+    """Say how far a run is, and why questions failed."""
+    from collections import Counter
+
+    from grace_client.runner import OK, RunFolder
+
+    folder = RunFolder.open(run)
+    progress = folder.progress()
+    reasons = Counter(
+        (answer["status"], answer["reason"])
+        for item in folder.plan.distinct()
+        if (answer := folder.ledger.get(item.key)) and answer["status"] != OK
+    )
+    found = {
+        "run": str(run),
+        "experiment": folder.experiment.name,
+        "model": folder.manifest.model,
+        "trials": len(folder.plan.trials),
+        "questions": folder.plan.size[0],
+        "distinct": progress.total,
+        "answered": progress.done,
+        "failed": [{"status": s, "reason": r, "questions": n} for (s, r), n in reasons.most_common()],
+        "wall_seconds": round(folder.ledger.contents.seconds, 1),
+    }
+    if json:
+        print_json(found)
+        return
+    typer.echo(
+        f"{run}: {folder.experiment.name} on {folder.manifest.model}, {progress.done} of {progress.total} "
+        f"distinct questions answered in {duration(folder.ledger.contents.seconds)}"
+    )
+    for (kind, reason), count in reasons.most_common():
+        typer.echo(f"  {count} failed ({kind}): {reason}")
+    if progress.done < progress.total:
+        typer.echo("  to go on: repeat the 'grace run' command that began it")
+
+
+def verify(run: Run, json: Json = False) -> None:
+    """Check every line of a run's record. Exit code 1 where something is damaged or missing."""
+    from grace_client.runner import RunFolder
+
+    folder = RunFolder.open(run)
+    damage = folder.ledger.contents.damage
+    missing = sum(item.key not in folder.ledger for item in folder.plan.distinct())
+    changed = _changed_tables(folder)
+    found = {
+        "run": str(run),
+        "lines": folder.ledger.contents.lines,
+        "torn": [f"{d.segment}:{d.line}" for d in damage if d.torn],
+        "corrupt": [f"{d.segment}:{d.line}" for d in damage if not d.torn],
+        "missing": missing,
+        "changed_tables": changed,
+    }
+    if json:
+        print_json(found)
+    else:
+        typer.echo(
+            f"{run}: {folder.ledger.contents.lines} valid lines, {missing} questions without an answer"
+        )
+        for d in damage:
+            what = "cut off by a crash" if d.torn else "corrupt: its checksum does not fit"
+            typer.echo(f"  {d.segment}:{d.line}: {what}; not used, its question counts as not asked")
+        for name in changed:
+            typer.echo(f"  {name}: is not the file that was exported; 'grace export' writes it anew")
+        if missing:
+            typer.echo("  to ask what is missing: repeat the 'grace run' command that began the run")
+    if missing or changed or any(not d.torn for d in damage):
+        raise typer.Exit(ExitCode.ITEMS_FAILED)
+
+
+def export(run: Run, json: Json = False) -> None:
+    """Write a run's tables anew from its record."""
+    from grace_client import tables
+    from grace_client.runner import RunFolder
+
+    folder = RunFolder.open(run)
+    files = tables.export(folder)
+    if json:
+        print_json({"run": str(run), **folder.manifest.results, "files": [str(file) for file in files]})
+    else:
+        for file in files:
+            typer.echo(str(file))
+
+
+def explain(
+    run: Run,
+    trial: Annotated[int, typer.Option(help="Row of the trial list, from 1.", min=1)],
+    question: Annotated[str | None, typer.Option(help="Only this question, such as state2.")] = None,
+    json: Json = False,
+) -> None:
+    """Trace a trial's numbers: the prompt as sent, its tokens, every form's log-probability, the outcome."""
+    from grace_client.runner import RunFolder
+
+    folder = RunFolder.open(run)
+    items = [
+        item
+        for item in folder.plan.items()
+        if item.trial.trial_id == trial and question in (None, item.question.name)
+    ]
+    if not items:
+        ids = [t.trial_id for t in folder.plan.trials]
+        raise SpecError(
+            f"{run} asks nothing such: its trials are {ids[0]} to {ids[-1]} ({len(ids)} of them), its "
+            "questions " + ", ".join(q.name for q in folder.experiment.questions(folder.plan.trials[0]))
+        )
+    traces = [_trace(folder, item) for item in items]
+    if json:
+        print_json(traces)
+        return
+    for trace in traces:
+        _print_trace(trace)
+
+
+def _trace(folder: RunFolder, item: Item) -> dict[str, Any]:
+    from grace_client import tables
+
+    engine, answer = folder.manifest.spec.engine, folder.ledger.get(item.key)
+    trace: dict[str, Any] = {
+        "trial_id": item.trial.trial_id,
+        "question": item.question.name,
+        "replicate": item.replicate,
+        "key": item.key,
+        "prompt": engine["prompt_prefix"] + item.question.prompt.text + engine["prompt_suffix"],
+        "answer": answer,
+    }
+    if answer and "forms" in answer and item.question.options:
+        scores = tables.scores_of(answer, item.question.options)
+        trace["options"] = [
+            {"option": name, "logprob": logprob, "prob_raw": raw, "prob_norm": normalised}
+            for name, logprob, raw, normalised in zip(
+                item.question.options.names,
+                scores.logprob.tolist(),
+                scores.raw.tolist(),
+                scores.normalised.tolist(),
+                strict=True,
+            )
+        ]
+        trace["option_mass"] = scores.mass
+    return trace
+
+
+def _print_trace(trace: dict[str, Any]) -> None:
+    replicate = f", replicate {trace['replicate']}" if trace["replicate"] else ""
+    typer.echo(f"── trial {trace['trial_id']}, {trace['question']}{replicate} (key {trace['key']})")
+    typer.echo(trace["prompt"])
+    answer = trace["answer"]
+    if answer is None:
+        typer.echo("── not asked yet\n")
+        return
+    if answer["status"] != "ok":
+        typer.echo(f"── failed ({answer['status']}): {answer['reason']}\n")
+        return
+    typer.echo(f"── {len(answer['prompt_ids'])} prompt tokens: {' '.join(map(str, answer['prompt_ids']))}")
+    if "text" in answer:
+        typer.echo(f"── answer ({answer['finish_reason']}): {answer['text']!r}\n")
+        return
+    typer.echo(f"── surface forms, log-probability in nats, at {answer['at']}")
+    for option, form, ids, logprob in answer["forms"]:
+        shown = "-inf" if logprob is None else f"{logprob:.4f}"
+        typer.echo(f"  {option:16} {form!r:24} {shown:>10}  tokens {' '.join(map(str, ids))}")
+    typer.echo(f"── options; option mass {trace['option_mass']:.6f}")
+    for row in trace["options"]:
+        typer.echo(f"  {row['option']:16} raw {row['prob_raw']:.6f}  normalised {row['prob_norm']:.6f}")
+    typer.echo("")
+
+
+def _changed_tables(folder: RunFolder) -> list[str]:
+    """Exported tables that are gone or are no longer what the manifest says."""
+    import hashlib
+
+    return [
+        name
+        for name, expected in folder.manifest.results.get("tables", {}).items()
+        if not (path := folder.path / name).exists()
+        or hashlib.sha256(path.read_bytes()).hexdigest() != expected
+    ]

@@ -1,0 +1,185 @@
+"""`grace run`: ask a model a whole experiment, and write its tables."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from grace_client.cli.output import print_json, progress, say
+from grace_client.errors import ExitCode, SpecError
+
+if TYPE_CHECKING:
+    from grace_client.engines.base import Engine
+    from grace_client.manifest import SamplingSpec
+    from grace_client.runner import RunFolder
+    from grace_client.trials import TrialList
+
+
+def run(
+    experiment: Annotated[str, typer.Argument(help="study1-exp1, study1-exp2, study2-exp1, …, or all.")],
+    model: Annotated[
+        str | None,
+        typer.Option(help="A Hugging Face id or a folder. Default: the embedded model.", show_default=False),
+    ] = None,
+    trials: Annotated[
+        list[Path] | None,
+        typer.Option(help="Trial list; with 'all', one per study.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run folder; with 'all', their parent. Default: runs/MODEL-EXPERIMENT.", show_default=False
+        ),
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(help="Ask only so many trials, drawn at random.", min=1, show_default=False),
+    ] = None,
+    replicates: Annotated[int, typer.Option(help="Free text: answers per question.", min=1)] = 5,
+    temperature: Annotated[float, typer.Option(help="Free text: sampling temperature.", min=0.0)] = 0.7,
+    max_tokens: Annotated[int, typer.Option(help="Free text: longest answer, in tokens.", min=1)] = 64,
+    seed: Annotated[int, typer.Option(help="Free text: base of all seeds.")] = 0,
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    device: Annotated[
+        str | None, typer.Option(help="Such as cpu, cuda:0 or mps. Default: the best there is.")
+    ] = None,
+    max_failed: Annotated[
+        float, typer.Option(help="Share of failed questions above which the exit code is 1.", min=0, max=1)
+    ] = 0.01,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Ask a model a whole experiment, and write its tables.
+
+    Stop it at any moment; the same command goes on where it was.
+    """
+    from grace_client import studies
+    from grace_client.manifest import SamplingSpec
+
+    names = studies.ALL if experiment == "all" else (experiment,)
+    experiments = [studies.experiment(name) for name in names]
+    lists = _lists(trials or [], {e.schema.study for e in experiments})
+    sampling = SamplingSpec(
+        temperature=temperature, max_tokens=max_tokens, replicates=replicates, base_seed=seed
+    )
+
+    async def work() -> tuple[list[dict[str, Any]], bool]:
+        stop = _stop_on_signals()
+        engine = await asyncio.to_thread(_load, model, dtype, device, quiet)
+        results = []
+        try:
+            for name in names:
+                if stop.is_set():
+                    break
+                results.append(await _one(engine, name, lists, out, sample, sampling, stop, quiet, json))
+        finally:
+            await engine.close()
+        return results, stop.is_set()
+
+    results, stopped = asyncio.run(work())
+    if json:
+        print_json(results if experiment == "all" else results[0])
+    if stopped:
+        raise typer.Exit(ExitCode.UNREACHABLE)
+    if any(result["failed"] > max_failed * result["distinct"] for result in results):
+        say(f"grace: more than {max_failed:.1%} of the questions failed; 'grace status' lists the reasons")
+        raise typer.Exit(ExitCode.ITEMS_FAILED)
+
+
+async def _one(
+    engine: Engine,
+    name: str,
+    lists: dict[str, TrialList],
+    out: Path | None,
+    sample: int | None,
+    sampling: SamplingSpec,
+    stop: asyncio.Event,
+    quiet: bool,
+    json: bool,
+) -> dict[str, Any]:
+    """Run one experiment and write its tables."""
+    from grace_client import runner, studies, tables
+    from grace_client.cli.summary import print_summary
+
+    experiment = studies.experiment(name)
+    info = await engine.describe()
+    short = info.model.rsplit("/", 1)[-1]
+    path = out or Path("runs") / f"{short}-{name}"
+    if out is not None and len(lists) > 1:
+        path = out / name
+    folder = runner.RunFolder.create(
+        path, experiment, lists[experiment.schema.study], info, sample=sample, sampling=sampling
+    )
+    items, distinct = folder.plan.size
+    if not quiet:
+        say(
+            f"{name} ({experiment.title}): {len(folder.plan.trials)} trials, {items} questions, {distinct} "
+            f"distinct, {sum(item.key not in folder.ledger for item in folder.plan.distinct())} to ask"
+        )
+    with folder.locked(), progress(name, quiet=quiet) as show:
+        state = await runner.run(folder, engine, on_progress=show, stop=stop)
+    if stop.is_set() and state.done < state.total:
+        say(
+            f"stopped with {state.done} of {state.total} answers in {path}; "
+            "the same command goes on from there"
+        )
+    folder = runner.RunFolder.open(path)
+    files = tables.export(folder)
+    if not json:
+        print_summary(folder, files)
+    return _result(folder, files, state.failed)
+
+
+def _result(folder: RunFolder, files: list[Path], failed: int) -> dict[str, Any]:
+    return {
+        "run": str(folder.path),
+        "experiment": folder.experiment.name,
+        "model": folder.manifest.model,
+        "failed": failed,
+        **folder.manifest.results,
+        "files": [str(file) for file in files],
+    }
+
+
+def _lists(paths: list[Path], needed: set[str]) -> dict[str, TrialList]:
+    """Trial lists by study; those that were not given are grace's own."""
+    from grace_client import stimuli, studies
+
+    lists: dict[str, TrialList] = {}
+    for path in paths:
+        trials = studies.read_trials(path)
+        study = trials.schema.study
+        if study in lists:
+            raise SpecError(f"two trial lists of {study}: {lists[study].path} and {path}; give one")
+        if study not in needed:
+            wanted = " and ".join(sorted(needed))
+            raise SpecError(f"{path} is a {study} list, and the experiment needs {wanted}")
+        lists[study] = trials
+    for study in needed - lists.keys():
+        lists[study] = stimuli.default(study)
+    return lists
+
+
+def _load(model: str | None, dtype: str, device: str | None, quiet: bool) -> Engine:
+    from grace_client.engines.local import LocalEngine
+
+    return LocalEngine.load(model, dtype=dtype, device=device, say=(lambda _: None) if quiet else say)
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """An event that SIGINT and SIGTERM set; a second signal ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked(number: signal.Signals) -> None:
+        loop.remove_signal_handler(number)
+        say("stopping: answers in flight are still written (once more ends at once)")
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked, number)
+    return stop

@@ -1,0 +1,82 @@
+"""`grace trials`: check and make trial lists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grace_client.cli.output import print_json
+from grace_client.errors import TrialError
+
+app = typer.Typer(help="Check and make trial lists.", no_args_is_help=True)
+
+SHOWN = 50
+"""How many faults of a file are printed; --json has them all."""
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="A trial list (CSV).")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a trial list holds, or every fault of it with file, line and column."""
+    from collections import Counter
+
+    from grace_client import studies
+
+    try:
+        trials = studies.read_trials(file)
+    except TrialError as error:
+        if json:
+            faults = [{"line": p.line, "column": p.column, "message": p.message} for p in error.problems]
+            print_json({"file": error.path, "problems": faults})
+        else:
+            for line in error.lines()[:SHOWN]:
+                typer.echo(line, err=True)
+            if len(error.problems) > SHOWN:
+                typer.echo(f"… and {len(error.problems) - SHOWN} more (--json shows all)", err=True)
+        raise typer.Exit(error.exit_code) from None
+
+    schema = trials.schema
+    cells = Counter(tuple(schema.cell(trial).items()) for trial in trials.trials)
+    found = {
+        "file": str(file),
+        "study": schema.study,
+        "sha256": trials.sha256,
+        "trials": len(trials.trials),
+        "participants": len({trial[schema.participant] for trial in trials.trials}),
+        "distinct_stimuli": len({tuple(t[column] for column in schema.stimulus) for t in trials.trials}),
+        "cells": [dict(cell) | {"trials": count} for cell, count in sorted(cells.items())],
+        "notes": list(trials.notes),
+    }
+    if json:
+        print_json(found)
+        return
+    typer.echo(
+        f"{file}: {found['study']}, {found['trials']} trials, {found['participants']} participants, "
+        f"{found['distinct_stimuli']} distinct stimuli, {len(cells)} cells"
+    )
+    for cell, count in sorted(cells.items()):
+        typer.echo("  " + ", ".join(f"{name} {level}" for name, level in cell) + f": {count} trials")
+    for note in trials.notes:
+        typer.echo(f"  note: {note}")
+
+
+@app.command()
+def make(
+    study: Annotated[str, typer.Argument(help="study1 or study2.")],
+    participants: Annotated[int, typer.Option(help="How many participants.", min=1)],
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    seed: Annotated[int, typer.Option(help="The same seed makes the same list.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Write a balanced trial list from grace's own stories, in the study's schema."""
+    from grace_client import stimuli
+
+    rows = stimuli.write(out, study, participants=participants, seed=seed)
+    if json:
+        print_json({"file": str(out), "study": study, "trials": rows, "participants": participants})
+    else:
+        typer.echo(f"{out}: {study}, {rows} trials, {participants} participants, seed {seed}")

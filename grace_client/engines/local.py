@@ -1,0 +1,309 @@
+"""The embedded engine: a transformers model in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import platform
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grace_client.errors import ItemError, SpecError
+
+try:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+except ImportError as error:
+    raise SpecError(
+        f"the embedded engine needs the extra 'local' ({error}); "
+        "install it with: pip install 'grace-client[local]'"
+    ) from None
+
+from grace_client.engines import default_model
+from grace_client.engines.base import EngineInfo
+from grace_client.engines.sampling import Draw, decode
+from grace_client.engines.tree import CHUNK, TreeScorer, walk
+from grace_client.options import Option, OptionSet, TokenTrie
+from grace_client.questions import Generation, Prompt, Sampling
+
+BATCH = 16
+"""How many free-text answers are drawn together."""
+
+Method = Literal["tree", "walk"]
+
+
+class LocalEngine:
+    """A Hugging Face model in this process, on CPU, CUDA or MPS.
+
+    Make one with `LocalEngine.load`.
+
+    Parameters
+    ----------
+    model, tokenizer
+        As transformers loads them.
+    name, revision : str
+        How tables and manifest call the model.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, name: str, revision: str) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.name = name
+        self.revision = revision
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="grace-local")
+        self._waiting: list[tuple[Draw, asyncio.Future[None]]] = []
+        self._drawing: asyncio.Task[None] | None = None
+        self._stop_ids = _stop_ids(model, tokenizer)
+        self.tree = TreeScorer(model)
+        self.method: Method = self._choose_method()
+
+    @classmethod
+    def load(
+        cls,
+        model: str | None = None,
+        *,
+        dtype: str = "auto",
+        device: str | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> LocalEngine:
+        """Load a model.
+
+        Parameters
+        ----------
+        model : str, optional
+            A Hugging Face id such as ``"google/gemma-2-2b-it"``, or a folder. Default: the embedded model.
+        dtype : str
+            ``"float32"``, ``"bfloat16"``, ``"float16"``, or ``"auto"``: float32 on a CPU, the type of the
+            weights elsewhere.
+        device : str, optional
+            Such as ``"cuda:0"``. Default: the first of CUDA, MPS, CPU that is there.
+        say : callable
+            Takes one line of progress for people.
+
+        Raises
+        ------
+        SpecError
+            Where the model cannot be had or cannot be run, with what to do.
+        """
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
+
+        device = device or _best_device()
+        name, revision, source = default_model.NAME, default_model.REVISION, model
+        if model is None or model == default_model.NAME:
+            source = str(default_model.ensure(say))
+        elif Path(model).is_dir():
+            name, revision = Path(model).resolve().name, _fingerprint(Path(model))
+        else:
+            name, revision = model, ""
+        try:
+            say(f"loading {name} on {device}")
+            tokenizer = AutoTokenizer.from_pretrained(source)
+            wanted = "float32" if dtype == "auto" and device == "cpu" else dtype
+            loaded = AutoModelForCausalLM.from_pretrained(source, dtype=wanted, device_map=device)
+        except (OSError, ValueError) as error:
+            raise SpecError(_load_failure(name, error)) from error
+        revision = revision or str(getattr(loaded.config, "_commit_hash", None) or "unknown")
+        engine = cls(loaded.eval(), tokenizer, name=name, revision=revision)
+        say(f"{name} is ready: {loaded.dtype} on {device}, scoring by {engine.method}")
+        return engine
+
+    def concurrency(self, *, scored: bool) -> int:
+        """One question is scored at a time, and the next one waits; answers are drawn in batches."""
+        return 2 if scored else BATCH
+
+    async def describe(self) -> EngineInfo:
+        """Everything that determines the answers."""
+        template = self.tokenizer.chat_template
+        config = self.model.config.get_text_config()
+        marker = "PROMPT"
+        rendered = self.tokenizer.decode(self._prompt_ids(Prompt(marker)))
+        prefix, _, suffix = rendered.partition(marker)
+        return EngineInfo(
+            engine="local",
+            model=self.name,
+            revision=self.revision,
+            dtype=str(self.model.dtype).removeprefix("torch."),
+            template_sha256=_sha256(str(template)) if template else None,
+            tokenizer_sha256=_sha256(_tokenizer_text(self.tokenizer)),
+            max_context=int(getattr(config, "max_position_embeddings", None) or 2**31 - 1),
+            end_of_turn=int(self.tokenizer.eos_token_id),
+            prompt_prefix=prefix,
+            prompt_suffix=suffix,
+            versions={
+                "transformers": version("transformers"),
+                "torch": version("torch"),
+                "device": self.model.device.type,
+                "machine": platform.machine(),
+                "method": self.method,
+            },
+        )
+
+    async def tokenize(self, prompt: Prompt) -> list[int]:
+        """Token ids of a prompt, chat template and BOS included."""
+        return self._prompt_ids(prompt)
+
+    async def tokenize_form(self, text: str) -> list[int]:
+        """Token ids of a surface form, without special tokens."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
+        """Log-probability of every edge, shape (n_edges,), in nats."""
+        logprobs: NDArray[np.float64] = await self._run(partial(self._score, prompt_ids, trie))
+        return logprobs
+
+    async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
+        """Draw one free-text answer; answers asked for at the same time are drawn together."""
+        draw = Draw(tuple(self._prompt_ids(prompt)), sampling)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((draw, done))
+        if self._drawing is None or self._drawing.done():
+            self._drawing = asyncio.create_task(self._draw())
+        await done
+        return Generation(
+            text=self.tokenizer.decode(draw.token_ids, skip_special_tokens=True),
+            finish_reason=draw.finish_reason,
+            prompt_ids=draw.prompt_ids,
+            token_ids=tuple(draw.token_ids),
+        )
+
+    async def close(self) -> None:
+        """Let go of the model."""
+        self._worker.shutdown(wait=True, cancel_futures=True)
+        self.model = None
+
+    async def _run(self, work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+
+    async def _draw(self) -> None:
+        while self._waiting:
+            # Callers that have just got their answers ask again within this moment; without it the next
+            # batch would hold only the first of them.
+            await asyncio.sleep(0.002)
+            batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+            pad = self.tokenizer.pad_token_id or 0
+            draws = [draw for draw, _ in batch]
+            failure: Exception | None = None
+            try:
+                await self._run(partial(decode, self.model, draws, self._stop_ids, pad))
+            except Exception as error:  # handed to every caller of the batch, below
+                failure = error
+            for _, done in batch:
+                if not done.done():
+                    if failure is None:
+                        done.set_result(None)
+                    else:
+                        done.set_exception(failure)
+
+    def _prompt_ids(self, prompt: Prompt) -> list[int]:
+        if self.tokenizer.chat_template:
+            ids = self.tokenizer.apply_chat_template(
+                prompt.messages, add_generation_prompt=True, tokenize=True, return_dict=False
+            )
+        else:
+            ids = self.tokenizer.encode(prompt.text)
+        bos = self.tokenizer.bos_token_id
+        if bos is not None and list(ids[:2]) == [bos, bos]:
+            raise ItemError("engine_fault", "the prompt starts with two BOS tokens; check the chat template")
+        return list(ids)
+
+    def _score(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
+        length = len(prompt_ids) + len(trie.inner)
+        # A sequence longer than the sliding window would need a mask per layer.
+        window = getattr(self.model.config.get_text_config(), "sliding_window", None) or length
+        if self.method == "tree" and length <= window:
+            return self.tree(prompt_ids, trie)
+        return walk(self.model, prompt_ids, trie)
+
+    def _choose_method(self) -> Method:
+        """The tree pass where this architecture gets it right: compared on probes with the plain walk."""
+        ids = (self.tokenizer.encode("The quick brown fox jumps over the lazy dog") * CHUNK)[: 2 * CHUNK + 3]
+        a, b, c = ids[1:4]
+        probe = TokenTrie.build(
+            OptionSet((Option("x", ("x",)), Option("y", ("y",)), Option("z", ("z",)))),
+            [[[a, b, c]], [[a, c, b]], [[b, a, a]]],
+        )
+        tolerance = 1e-3 if str(self.model.dtype) == "torch.float32" else 0.5
+        # The second shares its beginning with the first, so that the cached prefix is put to the test too.
+        for prompt in (ids, ids[:-CHUNK]):
+            try:
+                difference = np.abs(self.tree(prompt, probe) - walk(self.model, prompt, probe)).max()
+            except Exception:  # whatever an architecture makes of a mask that it does not know
+                return "walk"
+            if not difference < tolerance:
+                return "walk"
+        return "tree"
+
+
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Tokens that end an answer: the tokenizer's EOS and those of the generation config."""
+    declared = getattr(model.generation_config, "eos_token_id", None)
+    listed = declared if isinstance(declared, list) else [declared]
+    return frozenset(int(i) for i in (*listed, tokenizer.eos_token_id) if i is not None)
+
+
+def _tokenizer_text(tokenizer: Any) -> str:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return backend.to_str() if backend else json.dumps(tokenizer.get_vocab(), sort_keys=True)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _fingerprint(folder: Path) -> str:
+    """Hash over names, sizes and both ends of the files of a model folder.
+
+    The ends are enough to tell two sets of weights apart, and 140 GB need not be read for it.
+    """
+    end = 4 << 20
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix not in {".safetensors", ".bin", ".json", ".model", ".jinja"}:
+            continue
+        size = path.stat().st_size
+        digest.update(f"{path.name}\0{size}\0".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(end))
+            if size > end:
+                file.seek(max(end, size - end))
+                digest.update(file.read(end))
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _load_failure(name: str, error: Exception) -> str:
+    text = str(error)
+    first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
+    if "gated" in text.lower():
+        what = (
+            f"{name} is gated: accept its licence on its model page, make an access token, and set HF_TOKEN "
+            "to it"
+        )
+    elif "is not a valid model identifier" in text or "Repository Not Found" in text:
+        what = (
+            f"there is no model {name!r}, neither as a folder here nor on the hub; check the spelling, and "
+            "set HF_TOKEN if it is private"
+        )
+    elif "connect" in text.lower() or "offline" in text.lower():
+        what = (
+            f"{name} is not in the local cache and the hub cannot be reached; check the network, or give the "
+            "folder of a downloaded model with --model"
+        )
+    else:
+        what = f"{name} cannot be loaded; check that it is a causal language model and its files are complete"
+    return f"{what} (transformers: {first})"

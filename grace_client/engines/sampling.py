@@ -1,0 +1,109 @@
+"""Draw free text from a transformers model, many answers at a time, each from its own seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from grace_client.engines.tree import last_logits
+from grace_client.errors import SpecError
+from grace_client.questions import Sampling
+
+
+@dataclass
+class Draw:
+    """One answer in the making.
+
+    Attributes
+    ----------
+    prompt_ids : tuple of int
+        The prompt.
+    sampling : Sampling
+        Temperature, bound and seed of this answer.
+    token_ids : list of int
+        The answer so far, without the token that ended it.
+    finish_reason : str
+        ``"stop"`` or, unless the model stops, ``"length"``.
+    """
+
+    prompt_ids: tuple[int, ...]
+    sampling: Sampling
+    token_ids: list[int] = field(default_factory=list)
+    finish_reason: str = "length"
+
+
+@torch.inference_mode()
+def decode(model: Any, draws: Sequence[Draw], stop_ids: frozenset[int], pad_id: int) -> None:
+    """Complete all `draws` in place, as one batch.
+
+    Each distinct prompt is computed once. Tokens are drawn by inverting the cumulative distribution at the
+    draw's own uniform numbers, so that an answer depends on its prompt and seed, not on its neighbours in
+    the batch (up to rounding of the logits).
+    """
+    device = model.device
+    prompts = list(dict.fromkeys(draw.prompt_ids for draw in draws))
+    width = max(map(len, prompts))
+    ids = torch.tensor([[pad_id] * (width - len(p)) + list(p) for p in prompts], device=device)
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
+
+    out = model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
+        use_cache=True,
+        **last_logits(model, 1),
+    )
+    cache = getattr(out, "past_key_values", None)
+    if cache is None:
+        raise SpecError(
+            f"{type(model).__name__} keeps no key-value cache, which drawing free text here needs; "
+            "serve the model with vLLM instead"
+        )
+    rows = torch.tensor([prompts.index(draw.prompt_ids) for draw in draws], device=device)
+    cache.batch_select_indices(rows)
+    logits, mask = out.logits[rows, -1], mask[rows]
+    live = list(draws)
+    streams = [np.random.Generator(np.random.Philox(draw.sampling.seed)) for draw in draws]
+
+    while True:
+        tokens = _pick(logits, live, streams)
+        going = []
+        for row, (draw, token) in enumerate(zip(live, tokens, strict=True)):
+            if token in stop_ids:
+                draw.finish_reason = "stop"
+            else:
+                draw.token_ids.append(token)
+                if len(draw.token_ids) < draw.sampling.max_tokens:
+                    going.append(row)
+        if not going:
+            return
+        if len(going) < len(live):
+            kept = torch.tensor(going, device=device)
+            cache.batch_select_indices(kept)
+            mask = mask[kept]
+            live, streams = [live[row] for row in going], [streams[row] for row in going]
+        mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1)
+        out = model(
+            input_ids=torch.tensor([[draw.token_ids[-1]] for draw in live], device=device),
+            attention_mask=mask,
+            position_ids=mask.sum(-1, keepdim=True) - 1,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        logits = out.logits[:, -1]
+
+
+def _pick(logits: torch.Tensor, draws: Sequence[Draw], streams: Sequence[np.random.Generator]) -> list[int]:
+    temperature = torch.tensor([[max(d.sampling.temperature, 1e-6)] for d in draws], device=logits.device)
+    cumulative = torch.softmax(logits.double() / temperature, dim=-1).cumsum(dim=-1)
+    uniform = torch.tensor([[stream.random()] for stream in streams], dtype=torch.float64)
+    drawn = torch.searchsorted(cumulative, uniform.to(logits.device) * cumulative[:, -1:]).squeeze(-1)
+    greedy = logits.argmax(dim=-1)
+    return [
+        int(greedy[row] if draw.sampling.temperature == 0 else drawn[row].clamp(max=logits.shape[-1] - 1))
+        for row, draw in enumerate(draws)
+    ]

@@ -1,0 +1,107 @@
+"""Every error grace raises on purpose, and the exit code each one means.
+
+A message says what happened, why, and what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the `grace` command; a Kubernetes Job decides by them whether to retry."""
+
+    DONE = 0
+    ITEMS_FAILED = 1
+    """More items failed than the threshold allows."""
+    BAD_INPUT = 2
+    """What was asked cannot be; asking again cannot help."""
+    UNREACHABLE = 3
+    """The engine could not be reached or the run was stopped from outside; asking again may help."""
+
+
+class GraceError(Exception):
+    """Root of all errors that grace raises on purpose."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault in a trial list.
+
+    Attributes
+    ----------
+    line : int
+        Line of the file on which the row starts, counted from 1 (the header is line 1).
+    column : str or None
+        Column at fault; None where the row or the file as a whole is.
+    message : str
+        What is wrong and what is expected.
+    """
+
+    line: int
+    column: str | None
+    message: str
+
+
+class TrialError(GraceError):
+    """A trial list that cannot be used, with every fault that was found in it."""
+
+    def __init__(self, path: Path | str, problems: Sequence[Problem]) -> None:
+        self.path = str(path)
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.lines()))
+
+    def lines(self) -> list[str]:
+        """One line per fault: file, line, column, what is wrong."""
+        return [
+            f"{self.path}:{p.line}: " + (f"column {p.column!r}: " if p.column else "") + p.message
+            for p in self.problems
+        ]
+
+
+class SpecError(GraceError):
+    """What was asked cannot be done as asked."""
+
+
+class ServerError(GraceError):
+    """The engine as a whole does not answer.
+
+    Parameters
+    ----------
+    message : str
+        What happened, why, and what to do next.
+    retryable : bool
+        Whether the same call may succeed later.
+    """
+
+    exit_code = ExitCode.UNREACHABLE
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        self.retryable = retryable
+        super().__init__(message)
+
+
+class ItemError(GraceError):
+    """One question that has no answer; the rest of the run goes on.
+
+    Parameters
+    ----------
+    status : str
+        Short machine-readable kind, which becomes the `status` of the item's rows.
+    message : str
+        The reason, which becomes the `reason` of the item's rows.
+    retryable : bool
+        Whether a later run should ask again. A permanent failure is never asked again.
+    """
+
+    exit_code = ExitCode.ITEMS_FAILED
+
+    def __init__(self, status: str, message: str, *, retryable: bool = False) -> None:
+        self.status = status
+        self.retryable = retryable
+        super().__init__(message)

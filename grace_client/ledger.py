@@ -1,0 +1,199 @@
+"""The append-only record of every answer.
+
+A run's folder holds segments, one per process that worked on it, each written by that process alone. A line
+is a JSON object with a checksum over its own bytes::
+
+    {"crc32":"5f0e8a11","key":"<32 hex digits>","final":true,"answer":{...}}
+
+The first valid line of a key wins. A line that is not final, a failure that may pass, counts only as long as
+no final one follows. Whatever a crash leaves behind (a torn last line) is passed over and asked again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import time
+import uuid
+import zlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+SYNC_SECONDS = 5.0
+"""How often at most a line is forced to the disk; every line reaches the operating system at once."""
+
+_CRC = slice(10, 18)
+_BODY = 20
+_KEY = slice(27, 59)
+_LINE = re.compile(rb'\{"crc32":"[0-9a-f]{8}","key":"[0-9a-f]{32}","final":(true|false),"answer":\{')
+
+
+def key_of(*parts: Any) -> str:
+    """The key of a question: a hash of everything that determines its answer, 32 hex digits."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A line that cannot be trusted.
+
+    Attributes
+    ----------
+    segment : str
+        File name.
+    line : int
+        Counted from 1.
+    torn : bool
+        Whether it is the cut-off end of a segment, as a crash leaves it; otherwise its bytes have changed.
+    """
+
+    segment: str
+    line: int
+    torn: bool
+
+
+@dataclass(slots=True)
+class Contents:
+    """What a ledger holds.
+
+    Attributes
+    ----------
+    final, provisional : dict of bytes to int
+        Key to the place of its answer.
+    lines : int
+        Valid answer lines.
+    damage : list of Damage
+        Lines passed over.
+    seconds : float
+        Time that the sessions worked, from each one's start to its last line.
+    """
+
+    final: dict[bytes, int] = field(default_factory=dict)
+    provisional: dict[bytes, int] = field(default_factory=dict)
+    lines: int = 0
+    damage: list[Damage] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class Ledger:
+    """The answers of one run.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the segments lie; made on the first `append`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.segments = sorted(folder.glob("*.jsonl"))
+        self.contents = Contents()
+        for number, segment in enumerate(self.segments):
+            self._scan(number, segment)
+        for key in self.contents.final:
+            self.contents.provisional.pop(key, None)
+        self._readers: dict[int, BinaryIO] = {}
+        self._file: int | None = None
+        self._offset = 0
+        self._synced = 0.0
+
+    def __contains__(self, key: str) -> bool:
+        """Whether the question has its final answer."""
+        return bytes.fromhex(key) in self.contents.final
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The answer to a question: the final one, else the last failure, else None."""
+        raw = bytes.fromhex(key)
+        place = self.contents.final.get(raw, self.contents.provisional.get(raw))
+        if place is None:
+            return None
+        number = place >> 48
+        if number not in self._readers:
+            self._readers[number] = self.segments[number].open("rb")
+        file = self._readers[number]
+        file.seek(place & (1 << 48) - 1)
+        answer: dict[str, Any] = json.loads(file.readline())["answer"]
+        return answer
+
+    def append(self, key: str, answer: dict[str, Any], *, final: bool) -> None:
+        """Write one answer. When this returns, the operating system has it."""
+        body = f'"key":"{key}","final":{"true" if final else "false"},"answer":'
+        text = json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        place = self._write(f"{body}{text}}}")
+        known = self.contents.final if final else self.contents.provisional
+        raw = bytes.fromhex(key)
+        if not final or raw not in known:
+            known[raw] = place
+        if final:
+            self.contents.provisional.pop(raw, None)
+        self.contents.lines += 1
+
+    def close(self) -> None:
+        """Force everything to the disk and close all files."""
+        while self._readers:
+            self._readers.popitem()[1].close()
+        if self._file is not None:
+            os.fsync(self._file)
+            os.close(self._file)
+            self._file = None
+
+    def sha256(self) -> str:
+        """Hash over all segments in the order of their names."""
+        digest = hashlib.sha256()
+        for segment in self.segments:
+            with segment.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        return digest.hexdigest()
+
+    def _write(self, body: str) -> int:
+        """Write a line and return its place: number of the segment and offset in it."""
+        if self._file is None:
+            self._start()
+        raw = body.encode()
+        line = b'{"crc32":"%08x",' % zlib.crc32(raw) + raw + b"\n"
+        place = len(self.segments) - 1 << 48 | self._offset
+        assert self._file is not None
+        view = memoryview(line)
+        while view:
+            view = view[os.write(self._file, view) :]
+        self._offset += len(line)
+        now = time.monotonic()
+        if now - self._synced > SYNC_SECONDS:
+            os.fsync(self._file)
+            self._synced = now
+        return place
+
+    def _start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        stamp = datetime.now(UTC)
+        segment = self.folder / f"{stamp:%Y%m%dT%H%M%S.%fZ}-{uuid.uuid4().hex[:8]}.jsonl"
+        self._file = os.open(segment, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        self._offset = 0
+        self.segments.append(segment)
+        self._write('"session":' + json.dumps({"started": stamp.isoformat()}) + "}")
+
+    def _scan(self, number: int, segment: Path) -> None:
+        contents, offset, count = self.contents, 0, 0
+        started = segment.stat().st_mtime
+        with segment.open("rb") as file:
+            for count, line in enumerate(file, start=1):
+                place, offset = number << 48 | offset, offset + len(line)
+                body = line[_BODY:-1]
+                if not line.endswith(b"\n") or line[_CRC] != b"%08x" % zlib.crc32(body):
+                    contents.damage.append(Damage(segment.name, count, torn=not line.endswith(b"\n")))
+                elif match := _LINE.match(line):
+                    key = bytes.fromhex(line[_KEY].decode())
+                    if match[1] == b"true":
+                        contents.final.setdefault(key, place)
+                    else:
+                        contents.provisional[key] = place
+                    contents.lines += 1
+                else:
+                    started = datetime.fromisoformat(json.loads(line)["session"]["started"]).timestamp()
+        contents.seconds += max(0.0, segment.stat().st_mtime - started)

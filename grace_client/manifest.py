@@ -1,0 +1,111 @@
+"""What a run is: everything that determines its answers, and what became of it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from grace_client import __version__, paths
+from grace_client.errors import SpecError
+
+FILE = "manifest.json"
+
+
+class SamplingSpec(BaseModel):
+    """How free text is drawn."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: float = Field(default=0.7, ge=0)
+    max_tokens: int = Field(default=64, ge=1)
+    replicates: int = Field(default=5, ge=1)
+    base_seed: int = 0
+
+
+class Spec(BaseModel):
+    """Everything that determines the answers of a run. Two runs with equal specs give equal tables.
+
+    Attributes
+    ----------
+    experiment : str
+        Name in the registry.
+    engine : dict
+        `EngineInfo` of the engine that answers.
+    trials_sha256 : str
+        Hash of the trial list.
+    questions_sha256 : str
+        Hash over all questions and their options, so that a changed prompt cannot pass for the same run.
+    sample : int or None
+        How many trials were drawn from the list; None for all.
+    sampling : SamplingSpec or None
+        For free text only.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    experiment: str
+    engine: dict[str, Any]
+    trials_sha256: str
+    questions_sha256: str
+    sample: int | None = None
+    sampling: SamplingSpec | None = None
+
+
+class Manifest(BaseModel):
+    """The file `manifest.json` of a run folder."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: int = 1
+    grace: str = __version__
+    created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    trials: str
+    """Where the trial list came from; the folder holds a copy."""
+    spec: Spec
+    results: dict[str, Any] = Field(default_factory=dict)
+    """Written at every export: counts, option mass, wall time, checksums."""
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return str(self.spec.engine["model"])
+
+    def save(self, folder: Path) -> None:
+        """Replace the folder's manifest."""
+        with paths.replacing(folder / FILE) as new:
+            new.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def load(folder: Path) -> Manifest:
+    """Read a run folder's manifest; SpecError where there is none or it is not one."""
+    try:
+        return Manifest.model_validate_json((folder / FILE).read_bytes())
+    except FileNotFoundError:
+        raise SpecError(f"{folder} is not a run folder: it holds no {FILE}. 'grace run' makes one") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise SpecError(
+            f"{folder / FILE} cannot be read: {where}: {first['msg']}. Restore it from a copy, or run into "
+            "a new folder"
+        ) from None
+
+
+def differences(old: Spec, new: Spec) -> list[str]:
+    """One line per value in which two specs differ."""
+
+    def flat(value: Any, name: str = "") -> dict[str, Any]:
+        if isinstance(value, dict):
+            return {k: v for key, inner in value.items() for k, v in flat(inner, f"{name}.{key}").items()}
+        return {name.lstrip("."): value}
+
+    before, after = flat(old.model_dump()), flat(new.model_dump())
+    return [
+        f"{name}: {json.dumps(before.get(name))} in the folder, {json.dumps(after.get(name))} now"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]

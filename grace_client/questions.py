@@ -1,0 +1,89 @@
+"""What a study asks and an engine answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grace_client.options import OptionSet
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One prompt, scenario first and question last.
+
+    A model with a chat template gets the text as one user turn (Gemma-2 has no system turn, so none has
+    one); a base model gets the text as it is.
+
+    Attributes
+    ----------
+    text : str
+        The whole prompt, up to and with the answer cue.
+    """
+
+    text: str
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The prompt as chat messages."""
+        return [{"role": "user", "content": self.text}]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question of one trial.
+
+    Attributes
+    ----------
+    name : str
+        Its name within the experiment, such as ``"state2"`` or ``"knowledge"``.
+    prompt : Prompt
+        What is asked.
+    options : OptionSet or None
+        The closed answer set to score; None asks for free text.
+    """
+
+    name: str
+    prompt: Prompt
+    options: OptionSet | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How one free-text answer is drawn.
+
+    Attributes
+    ----------
+    temperature : float
+        0 takes the likeliest token each time.
+    max_tokens : int
+        Bound on the answer's length; an answer cut by it has finish reason ``"length"``.
+    seed : int
+        Seed of this answer alone, between 0 and 2**31 - 1.
+    """
+
+    temperature: float
+    max_tokens: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One free-text answer.
+
+    Attributes
+    ----------
+    text : str
+        The answer, without special tokens.
+    finish_reason : str
+        ``"stop"`` where the model ended its turn, ``"length"`` where the bound cut it.
+    reasoning : str or None
+        What a reasoning model thought before it answered.
+    prompt_ids, token_ids : tuple of int
+        Token ids of the prompt and of the answer.
+    """
+
+    text: str
+    finish_reason: str
+    prompt_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    reasoning: str | None = None

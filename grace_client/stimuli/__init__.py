@@ -1,0 +1,122 @@
+"""Balanced trial lists made from stories written for this project."""
+
+from __future__ import annotations
+
+import random
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from grace_client import paths, trials
+from grace_client.errors import SpecError
+from grace_client.studies import SCHEMAS, study1, study2
+from grace_client.trials import TrialList
+
+DEFAULT_PARTICIPANTS = {"study1": 50, "study2": 202}
+"""As many as the human studies had; `data/` holds these lists, made with seed 0."""
+
+CELLS = tuple((access, observe) for access in (1, 2, 3) for observe in range(1, access + 1))
+"""Study 1: (access, observe), nobody observes more than they looked at."""
+
+Row = dict[str, str]
+
+
+def make(study: str, *, participants: int, seed: int) -> list[Row]:
+    """Rows of a balanced trial list.
+
+    Study 1: every participant meets each story once and each (access, observe) cell once. Study 2: every
+    participant meets each domain once and each goal × state once. Over participants, story (domain) and cell
+    meet equally often, give or take one.
+
+    Raises
+    ------
+    SpecError
+        Where there are no stories for the study.
+    """
+    makers = {"study1": _study1, "study2": _study2}
+    if study not in makers:
+        raise SpecError(f"there are no stories for {study!r}; there are some for {', '.join(makers)}")
+    material = tomllib.loads(resources.files(__name__).joinpath(f"{study}.toml").read_text("utf-8"))
+    return makers[study](material, participants, random.Random(seed))
+
+
+def write(path: Path, study: str, *, participants: int, seed: int) -> int:
+    """Write a balanced trial list; returns its number of trials."""
+    rows = make(study, participants=participants, seed=seed)
+    with paths.replacing(path) as new:
+        new.write_bytes(trials.to_csv(_schema(study), rows))
+    return len(rows)
+
+
+def default(study: str) -> TrialList:
+    """The list that a run uses when it is given none: the one in `data/`."""
+    rows = make(study, participants=DEFAULT_PARTICIPANTS[study], seed=0)
+    schema = _schema(study)
+    name = f"grace's own list ({study}, {DEFAULT_PARTICIPANTS[study]} participants, seed 0)"
+    return trials.parse(trials.to_csv(schema, rows), path=name, schemas=[schema])
+
+
+def _schema(study: str) -> trials.Schema:
+    return next(schema for schema in SCHEMAS if schema.study == study)
+
+
+def _shifts(participants: int, length: int, rng: random.Random) -> list[int]:
+    """A cyclic shift per participant, every shift equally often, in random order."""
+    shifts: list[int] = []
+    while len(shifts) < participants:
+        shifts += rng.sample(range(length), length)
+    return shifts[:participants]
+
+
+def _study1(material: dict[str, Any], participants: int, rng: random.Random) -> list[Row]:
+    stories, rows = material["story"], []
+    for number, shift in enumerate(_shifts(participants, len(CELLS), rng), start=1):
+        for place in rng.sample(range(len(stories)), len(stories)):
+            access, observe = CELLS[(place + shift) % len(CELLS)]
+            told = stories[place]
+            items, rest, speaker = told["items"], told["property"], told["speaker"]
+            story = study1.Story(3, items, rest)
+            verb = "has" if observe == 1 else "have"
+            rows.append(
+                {
+                    "participant_id": str(number),
+                    "story_shortname": told["name"],
+                    "story_setup": told["setup"].format(speaker=speaker),
+                    "priorQ": f"How many of the 3 {items} do you think have {rest}?",
+                    "speach": f"{speaker} tells you in a call: 'I have looked at {access} of the 3 {items}. "
+                    f"{observe} of the {items} {verb} {rest}.'",
+                    "speachQ": story.now_question(),
+                    "knowledgeQ": story.knowledge_question(speaker),
+                    "access": str(access),
+                    "observe": str(observe),
+                }
+            )
+    return rows
+
+
+def _study2(material: dict[str, Any], participants: int, rng: random.Random) -> list[Row]:
+    domains, rows = material["domain"], []
+    states = next(column.values for column in study2.SCHEMA.columns if column.name == "State")
+    cells = [(goal, state) for goal in material["goals"] for state in states]
+    for number, shift in enumerate(_shifts(participants, len(cells), rng), start=1):
+        utterances = rng.sample(material["utterances"] * 2, len(domains))
+        for turn, place in enumerate(rng.sample(range(len(domains)), len(domains))):
+            goal, state = cells[(place + shift) % len(cells)]
+            domain = domains[place]
+            speaker, listener = rng.sample(material["names"], 2)
+            said = {**domain, "speaker": speaker, "listener": listener}
+            rows.append(
+                {
+                    "Participant_ID": str(number),
+                    "Domain": domain["name"],
+                    "Precontext": material["precontext"].format(**said),
+                    "Scenario": material["scenario"].format(**said),
+                    "Utterance": utterances[turn],
+                    "Goal": material["goals"][goal].format(**said),
+                    "State": state,
+                    "SP_Name": speaker,
+                    "LS_Name": listener,
+                }
+            )
+    return rows

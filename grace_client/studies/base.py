@@ -1,0 +1,51 @@
+"""What a study module declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grace_client.questions import Question
+from grace_client.trials import Schema, Trial
+
+Probabilities = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment of a study: what it asks of a trial and the table it becomes.
+
+    Attributes
+    ----------
+    name : str
+        As the command line names it, such as ``"study1-exp2"``.
+    title : str
+        One line for people.
+    schema : Schema
+        The trial list it runs on.
+    table : str
+        Type of its main table, as in the file name: ``"raw_responses"``, ``"probabilities"``, ….
+    questions : callable
+        From a trial to its questions, always the same names in the same order.
+    columns : tuple of str
+        Columns that the wide table adds to those of the trial list, in order; empty for free text.
+    measures : mapping of question name to callable
+        From the normalised distribution of one question, shape (n_options,), to some of `columns`. Together
+        they cover `columns`. The columns of a question without an answer stay empty.
+    """
+
+    name: str
+    title: str
+    schema: Schema
+    table: str
+    questions: Callable[[Trial], tuple[Question, ...]]
+    columns: tuple[str, ...] = ()
+    measures: Mapping[str, Callable[[Probabilities], dict[str, float]]] = field(default_factory=dict)
+
+    @property
+    def scored(self) -> bool:
+        """Whether it scores closed answer sets; otherwise it draws free text."""
+        return bool(self.columns)

@@ -1,0 +1,224 @@
+"""Study 1, knowledge attribution: what a listener infers from what a speaker says and has seen.
+
+After Goodman, N. D., & Stuhlmüller, A. (2013). Knowledge and implicature: Modeling language understanding
+as social cognition. *Topics in Cognitive Science*, 5(1), 173-184, Experiment 2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from grace_client import measures
+from grace_client.options import Option, OptionSet, spoken
+from grace_client.questions import Prompt, Question
+from grace_client.studies.base import Experiment, Probabilities
+from grace_client.trials import Column, Schema, Trial
+
+STATES = (0, 1, 2, 3)
+PERCENTAGES = tuple(range(0, 101, 10))
+
+PERCENTAGE_OPTIONS = OptionSet(tuple(Option(f"{p}", (f"{p}%", f" {p}%")) for p in PERCENTAGES))
+KNOWLEDGE_OPTIONS = OptionSet((Option("yes", spoken("yes")), Option("no", spoken("no"))))
+
+# --- Prompts -------------------------------------------------------------------------------------------
+# The scenario first and the question last: the four state questions of a trial share all but their ends.
+
+FREE_TEXT = """\
+{setup}
+{speech}
+
+Answer the question in one short sentence.
+
+Question: {question}
+Answer:"""
+
+STATE = """\
+{setup}
+{speech}
+
+Say how likely the statement is. Answer with one of these percentages and nothing else: {percentages}.
+
+Statement: {statement}
+Answer:"""
+
+KNOWLEDGE = """\
+{setup}
+{speech}
+
+Answer the question with yes or no and nothing else.
+
+Question: {question}
+Answer:"""
+
+
+# --- Grammar -------------------------------------------------------------------------------------------
+
+_PRIOR = re.compile(r"How many of the (?P<n>\d+) (?P<items>\S.*?) do you think have (?P<rest>\S.*)\?")
+_SPEAKER = re.compile(r"(?P<name>\S+) tells you\b")
+_SPEECH = re.compile(r"looked at (?P<access>\d+) of the \d+ .*?\. (?P<observe>\d+) of the ")
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """The parts of a story's prior question: "How many of the `n` `items` do you think have `rest`?"."""
+
+    n: int
+    items: str
+    rest: str
+
+    @classmethod
+    def parse(cls, prior_question: str) -> Story:
+        """Take the prior question apart; ValueError where it does not fit."""
+        match = _PRIOR.fullmatch(prior_question.strip())
+        if match is None:
+            raise ValueError(
+                f"{prior_question!r} does not read 'How many of the N ITEMS do you think have ...?', "
+                "from which the statements are made"
+            )
+        return cls(int(match["n"]), match["items"], match["rest"])
+
+    def statement(self, state: int) -> str:
+        """That exactly `state` of the items have the property."""
+        verb = "has" if state == 1 else "have"
+        return f"Exactly {state} of the {self.n} {self.items} {verb} {self.rest}."
+
+    def now_question(self) -> str:
+        """How many, asked after the speaker has spoken."""
+        return f"Now how many of the {self.n} {self.items} do you think have {self.rest}?"
+
+    def knowledge_question(self, speaker: str) -> str:
+        """Whether the speaker knows exactly how many."""
+        return f"Do you think {speaker} knows exactly how many of the {self.n} {self.items} have {self.rest}?"
+
+
+def _derive_now_question(row: Mapping[str, str]) -> str:
+    return Story.parse(row["priorQ"]).now_question()
+
+
+def _derive_knowledge_question(row: Mapping[str, str]) -> str:
+    speaker = _SPEAKER.match(row["speach"].strip())
+    if speaker is None:
+        raise ValueError(f"{row['speach']!r} does not begin 'NAME tells you'; add the column")
+    return Story.parse(row["priorQ"]).knowledge_question(speaker["name"])
+
+
+def _check(trial: Trial) -> Iterator[tuple[str, str]]:
+    access, observe = trial["access"], trial["observe"]
+    if int(observe) > int(access):
+        yield "observe", f"is {observe}, more than access {access}: nobody observes more than they looked at"
+    try:
+        story = Story.parse(trial["priorQ"])
+    except ValueError as error:
+        yield "priorQ", str(error)
+    else:
+        if story.n != STATES[-1]:
+            yield "priorQ", f"speaks of {story.n} items; the states of this study are 0 to {STATES[-1]}"
+    said = _SPEECH.search(trial["speach"])
+    for column in ("access", "observe"):
+        if said and said[column] != trial[column]:
+            yield column, f"is {trial[column]}, but the speaker says {said[column]}: {trial['speach']!r}"
+
+
+SCHEMA = Schema(
+    study="study1",
+    columns=(
+        Column("participant_id"),
+        Column("story_shortname"),
+        Column("story_setup"),
+        Column("priorQ"),
+        Column("speach", aliases=("speech",)),
+        Column("speachQ", aliases=("speechQ",), derive=_derive_now_question),
+        Column("knowledgeQ", derive=_derive_knowledge_question),
+        Column("access", values=("1", "2", "3")),
+        Column("observe", values=("1", "2", "3")),
+    ),
+    check=_check,
+    cell=lambda trial: {factor: trial[factor] for factor in ("access", "observe")},
+    stimulus=("story_setup", "priorQ", "speach"),
+    participant="participant_id",
+)
+
+
+# --- Questions -----------------------------------------------------------------------------------------
+
+
+def _scene(trial: Trial) -> dict[str, str]:
+    setup = re.sub(r"\s*<br\s*/?>\s*", "\n", trial["story_setup"].strip())
+    return {"setup": setup, "speech": trial["speach"].strip()}
+
+
+def free_text_questions(trial: Trial) -> tuple[Question, ...]:
+    """How many, and whether the speaker knows, each in the trial's own words."""
+    scene = _scene(trial)
+    return tuple(
+        Question(name, Prompt(FREE_TEXT.format(**scene, question=trial[column].strip())))
+        for name, column in (("number", "speachQ"), ("knowledge", "knowledgeQ"))
+    )
+
+
+def scored_questions(trial: Trial) -> tuple[Question, ...]:
+    """How likely each state is, in percent, and whether the speaker knows."""
+    scene, story = _scene(trial), Story.parse(trial["priorQ"])
+    percentages = ", ".join(f"{p}%" for p in PERCENTAGES)
+    states = (
+        Question(
+            f"state{s}",
+            Prompt(STATE.format(**scene, percentages=percentages, statement=story.statement(s))),
+            PERCENTAGE_OPTIONS,
+        )
+        for s in STATES
+    )
+    knowledge = Prompt(KNOWLEDGE.format(**scene, question=trial["knowledgeQ"].strip()))
+    return (*states, Question("knowledge", knowledge, KNOWLEDGE_OPTIONS))
+
+
+# --- Table ---------------------------------------------------------------------------------------------
+
+
+def _state_measures(state: int, prob: Probabilities) -> dict[str, float]:
+    cells = {f"state{state}_prob_{p}": float(x) for p, x in zip(PERCENTAGES, prob, strict=True)}
+    return cells | {
+        f"state{state}_mean": float(measures.mean(prob, PERCENTAGES)),
+        f"state{state}_std": float(measures.std(prob, PERCENTAGES)),
+        f"state{state}_entropy": float(measures.entropy(prob)),
+    }
+
+
+def _knowledge_measures(prob: Probabilities) -> dict[str, float]:
+    return {
+        "prob_knowledge_yes": float(prob[0]),
+        "prob_knowledge_no": float(prob[1]),
+        "entropy_knowledge": float(measures.entropy(prob)),
+    }
+
+
+EXPERIMENTS = (
+    Experiment(
+        name="study1-exp1",
+        title="Knowledge attribution, free text",
+        schema=SCHEMA,
+        table="raw_responses",
+        questions=free_text_questions,
+    ),
+    Experiment(
+        name="study1-exp2",
+        title="Knowledge attribution, probability distributions",
+        schema=SCHEMA,
+        table="probabilities",
+        questions=scored_questions,
+        columns=(
+            *(f"state{s}_prob_{p}" for s in STATES for p in PERCENTAGES),
+            *(f"state{s}_{measure}" for s in STATES for measure in ("mean", "std", "entropy")),
+            "prob_knowledge_yes",
+            "prob_knowledge_no",
+            "entropy_knowledge",
+        ),
+        measures={
+            **{f"state{s}": partial(_state_measures, s) for s in STATES},
+            "knowledge": _knowledge_measures,
+        },
+    ),
+)

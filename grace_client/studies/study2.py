@@ -1,0 +1,228 @@
+"""Study 2, politeness: what a speaker says who wants to be kind, informative, or both.
+
+After Yoon, E. J., Tessler, M. H., Goodman, N. D., & Frank, M. C. (2020). Polite speech emerges from
+competing social goals. *Open Mind*, 4. doi:10.1162/opmi_a_00035
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from grace_client import measures
+from grace_client.options import Option, OptionSet, spoken
+from grace_client.questions import Prompt, Question
+from grace_client.studies.base import Experiment, Probabilities
+from grace_client.trials import Column, Schema, Trial
+
+FRAMES = ("was", "wasnt")
+ADJECTIVES = ("terrible", "bad", "good", "amazing")
+QUALITIES = {"excellent": 5, "good": 4, "neutral": 3, "poor": 2, "terrible": 1}
+GOALS = {"BOTH": "both", "rather than": "social", "as accurate and informative": "informational"}
+
+FRAME_SPELLINGS = {"was": ("was",), "wasnt": ("wasn't", "wasn\u2019t", "was not")}
+
+UTTERANCE_OPTIONS = OptionSet(
+    tuple(
+        Option(
+            f"{frame}_{adjective}",
+            tuple(form for verb in FRAME_SPELLINGS[frame] for form in spoken(f"It {verb} {adjective}")),
+        )
+        for frame in FRAMES
+        for adjective in ADJECTIVES
+    )
+)
+APPROPRIATE_OPTIONS = OptionSet(
+    tuple(Option(word, spoken(word)) for word in ("appropriate", "inappropriate"))
+)
+QUALITY_OPTIONS = OptionSet(tuple(Option(word, spoken(word)) for word in QUALITIES))
+
+# --- Prompts -------------------------------------------------------------------------------------------
+
+SCENE = """\
+{precontext} {scenario}
+
+{speaker} rates such things privately with hearts: 0 hearts is the minimum, 3 hearts is the maximum. \
+This time {speaker} gave {state}.
+
+"""
+
+SAY = (
+    SCENE
+    + """\
+Complete the answer as: It was/wasn't terrible/bad/good/amazing. Say one such sentence and nothing else.
+
+Question: {goal}, what would {speaker} say to {listener}?
+Answer:"""
+)
+
+APPROPRIATE = (
+    SCENE
+    + """\
+Answer with one word, appropriate or inappropriate, and nothing else.
+
+Question: {goal}, how would it be to say to {listener}: "{utterance}"?
+Answer:"""
+)
+
+QUALITY = (
+    SCENE
+    + """\
+{speaker} says to {listener}: "{utterance}"
+
+Answer with one word, excellent, good, neutral, poor or terrible, and nothing else.
+
+Question: {goal}, how good a choice of words is this?
+Answer:"""
+)
+
+
+# --- Trial list ----------------------------------------------------------------------------------------
+
+
+def goal_of(sentence: str) -> str:
+    """The goal that a `Goal` sentence states: both, social or informational; ValueError if none."""
+    for mark, goal in GOALS.items():
+        if mark in sentence:
+            return goal
+    marks = ", ".join(f"{mark!r} ({goal})" for mark, goal in GOALS.items())
+    raise ValueError(f"{sentence!r} states no known goal; expected one of the marks {marks}")
+
+
+def _check(trial: Trial) -> Iterator[tuple[str, str]]:
+    try:
+        goal_of(trial["Goal"])
+    except ValueError as error:
+        yield "Goal", str(error)
+
+
+SCHEMA = Schema(
+    study="study2",
+    columns=(
+        Column("Participant_ID"),
+        Column("Domain"),
+        Column("Precontext"),
+        Column("Scenario"),
+        Column("Utterance"),
+        Column("Goal"),
+        Column("State", values=("0 hearts", "1 heart", "2 hearts", "3 hearts")),
+        Column("SP_Name"),
+        Column("LS_Name"),
+    ),
+    check=_check,
+    cell=lambda trial: {"goal": goal_of(trial["Goal"]), "state": trial["State"]},
+    stimulus=("Precontext", "Scenario", "Goal", "State"),
+    participant="Participant_ID",
+)
+
+
+# --- Questions -----------------------------------------------------------------------------------------
+
+
+def _prompt(template: str, trial: Trial) -> Prompt:
+    return Prompt(
+        template.format(
+            precontext=trial["Precontext"].strip(),
+            scenario=trial["Scenario"].strip(),
+            state=trial["State"],
+            goal=trial["Goal"].strip(),
+            speaker=trial["SP_Name"].strip(),
+            listener=trial["LS_Name"].strip(),
+            utterance=trial["Utterance"].strip(),
+        )
+    )
+
+
+def free_text_questions(trial: Trial) -> tuple[Question, ...]:
+    """What the speaker would say, in free text."""
+    return (Question("utterance", _prompt(SAY, trial)),)
+
+
+def scored_questions(trial: Trial) -> tuple[Question, ...]:
+    """What the speaker would say, over the eight utterances."""
+    return (Question("utterance", _prompt(SAY, trial), UTTERANCE_OPTIONS),)
+
+
+def judgement_questions(trial: Trial) -> tuple[Question, ...]:
+    """Whether the trial's utterance is appropriate, and how good a choice it is."""
+    return (
+        Question("appropriateness", _prompt(APPROPRIATE, trial), APPROPRIATE_OPTIONS),
+        Question("quality", _prompt(QUALITY, trial), QUALITY_OPTIONS),
+    )
+
+
+# --- Tables --------------------------------------------------------------------------------------------
+
+
+def _utterance_measures(prob: Probabilities) -> dict[str, float]:
+    joint = prob.reshape(len(FRAMES), len(ADJECTIVES))
+    frame, adjective = joint.sum(axis=1), joint.sum(axis=0)
+    named = zip(UTTERANCE_OPTIONS.names, prob, strict=True)
+    return (
+        {f"prob_{name}": float(p) for name, p in named}
+        | {f"prob_{name}": float(p) for name, p in zip(FRAMES, frame, strict=True)}
+        | {f"prob_{name}": float(p) for name, p in zip(ADJECTIVES, adjective, strict=True)}
+        | {
+            "entropy_frame": float(measures.entropy(frame)),
+            "entropy_assessment": float(measures.entropy(adjective)),
+            "entropy_joint": float(measures.entropy(prob)),
+        }
+    )
+
+
+def _appropriateness_measures(prob: Probabilities) -> dict[str, float]:
+    return {
+        "prob_appropriate": float(prob[0]),
+        "prob_inappropriate": float(prob[1]),
+        "entropy_appropriateness": float(measures.entropy(prob)),
+    }
+
+
+def _quality_measures(prob: Probabilities) -> dict[str, float]:
+    named = {f"prob_quality_{name}": float(p) for name, p in zip(QUALITIES, prob, strict=True)}
+    return named | {
+        "entropy_quality": float(measures.entropy(prob)),
+        "mean_quality_score": float(measures.mean(prob, list(QUALITIES.values()))),
+    }
+
+
+EXPERIMENTS = (
+    Experiment(
+        name="study2-exp1",
+        title="Politeness, free text",
+        schema=SCHEMA,
+        table="raw_responses",
+        questions=free_text_questions,
+    ),
+    Experiment(
+        name="study2-exp2",
+        title="Politeness, probability distributions",
+        schema=SCHEMA,
+        table="probabilities",
+        questions=scored_questions,
+        columns=(
+            *(f"prob_{name}" for name in UTTERANCE_OPTIONS.names),
+            *(f"prob_{name}" for name in FRAMES),
+            *(f"prob_{name}" for name in ADJECTIVES),
+            "entropy_frame",
+            "entropy_assessment",
+            "entropy_joint",
+        ),
+        measures={"utterance": _utterance_measures},
+    ),
+    Experiment(
+        name="study2-judgement",
+        title="Politeness, judgement of an utterance",
+        schema=SCHEMA,
+        table="judgements",
+        questions=judgement_questions,
+        columns=(
+            "prob_appropriate",
+            "prob_inappropriate",
+            "entropy_appropriateness",
+            *(f"prob_quality_{name}" for name in QUALITIES),
+            "entropy_quality",
+            "mean_quality_score",
+        ),
+        measures={"appropriateness": _appropriateness_measures, "quality": _quality_measures},
+    ),
+)

@@ -1,0 +1,182 @@
+"""From a run's ledger to its tables: wide in the study's schema, and long and tidy."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from grace_client import paths
+from grace_client.options import OptionSet
+from grace_client.plan import Item
+from grace_client.runner import OK, RunFolder
+from grace_client.scoring import Scores
+
+UNASKED = "unasked"
+"""Status of an item that no session has come to yet."""
+
+LONG_SCORED = (
+    "model",
+    "experiment",
+    "trial_id",
+    "question",
+    "option",
+    "logprob",
+    "prob_raw",
+    "prob_norm",
+    "option_mass",
+    "status",
+    "reason",
+)
+LONG_FREE = (
+    "model",
+    "experiment",
+    "trial_id",
+    "question",
+    "replicate",
+    "seed",
+    "response",
+    "reasoning",
+    "finish_reason",
+    "status",
+    "reason",
+)
+WIDE_FREE = ("question", "replicate", "seed", "response", "reasoning", "finish_reason", "status")
+
+
+def export(folder: RunFolder) -> list[Path]:
+    """Write all tables of a run, each whole or not at all, and the manifest's results.
+
+    Items without an answer are rows with a status, a reason and empty values.
+
+    Returns
+    -------
+    list of Path
+        The files, wide table first.
+    """
+    manifest, experiment = folder.manifest, folder.experiment
+    wide, long = (_scored if experiment.scored else _free)(folder)
+    stem = file_stem(manifest.model, experiment.schema.study, experiment.table, manifest.created)
+    written = []
+    for frame, name in ((wide, f"{stem}.csv"), (long, f"{stem}_long.csv"), (long, f"{stem}_long.parquet")):
+        path = folder.path / name
+        with paths.replacing(path) as new:
+            if name.endswith(".csv"):
+                frame.to_csv(new, index=False, lineterminator="\n")
+            else:
+                frame.to_parquet(new, index=False)
+        written.append(path)
+    manifest.results = _results(folder, long, written)
+    manifest.save(folder.path)
+    return written
+
+
+def file_stem(model: str, study: str, table: str, created: str) -> str:
+    """``{model}_{study}_{table}_{YYYYMMDD}``; the date is the one on which the run began."""
+    short = re.sub(r"[^A-Za-z0-9.-]+", "-", model.rsplit("/", 1)[-1])
+    return f"{short}_{study}_{table}_{created[:10].replace('-', '')}"
+
+
+def scores_of(answer: dict[str, Any], options: OptionSet) -> Scores:
+    """The scores that a ledger answer holds."""
+    place = {name: i for i, name in enumerate(options.names)}
+    forms = answer["forms"]
+    form_logprob = np.array([-np.inf if form[3] is None else form[3] for form in forms])
+    logprob = np.full(len(place), -np.inf)
+    np.logaddexp.at(logprob, [place[form[0]] for form in forms], form_logprob)
+    return Scores(form_logprob=form_logprob, logprob=logprob)
+
+
+def _state(folder: RunFolder, item: Item) -> tuple[dict[str, Any] | None, str, str]:
+    """Answer (None if there is none), status and reason of an item."""
+    answer = folder.ledger.get(item.key)
+    if answer is None:
+        return None, UNASKED, "the run was stopped before this question; run it again to go on"
+    if answer["status"] != OK:
+        return None, answer["status"], answer["reason"]
+    return answer, OK, ""
+
+
+def _scored(folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
+    experiment, manifest = folder.experiment, folder.manifest
+    # Equal questions have one answer: work it out once.
+    known: dict[str, tuple[dict[str, float], list[tuple[Any, ...]]]] = {}
+    wide: dict[int, dict[str, Any]] = {trial.trial_id: dict(trial.fields) for trial in folder.plan.trials}
+    long: list[tuple[Any, ...]] = []
+    for item in folder.plan.items():
+        if item.key not in known:
+            known[item.key] = _distribution(folder, item)
+        values, rows = known[item.key]
+        wide[item.trial.trial_id] |= values
+        head = (manifest.model, experiment.name, item.trial.trial_id, item.question.name)
+        long += [head + row for row in rows]
+    columns = [*experiment.schema.names, *experiment.columns]
+    return pd.DataFrame(wide.values(), columns=columns), pd.DataFrame(long, columns=list(LONG_SCORED))
+
+
+def _distribution(folder: RunFolder, item: Item) -> tuple[dict[str, float], list[tuple[Any, ...]]]:
+    """Columns of the wide table and rows of the long one, without their heads."""
+    options = item.question.options
+    assert options is not None
+    answer, status, reason = _state(folder, item)
+    if answer is None:
+        empty = (None, None, None, None, status, reason)
+        return {}, [(name, *empty) for name in options.names]
+    scores = scores_of(answer, options)
+    normalised = scores.normalised
+    columns = zip(
+        options.names, scores.logprob.tolist(), scores.raw.tolist(), normalised.tolist(), strict=True
+    )
+    rows = [(*row, scores.mass, status, reason) for row in columns]
+    return folder.experiment.measures[item.question.name](normalised), rows
+
+
+def _free(folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
+    experiment, manifest = folder.experiment, folder.manifest
+    wide: list[tuple[Any, ...]] = []
+    long: list[tuple[Any, ...]] = []
+    for item in folder.plan.items():
+        assert item.sampling is not None
+        answer, status, reason = _state(folder, item)
+        said = answer or {"text": None, "reasoning": None, "finish_reason": None}
+        row = (
+            item.question.name,
+            item.replicate,
+            item.sampling.seed,
+            said["text"],
+            said["reasoning"],
+            said["finish_reason"],
+            status,
+        )
+        wide.append((*item.trial.fields.values(), *row))
+        long.append((manifest.model, experiment.name, item.trial.trial_id, *row, reason))
+    return (
+        pd.DataFrame(wide, columns=[*experiment.schema.names, *WIDE_FREE]),
+        pd.DataFrame(long, columns=list(LONG_FREE)),
+    )
+
+
+def _results(folder: RunFolder, long: pd.DataFrame, written: list[Path]) -> dict[str, Any]:
+    """What the manifest says of the answers."""
+    items, distinct = folder.plan.size
+    statuses = Counter(_state(folder, item)[1] for item in folder.plan.distinct())
+    contents = folder.ledger.contents
+    results: dict[str, Any] = {
+        "trials": len(folder.plan.trials),
+        "items": items,
+        "distinct": distinct,
+        "distinct_by_status": dict(sorted(statuses.items())),
+        "wall_seconds": round(contents.seconds, 1),
+        "ledger_sha256": folder.ledger.sha256(),
+        "tables": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in written},
+    }
+    if folder.experiment.scored:
+        mass = long.loc[long["status"] == OK].groupby(["trial_id", "question"])["option_mass"].first()
+        if len(mass):
+            results["option_mass"] = {"mean": float(mass.mean()), "min": float(mass.min())}
+    return results

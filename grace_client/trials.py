@@ -1,0 +1,285 @@
+"""Read and check trial lists.
+
+A study declares its columns as a `Schema`; this module knows CSV, aliases and line numbers, and nothing of
+any study.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from grace_client.errors import Problem, TrialError
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a trial list.
+
+    Attributes
+    ----------
+    name : str
+        Canonical name, as every table writes it.
+    aliases : tuple of str
+        Other names accepted on reading. Names are compared without regard to case.
+    values : tuple of str
+        Allowed values; empty where any non-empty text will do.
+    derive : callable, optional
+        Computes the value from the other columns where the file has no such column; it raises ValueError
+        where it cannot. A column without it is required.
+    """
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    derive: Callable[[Mapping[str, str]], str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One row of a trial list.
+
+    Attributes
+    ----------
+    trial_id : int
+        Number of the row in its file, the first row after the header being 1.
+    fields : mapping of str to str
+        Canonical column name to the text as written.
+    """
+
+    trial_id: int
+    fields: Mapping[str, str]
+
+    def __getitem__(self, column: str) -> str:
+        return self.fields[column]
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The columns of a study's trial list, in the order in which they are written out.
+
+    Attributes
+    ----------
+    study : str
+        Name of the study, such as ``"study1"``.
+    columns : tuple of Column
+        All columns, in order.
+    check : callable
+        Yields ``(column, message)`` for every fault of one row that the column rules do not see.
+    cell : callable
+        From a trial to its experimental condition, factor name to level.
+    stimulus : tuple of str
+        Columns that make up what a participant sees.
+    participant : str
+        Column that names the participant.
+    """
+
+    study: str
+    columns: tuple[Column, ...]
+    check: Callable[[Trial], Iterable[tuple[str, str]]]
+    cell: Callable[[Trial], dict[str, str]]
+    stimulus: tuple[str, ...]
+    participant: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Canonical column names, in order."""
+        return tuple(column.name for column in self.columns)
+
+    def match(self, header: Sequence[str]) -> dict[str, int]:
+        """Position in `header` of every column of this schema that it holds."""
+        positions = {name.strip().lower(): i for i, name in reversed(list(enumerate(header)))}
+        found = {}
+        for column in self.columns:
+            for name in (column.name, *column.aliases):
+                if name.lower() in positions:
+                    found[column.name] = positions[name.lower()]
+                    break
+        return found
+
+    def missing(self, header: Sequence[str]) -> list[Column]:
+        """Required columns that `header` does not hold."""
+        found = self.match(header)
+        return [c for c in self.columns if c.name not in found and c.derive is None]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialList:
+    """A checked trial list.
+
+    Attributes
+    ----------
+    path : str
+        Where it was read from.
+    schema : Schema
+        The columns it was checked against.
+    trials : tuple of Trial
+        One per row, in file order.
+    raw : bytes
+        The file as it was read.
+    notes : tuple of str
+        What the reader should know: columns that were derived or not used.
+    """
+
+    path: str
+    schema: Schema
+    trials: tuple[Trial, ...]
+    raw: bytes = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the file, 64 hex digits."""
+        return hashlib.sha256(self.raw).hexdigest()
+
+
+def read(path: Path | str, schemas: Sequence[Schema]) -> TrialList:
+    """Read a trial list in whichever of `schemas` its header fits.
+
+    Parameters
+    ----------
+    path : path
+        A CSV file in UTF-8 with a header line.
+    schemas : sequence of Schema
+        The schemas to try.
+
+    Returns
+    -------
+    TrialList
+
+    Raises
+    ------
+    TrialError
+        With every fault of the file: line, column and message.
+    """
+    path = Path(path)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise TrialError(path, [Problem(1, None, f"cannot read the file: {reason}")]) from None
+    return parse(raw, path=str(path), schemas=schemas)
+
+
+def parse(raw: bytes, *, path: str, schemas: Sequence[Schema]) -> TrialList:
+    """Like `read`, from bytes in memory; `path` names them in messages."""
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        message = f"byte {raw[error.start]:#04x} is not UTF-8; save the file as CSV UTF-8"
+        raise TrialError(path, [Problem(line, None, message)]) from None
+
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[tuple[int, list[str]]] = []
+    start = 1
+    try:
+        for row in reader:
+            if row:
+                rows.append((start, row))
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise TrialError(path, [Problem(start, None, f"not readable as CSV: {error}")]) from None
+    if not rows:
+        raise TrialError(path, [Problem(1, None, "the file is empty; a header line is expected")])
+
+    header = rows[0][1]
+    schema = _choose(path, header, schemas)
+    if len(rows) == 1:
+        raise TrialError(path, [Problem(rows[0][0], None, "the file has a header but no trials")])
+
+    positions = schema.match(header)
+    problems: list[Problem] = []
+    trials: list[Trial] = []
+    for trial_id, (line, row) in enumerate(rows[1:], start=1):
+        if len(row) != len(header):
+            message = f"{len(row)} fields where the header has {len(header)}"
+            problems.append(Problem(line, None, message))
+            continue
+        found, faults = _row(trial_id, row, positions, schema)
+        problems += [Problem(line, column, message) for column, message in faults]
+        trials.append(found)
+    if problems:
+        raise TrialError(path, problems)
+
+    return TrialList(
+        path=path,
+        schema=schema,
+        trials=tuple(trials),
+        raw=raw,
+        notes=tuple(_notes(header, positions, schema)),
+    )
+
+
+def to_csv(schema: Schema, rows: Iterable[Mapping[str, str]]) -> bytes:
+    """Rows as the bytes of a trial list: canonical names, canonical order, LF line ends."""
+    buffer = io.StringIO(newline="")
+    writer = csv.DictWriter(buffer, schema.names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue().encode()
+
+
+def _choose(path: str, header: Sequence[str], schemas: Sequence[Schema]) -> Schema:
+    fitting = [schema for schema in schemas if not schema.missing(header)]
+    if fitting:
+        return max(fitting, key=lambda schema: len(schema.match(header)))
+    nearest = max(schemas, key=lambda schema: len(schema.match(header)))
+    if not nearest.match(header):
+        known = "; ".join(f"{s.study}: {', '.join(s.names)}" for s in schemas)
+        message = f"the header fits no known study ({', '.join(header)}). Expected one of: {known}"
+        raise TrialError(path, [Problem(1, None, message)])
+    raise TrialError(
+        path,
+        [
+            Problem(
+                1,
+                column.name,
+                f"missing from the header of a {nearest.study} list"
+                + (f" (also accepted: {', '.join(column.aliases)})" if column.aliases else ""),
+            )
+            for column in nearest.missing(header)
+        ],
+    )
+
+
+def _row(
+    trial_id: int, row: Sequence[str], positions: Mapping[str, int], schema: Schema
+) -> tuple[Trial, list[tuple[str, str]]]:
+    fields: dict[str, str] = {name: row[i] for name, i in positions.items()}
+    faults: list[tuple[str, str]] = []
+    for column in schema.columns:
+        if column.name not in fields:
+            continue
+        value = fields[column.name]
+        if not value.strip():
+            faults.append((column.name, "is empty"))
+        elif column.values and value not in column.values:
+            faults.append((column.name, f"is {value!r}; expected one of {', '.join(column.values)}"))
+    for column in schema.columns:
+        if column.name in fields or column.derive is None or faults:
+            continue
+        try:
+            fields[column.name] = column.derive(fields)
+        except ValueError as error:
+            faults.append((column.name, f"is not in the file and cannot be derived: {error}"))
+    trial = Trial(trial_id, {name: fields.get(name, "") for name in schema.names})
+    if not faults:
+        faults += schema.check(trial)
+    return trial, faults
+
+
+def _notes(header: Sequence[str], positions: Mapping[str, int], schema: Schema) -> Iterator[str]:
+    derived = [c.name for c in schema.columns if c.name not in positions]
+    if derived:
+        yield f"not in the file, derived from the other columns: {', '.join(derived)}"
+    renamed = [f"{header[i]} → {name}" for name, i in positions.items() if header[i] != name]
+    if renamed:
+        yield f"read under another name: {', '.join(renamed)}"
+    unused = [name for i, name in enumerate(header) if i not in positions.values()]
+    if unused:
+        yield f"not part of the {schema.study} schema, not used and not written out: {', '.join(unused)}"
