@@ -29,7 +29,9 @@ SYNC_SECONDS = 5.0
 _CRC = slice(10, 18)
 _BODY = 20
 _KEY = slice(27, 59)
-_LINE = re.compile(rb'\{"crc32":"[0-9a-f]{8}","key":"[0-9a-f]{32}","final":(true|false),"answer":\{')
+_LINE = re.compile(
+    rb'\{"crc32":"[0-9a-f]{8}",(?:"key":"[0-9a-f]{32}","final":(true|false),"answer"|("session")):\{'
+)
 
 
 def key_of(*parts: Any) -> str:
@@ -184,16 +186,16 @@ class Ledger:
         with segment.open("rb") as file:
             for count, line in enumerate(file, start=1):
                 place, offset = number << 48 | offset, offset + len(line)
-                body = line[_BODY:-1]
-                if not line.endswith(b"\n") or line[_CRC] != b"%08x" % zlib.crc32(body):
-                    contents.damage.append(Damage(segment.name, count, torn=not line.endswith(b"\n")))
-                elif match := _LINE.match(line):
+                torn, match = not line.endswith(b"\n"), _LINE.match(line)
+                if torn or match is None or line[_CRC] != b"%08x" % zlib.crc32(line[_BODY:-1]):
+                    contents.damage.append(Damage(segment.name, count, torn))
+                elif match[2]:
+                    started = datetime.fromisoformat(json.loads(line)["session"]["started"]).timestamp()
+                else:
                     key = bytes.fromhex(line[_KEY].decode())
                     if match[1] == b"true":
                         contents.final.setdefault(key, place)
                     else:
                         contents.provisional[key] = place
                     contents.lines += 1
-                else:
-                    started = datetime.fromisoformat(json.loads(line)["session"]["started"]).timestamp()
         contents.seconds += max(0.0, segment.stat().st_mtime - started)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -46,39 +47,48 @@ def _scored(console: Console, folder: RunFolder, long: pd.DataFrame) -> None:
     means = cell_means(long, conditions)
     factors = list(conditions.columns)
     questions = list(dict.fromkeys(means["question"]))
-    numeric = {q for q in questions if _numbers(means[means["question"] == q]["option"]) is not None}
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for factor in factors:
-        table.add_column(factor, style="bold")
-    table.add_column("n", justify="right")
+    table.add_column("cell", style="bold")
     for question in questions:
-        table.add_column(question + (" mean %" if question in numeric else ""))
-    table.add_column("option mass", justify="right")
+        table.add_column(question)
+    table.add_column("mass", justify="right")
     for cell, group in means.groupby(factors, sort=True):
-        shown = [_spark(group[group["question"] == question]) for question in questions]
-        mass = group["option_mass"].mean()
-        table.add_row(*map(str, cell), str(group["n"].max()), *shown, f"{mass:.3f}")
+        by_question = group.groupby("question", sort=False)
+        mass = by_question["option_mass"].first().mean()
+        table.add_row("/".join(map(str, cell)), *(_spark(by_question, q) for q in questions), f"{mass:.3f}")
     console.print(table)
-    mass = folder.manifest.results["option_mass"]
-    options = "; ".join(
-        f"{'/'.join(list(dict.fromkeys(means[means['question'] == question]['option'])))}"
-        for question in dict.fromkeys(questions)
-        if question not in numeric
+    n, distinct = means["n"], means["n_distinct"]
+    console.print(
+        f"cell: {'/'.join(factors)}, {_range(n)} trials each, {_range(distinct)} different distributions"
     )
-    console.print(f"Bars left to right: {'0 … 100 %' if numeric else ''}{'; ' if numeric else ''}{options}")
-    console.print(f"Option mass: mean {mass['mean']:.3f}, lowest {mass['min']:.3f}")
+    for question, rows in means.groupby("question", sort=False):
+        names = list(dict.fromkeys(rows["option"]))
+        if _numbers(rows["option"]) is None:
+            console.print(f"{question}: bars {', '.join(names)}; below them the likeliest and its share")
+    if any(_numbers(rows["option"]) is not None for _, rows in means.groupby("question")):
+        console.print("numbers: bars from the lowest option to the highest, below them the mean")
+    total = folder.manifest.results["option_mass"]
+    console.print(
+        f"[bold]Option mass[/bold], the probability of any valid answer at all: mean {total['mean']:.3f}, "
+        f"lowest {total['min']:.3f}"
+    )
 
 
-def _spark(rows: pd.DataFrame) -> str:
-    """Bars of a mean distribution, with its mean where the options are numbers, else its likeliest option."""
+def _spark(by_question: Any, question: str) -> str:
+    """Bars of a mean distribution; below them its mean, or its likeliest option where options are words."""
+    if question not in by_question.groups:
+        return "no answer"
+    rows = by_question.get_group(question)
     prob = rows["prob_norm"].to_numpy()
-    if not len(prob):
-        return "–"
     bars = "".join(BARS[round(p / prob.max() * (len(BARS) - 1))] for p in prob)
     numbers = _numbers(rows["option"])
     if numbers is not None:
-        return f"{bars} {float((prob * numbers).sum()):5.1f}"
-    return f"{bars} {rows['option'].iloc[int(prob.argmax())]} {prob.max():.2f}"
+        return f"{bars}\n{float((prob * numbers).sum()):.1f}"
+    return f"{bars}\n{rows['option'].iloc[int(prob.argmax())]} {prob.max():.2f}"
+
+
+def _range(counts: pd.Series[int]) -> str:
+    return str(counts.min()) if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
 
 
 def _numbers(options: pd.Series[str]) -> pd.Series[float] | None:

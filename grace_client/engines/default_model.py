@@ -6,9 +6,11 @@ float32 safetensors in grace's cache.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.util
+import io
 import shutil
 import subprocess
 import sys
@@ -34,7 +36,7 @@ _PROBE_PROMPT = (
     f"<|im_start|>user\n{_PROBE}<|im_end|>\n<|im_start|>assistant\n"
 )
 _PROBE_TOKEN = "Yes"
-_PROBE_LOGPROB = -1.0
+_PROBE_LOGPROB = -2.8368
 """Log-probability of that first token, in nats, as the GGUF weights give it in float32."""
 
 
@@ -99,8 +101,10 @@ def _weights(work: Path, say: Callable[[str], None]) -> Path:
 def _convert(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype="float32")
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    # The reader draws a progress bar of its own, whatever the logging level.
+    with contextlib.redirect_stderr(io.StringIO()):
+        model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype="float32")
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     # The weights are dequantised by now, but transformers still takes the model for a quantised one and
     # would refuse to save it.
     model.hf_quantizer = None

@@ -1,0 +1,40 @@
+"""What the tests share: trial lists, models, engines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from grace_client import studies
+from grace_client.trials import TrialList
+
+ROOT = Path(__file__).parents[1]
+USERS_LISTS = ROOT.parent / "shared" / "data"
+"""The users' own lists, where they lie beside the checkout."""
+
+
+@pytest.fixture(autouse=True)
+def _quiet_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test depends on how wide the terminal is."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def lists(study: str) -> Iterator[Path]:
+    """The project's list of a study, and the users' where it is present."""
+    yield ROOT / "data" / f"{study}.csv"
+    if (users := USERS_LISTS / f"{study}.csv").exists():
+        yield users
+
+
+@pytest.fixture(params=list(lists("study1")), ids=lambda path: path.parent.parent.name)
+def study1(request: pytest.FixtureRequest) -> TrialList:
+    """Every Study 1 list there is."""
+    return studies.read_trials(request.param)
+
+
+@pytest.fixture(params=list(lists("study2")), ids=lambda path: path.parent.parent.name)
+def study2(request: pytest.FixtureRequest) -> TrialList:
+    """Every Study 2 list there is."""
+    return studies.read_trials(request.param)

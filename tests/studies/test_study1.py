@@ -1,0 +1,90 @@
+"""Study 1: grammar, prompts, columns."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from grace_client import studies
+from grace_client.studies.study1 import Story
+from grace_client.trials import TrialList
+
+COLUMNS = (
+    [f"state{s}_prob_{p}" for s in range(4) for p in range(0, 101, 10)]
+    + [f"state{s}_{m}" for s in range(4) for m in ("mean", "std", "entropy")]
+    + ["prob_knowledge_yes", "prob_knowledge_no", "entropy_knowledge"]
+)
+INPUTS = [
+    "participant_id",
+    "story_shortname",
+    "story_setup",
+    "priorQ",
+    "speach",
+    "speachQ",
+    "knowledgeQ",
+    "access",
+    "observe",
+]
+
+
+def test_the_table_has_68_columns_in_order() -> None:
+    """9 inputs, 44 probabilities state by state, 12 measures, 3 of knowledge."""
+    experiment = studies.experiment("study1-exp2")
+    assert [*experiment.schema.names, *experiment.columns] == INPUTS + COLUMNS
+    assert len(INPUTS + COLUMNS) == 68
+
+
+@pytest.mark.parametrize(
+    ("state", "statement"),
+    [
+        (0, "Exactly 0 of the 3 fruits have dried out pith."),
+        (1, "Exactly 1 of the 3 fruits has dried out pith."),
+        (3, "Exactly 3 of the 3 fruits have dried out pith."),
+    ],
+)
+def test_statements_follow_the_grammar(state: int, statement: str) -> None:
+    """Singular for one, plural for none and for more."""
+    story = Story.parse("How many of the 3 fruits do you think have dried out pith?")
+    assert story.statement(state) == statement
+
+
+def test_items_and_property_may_be_phrases() -> None:
+    """No list of known stories is behind it."""
+    story = Story.parse("How many of the 3 cups of tea do you think have gone cold, as they do?")
+    assert story.statement(1) == "Exactly 1 of the 3 cups of tea has gone cold, as they do."
+    assert story.knowledge_question("Ann").startswith("Do you think Ann knows exactly how many of the 3 cups")
+
+
+def test_every_trial_asks_four_states_and_knowledge(study1: TrialList) -> None:
+    """In this order, the statement of state k about k items, no markup left in the prompt."""
+    experiment = studies.experiment("study1-exp2")
+    for trial in study1.trials:
+        questions = experiment.questions(trial)
+        assert [q.name for q in questions] == ["state0", "state1", "state2", "state3", "knowledge"]
+        for state, question in enumerate(questions[:4]):
+            verb = "has" if state == 1 else "have"
+            statement = question.prompt.text.split("Statement: ")[1]
+            assert statement.startswith(f"Exactly {state} of the 3 ")
+            assert f" {verb} " in statement
+        assert trial["knowledgeQ"] in questions[4].prompt.text
+        for question in questions:
+            assert "<" not in question.prompt.text
+            assert trial["speach"] in question.prompt.text
+            assert question.prompt.text.endswith("\nAnswer:")
+
+
+def test_the_state_questions_share_all_but_their_ends(study1: TrialList) -> None:
+    """Scenario first, question last: engines compute the shared beginning once."""
+    for trial in study1.trials[:12]:
+        texts = [q.prompt.text for q in studies.experiment("study1-exp2").questions(trial)[:4]]
+        assert os.path.commonprefix(texts).endswith("Statement: Exactly ")
+
+
+def test_free_text_asks_in_the_trials_own_words(study1: TrialList) -> None:
+    """How many, and whether the speaker knows."""
+    trial = study1.trials[0]
+    number, knowledge = studies.experiment("study1-exp1").questions(trial)
+    assert f"Question: {trial['speachQ']}\nAnswer:" in number.prompt.text
+    assert f"Question: {trial['knowledgeQ']}\nAnswer:" in knowledge.prompt.text
+    assert number.options is None

@@ -1,0 +1,87 @@
+"""Study 2: goals, prompts, columns."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from grace_client import studies
+from grace_client.studies.study2 import UTTERANCE_OPTIONS, goal_of
+from grace_client.trials import TrialList
+from tests.conftest import ROOT
+
+JOINTS = [f"{frame}_{word}" for frame in ("was", "wasnt") for word in ("terrible", "bad", "good", "amazing")]
+COLUMNS = [
+    *(f"prob_{joint}" for joint in JOINTS),
+    "prob_was",
+    "prob_wasnt",
+    "prob_terrible",
+    "prob_bad",
+    "prob_good",
+    "prob_amazing",
+    "entropy_frame",
+    "entropy_assessment",
+    "entropy_joint",
+]
+INPUTS = "Participant_ID Domain Precontext Scenario Utterance Goal State SP_Name LS_Name".split()
+
+
+def test_the_table_has_26_columns_in_order() -> None:
+    """9 inputs, 8 joints, 6 marginals, 3 entropies."""
+    experiment = studies.experiment("study2-exp2")
+    assert [*experiment.schema.names, *experiment.columns] == INPUTS + COLUMNS
+    assert len(INPUTS + COLUMNS) == 26
+
+
+def test_marginals_and_entropies_come_from_the_joints() -> None:
+    """Recomputed here from the eight probabilities."""
+    joint = np.random.default_rng(0).dirichlet(np.ones(8))
+    row = studies.experiment("study2-exp2").measures["utterance"](joint)
+    assert set(row) == set(COLUMNS)
+    assert [row[f"prob_{name}"] for name in JOINTS] == pytest.approx(joint)
+    assert row["prob_wasnt"] == pytest.approx(sum(joint[4:]))
+    assert row["prob_bad"] == pytest.approx(joint[1] + joint[5])
+    frame, word = np.array([joint[:4].sum(), joint[4:].sum()]), joint[:4] + joint[4:]
+    for name, p in (("frame", frame), ("assessment", word), ("joint", joint)):
+        assert row[f"entropy_{name}"] == pytest.approx(-(p * np.log2(p)).sum())
+
+
+def test_goals_of_the_lists(study2: TrialList) -> None:
+    """The users' list has 820, 812 and 792; ours is balanced."""
+    goals = Counter(goal_of(trial["Goal"]) for trial in study2.trials)
+    ours = study2.path.startswith(str(ROOT / "data"))
+    expected = (808, 808, 808) if ours else (820, 812, 792)
+    assert (goals["both"], goals["social"], goals["informational"]) == expected
+
+
+def test_prompts_say_that_three_hearts_are_the_most_and_hide_the_utterance(study2: TrialList) -> None:
+    """And carry scene, state, goal and both names."""
+    for trial in study2.trials:
+        (question,) = studies.experiment("study2-exp2").questions(trial)
+        text = question.prompt.text
+        assert "3 hearts is the maximum" in text
+        assert f"gave {trial['State']}." in text
+        assert trial["Utterance"] not in text
+        assert all(trial[c] in text for c in ("Precontext", "Scenario", "Goal", "SP_Name", "LS_Name"))
+
+
+def test_negation_counts_in_every_spelling() -> None:
+    """Straight and curly apostrophe and the long form are one answer; headers have no apostrophe."""
+    forms = UTTERANCE_OPTIONS.options[4].forms
+    assert {"It wasn't terrible", "It wasn\u2019t terrible", "It was not terrible"} <= set(forms)
+    assert UTTERANCE_OPTIONS.names == tuple(JOINTS)
+
+
+def test_the_judgement_asks_about_the_utterance(study2: TrialList) -> None:
+    """Appropriateness and a quality of 1 to 5."""
+    experiment = studies.experiment("study2-judgement")
+    trial = study2.trials[0]
+    appropriate, quality = experiment.questions(trial)
+    assert f'"{trial["Utterance"]}"' in appropriate.prompt.text
+    assert f'"{trial["Utterance"]}"' in quality.prompt.text
+    row = experiment.measures["quality"](np.array([1.0, 0, 0, 0, 0]))
+    assert row["mean_quality_score"] == 5.0
+    covered = set(row) | set(experiment.measures["appropriateness"](np.array([0.5, 0.5])))
+    assert covered == set(experiment.columns)

@@ -1,0 +1,170 @@
+"""A deterministic engine, and a driver that kills runs on it at random moments.
+
+Its log-probabilities are a true distribution over 256 tokens (bytes) that depends on the tokens so far and on
+nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grace_client import studies
+from grace_client.engines.base import EngineInfo
+from grace_client.errors import ItemError
+from grace_client.options import TokenTrie
+from grace_client.questions import Generation, Prompt, Sampling
+from grace_client.runner import RunFolder, run
+
+
+class DeterministicEngine:
+    """Answers from a hash.
+
+    Parameters
+    ----------
+    delay : float
+        Seconds that each answer takes.
+    fault : callable, optional
+        Called with the text of every prompt before it is answered; may raise.
+    max_context : int
+        Longest sequence it takes.
+    """
+
+    def __init__(
+        self,
+        *,
+        delay: float = 0.0,
+        fault: Callable[[str], None] | None = None,
+        max_context: int = 100_000,
+        model: str = "deterministic",
+    ) -> None:
+        self.delay = delay
+        self.fault = fault or (lambda _: None)
+        self.max_context = max_context
+        self.model = model
+        self.asked: list[str] = []
+
+    def concurrency(self, *, scored: bool) -> int:
+        return 4
+
+    async def describe(self) -> EngineInfo:
+        return EngineInfo(
+            engine="deterministic",
+            model=self.model,
+            revision="1",
+            dtype="float64",
+            template_sha256=None,
+            tokenizer_sha256="bytes",
+            max_context=self.max_context,
+            end_of_turn=0,
+            prompt_prefix="<",
+            prompt_suffix=">",
+        )
+
+    async def tokenize(self, prompt: Prompt) -> list[int]:
+        return list(f"<{prompt.text}>".encode())
+
+    async def tokenize_form(self, text: str) -> list[int]:
+        return list(text.encode())
+
+    async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
+        await self._answer(prompt_ids)
+        logits = {int(node): self._logprobs([*prompt_ids, *trie.path(int(node))]) for node in trie.inner}
+        return np.array(
+            [logits[int(p)][t] for p, t in zip(trie.parent[1:], trie.token[1:], strict=True)], dtype=np.float64
+        )
+
+    async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
+        prompt_ids = await self.tokenize(prompt)
+        await self._answer(prompt_ids)
+        text = f"{random.Random(f'{prompt.text}{sampling.seed}').choice(['One', 'Two', 'Three'])}, perhaps."
+        return Generation(text, "stop", tuple(prompt_ids), tuple(text.encode()))
+
+    async def close(self) -> None:
+        pass
+
+    async def _answer(self, prompt_ids: Sequence[int]) -> None:
+        text = bytes(prompt_ids).decode()
+        self.asked.append(text)
+        self.fault(text)
+        await asyncio.sleep(self.delay)
+
+    @staticmethod
+    def _logprobs(ids: Sequence[int]) -> NDArray[np.float64]:
+        seed = int.from_bytes(hashlib.sha256(bytes(ids)).digest()[:8], "big")
+        logits = np.random.Generator(np.random.PCG64(seed)).normal(scale=3.0, size=256)
+        return np.asarray(logits - np.log(np.exp(logits).sum()))
+
+
+def nan_for(mark: str) -> Callable[[str], None]:
+    """A fault: prompts that contain `mark` overflow the model."""
+
+    def fault(text: str) -> None:
+        if mark in text:
+            raise ItemError("nan", "the model overflowed")
+
+    return fault
+
+
+def kill_often(folder: Path, trials: Path, experiment: str, kills: int, seed: int) -> None:
+    """Run an experiment in child processes that are killed at random moments, then to its end.
+
+    Every child writes the keys it asks to a file. After each kill the parent checks that nothing was asked
+    that the ledger held when the child began.
+    """
+    rng = random.Random(seed)
+    asked_file = folder.parent / "asked"
+    done, killed = False, 0
+    while not done or killed < kills:
+        held = _held(folder)
+        asked_file.write_text("")
+        child = os.fork()
+        if child == 0:
+            _child(folder, trials, experiment, asked_file)
+        if killed < kills:
+            time.sleep(rng.uniform(0.0, 0.6))
+            os.kill(child, signal.SIGKILL)
+            killed += 1
+        _, status = os.waitpid(child, 0)
+        done = os.waitstatus_to_exitcode(status) == 0
+        again = held & set(asked_file.read_text().split())
+        if again:
+            sys.exit(f"asked again although it was on disk: {again}")
+        if done and killed < kills:
+            sys.exit(f"the run was over after {killed} kills; make it longer")
+
+
+def _held(folder: Path) -> set[str]:
+    if not (folder / "manifest.json").exists():
+        return set()
+    return {key.hex() for key in RunFolder.open(folder).ledger.contents.final}
+
+
+def _child(folder: Path, trials: Path, experiment: str, asked_file: Path) -> None:
+    async def work() -> None:
+        engine = DeterministicEngine(delay=0.02)
+        opened = RunFolder.create(
+            folder, studies.experiment(experiment), studies.read_trials(trials), await engine.describe()
+        )
+        keys = {f"<{item.question.prompt.text}>": item.key for item in opened.plan.distinct()}
+        with asked_file.open("a", buffering=1) as log:
+            engine.fault = lambda text: print(keys[text], file=log)
+            await run(opened, engine)
+
+    asyncio.run(work())
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    _, run_folder, trial_list, name, count, start = sys.argv
+    kill_often(Path(run_folder), Path(trial_list), name, int(count), int(start))
