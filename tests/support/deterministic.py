@@ -7,12 +7,12 @@ nothing else.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import random
 import signal
 import sys
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -25,6 +25,10 @@ from grace_client.errors import ItemError
 from grace_client.options import TokenTrie
 from grace_client.questions import Generation, Prompt, Sampling
 from grace_client.runner import RunFolder, run
+
+_LOGITS = np.random.Generator(np.random.PCG64(0)).normal(scale=3.0, size=(4096, 256))
+LOGPROBS = _LOGITS - np.log(np.exp(_LOGITS).sum(axis=1, keepdims=True))
+"""Distributions over the 256 bytes; a hash of the bytes so far picks one."""
 
 
 class DeterministicEngine:
@@ -79,10 +83,9 @@ class DeterministicEngine:
 
     async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
         await self._answer(prompt_ids)
-        logits = {int(node): self._logprobs([*prompt_ids, *trie.path(int(node))]) for node in trie.inner}
-        return np.array(
-            [logits[int(p)][t] for p, t in zip(trie.parent[1:], trie.token[1:], strict=True)], dtype=np.float64
-        )
+        prompt = zlib.crc32(bytes(prompt_ids))
+        rows = {int(n): LOGPROBS[zlib.crc32(bytes(trie.path(int(n))), prompt) % 4096] for n in trie.inner}
+        return np.array([rows[int(p)][t] for p, t in zip(trie.parent[1:], trie.token[1:], strict=True)])
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         prompt_ids = await self.tokenize(prompt)
@@ -98,12 +101,6 @@ class DeterministicEngine:
         self.asked.append(text)
         self.fault(text)
         await asyncio.sleep(self.delay)
-
-    @staticmethod
-    def _logprobs(ids: Sequence[int]) -> NDArray[np.float64]:
-        seed = int.from_bytes(hashlib.sha256(bytes(ids)).digest()[:8], "big")
-        logits = np.random.Generator(np.random.PCG64(seed)).normal(scale=3.0, size=256)
-        return np.asarray(logits - np.log(np.exp(logits).sum()))
 
 
 def nan_for(mark: str) -> Callable[[str], None]:
@@ -132,7 +129,11 @@ def kill_often(folder: Path, trials: Path, experiment: str, kills: int, seed: in
         if child == 0:
             _child(folder, trials, experiment, asked_file)
         if killed < kills:
-            time.sleep(rng.uniform(0.0, 0.6))
+            # One in five at any moment, also while the run starts; the others once it asks.
+            asking = rng.random() < 0.8
+            while asking and not asked_file.stat().st_size:
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0.0, 0.4))
             os.kill(child, signal.SIGKILL)
             killed += 1
         _, status = os.waitpid(child, 0)
