@@ -92,7 +92,9 @@ def test_a_tail_torn_at_any_byte_is_survived(tmp_path: Path) -> None:
 
 @settings(max_examples=60)
 @given(data=st.data())
-def test_a_changed_byte_is_never_read_as_an_answer(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:  # noqa: E501
+def test_a_changed_byte_is_never_read_as_an_answer(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     """Whichever bit flips, the line is reported and passed over, and the others stand."""
     folder = tmp_path_factory.mktemp("ledger")
     keys = filled(folder)

@@ -48,7 +48,10 @@ def test_two_forms_of_one_option_with_the_same_tokens_count_once() -> None:
         (lambda: options("a"), "two or more different names"),
         (lambda: options("a", "a"), "two or more different names"),
         (lambda: OptionSet((Option("a", ()), Option("b", ("b",)))), "'a' needs at least one surface form"),
-        (lambda: OptionSet((Option("a", ("x",)), Option("b", ("x",)))), "'x' is declared for 'a' and for 'b'"),
+        (
+            lambda: OptionSet((Option("a", ("x",)), Option("b", ("x",)))),
+            "'x' is declared for 'a' and for 'b'",
+        ),
         (lambda: TokenTrie.build(options("a", "b"), [[[]], [[1]]]), "'a' of option 'a' has no tokens"),
     ],
 )

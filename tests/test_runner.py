@@ -40,9 +40,7 @@ def ask(
     async def work() -> Progress:
         found = studies.experiment(experiment)
         own = trial_list or studies.read_trials(ROOT / "data" / f"{found.schema.study}.csv")
-        folder = RunFolder.create(
-            path, found, own, await engine.describe(), sample=sample, sampling=sampling
-        )
+        folder = RunFolder.create(path, found, own, await engine.describe(), sample=sample, sampling=sampling)
         stop = asyncio.Event()
 
         def watch(progress: Progress) -> None:
@@ -248,7 +246,7 @@ def test_another_run_in_the_same_folder_is_refused_with_the_difference(tmp_path:
 
 def test_a_list_of_the_other_study_is_refused(tmp_path: Path) -> None:
     """Before a folder is made."""
-    with pytest.raises(SpecError, match="study2-exp2 needs a study2 list, and .* is one of study1"):
+    with pytest.raises(SpecError, match=r"study2-exp2 needs a study2 list, and .* is one of study1"):
         ask(tmp_path / "a", "study2-exp2", trial_list=studies.read_trials(STUDY1))
     assert not (tmp_path / "a").exists()
 
@@ -287,9 +285,7 @@ def test_the_manifest_tells_what_the_numbers_rest_on(tmp_path: Path) -> None:
     assert 0 < manifest["results"]["option_mass"]["mean"] < 1
 
 
-def test_the_study_in_the_docs_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_study_in_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A third study is one module and its entry in the registry."""
     text = (ROOT / "docs" / "adding-a-study.md").read_text()
     (source,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)

@@ -42,9 +42,7 @@ def test_lists_of_study1_are_read_whole(study1: TrialList) -> None:
     assert study1.schema.study == "study1"
     assert [trial.trial_id for trial in study1.trials] == list(range(1, 301))
     assert len({tuple(t[c] for c in study1.schema.stimulus) for t in study1.trials}) == 36
-    questions = [
-        q.prompt.text for t in study1.trials for q in studies.experiment("study1-exp2").questions(t)
-    ]
+    questions = [q.prompt.text for t in study1.trials for q in studies.experiment("study1-exp2").questions(t)]
     assert (len(questions), len(set(questions))) == (1500, 180)
 
 
@@ -52,9 +50,7 @@ def test_lists_of_study2_are_read_whole(study2: TrialList) -> None:
     """2,424 trials; the users' list has 2,046 distinct prompts."""
     assert study2.schema.study == "study2"
     assert len(study2.trials) == 2424
-    prompts = {
-        q.prompt.text for t in study2.trials for q in studies.experiment("study2-exp2").questions(t)
-    }
+    prompts = {q.prompt.text for t in study2.trials for q in studies.experiment("study2-exp2").questions(t)}
     users = not study2.path.startswith(str(ROOT / "data"))
     assert len(prompts) == (2046 if users else 2386)
 
@@ -128,9 +124,7 @@ def test_an_unknown_column_is_named_not_dropped_in_silence(tmp_path: Path) -> No
         ),
     ],
 )
-def test_a_wrong_value_is_named_with_its_line(
-    tmp_path: Path, change: dict[str, str], message: str
-) -> None:
+def test_a_wrong_value_is_named_with_its_line(tmp_path: Path, change: dict[str, str], message: str) -> None:
     """Line, column, what is wrong, what is expected."""
     rows = rows_of()
     rows[1] |= change

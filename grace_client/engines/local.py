@@ -114,7 +114,8 @@ class LocalEngine:
             raise SpecError(_load_failure(name, error)) from error
         revision = revision or str(getattr(loaded.config, "_commit_hash", None) or "unknown")
         engine = cls(loaded.eval(), tokenizer, name=name, revision=revision)
-        say(f"{name} is ready: {loaded.dtype} on {device}, scoring by {engine.method}")
+        kind = str(loaded.dtype).removeprefix("torch.")
+        say(f"{name} is ready: {kind} on {device}, scoring by {engine.method}")
         return engine
 
     def concurrency(self, *, scored: bool) -> int:

@@ -34,7 +34,9 @@ CASES = {
     "sentences": studies.experiment("study2-exp2")
     .questions(studies.read_trials(ROOT / "data" / "study2.csv").trials[0])[0]
     .options,
-    "unicode": OptionSet((Option("a", ("naïve – “süß”",)), Option("b", ("日本語です",)), Option("c", ("🙂🙃",)))),
+    "unicode": OptionSet(
+        (Option("a", ("naïve – “süß”",)), Option("b", ("日本語です",)), Option("c", ("🙂🙃",)))
+    ),
     "terminator": OptionSet((Option("1", ("1.", "1\n")), Option("10", ("10.", "10\n")))),
     "end of turn": OptionSet((Option("1", ("1",)), Option("10", ("10",))), end_of_turn=True),
 }

@@ -25,7 +25,17 @@ COLUMNS = [
     "entropy_assessment",
     "entropy_joint",
 ]
-INPUTS = "Participant_ID Domain Precontext Scenario Utterance Goal State SP_Name LS_Name".split()
+INPUTS = [
+    "Participant_ID",
+    "Domain",
+    "Precontext",
+    "Scenario",
+    "Utterance",
+    "Goal",
+    "State",
+    "SP_Name",
+    "LS_Name",
+]
 
 
 def test_the_table_has_26_columns_in_order() -> None:

@@ -1,0 +1,38 @@
+# Sourced by the other scripts: the project's own environment, in .venv.
+#
+#   prepare EXTRAS   makes or completes it, and says so; afterwards $VENV/bin holds python and grace.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+VENV=$PWD/.venv
+
+say() { printf '\n── %s\n' "$*" >&2; }
+
+find_python() {
+  local name
+  for name in "${PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11 python; do
+    if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      printf '%s\n' "$name"
+      return
+    fi
+  done
+  echo "Python 3.11 or newer is needed and none was found; install it, or name it: PYTHON=/path/to/python $0" >&2
+  exit 2
+}
+
+prepare() {
+  local extras=$1 wanted python
+  wanted="$extras $(cat pyproject.toml constraints.txt | cksum)"
+  if [ "$(cat "$VENV/grace-stamp" 2>/dev/null)" = "$wanted" ]; then
+    return
+  fi
+  if [ ! -x "$VENV/bin/python" ]; then
+    python=$(find_python)
+    say "making a Python environment in .venv ($("$python" --version))"
+    "$python" -m venv "$VENV"
+  fi
+  say "installing grace-client[$extras] into it (PyTorch is the large part; a few minutes the first time)"
+  "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
+    --constraint constraints.txt --editable ".[$extras]"
+  printf '%s' "$wanted" >"$VENV/grace-stamp"
+}
