@@ -29,6 +29,9 @@ from grace_client.trials import TrialList
 TRIALS = "trials.csv"
 LEDGER = "ledger"
 
+STOP_SECONDS = 6.0
+"""How long a stop waits for answers in flight: Kubernetes kills 30 seconds after it has asked."""
+
 OK = "ok"
 
 
@@ -166,6 +169,7 @@ async def run(
     *,
     on_progress: Callable[[Progress], None] = lambda _: None,
     stop: asyncio.Event | None = None,
+    stop_seconds: float = STOP_SECONDS,
 ) -> Progress:
     """Ask everything that the ledger does not hold.
 
@@ -179,6 +183,8 @@ async def run(
         Called after every answer.
     stop : asyncio.Event, optional
         When set, nothing more is asked; answers in flight are still written.
+    stop_seconds : float
+        How long a stop waits for answers in flight.
 
     Returns
     -------
@@ -203,13 +209,21 @@ async def run(
             progress.failed += answer["status"] != OK
             on_progress(progress)
 
+    async def give_up(workers: list[asyncio.Task[None]]) -> None:
+        await stop.wait()
+        await asyncio.sleep(stop_seconds)
+        for worker in workers:
+            worker.cancel()
+
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(engine.concurrency(scored=folder.experiment.scored)):
-                group.create_task(work())
+            count = engine.concurrency(scored=folder.experiment.scored)
+            workers = [group.create_task(work()) for _ in range(count)]
+            patience = asyncio.create_task(give_up(workers))
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
     finally:
+        patience.cancel()
         folder.ledger.close()
     return progress
 

@@ -7,16 +7,19 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
-from grace_client import studies, tables, trials
-from grace_client.errors import ItemError, SpecError
+from grace_client import studies, tables
+from grace_client.errors import ItemError, SpecError, TrialError
 from grace_client.manifest import SamplingSpec
+from grace_client.options import TokenTrie
 from grace_client.runner import Progress, RunFolder, run
 from grace_client.trials import TrialList
 from tests.conftest import ROOT
@@ -151,6 +154,27 @@ def test_a_stopped_run_goes_on_and_asks_nothing_twice(tmp_path: Path) -> None:
     assert not set(first.asked) & set(second.asked)
     undisturbed, _ = ask(tmp_path / "b")
     assert exported(folder) == exported(undisturbed)
+
+
+def test_a_stop_does_not_wait_for_an_engine_that_hangs(tmp_path: Path) -> None:
+    """What is in flight is given up after the stated time; what was answered stays."""
+    stop = asyncio.Event()
+
+    class Hangs(DeterministicEngine):
+        async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
+            if len(self.asked) >= 20:
+                stop.set()
+                await asyncio.Event().wait()
+            return await super().edge_logprobs(prompt_ids, trie)
+
+    async def work() -> Progress:
+        engine, experiment = Hangs(), studies.experiment("study1-exp2")
+        own = studies.read_trials(STUDY1)
+        folder = RunFolder.create(tmp_path, experiment, own, await engine.describe())
+        return await asyncio.wait_for(run(folder, engine, stop=stop, stop_seconds=0.1), timeout=30)
+
+    assert asyncio.run(work()).done == 20
+    assert RunFolder.open(tmp_path).progress().done == 20
 
 
 def test_killed_at_fifty_random_moments(tmp_path: Path) -> None:
@@ -301,5 +325,5 @@ def test_the_study_in_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert list(wide.columns[-5:]) == list(study3.EXPERIMENTS[0].columns)
     assert np.allclose(wide.filter(regex="^prob_").sum(axis=1), 1)
     path.write_text("participant,hue\n1,400\n")
-    with pytest.raises(trials.TrialError, match="2: column 'hue': is 400; expected 0 to 359"):
+    with pytest.raises(TrialError, match="2: column 'hue': is 400; expected 0 to 359"):
         studies.read_trials(path)

@@ -14,7 +14,7 @@ from grace_client.errors import GraceError
 if TYPE_CHECKING:
     from grace_client.runner import Progress
 
-PLAIN_SECONDS = 5.0
+PLAIN_SECONDS = 10.0
 """How often a line of progress appears where there is no terminal."""
 
 

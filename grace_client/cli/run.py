@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -173,13 +175,15 @@ def _load(model: str | None, dtype: str, device: str | None, quiet: bool) -> Eng
 def _stop_on_signals() -> asyncio.Event:
     """An event that SIGINT and SIGTERM set; a second signal ends the process at once."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
 
-    def asked(number: signal.Signals) -> None:
-        loop.remove_signal_handler(number)
+    def asked() -> None:
+        if stop.is_set():
+            # Nothing to save: the ledger has every answer that came. Only the cursor may be hidden.
+            sys.stderr.write("\x1b[?25h" if sys.stderr.isatty() else "")
+            os._exit(ExitCode.UNREACHABLE)
         say("stopping: answers in flight are still written (once more ends at once)")
         stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked, number)
+        asyncio.get_running_loop().add_signal_handler(number, asked)
     return stop

@@ -64,7 +64,7 @@ def _scored(console: Console, folder: RunFolder, long: pd.DataFrame) -> None:
     for question, rows in means.groupby("question", sort=False):
         names = list(dict.fromkeys(rows["option"]))
         if _numbers(rows["option"]) is None:
-            console.print(f"{question}: bars {', '.join(names)}; below them the likeliest and its share")
+            console.print(f"{question!s}: bars {', '.join(names)}; below them the likeliest and its share")
     if any(_numbers(rows["option"]) is not None for _, rows in means.groupby("question")):
         console.print("numbers: bars from the lowest option to the highest, below them the mean")
     total = folder.manifest.results["option_mass"]

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from threading import Event
 from typing import Any, Literal
 
 import numpy as np
@@ -62,6 +63,7 @@ class LocalEngine:
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="grace-local")
         self._waiting: list[tuple[Draw, asyncio.Future[None]]] = []
         self._drawing: asyncio.Task[None] | None = None
+        self._closing = Event()
         self._stop_ids = _stop_ids(model, tokenizer)
         self.tree = TreeScorer(model)
         self.method: Method = self._choose_method()
@@ -178,7 +180,8 @@ class LocalEngine:
         )
 
     async def close(self) -> None:
-        """Let go of the model."""
+        """Let go of the model; answers still being drawn are abandoned."""
+        self._closing.set()
         self._worker.shutdown(wait=True, cancel_futures=True)
         self.model = None
 
@@ -195,7 +198,7 @@ class LocalEngine:
             draws = [draw for draw, _ in batch]
             failure: Exception | None = None
             try:
-                await self._run(partial(decode, self.model, draws, self._stop_ids, pad))
+                await self._run(partial(decode, self.model, draws, self._stop_ids, pad, self._closing))
             except Exception as error:  # handed to every caller of the batch, below
                 failure = error
             for _, done in batch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,10 @@ class Draw:
 
 
 @torch.inference_mode()
-def decode(model: Any, draws: Sequence[Draw], stop_ids: frozenset[int], pad_id: int) -> None:
-    """Complete all `draws` in place, as one batch.
+def decode(
+    model: Any, draws: Sequence[Draw], stop_ids: frozenset[int], pad_id: int, abandoned: Event
+) -> None:
+    """Complete all `draws` in place, as one batch, unless they are abandoned meanwhile.
 
     Each distinct prompt is computed once. Tokens are drawn by inverting the cumulative distribution at the
     draw's own uniform numbers, so that an answer depends on its prompt and seed, not on its neighbours in
@@ -69,7 +72,7 @@ def decode(model: Any, draws: Sequence[Draw], stop_ids: frozenset[int], pad_id: 
     live = list(draws)
     streams = [np.random.Generator(np.random.Philox(draw.sampling.seed)) for draw in draws]
 
-    while True:
+    while not abandoned.is_set():
         tokens = _pick(logits, live, streams)
         going = []
         for row, (draw, token) in enumerate(zip(live, tokens, strict=True)):

@@ -49,7 +49,15 @@ This time {speaker} gave {state}.
 SAY = (
     SCENE
     + """\
-Complete the answer as: It was/wasn't terrible/bad/good/amazing. Say one such sentence and nothing else.
+Choose one of these sentences and say nothing else:
+It was terrible
+It was bad
+It was good
+It was amazing
+It wasn't terrible
+It wasn't bad
+It wasn't good
+It wasn't amazing
 
 Question: {goal}, what would {speaker} say to {listener}?
 Answer:"""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from grace_client import studies
-from grace_client.studies.study2 import UTTERANCE_OPTIONS, goal_of
+from grace_client.studies.study2 import ADJECTIVES, UTTERANCE_OPTIONS, goal_of
 from grace_client.trials import TrialList
 from tests.conftest import ROOT
 
@@ -67,13 +67,15 @@ def test_goals_of_the_lists(study2: TrialList) -> None:
 
 
 def test_prompts_say_that_three_hearts_are_the_most_and_hide_the_utterance(study2: TrialList) -> None:
-    """And carry scene, state, goal and both names."""
+    """And carry scene, state, goal, both names, and the eight sentences in the order of the tables."""
+    sentences = "\n".join(f"It {verb} {word}" for verb in ("was", "wasn't") for word in ADJECTIVES)
     for trial in study2.trials:
         (question,) = studies.experiment("study2-exp2").questions(trial)
         text = question.prompt.text
         assert "3 hearts is the maximum" in text
         assert f"gave {trial['State']}." in text
-        assert trial["Utterance"] not in text
+        assert sentences in text
+        assert trial["Utterance"] not in text.replace(sentences, "")
         assert all(trial[c] in text for c in ("Precontext", "Scenario", "Goal", "SP_Name", "LS_Name"))
 
 
