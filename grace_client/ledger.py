@@ -23,6 +23,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+OK = "ok"
+"""Status of an answer; any other is a failure. An answer's status comes first in its line."""
+
 SYNC_SECONDS = 5.0
 """How often at most a line is forced to the disk; every line reaches the operating system at once."""
 
@@ -30,7 +33,7 @@ _CRC = slice(10, 18)
 _BODY = 20
 _KEY = slice(27, 59)
 _LINE = re.compile(
-    rb'\{"crc32":"[0-9a-f]{8}",(?:"key":"[0-9a-f]{32}","final":(true|false),"answer"|("session")):\{'
+    rb'\{"crc32":"[0-9a-f]{8}",(?:"key":"[0-9a-f]{32}","final":(true|false),"answer"|("session")):\{("status":"ok")?'
 )
 
 
@@ -67,6 +70,8 @@ class Contents:
     ----------
     final, provisional : dict of bytes to int
         Key to the place of its answer.
+    failed : set of str
+        Keys whose final answer is a failure.
     lines : int
         Valid answer lines.
     damage : list of Damage
@@ -77,6 +82,7 @@ class Contents:
 
     final: dict[bytes, int] = field(default_factory=dict)
     provisional: dict[bytes, int] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
     lines: int = 0
     damage: list[Damage] = field(default_factory=list)
     seconds: float = 0.0
@@ -133,6 +139,8 @@ class Ledger:
             known[raw] = place
         if final:
             self.contents.provisional.pop(raw, None)
+            if known[raw] == place and answer.get("status") != OK:
+                self.contents.failed.add(key)
         self.contents.lines += 1
 
     def close(self) -> None:
@@ -194,7 +202,8 @@ class Ledger:
                 else:
                     key = bytes.fromhex(line[_KEY].decode())
                     if match[1] == b"true":
-                        contents.final.setdefault(key, place)
+                        if contents.final.setdefault(key, place) == place and not match[3]:
+                            contents.failed.add(key.hex())
                     else:
                         contents.provisional[key] = place
                     contents.lines += 1

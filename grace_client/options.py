@@ -184,6 +184,11 @@ class TokenTrie:
             depth[node] = depth[self.parent[node]] + 1
         return depth
 
+    @cached_property
+    def form_ids(self) -> tuple[tuple[int, ...], ...]:
+        """Token ids of each form."""
+        return tuple(tuple(self.path(int(leaf))) for leaf in self.leaf)
+
     def path(self, node: int) -> list[int]:
         """Token ids from the root to `node`."""
         ids: list[int] = []

@@ -18,7 +18,7 @@ from grace_client import manifest as manifests
 from grace_client import plan as plans
 from grace_client.engines.base import Engine, EngineInfo
 from grace_client.errors import ItemError, SpecError, TrialError
-from grace_client.ledger import Ledger
+from grace_client.ledger import OK, Ledger
 from grace_client.manifest import Manifest, SamplingSpec, Spec
 from grace_client.options import OptionSet, TokenTrie
 from grace_client.plan import Item, Plan
@@ -31,8 +31,6 @@ LEDGER = "ledger"
 
 STOP_SECONDS = 6.0
 """How long a stop waits for answers in flight: Kubernetes kills 30 seconds after it has asked."""
-
-OK = "ok"
 
 
 @dataclass(slots=True)
@@ -158,8 +156,7 @@ class RunFolder:
         for item in self.plan.distinct():
             if item.key in self.ledger:
                 progress.done += 1
-                answer = self.ledger.get(item.key)
-                progress.failed += answer is not None and answer["status"] != OK
+                progress.failed += item.key in self.ledger.contents.failed
         return progress
 
 
@@ -258,16 +255,15 @@ class _Asker:
         prompt_ids = await self.engine.tokenize(item.question.prompt)
         self._fits(len(prompt_ids) + int(trie.depth.max()))
         scores = score(trie, await self.engine.edge_logprobs(prompt_ids, trie))
+        names = options.names
+        forms = zip(
+            trie.option.tolist(), trie.forms, trie.form_ids, scores.form_logprob.tolist(), strict=True
+        )
         return {
             "status": OK,
             "prompt_ids": list(prompt_ids),
-            "forms": [
-                # JSON has no -inf.
-                [options.names[option], form, trie.path(int(leaf)), x if math.isfinite(x) else None]
-                for option, form, leaf, x in zip(
-                    trie.option.tolist(), trie.forms, trie.leaf, scores.form_logprob.tolist(), strict=True
-                )
-            ],
+            # JSON has no -inf.
+            "forms": [[names[o], form, ids, x if math.isfinite(x) else None] for o, form, ids, x in forms],
         }
 
     async def _generate(self, item: Item) -> dict[str, Any]:

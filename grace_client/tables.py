@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from grace_client import paths
+from grace_client.ledger import OK
 from grace_client.options import OptionSet
 from grace_client.plan import Item
-from grace_client.runner import OK, RunFolder
+from grace_client.runner import RunFolder
 from grace_client.scoring import Scores
 
 UNASKED = "unasked"

@@ -57,6 +57,18 @@ def test_the_first_final_answer_wins(tmp_path: Path) -> None:
         ledger.close()
 
 
+def test_failures_are_known_without_reading_the_answers(tmp_path: Path) -> None:
+    """To the process that wrote them and to the next one; only final ones, only the one that counts."""
+    ledger = Ledger(tmp_path)
+    ledger.append(key_of(1), {"status": "ok"}, final=True)
+    ledger.append(key_of(2), {"status": "nan", "reason": "x"}, final=True)
+    ledger.append(key_of(3), {"status": "timeout", "reason": "x"}, final=False)
+    ledger.append(key_of(1), {"status": "nan", "reason": "x"}, final=True)
+    assert ledger.contents.failed == {key_of(2)}
+    ledger.close()
+    assert Ledger(tmp_path).contents.failed == {key_of(2)}
+
+
 def test_a_failure_that_may_pass_counts_until_an_answer_comes(tmp_path: Path) -> None:
     """It is shown, but the question is still open."""
     key = key_of("q")

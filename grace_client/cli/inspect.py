@@ -22,7 +22,8 @@ def status(run: Run, json: Json = False) -> None:
     """Say how far a run is, and why questions failed."""
     from collections import Counter
 
-    from grace_client.runner import OK, RunFolder
+    from grace_client.ledger import OK
+    from grace_client.runner import RunFolder
 
     folder = RunFolder.open(run)
     progress = folder.progress()

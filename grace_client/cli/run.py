@@ -6,13 +6,15 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from grace_client.cli.output import print_json, progress, say
-from grace_client.errors import ExitCode, SpecError
+from grace_client.errors import ExitCode, ServerError, SpecError
 
 if TYPE_CHECKING:
     from grace_client.engines.base import Engine
@@ -49,6 +51,26 @@ def run(
     device: Annotated[
         str | None, typer.Option(help="Such as cpu, cuda:0 or mps. Default: the best there is.")
     ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            help="Ask a vLLM server, such as http://localhost:8000; --model is then the served name. "
+            "Its key comes from VLLM_API_KEY or --api-key-file.",
+            show_default=False,
+        ),
+    ] = None,
+    api_key_file: Annotated[
+        Path | None, typer.Option(help="File that holds the server's key.", show_default=False)
+    ] = None,
+    wait_for_server: Annotated[
+        float, typer.Option(help="Minutes to wait for the server's first answer.", min=0.0)
+    ] = 0.0,
+    prune: Annotated[
+        float | None,
+        typer.Option(
+            help="Skip forms that cannot move any option's probability by more than this.", show_default=False
+        ),
+    ] = None,
     max_failed: Annotated[
         float, typer.Option(help="Share of failed questions above which the exit code is 1.", min=0, max=1)
     ] = 0.01,
@@ -64,6 +86,12 @@ def run(
 
     names = studies.ALL if experiment == "all" else (experiment,)
     experiments = [studies.experiment(name) for name in names]
+    if server is None and (api_key_file or wait_for_server or prune):
+        raise SpecError(
+            "--api-key-file, --wait-for-server and --prune are for a server; name it with --server"
+        )
+    if server is not None and (device or dtype != "auto"):
+        raise SpecError("--device and --dtype are for the embedded engine; a server decides them itself")
     lists = _lists(trials or [], {e.schema.study for e in experiments})
     sampling = SamplingSpec(
         temperature=temperature, max_tokens=max_tokens, replicates=replicates, base_seed=seed
@@ -71,7 +99,11 @@ def run(
 
     async def work() -> tuple[list[dict[str, Any]], bool]:
         stop = _stop_on_signals()
-        engine = await asyncio.to_thread(_load, model, dtype, device, quiet)
+        tell = (lambda _: None) if quiet else say
+        if server is None:
+            engine = await _local(model, dtype, device, tell)
+        else:
+            engine = await _vllm(server, model, api_key_file, wait_for_server, prune, tell)
         results = []
         try:
             for name in names:
@@ -84,7 +116,7 @@ def run(
 
     results, stopped = asyncio.run(work())
     if json:
-        print_json(results if experiment == "all" else results[0])
+        print_json(results if experiment == "all" else next(iter(results), {}))
     if stopped:
         raise typer.Exit(ExitCode.UNREACHABLE)
     if any(result["failed"] > max_failed * result["distinct"] for result in results):
@@ -122,8 +154,13 @@ async def _one(
             f"{name} ({experiment.title}): {len(folder.plan.trials)} trials, {items} questions, {distinct} "
             f"distinct, {sum(item.key not in folder.ledger for item in folder.plan.distinct())} to ask"
         )
-    with folder.locked(), progress(name, quiet=quiet) as show:
-        state = await runner.run(folder, engine, on_progress=show, stop=stop)
+    with folder.locked():
+        try:
+            with progress(name, quiet=quiet) as show:
+                state = await runner.run(folder, engine, on_progress=show, stop=stop)
+        except ServerError:
+            say(f"what was answered is kept; tables so far: {tables.export(folder)[0]}")
+            raise
     if stop.is_set() and state.done < state.total:
         say(
             f"stopped with {state.done} of {state.total} answers in {path}; "
@@ -166,10 +203,31 @@ def _lists(paths: list[Path], needed: set[str]) -> dict[str, TrialList]:
     return lists
 
 
-def _load(model: str | None, dtype: str, device: str | None, quiet: bool) -> Engine:
+async def _local(model: str | None, dtype: str, device: str | None, tell: Callable[[str], None]) -> Engine:
     from grace_client.engines.local import LocalEngine
 
-    return LocalEngine.load(model, dtype=dtype, device=device, say=(lambda _: None) if quiet else say)
+    load = partial(LocalEngine.load, model, dtype=dtype, device=device, say=tell)
+    return await asyncio.to_thread(load)
+
+
+async def _vllm(
+    server: str,
+    model: str | None,
+    api_key_file: Path | None,
+    wait_for_server: float,
+    prune: float | None,
+    tell: Callable[[str], None],
+) -> Engine:
+    from grace_client.engines.vllm import VllmEngine
+
+    return await VllmEngine.connect(
+        server,
+        model=model,
+        api_key=VllmEngine.key_from(api_key_file) if api_key_file else None,
+        wait_minutes=wait_for_server,
+        prune=prune,
+        say=tell,
+    )
 
 
 def _stop_on_signals() -> asyncio.Event:

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from grace_client.analysis import cell_means
 from grace_client.cli.output import duration
-from grace_client.runner import OK, RunFolder
+from grace_client.ledger import OK
+from grace_client.runner import RunFolder
 
 BARS = "▁▂▃▄▅▆▇█"
 
