@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoModelForCausalLM as Auto
 from transformers import (
     BloomConfig,
     Gemma2Config,
@@ -19,7 +20,6 @@ from transformers import (
     PretrainedConfig,
     PreTrainedTokenizerFast,
 )
-from transformers import AutoModelForCausalLM as Auto
 
 from grace_client import stimuli
 from grace_client.engines.local import LocalEngine

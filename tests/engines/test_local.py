@@ -20,6 +20,7 @@ from grace_client.errors import ItemError, SpecError
 from grace_client.options import Option, OptionSet, TokenTrie, spoken
 from grace_client.questions import Prompt, Sampling
 from grace_client.scoring import Scores, score
+from grace_client.studies.study2 import UTTERANCE_OPTIONS
 from tests.conftest import ROOT
 from tests.engines.reference import teacher_forced
 
@@ -31,9 +32,7 @@ TOLERANCE = 1e-4
 CASES = {
     "shared prefixes": OptionSet(tuple(Option(f"{p}", (f"{p}%",)) for p in range(0, 101, 10))),
     "leading space": OptionSet(tuple(Option(w, spoken(w)) for w in ("yes", "no"))),
-    "sentences": studies.experiment("study2-exp2")
-    .questions(studies.read_trials(ROOT / "data" / "study2.csv").trials[0])[0]
-    .options,
+    "sentences": UTTERANCE_OPTIONS,
     "unicode": OptionSet(
         (Option("a", ("naïve – “süß”",)), Option("b", ("日本語です",)), Option("c", ("🙂🙃",)))
     ),

@@ -1,0 +1,354 @@
+"""The engine behind a vLLM server: exact scoring and free text over its OpenAI-compatible interface."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grace_client.engines.api import Api, Card, RefusedError, models, token_ids
+from grace_client.engines.base import EngineInfo
+from grace_client.engines.canary import Findings, examine
+from grace_client.engines.exchange import MalformedError, Policy
+from grace_client.engines.http import Client
+from grace_client.engines.pruning import pruned
+from grace_client.engines.reasoning import OPEN, separate
+from grace_client.engines.wire import Batch, forced_batches, named_batches
+from grace_client.errors import ItemError, ServerError, SpecError
+from grace_client.options import TokenTrie
+from grace_client.questions import Generation, Prompt, Sampling
+
+KEPT = 4096
+"""Of how many prompts, and of how many surface forms, the token ids are remembered."""
+
+TRIES_KEPT = 64
+
+
+class VllmEngine:
+    """A model behind a vLLM server.
+
+    Make one with `VllmEngine.connect`.
+
+    Parameters
+    ----------
+    client : Client
+        The connection.
+    api : Api
+        The model on it.
+    findings : Findings
+        What the start-up check found out.
+    prune : float or None
+        See `connect`.
+    """
+
+    def __init__(self, client: Client, api: Api, findings: Findings, *, prune: float | None = None) -> None:
+        self.client = client
+        self.api = api
+        self.findings = findings
+        self.prune = prune
+        self._forms = Remembered(KEPT)
+        self._prompts = Remembered(KEPT)
+        self._tries: OrderedDict[bytes, tuple[Batch, ...]] = OrderedDict()
+        client.circuit.probe = self._verify
+        api.pinned = True
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        *,
+        model: str | None = None,
+        api_key: str | None = None,
+        wait_minutes: float = 0.0,
+        max_in_flight: int = 64,
+        prune: float | None = None,
+        declared: Mapping[str, str] | None = None,
+        policy: Policy | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> VllmEngine:
+        """Connect to a server and check that it can be trusted.
+
+        Parameters
+        ----------
+        url : str
+            Such as ``http://localhost:8000``, with or without ``/v1``.
+        model : str, optional
+            The name under which the model is served. Default: the only one there is.
+        api_key : str, optional
+            Default: the environment variable ``VLLM_API_KEY``.
+        wait_minutes : float
+            How long to wait for the server to answer a completion.
+        max_in_flight : int
+            Most requests in flight; the client finds out how many of them are worth it.
+        prune : float, optional
+            Leave out forms that cannot change any option's normalised probability by more than this in all.
+            Default: leave out nothing.
+        declared : mapping, optional
+            What is known of the server from elsewhere: ``dtype``, ``revision``, flags.
+        policy : Policy, optional
+            When to wait, to try again and to give up.
+        say : callable
+            Takes one line of progress for people.
+
+        Raises
+        ------
+        SpecError
+            Where the server cannot answer exactly, or does not serve the model.
+        ServerError
+            Where it does not answer, or refuses the key.
+        """
+        if prune is not None and not 0 < prune < 1:
+            raise SpecError(f"the bound for pruning is a probability between 0 and 1, not {prune}")
+        key = os.environ.get("VLLM_API_KEY") if api_key is None else api_key
+        client = Client(
+            url, api_key=_usable(key) if key else None, policy=policy, max_in_flight=max_in_flight
+        )
+        try:
+            card = await _ready(client, model, wait_minutes * 60, say)
+            api = Api(client, card)
+            findings = await examine(api, declared=declared, say=say)
+            api.deadline = client.policy.probe_deadline
+            return cls(client, api, findings, prune=prune)
+        except BaseException:
+            await client.close()
+            raise
+
+    @staticmethod
+    def key_from(path: Path) -> str:
+        """The API key that a file holds; SpecError where it holds none."""
+        try:
+            key = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SpecError(f"the API key cannot be read from {path}: {type(error).__name__}") from None
+        if not key:
+            raise SpecError(f"{path} is empty; it should hold the API key")
+        return _usable(key)
+
+    def concurrency(self, *, scored: bool) -> int:
+        """As many as the bound on requests in flight; the client lets fewer pass where that is better."""
+        return self.client.limit.most
+
+    async def describe(self) -> EngineInfo:
+        """Everything that determines the answers."""
+        info = self.findings.info
+        if self.prune is None:
+            return info
+        fields = {name: getattr(info, name) for name in EngineInfo.__slots__}
+        return EngineInfo(**fields | {"versions": info.versions | {"prune": repr(self.prune)}})
+
+    async def tokenize(self, prompt: Prompt) -> list[int]:
+        """Token ids of a prompt up to where a scored answer begins, chat template and BOS included."""
+        return await self._prompts(prompt.text, lambda: self._tokenize(prompt))
+
+    async def tokenize_form(self, text: str) -> list[int]:
+        """Token ids of a surface form, without special tokens."""
+        body = {"model": self.api.card.name, "prompt": text, "add_special_tokens": False}
+        return await self._forms(text, lambda: self._ids(body))
+
+    async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
+        """Log-probability of every edge, shape (n_edges,), in nats; -inf below a pruned node."""
+        if (trie.token[1:] < 0).any():
+            raise SpecError(
+                f"{self.api.card.name} does not tell with which token it ends its turn; use options that end "
+                "with a terminator instead of end_of_turn"
+            )
+        if self.prune is not None and self.findings.method == "logprob_token_ids":
+            return await pruned(
+                trie, self.prune, lambda nodes: self._ask(prompt_ids, trie, named_batches(trie, nodes))
+            )
+        return await self._ask(prompt_ids, trie, self._batches(trie))
+
+    async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
+        """Draw one free-text answer, its reasoning apart."""
+        prompt_ids = await self.tokenize(prompt)
+        chat = self.findings.chat
+        fields: dict[str, Any] = {
+            "model": self.api.card.name,
+            "temperature": sampling.temperature,
+            "max_tokens": sampling.max_tokens,
+            "seed": sampling.seed,
+            # Else the server takes these from the model's generation config, and temperature is not all
+            # that shapes the distribution.
+            "top_p": 1.0,
+            "top_k": -1,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+            "return_token_ids": True,
+        }
+        if chat:
+            fields["messages"] = prompt.messages
+        else:
+            fields["prompt"] = prompt_ids
+        return await self.client.post(
+            "/v1/chat/completions" if chat else "/v1/completions",
+            json.dumps(fields).encode(),
+            lambda answer: self._read(answer, prompt_ids),
+            prompt_tokens=len(prompt_ids),
+            new_tokens=sampling.max_tokens,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.client.close()
+
+    async def _verify(self) -> None:
+        await self.findings.verify(self.api)
+
+    async def _tokenize(self, prompt: Prompt) -> list[int]:
+        body: dict[str, Any] = {"model": self.api.card.name}
+        if self.findings.chat:
+            body |= {"messages": prompt.messages, "add_generation_prompt": True}
+        else:
+            body |= {"prompt": prompt.text, "add_special_tokens": True}
+        ids = await self._ids(body)
+        bos = self.findings.bos
+        if bos is not None and (ids[:1] != [bos] or ids[1:2] == [bos]):
+            raise ItemError("engine_fault", "the prompt does not start with exactly one BOS token")
+        return ids + list(self.findings.lead)
+
+    async def _ids(self, body: dict[str, Any]) -> list[int]:
+        return await self.client.post("/tokenize", json.dumps(body).encode(), token_ids, limited=False)
+
+    def _batches(self, trie: TokenTrie) -> tuple[Batch, ...]:
+        key = trie.token.tobytes() + trie.parent.tobytes() + trie.leaf.tobytes()
+        known = self._tries.get(key)
+        if known is None:
+            named = self.findings.method == "logprob_token_ids"
+            known = self._tries[key] = named_batches(trie) if named else forced_batches(trie)
+            if len(self._tries) > TRIES_KEPT:
+                self._tries.popitem(last=False)
+        return known
+
+    async def _ask(
+        self, prompt_ids: Sequence[int], trie: TokenTrie, batches: Sequence[Batch]
+    ) -> NDArray[np.float64]:
+        """The log-probabilities that some batches ask for, shape (n_edges,); NaN for the others."""
+        edges = np.full(trie.n_edges, np.nan)
+
+        async def one(batch: Batch) -> None:
+            edges[batch.edges] = await self.client.post(
+                "/v1/completions",
+                batch.body(self.api.model, prompt_ids),
+                lambda answer: batch.read(self.api.mine(answer), len(prompt_ids)),
+                prompt_tokens=len(prompt_ids) * len(batch.tails) + batch.tokens,
+                new_tokens=1,
+            )
+
+        if len(batches) == 1:
+            await one(batches[0])
+            return edges
+        try:
+            async with asyncio.TaskGroup() as group:
+                for batch in batches:
+                    group.create_task(one(batch))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return edges
+
+    def _read(self, answer: Any, prompt_ids: Sequence[int]) -> Generation:
+        answer = self.api.mine(answer)
+        try:
+            choice = answer["choices"][0]
+            message = choice.get("message") or {"content": choice.get("text")}
+            reason = str(choice["finish_reason"])
+            drawn = choice.get("token_ids") or ()
+            # A chat answer names its prompt's ids at the top, a completion in the choice.
+            asked = answer.get("prompt_token_ids") or choice.get("prompt_token_ids") or prompt_ids
+            text, reasoning = separate(
+                message.get("content"),
+                message.get("reasoning") or message.get("reasoning_content"),
+                opened=OPEN in self.findings.info.prompt_suffix,
+            )
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            raise MalformedError(f"no answer in it ({type(error).__name__}: {error})") from None
+        if reason == "stop" and drawn and drawn[-1] == self.findings.info.end_of_turn:
+            drawn = drawn[:-1]
+        return Generation(text, reason, tuple(asked), tuple(drawn), reasoning)
+
+
+class Remembered:
+    """Token ids of the texts used last. One that is asked for while it is under way is not asked again.
+
+    Parameters
+    ----------
+    most : int
+        How many texts to remember.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._known: OrderedDict[str, asyncio.Future[list[int]]] = OrderedDict()
+
+    async def __call__(self, text: str, ask: Callable[[], Awaitable[list[int]]]) -> list[int]:
+        """The ids of a text, from `ask` where they are not known."""
+        while (known := self._known.get(text)) is not None:
+            # Who asked may have been cancelled or have failed; then this call asks.
+            if not known.done():
+                await asyncio.wait([known])
+            if not known.cancelled():
+                return list(known.result())
+        mine: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+        self._known[text] = mine
+        try:
+            ids = await ask()
+        except BaseException:
+            self._known.pop(text, None)
+            mine.cancel()
+            raise
+        mine.set_result(ids)
+        while len(self._known) > self.most:
+            self._known.popitem(last=False)
+        return list(ids)
+
+
+async def _ready(client: Client, model: str | None, seconds: float, say: Callable[[str], None]) -> Card:
+    """The model to ask, once the server has answered a completion for it."""
+    start, told, last = time.monotonic(), -60.0, ""
+    while True:
+        try:
+            card = _pick(await models(client, deadline=30.0), model, client.url)
+            await Api(client, card).complete(prompt="Hello", max_tokens=1, temperature=0.0)
+            return card
+        except RefusedError as error:
+            raise SpecError(f"{client.url} cannot be used: it refused a completion: {error}") from None
+        except ServerError as error:
+            waited = time.monotonic() - start
+            if not error.retryable:
+                raise
+            if waited >= seconds:
+                hint = (
+                    "look at the server's log"
+                    if seconds
+                    else "start it, or wait for it with --wait-for-server"
+                )
+                raise ServerError(f"{error}; {hint}") from None
+            if str(error) != last or waited - told >= 60:
+                say(f"waiting for the server, {waited / 60:.0f} of {seconds / 60:.0f} min: {error}")
+                told, last = waited, str(error)
+            await asyncio.sleep(min(client.policy.probe, max(0.05, seconds - waited)))
+
+
+def _pick(cards: Sequence[Card], model: str | None, url: str) -> Card:
+    served = ", ".join(card.name for card in cards) or "nothing"
+    if model is None and len(cards) == 1:
+        return cards[0]
+    for card in cards:
+        if card.name == model:
+            return card
+    if model is None:
+        raise SpecError(f"{url} serves {served}; name one with --model")
+    raise SpecError(f"{url} does not serve {model!r}; it serves {served}")
+
+
+def _usable(key: str) -> str:
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise SpecError("the API key holds characters that no key has, such as a space or a line break")
+    return key

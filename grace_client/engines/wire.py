@@ -1,0 +1,186 @@
+"""What scoring a token trie asks of vLLM's completions endpoint, and how its answers are read. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grace_client.engines.exchange import MalformedError
+from grace_client.errors import ItemError
+from grace_client.options import TokenTrie
+
+Method = Literal["logprob_token_ids", "prompt_logprobs"]
+
+MAX_IDS = 128
+"""How many token ids vLLM takes in `logprob_token_ids`."""
+
+MAX_PROMPTS = 64
+"""How many prompts one request lists at most."""
+
+MAX_FORCED = 16
+"""The same for prompt log-probabilities, whose answers are as long as the prompts."""
+
+FLOOR = -9999.0
+"""JSON has no -inf: vLLM sends this in its place."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One request for some of a trie's edges.
+
+    Attributes
+    ----------
+    method : str
+        How the values are asked for.
+    tails : tuple of str
+        Per listed prompt, the ids that follow the question's prompt, as they stand in the JSON.
+    tokens : int
+        Number of ids in all tails.
+    fields : str
+        The request's other fields, as JSON.
+    keys : tuple of tuple of (int, str)
+        Per listed prompt, where its values stand: how far behind the prompt, and under which key.
+    edges : ndarray of int64, shape (n_values,)
+        The edge that each value belongs to.
+    """
+
+    method: Method
+    tails: tuple[str, ...]
+    tokens: int
+    fields: str
+    keys: tuple[tuple[tuple[int, str], ...], ...]
+    edges: NDArray[np.int64]
+
+    def body(self, model: str, prompt_ids: Sequence[int]) -> bytes:
+        """The request; `model` is the name as JSON."""
+        prompt = ",".join(map(str, prompt_ids))
+        listed = "],[".join([prompt + tail for tail in self.tails])
+        return f'{{"model":{model},"prompt":[[{listed}]],{self.fields}}}'.encode()
+
+    def read(self, answer: Any, prompt_length: int) -> NDArray[np.float64]:
+        """The log-probabilities in an answer, in nats, shape (n_values,).
+
+        Raises
+        ------
+        MalformedError
+            Where any is missing or is no number.
+        ItemError
+            Where one is NaN.
+        """
+        try:
+            choices = answer["choices"]
+            if len(choices) != len(self.tails):
+                raise MalformedError(f"{len(choices)} answers to {len(self.tails)} prompts")
+            values: list[float] = []
+            for index, (choice, keys) in enumerate(zip(choices, self.keys, strict=True)):
+                if choice["index"] != index:
+                    raise MalformedError("the answers are out of order")
+                if self.method == "logprob_token_ids":
+                    (named,) = choice["logprobs"]["top_logprobs"]
+                    values += [named[key] for _, key in keys]
+                else:
+                    forced = choice["prompt_logprobs"]
+                    values += [forced[prompt_length + place][key]["logprob"] for place, key in keys]
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise MalformedError(f"log-probabilities are missing ({type(error).__name__}: {error})") from None
+        if None in values:
+            raise ItemError("nan", "the server gave no number for a log-probability")
+        try:
+            found = np.array(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise MalformedError("a log-probability is not a number") from None
+        if np.isnan(found).any():
+            raise ItemError("nan", "the server gave NaN for a log-probability; the model overflows here")
+        floor = found <= FLOOR
+        if floor.any():
+            # The likeliest token is always among the named ones, and it is never impossible.
+            if self.method == "logprob_token_ids" and any(
+                max(choice["logprobs"]["top_logprobs"][0].values()) <= FLOOR for choice in choices
+            ):
+                raise MalformedError("even the likeliest token has no probability")
+            found[floor] = -math.inf
+        elif len(found) > 2 and np.ptp(found) == 0:
+            raise MalformedError("all log-probabilities are the same")
+        return found
+
+
+def named_batches(trie: TokenTrie, nodes: Iterable[int] | None = None) -> tuple[Batch, ...]:
+    """The requests for the edges below `nodes` (default: all), by `logprob_token_ids`.
+
+    Every inner node is one prompt of the list, and the children of all of them are the ids to name.
+    """
+    children: dict[int, list[int]] = {int(n): [] for n in (trie.inner if nodes is None else nodes)}
+    for child in range(1, len(trie)):
+        parent = int(trie.parent[child])
+        if parent in children:
+            children[parent].append(child)
+    batches: list[Batch] = []
+    group: list[tuple[int, list[int]]] = []
+    union: set[int] = set()
+    for node, some in _pieces(trie, children):
+        ids = {int(trie.token[child]) for child in some}
+        if group and (len(union | ids) > MAX_IDS or len(group) == MAX_PROMPTS):
+            batches.append(_named(trie, group, union))
+            group, union = [], set()
+        group.append((node, some))
+        union |= ids
+    batches.append(_named(trie, group, union))
+    return tuple(batches)
+
+
+def forced_batches(trie: TokenTrie) -> tuple[Batch, ...]:
+    """The requests for all edges by prompt log-probabilities: every form is one prompt of the list."""
+    batches = []
+    seen: set[int] = set()
+    for start in range(0, len(trie.leaf), MAX_FORCED):
+        tails, keys, edges = [], [], []
+        for leaf in trie.leaf[start : start + MAX_FORCED]:
+            path = trie.path(int(leaf))
+            tails.append("".join(f",{token}" for token in path))
+            places, node = [], int(leaf)
+            for place in range(len(path) - 1, -1, -1):
+                # A shared edge is read once, from the first form that has it.
+                if node not in seen:
+                    seen.add(node)
+                    places.append((place, str(path[place])))
+                    edges.append(node - 1)
+                node = int(trie.parent[node])
+            keys.append(tuple(places))
+        batches.append(
+            Batch(
+                method="prompt_logprobs",
+                tails=tuple(tails),
+                tokens=sum(tail.count(",") for tail in tails),
+                fields='"max_tokens":1,"temperature":0,"prompt_logprobs":0',
+                keys=tuple(keys),
+                edges=np.array(edges, dtype=np.int64),
+            )
+        )
+    return tuple(batches)
+
+
+def _pieces(trie: TokenTrie, children: dict[int, list[int]]) -> Iterator[tuple[int, list[int]]]:
+    """Nodes with their children, those with too many for one request several times."""
+    for node, all_of_it in children.items():
+        for start in range(0, len(all_of_it), MAX_IDS):
+            yield node, all_of_it[start : start + MAX_IDS]
+
+
+def _named(trie: TokenTrie, group: list[tuple[int, list[int]]], union: set[int]) -> Batch:
+    tails = tuple("".join(f",{token}" for token in trie.path(node)) for node, _ in group)
+    return Batch(
+        method="logprob_token_ids",
+        tails=tails,
+        tokens=sum(tail.count(",") for tail in tails),
+        fields=(
+            '"max_tokens":1,"temperature":0,"logprobs":0,"return_tokens_as_token_ids":true,'
+            f'"logprob_token_ids":{sorted(union)}'
+        ),
+        keys=tuple(tuple((0, f"token_id:{trie.token[child]}") for child in some) for _, some in group),
+        edges=np.array([child - 1 for _, some in group for child in some], dtype=np.int64),
+    )

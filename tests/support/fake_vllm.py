@@ -1,0 +1,309 @@
+"""What a vLLM 0.32 server answers, from a made-up model: a true distribution picked by seed and token ids."""
+
+from __future__ import annotations
+
+import re
+import time
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Json = dict[str, Any]
+
+VOCAB_SIZE = 512
+BOS, TURN, END = 256, 257, 258
+SPECIAL = {BOS: "<bos>", TURN: "<turn>", END: "</turn>"}
+_WHOLE = ["yes", "no", "Yes", "No", "It", "was", "wasn", "terrible", "bad", "good", "amazing", "How", "many"]
+WORDS = [
+    "'t",
+    "user",
+    "model",
+    *_WHOLE,
+    *(f" {word}" for word in [*_WHOLE, "the", "of", "do", "you", "think"]),
+]
+ANSWERS = ("Two.", "I think that it is 3.", "Yes.", "No, one or two.", "It was good.", "It wasn't terrible.")
+
+MAX_IDS, MAX_TOP = 128, 20
+"""Most ids in `logprob_token_ids`, and most of the top log-probabilities, that vLLM tells."""
+
+
+class RefusedError(Exception):
+    """An answer other than 200, with the body that vLLM gives it."""
+
+    def __init__(self, status: int, kind: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body: Json = {"error": {"message": message, "type": kind, "param": param, "code": status}}
+        self.headers: dict[str, str] = {}
+
+
+def bad_request(message: str, param: str | None = None, value: object = None) -> RefusedError:
+    """A 400; vLLM repeats the parameter and its value in the message where it knows them."""
+    detail = f" (parameter={param}, value={value})" if value is not None else ""
+    return RefusedError(400, "BadRequestError", message + detail, param)
+
+
+class Tokenizer:
+    """Bytes, single digits and a few words, by longest match.
+
+    Parameters
+    ----------
+    merges : bool
+        Whether there are tokens that reach over the end of a prompt into the answer, as a BPE has when both
+        are one text.
+    """
+
+    def __init__(self, merges: bool = False) -> None:
+        over_the_end = [end + word for end in "\n:" for word in WORDS] if merges else []
+        words = {word: END + 1 + i for i, word in enumerate(WORDS + over_the_end)}
+        self.ids = {text: i for i, text in SPECIAL.items()} | words
+        self.bytes = [bytes([i]) for i in range(256)] + [text.encode() for text in self.ids]
+        longest_first = sorted(self.ids, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)) + "|.", re.DOTALL)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text; special tokens that are written out count as such, as in vLLM."""
+        pieces = self._pattern.findall(text)
+        return [i for piece in pieces for i in ([self.ids[piece]] if piece in self.ids else piece.encode())]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of token ids, special tokens written out."""
+        return b"".join(self.bytes[i] for i in ids if i < len(self.bytes)).decode(errors="replace")
+
+    def chat(self, messages: Sequence[Json], add_generation_prompt: bool = True) -> list[int]:
+        """Token ids of a conversation, BOS first."""
+        turns = "".join(f"<turn>{m['role']}\n{m['content']}</turn>\n" for m in messages)
+        return self.encode(f"<bos>{turns}" + ("<turn>model\n" if add_generation_prompt else ""))
+
+
+class FakeVllm:
+    """The answers of a server that serves one model.
+
+    Parameters
+    ----------
+    seed : int
+        Of the distributions and the texts.
+    model : str
+        Name it is served under.
+    merges : bool
+        See `Tokenizer`.
+    processed : bool
+        Whether log-probabilities are those after bias and temperature (``--logprobs-mode``).
+    thoughts, reasoning_field, text_pattern : str
+        What a reasoning model returns: thoughts in a field of the message, or around its text.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        model: str = "fake-model",
+        max_model_len: int = 2048,
+        merges: bool = False,
+        processed: bool = False,
+        thoughts: str | None = None,
+        reasoning_field: str = "reasoning",
+        text_pattern: str = "{answer}",
+    ) -> None:
+        self.seed, self.model, self.max_model_len = seed, model, max_model_len
+        self.tokenizer, self.processed = Tokenizer(merges), processed
+        self.thoughts, self.reasoning_field, self.text_pattern = thoughts, reasoning_field, text_pattern
+        self.answered = self.prompts = self.prompt_tokens = 0
+        logits = np.random.default_rng(seed).normal(scale=3.0, size=(4096, VOCAB_SIZE))
+        self._table = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+    def logprobs(self, ids: Sequence[int]) -> NDArray[np.float64]:
+        """Distribution of the next token after some ids, shape (VOCAB_SIZE,), in nats."""
+        picked = zlib.crc32(np.array(ids, dtype="<i4").tobytes()) % len(self._table)
+        row: NDArray[np.float64] = self._table[picked]
+        return row
+
+    def models(self) -> Json:
+        """``/v1/models``."""
+        card = {"id": self.model, "object": "model", "created": 0, "owned_by": "vllm", "root": self.model}
+        card |= {"parent": None, "max_model_len": self.max_model_len, "permission": []}
+        return {"object": "list", "data": [card]}
+
+    def tokenize(self, body: Json) -> Json:
+        """``/tokenize``, of messages or of a prompt."""
+        if "messages" in body:
+            ids = self.tokenizer.chat(body["messages"], body.get("add_generation_prompt", True))
+        else:
+            ids = self.tokenizer.encode(body["prompt"])
+        if body.get("add_special_tokens", "prompt" in body):
+            ids.insert(0, BOS)
+        strings = [self.tokenizer.decode([i]) for i in ids] if body.get("return_token_strs") else None
+        return {"count": len(ids), "max_model_len": self.max_model_len, "tokens": ids, "token_strs": strings}
+
+    def detokenize(self, body: Json) -> Json:
+        """``/detokenize``."""
+        return {"prompt": self.tokenizer.decode(body["tokens"])}
+
+    def completion(self, body: Json) -> Json:
+        """``/v1/completions``; always the likeliest token, whatever the temperature."""
+        prompts = body["prompt"]
+        if isinstance(prompts, str):
+            prompts = [BOS, *self.tokenizer.encode(prompts)]
+        if not prompts:
+            raise bad_request("You must pass at least one prompt")
+        if isinstance(prompts[0], int):
+            prompts = [prompts]
+        _check_logprobs(body)
+        for ids in prompts:
+            self._check_prompt(ids)
+        choices = [self._choice(index, ids, body) for index, ids in enumerate(prompts)]
+        generated = len(prompts) * int(body.get("max_tokens", 16))
+        return self._answer("cmpl", "text_completion", choices, sum(map(len, prompts)), generated, {})
+
+    def chat(self, body: Json) -> Json:
+        """``/v1/chat/completions``; one of a few answers, picked by messages and seed."""
+        prompt = self.tokenizer.chat(body["messages"])
+        self._check_prompt(prompt)
+        drawn = body.get("seed") if body.get("temperature") else None
+        picked = zlib.crc32(f"{self.seed} {drawn} {prompt}".encode()) % len(ANSWERS)
+        text = self.text_pattern.format(answer=ANSWERS[picked])
+        ids = [*self.tokenizer.encode(text), END]
+        ids = ids[: body.get("max_tokens") or body.get("max_completion_tokens")]
+        message: Json = {"role": "assistant", "content": self.tokenizer.decode(i for i in ids if i != END)}
+        message |= dict.fromkeys(("refusal", "annotations", "audio", "function_call"))
+        tells = bool(body.get("return_token_ids"))
+        choice = {
+            "index": 0,
+            "message": message | {self.reasoning_field: self.thoughts},
+            "logprobs": None,
+            "finish_reason": "stop" if ids[-1] == END else "length",
+            "stop_reason": None,
+            "token_ids": ids if tells else None,
+            "routed_experts": None,
+        }
+        more = {"prompt_logprobs": None, "prompt_token_ids": prompt if tells else None, "prompt_text": None}
+        return self._answer("chatcmpl", "chat.completion", [choice], len(prompt), len(ids), more)
+
+    def metrics(self, running: int) -> str:
+        """``/metrics``, those of interest; nothing is cached."""
+        labels = f'engine="0",model_name="{self.model}"'
+        computed = "vllm:prompt_tokens_by_source_total"
+        return (
+            f"vllm:num_requests_running{{{labels}}} {running:.1f}\n"
+            f"vllm:num_requests_waiting{{{labels}}} 0.0\n"
+            f'{computed}{{{labels},source="local_compute"}} {self.prompt_tokens:.1f}\n'
+            f'{computed}{{{labels},source="local_cache_hit"}} 0.0\n'
+            'vllm:cache_config_info{block_size="32",enable_prefix_caching="True",engine="0"} 1.0\n'
+        )
+
+    def _choice(self, index: int, prompt: list[int], body: Json) -> Json:
+        bias = np.zeros(VOCAB_SIZE)
+        for token, value in (body.get("logit_bias") or {}).items():
+            bias[int(token)] = value
+        ids, tops = list(prompt), []
+        for _ in range(body.get("max_tokens", 16)):
+            told = self.logprobs(ids)
+            biased = (told + bias) / (body.get("temperature") or 1.0)
+            if self.processed:
+                told = biased - np.log(np.exp(biased).sum())
+            ids.append(int(biased.argmax()))
+            named = body.get("logprob_token_ids") or _largest(told, body.get("logprobs") or 0)
+            # The chosen token first; a token that was asked for and chosen comes once.
+            tops.append({i: _float32(told[i]) for i in dict.fromkeys([ids[-1], *named])})
+        new = ids[len(prompt) :]
+        names = [self._name(i, body) for i in new]
+        logprobs = {
+            "text_offset": [sum(map(len, names[:i])) for i in range(len(names))],
+            "token_logprobs": [top[i] for i, top in zip(new, tops, strict=True)],
+            "tokens": names,
+            "top_logprobs": [{self._name(i, body): value for i, value in top.items()} for top in tops],
+        }
+        tells = bool(body.get("return_token_ids"))
+        return {
+            "index": index,
+            "text": self.tokenizer.decode(i for i in new if i not in SPECIAL),
+            "logprobs": None if body.get("logprobs") is None else logprobs,
+            "finish_reason": "length",
+            "stop_reason": None,
+            "token_ids": new if tells else None,
+            "prompt_logprobs": self._prompt_logprobs(prompt, body.get("prompt_logprobs")),
+            "prompt_token_ids": prompt if tells else None,
+            "routed_experts": None,
+        }
+
+    def _prompt_logprobs(self, prompt: list[int], top: int | None) -> list[Json | None] | None:
+        if top is None:
+            return None
+        entries: list[Json | None] = [None]
+        for position in range(1, len(prompt)):
+            row, entry = self.logprobs(prompt[:position]), {}
+            for i in dict.fromkeys([prompt[position], *_largest(row, top)]):
+                rank, text = int((row >= row[i]).sum()), self.tokenizer.decode([i])
+                entry[str(i)] = {"logprob": _float32(row[i]), "rank": rank, "decoded_token": text}
+            entries.append(entry)
+        return entries
+
+    def _name(self, token: int, body: Json) -> str:
+        if body.get("return_tokens_as_token_ids"):
+            return f"token_id:{token}"
+        return self.tokenizer.decode([token])
+
+    def _answer(
+        self, prefix: str, kind: str, choices: list[Json], asked: int, generated: int, more: Json
+    ) -> Json:
+        self.answered += 1
+        self.prompts += len(choices)
+        self.prompt_tokens += asked
+        usage = {"prompt_tokens": asked, "total_tokens": asked + generated, "completion_tokens": generated}
+        answer = {
+            "id": f"{prefix}-{self.answered:016x}",
+            "object": kind,
+            "created": int(time.time()),
+            "model": self.model,
+            "choices": choices,
+            "service_tier": None,
+            "system_fingerprint": f"vllm-0.32.0-{zlib.crc32(self.model.encode()):08x}",
+            "usage": usage | {"prompt_tokens_details": None, "completion_tokens_details": None},
+        }
+        return answer | more | {"kv_transfer_params": None, "ec_transfer_params": None, "metrics": None}
+
+    def _check_prompt(self, ids: Sequence[int]) -> None:
+        if not ids:
+            raise bad_request("The decoder prompt cannot be empty")
+        if max(ids) >= VOCAB_SIZE:
+            raise bad_request(f"Token id {max(ids)} is out of vocabulary")
+        if len(ids) > self.max_model_len:
+            message = (
+                f"This model's maximum context length is {self.max_model_len} tokens. However, your prompt "
+                f"contains {len(ids)} input tokens, which exceeds this limit even without any output tokens. "
+                "Please reduce the length of the input prompt."
+            )
+            raise bad_request(message, "input_tokens", len(ids))
+        if len(ids) == self.max_model_len:
+            raise bad_request("max_tokens must be at least 1, got 0.", "max_tokens", 0)
+
+
+def _check_logprobs(body: Json) -> None:
+    asked: list[int] = body.get("logprob_token_ids") or []
+    limit = "which is greater than max allowed"
+    if asked and body.get("logprobs") is None:
+        message = "when using `logprob_token_ids`, `logprobs` must be set. (parameter=logprob_token_ids)"
+        raise bad_request(message, "logprob_token_ids")
+    if len(asked) > MAX_IDS:
+        message = f"Requested logprob_token_ids of length {len(asked)}, {limit}: {MAX_IDS}"
+        raise bad_request(message, "logprob_token_ids", len(asked))
+    if strange := [i for i in asked if not 0 <= i < VOCAB_SIZE]:
+        message = f"token_id(s) {strange} in logprob_token_ids contain out-of-vocab token ids. "
+        raise bad_request(f"{message}Vocabulary size: {VOCAB_SIZE}", "logprob_token_ids", strange)
+    # With named ids, `logprobs` only has to be there.
+    for field, name in (("prompt_logprobs", "prompt"), ("logprobs", "sample"))[: 1 if asked else 2]:
+        if (body.get(field) or 0) > MAX_TOP:
+            message = f"Requested {name} logprobs of {body[field]}, {limit}: {MAX_TOP}"
+            raise bad_request(message, field, body[field])
+
+
+def _largest(row: NDArray[np.float64], count: int) -> list[int]:
+    return np.argsort(-row, kind="stable")[:count].tolist() if count else []
+
+
+def _float32(value: float) -> float:
+    """As precisely as vLLM tells it."""
+    return float(np.float32(value))
