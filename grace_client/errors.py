@@ -79,10 +79,9 @@ class ServerError(GraceError):
         Whether the same call may succeed later.
     """
 
-    exit_code = ExitCode.UNREACHABLE
-
     def __init__(self, message: str, *, retryable: bool = True) -> None:
         self.retryable = retryable
+        self.exit_code = ExitCode.UNREACHABLE if retryable else ExitCode.BAD_INPUT
         super().__init__(message)
 
 

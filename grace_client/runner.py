@@ -212,11 +212,12 @@ async def run(
         for worker in workers:
             worker.cancel()
 
+    count = engine.concurrency(scored=folder.experiment.scored)
+    workers: list[asyncio.Task[None]] = []
+    patience = asyncio.create_task(give_up(workers))
     try:
         async with asyncio.TaskGroup() as group:
-            count = engine.concurrency(scored=folder.experiment.scored)
-            workers = [group.create_task(work()) for _ in range(count)]
-            patience = asyncio.create_task(give_up(workers))
+            workers += [group.create_task(work()) for _ in range(count)]
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
     finally:
@@ -231,7 +232,7 @@ class _Asker:
     def __init__(self, engine: Engine, info: EngineInfo) -> None:
         self.engine = engine
         self.info = info
-        self._tries: dict[OptionSet, TokenTrie] = {}
+        self._tries: dict[OptionSet, asyncio.Task[TokenTrie]] = {}
 
     async def ask(self, item: Item) -> tuple[dict[str, Any], bool]:
         """The answer as the ledger keeps it, and whether it is final."""
@@ -291,12 +292,14 @@ class _Asker:
 
     async def _trie(self, options: OptionSet) -> TokenTrie:
         if options not in self._tries:
-            end = [self.info.end_of_turn] if options.end_of_turn else []
-            self._tries[options] = TokenTrie.build(
-                options,
-                [
-                    [await self.engine.tokenize_form(form) + end for form in option.forms]
-                    for option in options.options
-                ],
-            )
-        return self._tries[options]
+            self._tries[options] = asyncio.create_task(self._build(options))
+        # Shielded: the others that wait for it go on where one of them is cancelled.
+        return await asyncio.shield(self._tries[options])
+
+    async def _build(self, options: OptionSet) -> TokenTrie:
+        end = [self.info.end_of_turn] if options.end_of_turn else []
+        form_ids = [
+            [await self.engine.tokenize_form(form) + end for form in option.forms]
+            for option in options.options
+        ]
+        return TokenTrie.build(options, form_ids)

@@ -140,6 +140,9 @@ def test_run_all_runs_the_four(
         (("run", "study2-exp2", "--trials", STUDY1), "is a study1 list, and the experiment needs study2"),
         (("run", "all", "--trials", STUDY1, "--trials", STUDY1), "two trial lists of study1"),
         (("run", "study1-exp2", "--trials", "none.csv"), "none.csv:1: cannot read the file"),
+        (("run", "study1-exp2", "--prune", "0.1"), "are for a server; name it with --server"),
+        (("run", "study1-exp2", "--server", "x", "--device", "cpu"), "a server decides them itself"),
+        (("run", "study1-exp2", "--server", "http://127.0.0.1:9", "--declare", "x"), "takes NAME=VALUE"),
         (("status", "nowhere"), "nowhere is not a run folder: it holds no manifest.json"),
         (("trials", "make", "study9", "--participants", "1", "--out", "x"), "no stories for 'study9'"),
     ],
@@ -157,6 +160,15 @@ def test_bad_input_is_one_message_and_exit_code_2(
     assert message in capsys.readouterr().err
     assert grace(monkeypatch, *arguments, "--json") == 2
     assert message in json.loads(capsys.readouterr().out)["error"]
+
+
+def test_a_server_that_is_not_there_may_be_there_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 3, and how to wait for it."""
+    monkeypatch.chdir(tmp_path)
+    assert grace(monkeypatch, "run", "study1-exp2", "--server", "http://127.0.0.1:9") == 3
+    assert "--wait-for-server" in capsys.readouterr().err
 
 
 def test_checking_trials(

@@ -71,6 +71,13 @@ def run(
             help="Skip forms that cannot move any option's probability by more than this.", show_default=False
         ),
     ] = None,
+    declare: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What a server does not tell of itself, for the manifest: dtype=bfloat16, revision=….",
+            show_default=False,
+        ),
+    ] = None,
     max_failed: Annotated[
         float, typer.Option(help="Share of failed questions above which the exit code is 1.", min=0, max=1)
     ] = 0.01,
@@ -86,9 +93,9 @@ def run(
 
     names = studies.ALL if experiment == "all" else (experiment,)
     experiments = [studies.experiment(name) for name in names]
-    if server is None and (api_key_file or wait_for_server or prune):
+    if server is None and (api_key_file or wait_for_server or prune or declare):
         raise SpecError(
-            "--api-key-file, --wait-for-server and --prune are for a server; name it with --server"
+            "--api-key-file, --wait-for-server, --prune and --declare are for a server; name it with --server"
         )
     if server is not None and (device or dtype != "auto"):
         raise SpecError("--device and --dtype are for the embedded engine; a server decides them itself")
@@ -103,7 +110,7 @@ def run(
         if server is None:
             engine = await _local(model, dtype, device, tell)
         else:
-            engine = await _vllm(server, model, api_key_file, wait_for_server, prune, tell)
+            engine = await _vllm(server, model, api_key_file, wait_for_server, prune, declare or [], tell)
         results = []
         try:
             for name in names:
@@ -216,16 +223,21 @@ async def _vllm(
     api_key_file: Path | None,
     wait_for_server: float,
     prune: float | None,
+    declare: list[str],
     tell: Callable[[str], None],
 ) -> Engine:
     from grace_client.engines.vllm import VllmEngine
 
+    declared = dict(pair.partition("=")[::2] for pair in declare)
+    if not all(declared.values()):
+        raise SpecError(f"--declare takes NAME=VALUE, such as dtype=bfloat16, not {' '.join(declare)}")
     return await VllmEngine.connect(
         server,
         model=model,
         api_key=VllmEngine.key_from(api_key_file) if api_key_file else None,
         wait_minutes=wait_for_server,
         prune=prune,
+        declared=declared,
         say=tell,
     )
 

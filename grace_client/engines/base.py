@@ -34,7 +34,7 @@ class EngineInfo:
     max_context : int
         Longest sequence the model takes, in tokens.
     end_of_turn : int
-        Token id with which the model ends its turn.
+        Token id with which the model ends its turn; -1 where it cannot be found out.
     prompt_prefix, prompt_suffix : str
         What the chat template puts before and after the text of a prompt, special tokens written out.
     versions : dict of str to str
