@@ -452,14 +452,16 @@ def test_everything_at_once(tmp_path: Path) -> None:
         Fault("hang", share=0.001, each=1),
         Fault("drip", share=0.002, each=1, seconds=0.3),
     ]
-    drive(study2(tmp_path / "a"))
+    # Client and server share a process: on a busy machine an answer may be seconds late and still come.
+    patient = replace(QUICK, deadline=10.0, window=60.0, probe_deadline=10.0, patience=60.0)
+    drive(study2(tmp_path / "a"), policy=patient)
     seen: list[FaultServer] = []
 
     async def use(engine: VllmEngine, server: FaultServer) -> Progress:
         seen.append(server)
         return await study2(tmp_path / "b")(engine, server)
 
-    progress = drive(use, faults)
+    progress = drive(use, faults, policy=patient)
     assert progress.total >= 2000
     assert set(seen[0].given) == {fault.kind for fault in faults}
     undisturbed, disturbed = (
@@ -486,8 +488,8 @@ def test_a_hang_ends_the_run_within_twice_the_window(tmp_path: Path) -> None:
         return await runner.run(folder, engine, on_progress=watch)
 
     with pytest.raises(ServerError, match=r"hangs: .* requests in flight") as caught:
-        drive(use, [Fault("hang", after=80)], policy=replace(QUICK, window=1.0, deadline=30))
-    assert 1.0 < time.monotonic() - began[-1] < 2.0 + 0.5
+        drive(use, [Fault("hang", after=80)], policy=replace(QUICK, window=2.0, deadline=30))
+    assert 2.0 < time.monotonic() - began[-1] < 4.0 + 0.5
     assert caught.value.retryable
     progress = drive(use)
     assert progress.done == progress.total
