@@ -441,11 +441,12 @@ def test_everything_at_once(tmp_path: Path) -> None:
     But for the items whose fault is permanent; those carry status and reason.
     """
     faults = [
+        # The first rule that fits is given: these two come first, for the one request that each names.
+        Fault("gone", at=(700,), seconds=0.4),
+        Fault("dead", at=(300, 1100), seconds=0.3),
         Fault("nan", text="met Olga,", status=400),
         Fault("nan", text="met Yara,", status=500),
         Fault("null", share=0.002),
-        Fault("gone", at=(700,), seconds=0.4),
-        Fault("dead", at=(300, 1100), seconds=0.3),
         *(Fault(kind, share=0.004, each=1) for kind in ("few_logprobs", "few_choices", "floor", "constant")),
         *(Fault(kind, share=0.004, each=2) for kind in ("model", "not_json", "503", "429", "reset")),
         Fault("429", share=0.003, each=1, seconds=0.05),
