@@ -47,7 +47,7 @@ def path_text(path: Path) -> str:
     for step in path:
         if isinstance(step, int):
             text += f"[{step}]"
-        elif re.fullmatch(r"[\w-]+", step):
+        elif re.fullmatch(r"\w+", step):
             text += f".{step}" if text else step
         else:
             text += f'["{step}"]'

@@ -20,7 +20,7 @@ UNITS: dict[str, Fraction] = {
 MAX_RATIO = Fraction(6, 5)
 """A limit may be this many times its request."""
 
-_FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[eE]([+-]?\d+)|([numkMGTPE]|[KMGTPE]i)?)")
+_FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[eE]([+-]?\d+)|([numkMGTPE]|[KMGTPE]i)?)", re.ASCII)
 _LONGEST = 60
 _MAX_EXPONENT = 30
 _SMALLER = {"Ei": "Pi", "Pi": "Ti", "Ti": "Gi", "Gi": "Mi", "Mi": "Ki", "Ki": ""} | {

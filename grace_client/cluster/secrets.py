@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+LITERAL = "a literal where a secret belongs"
+
 _SHAPES = {
     "a Hugging Face token": r"\bhf_[A-Za-z0-9]{16,}",
     "an API key": r"\b(?:sk|gsk|nvapi|r8|pk_live|rk_live)[-_][A-Za-z0-9_-]{16,}",
@@ -104,7 +106,7 @@ def in_variable(name: str, value: str) -> str | None:
     if shape := shape_of_secret(value):
         return shape
     if names_a_secret(name) and not is_reference_or_nothing(value):
-        return "a literal where a secret belongs"
+        return LITERAL
     return None
 
 
@@ -117,19 +119,16 @@ def in_words(words: Sequence[str]) -> Iterator[tuple[int, str]]:
         if shape := shape_of_secret(word):
             yield i, shape
             continue
-        values = [
-            (match["name"], match["value"])
-            for match in _ASSIGNED.finditer(word)
-            if names_a_secret(match["name"])
-        ]
+        before = words[i - 1] if i else ""
+        flag = _FLAG.fullmatch(before)
+        values = [(flag[1], word)] if flag and not word.startswith("-") else []
+        values += [(match["name"], match["value"]) for match in _ASSIGNED.finditer(word)]
         for flag in _FLAG.finditer(word):
-            if flag.start() and word[flag.start() - 1] not in " \t\n=\"'(":
-                continue
-            if flag.end() == len(word):
-                values.append((flag[1], words[i + 1] if i + 1 < len(words) and flag.start() == 0 else ""))
-            elif value := _SHELL_WORD.match(word, flag.end()):
+            at_start_of_a_word = not flag.start() or word[flag.start() - 1] in " \t\n=\"'("
+            if at_start_of_a_word and (value := _SHELL_WORD.match(word, flag.end())):
                 values.append((flag[1], value["value"]))
         if any(
-            names_a_secret(n) and not is_reference_or_nothing(v) and not v.startswith("-") for n, v in values
+            names_a_secret(name) and not is_reference_or_nothing(value) and not value.startswith("-")
+            for name, value in values
         ):
-            yield i, "a literal where a secret belongs"
+            yield i, LITERAL

@@ -23,6 +23,10 @@ SPECIAL = {
 """GPUs with a resource name and a quota of their own, and their product labels."""
 
 
+def _gpus(count: int) -> str:
+    return f"{count} GPU{'s' if count != 1 else ''}"
+
+
 def _gpu_field(pod: Pod) -> Path:
     """The first container's GPUs."""
     for container in pod.containers:
@@ -39,7 +43,7 @@ def no_idle_gpus(manifests: Sequence[Manifest]) -> Iterator[Fault]:
             yield Fault(
                 manifest,
                 _gpu_field(manifest.pod),
-                f"a {manifest.kind} holds {manifest.pod.gpus} GPUs for as long as it exists; the cluster's "
+                f"a {manifest.kind} holds {_gpus(manifest.pod.gpus)} for as long as it exists; the cluster's "
                 "page on long idle pods allows that to none that idles",
                 "remove it as soon as its questions are answered, within a day, or run it as a Job that ends "
                 "by itself (the chart's server.kind: Job)",
@@ -56,7 +60,7 @@ def few_gpus_for_a_server(manifests: Sequence[Manifest]) -> Iterator[Fault]:
         replicas = manifest.pods_at_once
         held = pod.gpus * (replicas if manifest.job is None and manifest.kind != "PodTemplate" else 1)
         if held > SERVER_GPUS and manifest.kind != "Pod":
-            several = f"{replicas} pods of {pod.gpus} GPUs are {held}" if held != pod.gpus else f"{held} GPUs"
+            several = f"{replicas} pods of {_gpus(pod.gpus)} are {held}" if held != pod.gpus else _gpus(held)
             yield Fault(
                 manifest,
                 _gpu_field(pod),

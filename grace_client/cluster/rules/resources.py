@@ -67,9 +67,7 @@ def limits_within_a_fifth(manifests: Sequence[Manifest]) -> Iterator[Fault]:
                 if pair is None or quantity(pair[1]) <= quantity(pair[0]) * MAX_RATIO:
                     continue
                 asked = quantity(pair[0])
-                share = (
-                    f", {decimal(quantity(limit) / asked * 100)[:6].rstrip('.')}% of it" if asked > 0 else ""
-                )
+                share = f", {float(quantity(limit) / asked * 100):.5g}% of it" if asked > 0 else ""
                 yield Fault(
                     manifest,
                     field,
@@ -120,7 +118,7 @@ def pods_are_measured_by_their_requests(manifests: Sequence[Manifest]) -> Iterat
         yield Fault(
             manifest,
             pod.path,
-            f"a pod of {decimal(cores)} cores and {decimal(memory / 10**9)[:6].rstrip('.')} GB is measured: "
+            f"a pod of {decimal(cores)} cores and {float(memory / 10**9):.4g} GB is measured: "
             f"CPU within 20–200% and memory within 20–150% of the request{gpus}; at most 4 pods of a user "
             "may be outside",
             "compare with what the pod uses (kubectl top pod) and set requests to that; pods that request at "

@@ -91,17 +91,20 @@ def no_class_that_never_binds(manifests: Sequence[Manifest]) -> Iterator[Fault]:
 
 
 def _cephfs_volumes(pod: Pod, manifest: Manifest, classes: dict[str, str]) -> dict[str, str]:
-    """Volumes of a pod that lie on CephFS, or may do: name of the volume to its storage class, or empty."""
-    found = {}
-    own = {name: str(spec.get("storageClassName") or "") for name, _, spec in _claims(manifest)}
+    """Volumes of a pod that lie on CephFS, or may do: name of the volume to its storage class.
+
+    The class is empty for a claim that is not among the objects.
+    """
+    # Claims that the object makes are volumes of its pods under their own names.
+    found = {name: str(spec.get("storageClassName") or BLOCK) for name, _, spec in _claims(manifest)}
     for _, volume in pod.volumes():
-        name = str(volume.get("name"))
-        claim = mapping(volume.get("persistentVolumeClaim")).get("claimName")
-        storage_class = classes.get(str(claim)) if claim else own.get(name, "no claim")
-        if storage_class is None or "cephfs" in storage_class:
-            found[name] = storage_class or ""
-    # A StatefulSet's claim templates are volumes of its pods under their own names.
-    return {name: cls for name, cls in own.items() if "cephfs" in cls} | found
+        if claim := mapping(volume.get("persistentVolumeClaim")).get("claimName"):
+            found[str(volume.get("name"))] = classes.get(str(claim), "")
+    return {
+        name: storage_class
+        for name, storage_class in found.items()
+        if "cephfs" in storage_class or not storage_class
+    }
 
 
 def _mounts(container: Container, volumes: dict[str, str]) -> list[tuple[str, str]]:

@@ -14,12 +14,12 @@ BARE_BYTES = 32 * 10**9
 BARE_HOURS = 6
 MAX_JOBS = 400
 
-_SLEEPS_FOR_EVER = re.compile(r"""\bsleep\b\W+inf(?:inity)?\b|\bpause\s*\(\s*\)|\bsignal\.pause\b""")
+_SLEEPS_FOR_EVER = re.compile(r"""\bsleep\b\W+inf(?:inity)?\b|\bsignal\.pause\b""")
 _WAITS_FOR_EVER = re.compile(
     r"\btail\b[^;&|\n]*\s-\w*[fF]\w*[^;&|\n]*/dev/null|\btail\b[^;&|\n]*/dev/null\s+-\w*[fF]"
 )
 _SLEEPS_AT_END = re.compile(
-    r"""\bsleep\b\s*\(?\s*['"]?[$\w.{}]+['"]?\)?\s*(?:\|\|\s*(?:true|:))?[\s;"')}]*$"""
+    r"""\bsleep\b\s*\(?\s*['"]?[\d.$][\w.{}]*['"]?\)?\s*(?:\|\|\s*(?:true|:))?[\s;"')}]*$"""
 )
 _LOOP = re.compile(r"\bwhile\s+(?:true|:|\[+\s*(?:1|true)\s*\]+|1|True)\s*[;:\n]|\bfor\s*\(\(\s*;\s*;\s*\)\)")
 _WAY_OUT = re.compile(r"\b(?:break|exit|return)\b")
