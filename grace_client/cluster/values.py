@@ -24,6 +24,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?
 
 class _Part(BaseModel):
     # Keys that only the chart needs may stand beside these; the chart's schema judges them.
+    # What a file leaves out is as in the chart's values.yaml.
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", alias_generator=to_camel)
 
 
@@ -40,6 +41,8 @@ class Model(_Part):
         Whether the weights need a token.
     dtype : str
         The server's data type.
+    float16 : bool
+        Whether the model may run as float16.
     max_model_len : int
         Longest prompt and answer together, in tokens.
     weights_gib : float
@@ -53,6 +56,7 @@ class Model(_Part):
     revision: Text = "main"
     gated: bool = False
     dtype: Text = "auto"
+    float16: bool = True
     max_model_len: int = Field(default=4096, gt=0)
     weights_gib: float = Field(alias="weightsGiB", gt=0, strict=False)
     reasoning_parser: str = ""
@@ -64,7 +68,7 @@ class Gpu(_Part):
     Attributes
     ----------
     count : int
-        GPUs, which is also how many ways the model is split.
+        GPUs, which is also how many ways the model is split; 0 for a server without any.
     resource : str
         Kubernetes resource name.
     products : tuple of str
@@ -77,10 +81,10 @@ class Gpu(_Part):
         Lowest major version of the driver; 0 asks for none.
     """
 
-    count: int = Field(default=1, gt=0)
+    count: int = Field(default=1, ge=0)
     resource: Text = "nvidia.com/gpu"
     products: tuple[Text, ...] = Field(default=(), strict=False)
-    memory_gib: float = Field(alias="memoryGiB", gt=0, strict=False)
+    memory_gib: float = Field(default=80.0, alias="memoryGiB", gt=0, strict=False)
     bfloat16: bool = True
     min_cuda_driver: int = Field(default=0, ge=0)
 
@@ -97,11 +101,12 @@ class ModelValues(_Part):
     files : tuple of Path
         Where this was read, in order.
     values : dict
-        Everything that the files say, merged, as the chart gets it.
+        Everything that the files say, merged. Helm is given the files, not this: what a null deleted here may
+        stand in the chart's defaults.
     """
 
     model: Model
-    gpu: Gpu
+    gpu: Gpu = Gpu()
     files: tuple[Path, ...] = Field(default=(), exclude=True)
     values: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
 

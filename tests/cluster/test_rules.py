@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from grace_client.cluster.manifests import read_manifests
 from grace_client.cluster.quantities import quantity
 from grace_client.cluster.rules import RULES
+from grace_client.cluster.rules.gpus import PRODUCT_LABEL
 from tests.cluster.objects import (
     Object,
     claim,
@@ -59,14 +60,30 @@ def on_claim(name: str = "results") -> Object:
     return {"name": "data", "persistentVolumeClaim": {"claimName": name}}
 
 
+def on_cephfs(*command: str, path: str = "/data", parallelism: int = 1, **more: Any) -> list[Object]:
+    """A claim on CephFS and a Job that mounts it."""
+    main = mounting("data", path, *command, **more)
+    return [claim(), job(main, volumes=[on_claim()], job={"parallelism": parallelism})]
+
+
+def with_spec(kind: str, **fields: Any) -> Object:
+    """An object with fields in its spec, or in its pod's where they are the pod's."""
+    obj = workload(kind)
+    obj["spec"]["template"]["spec"].update({k: v for k, v in fields.items() if k == "ephemeralContainers"})
+    obj["spec"].update({k: v for k, v in fields.items() if k != "ephemeralContainers"})
+    return obj
+
+
 def insisting(*products: str) -> Object:
-    expression = {"key": "nvidia.com/gpu.product", "operator": "In", "values": list(products)}
+    expression = {"key": PRODUCT_LABEL, "operator": "In", "values": list(products)}
     terms = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
 
 
-EPHEMERAL = {"ephemeral_storage": ("60Gi", "72Gi")}
-CLAIM_TEMPLATE = claim("rook-cephfs-ucsd")["spec"]
+EPHEMERAL_CLAIM = {
+    "name": "e",
+    "ephemeral": {"volumeClaimTemplate": {"spec": claim("rook-cephfs-ucsd")["spec"]}},
+}
 A100 = "NVIDIA-A100-SXM4-80GB"
 TOKEN = "hf_" + "abcdefghij" * 3
 
@@ -80,7 +97,7 @@ REFUSED: list[tuple[str, str, list[Object]]] = [
     ("P1", "over 1.2 × the request 0", [deployment(sized(cpu=(0, "1m")))]),
     ("P1", "ephemeral-storage limit 61Gi", [job(sized(ephemeral_storage=("50Gi", "61Gi")))]),
     ("P1", "request of 50Gi and no limit", [job(sized(ephemeral_storage=("50Gi", None)))]),
-    ("P1", "init container wait", [job(initContainers=[{**sized(cpu=(1, 2)), "name": "wait"}])]),
+    ("P1", "init container wait", [job(initContainers=[sized(cpu=(1, 2)) | {"name": "wait"}])]),
     ("P1", "pod: the memory limit 3Gi", [job(resources=resources(memory=("2Gi", "3Gi")))]),
     ("P2", "with 101 pods and 0 Jobs", [deployment(replicas=101)]),
     ("P2", "with 101 pods and 1 Jobs", [job(job={"parallelism": 101, "completions": 200})]),
@@ -108,21 +125,21 @@ REFUSED: list[tuple[str, str, list[Object]]] = [
     ("P8", "2.147 GB is measured", [job(sized(memory=("2Gi", "2Gi")))]),
     ("P8", "GPUs over 40%", [job(container(gpus=1))]),
     ("P9", "3 GPUs; a server has at most 2", [deployment(container(gpus=3))]),
-    ("P9", "3 GPUs", [job(container("a", gpus=2), container("b", gpus=1, gpu="nvidia.com/a100"))]),
+    ("P9", "3 GPUs", [job(container("a", gpus=2), container("b", 1, "nvidia.com/a100"))]),
     ("P9", "3 pods of 1 GPU are 3", [deployment(container(gpus=1), replicas=3)]),
-    ("P9", "4 GPUs", [job(container(gpus=2), initContainers=[container("s", gpus=2) | {"restartPolicy": "Always"}])]),
+    ("P9", "4 GPUs", [job(container(gpus=2), initContainers=[container("s", 2, restartPolicy="Always")])]),
     ("P9", "together ask for 52 GPUs at once", many(26, deployment(container(gpus=2)))),
     ("P10", "nvidia.com/a100 has a quota", [job(container(gpus=1, gpu="nvidia.com/a100"))]),
     ("P10", f"asks for {A100} as nvidia.com/gpu", [job(container(gpus=1), affinity=insisting(A100))]),
-    ("P10", "asks for NVIDIA-A40", [job(container(gpus=1), nodeSelector={"nvidia.com/gpu.product": "NVIDIA-A40"})]),
+    ("P10", "asks for NVIDIA-A40", [job(container(gpus=1), nodeSelector={PRODUCT_LABEL: "NVIDIA-A40"})]),
     ("P11", "6 months", [claim()]),
-    ("P12", "into /data (rook-cephfs)", [claim(), job(mounting("data", "/data", "pip", "install", "--target", "/data/lib", "x"), volumes=[on_claim()])]),
-    ("P12", "into /data (rook-cephfs)", [claim(), job(mounting("data", "/data/", "sh", "-c", "conda create -y -p /data/env python; run"), volumes=[on_claim()])]),
-    ("P12", "installs packages with /data", [claim(), job(mounting("data", "/data", "sh", "-c", "pip install x; run"), volumes=[on_claim()])]),
-    ("P12", "a claim whose class is not seen here", [job(mounting("data", "/data", "sh", "-c", "python -m venv v"), volumes=[on_claim()])]),
-    ("P12", "2 pods write to /data", [claim(), job(mounting("data", "/data"), volumes=[on_claim()], job={"parallelism": 2})]),
+    ("P12", "into /data (rook-cephfs)", on_cephfs("pip", "install", "--target", "/data/lib", "x")),
+    ("P12", "into /data (rook-cephfs)", on_cephfs("sh", "-c", "conda create -y -p /data/env x; run", path="/data/")),
+    ("P12", "installs packages with /data", on_cephfs("sh", "-c", "pip install x; run")),
+    ("P12", "a claim whose class is not seen here", on_cephfs("sh", "-c", "python -m venv v")[1:]),
+    ("P12", "2 pods write to /data", on_cephfs(parallelism=2)),
     ("P13", "rook-cephfs-ucsd is not to be used", [claim("rook-cephfs-ucsd")]),
-    ("P13", "rook-cephfs-ucsd is not", [job(volumes=[{"name": "e", "ephemeral": {"volumeClaimTemplate": {"spec": CLAIM_TEMPLATE}}}])]),
+    ("P13", "rook-cephfs-ucsd is not", [job(volumes=[EPHEMERAL_CLAIM])]),
     ("P13", "rook-ceph-block cannot be ReadWriteMany", [claim("rook-ceph-block")]),
     ("P13", "rook-ceph-block-east cannot be ReadOnlyMany", [claim("rook-ceph-block-east", "ReadOnlyMany")]),
     ("P13", "the default class, cannot be ReadWriteMany", [claim(None)]),
@@ -140,13 +157,13 @@ REFUSED: list[tuple[str, str, list[Object]]] = [
     ("P17", "API_KEY holds a literal", [deployment(with_env("VLLM_API_KEY", "correct horse"))]),
     ("P17", "the args hold a literal", [job(container(args=["--api-key", "abcdef"]))]),
     ("P17", "the command hold a Hugging Face token", [job(initContainers=[saying("login", "--token", TOKEN)])]),
-    ("P17", "token holds a literal", [{"kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"token": "s3cret-word"}}]),
+    ("P17", "token holds a literal", [{"kind": "ConfigMap", "data": {"token": "s3cret-word"}}]),
     ("P18", "has no cpu request", [job(sized(cpu=(None, 1)))]),
     ("P18", "has no memory limit", [job(sized(memory=("1Gi", None)))]),
     ("P18", "init container main: has no cpu limit", [job(initContainers=[sized(cpu=(1, None))])]),
     ("P18", "has no memory request", [job(container(resources=None))]),
     ("P18", "the cpu limit 999m is below the request 1", [job(sized(cpu=(1, "999m")))]),
-    ("P18", "nvidia.com/gpu limit 1 is below", [job(sized(nvidia=(1, 1)) | {"resources": {"requests": {"cpu": 1, "memory": "1Gi", "nvidia.com/gpu": 2}, "limits": {"cpu": 1, "memory": "1Gi", "nvidia.com/gpu": 1}}})]),
+    ("P18", "nvidia.com/gpu limit 1 is below", [job(sized(**{"nvidia.com/gpu": (2, 1)}))]),
     ("P18", "'64GB' is not a Kubernetes quantity", [job(sized(memory=("64GB", "64GB")))]),
     ("P18", "-1 is negative", [job(sized(cpu=(-1, 1)))]),
     ("P19", "no backoffLimit", [job(job={"backoffLimit": None})]),
@@ -154,7 +171,7 @@ REFUSED: list[tuple[str, str, list[Object]]] = [
     ("P19", "tail -f /dev/null", [deployment(saying("tail", "-f", "/dev/null"))]),
     ("P19", "tail -f /dev/null", [job(saying("sh", "-c", "run; tail -F /dev/null"))]),
     ("P20", "no storage class ceph-rbd", [claim("ceph-rbd", "ReadWriteOnce")]),
-    ("P20", "no storage class ceph-rbd", [workload("StatefulSet") | {"spec": {"volumeClaimTemplates": [claim("ceph-rbd")], "template": {"spec": {"containers": [container()]}}}}]),
+    ("P20", "no storage class ceph-rbd", [with_spec("StatefulSet", volumeClaimTemplates=[claim("ceph-rbd")])]),
     ("P21", "asks for 9 GPUs; no Job gets more than 8", [job(container(gpus=9))]),
     ("P21", "asks for 3 GPUs; a bare pod may have 2", [pod(container(gpus=3))]),
 ]  # fmt: skip
@@ -171,7 +188,7 @@ ALLOWED: list[tuple[str, list[Object]]] = [
     ("P2", [deployment(replicas=100)]),
     ("P2", [deployment(sized(), replicas=101)]),
     ("P2", [job(job={"parallelism": 500, "completions": 100})]),
-    ("P2", [pod_ for pod_ in many(50, deployment())] + many(50, job())),
+    ("P2", many(50, deployment()) + many(50, job())),
     ("P3", [deployment(sized(cpu=(32, 32)))]),
     ("P3", [pod() | {"metadata": {"name": "x", "ownerReferences": [{"kind": "Job", "name": "j"}]}}]),
     ("P4", [job(saying("sh", "-c", "sleep 5; python run.py"))]),
@@ -193,9 +210,9 @@ ALLOWED: list[tuple[str, list[Object]]] = [
     ("P10", [job(container(gpus=1), affinity=insisting("NVIDIA-L40"))]),
     ("P10", [job(container(gpus=1))]),
     ("P11", [job(volumes=[on_claim()])]),
-    ("P12", [claim(), job(mounting("data", "/data", "grace", "run"), volumes=[on_claim()])]),
-    ("P12", [claim("rook-ceph-block", "ReadWriteOnce"), job(mounting("data", "/data", "pip", "install", "x"), volumes=[on_claim()])]),
-    ("P12", [claim(), job(mounting("data", "/data", "pip", "install", "x", readOnly=True), volumes=[on_claim()])]),
+    ("P12", on_cephfs("grace", "run")),
+    ("P12", [claim("rook-ceph-block", "ReadWriteOnce"), on_cephfs("pip", "install", "--target", "/data", "x")[1]]),
+    ("P12", on_cephfs("pip", "install", "x", readOnly=True)),
     ("P12", [job(mounting("scratch", "/s", "pip", "install", "x"), volumes=[scratch("1Gi")])]),
     ("P13", [claim("rook-ceph-block", "ReadWriteOnce"), claim("rook-cephfs"), claim(None, "ReadWriteOnce")]),
     ("P14", [job(priorityClassName=name) for name in
@@ -206,11 +223,11 @@ ALLOWED: list[tuple[str, list[Object]]] = [
     ("P16", [job(volumes=[scratch("50Gi")])]),
     ("P16", [job(sized(ephemeral_storage=("60Gi", "72Gi")), volumes=[scratch("60Gi")])]),
     ("P16", [job(mounting("shm", "/dev/shm", gpus=2), volumes=[shm()]), job(container(gpus=1))]),
-    ("P17", [job(container(env=[{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "t"}}}]))]),
+    ("P17", [job(container(env=[{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"key": "t"}}}]))]),
     ("P17", [{"kind": "Secret", "metadata": {"name": "s"}, "stringData": {"token": TOKEN}}]),
     ("P18", [job(sized(cpu=(1, 1)))]),
-    ("P18", [deployment() | {"spec": {"template": {"spec": {"containers": [container()], "ephemeralContainers": [{"name": "debug"}]}}}}]),
-    ("P19", [job(job={"backoffLimit": 0, "ttlSecondsAfterFinished": 0}), deployment(saying("tail", "-f", "/var/log/x"))]),
+    ("P18", [with_spec("Deployment", ephemeralContainers=[{"name": "debug"}])]),
+    ("P19", [job(job={"backoffLimit": 0, "ttlSecondsAfterFinished": 0}), job(saying("tail", "-f", "/log"))]),
     ("P20", [claim("rook-ceph-block", "ReadWriteOnce")]),
     ("P21", [job(container(gpus=8)), pod(container(gpus=2))]),
 ]  # fmt: skip
