@@ -247,6 +247,11 @@ class Manifest:
         return None
 
     @property
+    def is_bare_pod(self) -> bool:
+        """Whether it is a pod that nothing makes again when it is gone."""
+        return self.kind == "Pod" and not self.metadata.get("ownerReferences")
+
+    @property
     def pods_at_once(self) -> int:
         """How many pods the object runs side by side (a DaemonSet counts once: a manifest knows no nodes)."""
         if self.pod is None or self.kind == "PodTemplate":

@@ -31,7 +31,7 @@ spec: {accessModes: [ReadWriteMany], storageClassName: rook-cephfs}
 def test_a_violation_exits_with_2_errors_first(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One line a finding in a pipe: place, severity, rule, object, field, why, fix, source; then the summary."""
+    """In a pipe one line a finding: place, severity, rule, object, field, why, fix, source."""
     assert (
         grace(monkeypatch, "policy", "check", str(OLD / "old-server.yaml"), str(OLD / "old-queries.yaml"))
         == 2

@@ -74,7 +74,8 @@ def test_the_json_is_stable() -> None:
                 "field": "spec.storageClassName",
                 "file": "test.yaml",
                 "line": 34,
-                "why": "claim results: the cluster has no storage class ceph-rbd; the claim stays Pending for good",
+                "why": "claim results: the cluster has no storage class ceph-rbd; "
+                "the claim stays Pending for good",
                 "fix": "use rook-ceph-block (ReadWriteOnce) or rook-cephfs (ReadWriteMany)",
                 "source": "NRP documentation, Ceph FS / RBD",
                 "reviewed": "2026-11",

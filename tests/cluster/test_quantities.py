@@ -67,8 +67,8 @@ def test_what_a_quantity_is_worth(text: object, worth: Fraction | int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " 8", "8 Gi", "64GB", "64gb", "64gi", "64K", "8 cores", "1e", "1e3Gi", "1.2.3", "0x10", "1_000", "e3", ".",
-     "Gi", "nan", "inf", True, None, [], "1e999999999", "9" * 100, "８"],
+    ["", " 8", "8 Gi", "64GB", "64gb", "64gi", "64K", "8 cores", "1e", "1e3Gi", "1.2.3", "0x10", "1_000",
+     "e3", ".", "Gi", "nan", "inf", True, None, [], "1e999999999", "9" * 100, "８"],
 )  # fmt: skip
 def test_what_is_no_quantity(text: object) -> None:
     """Kubernetes would refuse it, and so would a limit that nobody can mean."""

@@ -84,6 +84,8 @@ EPHEMERAL_CLAIM = {
     "name": "e",
     "ephemeral": {"volumeClaimTemplate": {"spec": claim("rook-cephfs-ucsd")["spec"]}},
 }
+OWNED: Object = {"metadata": {"name": "x", "ownerReferences": [{"kind": "Job", "name": "queries"}]}}
+TARGET = ("pip", "install", "--target", "/data/lib", "x")
 A100 = "NVIDIA-A100-SXM4-80GB"
 TOKEN = "hf_" + "abcdefghij" * 3
 
@@ -126,6 +128,8 @@ REFUSED: list[tuple[str, str, list[Object]]] = [
     ("P8", "GPUs over 40%", [job(container(gpus=1))]),
     ("P9", "3 GPUs; a server has at most 2", [deployment(container(gpus=3))]),
     ("P9", "3 GPUs", [job(container("a", gpus=2), container("b", 1, "nvidia.com/a100"))]),
+    ("P9", "3 GPUs", [pod(container(gpus=3)) | OWNED]),
+    ("P9", "3 GPUs", [deployment(container(gpus=3), replicas=0)]),
     ("P9", "3 pods of 1 GPU are 3", [deployment(container(gpus=1), replicas=3)]),
     ("P9", "4 GPUs", [job(container(gpus=2), initContainers=[container("s", 2, restartPolicy="Always")])]),
     ("P9", "together ask for 52 GPUs at once", many(26, deployment(container(gpus=2)))),
@@ -133,8 +137,8 @@ REFUSED: list[tuple[str, str, list[Object]]] = [
     ("P10", f"asks for {A100} as nvidia.com/gpu", [job(container(gpus=1), affinity=insisting(A100))]),
     ("P10", "asks for NVIDIA-A40", [job(container(gpus=1), nodeSelector={PRODUCT_LABEL: "NVIDIA-A40"})]),
     ("P11", "6 months", [claim()]),
-    ("P12", "into /data (rook-cephfs)", on_cephfs("pip", "install", "--target", "/data/lib", "x")),
-    ("P12", "into /data (rook-cephfs)", on_cephfs("sh", "-c", "conda create -y -p /data/env x; run", path="/data/")),
+    ("P12", "into /data (rook-cephfs)", on_cephfs(*TARGET)),
+    ("P12", "into /data (rook-cephfs)", on_cephfs("sh", "-c", "conda create -p /data/env", path="/data/")),
     ("P12", "installs packages with /data", on_cephfs("sh", "-c", "pip install x; run")),
     ("P12", "a claim whose class is not seen here", on_cephfs("sh", "-c", "python -m venv v")[1:]),
     ("P12", "2 pods write to /data", on_cephfs(parallelism=2)),
@@ -156,7 +160,7 @@ REFUSED: list[tuple[str, str, list[Object]]] = [
     ("P17", "HF_TOKEN holds a Hugging Face token", [job(with_env("HF_TOKEN", TOKEN))]),
     ("P17", "API_KEY holds a literal", [deployment(with_env("VLLM_API_KEY", "correct horse"))]),
     ("P17", "the args hold a literal", [job(container(args=["--api-key", "abcdef"]))]),
-    ("P17", "the command hold a Hugging Face token", [job(initContainers=[saying("login", "--token", TOKEN)])]),
+    ("P17", "the command hold a Hugging Face token", [job(saying("login", "--token", TOKEN))]),
     ("P17", "token holds a literal", [{"kind": "ConfigMap", "data": {"token": "s3cret-word"}}]),
     ("P18", "has no cpu request", [job(sized(cpu=(None, 1)))]),
     ("P18", "has no memory limit", [job(sized(memory=("1Gi", None)))]),
@@ -171,7 +175,7 @@ REFUSED: list[tuple[str, str, list[Object]]] = [
     ("P19", "tail -f /dev/null", [deployment(saying("tail", "-f", "/dev/null"))]),
     ("P19", "tail -f /dev/null", [job(saying("sh", "-c", "run; tail -F /dev/null"))]),
     ("P20", "no storage class ceph-rbd", [claim("ceph-rbd", "ReadWriteOnce")]),
-    ("P20", "no storage class ceph-rbd", [with_spec("StatefulSet", volumeClaimTemplates=[claim("ceph-rbd")])]),
+    ("P20", "class ceph-rbd", [with_spec("StatefulSet", volumeClaimTemplates=[claim("ceph-rbd")])]),
     ("P21", "asks for 9 GPUs; no Job gets more than 8", [job(container(gpus=9))]),
     ("P21", "asks for 3 GPUs; a bare pod may have 2", [pod(container(gpus=3))]),
 ]  # fmt: skip
@@ -190,7 +194,7 @@ ALLOWED: list[tuple[str, list[Object]]] = [
     ("P2", [job(job={"parallelism": 500, "completions": 100})]),
     ("P2", many(50, deployment()) + many(50, job())),
     ("P3", [deployment(sized(cpu=(32, 32)))]),
-    ("P3", [pod() | {"metadata": {"name": "x", "ownerReferences": [{"kind": "Job", "name": "j"}]}}]),
+    ("P3", [pod() | OWNED]),
     ("P4", [job(saying("sh", "-c", "sleep 5; python run.py"))]),
     ("P4", [job(saying("sh", "-c", "until curl -f server; do sleep 5; done; python run.py"))]),
     ("P4", [job(saying("sh", "-c", "while true; do curl server && break; sleep 5; done; python run.py"))]),
@@ -211,7 +215,7 @@ ALLOWED: list[tuple[str, list[Object]]] = [
     ("P10", [job(container(gpus=1))]),
     ("P11", [job(volumes=[on_claim()])]),
     ("P12", on_cephfs("grace", "run")),
-    ("P12", [claim("rook-ceph-block", "ReadWriteOnce"), on_cephfs("pip", "install", "--target", "/data", "x")[1]]),
+    ("P12", [claim("rook-ceph-block", "ReadWriteOnce"), on_cephfs(*TARGET)[1]]),
     ("P12", on_cephfs("pip", "install", "x", readOnly=True)),
     ("P12", [job(mounting("scratch", "/s", "pip", "install", "x"), volumes=[scratch("1Gi")])]),
     ("P13", [claim("rook-ceph-block", "ReadWriteOnce"), claim("rook-cephfs"), claim(None, "ReadWriteOnce")]),

@@ -51,15 +51,16 @@ def no_idle_gpus(manifests: Sequence[Manifest]) -> Iterator[Fault]:
 
 
 def few_gpus_for_a_server(manifests: Sequence[Manifest]) -> Iterator[Fault]:
-    """P9. All replicas of a server count; Jobs and DaemonSets count by the pod. Bare pods are P3's."""
+    """P9. All replicas of a server count; Jobs and DaemonSets count by the pod. Bare pods are P21's."""
     total = 0
     for manifest in manifests:
         pod = manifest.pod
         if pod is None or not pod.gpus:
             continue
         replicas = manifest.pods_at_once
-        held = pod.gpus * (replicas if manifest.job is None and manifest.kind != "PodTemplate" else 1)
-        if held > SERVER_GPUS and manifest.kind != "Pod":
+        # A server scaled to nothing for now is judged by the pod that it would make.
+        held = pod.gpus * (max(replicas, 1) if manifest.job is None else 1)
+        if held > SERVER_GPUS and not manifest.is_bare_pod:
             several = f"{replicas} pods of {_gpus(pod.gpus)} are {held}" if held != pod.gpus else _gpus(held)
             yield Fault(
                 manifest,
@@ -142,7 +143,7 @@ def gpus_fit_on_a_node(manifests: Sequence[Manifest]) -> Iterator[Fault]:
         pod = manifest.pod
         if pod is None:
             continue
-        bare = manifest.kind == "Pod" and not manifest.metadata.get("ownerReferences")
+        bare = manifest.is_bare_pod
         most = BARE_POD_GPUS if bare else NODE_GPUS
         if pod.gpus > most:
             yield Fault(

@@ -38,7 +38,7 @@ def bare_pods(manifests: Sequence[Manifest]) -> Iterator[Fault]:
     """P3."""
     for manifest in manifests:
         pod = manifest.pod
-        if manifest.kind != "Pod" or pod is None or manifest.metadata.get("ownerReferences"):
+        if pod is None or not manifest.is_bare_pod:
             continue
         yield Fault(
             manifest,
