@@ -179,7 +179,7 @@ def test_the_key_stays_over_upgrades(cluster: Cluster) -> None:
 
 def test_weights_beforehand_only_while_their_claim_is_free(cluster: Cluster) -> None:
     """Not while a server runs; and a claim that exists is never a hook, which would be made anew."""
-    stage = {"weights": {"stage": "job"}}
+    stage: dict[str, Any] = {"weights": {"stage": "job"}}
     first = cluster.install(**stage)
     assert of(first, "Job", "weights")
     assert "helm.sh/hook" in one(first, "PersistentVolumeClaim", "weights")["metadata"]["annotations"]
