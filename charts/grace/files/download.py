@@ -1,0 +1,96 @@
+"""Brings the files that vLLM loads into the claim, once: download.py REPOSITORY REVISION DECLARED_GIB."""
+
+import fnmatch
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+WANTED = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.tiktoken", "merges.txt", "vocab.txt")
+# Copies of the weights for other programs (original/, metal/, onnx/) lie in folders.
+UNWANTED = ("*/*",)
+GIB = 2**30
+BAD_INPUT, TRY_AGAIN = 2, 3
+
+
+def say(text):
+    print(f"weights: {text}", flush=True)
+
+
+def give_up(code, text):
+    say(text)
+    sys.exit(code)
+
+
+def complete(receipt):
+    """Whether every file of an earlier, finished download is still there."""
+    if not receipt.exists():
+        return False
+    files = json.loads(receipt.read_text())["files"]
+    return all(Path(name).is_file() and Path(name).stat().st_size == size for name, size in files.items())
+
+
+def main(repository, revision, declared):
+    home = Path(os.environ["HF_HOME"])
+    receipt = home / "receipts" / f"{repository.replace('/', '--')}@{revision.replace('/', '--')}.json"
+    if complete(receipt):
+        return say(f"{repository}@{revision} is complete, nothing to download")
+
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import RevisionNotFoundError
+
+    try:
+        info = HfApi().model_info(repository, revision=revision, files_metadata=True)
+        sizes = {
+            file.rfilename: file.size or 0
+            for file in info.siblings
+            if any(fnmatch.fnmatch(file.rfilename, pattern) for pattern in WANTED)
+            and not any(fnmatch.fnmatch(file.rfilename, pattern) for pattern in UNWANTED)
+        }
+        weights = sum(size for name, size in sizes.items() if name.endswith(".safetensors"))
+        if not weights:
+            give_up(BAD_INPUT, f"{repository}@{revision} has no .safetensors file at its top; vLLM loads those")
+        if weights > 1.02 * declared * GIB:
+            give_up(
+                BAD_INPUT,
+                f"{repository}@{revision} has {weights / GIB:.1f} GiB of weights, and model.weightsGiB is {declared}: "
+                "claim, GPU memory and start-up budget would be too small; correct it",
+            )
+        cache = home / "hub" / f"models--{repository.replace('/', '--')}"
+        present = sum(file.stat().st_size for file in cache.glob("blobs/*"))
+        missing, free = sum(sizes.values()) - present, shutil.disk_usage(home).free
+        if missing > free:
+            give_up(
+                BAD_INPUT,
+                f"{missing / GIB:.1f} GiB are still to come and the claim has {free / GIB:.1f} GiB left: "
+                "raise weights.storage.size",
+            )
+        say(f"{repository}@{info.sha}: {sum(sizes.values()) / GIB:.1f} GiB, of which {max(missing, 0) / GIB:.1f} to come")
+        folder = snapshot_download(
+            repository, revision=revision, allow_patterns=list(WANTED), ignore_patterns=list(UNWANTED), max_workers=4
+        )
+    except GatedRepoError:
+        give_up(
+            BAD_INPUT,
+            f"the token may not read {repository}: accept its licence at https://huggingface.co/{repository} "
+            "with the token's account, or put another token into the Secret",
+        )
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        give_up(BAD_INPUT, f"there is no {repository}@{revision}, or the token may not see it: {error}")
+    except (HfHubHTTPError, OSError) as error:
+        give_up(TRY_AGAIN, f"the download broke off and goes on where it was at the next try: {error}")
+
+    receipt.parent.mkdir(parents=True, exist_ok=True)
+    found = {str(Path(folder, name)): size for name, size in sizes.items()}
+    new = receipt.with_suffix(".new")
+    new.write_text(json.dumps({"commit": info.sha, "files": found}, indent=1))
+    new.replace(receipt)
+    if not complete(receipt):
+        receipt.unlink()
+        give_up(TRY_AGAIN, "a file is shorter than it should be; the next try fetches it anew")
+    say(f"complete: {len(sizes)} files")
+
+
+main(sys.argv[1], sys.argv[2], float(sys.argv[3]))

@@ -1,0 +1,41 @@
+{{- /*
+Every object's name, by the pattern {type}-{model}-{purpose}. Nothing else composes a name.
+*/ -}}
+
+{{- define "grace.name" -}}
+{{ .Values.nameOverride | default .Values.model.name }}
+{{- end -}}
+
+{{- define "grace.names.deployment" -}}deployment-{{ include "grace.name" . }}{{- end -}}
+{{- define "grace.names.service" -}}service-{{ include "grace.name" . }}{{- end -}}
+{{- define "grace.names.jobRun" -}}job-run-{{ include "grace.name" . }}{{- end -}}
+{{- define "grace.names.jobWeights" -}}job-weights-{{ include "grace.name" . }}{{- end -}}
+{{- define "grace.names.jobTest" -}}job-test-{{ include "grace.name" . }}{{- end -}}
+{{- define "grace.names.jobFiles" -}}job-files-{{ include "grace.name" . }}{{- end -}}
+{{- define "grace.names.trials" -}}configmap-{{ include "grace.name" . }}-trials{{- end -}}
+{{- define "grace.names.logging" -}}configmap-{{ include "grace.name" . }}-logging{{- end -}}
+{{- define "grace.names.policyServer" -}}networkpolicy-{{ include "grace.name" . }}-server{{- end -}}
+{{- define "grace.names.policyClients" -}}networkpolicy-{{ include "grace.name" . }}-clients{{- end -}}
+{{- define "grace.names.monitor" -}}monitor-{{ include "grace.name" . }}{{- end -}}
+
+{{- define "grace.names.jobQuery" -}}
+job-query-{{ .experiment }}-{{ include "grace.name" .root }}
+{{- end -}}
+
+{{- /* The Secret that holds the server's key: the user's own, or the generated one. */ -}}
+{{- define "grace.names.apiKey" -}}
+{{ .Values.server.apiKey.existingSecret | default (printf "secret-%s-api-key" (include "grace.name" .)) }}
+{{- end -}}
+
+{{- /* A claim: the user's own, the user's name for a shared one, or the model's. */ -}}
+{{- define "grace.names.weights" -}}
+{{- with .Values.weights.storage -}}
+{{ .existingClaim | default .name | default (printf "pvc-model-weights-%s" $.Values.model.name) }}
+{{- end -}}
+{{- end -}}
+
+{{- define "grace.names.shared" -}}
+{{- with index .root.Values.storage .purpose -}}
+{{ .existingClaim | default .name }}
+{{- end -}}
+{{- end -}}

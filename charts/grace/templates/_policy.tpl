@@ -1,0 +1,277 @@
+{{- /*
+The rules of the cluster and of the models, as sentences. Each helper prints one line per violation and nothing
+where there is none; templates/rules.yaml collects them and refuses the release with all of them at once.
+P-numbers are those of `grace policy rules`.
+*/ -}}
+
+{{- define "grace.policy" -}}
+{{- if eq .Release.Namespace "default" }}
+The namespace is "default": shared clusters run nothing there; name yours with --namespace.
+{{- end }}
+{{- include "grace.policy.gpus" . }}
+{{- include "grace.policy.dtype" . }}
+{{- include "grace.policy.memory" . }}
+{{- include "grace.policy.startup" . }}
+{{- include "grace.policy.arguments" . }}
+{{- include "grace.policy.resources" . }}
+{{- include "grace.policy.client" . }}
+{{- include "grace.policy.images" . }}
+{{- include "grace.policy.weights" . }}
+{{- include "grace.policy.storage" . }}
+{{- include "grace.policy.jobs" . }}
+{{- include "grace.policy.secrets" . }}
+{{- include "grace.policy.trials" . }}
+{{- $priority := .Values.scheduling.priorityClassName }}
+{{- $priorities := list "" "armada-default" "owner-no-preempt" "opportunistic" "opportunistic2" }}
+{{- if not (has $priority $priorities) }}
+scheduling.priorityClassName is {{ $priority }}: only {{ rest $priorities | join ", " }} or none are allowed (P14).
+{{- end }}
+{{- end -}}
+
+{{- define "grace.policy.gpus" -}}
+{{- $gpus := int .Values.gpu.count }}
+{{- $parallel := int .Values.server.tensorParallelSize }}
+{{- if gt $gpus 8 }}
+gpu.count is {{ $gpus }}: no pod may hold more than 8 GPUs, those of one node (P21).
+{{- else if and (gt $gpus 2) (not (trim .Values.policy.allowMoreGpus)) }}
+gpu.count is {{ $gpus }}: a server may hold at most 2 GPUs (P9); say in policy.allowMoreGpus why this one needs more.
+{{- end }}
+{{- if and $parallel (ne $parallel $gpus) }}
+server.tensorParallelSize is {{ $parallel }}: it must be gpu.count, which is {{ $gpus }}, or a GPU would idle or be missing; leave it 0.
+{{- end }}
+{{- end -}}
+
+{{- define "grace.policy.dtype" -}}
+{{- $dtype := .Values.model.dtype }}
+{{- if and (eq $dtype "float16") (not .Values.model.float16) }}
+model.dtype is float16: {{ .Values.model.repository }} needs bfloat16.
+{{- else if and (int .Values.gpu.count) (not .Values.gpu.bfloat16) (has $dtype (list "auto" "bfloat16")) }}
+{{- $gpu := printf "gpu.bfloat16 is false (%s)" (.Values.gpu.products | join ", " | default .Values.gpu.resource) }}
+{{- if .Values.model.float16 }}
+{{ $gpu }}: with model.dtype {{ $dtype }} {{ .Values.model.repository }} cannot run on such a GPU; set model.dtype to float16.
+{{- else }}
+{{ $gpu }}: {{ .Values.model.repository }} needs bfloat16; choose another GPU.
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- /* GPU memory in hundredths of a GiB, rounded against the release. */ -}}
+{{- define "grace.policy.memory" -}}
+{{- $gpus := int .Values.gpu.count }}
+{{- if $gpus }}
+{{- $usable := mulf $gpus .Values.gpu.memoryGiB .Values.gpu.memoryUtilization }}
+{{- $needed := addf .Values.model.weightsGiB (mulf $gpus .Values.gpu.reserveGiB) }}
+{{- if eq .Values.model.dtype "float32" }}
+{{- $needed = addf $needed .Values.model.weightsGiB }}
+{{- end }}
+{{- if gt (ceil (mulf 100 $needed)) (floor (mulf 100 $usable)) }}
+gpu.memoryGiB is {{ .Values.gpu.memoryGiB }}: {{ .Values.model.repository }} needs {{ printf "%.1f" $needed }} GiB (weights {{ .Values.model.weightsGiB }}{{ if eq .Values.model.dtype "float32" }}, twice that as float32{{ end }}, and {{ .Values.gpu.reserveGiB }} for each GPU), and {{ $gpus }} × {{ .Values.gpu.memoryGiB }} GiB at gpu.memoryUtilization {{ .Values.gpu.memoryUtilization }} give {{ printf "%.1f" $usable }}; choose larger GPUs, more of them, or a quantised repository.
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "grace.policy.startup" -}}
+{{- $given := int .Values.server.startup.budgetSeconds }}
+{{- $needed := int (include "grace.seconds.load" .) }}
+{{- if and $given (lt $given $needed) }}
+server.startup.budgetSeconds is {{ $given }}: reading {{ .Values.model.weightsGiB }} GiB at {{ .Values.server.startup.readMBps }} MB/s takes longer; at least {{ $needed }}, or 0 to have it computed.
+{{- end }}
+{{- $deadline := int .Values.queries.activeDeadlineSeconds }}
+{{- $name := "queries.activeDeadlineSeconds" }}
+{{- if eq .Values.server.kind "Job" }}
+{{- $deadline = int .Values.server.job.activeDeadlineSeconds }}
+{{- $name = "server.job.activeDeadlineSeconds" }}
+{{- end }}
+{{- $wait := mul 60 (int (include "grace.minutes.wait" .)) }}
+{{- if ge $wait $deadline }}
+{{ $name }} is {{ $deadline }}: the server alone may take {{ $wait }} s to answer (queries.waitMinutes, or the queue, the download and the start-up budget); more than that, and under a day.
+{{- end }}
+{{- end -}}
+
+{{- /* What the chart sets itself may not be set a second time, and what breaks scoring or leaks a key not at all. */ -}}
+{{- define "grace.policy.arguments" -}}
+{{- $own := dict "model" "model.repository" "revision" "model.revision" "dtype" "model.dtype" "max-model-len" "model.maxModelLen" "reasoning-parser" "model.reasoningParser" "served-model-name" "model.name" "tensor-parallel-size" "gpu.count" "tp" "gpu.count" "pipeline-parallel-size" "gpu.count" "pp" "gpu.count" "data-parallel-size" "gpu.count" "dp" "gpu.count" "gpu-memory-utilization" "gpu.memoryUtilization" "port" "server.port" "shutdown-timeout" "server.shutdownSeconds" }}
+{{- range $argument := concat .Values.server.extraArgs .Values.server.args }}
+{{- $flag := regexFind "^--?[A-Za-z][A-Za-z0-9_-]*" $argument | trimPrefix "-" | trimPrefix "-" | replace "_" "-" }}
+{{- if eq $flag "api-key" }}
+server args hold --api-key: everybody who may read the pod would read the key (P17); use server.apiKey.existingSecret.
+{{- else if eq $flag "enable-scale-out" }}
+server args hold --enable-scale-out: its endpoints are open even with a key, and one of them stops the engine.
+{{- end }}
+{{- end }}
+{{- range $argument := .Values.server.extraArgs }}
+{{- $flag := regexFind "^--?[A-Za-z][A-Za-z0-9_-]*" $argument | trimPrefix "-" | trimPrefix "-" | replace "_" "-" }}
+{{- with get $own $flag }}
+server.extraArgs holds {{ $argument }}: set {{ . }} instead, which the rest of the release is computed from.
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "grace.policy.resources" -}}
+{{- $requests := .Values.server.resources.requests }}
+{{- $limits := .Values.server.resources.limits }}
+{{- range $what := list "cpu" "memory" "ephemeral-storage" }}
+{{- if or (hasKey $requests $what) (hasKey $limits $what) }}
+{{- if not (and (hasKey $requests $what) (hasKey $limits $what)) }}
+server.resources has only one of requests.{{ $what }} and limits.{{ $what }}: set both, the limit at most 1.2 times the request (P18).
+{{- else }}
+{{- $request := include "grace.quantity.text" (get $requests $what) }}
+{{- $limit := include "grace.quantity.text" (get $limits $what) }}
+{{- $bad := include "grace.policy.quantity" (dict "name" (printf "server.resources.requests.%s" $what) "text" $request) }}
+{{- $bad = print $bad (include "grace.policy.quantity" (dict "name" (printf "server.resources.limits.%s" $what) "text" $limit)) }}
+{{- $bad }}
+{{- if not $bad }}
+{{- if eq (include "grace.quantity.exceeds" (dict "a" $limit "aBy" 5 "b" $request "bBy" 6)) "true" }}
+server.resources.limits.{{ $what }} is {{ $limit }}: a limit may be at most 1.2 times its request (P1), so at most {{ include "grace.quantity.largestLimit" $request }} for the request of {{ $request }}.
+{{- else if eq (include "grace.quantity.exceeds" (dict "a" $request "aBy" 1 "b" $limit "bBy" 1)) "true" }}
+server.resources.limits.{{ $what }} is {{ $limit }}: a limit may not be below its request (P18), so at least {{ $request }}.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $memory := include "grace.quantity.text" $limits.memory }}
+{{- $shm := include "grace.quantity.text" .Values.server.shmSize }}
+{{- if and (eq (include "grace.quantity.valid" $memory) "true") (not (include "grace.policy.quantity" (dict "name" "server.shmSize" "text" $shm))) }}
+{{- if eq (include "grace.quantity.exceeds" (dict "a" $shm "aBy" 2 "b" $memory "bBy" 1)) "true" }}
+server.shmSize is {{ $shm }}: shared memory counts against server.resources.limits.memory (P16), so at most half of {{ $memory }}.
+{{- end }}
+{{- else }}
+{{- include "grace.policy.quantity" (dict "name" "server.shmSize" "text" $shm) }}
+{{- end }}
+{{- end -}}
+
+{{- /* Context: {name, text}. */ -}}
+{{- define "grace.policy.quantity" -}}
+{{- if ne (include "grace.quantity.valid" .text) "true" }}
+{{ .name }} is {{ .text }}: not a quantity with at most three decimals, such as 9.6, 9600m or 76.8Gi.
+{{- else if ne (include "grace.quantity.exceeds" (dict "a" .text "aBy" 1 "b" "0" "bBy" 1)) "true" }}
+{{ .name }} is {{ .text }}: it must be above 0.
+{{- end }}
+{{- end -}}
+
+{{- /* Pods of at most one core and 2 GB are exempt from the rule on utilisation; their limit is their request. */ -}}
+{{- define "grace.policy.client" -}}
+{{- $values := .Values }}
+{{- range $component := list "queries" "weights" }}
+{{- range $what, $quantity := (get $values $component).resources }}
+{{- $text := include "grace.quantity.text" $quantity }}
+{{- $name := printf "%s.resources.%s" $component $what }}
+{{- $bad := include "grace.policy.quantity" (dict "name" $name "text" $text) }}
+{{- $bad }}
+{{- $largest := get (dict "cpu" "1" "memory" "2G") $what }}
+{{- if and $largest (eq $component "queries") (not $bad) }}
+{{- if eq (include "grace.quantity.exceeds" (dict "a" $text "aBy" 1 "b" $largest "bBy" 1)) "true" }}
+{{ $name }} is {{ $text }}: only pods of at most 1 CPU and 2 GB may wait unused (P8), so at most {{ $largest }}.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "grace.policy.images" -}}
+{{- $images := dict "server.image" .Values.server.image "weights.image" .Values.weights.image "queries.image" .Values.queries.image }}
+{{- range $name, $image := $images }}
+{{- if eq $image.tag "latest" }}
+{{ $name }}.tag is latest: what it names changes from day to day; pin a version, and its digest in {{ $name }}.digest.
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "grace.policy.weights" -}}
+{{- $weights := .Values.weights }}
+{{- if and .Values.model.gated (ne $weights.stage "none") (not $weights.token.existingSecret) }}
+model.gated is true: the download of {{ .Values.model.repository }} needs a Hugging Face token; make a Secret (kubectl create secret generic hf-token --from-file=token=FILE) and name it in weights.token.existingSecret.
+{{- end }}
+{{- if and (ne $weights.stage "none") (not $weights.storage.enabled) }}
+weights.storage.enabled is false: with weights.stage {{ $weights.stage }} there is nowhere to keep the download; enable it, or set weights.stage to none.
+{{- end }}
+{{- if and $weights.storage.enabled (not $weights.storage.existingClaim) $weights.storage.size }}
+{{- $size := include "grace.quantity.text" $weights.storage.size }}
+{{- $bad := include "grace.policy.quantity" (dict "name" "weights.storage.size" "text" $size) }}
+{{- $bad }}
+{{- if not $bad }}
+{{- $smallest := printf "%.0fGi" (ceil (mulf 1.05 .Values.model.weightsGiB)) }}
+{{- if eq (include "grace.quantity.exceeds" (dict "a" $smallest "aBy" 1 "b" $size "bBy" 1)) "true" }}
+weights.storage.size is {{ $size }}: {{ .Values.model.weightsGiB }} GiB of weights and their file system need at least {{ $smallest }}.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "grace.policy.storage" -}}
+{{- $claims := dict "weights.storage" .Values.weights.storage }}
+{{- range $purpose, $claim := .Values.storage }}
+{{- $claims = merge $claims (dict (printf "storage.%s" $purpose) $claim) }}
+{{- end }}
+{{- range $name, $claim := $claims }}
+{{- if eq $claim.class "rook-cephfs-ucsd" }}
+{{ $name }}.class is rook-cephfs-ucsd: this class must not be used (P13); rook-cephfs is the shared one.
+{{- else if eq $claim.class "ceph-rbd" }}
+{{ $name }}.class is ceph-rbd: a claim of this class never binds (P20); rook-ceph-block is the block class.
+{{- else if and (hasPrefix "rook-ceph-block" $claim.class) (ne $claim.accessMode "ReadWriteOnce") }}
+{{ $name }}.accessMode is {{ $claim.accessMode }}: class {{ $claim.class }} is ReadWriteOnce only; for a shared claim take rook-cephfs.
+{{- end }}
+{{- if ne $name "weights.storage" }}
+{{- include "grace.policy.quantity" (dict "name" (printf "%s.size" $name) "text" (include "grace.quantity.text" $claim.size)) }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "grace.policy.jobs" -}}
+{{- $version := .Capabilities.KubeVersion.Version }}
+{{- $enabled := 0 }}
+{{- $jobMode := eq .Values.server.kind "Job" }}
+{{- range $name, $experiment := .Values.queries.experiments }}
+{{- if $experiment.enabled }}
+{{- $enabled = add1 $enabled }}
+{{- if $experiment.indexed }}
+{{- if $jobMode }}
+queries.experiments.{{ $name }}.indexed is true: with server.kind Job all clients share one pod; set it to false, replicates are then asked in one run.
+{{- else if semverCompare "<1.24.0-0" $version }}
+queries.experiments.{{ $name }}.indexed is true: Indexed Jobs need Kubernetes 1.24, and this cluster is {{ $version }}.
+{{- end }}
+{{- if gt (int $experiment.replicates) 10 }}
+queries.experiments.{{ $name }}.replicates is {{ $experiment.replicates }}: at most 10 as an Indexed Job, whose seeds are the base seed's last digit.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if $jobMode }}
+{{- if semverCompare "<1.29.0-0" $version }}
+server.kind is Job: native sidecars need Kubernetes 1.29, and this cluster is {{ $version }}; set server.kind to Deployment.
+{{- end }}
+{{- if not $enabled }}
+server.kind is Job: no experiment is enabled in queries.experiments, so the pod would have nothing to do.
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- /* A literal in a pod's environment can be read by everybody who may read pods (P17). */ -}}
+{{- define "grace.policy.secrets" -}}
+{{- $lists := dict "server.extraEnv" .Values.server.extraEnv "queries.extraEnv" .Values.queries.extraEnv }}
+{{- range $list, $entries := $lists }}
+{{- range $entries }}
+{{- $value := toString (.value | default "") }}
+{{- if and $value (or (regexMatch "(?i)(^|_)(token|secret|password|passwd|key|credentials?)$" .name) (regexMatch "^(hf_|sk-|gh[pousr]_)[A-Za-z0-9_-]{16,}" $value)) }}
+{{ $list }} gives {{ .name }} as a literal: everybody who may read the pod would read it (P17); use valueFrom.secretKeyRef.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "grace.policy.trials" -}}
+{{- $trials := .Values.queries.trials }}
+{{- $bytes := add (len $trials.study1) (len $trials.study2) }}
+{{- if gt $bytes 1000000 }}
+queries.trials.study1 and study2 have {{ $bytes }} bytes: a ConfigMap holds at most 1000000; copy the lists to the input claim and name them in queries.trials.fromInput.
+{{- end }}
+{{- range $study := list "study1" "study2" }}
+{{- if and (get $trials $study) (get $trials.fromInput $study) }}
+queries.trials.{{ $study }} and queries.trials.fromInput.{{ $study }} are both set: keep one.
+{{- end }}
+{{- end }}
+{{- if and (or $trials.fromInput.study1 $trials.fromInput.study2) (not .Values.storage.input.enabled) }}
+queries.trials.fromInput is set: it names files on the input claim, and storage.input.enabled is false.
+{{- end }}
+{{- end -}}

@@ -1,0 +1,165 @@
+{{- /* The clients: one container for each enabled experiment, in a Job of its own or beside the server. */ -}}
+
+{{- define "grace.queries.folder" -}}
+{{ .experiment }}/{{ .root.Values.model.name }}/{{ .root.Values.queries.runId | default .root.Release.Name }}
+{{- end -}}
+
+{{- /* Where the trial list of a study lies in the container. Context: {root, study}. */ -}}
+{{- define "grace.queries.trials" -}}
+{{- $trials := .root.Values.queries.trials -}}
+{{- if get $trials .study -}}
+/trials/{{ .study }}.csv
+{{- else if get $trials.fromInput .study -}}
+/input/{{ get $trials.fromInput .study }}
+{{- else -}}
+{{ $trials.folder }}/{{ .study }}.csv
+{{- end -}}
+{{- end -}}
+
+{{- define "grace.queries.url" -}}
+{{- if eq .Values.server.kind "Job" -}}
+http://127.0.0.1:{{ int .Values.server.port }}
+{{- else -}}
+http://{{ include "grace.names.service" . }}:{{ int .Values.server.port }}
+{{- end -}}
+{{- end -}}
+
+{{- /* Context: {root, name, experiment, settings}. */ -}}
+{{- define "grace.queries.container" -}}
+{{- $queries := .root.Values.queries -}}
+{{- $settings := .settings -}}
+name: {{ .name }}
+image: {{ include "grace.image.client" .root }}
+imagePullPolicy: {{ $queries.image.pullPolicy }}
+{{- with $queries.command }}
+command: {{ toJson . }}
+{{- end }}
+args:
+  - run
+  - {{ .experiment }}
+  - --server={{ include "grace.queries.url" .root }}
+  - --model={{ .root.Values.model.name }}
+  - --api-key-file=/etc/grace/api-key/{{ .root.Values.server.apiKey.key }}
+  - --wait-for-server={{ include "grace.minutes.wait" .root }}
+  - --trials={{ include "grace.queries.trials" (dict "root" .root "study" (regexFind "^study[0-9]+" .experiment)) }}
+  {{- if $settings.indexed }}
+  # One replicate for each index, in a folder and with a seed of its own (ten times the base seed, plus the index).
+  - --out=/output/{{ include "grace.queries.folder" . }}/replicate-$(JOB_COMPLETION_INDEX)
+  - --replicates=1
+  - --seed={{ int $settings.seed }}$(JOB_COMPLETION_INDEX)
+  {{- else }}
+  - --out=/output/{{ include "grace.queries.folder" . }}
+  {{- if hasKey $settings "replicates" }}
+  - --replicates={{ int $settings.replicates }}
+  - --seed={{ int $settings.seed }}
+  {{- end }}
+  {{- end }}
+  {{- if hasKey $settings "replicates" }}
+  - --temperature={{ $settings.temperature }}
+  - --max-tokens={{ int $settings.maxTokens }}
+  {{- end }}
+  {{- with int $settings.sample }}
+  - --sample={{ . }}
+  {{- end }}
+  - --max-failed={{ $queries.maxFailed }}
+  # What the server does not tell of itself, for the run's manifest.
+  - --declare=dtype={{ .root.Values.model.dtype }}
+  - --declare=repository={{ .root.Values.model.repository }}
+  - --declare=revision={{ .root.Values.model.revision }}
+  {{- range $settings.extraArgs }}
+  - {{ . | quote }}
+  {{- end }}
+env:
+  - name: HOME
+    value: /tmp
+  {{- with $queries.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+resources:
+  {{- include "grace.resources.equal" $queries.resources | trim | nindent 2 }}
+securityContext:
+  {{- toYaml .root.Values.containerSecurityContext | nindent 2 }}
+volumeMounts:
+  - name: tmp
+    mountPath: /tmp
+  - name: api-key
+    mountPath: /etc/grace/api-key
+    readOnly: true
+  - name: output
+    mountPath: /output
+  {{- if .root.Values.storage.input.enabled }}
+  - name: input
+    mountPath: /input
+    readOnly: true
+  {{- end }}
+  {{- if or $queries.trials.study1 $queries.trials.study2 }}
+  - name: trials
+    mountPath: /trials
+    readOnly: true
+  {{- end }}
+{{- end -}}
+
+{{- define "grace.queries.volumes" -}}
+- name: tmp
+  emptyDir: {}
+- name: api-key
+  secret:
+    secretName: {{ include "grace.names.apiKey" . }}
+    defaultMode: 0440
+- name: output
+  persistentVolumeClaim:
+    claimName: {{ include "grace.names.shared" (dict "root" . "purpose" "output") }}
+{{- if .Values.storage.input.enabled }}
+- name: input
+  persistentVolumeClaim:
+    claimName: {{ include "grace.names.shared" (dict "root" . "purpose" "input") }}
+{{- end }}
+{{- if or .Values.queries.trials.study1 .Values.queries.trials.study2 }}
+- name: trials
+  configMap:
+    name: {{ include "grace.names.trials" . }}
+{{- end }}
+{{- end -}}
+
+{{- /* Changed trials are another Job. */ -}}
+{{- define "grace.queries.annotations" -}}
+{{- $trials := .Values.queries.trials -}}
+{{- if or $trials.study1 $trials.study2 -}}
+grace/trials: {{ print $trials.study1 $trials.study2 | sha256sum }}
+{{- end -}}
+{{- end -}}
+
+{{- /* Context: {root, experiment, settings}. */ -}}
+{{- define "grace.queries.spec" -}}
+{{- $queries := .root.Values.queries -}}
+{{- if .settings.indexed }}
+completionMode: Indexed
+completions: {{ int .settings.replicates }}
+parallelism: {{ int .settings.replicates }}
+{{- end }}
+backoffLimit: {{ int $queries.backoffLimit }}
+activeDeadlineSeconds: {{ int $queries.activeDeadlineSeconds }}
+ttlSecondsAfterFinished: {{ int $queries.ttlSecondsAfterFinished }}
+{{- include "grace.jobFailure" (dict "root" .root "containers" (list "query")) }}
+template:
+  metadata:
+    labels:
+      {{- include "grace.podLabels" (dict "root" .root "component" "query") | nindent 6 }}
+      grace/experiment: {{ .experiment }}
+    {{- with include "grace.queries.annotations" .root }}
+    annotations:
+      {{- . | nindent 6 }}
+    {{- end }}
+  spec:
+    restartPolicy: Never
+    {{- include "grace.pod" (dict "root" .root "overrides" dict) | nindent 4 }}
+    {{- with include "grace.placement" (dict "root" .root "gpu" false) }}
+    {{- . | nindent 4 }}
+    {{- end }}
+    # Time to write the answers in flight.
+    terminationGracePeriodSeconds: 60
+    containers:
+      - {{ include "grace.queries.container" (merge (dict "name" "query") .) | nindent 8 | trim }}
+    volumes:
+      {{- include "grace.queries.volumes" .root | nindent 6 }}
+{{- end -}}

@@ -1,0 +1,38 @@
+{{- /*
+A claim that outlives its release. It is rendered where it does not exist yet, or where it is this release's own;
+a claim of another release, or one made by hand, is used as it is, because Helm refuses to own what others own.
+Context: {root, name, claim, component, hook}. `hook`: the claim must be there before the release's hooks run.
+*/ -}}
+{{- define "grace.claim" -}}
+{{- $found := lookup "v1" "PersistentVolumeClaim" .root.Release.Namespace .name | default dict -}}
+{{- $owner := dig "metadata" "annotations" "meta.helm.sh/release-name" "" $found -}}
+{{- if dig "metadata" "deletionTimestamp" "" $found -}}
+{{- fail (printf "claim %s is being deleted, and a new release would wait for it in vain: wait until kubectl get pvc %s finds nothing, then install again" .name .name) -}}
+{{- end -}}
+{{- if or (not $found) (and (not .hook) (eq $owner .root.Release.Name)) -}}
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: {{ .name }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "grace.labels" (dict "root" .root "component" .component) | nindent 4 }}
+  annotations:
+    helm.sh/resource-policy: keep
+    {{- if .hook }}
+    helm.sh/hook: pre-install,pre-upgrade
+    helm.sh/hook-weight: "-10"
+    # Any policy but the default, which would delete the claim before making it again.
+    helm.sh/hook-delete-policy: hook-failed
+    {{- end }}
+spec:
+  accessModes:
+    - {{ .claim.accessMode }}
+  {{- with .claim.class }}
+  storageClassName: {{ . }}
+  {{- end }}
+  resources:
+    requests:
+      storage: {{ include "grace.quantity.text" .size | quote }}
+{{- end -}}
+{{- end -}}
