@@ -55,6 +55,59 @@ class Spec(BaseModel):
     sampling: SamplingSpec | None = None
 
 
+class Spread(BaseModel):
+    """How far repeated answers to the same questions lie apart, in one unit.
+
+    Attributes
+    ----------
+    sd : float
+        Repeatability standard deviation: root of the mean, over all options of all questions, of the variance
+        between repeats.
+    median, p95, max : float
+        Over the questions: the largest difference that any two repeats show in any option.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sd: float
+    median: float
+    p95: float
+    max: float
+
+
+class NoiseFloor(BaseModel):
+    """What an engine's answers vary by when nothing but order and load is changed.
+
+    Attributes
+    ----------
+    at : str
+        When it was measured.
+    questions, repeats : int
+        How many questions were scored again, and how often; the run's own answer is one repeat more.
+    failed : int
+        Questions drawn that had no answer in some repeat, and are not in the figures.
+    loads : list of int
+        Questions in flight during each repeat.
+    seed : int
+        Of the draw and of the orders.
+    nats : Spread
+        Of the options' log-probabilities. Options that some repeat excludes are not in it.
+    points : Spread
+        Of the normalised probabilities, in percentage points.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    at: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    questions: int
+    repeats: int
+    failed: int
+    loads: list[int]
+    seed: int
+    nats: Spread
+    points: Spread
+
+
 class Manifest(BaseModel):
     """The file `manifest.json` of a run folder."""
 
@@ -68,6 +121,8 @@ class Manifest(BaseModel):
     spec: Spec
     results: dict[str, Any] = Field(default_factory=dict)
     """Written at every export: counts, option mass, wall time, checksums."""
+    noise: NoiseFloor | None = None
+    """Written by `grace noise`."""
 
     @property
     def model(self) -> str:

@@ -22,7 +22,8 @@ from grace_client.ledger import OK, Ledger
 from grace_client.manifest import Manifest, SamplingSpec, Spec
 from grace_client.options import OptionSet, TokenTrie
 from grace_client.plan import Item, Plan
-from grace_client.scoring import score
+from grace_client.questions import Question
+from grace_client.scoring import Scores, score
 from grace_client.studies.base import Experiment
 from grace_client.trials import TrialList
 
@@ -193,7 +194,7 @@ async def run(
     on_progress(progress)
     # One shared iterator is the back-pressure: no more items than workers exist at a time.
     waiting = (item for item in folder.plan.distinct() if item.key not in folder.ledger)
-    asker = _Asker(engine, info)
+    asker = Asker(engine, info)
 
     async def work() -> None:
         for item in waiting:
@@ -226,8 +227,16 @@ async def run(
     return progress
 
 
-class _Asker:
-    """Turns items into ledger answers."""
+class Asker:
+    """Turns items into ledger answers.
+
+    Parameters
+    ----------
+    engine : Engine
+        Who answers.
+    info : EngineInfo
+        Its description.
+    """
 
     def __init__(self, engine: Engine, info: EngineInfo) -> None:
         self.engine = engine
@@ -249,14 +258,18 @@ class _Asker:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         return answer | {"seconds": round(time.monotonic() - start, 4), "at": at}, final
 
-    async def _score(self, item: Item) -> dict[str, Any]:
-        options = item.question.options
-        assert options is not None
-        trie = await self._trie(options)
-        prompt_ids = await self.engine.tokenize(item.question.prompt)
+    async def scores(self, question: Question) -> tuple[list[int], TokenTrie, Scores]:
+        """Prompt ids, token trie and scores of a scored question; ItemError where it has none."""
+        assert question.options is not None
+        trie = await self._trie(question.options)
+        prompt_ids = await self.engine.tokenize(question.prompt)
         self._fits(len(prompt_ids) + int(trie.depth.max()))
-        scores = score(trie, await self.engine.edge_logprobs(prompt_ids, trie))
-        names = options.names
+        return prompt_ids, trie, score(trie, await self.engine.edge_logprobs(prompt_ids, trie))
+
+    async def _score(self, item: Item) -> dict[str, Any]:
+        assert item.question.options is not None
+        prompt_ids, trie, scores = await self.scores(item.question)
+        names = item.question.options.names
         forms = zip(
             trie.option.tolist(), trie.forms, trie.form_ids, scores.form_logprob.tolist(), strict=True
         )

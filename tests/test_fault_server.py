@@ -357,6 +357,21 @@ def test_wrong_answers(kind: str, wrong: Callable[[dict[str, float]], Any]) -> N
     against(FaultServer([Fault(kind, times=1)]), work)
 
 
+def test_aborted_answers() -> None:
+    """As vLLM words them, a completion's and a chat's."""
+    chat = {"messages": [{"role": "user", "content": "Well?"}], "seed": 1, "temperature": 0.7}
+
+    async def work(ask: Ask) -> None:
+        choice = (await ask(body=SCORE))[1]["choices"][0]
+        assert (choice["finish_reason"], choice["text"]) == ("abort", "")
+        assert choice["logprobs"]["top_logprobs"] == []
+        choice = (await ask("/v1/chat/completions", chat))[1]["choices"][0]
+        assert (choice["finish_reason"], choice["message"]["content"]) == ("abort", "")
+        assert tops((await ask(body=SCORE))[1])
+
+    against(FaultServer([Fault("abort", times=1), Fault("abort", "/v1/chat/completions", times=1)]), work)
+
+
 def test_wrong_model_name() -> None:
     """The name in one answer is wrong; the server has not changed."""
 

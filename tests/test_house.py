@@ -22,6 +22,7 @@ ROOMS = [
     {"plan"},
     {"runner"},
     {"tables"},
+    {"noise"},
     {"analysis"},
     {"cli"},
     {"__main__"},

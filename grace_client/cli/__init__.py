@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from grace_client.cli import inspect, run, trials
+from grace_client.cli import inspect, probe, run, trials
 from grace_client.cli.output import print_error
 from grace_client.errors import GraceError
 
@@ -21,6 +21,8 @@ app.add_typer(trials.app, name="trials")
 app.command("run")(run.run)
 app.command("status")(inspect.status)
 app.command("verify")(inspect.verify)
+app.command("noise")(probe.noise)
+app.command("probe")(probe.probe)
 app.command("export")(inspect.export)
 app.command("explain")(inspect.explain)
 

@@ -32,6 +32,7 @@ def status(run: Run, json: Json = False) -> None:
         for item in folder.plan.distinct()
         if (answer := folder.ledger.get(item.key)) and answer["status"] != OK
     )
+    noise = folder.manifest.noise
     found = {
         "run": str(run),
         "experiment": folder.experiment.name,
@@ -42,6 +43,7 @@ def status(run: Run, json: Json = False) -> None:
         "answered": progress.done,
         "failed": [{"status": s, "reason": r, "questions": n} for (s, r), n in reasons.most_common()],
         "wall_seconds": round(folder.ledger.contents.seconds, 1),
+        "noise": noise.model_dump() if noise else None,
     }
     if json:
         print_json(found)
@@ -50,6 +52,11 @@ def status(run: Run, json: Json = False) -> None:
         f"{run}: {folder.experiment.name} on {folder.manifest.model}, {progress.done} of {progress.total} "
         f"distinct questions answered in {duration(folder.ledger.contents.seconds)}"
     )
+    if noise:
+        typer.echo(
+            f"  noise floor: standard deviation {noise.nats.sd:.2g} nats, {noise.points.sd:.2g} percentage "
+            f"points ({noise.questions} questions, {noise.repeats} repeats)"
+        )
     for (kind, reason), count in reasons.most_common():
         typer.echo(f"  {count} failed ({kind}): {reason}")
     if progress.done < progress.total:

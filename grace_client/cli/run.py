@@ -6,13 +6,22 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grace_client.cli.engine import (
+    ApiKeyFile,
+    Choice,
+    Declare,
+    Device,
+    Dtype,
+    Model,
+    Prune,
+    Server,
+    WaitForServer,
+)
 from grace_client.cli.output import print_json, progress, say
 from grace_client.errors import ExitCode, ServerError, SpecError
 
@@ -25,10 +34,7 @@ if TYPE_CHECKING:
 
 def run(
     experiment: Annotated[str, typer.Argument(help="study1-exp1, study1-exp2, study2-exp1, …, or all.")],
-    model: Annotated[
-        str | None,
-        typer.Option(help="A Hugging Face id or a folder. Default: the embedded model.", show_default=False),
-    ] = None,
+    model: Model = None,
     trials: Annotated[
         list[Path] | None,
         typer.Option(help="Trial list; with 'all', one per study.", show_default=False),
@@ -47,37 +53,13 @@ def run(
     temperature: Annotated[float, typer.Option(help="Free text: sampling temperature.", min=0.0)] = 0.7,
     max_tokens: Annotated[int, typer.Option(help="Free text: longest answer, in tokens.", min=1)] = 64,
     seed: Annotated[int, typer.Option(help="Free text: base of all seeds.")] = 0,
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    device: Annotated[
-        str | None, typer.Option(help="Such as cpu, cuda:0 or mps. Default: the best there is.")
-    ] = None,
-    server: Annotated[
-        str | None,
-        typer.Option(
-            help="Ask a vLLM server, such as http://localhost:8000; --model is then the served name. "
-            "Its key comes from VLLM_API_KEY or --api-key-file.",
-            show_default=False,
-        ),
-    ] = None,
-    api_key_file: Annotated[
-        Path | None, typer.Option(help="File that holds the server's key.", show_default=False)
-    ] = None,
-    wait_for_server: Annotated[
-        float, typer.Option(help="Minutes to wait for the server's first answer.", min=0.0)
-    ] = 0.0,
-    prune: Annotated[
-        float | None,
-        typer.Option(
-            help="Skip forms that cannot move any option's probability by more than this.", show_default=False
-        ),
-    ] = None,
-    declare: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="What a server does not tell of itself, for the manifest: dtype=bfloat16, revision=….",
-            show_default=False,
-        ),
-    ] = None,
+    dtype: Dtype = "auto",
+    device: Device = None,
+    server: Server = None,
+    api_key_file: ApiKeyFile = None,
+    wait_for_server: WaitForServer = 0.0,
+    prune: Prune = None,
+    declare: Declare = None,
     max_failed: Annotated[
         float, typer.Option(help="Share of failed questions above which the exit code is 1.", min=0, max=1)
     ] = 0.01,
@@ -93,12 +75,7 @@ def run(
 
     names = studies.ALL if experiment == "all" else (experiment,)
     experiments = [studies.experiment(name) for name in names]
-    if server is None and (api_key_file or wait_for_server or prune or declare):
-        raise SpecError(
-            "--api-key-file, --wait-for-server, --prune and --declare are for a server; name it with --server"
-        )
-    if server is not None and (device or dtype != "auto"):
-        raise SpecError("--device and --dtype are for the embedded engine; a server decides them itself")
+    chosen = Choice(model, dtype, device, server, api_key_file, wait_for_server, prune, declare or [])
     lists = _lists(trials or [], {e.schema.study for e in experiments})
     sampling = SamplingSpec(
         temperature=temperature, max_tokens=max_tokens, replicates=replicates, base_seed=seed
@@ -106,11 +83,7 @@ def run(
 
     async def work() -> tuple[list[dict[str, Any]], bool]:
         stop = _stop_on_signals()
-        tell = (lambda _: None) if quiet else say
-        if server is None:
-            engine = await _local(model, dtype, device, tell)
-        else:
-            engine = await _vllm(server, model, api_key_file, wait_for_server, prune, declare or [], tell)
+        engine = await chosen.connect((lambda _: None) if quiet else say)
         results = []
         try:
             for name in names:
@@ -208,38 +181,6 @@ def _lists(paths: list[Path], needed: set[str]) -> dict[str, TrialList]:
     for study in needed - lists.keys():
         lists[study] = stimuli.default(study)
     return lists
-
-
-async def _local(model: str | None, dtype: str, device: str | None, tell: Callable[[str], None]) -> Engine:
-    from grace_client.engines.local import LocalEngine
-
-    load = partial(LocalEngine.load, model, dtype=dtype, device=device, say=tell)
-    return await asyncio.to_thread(load)
-
-
-async def _vllm(
-    server: str,
-    model: str | None,
-    api_key_file: Path | None,
-    wait_for_server: float,
-    prune: float | None,
-    declare: list[str],
-    tell: Callable[[str], None],
-) -> Engine:
-    from grace_client.engines.vllm import VllmEngine
-
-    declared = dict(pair.partition("=")[::2] for pair in declare)
-    if not all(declared.values()):
-        raise SpecError(f"--declare takes NAME=VALUE, such as dtype=bfloat16, not {' '.join(declare)}")
-    return await VllmEngine.connect(
-        server,
-        model=model,
-        api_key=VllmEngine.key_from(api_key_file) if api_key_file else None,
-        wait_minutes=wait_for_server,
-        prune=prune,
-        declared=declared,
-        say=tell,
-    )
 
 
 def _stop_on_signals() -> asyncio.Event:

@@ -269,6 +269,9 @@ class VllmEngine:
             )
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise MalformedError(f"no answer in it ({type(error).__name__}: {error})") from None
+        if reason not in ("stop", "length"):
+            # vLLM answers so while it shuts down: 200, no text, "abort".
+            raise MalformedError(f"the server broke the answer off (finish reason {reason!r})")
         if reason == "stop" and drawn and drawn[-1] == self.findings.info.end_of_turn:
             drawn = drawn[:-1]
         return Generation(text, reason, tuple(asked), tuple(drawn), reasoning)

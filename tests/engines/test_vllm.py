@@ -357,6 +357,22 @@ def test_reasoning_is_apart_from_the_answer(
     drive(use, server=FaultServer(**options))
 
 
+def test_a_text_that_the_server_broke_off_is_asked_again() -> None:
+    """The beginning of an answer, or none, is not an answer."""
+
+    async def use(engine: VllmEngine, server: FaultServer) -> None:
+        calm = await engine.generate(Prompt("Well?"), Sampling(0.7, 64, 3))
+        server.faults = (Fault("abort", path="/v1/chat/completions", times=2),)
+        assert await engine.generate(Prompt("Well?"), Sampling(0.7, 64, 3)) == calm
+        assert server.given["abort"] == 2
+        server.faults = (Fault("abort", path="/v1/chat/completions"),)
+        with pytest.raises(ItemError, match="finish reason 'abort'") as caught:
+            await engine.generate(Prompt("Ill?"), Sampling(0.7, 64, 3))
+        assert caught.value.retryable
+
+    drive(use)
+
+
 def test_reasoning_that_the_template_opened() -> None:
     """No tag is in the text; a closed set is scored after the reasoning is closed."""
     assert separate("Hm.", None, opened=True) == ("", "Hm.")
@@ -388,6 +404,7 @@ def test_a_prompt_longer_than_the_context_is_an_item_error() -> None:
         ("constant", "engine_fault", True),
         ("model", "engine_fault", True),
         ("not_json", "engine_fault", True),
+        ("abort", "engine_fault", True),
         ("null", "nan", False),
         ("nan", "nan", False),
         ("hang", "timeout", True),
@@ -448,7 +465,7 @@ def test_everything_at_once(tmp_path: Path) -> None:
         Fault("nan", text="met Yara,", status=500),
         Fault("null", share=0.002),
         *(Fault(kind, share=0.004, each=1) for kind in ("few_logprobs", "few_choices", "floor", "constant")),
-        *(Fault(kind, share=0.004, each=2) for kind in ("model", "not_json", "503", "429", "reset")),
+        *(Fault(kind, share=0.004, each=2) for kind in ("model", "not_json", "503", "429", "reset", "abort")),
         Fault("429", share=0.003, each=1, seconds=0.05),
         Fault("hang", share=0.001, each=1),
         Fault("drip", share=0.002, each=1, seconds=0.3),
@@ -474,6 +491,19 @@ def test_everything_at_once(tmp_path: Path) -> None:
     assert set(disturbed.loc[failed, "reason"].str.contains("Out of range float|no number")) == {True}
     assert disturbed.loc[failed, "prob_raw"].isna().all()
     pd.testing.assert_frame_equal(undisturbed[~failed], disturbed[~failed])
+    (wide, long, _), (other_wide, other_long, _) = (exported(tmp_path / name) for name in "ab")
+    rows = differing(long, other_long)
+    assert rows == failed.to_numpy().nonzero()[0].tolist()
+    assert differing(wide, other_wide) == sorted({row // 8 for row in rows}), "8 options make a trial's row"
+
+
+def differing(one: bytes, other: bytes) -> list[int]:
+    """Rows in which two CSV files differ, the header not counted, to the byte."""
+    return [
+        row - 1
+        for row, (left, right) in enumerate(zip(one.splitlines(), other.splitlines(), strict=True))
+        if left != right
+    ]
 
 
 def test_a_hang_ends_the_run_within_twice_the_window(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ NAN = "Out of range float values are not JSON compliant"
 
 REFUSALS = frozenset({"429", "503", "nan", "dead", "gone", "restart"})
 TRANSPORT = frozenset({"reset", "hang", "drip", "not_json"})
-WRONG = frozenset({"few_logprobs", "few_choices", "floor", "null", "constant", "model"})
+WRONG = frozenset({"few_logprobs", "few_choices", "floor", "null", "constant", "model", "abort"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,8 @@ class Fault:
         ``"reset"``: the connection, in mid-body. ``"hang"``: for `seconds` or for ever. ``"drip"``: the body
         takes `seconds`. ``"not_json"``: a page of a proxy, with 200.
         ``"few_logprobs"``, ``"few_choices"``: one is missing. ``"floor"``, ``"null"``, ``"constant"``: all
-        log-probabilities are -9999, null, or the same. ``"model"``: a wrong name.
+        log-probabilities are -9999, null, or the same. ``"model"``: a wrong name. ``"abort"``: no text and no
+        log-probabilities, as vLLM answers, with 200, what it was working on when it is shut down.
     path : str
         Path of the requests.
     at : tuple of int
@@ -309,6 +310,15 @@ def _spoil(answer: Json, fault: Fault) -> None:
         answer["model"] = fault.model
     elif fault.kind == "few_choices":
         answer["choices"].pop()
+    elif fault.kind == "abort":
+        for choice in answer["choices"]:
+            empty: Json = {"text_offset": [], "token_logprobs": [], "tokens": [], "top_logprobs": []}
+            choice |= {"finish_reason": "abort", "logprobs": choice.get("logprobs") and empty}
+            choice |= {"token_ids": None, "prompt_logprobs": None}
+            if "message" in choice:
+                choice["message"] |= {"content": "", "reasoning": None}
+            else:
+                choice["text"] = ""
     else:
         for choice in answer["choices"]:
             for top in (choice["logprobs"] or {}).get("top_logprobs", ()):

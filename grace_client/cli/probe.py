@@ -1,0 +1,125 @@
+"""`grace noise` and `grace probe`: what an engine's answers are worth."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from grace_client.cli.engine import (
+    ApiKeyFile,
+    Choice,
+    Declare,
+    Device,
+    Dtype,
+    Model,
+    Prune,
+    Server,
+    WaitForServer,
+)
+from grace_client.cli.output import print_json, progress, say
+
+if TYPE_CHECKING:
+    from grace_client.manifest import NoiseFloor
+    from grace_client.scoring import Scores
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def noise(
+    run: Annotated[Path, typer.Argument(help="A run folder of a scored experiment.")],
+    questions: Annotated[int, typer.Option(help="How many questions to draw.", min=1)] = 50,
+    repeats: Annotated[int, typer.Option(help="How often to score each again.", min=1)] = 5,
+    seed: Annotated[int, typer.Option(help="Of the draw and of the orders.")] = 0,
+    model: Model = None,
+    dtype: Dtype = "auto",
+    device: Device = None,
+    server: Server = None,
+    api_key_file: ApiKeyFile = None,
+    wait_for_server: WaitForServer = 0.0,
+    prune: Prune = None,
+    declare: Declare = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Measure how far repeated answers to a run's questions lie apart.
+
+    Scores a random sample again in other orders and under other loads, and keeps the result in the run's
+    manifest. The options that name the engine are those of the run. A difference between conditions that is
+    not well above this noise floor says nothing about the model.
+    """
+    from grace_client import noise as noises
+    from grace_client.runner import RunFolder
+
+    chosen = Choice(model, dtype, device, server, api_key_file, wait_for_server, prune, declare)
+    folder = RunFolder.open(run)
+
+    async def work() -> NoiseFloor:
+        engine = await chosen.connect((lambda _: None) if quiet else say)
+        try:
+            with progress("noise", quiet=quiet) as show:
+                return await noises.measure(
+                    folder, engine, questions=questions, repeats=repeats, seed=seed, on_progress=show
+                )
+        finally:
+            await engine.close()
+
+    with folder.locked():
+        floor = asyncio.run(work())
+        noises.record(folder, floor)
+    if json:
+        print_json({"run": str(run), **floor.model_dump()})
+        return
+    left_out = f" ({floor.failed} more had no answer in some repeat)" if floor.failed else ""
+    typer.echo(
+        f"{run}: {floor.questions} questions scored {floor.repeats} times more{left_out}, "
+        f"{', '.join(map(str, floor.loads))} at once"
+    )
+    for unit, spread in (("nats", floor.nats), ("percentage points", floor.points)):
+        typer.echo(
+            f"  {unit}: standard deviation {spread.sd:.2g}; largest difference per question: "
+            f"median {spread.median:.2g}, 95% below {spread.p95:.2g}, maximum {spread.max:.2g}"
+        )
+
+
+def probe(
+    server: Annotated[str, typer.Option(help="A vLLM server, such as http://localhost:8000.")],
+    model: Annotated[str | None, typer.Option(help="The served name.", show_default=False)] = None,
+    api_key_file: ApiKeyFile = None,
+    wait_for_server: WaitForServer = 0.0,
+    json: Json = False,
+) -> None:
+    """Check a server and ask it one scored question.
+
+    Exit code 0 where it answers exactly: its option mass is a probability.
+    """
+    from grace_client import stimuli, studies
+    from grace_client.runner import Asker
+
+    chosen = Choice(model=model, server=server, api_key_file=api_key_file, wait_minutes=wait_for_server)
+    trial = stimuli.default("study2").trials[0]
+    question = next(iter(studies.experiment("study2-exp2").questions(trial)))
+    assert question.options is not None
+    names = question.options.names
+
+    async def work() -> tuple[str, Scores]:
+        engine = await chosen.connect(say)
+        try:
+            info = await engine.describe()
+            return info.model, (await Asker(engine, info).scores(question))[2]
+        finally:
+            await engine.close()
+
+    served, scores = asyncio.run(work())
+    normalised, mass = scores.normalised.tolist(), scores.mass
+    if json:
+        found = {"server": server, "model": served, "question": question.prompt.text, "option_mass": mass}
+        print_json(found | {"prob_norm": dict(zip(names, normalised, strict=True))})
+        return
+    typer.echo(question.prompt.text)
+    for name, share in zip(names, normalised, strict=True):
+        typer.echo(f"  {name:16} {share:.4f}")
+    typer.echo(f"{served} answers exactly: option mass {mass:.6f}")
