@@ -32,7 +32,8 @@ name: {{ .name }}
 image: {{ include "grace.image.client" .root }}
 imagePullPolicy: {{ $queries.image.pullPolicy }}
 {{- with $queries.command }}
-command: {{ toJson . }}
+command:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 args:
   - run
@@ -105,7 +106,8 @@ volumeMounts:
 - name: api-key
   secret:
     secretName: {{ include "grace.names.apiKey" . }}
-    defaultMode: 0440
+    # Octal 0440: readable through the pod's group.
+    defaultMode: 288
 - name: output
   persistentVolumeClaim:
     claimName: {{ include "grace.names.shared" (dict "root" . "purpose" "output") }}

@@ -69,7 +69,8 @@ restartPolicy: Always
 {{- end }}
 image: {{ include "grace.image" $server.image }}
 imagePullPolicy: {{ $server.image.pullPolicy }}
-command: {{ $server.command | default (list "vllm" "serve") | toJson }}
+command:
+  {{- $server.command | default (list "vllm" "serve") | toYaml | nindent 2 }}
 args:
   {{- include "grace.server.args" .root | nindent 2 }}
 env:

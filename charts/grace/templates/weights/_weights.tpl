@@ -10,10 +10,11 @@ imagePullPolicy: {{ $weights.image.pullPolicy }}
 image: {{ include "grace.image" .Values.server.image }}
 imagePullPolicy: {{ .Values.server.image.pullPolicy }}
 {{- end }}
-command: ["python3", "-c"]
+command: [python3, -c]
 args:
+  # Its blank lines are left out: indentation would turn them into trailing spaces.
   - |
-    {{- regexReplaceAll "(?m)^ +$" (.Files.Get "files/download.py" | trim | nindent 4) "" }}
+    {{- regexReplaceAll "\n\n+" (.Files.Get "files/download.py" | trim) "\n" | nindent 4 }}
   - {{ .Values.model.repository }}
   - {{ .Values.model.revision | quote }}
   - {{ .Values.model.weightsGiB | quote }}
