@@ -1,7 +1,7 @@
 """Turns what ``pip config list`` prints into the secrets of an image build; a helper of ``scripts/image``.
 
-Writes ``pip.conf`` and, where pip trusts a certificate of its own, ``pip.pem`` to the folder given. Prints the
-folders that the settings name, one per line: package folders and indexes on this machine.
+Writes ``pip.conf`` and, where pip trusts a certificate of its own, ``pip.pem`` to the folder given. Prints
+the folders on this machine that packages come from, one per line.
 """
 
 from __future__ import annotations

@@ -84,7 +84,9 @@ def _build(home: Path, building: Path) -> None:
         _run(*image, "save", str(images / "client.tar"), *given, env=env)
         options = ["--build-arg", f"CLIENT={CLIENT}", "--tag", SERVER, "--ignorefile", os.devnull]
         _run("buildah", "build", *options, "--file", "tests/kube/server/Containerfile", ".", env=env)
-        _run("buildah", "push", "--quiet", SERVER, f"docker-archive:{images / 'server.tar'}:{SERVER}", env=env)
+        _run(
+            "buildah", "push", "--quiet", SERVER, f"docker-archive:{images / 'server.tar'}:{SERVER}", env=env
+        )
     finally:
         _run("buildah", "rm", "--all", env=env)
         _run("buildah", "rmi", "--all", "--force", env=env)
@@ -97,7 +99,9 @@ def _base(home: Path) -> Path:
         # Not under the cache: debootstrap needs a file system with devices.
         with tempfile.TemporaryDirectory() as root, paths.replacing(archive) as new:
             _run(*DEBOOTSTRAP, root)
-            _run("tar", "--create", "--file", str(new), "--directory", root, "--exclude=./var/cache/apt/*", ".")
+            _run(
+                "tar", "--create", "--file", str(new), "--directory", root, "--exclude=./var/cache/apt/*", "."
+            )
     return archive
 
 
@@ -136,7 +140,9 @@ def _files(places: Iterable[Path]) -> list[Path]:
 
 
 def _run(*command: str, env: dict[str, str] | None = None) -> str:
-    done = subprocess.run(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
     if done.returncode:
         tail = (done.stdout + done.stderr)[-4000:]
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{tail}")
