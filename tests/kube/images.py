@@ -1,7 +1,7 @@
 """The two images of the Kubernetes tests: the real client image, and the fault server as a model server.
 
-There is no registry at hand, so a Debian made by debootstrap stands in for the client image's public base. It is
-made once and kept in grace's cache, as are the images of the latest sources.
+There is no registry at hand, so a Debian made by debootstrap stands in for the client image's public base. It
+is made once and kept in grace's cache, as are the images of the latest sources.
 """
 
 from __future__ import annotations

@@ -76,12 +76,10 @@ class Kube:
         self.until(lambda: not self.get("pods", instance(release)), 40, f"the pods of {release} to go")
 
     def get(self, kind: str, selector: str = "") -> list[Json]:
-        """Objects of some kind, in the order of their age."""
-        args = ["get", kind, "--output", "json", "--sort-by", "{.metadata.creationTimestamp}"]
-        found: list[Json] = json.loads(self.kubectl(*args, *(["--selector", selector] if selector else [])))[
-            "items"
-        ]
-        return found
+        """Objects of some kind, the oldest first."""
+        only = ["--selector", selector] if selector else []
+        found: list[Json] = json.loads(self.kubectl("get", kind, *only, "--output", "json"))["items"]
+        return sorted(found, key=lambda item: str(item["metadata"]["creationTimestamp"]))
 
     def names(self, kinds: str) -> set[str]:
         """``kind/name`` of all objects of some kinds, except those that Kubernetes makes itself."""

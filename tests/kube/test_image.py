@@ -56,7 +56,7 @@ def test_its_configuration(archive: tarfile.TarFile) -> None:
 
 
 def test_what_is_in_it(archive: tarfile.TarFile) -> None:
-    """The client and the trial lists; no torch, no tests, nothing of the build, and under 350 MB on its base."""
+    """The client and the trial lists; no torch, no tests, nothing of the build; under 350 MB on its base."""
     members = [member for layer in layers(archive) for member in layer.getmembers()]
     names = {member.name for member in members}
     assert {"app/data/study1.csv", "app/data/study2.csv", "opt/grace/bin/grace"} <= names

@@ -1,4 +1,4 @@
-"""Every model of the study at its real size, on a node that only pretends to run it, under the cluster's rules."""
+"""Every model of the study at its real size, on a node that pretends to run it, under the cluster's rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model hub, which cannot be reached from a test cluster: every repository holds the same three small files.
+"""The model hub, which no test cluster reaches: every repository holds the same three small files.
 
 Only what the chart's download asks of the real package, which lays the files out in the same folders.
 """
