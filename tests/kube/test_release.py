@@ -45,7 +45,7 @@ def test_the_life_of_a_release(either: Kube) -> None:
     assert len(base64.b64decode(secret)) == 40
 
     # A change of the clients makes another Job and leaves server and key alone.
-    kube.install("life", "--set", "queries.maxFailed=0.02", verb="upgrade")
+    kube.install("life", "--set", "queries.backoffLimit=3", verb="upgrade")
     assert server(kube, "life")["metadata"]["uid"] == first["metadata"]["uid"]
     assert kube.query_job("life") != query
     assert kube.finished(kube.query_job("life"), 60)
@@ -102,7 +102,7 @@ def test_two_releases_in_one_namespace(kube: Kube) -> None:
     assert KEPT | {f"{WEIGHTS}left", f"{WEIGHTS}right"} == kube.names("pvc")
     # The claims that the first release made are nobody's now, and the second may change and go.
     kube.install(
-        "right", "--set", "model.name=right", *quick, "--set", "queries.maxFailed=0.03", verb="upgrade"
+        "right", "--set", "model.name=right", *quick, "--set", "queries.backoffLimit=3", verb="upgrade"
     )
     kube.uninstall("right")
     assert KEPT | {f"{WEIGHTS}left", f"{WEIGHTS}right"} == kube.names(EVERYTHING)
