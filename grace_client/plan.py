@@ -6,7 +6,7 @@ import hashlib
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from grace_client.ledger import key_of
 from grace_client.manifest import Manifest, Spec
@@ -128,7 +128,9 @@ def questions_sha256(experiment: Experiment, trials: tuple[Trial, ...]) -> str:
     return digest.hexdigest()
 
 
-def _options(options: OptionSet | None) -> object:
+@lru_cache
+def _options(options: OptionSet | None) -> str | None:
+    """Hash of an option set; a study has a handful of them."""
     if options is None:
         return None
-    return [[option.name, *option.forms] for option in options.options], options.end_of_turn
+    return key_of([[option.name, *option.forms] for option in options.options], options.end_of_turn)

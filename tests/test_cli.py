@@ -218,7 +218,7 @@ def test_a_signal_stops_the_run_and_keeps_what_was_answered(
 
 def test_importing_grace_is_light() -> None:
     """Neither `import grace_client` nor `grace --help` pulls in what only a run needs."""
-    heavy = {"torch", "transformers", "pandas", "pyarrow", "numpy", "aiohttp", "pydantic"}
+    heavy = {"torch", "transformers", "pandas", "pyarrow", "numpy", "aiohttp", "pydantic", "yaml"}
     for code in (
         "import grace_client",
         "import sys; sys.argv = ['grace', '--help']\nfrom grace_client.cli import main\n"

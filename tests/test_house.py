@@ -24,6 +24,7 @@ ROOMS = [
     {"tables"},
     {"noise"},
     {"analysis"},
+    {"cluster"},
     {"cli"},
     {"__main__"},
 ]
@@ -46,12 +47,14 @@ def imported(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_nothing_imports_from_the_right(path: Path) -> None:
-    """And analysis knows no engine, no runner and no ledger."""
+    """Analysis knows no engine, no runner and no ledger; the cluster knows nothing of scoring or analysis."""
     room = room_of(path)
     for other in imported(path) - {room}:
         assert PLACE[other] < PLACE[room], f"{room} imports {other}"
     if room == "analysis":
         assert imported(path) <= {"analysis", "measures", "__init__"}
+    if room == "cluster":
+        assert imported(path) <= {"cluster", "errors", "paths", "__init__"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -223,6 +223,6 @@ async def models(client: Client, *, deadline: float) -> list[Card]:
 def token_ids(answer: Any) -> list[int]:
     """The ids in an answer of `/tokenize`."""
     ids = answer.get("tokens") if isinstance(answer, dict) else None
-    if not isinstance(ids, list) or not all(type(i) is int for i in ids):
+    if not isinstance(ids, list) or not set(map(type, ids)) <= {int}:
         raise MalformedError("no list of token ids")
     return ids

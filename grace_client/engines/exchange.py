@@ -9,6 +9,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
+
 from grace_client.errors import SpecError
 
 EVIDENCE = 300
@@ -96,7 +98,7 @@ class Reply:
     def json(self) -> Any:
         """The answer as JSON; `MalformedError` where it is none."""
         try:
-            return json.loads(self.body)
+            return orjson.loads(self.body)
         except ValueError:
             raise MalformedError(f"not JSON: {self.text()!r}") from None
 

@@ -121,7 +121,7 @@ def test_only_own_clients_reach_a_server(kube: Kube) -> None:
     query = kube.query_job("walled")
     assert allowed == {pod["metadata"]["name"] for pod in kube.get("pods", f"job-name={query}")}
     clients = policies["networkpolicy-fake-clients"]
-    assert clients["ingress"] == [] or "ingress" not in clients
+    assert not clients.get("ingress")
     assert "Ingress" in clients["policyTypes"] and "Egress" in clients["policyTypes"]
     to = [peer for rule in clients["egress"] for peer in rule.get("to", [])]
     assert set().union(*(selected(kube, peer["podSelector"]) for peer in to)) == selected(

@@ -1,0 +1,163 @@
+"""`grace policy`: check manifests against the cluster's rules."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from grace_client.cli.output import print_json
+from grace_client.errors import ExitCode, SpecError
+
+if TYPE_CHECKING:
+    from grace_client.cluster.manifests import Manifest
+    from grace_client.cluster.policy import Finding, Report
+
+app = typer.Typer(
+    help="Check manifests against the rules of the cluster (NRP Nautilus).", no_args_is_help=True
+)
+
+STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
+
+
+@app.command()
+def check(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE…|-]", help="Manifests (YAML); - reads standard input."),
+    ] = None,
+    chart: Annotated[
+        Path | None, typer.Option(help="A Helm chart to render with the helm on the PATH, instead of files.")
+    ] = None,
+    values: Annotated[
+        list[Path] | None, typer.Option("--values", "-f", help="Values file of the chart; later ones win.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A single value of the chart.")
+    ] = None,
+    release: Annotated[str, typer.Option(help="The release's name, with --chart.")] = "grace",
+    namespace: Annotated[str, typer.Option(help="The release's namespace, with --chart.")] = "grace",
+    kube_version: Annotated[str | None, typer.Option(help="Kubernetes version to render for.")] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(metavar="RULE", help="Leave a rule out, where there is an exception.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 on warnings too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what is against the cluster's rules, where, and what to write instead.
+
+    Objects that are applied together are checked together, since some rules count over all of them.
+    Exit code 2 on any error, 0 otherwise; notes never fail.
+    """
+    from grace_client.cluster import policy
+
+    if chart is not None:
+        from grace_client.cluster import helm
+
+        if files:
+            raise SpecError("checking takes files or --chart, not both; run it twice")
+        manifests = helm.template(
+            chart,
+            values=values or (),
+            sets=sets or (),
+            release=release,
+            namespace=namespace,
+            kube_version=kube_version,
+        )
+    else:
+        if values or sets or kube_version:
+            raise SpecError("--values, --set and --kube-version are for a chart; name it with --chart")
+        manifests = _read(files or [])
+    report = policy.check(manifests, ignore=[rule.upper() for rule in ignore or ()])
+    if json:
+        print_json(report.to_json())
+    elif sys.stdout.isatty():
+        _show(report)
+    else:
+        for finding in report.findings:
+            typer.echo(_line(finding))
+        typer.echo(report.summary())
+    if report.violates(strict=strict):
+        raise typer.Exit(ExitCode.BAD_INPUT)
+
+
+def _read(files: list[str]) -> list[Manifest]:
+    from grace_client.cluster.manifests import read_manifests
+
+    if not files:
+        raise SpecError(
+            "nothing to check: name files, - for standard input, or a chart with --chart DIR -f FILE"
+        )
+    manifests = []
+    for file in files:
+        try:
+            text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SpecError(f"{file}: cannot read the file: {error}") from None
+        manifests += read_manifests(text, "standard input" if file == "-" else file)
+    if not manifests:
+        raise SpecError(
+            f"{', '.join(files)}: no Kubernetes object in it; did the command before it print any?"
+        )
+    return manifests
+
+
+def _place(finding: Finding) -> str:
+    return finding.file if finding.line is None else f"{finding.file}:{finding.line}"
+
+
+def _line(finding: Finding) -> str:
+    return (
+        f"{_place(finding)}: {finding.severity} {finding.rule} {finding.kind}/{finding.name} "
+        f"{finding.field}: {finding.why}. Fix: {finding.fix}. [{finding.source}, as read {finding.reviewed}]"
+    )
+
+
+def _show(report: Report) -> None:
+    """For a person: one block a fault, and objects that share it listed in it."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    same: dict[tuple[str, ...], list[Finding]] = {}
+    for finding in report.findings:
+        same.setdefault((finding.severity, finding.rule, finding.why, finding.fix), []).append(finding)
+    for (severity, rule, why, fix), findings in same.items():
+        console.print(Text.assemble((severity, STYLES[severity]), " ", (rule, "bold"), " ", why))
+        for finding in findings:
+            place = Text.assemble((f"{finding.kind}/{finding.name}", "bold"), f" {finding.field} ")
+            console.print(Padding(place.append(f"({_place(finding)})", "dim"), (0, 0, 0, 4)))
+        console.print(Padding(Text.assemble(("fix: ", "green"), fix), (0, 0, 0, 4)))
+        source = f"{findings[0].source}, as read {findings[0].reviewed}"
+        console.print(Padding(Text(source, "dim"), (0, 0, 1, 4)))
+    console.print(Text(report.summary(), "bold"))
+
+
+@app.command()
+def rules(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List every rule: severity, the rule, where it was read, and what a manifest cannot tell."""
+    from grace_client.cluster.rules import RULES
+
+    if json:
+        print_json(
+            [
+                {
+                    "rule": rule.id,
+                    "severity": str(rule.severity),
+                    "text": rule.text,
+                    "undecided": rule.undecided,
+                    "source": rule.source,
+                    "reviewed": rule.reviewed,
+                }
+                for rule in RULES
+            ]
+        )
+        return
+    for rule in RULES:
+        typer.echo(f"{rule.id:<4}{rule.severity:<8} {rule.text}")
+        if rule.undecided:
+            typer.echo(f"{'':13}Not in a manifest: {rule.undecided}")
+        typer.echo(f"{'':13}[{rule.source}, as read {rule.reviewed}]")
