@@ -30,6 +30,7 @@ MADE_OF = (
     "pyproject.toml",
     "README.md",
     "LICENSE",
+    "charts",
     "data",
     "grace_client",
     "scripts/image",
@@ -37,6 +38,7 @@ MADE_OF = (
     "tests/kube/images.py",
     "tests/kube/server",
     "tests/support",
+    "values",
 )
 
 
