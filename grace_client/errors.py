@@ -20,8 +20,8 @@ class ExitCode(IntEnum):
     BAD_INPUT = 2
     """What was asked cannot be; asking again cannot help."""
     UNREACHABLE = 3
-    """The engine could not be reached, another process is at work, or the run was stopped from outside; asking
-    again may help."""
+    """The engine could not be reached, another process is at work, or the run was stopped from outside;
+    asking again may help."""
 
 
 class GraceError(Exception):

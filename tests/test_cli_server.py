@@ -149,6 +149,26 @@ def test_sigterm_ends_the_run_in_time(tmp_path: Path, undisturbed: dict[str, byt
     assert tables(out) == undisturbed
 
 
+def test_sigterm_ends_the_wait_for_a_server(tmp_path: Path) -> None:
+    """Code 3 at once, though the server may still have minutes."""
+    arguments = ["run", "study2-exp2", "--server", "http://127.0.0.1:1", "--wait-for-server", "5"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "grace_client", *arguments, "--out", str(tmp_path / "run")],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    assert process.stderr
+    assert "waiting for the server" in process.stderr.readline()
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert time.monotonic() - began < 5
+    assert "Traceback" not in errors
+    assert not (tmp_path / "run").exists()
+
+
 def grace(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "grace_client", *arguments], capture_output=True, text=True, env=ENVIRONMENT

@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,8 +85,10 @@ def run(
 
     async def work() -> tuple[list[dict[str, Any]], bool]:
         stop = _stop_on_signals()
-        engine = await chosen.connect((lambda _: None) if quiet else say)
-        results = []
+        results: list[dict[str, Any]] = []
+        engine = await _unless(stop, chosen.connect((lambda _: None) if quiet else say))
+        if engine is None:
+            return results, True
         try:
             for name in names:
                 if stop.is_set():
@@ -181,6 +185,19 @@ def _lists(paths: list[Path], needed: set[str]) -> dict[str, TrialList]:
     for study in needed - lists.keys():
         lists[study] = stimuli.default(study)
     return lists
+
+
+async def _unless(stop: asyncio.Event, connecting: Coroutine[Any, Any, Engine]) -> Engine | None:
+    """The engine, or None where a stop came first: a server may take hours to answer."""
+    stopped, engine = asyncio.create_task(stop.wait()), asyncio.create_task(connecting)
+    await asyncio.wait({stopped, engine}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if engine.done():
+        return engine.result()
+    engine.cancel()
+    with suppress(asyncio.CancelledError):
+        await engine
+    return None
 
 
 def _stop_on_signals() -> asyncio.Event:

@@ -87,7 +87,7 @@ class Fault:
 
 
 class FaultServer:
-    """The server; an async context manager that listens on loopback.
+    """The server; an async context manager.
 
     Parameters
     ----------
@@ -97,6 +97,8 @@ class FaultServer:
         Of the answers and of the choice of disturbed requests.
     port : int
         0 takes a free one.
+    host : str
+        Address it listens on; loopback unless told.
     ignores : iterable of str
         Request fields that this server does not know and so ignores: ``"logprob_token_ids"`` makes it an old
         vLLM, ``"prompt_logprobs"`` one without teacher forcing.
@@ -125,6 +127,7 @@ class FaultServer:
         *,
         seed: int = 0,
         port: int = 0,
+        host: str = "127.0.0.1",
         ignores: Iterable[str] = (),
         api_key: str | None = None,
         delay: float = 0.0,
@@ -132,7 +135,7 @@ class FaultServer:
         **options: Any,
     ) -> None:
         self.faults = tuple(faults)
-        self.seed, self.port, self.ignores = seed, port, frozenset(ignores)
+        self.seed, self.port, self.host, self.ignores = seed, port, host, frozenset(ignores)
         self.api_key, self.delay, self.options = api_key, delay, options
         self.vllm = FakeVllm(seed=seed, model=model, **options)
         self.requests: Counter[str] = Counter()
@@ -184,7 +187,7 @@ class FaultServer:
         await self._runner.cleanup()
 
     async def _open(self) -> None:
-        self._site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        self._site = web.TCPSite(self._runner, self.host, self.port)
         await self._site.start()
         self.port = self._runner.addresses[0][1]
         self._closed = False
@@ -378,6 +381,7 @@ def in_thread(server: FaultServer) -> Iterator[FaultServer]:
 def main() -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(description="A vLLM stand-in that misbehaves on a schedule.")
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", default="fake-model")
@@ -390,6 +394,7 @@ def main() -> None:
         [Fault(**rule | {"at": tuple(rule.get("at", ()))}) for rule in rules],
         seed=given.seed,
         port=given.port,
+        host=given.host,
         model=given.model,
         delay=given.delay,
         ignores=given.ignore,

@@ -1,0 +1,70 @@
+"""A Kubernetes with the cluster's rules, and in it the two images and an empty namespace."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kube import images
+from tests.kube.kube import Kube
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here needs the cluster."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.kube)
+
+
+@pytest.fixture(scope="session")
+def archives() -> images.Images:
+    """Both images as archives."""
+    return images.ensure()
+
+
+@pytest.fixture(scope="session")
+def environment(archives: images.Images) -> Iterator[dict[str, str]]:
+    """Environment of a user of one namespace, on a cluster that runs with the rules and holds the images."""
+    program = os.environ.get("GRACE_TEST_CLUSTER")
+    if not program:
+        pytest.fail("GRACE_TEST_CLUSTER names no cluster program; 'scripts/test --all' looks for one")
+
+    def cluster(*args: str) -> str:
+        done = subprocess.run([program, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if done.returncode:
+            pytest.fail(
+                f"{program} {' '.join(args)} ended with {done.returncode}: {done.stdout}{done.stderr}"
+            )
+        return done.stdout
+
+    ran = subprocess.run([program, "status"], stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+    cluster("up", "--nrp")
+    try:
+        cluster("load-image", str(archives.client))
+        cluster("load-image", str(archives.server))
+        told = dict(word.split("=", 1) for word in shlex.split(cluster("env")) if "=" in word)
+        yield os.environ | told | {"KUBECONFIG": told["GRACE_CLUSTER_USER_KUBECONFIG"]}
+    finally:
+        if not ran:
+            cluster("down")
+
+
+@pytest.fixture
+def kube(environment: dict[str, str]) -> Iterator[Kube]:
+    """An empty namespace, and Helm 4."""
+    made = Kube(environment)
+    made.clean()
+    yield made
+    made.clean()
+
+
+@pytest.fixture(params=["helm", "helm3"])
+def either(request: pytest.FixtureRequest, kube: Kube) -> Kube:
+    """The same with Helm 4, and with Helm 3."""
+    return Kube(kube.env, request.param)

@@ -1,0 +1,189 @@
+"""A namespace of the test cluster, as the user sees it who has rights in that namespace only."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import ROOT
+
+Json = dict[str, Any]
+
+CHART = ROOT / "charts" / "grace"
+SMALL = ROOT / "tests" / "kube" / "values.yaml"
+EVERYTHING = "all,pvc,secret,configmap,networkpolicy"
+POLL = 0.5
+"""Seconds between two looks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A command that failed.
+
+    Attributes
+    ----------
+    said : str
+        What it printed.
+    """
+
+    said: str
+
+
+class Kube:
+    """Runs helm and kubectl.
+
+    Parameters
+    ----------
+    env : mapping
+        Environment in which both find the cluster.
+    helm : str
+        Program: ``helm`` is Helm 4, ``helm3`` Helm 3.
+    """
+
+    def __init__(self, env: Mapping[str, str], helm: str = "helm") -> None:
+        self.env, self.helm_program = dict(env), helm
+
+    def kubectl(self, *args: str, stdin: str | None = None) -> str:
+        """What kubectl prints."""
+        return self._done(["kubectl", *args], stdin)
+
+    def helm(self, *args: str) -> str:
+        """What helm prints."""
+        return self._done([self.helm_program, *args])
+
+    def refused(self, *command: str) -> Refused:
+        """A helm command that must fail, or kubectl's where that is named first."""
+        program = [] if command[0] == "kubectl" else [self.helm_program]
+        done = self._run([*program, *command])
+        assert done.returncode, f"was not refused: {' '.join(command)}\n{done.stdout}"
+        return Refused(done.stdout + done.stderr)
+
+    def install(
+        self, release: str, *args: str, verb: str = "install", values: Sequence[Path] = (SMALL,)
+    ) -> None:
+        """Install the chart and wait until its server is ready."""
+        files = [word for path in values for word in ("--values", str(path))]
+        self.helm(verb, release, str(CHART), *files, "--wait", "--timeout", "150s", *args)
+
+    def uninstall(self, release: str) -> None:
+        """Uninstall, and wait until the release's pods are gone: one of them may still hold a GPU."""
+        self.helm("uninstall", release, "--cascade", "foreground", "--wait", "--timeout", "60s")
+        self.until(lambda: not self.get("pods", instance(release)), 40, f"the pods of {release} to go")
+
+    def get(self, kind: str, selector: str = "") -> list[Json]:
+        """Objects of some kind, the oldest first."""
+        only = ["--selector", selector] if selector else []
+        found: list[Json] = json.loads(self.kubectl("get", kind, *only, "--output", "json"))["items"]
+        return sorted(found, key=lambda item: str(item["metadata"]["creationTimestamp"]))
+
+    def names(self, kinds: str) -> set[str]:
+        """``kind/name`` of all objects of some kinds, except those that Kubernetes makes itself."""
+        found = self.kubectl("get", kinds, "--output", "name").split()
+        own = ("secret/default-token-", "configmap/kube-root-ca.crt", "secret/sh.helm.")
+        return {name for name in found if not name.startswith(own)}
+
+    def until(self, true: Callable[[], object], seconds: float, what: str) -> None:
+        """Wait for something, for a bounded time."""
+        end = time.monotonic() + seconds
+        while not true():
+            if time.monotonic() > end:
+                raise AssertionError(f"waited {seconds:g} s for {what}\n{self.state()}")
+            time.sleep(POLL)
+
+    def finished(self, job: str, seconds: float) -> bool:
+        """Wait until a Job has ended; whether it succeeded."""
+        ends: list[str] = []
+
+        def ended() -> bool:
+            conditions = json.loads(self.kubectl("get", "job", job, "--output", "json"))["status"].get(
+                "conditions", []
+            )
+            ends.extend(c["type"] for c in conditions if c["status"] == "True" and c["type"] != "Suspended")
+            return bool(ends)
+
+        self.until(ended, seconds, f"the end of Job {job}")
+        return "Complete" in ends
+
+    def query_job(self, release: str) -> str:
+        """Name of the one query Job of a release."""
+        (job,) = self.get("jobs", component(release, "query"))
+        return str(job["metadata"]["name"])
+
+    def exit_codes(self, job: str) -> list[int]:
+        """Of a Job's pods that have ended, the oldest first."""
+        statuses = [pod["status"].get("containerStatuses", []) for pod in self.get("pods", f"job-name={job}")]
+        ended = [status["state"].get("terminated") for containers in statuses for status in containers]
+        return [state["exitCode"] for state in ended if state]
+
+    def log(self, job: str) -> str:
+        """What the pods of a Job printed."""
+        return self.kubectl("logs", "--selector", f"job-name={job}", "--tail=-1")
+
+    def run_job(self, name: str, image: str, args: Sequence[str], **container: Any) -> Json:
+        """Start a Job of one small container that is not retried."""
+        amounts = {"cpu": "500m", "memory": "512Mi"}
+        mounts = container.pop("volumes", [])
+        pod = {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "volumes": [{"name": "tmp", "emptyDir": {}}, *mounts],
+            "containers": [
+                {
+                    "name": "main",
+                    "image": image,
+                    "args": list(args),
+                    "resources": {"requests": amounts, "limits": amounts},
+                    "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+                }
+                | container
+            ],
+        }
+        spec = {"backoffLimit": 0, "activeDeadlineSeconds": 120, "template": {"spec": pod}}
+        job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
+        self.kubectl("apply", "--filename", "-", stdin=json.dumps(job))
+        return job
+
+    def state(self) -> str:
+        """What there is and what went wrong, for a message."""
+        parts = [
+            ["get", "all,pvc", "--output", "wide"],
+            ["get", "events", "--field-selector", "type=Warning"],
+        ]
+        return "\n".join(self._run(["kubectl", *part]).stdout for part in parts)
+
+    def clean(self) -> None:
+        """Empty the namespace."""
+        for release in json.loads(self._done(["helm3", "list", "--all", "--output", "json"])):
+            self._run(["helm3", "uninstall", release["name"], "--no-hooks"])
+        for kind in ("deployments,jobs,services,networkpolicies", "pods,pvc"):
+            self.kubectl("delete", kind, "--all", "--wait=false")
+        if rest := [name for name in self.names("secret,configmap") if "token" not in name]:
+            self.kubectl("delete", *rest)
+        self.until(lambda: not self.names(EVERYTHING), 60, "an empty namespace")
+
+    def _done(self, command: list[str], stdin: str | None = None) -> str:
+        done = self._run(command, stdin)
+        if done.returncode:
+            said = done.stdout + done.stderr
+            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{said}\n{self.state()}")
+        return done.stdout
+
+    def _run(self, command: list[str], stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, env=self.env, cwd=ROOT, input=stdin or "", capture_output=True, text=True, timeout=400
+        )
+
+
+def instance(release: str) -> str:
+    """Selector of everything of a release."""
+    return f"app.kubernetes.io/instance={release}"
+
+
+def component(release: str, name: str) -> str:
+    """Selector of one component of a release."""
+    return f"{instance(release)},app.kubernetes.io/component={name}"
