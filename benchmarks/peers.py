@@ -1,7 +1,7 @@
 """What exact option probabilities cost through one vLLM server, for grace and for what people use instead.
 
-All ways ask the same live server for the same questions, one way after another, on prompts that no other way
-has left in the prefix cache:
+All ways ask the same live server for the same questions, one way after another, grace first and so with
+nothing of them in the prefix cache:
 
 grace
     A run as `grace run` makes it, all surface forms of every option; ledger and tables included.
@@ -11,13 +11,14 @@ lm-evaluation-harness
     environment is made on first use, in the cache; start-up and imports are not timed.
 first token
     One request per question for the 20 likeliest first tokens; an option gets the probability of the first
-    token of its form. Not a way to compute the same thing: to show what it costs in truth.
+    token of its form. Not a way to compute the same thing: to show what it costs in truth. It finds the
+    prompts in the prefix cache.
 transformers
     One float32 forward pass per option in this process, no server. One form per option. With passes for the
     other forms of every fourth question, which are not timed, it is the reference: teacher forcing.
 
-Errors are differences of a form's log-probability from the reference, in nats. Computed prompt tokens are the
-server's own count of what it did not find in its prefix cache.
+Errors are differences of a form's log-probability from the reference, in nats. Tokens computed are the
+server's own count of prompt tokens that it did not find in its prefix cache, and of tokens that it generated.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class Way:
     requests : int
         HTTP requests for completions; forward passes for transformers.
     tokens : int
-        Prompt tokens computed.
+        Tokens computed.
     errors : list of float
         Absolute errors of the log-probabilities, in nats.
     missing : int
@@ -139,10 +140,11 @@ class Server:
         self.url = url
 
     def tokens(self) -> int:
-        """Prompt tokens that were not in the prefix cache."""
+        """Prompt tokens that were not in the prefix cache, and generated ones."""
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=30) as answer:
             text = answer.read().decode()
-        pattern = r'^vllm:prompt_tokens_by_source_total\{.*source="local_compute".*\} (\S+)$'
+        computed = r'prompt_tokens_by_source_total\{.*source="local_compute".*\}'
+        pattern = rf"^vllm:(?:{computed}|generation_tokens_total\{{.*\}}) (\S+)$"
         return int(sum(float(value) for value in re.findall(pattern, text, flags=re.MULTILINE)))
 
     def model(self) -> str:
@@ -260,8 +262,6 @@ def by_first_token(server: Server, asked: list[Asked]) -> tuple[Way, list[float 
                 "temperature": 0,
                 "logprobs": TOP,
                 "return_tokens_as_token_ids": True,
-                # Its own part of the prefix cache: it may not profit from what grace has left there.
-                "cache_salt": "first-token",
             }
             async with turn, session.post(f"{server.url}/v1/completions", json=body) as answer:
                 choice = (await answer.json())["choices"][0]

@@ -1,0 +1,52 @@
+"""What the chart renders, held against `grace policy check`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from grace_client.cluster.manifests import read_manifests
+from grace_client.cluster.policy import Report, check
+from grace_client.cluster.rules import Severity
+from tests.chart.helm import CHART, HELMS, VALUES, template
+from tests.chart.test_models import PAIRS, files, refusal
+
+
+def report(*values: object, **more: str) -> Report:
+    return check(read_manifests(template(*values, **more), "rendered", rendered=True))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Job"])
+@pytest.mark.parametrize("stage", ["init", "job"])
+def test_no_model_on_no_gpu_breaks_a_rule(kind: str, stage: str) -> None:
+    """Notes are left: a Deployment that holds a GPU is told of the Job that frees it."""
+    checked = 0
+    for model, gpu in PAIRS:
+        if refusal(model, gpu):
+            continue
+        overrides = json.dumps({"server": {"kind": kind}, "weights": {"stage": stage}})
+        found = report(*files(model, gpu), values=overrides)
+        checked += 1
+        assert [f for f in found.findings if f.severity is Severity.ERROR] == []
+        told = {f.rule: f"{f.why} {f.fix}" for f in found.findings}
+        assert ("P7" in told) == (kind == "Deployment")
+        if kind == "Deployment":
+            assert "server.kind: Job" in told["P7"]
+    assert checked > 20
+
+
+@pytest.mark.parametrize("helm", HELMS)
+@pytest.mark.parametrize("values", sorted((CHART / "ci").glob("*-values.yaml")), ids=lambda path: path.stem)
+def test_the_charts_own_cases_break_no_rule(values: object, helm: str) -> None:
+    """Under either Helm."""
+    assert not report(values, helm=helm).violates()
+
+
+def test_what_the_chart_would_refuse_the_check_finds() -> None:
+    """The same manifest with a limit edited in: both layers know the rule."""
+    text = template(VALUES / "gemma-9b.yaml")
+    assert 'cpu: "19"' in text or "cpu: 19" in text
+    edited = text.replace('cpu: "19"', 'cpu: "20"').replace("cpu: 19", "cpu: 20")
+    found = check(read_manifests(edited, "rendered", rendered=True))
+    assert {f.rule for f in found.findings if f.severity is Severity.ERROR} == {"P1"}
