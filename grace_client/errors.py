@@ -20,7 +20,8 @@ class ExitCode(IntEnum):
     BAD_INPUT = 2
     """What was asked cannot be; asking again cannot help."""
     UNREACHABLE = 3
-    """The engine could not be reached or the run was stopped from outside; asking again may help."""
+    """The engine could not be reached, another process is at work, or the run was stopped from outside;
+    asking again may help."""
 
 
 class GraceError(Exception):
@@ -66,6 +67,12 @@ class TrialError(GraceError):
 
 class SpecError(GraceError):
     """What was asked cannot be done as asked."""
+
+
+class BusyError(GraceError):
+    """Another process is at work on the same thing; the same call succeeds when it is done."""
+
+    exit_code = ExitCode.UNREACHABLE
 
 
 class ServerError(GraceError):

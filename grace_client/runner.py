@@ -17,7 +17,7 @@ from grace_client import __version__, paths, studies
 from grace_client import manifest as manifests
 from grace_client import plan as plans
 from grace_client.engines.base import Engine, EngineInfo
-from grace_client.errors import ItemError, SpecError, TrialError
+from grace_client.errors import BusyError, ItemError, SpecError, TrialError
 from grace_client.ledger import OK, Ledger
 from grace_client.manifest import Manifest, SamplingSpec, Spec
 from grace_client.options import OptionSet, TokenTrie
@@ -148,7 +148,8 @@ class RunFolder:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 message = f"another process is working on {self.path}; wait for it or stop it"
-                raise SpecError(message) from None
+                # A Job that takes another's place meets its last moments, and is to try again.
+                raise BusyError(message) from None
             yield
 
     def progress(self) -> Progress:

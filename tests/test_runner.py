@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 from grace_client import studies, tables
-from grace_client.errors import ItemError, SpecError, TrialError
+from grace_client.errors import BusyError, ExitCode, ItemError, SpecError, TrialError
 from grace_client.manifest import SamplingSpec
 from grace_client.options import TokenTrie
 from grace_client.runner import Progress, RunFolder, run
@@ -290,10 +290,11 @@ def test_a_run_folder_that_was_tampered_with_is_refused(tmp_path: Path) -> None:
 
 
 def test_two_processes_on_one_folder_are_refused(tmp_path: Path) -> None:
-    """They would ask everything twice."""
+    """They would ask everything twice; the second may try again."""
     folder, _ = ask(tmp_path, sample=5)
-    with folder.locked(), pytest.raises(SpecError, match="another process is working on"):
+    with folder.locked(), pytest.raises(BusyError, match="another process is working on") as caught:
         ask(tmp_path, sample=5)
+    assert caught.value.exit_code == ExitCode.UNREACHABLE, "a Job is to try again"
 
 
 def test_the_manifest_tells_what_the_numbers_rest_on(tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ class VllmEngine:
                 batch.body(self.api.model, prompt_ids),
                 lambda answer: batch.read(self.api.mine(answer), len(prompt_ids)),
                 prompt_tokens=len(prompt_ids) * len(batch.tails) + batch.tokens,
-                new_tokens=1,
+                new_tokens=batch.new_tokens,
             )
 
         if len(batches) == 1:

@@ -47,6 +47,10 @@ class Batch:
         Per listed prompt, where its values stand: how far behind the prompt, and under which key.
     edges : ndarray of int64, shape (n_values,)
         The edge that each value belongs to.
+    new_tokens : int
+        Length of the answers.
+    forced : str or None
+        Key of the token that every answer must begin with.
     """
 
     method: Method
@@ -55,6 +59,8 @@ class Batch:
     fields: str
     keys: tuple[tuple[tuple[int, str], ...], ...]
     edges: NDArray[np.int64]
+    new_tokens: int = 1
+    forced: str | None = None
 
     def body(self, model: str, prompt_ids: Sequence[int]) -> bytes:
         """The request; `model` is the name as JSON."""
@@ -81,8 +87,10 @@ class Batch:
                 if choice["index"] != index:
                     raise MalformedError("the answers are out of order")
                 if self.method == "logprob_token_ids":
-                    (named,) = choice["logprobs"]["top_logprobs"]
-                    values += [named[key] for _, key in keys]
+                    named = choice["logprobs"]["top_logprobs"]
+                    if self.forced and choice["logprobs"]["tokens"][0] != self.forced:
+                        raise MalformedError("an answer does not begin with the only token allowed")
+                    values += [named[place][key] for place, key in keys]
                 else:
                     forced = choice["prompt_logprobs"]
                     values += [forced[prompt_length + place][key]["logprob"] for place, key in keys]
@@ -98,7 +106,7 @@ class Batch:
             raise ItemError("nan", "the server gave NaN for a log-probability; the model overflows here")
         floor = found <= FLOOR
         if floor.any():
-            # The likeliest token is always among the named ones, and it is never impossible.
+            # The chosen token is always among the named ones, and no model gives it no probability at all.
             if self.method == "logprob_token_ids" and any(
                 max(choice["logprobs"]["top_logprobs"][0].values()) <= FLOOR for choice in choices
             ):
@@ -112,24 +120,36 @@ class Batch:
 def named_batches(trie: TokenTrie, nodes: Iterable[int] | None = None) -> tuple[Batch, ...]:
     """The requests for the edges below `nodes` (default: all), by `logprob_token_ids`.
 
-    Every inner node is one prompt of the list, and the children of all of them are the ids to name.
+    Every inner node is one prompt of the list, and the children of all of them are the ids to name. Of the
+    whole trie, nodes that one and the same token leads to from other nodes are not listed: the answers are
+    made to begin with that token, and their second position tells of those nodes. A listed prompt costs the
+    tokens behind the last whole block of the prefix cache, an answer's second token only itself. In the
+    percentages of a tokenizer that splits digits this token is the zero, and half of the nodes are left.
     """
     children: dict[int, list[int]] = {int(n): [] for n in (trie.inner if nodes is None else nodes)}
     for child in range(1, len(trie)):
         parent = int(trie.parent[child])
         if parent in children:
             children[parent].append(child)
+    forced, follower = _followers(trie, children) if nodes is None else (None, {})
+    followed = set(follower.values())
     batches: list[Batch] = []
-    group: list[tuple[int, list[int]]] = []
+    group: list[tuple[int, list[tuple[int, int]]]] = []
     union: set[int] = set()
-    for node, some in _pieces(trie, children):
-        ids = {int(trie.token[child]) for child in some}
+    for node, some in _pieces(children):
+        if node in followed:
+            continue
+        wanted = [(0, child) for child in some]
+        # A node with more children than one request names stands in the list again, its follower does not.
+        if some[0] == children[node][0]:
+            wanted += [(1, child) for child in children.get(follower.get(node, -1), ())]
+        ids = {int(trie.token[child]) for _, child in wanted}
         if group and (len(union | ids) > MAX_IDS or len(group) == MAX_PROMPTS):
-            batches.append(_named(trie, group, union))
+            batches.append(_named(trie, group, union, forced))
             group, union = [], set()
-        group.append((node, some))
+        group.append((node, wanted))
         union |= ids
-    batches.append(_named(trie, group, union))
+    batches.append(_named(trie, group, union, forced))
     return tuple(batches)
 
 
@@ -164,23 +184,47 @@ def forced_batches(trie: TokenTrie) -> tuple[Batch, ...]:
     return tuple(batches)
 
 
-def _pieces(trie: TokenTrie, children: dict[int, list[int]]) -> Iterator[tuple[int, list[int]]]:
+def _followers(trie: TokenTrie, children: dict[int, list[int]]) -> tuple[int | None, dict[int, int]]:
+    """The token that leads from most nodes to others, and for each of those nodes where it leads.
+
+    No token where it would spare less than a quarter of the nodes, and never to a node that is itself one of
+    those, or that has more children than fit beside its parent's.
+    """
+    found: dict[int, dict[int, int]] = {}
+    for node in sorted(children):
+        parent, token = int(trie.parent[node]), int(trie.token[node])
+        pairs = found.setdefault(token, {})
+        if node and parent not in pairs.values() and len(children[parent]) + len(children[node]) <= MAX_IDS:
+            pairs[parent] = node
+    token, pairs = max(found.items(), key=lambda pair: len(pair[1]))
+    return (token, pairs) if 4 * len(pairs) >= len(children) else (None, {})
+
+
+def _pieces(children: dict[int, list[int]]) -> Iterator[tuple[int, list[int]]]:
     """Nodes with their children, those with too many for one request several times."""
     for node, all_of_it in children.items():
         for start in range(0, len(all_of_it), MAX_IDS):
             yield node, all_of_it[start : start + MAX_IDS]
 
 
-def _named(trie: TokenTrie, group: list[tuple[int, list[int]]], union: set[int]) -> Batch:
+def _named(
+    trie: TokenTrie, group: list[tuple[int, list[tuple[int, int]]]], union: set[int], forced: int | None
+) -> Batch:
     tails = tuple("".join(f",{token}" for token in trie.path(node)) for node, _ in group)
+    new_tokens = 1 if forced is None else 2
     return Batch(
         method="logprob_token_ids",
         tails=tails,
         tokens=sum(tail.count(",") for tail in tails),
         fields=(
-            '"max_tokens":1,"temperature":0,"logprobs":0,"return_tokens_as_token_ids":true,'
-            f'"logprob_token_ids":{sorted(union)}'
+            f'"max_tokens":{new_tokens},"temperature":0,"logprobs":0,"return_tokens_as_token_ids":true,'
+            + (f'"allowed_token_ids":[{forced}],' if forced is not None else "")
+            + f'"logprob_token_ids":{sorted(union)}'
         ),
-        keys=tuple(tuple((0, f"token_id:{trie.token[child]}") for child in some) for _, some in group),
-        edges=np.array([child - 1 for _, some in group for child in some], dtype=np.int64),
+        keys=tuple(
+            tuple((place, f"token_id:{trie.token[child]}") for place, child in some) for _, some in group
+        ),
+        edges=np.array([child - 1 for _, some in group for _, child in some], dtype=np.int64),
+        new_tokens=new_tokens,
+        forced=None if forced is None else f"token_id:{forced}",
     )

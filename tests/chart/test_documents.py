@@ -42,7 +42,13 @@ def test_a_value_without_a_comment_is_seen() -> None:
 
 @pytest.mark.parametrize(
     "file",
-    [CHART / "Chart.yaml", CHART / "values.yaml", *CI, *sorted(VALUES.rglob("*.yaml")), *CHARTS.glob("*.yaml")],
+    [
+        CHART / "Chart.yaml",
+        CHART / "values.yaml",
+        *CI,
+        *sorted(VALUES.rglob("*.yaml")),
+        *CHARTS.glob("*.yaml"),
+    ],
     ids=lambda file: str(file.relative_to(ROOT)),
 )
 def test_yamllint(file: Path) -> None:
@@ -55,7 +61,9 @@ def test_chart_yaml_has_its_schema() -> None:
     """The one that chart-testing is given; it refuses another."""
     schema = yamale.make_schema(CHARTS / "chart_schema.yaml")
     yamale.validate(schema, yamale.make_data(CHART / "Chart.yaml"))
-    bad = yamale.make_data(content=(CHART / "Chart.yaml").read_text().replace("apiVersion: v2", "apiVersion: v1"))
+    bad = yamale.make_data(
+        content=(CHART / "Chart.yaml").read_text().replace("apiVersion: v2", "apiVersion: v1")
+    )
     with pytest.raises(yamale.YamaleError):
         yamale.validate(schema, bad)
 
@@ -73,7 +81,7 @@ def test_the_versions_are_one() -> None:
 @pytest.mark.parametrize("helm", HELMS)
 @pytest.mark.parametrize("values", CI, ids=lambda path: path.stem)
 def test_lint_and_render(values: Path, helm: str) -> None:
-    """helm lint passes when a template calls `fail`, so each is rendered as well."""
+    """Its lint passes when a template calls `fail`, so each is rendered as well."""
     assert "1 chart(s) linted, 0 chart(s) failed" in run(
         helm, "lint", CHART, "--strict", "--namespace", "lab", "-f", values
     )

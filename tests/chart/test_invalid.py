@@ -1,7 +1,7 @@
 """Values that must be refused: one file each, over values/gemma-9b.yaml.
 
-A file says in comments the sentence that it is refused with, what lies just within the bound (`allowed`, merged over
-it, or `instead`, in its place; must render), and further options of helm. By hand:
+A file says in comments the sentence that it is refused with, what lies just within the bound and must render
+(`allowed`, merged over it, or `instead`, in its place), and further options of helm. By hand:
 `helm template x charts/grace -n lab -f values/gemma-9b.yaml -f tests/chart/invalid/….yaml`.
 """
 
@@ -36,6 +36,7 @@ def options(text: str) -> dict[str, object]:
     if "--skip-schema-validation" in words:
         named["options"] = ("--skip-schema-validation",)
     return named
+
 
 BOUND = [case for case in CASES if {"allowed", "instead"} & told(case).keys()]
 

@@ -65,7 +65,9 @@ def refusal(model: str, gpu: str | None) -> str | None:
     told, hardware = values["model"], values["gpu"]
     if not hardware["bfloat16"] and told["dtype"] in ("auto", "bfloat16"):
         return "set model.dtype to float16" if told["float16"] else "needs bfloat16; choose another GPU"
-    decimal = {k: Fraction(str(hardware[k])) for k in ("count", "memoryGiB", "memoryUtilization", "reserveGiB")}
+    decimal = {
+        k: Fraction(str(hardware[k])) for k in ("count", "memoryGiB", "memoryUtilization", "reserveGiB")
+    }
     usable = decimal["count"] * decimal["memoryGiB"] * decimal["memoryUtilization"]
     needed = Fraction(str(told["weightsGiB"])) + decimal["count"] * decimal["reserveGiB"]
     if needed > usable:

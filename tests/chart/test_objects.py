@@ -39,7 +39,8 @@ def selectors(o: Object) -> dict[str, str]:
 
 
 def matches(selector: dict[str, str], pod: Object) -> bool:
-    return selector.items() <= pod["metadata"]["labels"].items()
+    labels: dict[str, str] = pod["metadata"]["labels"]
+    return selector.items() <= labels.items()
 
 
 def test_names_follow_the_pattern() -> None:
@@ -70,7 +71,7 @@ def test_names_follow_the_pattern() -> None:
 
 def test_the_experiments_are_those_of_the_package() -> None:
     """With the trial list of their study, and their options."""
-    every = {"queries": {"experiments": {name: ON for name in studies.EXPERIMENTS}}}
+    every = {"queries": {"experiments": dict.fromkeys(studies.EXPERIMENTS, ON)}}
     jobs = of(render(MODEL, values=every), "Job", "query")
     assert {job["metadata"]["labels"]["grace/experiment"] for job in jobs} == set(studies.EXPERIMENTS)
     for job in jobs:
@@ -91,7 +92,7 @@ def test_versions_are_one() -> None:
 
 
 def test_two_releases_in_one_namespace() -> None:
-    """No selector of one finds a pod of the other, even of one model; both write to one claim, in other folders."""
+    """No selector of one finds a pod of the other, even of one model; they share the output claim."""
     stem = {"nameOverride": "again"}
     releases = [render(MODEL), render(MODEL, release="again", values=stem), render(VALUES / "llama-8b.yaml")]
     for mine in releases:
@@ -99,11 +100,19 @@ def test_two_releases_in_one_namespace() -> None:
             for o in (*of(mine, "Service"), *of(mine, "Deployment"), *of(mine, "NetworkPolicy")):
                 found = [pod for _, pod in pods(other) if matches(selectors(o), pod)]
                 assert bool(found) is (mine is other)
-    own = [{(o["kind"], o["metadata"]["name"]) for o in r if o["kind"] != "PersistentVolumeClaim"} for r in releases]
+    own = [
+        {(o["kind"], o["metadata"]["name"]) for o in r if o["kind"] != "PersistentVolumeClaim"}
+        for r in releases
+    ]
     assert not own[0] & own[1] and not own[0] & own[2]
     outputs = {o["metadata"]["name"] for r in releases for o in of(r, "PersistentVolumeClaim", "output")}
     assert outputs == {"pvc-grace-output"}
-    folders = [args(c)["out"] for r in releases for j in of(r, "Job", "query") for c in containers(j["spec"]["template"])]
+    folders = [
+        args(c)["out"]
+        for r in releases
+        for j in of(r, "Job", "query")
+        for c in containers(j["spec"]["template"])
+    ]
     assert len(set(folders)) == len(folders) == 12
 
 
@@ -118,7 +127,9 @@ def test_claims_outlive_the_release() -> None:
 def test_claims_of_ones_own_are_used_and_not_made() -> None:
     """`existingClaim` of each."""
     own = {"existingClaim": "mine"}
-    objects = render(MODEL, values={"weights": {"storage": own}, "storage": {"output": own, "input": own, "logs": own}})
+    objects = render(
+        MODEL, values={"weights": {"storage": own}, "storage": {"output": own, "input": own, "logs": own}}
+    )
     assert not of(objects, "PersistentVolumeClaim")
     used = [v for _, pod in pods(objects) for v in pod["spec"]["volumes"] if "persistentVolumeClaim" in v]
     assert used and {v["persistentVolumeClaim"]["claimName"] for v in used} == {"mine"}
@@ -133,9 +144,9 @@ def test_a_shared_cache_for_several_models() -> None:
         assert claim["metadata"]["name"] == "pvc-cache"
         assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
     derived = {"model": {"name": "m", "repository": "a/m", "weightsGiB": 10.1}}
-    assert one(render(values=derived), "PersistentVolumeClaim", "weights")["spec"]["resources"]["requests"] == {
-        "storage": "15Gi"
-    }
+    assert one(render(values=derived), "PersistentVolumeClaim", "weights")["spec"]["resources"][
+        "requests"
+    ] == {"storage": "15Gi"}
 
 
 @pytest.mark.parametrize("stage", ["init", "job", "none"])
@@ -242,7 +253,11 @@ def test_every_container_is_confined(kind: str) -> None:
             assert pod["spec"]["restartPolicy"] == "Never"
             assert o["spec"]["activeDeadlineSeconds"] < 86400
             assert {"backoffLimit", "ttlSecondsAfterFinished"} <= o["spec"].keys()
-    clients = {"probe", "query"} if kind == "Deployment" else {"study1-exp1", "study1-exp2", "study2-exp1", "study2-exp2"}
+    clients = (
+        {"probe", "query"}
+        if kind == "Deployment"
+        else {"study1-exp1", "study1-exp2", "study2-exp1", "study2-exp2"}
+    )
     assert seen == {"server", "weights", "files"} | clients
 
 
@@ -263,7 +278,9 @@ def test_only_clients_reach_the_server_and_only_the_server_is_reached() -> None:
     (rule,) = inward["spec"]["ingress"]
     let_in = {f["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for f in rule["from"]}
     assert let_in == {"query", "test"}
-    assert all(f["podSelector"]["matchLabels"]["app.kubernetes.io/instance"] == "gemma-9b" for f in rule["from"])
+    assert all(
+        f["podSelector"]["matchLabels"]["app.kubernetes.io/instance"] == "gemma-9b" for f in rule["from"]
+    )
     # The download is in the server's pod.
     assert inward["spec"]["policyTypes"] == ["Ingress"]
     assert outward["spec"]["ingress"] == []
@@ -304,7 +321,11 @@ def test_new_fields_only_where_they_are_known(version: str, new: set[str]) -> No
             fail, ignore = job["spec"]["podFailurePolicy"]["rules"]
             (container,) = containers(job["spec"]["template"])
             assert fail["action"] == "FailJob"
-            assert fail["onExitCodes"] == {"containerName": container["name"], "operator": "In", "values": [2]}
+            assert fail["onExitCodes"] == {
+                "containerName": container["name"],
+                "operator": "In",
+                "values": [2],
+            }
             assert ignore["action"] == "Ignore"
             assert ignore["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
         if "podReplacementPolicy" in new:
@@ -323,7 +344,12 @@ def test_server_and_clients_in_one_pod_that_ends() -> None:
         spec = job["spec"]["template"]["spec"]
         assert [c["name"] for c in spec["initContainers"]] == ["weights", "server"]
         assert [c.get("restartPolicy") for c in spec["initContainers"]] == [None, "Always"]
-        assert [c["args"][1] for c in spec["containers"]] == ["study1-exp1", "study1-exp2", "study2-exp1", "study2-exp2"]
+        assert [c["args"][1] for c in spec["containers"]] == [
+            "study1-exp1",
+            "study1-exp2",
+            "study2-exp1",
+            "study2-exp2",
+        ]
         assert {args(c)["server"] for c in spec["containers"]} == {"http://127.0.0.1:8000"}
         failing = [r["onExitCodes"]["containerName"] for r in job["spec"]["podFailurePolicy"]["rules"][:-1]]
         assert failing == ["weights", *(c["name"] for c in spec["containers"])]
@@ -347,7 +373,11 @@ def test_trials_from_three_places(tmp_path: Path) -> None:
     mine.write_bytes(text.encode())
     values = {"queries": {"trials": {"fromInput": {"study2": "lists/b.csv"}}}}
     objects = render(MODEL, values=values, options=("--set-file", f"queries.trials.study1={mine}"))
-    given = {c["args"][1]: args(c)["trials"] for j in of(objects, "Job", "query") for c in containers(j["spec"]["template"])}
+    given = {
+        c["args"][1]: args(c)["trials"]
+        for j in of(objects, "Job", "query")
+        for c in containers(j["spec"]["template"])
+    }
     assert given["study1-exp1"] == given["study1-exp2"] == "/trials/study1.csv"
     assert given["study2-exp1"] == given["study2-exp2"] == "/input/lists/b.csv"
     assert one(objects, "ConfigMap", "query")["data"] == {"study1.csv": text}
@@ -451,7 +481,18 @@ def notes(values: str) -> str:
     """What an installation prints at its end."""
     try:
         shown = run(
-            "helm", "install", "gemma-9b", CHART, "-n", "lab", "--dry-run=client", "-f", MODEL, "-f", "-", stdin=values
+            "helm",
+            "install",
+            "gemma-9b",
+            CHART,
+            "-n",
+            "lab",
+            "--dry-run=client",
+            "-f",
+            MODEL,
+            "-f",
+            "-",
+            stdin=values,
         )
     except RefusedError as error:
         raise AssertionError(str(error)) from None

@@ -162,6 +162,36 @@ def test_large_sets_take_several_requests() -> None:
     assert sorted(np.concatenate([batch.edges for batch in batches])) == list(range(300))
 
 
+def test_nodes_behind_one_token_are_read_from_second_positions() -> None:
+    """Half of the percentages' nodes are not listed, and every edge is asked for once."""
+    percentages = OptionSet(tuple(Option(f"{p}", (f"{p}%", f" {p}%")) for p in range(0, 101, 10)))
+
+    async def use(engine: VllmEngine, server: FaultServer) -> None:
+        trie = await trie_of(engine, percentages)
+        (batch,) = named_batches(trie)
+        zero = (await engine.tokenize_form("0"))[0]
+        assert (batch.forced, batch.new_tokens) == (f"token_id:{zero}", 2)
+        assert (len(trie.inner), len(batch.tails)) == (42, 22)
+        assert sorted(batch.edges) == list(range(trie.n_edges))
+        for text in ("Well?", "How many?"):
+            ids = await engine.tokenize(Prompt(text))
+            got = score(trie, await engine.edge_logprobs(ids, trie))
+            assert np.abs(got.form_logprob - expected(server.vllm, ids, trie)).max() < 1e-5
+        # Where it would spare little, nothing is forced.
+        (plain,) = named_batches(await trie_of(engine, CASES["sentences"]))
+        assert (plain.forced, plain.new_tokens) == (None, 1)
+        # An answer that begins otherwise is not one to this request.
+        server.ignores = frozenset({"allowed_token_ids"})
+        with pytest.raises(ItemError, match="does not begin with the only token allowed"):
+            await engine.edge_logprobs(await engine.tokenize(Prompt("No?")), trie)
+
+    drive(use)
+    # As many children as one request names: no room for a follower's beside them.
+    wide = OptionSet(tuple(Option(str(i), (str(i),)) for i in range(MAX_IDS + 1)))
+    trie = TokenTrie.build(wide, [[[i]] for i in range(MAX_IDS)] + [[[MAX_IDS, 1]]])
+    assert [batch.forced for batch in named_batches(trie)] == [None, None]
+
+
 def test_pruning_keeps_its_bound_and_is_on_record() -> None:
     """No option's probability moves by more than was allowed, and less is asked."""
 

@@ -202,6 +202,8 @@ class FakeVllm:
         for _ in range(body.get("max_tokens", 16)):
             told = self.logprobs(ids)
             biased = (told + bias) / (body.get("temperature") or 1.0)
+            if allowed := body.get("allowed_token_ids"):
+                biased[[i for i in range(VOCAB_SIZE) if i not in allowed]] = -np.inf
             if self.processed:
                 told = biased - np.log(np.exp(biased).sum())
             ids.append(int(biased.argmax()))
@@ -305,5 +307,5 @@ def _largest(row: NDArray[np.float64], count: int) -> list[int]:
 
 
 def _float32(value: float) -> float:
-    """As precisely as vLLM tells it."""
-    return float(np.float32(value))
+    """As precisely as vLLM tells it, and with its number for minus infinity."""
+    return max(float(np.float32(value)), -9999.0)

@@ -1,5 +1,6 @@
 """Brings the files that vLLM loads into the claim, once: download.py REPOSITORY REVISION DECLARED_GIB."""
 
+import fcntl
 import fnmatch
 import json
 import os
@@ -15,10 +16,12 @@ BAD_INPUT, TRY_AGAIN = 2, 3
 
 
 def say(text):
+    """One line of the pod's log."""
     print(f"weights: {text}", flush=True)
 
 
 def give_up(code, text):
+    """End with a reason. Exit code 2: no retry mends it; 3: the next may succeed."""
     say(text)
     sys.exit(code)
 
@@ -32,14 +35,19 @@ def complete(receipt):
 
 
 def main(repository, revision, declared):
+    """Download, unless it is complete; then leave a receipt."""
     home = Path(os.environ["HF_HOME"])
-    receipt = home / "receipts" / f"{repository.replace('/', '--')}@{revision.replace('/', '--')}.json"
+    name = repository.replace("/", "--")
+    receipt = home / "receipts" / f"{name}@{revision.replace('/', '--')}.json"
+    receipt.parent.mkdir(parents=True, exist_ok=True)
+    # Two releases may share the claim; the second waits here, and then has nothing to download.
+    lock = receipt.with_name(f"{name}.lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
     if complete(receipt):
         return say(f"{repository}@{revision} is complete, nothing to download")
 
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
-    from huggingface_hub.errors import RevisionNotFoundError
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
         info = HfApi().model_info(repository, revision=revision, files_metadata=True)
@@ -51,14 +59,19 @@ def main(repository, revision, declared):
         }
         weights = sum(size for name, size in sizes.items() if name.endswith(".safetensors"))
         if not weights:
-            give_up(BAD_INPUT, f"{repository}@{revision} has no .safetensors file at its top; vLLM loads those")
+            give_up(
+                BAD_INPUT, f"{repository}@{revision} has no .safetensors file at its top; vLLM loads those"
+            )
         if weights > 1.02 * declared * GIB:
             give_up(
                 BAD_INPUT,
-                f"{repository}@{revision} has {weights / GIB:.1f} GiB of weights, and model.weightsGiB is {declared}: "
-                "claim, GPU memory and start-up budget would be too small; correct it",
+                f"{repository}@{revision} has {weights / GIB:.1f} GiB of weights, and model.weightsGiB is "
+                f"{declared}: claim, GPU memory and start-up budget would be too small; correct it",
             )
-        cache = home / "hub" / f"models--{repository.replace('/', '--')}"
+        cache = home / "hub" / f"models--{name}"
+        # The library begins a broken file anew under another name, and would leave this one for ever.
+        for part in cache.glob("blobs/*.incomplete"):
+            part.unlink()
         present = sum(file.stat().st_size for file in cache.glob("blobs/*"))
         missing, free = sum(sizes.values()) - present, shutil.disk_usage(home).free
         if missing > free:
@@ -67,9 +80,14 @@ def main(repository, revision, declared):
                 f"{missing / GIB:.1f} GiB are still to come and the claim has {free / GIB:.1f} GiB left: "
                 "raise weights.storage.size",
             )
-        say(f"{repository}@{info.sha}: {sum(sizes.values()) / GIB:.1f} GiB, of which {max(missing, 0) / GIB:.1f} to come")
+        whole = sum(sizes.values())
+        say(f"{repository}@{info.sha}: {whole / GIB:.1f} GiB, of which {max(missing, 0) / GIB:.1f} to come")
         folder = snapshot_download(
-            repository, revision=revision, allow_patterns=list(WANTED), ignore_patterns=list(UNWANTED), max_workers=4
+            repository,
+            revision=revision,
+            allow_patterns=list(WANTED),
+            ignore_patterns=list(UNWANTED),
+            max_workers=4,
         )
     except GatedRepoError:
         give_up(
@@ -79,10 +97,9 @@ def main(repository, revision, declared):
         )
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         give_up(BAD_INPUT, f"there is no {repository}@{revision}, or the token may not see it: {error}")
-    except (HfHubHTTPError, OSError) as error:
-        give_up(TRY_AGAIN, f"the download broke off and goes on where it was at the next try: {error}")
+    except Exception as error:  # each version of the library has its own for a network that fails
+        give_up(TRY_AGAIN, f"the download broke off; the next try fetches what is missing: {error!r}")
 
-    receipt.parent.mkdir(parents=True, exist_ok=True)
     found = {str(Path(folder, name)): size for name, size in sizes.items()}
     new = receipt.with_suffix(".new")
     new.write_text(json.dumps({"commit": info.sha, "files": found}, indent=1))

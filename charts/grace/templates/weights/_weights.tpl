@@ -23,7 +23,7 @@ env:
     value: /weights
   - name: HOME
     value: /tmp
-  # Plain HTTP goes on within a file after an interruption, and needs little memory.
+  # Plain HTTP needs little memory, however large a file is.
   - name: HF_HUB_DISABLE_XET
     value: "1"
   - name: HF_HUB_DISABLE_TELEMETRY

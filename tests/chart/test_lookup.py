@@ -1,0 +1,199 @@
+"""What a release finds in its namespace: claims and keys of earlier and other releases.
+
+Helm asks a stand-in for the API server, which holds a few objects and answers reads. Helm 4 then also refuses
+what it could not own, as an installation would.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.helm import CHART, HELMS, NAMESPACE, VALUES, Object, RefusedError, of, one, run
+
+KINDS = {
+    "v1": {"PersistentVolumeClaim": "persistentvolumeclaims", "Secret": "secrets", "Service": "services"}
+    | {"ConfigMap": "configmaps"},
+    "apps/v1": {"Deployment": "deployments"},
+    "batch/v1": {"Job": "jobs"},
+    "networking.k8s.io/v1": {"NetworkPolicy": "networkpolicies"},
+}
+CLAIM = "persistentvolumeclaims/pvc-grace-output"
+WEIGHTS = "persistentvolumeclaims/pvc-model-weights-gemma-9b"
+
+
+class Cluster(ThreadingHTTPServer):
+    """An API server whose objects are `objects`, by plural and name."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.objects: dict[str, Object] = {}
+        self.kubeconfig = kubeconfig
+        url = f"http://127.0.0.1:{self.server_port}"
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": url}}],
+            "users": [{"name": "u", "user": {}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": NAMESPACE}}],
+        }
+        kubeconfig.write_text(json.dumps(config))
+
+    def install(self, helm: str = "helm", release: str = "gemma-9b", **values: Any) -> list[Object]:
+        """What would be installed now."""
+        text = run(
+            helm,
+            *("template", release, str(CHART), "-n", NAMESPACE, "--dry-run=server"),
+            *("--kubeconfig", str(self.kubeconfig), "--disable-openapi-validation"),
+            *("-f", str(VALUES / "gemma-9b.yaml"), "-f", "-"),
+            stdin=json.dumps(values),
+        )
+        return [document for document in yaml.safe_load_all(text) if document]
+
+    def hold(self, path: str, owner: str | None = None, **metadata: Any) -> Object:
+        """Put an object into the cluster, as a release would have left it."""
+        if owner:
+            metadata["labels"] = {"app.kubernetes.io/managed-by": "Helm"}
+            metadata["annotations"] = metadata.get("annotations", {}) | {
+                "meta.helm.sh/release-name": owner,
+                "meta.helm.sh/release-namespace": NAMESPACE,
+            }
+        self.objects[path] = {"metadata": {"name": path.partition("/")[2], **metadata}}
+        return self.objects[path]
+
+
+class Answer(BaseHTTPRequestHandler):
+    """Discovery, and objects by name."""
+
+    server: Cluster
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0].strip("/")
+        body: Object | None = None
+        if path == "version":
+            body = {"major": "1", "minor": "33", "gitVersion": "v1.33.0"}
+        elif path == "api":
+            body = {"kind": "APIVersions", "versions": ["v1"]}
+        elif path == "apis":
+            groups = [
+                {"name": g, "versions": [{"groupVersion": f"{g}/v1", "version": "v1"}]}
+                | {"preferredVersion": {"groupVersion": f"{g}/v1", "version": "v1"}}
+                for g in (version.partition("/")[0] for version in KINDS if "/" in version)
+            ]
+            body = {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+        elif (version := path.removeprefix("apis/").removeprefix("api/")) in KINDS:
+            resources = [
+                {
+                    "name": plural,
+                    "kind": kind,
+                    "namespaced": True,
+                    "singularName": "",
+                    "verbs": ["get", "list"],
+                }
+                for kind, plural in KINDS[version].items()
+            ]
+            body = {"kind": "APIResourceList", "groupVersion": version, "resources": resources}
+        else:
+            for version, kinds in KINDS.items():
+                for kind, plural in kinds.items():
+                    prefix = (
+                        f"{'apis' if '/' in version else 'api'}/{version}/namespaces/{NAMESPACE}/{plural}/"
+                    )
+                    if path.startswith(prefix) and (
+                        found := self.server.objects.get(f"{plural}/{path[len(prefix) :]}")
+                    ):
+                        body = {"apiVersion": version, "kind": kind, **found}
+        code = 200 if body else 404
+        text = json.dumps(
+            body
+            or {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "reason": "NotFound"}
+        )
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep the test's output clean."""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    server = Cluster(tmp_path / "kubeconfig")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def claims(objects: list[Object]) -> set[str]:
+    return {o["metadata"]["name"] for o in of(objects, "PersistentVolumeClaim")}
+
+
+ALL = {"pvc-grace-input", "pvc-grace-output", "pvc-grace-logs", "pvc-model-weights-gemma-9b"}
+
+
+@pytest.mark.parametrize("helm", HELMS)
+def test_the_first_release_makes_the_claims_and_the_next_finds_them(cluster: Cluster, helm: str) -> None:
+    """A claim that another release owns, or nobody, is left alone; one's own stays in the release."""
+    assert claims(cluster.install(helm)) == ALL
+    cluster.hold(CLAIM, owner="llama-8b")
+    cluster.hold(WEIGHTS)
+    objects = cluster.install(helm)
+    assert claims(objects) == ALL - {"pvc-grace-output", "pvc-model-weights-gemma-9b"}
+    assert "pvc-grace-output" in json.dumps(of(objects, "Job"))
+    cluster.hold(CLAIM, owner="gemma-9b")
+    assert claims(cluster.install(helm)) == ALL - {"pvc-model-weights-gemma-9b"}
+
+
+def test_a_claim_that_is_going_is_waited_for(cluster: Cluster) -> None:
+    """A new release would adopt it and hang."""
+    cluster.hold(CLAIM, deletionTimestamp="2026-11-01T00:00:00Z")
+    with pytest.raises(
+        RefusedError, match=r"claim pvc-grace-output is being deleted.*wait until kubectl get pvc"
+    ):
+        cluster.install()
+
+
+def test_the_key_stays_over_upgrades(cluster: Cluster) -> None:
+    """A new one would cut off the clients."""
+    drawn = {one(cluster.install(), "Secret")["data"]["api-key"] for _ in range(2)}
+    assert len(drawn) == 2
+    kept = base64.b64encode(b"kept").decode()
+    cluster.hold("secrets/secret-gemma-9b-api-key", owner="gemma-9b")["data"] = {"api-key": kept}
+    assert one(cluster.install(), "Secret")["data"] == {"api-key": kept}
+
+
+def test_weights_beforehand_only_while_their_claim_is_free(cluster: Cluster) -> None:
+    """Not while a server runs; and a claim that exists is never a hook, which would be made anew."""
+    stage: dict[str, Any] = {"weights": {"stage": "job"}}
+    first = cluster.install(**stage)
+    assert of(first, "Job", "weights")
+    assert "helm.sh/hook" in one(first, "PersistentVolumeClaim", "weights")["metadata"]["annotations"]
+    cluster.hold(WEIGHTS, owner="gemma-9b")
+    again = cluster.install(**stage)
+    assert of(again, "Job", "weights") and not of(again, "PersistentVolumeClaim", "weights")
+    cluster.hold(
+        "deployments/deployment-gemma-9b",
+        owner="gemma-9b",
+        annotations={"grace/weights": "google/gemma-2-9b-it@main"},
+    )
+    assert not of(cluster.install(**stage), "Job", "weights")
+    with pytest.raises(
+        RefusedError, match=r"the running server has google/gemma-2-9b-it@main, and with weights.stage job"
+    ):
+        cluster.install(model={"revision": "v2"}, **stage)
+    assert cluster.install(model={"revision": "v2"})
