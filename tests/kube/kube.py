@@ -162,8 +162,8 @@ class Kube:
             self._run(["helm3", "uninstall", release["name"], "--no-hooks"])
         for kind in ("deployments,jobs,services,networkpolicies", "pods,pvc"):
             self.kubectl("delete", kind, "--all", "--wait=false")
-        if rest := [name for name in self.names("secret,configmap") if "token" not in name]:
-            self.kubectl("delete", *rest)
+        if rest := self.names("secret,configmap"):
+            self.kubectl("delete", *sorted(rest))
         self.until(lambda: not self.names(EVERYTHING), 60, "an empty namespace")
 
     def _done(self, command: list[str], stdin: str | None = None) -> str:
