@@ -108,9 +108,11 @@ class Batch:
         if floor.any():
             # The chosen token is always among the named ones, and no model gives it no probability at all.
             if self.method == "logprob_token_ids" and any(
-                max(choice["logprobs"]["top_logprobs"][0].values()) <= FLOOR for choice in choices
+                max(named.values()) <= FLOOR
+                for choice in choices
+                for named in choice["logprobs"]["top_logprobs"]
             ):
-                raise MalformedError("even the likeliest token has no probability")
+                raise MalformedError("even the chosen token has no probability")
             found[floor] = -math.inf
         elif len(found) > 2 and np.ptp(found) == 0:
             raise MalformedError("all log-probabilities are the same")
