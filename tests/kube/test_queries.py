@@ -87,7 +87,9 @@ def test_a_bad_trial_list_is_told_and_not_retried_where_the_cluster_can(kube: Ku
     bad.write_text("".join(lines[:3]) + lines[3].replace("How many", "Whence", 1))
     trials = ("--set-file", f"queries.trials.study1={bad}")
     # Helm 4 would wait for the server, and see the failed Job as a failed release.
-    kube.helm("install", "bad", str(CHART), "--values", str(SMALL), *trials, "--set", "queries.backoffLimit=0")
+    kube.helm(
+        "install", "bad", str(CHART), "--values", str(SMALL), *trials, "--set", "queries.backoffLimit=0"
+    )
     query = kube.query_job("bad")
     assert not kube.finished(query, 60)
     assert kube.exit_codes(query) == [2]
