@@ -14,7 +14,7 @@ from tests.chart.test_models import PAIRS, files, refusal
 
 
 def report(*values: object, **more: str) -> Report:
-    return check(read_manifests(template(*values, **more), "rendered", rendered=True))  # type: ignore[arg-type]
+    return check(read_manifests(template(*values, **more), "rendered", rendered=True))
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Job"])
