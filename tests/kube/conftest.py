@@ -62,9 +62,3 @@ def kube(environment: dict[str, str]) -> Iterator[Kube]:
     made.clean()
     yield made
     made.clean()
-
-
-@pytest.fixture(params=["helm", "helm3"])
-def either(request: pytest.FixtureRequest, kube: Kube) -> Kube:
-    """The same with Helm 4, and with Helm 3."""
-    return Kube(kube.env, request.param)

@@ -73,7 +73,8 @@ class Kube:
     def uninstall(self, release: str) -> None:
         """Uninstall, and wait until the release's pods are gone: one of them may still hold a GPU."""
         self.helm("uninstall", release, "--cascade", "foreground", "--wait", "--timeout", "60s")
-        self.until(lambda: not self.get("pods", instance(release)), 40, f"the pods of {release} to go")
+        # A kubelet of this age ends its wait for a volume, two minutes, before it ends the pod.
+        self.until(lambda: not self.get("pods", instance(release)), 150, f"the pods of {release} to go")
 
     def get(self, kind: str, selector: str = "") -> list[Json]:
         """Objects of some kind, the oldest first."""
@@ -160,8 +161,8 @@ class Kube:
         """Empty the namespace."""
         for release in json.loads(self._done(["helm3", "list", "--all", "--output", "json"])):
             self._run(["helm3", "uninstall", release["name"], "--no-hooks"])
-        for kind in ("deployments,jobs,services,networkpolicies", "pods,pvc"):
-            self.kubectl("delete", kind, "--all", "--wait=false")
+        self.kubectl("delete", "deployments,jobs,services,networkpolicies,pvc", "--all", "--wait=false")
+        self.kubectl("delete", "pods", "--all", "--force", "--grace-period=0")
         if rest := self.names("secret,configmap"):
             self.kubectl("delete", *sorted(rest))
         self.until(lambda: not self.names(EVERYTHING), 60, "an empty namespace")
