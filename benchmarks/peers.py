@@ -1,7 +1,8 @@
 """What exact option probabilities cost through one vLLM server, for grace and for what people use instead.
 
 All ways ask the same live server for the same questions, one way after another, grace first and so with
-nothing of them in the prefix cache:
+nothing of them in the prefix cache. They do so in rounds, each with other questions, so that a drift of the
+machine's speed meets all alike:
 
 grace
     A run as `grace run` makes it, all surface forms of every option; ledger and tables included.
@@ -39,7 +40,7 @@ import urllib.request
 import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,10 @@ class Way:
     tokens: int
     errors: list[float]
     missing: int = 0
+
+    def __add__(self, other: Way) -> Way:
+        """Both together."""
+        return Way(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -331,21 +336,23 @@ def compare(
     return {"grace": grace, "harness": harness, "first token": first, "transformers": passes}
 
 
-def subset(
-    trials: TrialList, experiment: Experiment, count: int, scratch: Path
-) -> tuple[TrialList, int, int]:
-    """A list of `count` trials with different questions; the number of all questions and of distinct ones."""
+def drawn(
+    trials: TrialList, experiment: Experiment, count: int, rounds: int, scratch: Path
+) -> list[TrialList]:
+    """Lists of trials with different questions, one for each round, `count` trials in all."""
     first: dict[Any, Any] = {}
     for trial in trials.trials:
         first.setdefault(experiment.questions(trial), trial)
-    drawn = random.Random(0).sample(list(first.values()), min(count, len(first)))
-    path = scratch / f"{trials.schema.study}.csv"
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(trials.schema.names)
-        writer.writerows(trial.fields.values() for trial in sorted(drawn, key=lambda trial: trial.trial_id))
-    asked = [question for trial in trials.trials for question in experiment.questions(trial)]
-    return studies.read_trials(path), len(asked), len(set(asked))
+    some = random.Random(0).sample(list(first.values()), min(count, len(first)))
+    lists = []
+    for number in range(rounds):
+        path = scratch / f"{trials.schema.study}-{number}.csv"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(trials.schema.names)
+            writer.writerows(trial.fields.values() for trial in some[number::rounds])
+        lists.append(studies.read_trials(path))
+    return lists
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -359,13 +366,20 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             experiment = studies.experiment(f"{study}-exp2")
             given = getattr(options, study)
             listed = studies.read_trials(given) if given else stimuli.default(study)
-            some, asked, distinct = subset(listed, experiment, count, Path(scratch))
-            ways = compare(server, experiment, some, folder, model)
+            lists = drawn(listed, experiment, count, options.rounds, Path(scratch))
+            rounds = [compare(server, experiment, some, folder, model) for some in lists]
+            ways = {name: sum((ways[name] for ways in rounds[1:]), way) for name, way in rounds[0].items()}
+            questions = [question for trial in listed.trials for question in experiment.questions(trial)]
             result[study] = {
-                "trials": len(some.trials),
+                "trials": sum(len(some.trials) for some in lists),
                 "questions": ways["first token"].requests,
-                "list": {"questions": asked, "distinct": distinct, "trials": len(listed.trials)},
+                "list": {
+                    "questions": len(questions),
+                    "distinct": len(set(questions)),
+                    "trials": len(listed.trials),
+                },
                 "ways": {name: asdict(way) for name, way in ways.items()},
+                "ratio_of_rounds": [ways["harness"].seconds / ways["grace"].seconds for ways in rounds],
             }
             if study == "study1" and options.whole_list:
                 print("study1-exp2: the whole list by grace", file=sys.stderr)
@@ -406,8 +420,10 @@ def show(result: dict[str, Any], console: Console) -> None:
             )
         console.print(table)
         harness, whole = ways["harness"], found["list"]
+        ratios = found["ratio_of_rounds"]
         console.print(
-            f"The harness takes {harness['seconds'] / mine['seconds']:.1f} times as long as grace "
+            f"The harness takes {harness['seconds'] / mine['seconds']:.1f} times as long as grace, in single "
+            f"rounds {min(ratios):.1f} to {max(ratios):.1f} "
             f"(target ≥ {TARGET_RATIO[study]:.0f}); grace computes {mine['tokens'] / harness['tokens']:.2f} "
             f"of its tokens (target ≤ {TARGET_TOKENS:.2f})",
             highlight=False,
@@ -434,6 +450,7 @@ def main() -> None:
     parser.add_argument(
         "--questions", type=int, default=24, metavar="N", help="of Study 2; default: %(default)s"
     )
+    parser.add_argument("--rounds", type=int, default=2, metavar="N", help="default: %(default)s")
     parser.add_argument("--whole-list", action="store_true", help="also time grace on the whole Study 1 list")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

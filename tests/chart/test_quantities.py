@@ -7,13 +7,14 @@ import random
 import shutil
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.chart.helm import CHART, HELMS, run
+from tests.chart.helm import CHART, HELMS, VALUES, RefusedError, render, run
 
 BINARY = {f"{letter}i": Fraction(2 ** (10 * power)) for power, letter in enumerate("KMGTPE", start=1)}
 DECIMAL = {letter: Fraction(10 ** (3 * power)) for power, letter in enumerate("kMGTPE", start=1)}
@@ -144,3 +145,33 @@ def test_what_is_no_quantity_is_told_apart(sums: Path) -> None:
     )
     text = run("helm", "template", "x", probe, "-f", "-", stdin=json.dumps({"texts": [*bad, "1.5Gi"]}))
     assert yaml.safe_load(text)["told"] == [False] * len(bad) + [True]
+
+
+@pytest.mark.parametrize("helm", HELMS)
+def test_decimals_by_set_are_as_good_as_in_a_file(helm: str) -> None:
+    """Helm makes strings of them; the same figures come out, and the same bounds hold."""
+    figures = {
+        "model.weightsGiB": "17.5",
+        "gpu.memoryUtilization": "0.95",
+        "gpu.reserveGiB": "2.5",
+        "gpu.memoryGiB": "47.5",
+        "queries.maxFailed": "0.02",
+        "queries.experiments.study1-exp1.temperature": "0.5",
+    }
+    by_set = [part for path, figure in figures.items() for part in ("--set", f"{path}={figure}")]
+    in_file: dict[str, Any] = {}
+    for path, figure in figures.items():
+        *groups, name = path.split(".")
+        place = in_file
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[name] = float(figure)
+    model = VALUES / "gemma-9b.yaml"
+    key = {"server": {"apiKey": {"existingSecret": "mine"}}}
+    assert render(model, values=key, helm=helm, options=tuple(by_set)) == render(
+        model, values={**in_file, **key}, helm=helm
+    )
+    bounds = ("memoryUtilization=0.981", "memoryUtilization=0.0", "memoryGiB=1000.5", "reserveGiB=-0.5")
+    for bound in bounds:
+        with pytest.raises(RefusedError, match="does not match pattern"):
+            render(model, helm=helm, options=("--set", f"gpu.{bound}"))
