@@ -470,7 +470,7 @@ def test_the_notes_name_what_is_there(kind: str) -> None:
     assert "kubectl delete pvc -n lab pvc-model-weights-gemma-9b" in shown
     assert "kubectl delete job -n lab job-files-gemma-9b" in shown
     assert ("helm test gemma-9b -n lab" in shown) is (kind == "Deployment")
-    assert "helm uninstall gemma-9b -n lab --wait" in shown
+    assert "helm uninstall gemma-9b -n lab --cascade foreground --wait" in shown
     assert "queries.image.registry=REGISTRY" in shown
     assert "<no value>" not in shown and "%!" not in shown
     pushed = notes(json.dumps({"queries": {"image": {"registry": "registry.example.org/lab"}}}))
