@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,3 +40,26 @@ def study1(request: pytest.FixtureRequest) -> TrialList:
 def study2(request: pytest.FixtureRequest) -> TrialList:
     """Every Study 2 list there is."""
     return studies.read_trials(request.param)
+
+
+def _program(name: str, package: str) -> str:
+    """A program of the system. Without it a test is skipped, except where every tier must run."""
+    found = shutil.which(name)
+    if found is None:
+        missing = f"{name} is not installed (Debian: {package})"
+        if os.environ.get("GRACE_TEST_ALL"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return found
+
+
+@pytest.fixture(scope="session")
+def rscript() -> str:
+    """R, with lme4."""
+    return _program("Rscript", "r-base-core r-cran-lme4")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """A browser that runs without a screen."""
+    return _program("chromium", "chromium")
