@@ -49,7 +49,7 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 def test_installing(release: Release, tools: Tools) -> None:
-    """Upgrade or install, waiting for no pod and no Job, making no namespace, in one document of all values."""
+    """Upgrade or install, waiting for no pod and no Job, making no namespace, with all values in one."""
     found = run(release.install(timeout=90))
     assert (found.number, found.status, found.repaired) == (1, "deployed", "")
     (call,) = tools.calls("helm upgrade")
@@ -132,11 +132,8 @@ def test_a_failure_tells_what_pods_are_in(release: Release, tools: Tools) -> Non
         run(release.install(timeout=90))
 
 
-def test_an_installation_that_is_given_up(
-    release: Release, tools: Tools, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_installation_that_is_given_up(release: Release, tools: Tools) -> None:
     """Ends helm itself, not a shell around it."""
-    monkeypatch.setattr(process, "GRACE_S", 5)
     tools.answer("helm upgrade", hang="polite")
 
     async def given_up() -> None:
