@@ -239,7 +239,8 @@ def test_the_command(cluster: Tools, tmp_path: Path) -> None:
     assert "complete, tables and ledger as in the manifest" in cli(
         "fetch", "--claim", "mine", "--runs", RUN, "--to", str(tmp_path / "home")
     )
-    assert json.loads(cluster.stdin()[-2])["storage"] == {"output": {"existingClaim": "mine"}}
+    storage = {"input": {"enabled": False}, "logs": {"enabled": False}, "output": {"existingClaim": "mine"}}
+    assert json.loads(cluster.stdin()[-2])["storage"] == storage
     (tmp_path / "list.csv").write_text("x\n")
     told = cli("upload", str(tmp_path / "list.csv"), "--claim", "mine", "--set", "a.b=1", "--json")
     assert told == {"files": ["list.csv"]}
