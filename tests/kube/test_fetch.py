@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 from tests.kube import images
-from tests.kube.kube import SMALL, Kube, grace, grace_command
+from tests.kube.kube import SMALL, Json, Kube, grace, grace_command
 
 Fetching = subprocess.Popen[bytes]
 CLAIM = "pvc-grace-output"
@@ -43,7 +43,7 @@ json.dump(told, open(top + '/manifest.json', 'w'))
 
 def make(kube: Kube, count: int, size: int) -> None:
     """Put such a run on the output claim."""
-    spec = {"accessModes": ["ReadWriteMany"], "storageClassName": "rook-cephfs"}
+    spec: Json = {"accessModes": ["ReadWriteMany"], "storageClassName": "rook-cephfs"}
     spec |= {"resources": {"requests": {"storage": "5Gi"}}}
     claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": CLAIM}, "spec": spec}
     kube.kubectl("apply", "--filename", "-", stdin=json.dumps(claim))

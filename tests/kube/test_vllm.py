@@ -41,7 +41,7 @@ def test_a_whole_study1_through_the_real_server(kube: Kube, vllm: str, tmp_path:
     served, embedded = (
         pd.read_csv(next(where.glob("*_probabilities_????????.csv"))) for where in (folder, local)
     )
-    columns = [name for name in embedded if "prob_" in name]
+    columns = [name for name in map(str, embedded.columns) if "prob_" in name]
     assert len(embedded) == 300 and len(columns) == 46
     assert list(served.columns) == list(embedded.columns)
     assert np.abs(served[columns].to_numpy() - embedded[columns].to_numpy()).max() < TOLERANCE
