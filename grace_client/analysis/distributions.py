@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from grace_client import measures
+
+Array = NDArray[np.float64]
 
 KEYS = ("model", "experiment", "trial_id", "question")
 
@@ -97,3 +100,85 @@ def cell_means(long: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
     means["n"] = grouped.size()
     means["n_distinct"] = grouped["prob_norm"].nunique()
     return means.reset_index()
+
+
+def normalised_entropy(prob: ArrayLike) -> Array:
+    """Entropy as a share of the most that so many options can have, ``log2(n)``: 0 certain, 1 uniform.
+
+    Parameters
+    ----------
+    prob : array_like, shape (..., n_options)
+        Probabilities that sum to 1 over at least two options.
+    """
+    prob = np.asarray(prob, dtype=np.float64)
+    return np.asarray(measures.entropy(prob) / np.log2(prob.shape[-1]))
+
+
+def wasserstein(p: ArrayLike, q: ArrayLike, values: ArrayLike) -> Array:
+    r"""Wasserstein-1 distance of two distributions over ordered answers: the work of moving one to the other.
+
+    Parameters
+    ----------
+    p, q : array_like, shape (..., n_options)
+        Probabilities that sum to 1.
+    values : array_like, shape (n_options,)
+        Place of each answer, ascending.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        In the unit of `values`: :math:`\sum_i |F_p(x_i) - F_q(x_i)| (x_{i+1} - x_i)`.
+
+    References
+    ----------
+    Vallender, S. S. (1974). Calculation of the Wasserstein distance between probability distributions on the
+    line. *Theory of Probability and Its Applications*, 18(4), 784-786.
+
+    Examples
+    --------
+    >>> float(wasserstein([1, 0, 0], [0, 0, 1], [0, 50, 100]))
+    100.0
+    """
+    apart = np.cumsum(np.asarray(p, dtype=np.float64) - np.asarray(q, dtype=np.float64), axis=-1)
+    return np.asarray(np.abs(apart[..., :-1]) @ np.diff(np.asarray(values, dtype=np.float64)))
+
+
+def jensen_shannon(p: ArrayLike, q: ArrayLike) -> Array:
+    r"""Jensen-Shannon divergence in bits, :math:`H(\frac{p+q}{2}) - \frac{H(p)+H(q)}{2}`.
+
+    Parameters
+    ----------
+    p, q : array_like, shape (..., n_options)
+        Probabilities that sum to 1.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        0 where they are equal, 1 where nothing is possible in both.
+
+    References
+    ----------
+    Lin, J. (1991). Divergence measures based on the Shannon entropy. *IEEE Transactions on Information
+    Theory*, 37(1), 145-151.
+
+    Examples
+    --------
+    >>> float(jensen_shannon([1, 0], [0, 1]))
+    1.0
+    """
+    p, q = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
+    divergence = measures.entropy((p + q) / 2) - (measures.entropy(p) + measures.entropy(q)) / 2
+    return np.clip(divergence, 0.0, 1.0)
+
+
+def total_variation(p: ArrayLike, q: ArrayLike) -> Array:
+    r"""Total variation distance, :math:`\frac12 \sum_i |p_i - q_i|`: 0 equal, 1 disjoint.
+
+    Parameters and shapes as in `jensen_shannon`.
+
+    Examples
+    --------
+    >>> float(total_variation([0.5, 0.5], [1, 0]))
+    0.5
+    """
+    return np.asarray(0.5 * np.abs(np.asarray(p, np.float64) - np.asarray(q, np.float64)).sum(axis=-1))
