@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from grace_client.analysis import (
         agreement,
         distributions,
+        exclusions,
         inference,
         quality,
         study1,
@@ -29,6 +30,7 @@ __all__ = [
     "cell_means",
     "contents",
     "distributions",
+    "exclusions",
     "holm",
     "inference",
     "mark_noise",
@@ -39,7 +41,7 @@ __all__ = [
     "summarise",
 ]
 
-_MODULES = ("agreement", "distributions", "inference", "quality", "study1", "study2")
+_MODULES = ("agreement", "distributions", "exclusions", "inference", "quality", "study1", "study2")
 _NAMES = {
     "bootstrap": "inference",
     "cell_means": "distributions",

@@ -8,7 +8,7 @@ import pandas as pd
 from grace_client.analysis import study1, study2
 from grace_client.analysis.distributions import jensen_shannon, total_variation
 from grace_client.analysis.files import OK
-from grace_client.analysis.inference import per_model, require
+from grace_client.analysis.layout import per_model, require
 from grace_client.errors import SpecError
 
 

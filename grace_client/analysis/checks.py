@@ -22,7 +22,7 @@ MASS = 1e-4
 
 def one_experiment(long: pd.DataFrame, path: Path) -> Experiment:
     """The one experiment that a long table is of."""
-    names = list(dict.fromkeys(long["experiment"].astype("str")))
+    names = [str(name) for name in long["experiment"].unique()]
     if len(names) != 1:
         listed = ", ".join(names) or "no rows"
         raise SpecError(f"{path}: column experiment: {listed}; a table holds one experiment")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,6 +66,8 @@ def typed(long: pd.DataFrame, experiment: Experiment, path: Path) -> pd.DataFram
 
 
 def _numbers(column: pd.Series, path: Path) -> pd.Series:
+    if pd.api.types.is_numeric_dtype(column):
+        return column
     text = column.isna() | (column.astype("str").str.strip() == "")
     values = pd.to_numeric(column.mask(text), errors="coerce")
     wrong = values.isna() & ~text & (column.astype("str").str.lower() != "nan")
@@ -111,7 +114,7 @@ def widened(wide: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, TrialList]:
             "MODEL_STUDY_TABLE_DATE.csv, from which the model is known; name it so"
         )
     experiment = _experiment(wide, match["study"], path)
-    number: NDArray[np.int64] = np.arange(1, len(wide) + 1, dtype=np.int64)
+    number: NDArray[Any] = np.arange(1, len(wide) + 1)
     if not experiment.scored:
         if missing := [column for column in (*DRAWN, "seed", "response") if column not in wide.columns]:
             raise SpecError(f"{path}: column {', '.join(missing)} is missing from a table of free text")

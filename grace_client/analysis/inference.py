@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from grace_client.analysis.layout import require
 from grace_client.errors import SpecError
 from grace_client.manifest import Manifest
 
@@ -175,9 +176,13 @@ def bootstrap(
         if len(block.sums) < 2:
             continue
         drawn = resample(block.sums, block.counts, draws=draws, seed=seed)
-        levels = _levels(drawn, block, level, method)
-        for place, group in enumerate(block.groups):
-            low[group], high[group] = np.quantile(drawn[:, place], levels[place])
+        if method == "bca":
+            for place, levels in enumerate(_bca(drawn, block, level)):
+                group = block.groups[place]
+                low[group], high[group] = np.quantile(drawn[:, place], levels)
+        else:
+            levels = _levels(len(block.sums), level, method)
+            low[block.groups], high[block.groups] = np.quantile(drawn, levels, axis=0)
         se[block.groups] = drawn.std(axis=0, ddof=1)
     table.insert(len(by) + 1, "low", low)
     table.insert(len(by) + 2, "high", high)
@@ -247,23 +252,27 @@ def _blocks(
     return table, blocks
 
 
-def _levels(drawn: Array, block: _Block, level: float, method: str) -> Array:
+def _levels(clusters: int, level: float, method: str) -> Array:
+    """Lower and upper quantile level of an interval over so many clusters."""
+    from scipy import stats
+
+    tails = np.array([(1 - level) / 2, (1 + level) / 2])
+    if method == "percentile":
+        return tails
+    return np.asarray(stats.norm.cdf(np.sqrt(clusters / (clusters - 1)) * stats.t.ppf(tails, clusters - 1)))
+
+
+def _bca(drawn: Array, block: _Block, level: float) -> Array:
     """Lower and upper quantile level of every group, shape (k, 2)."""
     from scipy import stats
 
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
-    k, clusters = drawn.shape[1], len(block.sums)
-    if method == "percentile":
-        return np.tile(tails, (k, 1))
-    if method == "expanded":
-        wide = stats.norm.cdf(np.sqrt(clusters / (clusters - 1)) * stats.t.ppf(tails, clusters - 1))
-        return np.tile(wide, (k, 1))
     total, number = block.sums.sum(axis=0), block.counts.sum(axis=0)
     estimate = total / number
     left_out = (total - block.sums) / (number - block.counts)
     pull = left_out.mean(axis=0) - left_out
     spread = (pull**2).sum(axis=0) ** 1.5
-    acceleration = np.divide((pull**3).sum(axis=0), 6 * spread, out=np.zeros(k), where=spread > 0)
+    acceleration = np.divide((pull**3).sum(axis=0), 6 * spread, out=np.zeros(len(total)), where=spread > 0)
     # Ties count half: a mean over few clusters meets its own estimate often.
     below = ((drawn < estimate).sum(axis=0) + 0.5 * (drawn == estimate).sum(axis=0)) / len(drawn)
     bias = stats.norm.ppf(np.clip(below, 1 / len(drawn), 1 - 1 / len(drawn)))[:, None]
@@ -320,16 +329,29 @@ def mark_noise(
     return table.assign(noise_floor=floor, below_noise=below.mask(floor.isna() | table[effect].isna()))
 
 
-def require(frame: pd.DataFrame, columns: Sequence[str], what: str = "the table") -> None:
-    """SpecError that names the columns that a frame lacks."""
-    if missing := [column for column in columns if column not in frame.columns]:
-        raise SpecError(
-            f"{what} has no column {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}. "
-            "'grace_client.analysis.read' gives all columns of a run"
-        )
+def wilson(k: ArrayLike, n: ArrayLike, *, level: float = LEVEL) -> tuple[Array, Array]:
+    """Wilson's score interval of a share of k in n.
 
+    Parameters
+    ----------
+    k, n : array_like
+        Successes, and trials (more than 0).
+    level : float
+        Coverage.
 
-def per_model(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Every model's rows, models in the order of their first rows."""
-    for model, rows in frame.groupby("model", sort=False, observed=True):
-        yield str(model), rows
+    Returns
+    -------
+    low, high : ndarray
+
+    References
+    ----------
+    Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference. *Journal of
+    the American Statistical Association*, 22(158), 209-212.
+    """
+    from scipy import stats
+
+    n = np.asarray(n, dtype=np.float64)
+    share, z2 = np.asarray(k, dtype=np.float64) / n, float(stats.norm.ppf((1 + level) / 2)) ** 2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    reach = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
+    return np.maximum(centre - reach, 0.0), np.minimum(centre + reach, 1.0)

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from grace_client.analysis.files import OK
-from grace_client.analysis.inference import bootstrap, require
+from grace_client.analysis.inference import bootstrap
+from grace_client.analysis.layout import require
 from grace_client.errors import SpecError
 from grace_client.manifest import Manifest
 

@@ -7,17 +7,18 @@ cognition. *Topics in Cognitive Science*, 5(1), 173-184, Experiment 2.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from grace_client.analysis.files import BETS, OK
-from grace_client.analysis.inference import bootstrap, holm, per_model, require
+from grace_client.analysis.inference import bootstrap, holm
+from grace_client.analysis.layout import ordered, per_model, require
+from grace_client.analysis.variance import type_two
 from grace_client.errors import SpecError
 
 CELL = ("access", "observe")
 STATES = (0, 1, 2, 3)
+ORDER = {"access": ("1", "2", "3"), "observe": ("1", "2", "3"), "state": STATES}
 HEAD = ("model", "trial_id", "participant", "item", "stimulus", *CELL)
 
 CONTRASTS = (
@@ -111,7 +112,26 @@ def cell_means(
     """
     table = _beliefs(frame)
     found = bootstrap(table, value, ["model", *CELL, "state"], cluster=cluster, draws=draws, seed=seed)
-    return _ordered(found, [*CELL, "state"])
+    return ordered(found, ORDER)
+
+
+def coherence(frame: pd.DataFrame) -> pd.DataFrame:
+    """Whether the percentages of the four states, which exclude each other, sum to 100.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Scored Study 1, as `read` gives it.
+
+    Returns
+    -------
+    DataFrame
+        One row per trial with four answers: ``model, trial_id, participant, item, stimulus, access,
+        observe`` and ``total``, the sum of the four elicited means (percentage points). For cells, give it
+        to `inference.bootstrap`.
+    """
+    found = bets(frame).groupby(list(HEAD), sort=False)["percentage"].agg(total="sum", states="count")
+    return found.loc[found["states"] == len(STATES), ["total"]].reset_index()
 
 
 def knowledge(
@@ -146,7 +166,7 @@ def knowledge(
     found = bootstrap(rows, "yes", ["model", *CELL], cluster=cluster, draws=draws, seed=seed)
     share = rows.groupby(["model", *CELL], sort=False)["certain"].mean()
     found["share_yes"] = share.to_numpy()
-    return _ordered(found, CELL)
+    return ordered(found, ORDER)
 
 
 def implicature(
@@ -181,7 +201,7 @@ def implicature(
         share = bootstrap(rows, "share", by, cluster=cluster, draws=draws, seed=seed)
         share = share.rename(columns={"mean": "share", "low": "share_low", "high": "share_high"})
         found = found.merge(share[[*by, "share", "share_low", "share_high"]], on=by, how="left")
-    return _ordered(found, CELL)
+    return ordered(found, ORDER)
 
 
 def contrasts(frame: pd.DataFrame, *, unit: str = "stimulus") -> pd.DataFrame:
@@ -316,7 +336,7 @@ def anova(
         unit = ["participant"] if within == "participant" else ["stimulus"]
         block = [within] if within == "item" else []
         fitted = of_model.groupby([*unit, *block, *CELL], sort=False)[value].mean().reset_index()
-        table = _type_two(fitted, value, within)
+        table = type_two(fitted, value, CELL, within)
         table.insert(0, "model", model)
         parts.append(table.assign(n=len(of_model), n_distinct=len(fitted)))
     return pd.concat(parts, ignore_index=True)
@@ -331,44 +351,6 @@ def _people(model: str, rows: pd.DataFrame, value: str) -> None:
         )
 
 
-def _type_two(rows: pd.DataFrame, value: str, block: str | None) -> pd.DataFrame:
-    from scipy import stats
-
-    y = rows[value].to_numpy(dtype=np.float64)
-    base = [_dummies(rows, [block])] if block else [np.ones((len(rows), 1))]
-    access, observe, cells = _dummies(rows, ["access"]), _dummies(rows, ["observe"]), _dummies(rows, CELL)
-    without = {"access": _fit([*base, observe], y), "observe": _fit([*base, access], y)}
-    additive, full = _fit([*base, access, observe], y), _fit([*base, cells], y)
-    residual, df_residual = full[0], len(y) - full[1]
-    steps = [(name, ss - additive[0], additive[1] - rank) for name, (ss, rank) in without.items()]
-    steps.append(("access:observe", additive[0] - full[0], full[1] - additive[1]))
-    exact = residual <= 1e-20 * max(1.0, float((y**2).sum()))
-    table = []
-    for effect, ss, df in steps:
-        ss = max(0.0, ss)
-        f = p = eta = np.nan
-        if df > 0 and df_residual > 0 and not (exact and ss <= residual):
-            f = np.inf if exact else (ss / df) / (residual / df_residual)
-            p, eta = float(stats.f.sf(f, df, df_residual)), ss / (ss + residual)
-        table.append((effect, ss, df, ss / df if df else np.nan, f, p, eta))
-    mean = residual / df_residual if df_residual else np.nan
-    table.append(("residual", residual, df_residual, mean, np.nan, np.nan, np.nan))
-    return pd.DataFrame(table, columns=["effect", "ss", "df", "ms", "f", "p", "eta_p2"])
-
-
-def _dummies(rows: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
-    """An indicator column per level, or per combination of levels that exists."""
-    codes = rows.groupby(list(columns), sort=True).ngroup().to_numpy()
-    return np.eye(codes.max() + 1)[codes]
-
-
-def _fit(parts: Sequence[np.ndarray], y: np.ndarray) -> tuple[float, int]:
-    """Residual sum of squares and rank of a least-squares fit."""
-    design = np.hstack(parts)
-    coefficients, _, rank, _ = np.linalg.lstsq(design, y, rcond=None)
-    return float(((y - design @ coefficients) ** 2).sum()), int(rank)
-
-
 def _beliefs(frame: pd.DataFrame) -> pd.DataFrame:
     return frame if "bet" in frame.columns else bets(frame)
 
@@ -381,14 +363,3 @@ def _wide(table: pd.DataFrame) -> pd.DataFrame:
     if wide.empty:
         raise SpecError("no trial has bets on all four states")
     return wide.reset_index()
-
-
-def _ordered(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Models in their order, cells sorted."""
-    place = {model: i for i, model in enumerate(dict.fromkeys(table["model"]))}
-    keys = table["model"].map(place)
-    return (
-        table.assign(_model=keys)
-        .sort_values(["_model", *columns], kind="stable", ignore_index=True)
-        .drop(columns="_model")
-    )

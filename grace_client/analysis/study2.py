@@ -6,20 +6,26 @@ social goals. *Open Mind*, 4. doi:10.1162/opmi_a_00035
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 
 from grace_client.analysis.files import OK
-from grace_client.analysis.inference import bootstrap, holm, per_model, require
+from grace_client.analysis.inference import bootstrap, holm, wilson
+from grace_client.analysis.layout import ordered, per_model, require
 from grace_client.errors import SpecError
-from grace_client.studies.study2 import ADJECTIVES, FRAMES
+from grace_client.studies.study2 import ADJECTIVES, FRAMES, QUALITIES
+
+__all__ = ["binomial", "choices", "counts", "judgements", "negation", "negation_model", "utterances"]
 
 CELL = ("goal", "state")
 GOALS = ("both", "social", "informational")
 STATES = ("0 hearts", "1 heart", "2 hearts", "3 hearts")
+MODEL_GOALS = ("informational", "social", "both")
+"""The goals with the base level first."""
+
 UTTERANCES = tuple(f"{frame}_{adjective}" for frame in FRAMES for adjective in ADJECTIVES)
+
+ORDER = {"goal": GOALS, "state": STATES, "utterance": UTTERANCES}
 
 CHANCE = {"utterance": 1 / len(UTTERANCES), "adjective": 1 / len(ADJECTIVES), "negation": 1 / len(FRAMES)}
 """Probability of an answer of each kind where one of the eight utterances is drawn blindly."""
@@ -59,7 +65,7 @@ def counts(frame: pd.DataFrame) -> pd.DataFrame:
         chosen = frame.groupby(["model", *CELL, "utterance"], sort=False)["count"].sum()
         distinct = None
     else:
-        rows = _choices(frame)
+        rows = choices(frame)
         chosen = rows.groupby(["model", *CELL, "structured"], sort=False).size()
         distinct = rows.groupby(["model", *CELL], sort=False)["stimulus"].nunique()
     wide = chosen.unstack(level=-1, fill_value=0).reindex(columns=list(UTTERANCES)).fillna(0)
@@ -72,10 +78,11 @@ def counts(frame: pd.DataFrame) -> pd.DataFrame:
     else:
         keys = pd.MultiIndex.from_frame(long[["model", *CELL]])
         long["n_distinct"] = distinct.reindex(keys).to_numpy()
-    return _ordered(long, frame["model"])
+    return ordered(long, ORDER, frame["model"])
 
 
-def _choices(frame: pd.DataFrame) -> pd.DataFrame:
+def choices(frame: pd.DataFrame) -> pd.DataFrame:
+    """The free-text answers that are one of the eight utterances; SpecError where there is none."""
     require(frame, ["model", *CELL, "stimulus", "status", "structured"], "free text")
     rows = frame[(frame["status"] == OK) & frame["structured"].isin(UTTERANCES)]
     if rows.empty:
@@ -99,28 +106,23 @@ def utterances(frame: pd.DataFrame, *, draws: int = 10_000, seed: int = 0) -> pd
     DataFrame
         ``model, goal, state, utterance, mean, low, high, n, n_distinct, chance``. Scored, ``mean`` is the
         mean probability; else the share of the choices. The interval is that of the bootstrap, for counts
-        that of Wilson. ``chance`` is 1/8.
+        that of Wilson (`inference.wilson`). ``chance`` is 1/8.
 
-    References
-    ----------
-    Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference. *Journal of
-    the American Statistical Association*, 22(158), 209-212.
     """
     if "count" in frame.columns:
         table = counts(frame)
-        found = _wilson(table.assign(k=table["count"]))
-        return found[["model", *CELL, "utterance", "mean", "low", "high", "n", "n_distinct"]].assign(
-            chance=CHANCE["utterance"]
-        )
+        low, high = wilson(table["count"], table["n"])
+        found = table.assign(mean=table["count"] / table["n"], low=low, high=high, chance=CHANCE["utterance"])
+        return found[["model", *CELL, "utterance", "mean", "low", "high", "n", "n_distinct", "chance"]]
     rows = _probabilities(frame)
     found = bootstrap(rows, "prob", ["model", *CELL, "utterance"], draws=draws, seed=seed)
-    return _ordered(found.drop(columns="se")).assign(chance=CHANCE["utterance"])
+    return ordered(found.drop(columns="se"), ORDER).assign(chance=CHANCE["utterance"])
 
 
 def _probabilities(frame: pd.DataFrame) -> pd.DataFrame:
     """A row per trial (or answer) and utterance: its probability, or 1 where it was said and 0 elsewhere."""
     if "response" in frame.columns:
-        said = _choices(frame).reset_index(drop=True)
+        said = choices(frame).reset_index(drop=True)
         parts = [
             said.assign(utterance=u, prob=(said["structured"] == u).astype(np.float64)) for u in UTTERANCES
         ]
@@ -130,13 +132,6 @@ def _probabilities(frame: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         raise SpecError("no utterance question was answered: is this Study 2, Experiment 2?")
     return rows.rename(columns={"option": "utterance", "prob_norm": "prob"})
-
-
-def _pooled(frame: pd.DataFrame, label: Callable[[pd.Series], pd.Series]) -> pd.DataFrame:
-    rows = _probabilities(frame)
-    keys = [c for c in ("model", "trial_id", "replicate", "stimulus", *CELL) if c in rows.columns]
-    rows = rows.assign(utterance=label(rows["utterance"]))
-    return rows.groupby([*keys, "utterance"], sort=False)["prob"].sum().reset_index()
 
 
 def negation(frame: pd.DataFrame, *, draws: int = 10_000, seed: int = 0) -> pd.DataFrame:
@@ -149,31 +144,22 @@ def negation(frame: pd.DataFrame, *, draws: int = 10_000, seed: int = 0) -> pd.D
     DataFrame
         ``model, goal, state, mean, low, high, n, n_distinct, chance``; ``chance`` is 1/2.
     """
+    keys = ["model", *CELL]
     if "count" in frame.columns:
         table = counts(frame)
         negated = table["count"].where(table["utterance"].str.startswith("wasnt_"), 0)
-        cells = table.assign(k=negated).groupby(["model", *CELL], sort=False)
-        found = _wilson(
-            cells.agg(k=("k", "sum"), n=("n", "first"), n_distinct=("n_distinct", "first")).reset_index()
-        )
+        cells = table.assign(k=negated).groupby(keys, sort=False)
+        found = cells.agg(k=("k", "sum"), n=("n", "first"), n_distinct=("n_distinct", "first")).reset_index()
+        low, high = wilson(found["k"], found["n"])
+        found = found.assign(mean=found["k"] / found["n"], low=low, high=high)
     else:
-        frames = _pooled(frame, lambda name: name.str.split("_").str[0])
-        found = bootstrap(
-            frames[frames["utterance"] == "wasnt"], "prob", ["model", *CELL], draws=draws, seed=seed
-        )
-    order = ["model", *CELL, "mean", "low", "high", "n", "n_distinct"]
-    return _ordered(found[order]).assign(chance=CHANCE["negation"])
-
-
-def _wilson(table: pd.DataFrame) -> pd.DataFrame:
-    """Share k of n with Wilson's 95% interval."""
-    from scipy import stats
-
-    z2 = float(stats.norm.ppf(0.975)) ** 2
-    n, share = table["n"], table["k"] / table["n"]
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    reach = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
-    return table.assign(mean=share, low=(centre - reach).clip(lower=0), high=(centre + reach).clip(upper=1))
+        rows = _probabilities(frame)
+        rows = rows[rows["utterance"].str.startswith("wasnt_")]
+        one = [c for c in (*keys, "trial_id", "replicate", "stimulus") if c in rows.columns]
+        found = rows.groupby(one, sort=False)["prob"].sum().reset_index()
+        found = bootstrap(found, "prob", keys, draws=draws, seed=seed)
+    order = [*keys, "mean", "low", "high", "n", "n_distinct"]
+    return ordered(found[order], ORDER).assign(chance=CHANCE["negation"])
 
 
 def binomial(frame: pd.DataFrame, *, of: str = "utterance", alternative: str = "two-sided") -> pd.DataFrame:
@@ -239,64 +225,142 @@ def binomial(frame: pd.DataFrame, *, of: str = "utterance", alternative: str = "
     return found[["model", *CELL, of, "k", "mean", "low", "high", "chance", "p", "p_holm", "n", "n_distinct"]]
 
 
-def _ordered(table: pd.DataFrame, models: pd.Series[str] | None = None) -> pd.DataFrame:
-    """Models in their order; goals, states and utterances in that of the study."""
-    models = table["model"] if models is None else models
-    keys = [table["model"].map({model: i for i, model in enumerate(dict.fromkeys(models))})]
-    orders = {"goal": GOALS, "state": STATES, "utterance": UTTERANCES}
-    keys += [
-        table[name].map({value: i for i, value in enumerate(order)})
-        for name, order in orders.items()
-        if name in table.columns
-    ]
-    place = np.lexsort([key.to_numpy() for key in reversed(keys)])
-    return table.iloc[place].reset_index(drop=True)
-
-
-def negation_model(frame: pd.DataFrame, *, method: str = "gee", cluster: str = "participant") -> pd.DataFrame:
-    """Logistic regression of negation on goal and state.
+def judgements(frame: pd.DataFrame, *, draws: int = 10_000, seed: int = 0) -> pd.DataFrame:
+    """How utterances are judged, by goal and state (experiment ``study2-judgement``).
 
     Parameters
     ----------
     frame : DataFrame
-        Study 2 free text with structured answers, as `read` gives it; one choice per row.
-    method : {"gee", "mixed"}
-        ``gee``: ``negation ~ goal * state`` by generalised estimating equations, robust to correlation among
-        the choices of one `cluster`. ``mixed``: the same with random intercepts of participant and item.
-    cluster : str
-        For ``gee``.
+        As `read` gives it.
+    draws, seed : int
+        Of the bootstrap by stimulus.
 
     Returns
     -------
     DataFrame
-        One row per model and term: ``model, term, estimate`` (log odds; base levels are informational and 0
-        hearts), ``se, z, p, low, high`` (95%), ``method, converged``, ``separated`` (whether a cell that the
-        term compares has only negations or none: its estimate has no finite value, and what is printed
-        depends on where the fit stopped), ``n`` (choices) and ``n_distinct`` (stimuli).
+        ``model, goal, state, measure, mean, low, high, n, n_distinct``. ``measure`` is ``appropriate`` (mean
+        probability) or ``quality`` (mean score, from 1 for terrible to 5 for excellent).
+    """
+    require(frame, ["model", *CELL, "stimulus", "question", "option", "prob_norm", "status"])
+    rows = frame[frame["status"] == OK]
+    suits = rows[(rows["question"] == "appropriateness") & (rows["option"] == "appropriate")]
+    quality = rows[rows["question"] == "quality"]
+    score = quality["option"].map(QUALITIES).astype(np.float64) * quality["prob_norm"]
+    keys = [c for c in quality.columns if c in ("model", "trial_id", "stimulus", *CELL)]
+    scores = quality.assign(value=score).groupby(keys, sort=False)["value"].sum().reset_index()
+    both = pd.concat(
+        [suits.assign(measure="appropriate", value=suits["prob_norm"]), scores.assign(measure="quality")]
+    )
+    if both.empty:
+        raise SpecError("no judgement was answered: is this study2-judgement?")
+    found = bootstrap(both, "value", ["model", *CELL, "measure"], draws=draws, seed=seed)
+    return ordered(found.drop(columns="se"), ORDER)
+
+
+def negation_model(
+    frame: pd.DataFrame, *, method: str = "mixed", cluster: str = "participant"
+) -> pd.DataFrame:
+    """Logistic regression of negation on goal, state and their interaction.
+
+    Every cell has its own log odds; the terms compare them with the base, informational and 0 hearts.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Study 2 free text with structured answers, as `read` gives it. Each choice is a row; counts have lost
+        who chose.
+    method : {"mixed", "gee"}
+        ``mixed``: random intercepts of participant and item, maximum likelihood by Laplace's approximation,
+        as ``glmer(negation ~ goal * state + (1 | participant) + (1 | item), family = binomial)`` in R fits
+        it. ``gee``: generalised estimating equations, with errors robust to any correlation among the
+        choices of one `cluster`.
+    cluster : str
+        Column, for ``gee``.
+
+    Returns
+    -------
+    DataFrame
+        One row per model and term: ``model, term`` (such as ``goal[social]:state[1 heart]``), ``estimate``
+        (log odds), ``se, z, p`` (two-sided, Wald), ``low, high`` (95%), ``separated, converged, method``,
+        ``sd_participant, sd_item`` (log odds; missing for ``gee``), ``n`` (choices) and ``n_distinct``
+        (stimuli). ``separated`` marks a term that needs a cell in which all choices are negated or none is:
+        it has no finite value, and it, its error and its test are missing. So are those of a term whose cell
+        has no choices. The other terms are the same with or without such cells.
     """
     from scipy import stats
 
     from grace_client.analysis import logistic
 
-    rows = _choices(frame)
-    levels = {"goal": ("informational", "social", "both"), "state": STATES}
+    if method not in ("mixed", "gee"):
+        raise SpecError(f"there is no method {method!r}; there are: mixed, gee")
+    if "count" in frame.columns:
+        raise SpecError("counts do not tell who chose what about which item; give the answers themselves")
+    rows = choices(frame)
+    require(rows, ["participant", "item"])
+    cells = [(goal, state) for goal in MODEL_GOALS for state in STATES]
     parts = []
     for model, part in per_model(rows):
-        y = np.asarray(part["structured"].str.startswith("wasnt_"), dtype=np.float64)
-        matrix, terms = logistic.design(part, levels)
-        fit = logistic.gee(y, matrix, pd.factorize(part[cluster])[0])
-        z = fit.estimate / fit.se
-        reach = float(stats.norm.ppf(0.975)) * fit.se
-        table = pd.DataFrame({"model": model, "term": terms, "estimate": fit.estimate, "se": fit.se, "z": z})
-        table["p"] = 2 * stats.norm.sf(np.abs(z))
-        table["low"], table["high"] = fit.estimate - reach, fit.estimate + reach
+        negated = part["structured"].str.startswith("wasnt_")
+        shares = negated.groupby([part[name] for name in CELL]).mean()
+        mixed = [cell for cell in cells if cell in shares.index and 0 < shares[cell] < 1]
+        separated = [cell for cell in cells if cell in shares.index and cell not in mixed]
+        place = {cell: i for i, cell in enumerate(mixed)}
+        code = pd.Series(list(zip(part["goal"], part["state"], strict=True)), index=part.index).map(place)
+        used = part[code.notna()]
+        fit = None
+        if mixed:
+            y = np.asarray(negated[code.notna()], dtype=np.float64)
+            matrix = np.eye(len(mixed))[code.dropna().astype(np.int64)]
+            if method == "gee":
+                fit = logistic.gee(y, matrix, pd.factorize(used[cluster])[0])
+            else:
+                levels = {name: pd.factorize(used[name])[0] for name in ("participant", "item")}
+                fit = logistic.mixed(y, matrix, levels)
+        lines = []
+        for term, needed in _terms():
+            row: dict[str, object] = {"model": model, "term": term}
+            row |= {"separated": any(cell in separated for cell in needed)}
+            if fit is not None and all(cell in place for cell in needed):
+                weights = np.zeros(len(mixed))
+                for cell, sign in needed.items():
+                    weights[place[cell]] = sign
+                row["estimate"] = float(weights @ fit.estimate)
+                row["se"] = float(np.sqrt(weights @ fit.covariance @ weights))
+            lines.append(row)
+        found = pd.DataFrame(lines, columns=["model", "term", "estimate", "se", "separated"])
+        spread = fit.spread if fit else {}
         parts.append(
-            table.assign(
+            found.assign(
+                converged=fit is not None and fit.converged,
                 method=method,
-                converged=fit.converged,
-                separated=False,
+                sd_participant=spread.get("participant", np.nan),
+                sd_item=spread.get("item", np.nan),
                 n=len(part),
                 n_distinct=part["stimulus"].nunique(),
             )
         )
-    return pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True).astype({"estimate": np.float64, "se": np.float64})
+    reach = float(stats.norm.ppf(0.975)) * table["se"]
+    table["z"] = table["estimate"] / table["se"]
+    table["p"] = 2 * stats.norm.sf(table["z"].abs())
+    table["low"], table["high"] = table["estimate"] - reach, table["estimate"] + reach
+    order = ["model", "term", "estimate", "se", "z", "p", "low", "high", "separated", "converged", "method"]
+    return table[[*order, "sd_participant", "sd_item", "n", "n_distinct"]]
+
+
+def _terms() -> list[tuple[str, dict[tuple[str, str], int]]]:
+    """Treatment-coded terms, each as the cells whose log odds it adds and subtracts."""
+    goals, states = MODEL_GOALS, STATES
+    base = (goals[0], states[0])
+    terms: list[tuple[str, dict[tuple[str, str], int]]] = [("intercept", {base: 1})]
+    terms += [(f"goal[{goal}]", {(goal, states[0]): 1, base: -1}) for goal in goals[1:]]
+    terms += [(f"state[{state}]", {(goals[0], state): 1, base: -1}) for state in states[1:]]
+    terms += [
+        (
+            f"goal[{goal}]:state[{state}]",
+            {(goal, state): 1, (goal, states[0]): -1, (goals[0], state): -1, base: 1},
+        )
+        for goal in goals[1:]
+        for state in states[1:]
+    ]
+    return terms
