@@ -90,7 +90,9 @@ def choices(frame: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def utterances(frame: pd.DataFrame, *, draws: int = 10_000, seed: int = 0) -> pd.DataFrame:
+def utterances(
+    frame: pd.DataFrame, *, cluster: str = "stimulus", draws: int = 10_000, seed: int = 0
+) -> pd.DataFrame:
     """How much each utterance is said, by goal and state.
 
     Parameters
@@ -98,8 +100,8 @@ def utterances(frame: pd.DataFrame, *, draws: int = 10_000, seed: int = 0) -> pd
     frame : DataFrame
         Study 2 as `read` gives it: scored, or free text with structured answers; or counts, with columns
         ``model, goal, state, utterance, count``.
-    draws, seed : int
-        Of the bootstrap by stimulus; see `inference.bootstrap`.
+    cluster, draws, seed
+        Of the interval; see `inference.bootstrap`. With ``item``, the twelve domains are what is drawn.
 
     Returns
     -------
@@ -115,7 +117,7 @@ def utterances(frame: pd.DataFrame, *, draws: int = 10_000, seed: int = 0) -> pd
         found = table.assign(mean=table["count"] / table["n"], low=low, high=high, chance=CHANCE["utterance"])
         return found[["model", *CELL, "utterance", "mean", "low", "high", "n", "n_distinct", "chance"]]
     rows = _probabilities(frame)
-    found = bootstrap(rows, "prob", ["model", *CELL, "utterance"], draws=draws, seed=seed)
+    found = bootstrap(rows, "prob", ["model", *CELL, "utterance"], cluster=cluster, draws=draws, seed=seed)
     return ordered(found.drop(columns="se"), ORDER).assign(chance=CHANCE["utterance"])
 
 
@@ -134,7 +136,9 @@ def _probabilities(frame: pd.DataFrame) -> pd.DataFrame:
     return rows.rename(columns={"option": "utterance", "prob_norm": "prob"})
 
 
-def negation(frame: pd.DataFrame, *, draws: int = 10_000, seed: int = 0) -> pd.DataFrame:
+def negation(
+    frame: pd.DataFrame, *, cluster: str = "stimulus", draws: int = 10_000, seed: int = 0
+) -> pd.DataFrame:
     """How much is said with a negation ("It wasn't …"), by goal and state.
 
     Parameters as for `utterances`.
@@ -155,9 +159,13 @@ def negation(frame: pd.DataFrame, *, draws: int = 10_000, seed: int = 0) -> pd.D
     else:
         rows = _probabilities(frame)
         rows = rows[rows["utterance"].str.startswith("wasnt_")]
-        one = [c for c in (*keys, "trial_id", "replicate", "stimulus") if c in rows.columns]
-        found = rows.groupby(one, sort=False)["prob"].sum().reset_index()
-        found = bootstrap(found, "prob", keys, draws=draws, seed=seed)
+        one = dict.fromkeys((*keys, "trial_id", "replicate", cluster))
+        found = (
+            rows.groupby([column for column in one if column in rows.columns], sort=False)["prob"]
+            .sum()
+            .reset_index()
+        )
+        found = bootstrap(found, "prob", keys, cluster=cluster, draws=draws, seed=seed)
     order = [*keys, "mean", "low", "high", "n", "n_distinct"]
     return ordered(found[order], ORDER).assign(chance=CHANCE["negation"])
 
