@@ -233,23 +233,21 @@ def pmi(frame: pd.DataFrame, null: pd.DataFrame) -> pd.DataFrame:
     require(frame, [*KEYS, "option", "logprob", "status"])
     require(null, [*keys, "logprob", "status"], "the null context")
     base = null[null["status"] == "ok"].drop_duplicates([*keys, "logprob"])
-    if (several := base.duplicated(keys)).any():
-        at = base.index[several][0]
-        raise SpecError(
-            f"the null context has several values for {base['question'][at]}, option {base['option'][at]} of "
-            f"{base['model'][at]}; score one null context per model"
-        )
-    values = base.set_index(keys)["logprob"].rename("null")
-    joined = frame.join(values, on=keys)
+    _no(base, base.duplicated(keys), "several values for", "; score one null context per model")
+    joined = frame.join(base.set_index(keys)["logprob"].rename("null"), on=keys)
     answered = joined["status"] == "ok"
-    if (absent := answered & joined["null"].isna()).any():
-        at = joined.index[absent][0]
-        raise SpecError(
-            f"the null context has no value for {joined['question'][at]}, option {joined['option'][at]} of "
-            f"{joined['model'][at]}"
-        )
+    _no(joined, answered & joined["null"].isna(), "no value for", "")
     bits = (joined["logprob"] - joined["null"]).where(answered) / np.log(2)
     best = bits.groupby([joined[key] for key in KEYS]).transform("max")
     raised = np.exp2(bits - best)
     share = raised / raised.groupby([joined[key] for key in KEYS]).transform("sum")
     return frame.assign(pmi=bits, prob_pmi=share.where(answered))
+
+
+def _no(rows: pd.DataFrame, wrong: pd.Series[bool], what: str, then: str) -> None:
+    """SpecError that names the first wrong row's option."""
+    if wrong.any():
+        row = rows.iloc[int(wrong.to_numpy().argmax())]
+        raise SpecError(
+            f"the null context has {what} {row['question']}, option {row['option']} of {row['model']}{then}"
+        )

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from grace_client.analysis import study1
-from grace_client.analysis.files import OK
+from grace_client.analysis.files import OK, unread
 from grace_client.analysis.layout import require
 
 COLUMNS = ("model", "experiment", "trial_id", "rule", "reason")
@@ -97,7 +97,7 @@ def unclear(frame: pd.DataFrame) -> Exclusion:
     """Exclude free-text answers without a clear meaning, and those that failed; the trial's others stay."""
     require(frame, ["model", "experiment", "trial_id", "question", "replicate", "structured", "status"])
     failed = frame["status"] != OK
-    gone = failed | (frame["structured"] == "unparsed") | frame["structured"].isna()
+    gone = failed | unread(frame)
     told = frame["category"] if "category" in frame.columns else pd.Series("unparsed", index=frame.index)
     excluded = frame.loc[gone, [*COLUMNS[:3], "question", "replicate"]].assign(
         rule="unclear", reason=frame["status"].where(failed, told)[gone]

@@ -128,8 +128,8 @@ def widened(wide: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, TrialList]:
     head = {"model": match["model"], "experiment": experiment.name}
     if experiment.scored:
         return _scored(wide, experiment, listed).assign(**head), listed
-    added = {column: "" for column in FREE if column not in wide.columns}
-    return wide.drop(columns=names).assign(**(added | head), trial_id=number), listed
+    added = dict.fromkeys((column for column in FREE if column not in wide.columns), "")
+    return wide.drop(columns=names).assign(**(added | head | {"trial_id": number})), listed
 
 
 def _experiment(wide: pd.DataFrame, study: str, path: Path) -> Experiment:
@@ -207,3 +207,9 @@ def with_structured(long: pd.DataFrame, path: Path) -> pd.DataFrame:
                 f"have {str(long[column].iloc[row])!r}; it belongs to another run"
             )
     return long.assign(**{column: structured[column].to_numpy() for column in columns})
+
+
+def unread(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Which answers were read as nothing that can be counted: no value, and no percentages either."""
+    lost = (frame["structured"] == "unparsed") | frame["structured"].isna()
+    return lost & frame[list(BETS)].isna().any(axis=1) if set(BETS) <= set(frame.columns) else lost

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from grace_client.analysis.files import OK
+from grace_client.analysis.files import OK, unread
 from grace_client.analysis.inference import bootstrap
 from grace_client.analysis.layout import require
 from grace_client.errors import SpecError
@@ -85,7 +85,7 @@ def completeness(frame: pd.DataFrame) -> pd.DataFrame:
         rows["cut"] = rows["answered"] & (rows["finish_reason"] == "length")
         columns["cut_off"] = ("cut", "sum")
         if "structured" in rows.columns:
-            rows["unparsed"] = rows["answered"] & (rows["structured"] == "unparsed")
+            rows["unparsed"] = rows["answered"] & unread(rows)
             columns["unparsed"] = ("unparsed", "sum")
     found = rows.groupby(keys, sort=False).agg(**columns).reset_index()
     place = found.columns.get_loc("answered")

@@ -152,15 +152,17 @@ def _of_run(folder: Path, structured: Path | None = None) -> Table:
     path = folder / names[0]
     if not path.exists():
         raise SpecError(f"{path} is missing; 'grace export {folder}' writes it again")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != written[names[0]]:
-        raise SpecError(
-            f"{path} has changed since it was exported; 'grace export {folder}' writes it again, and a table "
-            "of your own is read from outside the run's folder"
-        )
     if structured is None:
         beside = sorted(folder.glob("*_structured_*.csv"))
         if len(beside) > 1:
             listed = ", ".join(found.name for found in beside)
             raise SpecError(f"{folder} holds several structured tables ({listed}); name the one to read")
         structured = next(iter(beside), None)
+    for table, verb in ((path, "export"), (structured, "extract")):
+        known = written.get(table.name) if table else None
+        if table and known and hashlib.sha256(table.read_bytes()).hexdigest() != known:
+            raise SpecError(
+                f"{table} has changed since it was written; 'grace {verb} {folder}' writes it again, and a "
+                "table of your own is read from outside the run's folder"
+            )
     return Table(path, manifest, structured)

@@ -50,8 +50,9 @@ def bets(frame: pd.DataFrame) -> pd.DataFrame:
         stimulus, access, observe``, ``state`` (int), ``percentage`` and ``bet``. Scored, ``percentage`` is
         the mean of the distribution over 0%, 10%, …, 100% (percentage points), and ``bet`` is it divided by
         the sum over the four states, times 100 (dollars); missing where one of the four has no answer or all
-        are 0. In free text, ``bet`` holds the dollars that the answer names, or 100 on the number that it
-        names; ``percentage`` is missing; an answer without a number has no row.
+        are 0. In free text, ``percentage`` is what the answer gives to each of the four states, and ``bet``
+        is it on the same scale; where it names a number instead, ``bet`` is 100 on that number and
+        ``percentage`` is missing; an answer with neither has no row.
     """
     require(frame, [*HEAD, "question", "status"])
     return _said(frame) if "response" in frame.columns else _scored_bets(frame)
@@ -77,14 +78,16 @@ def _said(frame: pd.DataFrame) -> pd.DataFrame:
     rows = frame[(frame["question"] == "number") & (frame["status"] == OK)]
     number = pd.to_numeric(rows["structured"], errors="coerce")
     named = {s: (number == s).astype(np.float64).where(number.isin(STATES)) * 100 for s in STATES}
+    percentages = {s: pd.Series(np.nan, index=rows.index) for s in STATES}
     if set(BETS) <= set(rows.columns):
-        divided = rows[list(BETS)].notna().all(axis=1)
-        named = {s: rows[f"bet_{s}"].where(divided, named[s]) for s in STATES}
+        divided = rows[list(BETS)].astype(np.float64)
+        total = divided.sum(axis=1, min_count=len(BETS))
+        percentages = {s: divided[f"bet_{s}"].where(total.notna()) for s in STATES}
+        named = {s: (100 * percentages[s] / total.where(total > 0)).fillna(named[s]) for s in STATES}
     parts = [
-        rows[[*HEAD, "replicate"]].assign(state=s, percentage=np.nan, bet=named[s]).dropna(subset=["bet"])
-        for s in STATES
+        rows[[*HEAD, "replicate"]].assign(state=s, percentage=percentages[s], bet=named[s]) for s in STATES
     ]
-    found = pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
+    found = pd.concat(parts).sort_index(kind="stable").dropna(subset=["bet"]).reset_index(drop=True)
     if found.empty:
         raise SpecError("no answer names a number: extract the free text first, with 'grace extract'")
     return found

@@ -49,19 +49,15 @@ def counts(frame: pd.DataFrame) -> pd.DataFrame:
     """
     if "count" in frame.columns:
         require(frame, ["model", *CELL, "utterance"], "the counts")
-        wrong = frame["count"].isna() | (frame["count"] < 0) | (frame["count"] % 1 != 0)
-        if wrong.any():
-            row = frame.index[wrong][0]
-            raise SpecError(f"row {row}, column count: {frame.at[row, 'count']!r} is no count")
-        if (twice := frame.duplicated(["model", *CELL, "utterance"])).any():
-            row = frame.index[twice][0]
-            raise SpecError(f"row {row}: {frame['utterance'][row]} is there twice in its cell")
-        strange = ~frame["utterance"].isin(UTTERANCES)
-        if strange.any():
-            row = frame.index[strange][0]
-            raise SpecError(
-                f"row {row}, column utterance: {frame.at[row, 'utterance']!r} is none of the eight"
-            )
+        no_count = frame["count"].isna() | (frame["count"] < 0) | (frame["count"] % 1 != 0)
+        for wrong, column, message in (
+            (no_count, "count", "is no count"),
+            (~frame["utterance"].isin(UTTERANCES), "utterance", "is none of the eight"),
+            (frame.duplicated(["model", *CELL, "utterance"]), "utterance", "is there twice in its cell"),
+        ):
+            if wrong.any():
+                row = int(wrong.to_numpy().argmax())
+                raise SpecError(f"row {row}, column {column}: {frame[column].iloc[row]!r} {message}")
         chosen = frame.groupby(["model", *CELL, "utterance"], sort=False)["count"].sum()
         distinct = None
     else:
