@@ -224,11 +224,10 @@ def _container(snapshot: Snapshot, pod: Pod, container: Container) -> Iterator[D
 
 
 def _image(snapshot: Snapshot, pod: Pod, container: Container) -> Diagnosis:
-    told = [
-        event.message for event in _latest(snapshot, "Failed", "ErrImageNeverPull") if event.name == pod.name
-    ]
-    # The container itself says only that it waits; the reason is in the event, if it is there yet.
-    why = next((text for text in told if "pull" in text.lower()), "") or container.message or container.reason
+    # The container itself says only that it waits; the reason is in an event, if that is there yet.
+    told = [event.message for event in snapshot.events if event.name == pod.name]
+    why = next((text for text in reversed(told) if text.startswith("Failed to pull image")), "")
+    why = why or container.message or container.reason
     waited = snapshot.at - (pod.scheduled or pod.created)
     return Diagnosis(
         Trouble.IMAGE,

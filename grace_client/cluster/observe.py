@@ -135,7 +135,9 @@ class Pod:
     @property
     def ready(self) -> bool:
         """Whether all its containers answer."""
-        return self.phase == "Running" and all(c.ready for c in self.containers if c.state == "running")
+        return self.phase == "Running" and all(
+            c.ready or (c.state == "terminated" and c.exit_code == 0) for c in self.containers
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +317,7 @@ def read(release: str, at: datetime, objects: Iterable[Json], others: Iterable[J
         f"{kind}/{item['metadata']['name']}": time(item["metadata"]["creationTimestamp"])
         for kind, items in by_kind.items()
         for item in items
-        if "creationTimestamp" in item["metadata"]
+        if kind != "Event"
     }
     events = [
         event for event in map(_event, by_kind.get("Event", [])) if f"{event.kind}/{event.name}" in known
