@@ -160,12 +160,15 @@ class Limits(_Part):
         Minutes to wait for GPUs before the next choice.
     fallbacks : tuple of str
         Overlays to try then, in order.
+    fetch : bool
+        Whether results are brought home before a model is uninstalled.
     """
 
     budget_hours: float = BUDGET_HOURS
     model_hours: float = MODEL_HOURS
     queue_minutes: float = 120.0
     fallbacks: tuple[str, ...] = ()
+    fetch: bool = True
 
 
 class Campaign(_Part):
