@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from grace_client.cluster import helm, process
 from grace_client.cluster.kubectl import Json, Kubectl, explained, words
-from grace_client.cluster.values import ModelValues, chart_folder, layered, read_values
+from grace_client.cluster.values import ModelValues, chart_folder, document
 from grace_client.errors import ReleaseError, SpecError
 
 try:
@@ -247,6 +247,20 @@ class Release:
         return ReleaseError(f"{error}\n{states}".strip(), retryable=error.retryable)
 
 
+async def installed_values(kubectl: Kubectl, name: str) -> ModelValues:
+    """The values with which a release was installed; SpecError where there is no such release."""
+    namespace = await kubectl.namespace_name()
+    try:
+        found = await Helm(kubectl, kubectl.timeout).get_values(name, namespace=namespace)
+    except ReleaseNotFoundError:
+        there = ", ".join(await releases(kubectl)) or "none"
+        raise SpecError(
+            f"there is no release {name} in {namespace} (there: {there}); where it is uninstalled already, "
+            "name the values that it had: --values values/MODEL.yaml"
+        ) from None
+    return ModelValues.model_validate(found).model_copy(update={"values": found})
+
+
 async def releases(kubectl: Kubectl) -> list[str]:
     """Names of the chart's releases in the namespace, whatever state they are in, sorted."""
     command = Helm(kubectl, kubectl.timeout)
@@ -254,19 +268,6 @@ async def releases(kubectl: Kubectl) -> list[str]:
     options = {"all": (await asyncio.to_thread(command.client_version)).major < 4, "include_deployed": False}
     found = await command.list(namespace=await kubectl.namespace_name(), **options)
     return sorted(entry["name"] for entry in found if entry["chart"].rpartition("-")[0] == CHART)
-
-
-def document(values: ModelValues, sets: Mapping[str, Any]) -> dict[str, Any]:
-    """The one values document that helm is given: the files as they stand, and single values over them."""
-    files = [read_values(file) for file in values.files] or [values.values]
-    return layered(*files, *(_nested(key, value) for key, value in sets.items()))
-
-
-def _nested(key: str, value: Any) -> dict[str, Any]:
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    assert isinstance(value, dict)
-    return value
 
 
 def _seconds(timeout: float) -> str:

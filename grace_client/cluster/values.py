@@ -201,6 +201,25 @@ def model_values(*files: Path) -> ModelValues:
     return found.model_copy(update={"files": tuple(files), "values": merged})
 
 
+def document(values: ModelValues, sets: Mapping[str, Any]) -> dict[str, Any]:
+    """The one values document that helm is given: the files as they stand, and single values over them.
+
+    Parameters
+    ----------
+    values : ModelValues
+        A model's values.
+    sets : mapping
+        Keys may be dotted (`queries.runId`); values are whatever YAML holds.
+    """
+    files = [read_values(file) for file in values.files] or [values.values]
+    return layered(*files, *(_nested(key, value) for key, value in sets.items()))
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    first, dot, rest = key.partition(".")
+    return {first: _nested(rest, value) if dot else value}
+
+
 def _has(document: object, keys: Sequence[str | int]) -> bool:
     for key in keys:
         try:

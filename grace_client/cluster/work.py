@@ -8,6 +8,7 @@ from grace_client.cluster import policy
 from grace_client.cluster.kubectl import Kubectl
 from grace_client.cluster.records import Campaign, ModelState
 from grace_client.cluster.release import Release
+from grace_client.cluster.results import Results
 from grace_client.cluster.rules import Severity
 from grace_client.cluster.settings import effective, experiments, run_id, sets_of, values_of
 from grace_client.errors import ReleaseError
@@ -60,8 +61,6 @@ class ModelWork:
         """
         if not self.campaign.limits.fetch:
             return ()
-        from grace_client.cluster.results import Results
-
         run = run_id(self.campaign, self.model, effective(self.values, self.campaign.what.sets))
         async with Results.open(self.kubectl, self.values, sets=self.sets) as results:
             done = await results.fetch(f"*/{self.model.model}/{run}", self.folder / RESULTS)
