@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grace_client.cli.fetch import AsJson, Context, Kubeconfig, Namespace
 from grace_client.cli.output import print_json, say
 from grace_client.errors import ExitCode, SpecError
 
@@ -43,19 +44,17 @@ Sample = Annotated[int, typer.Option(help="Ask only so many trials of each list;
 Sets = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="KEY=VALUE", help="A single value of the chart, for every model.", show_default=False
+        "--set",
+        "--sets",
+        metavar="KEY=VALUE",
+        help="A single value of the chart, for every model.",
+        show_default=False,
     ),
 ]
 ValuesFolder = Annotated[
     Path | None,
     typer.Option(help="Folder of models' values files. Default: grace's own.", show_default=False),
 ]
-Namespace = Annotated[
-    str | None, typer.Option("--namespace", "-n", help="Default: the context's own.", show_default=False)
-]
-Kubeconfig = Annotated[Path | None, typer.Option(help="Default: kubectl's own.", show_default=False)]
-Context = Annotated[str | None, typer.Option(help="Default: the current one.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OUT = Path("campaign")
 
 
@@ -112,7 +111,7 @@ def plan(
     ] = 0.3,
     characters_per_token: Annotated[float, typer.Option(help="Of prompts.", min=0.1)] = 4.0,
     model_hours: ModelHours = None,
-    json: Json = False,
+    json: AsJson = False,
 ) -> None:
     """Say what a campaign would cost, without touching anything.
 
@@ -175,7 +174,7 @@ def run(
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
-    json: Json = False,
+    json: AsJson = False,
 ) -> None:
     """Install, ask, fetch and uninstall one model after another; the same command goes on after any end.
 
@@ -253,7 +252,7 @@ def status(
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
-    json: Json = False,
+    json: AsJson = False,
 ) -> None:
     """Say how far a campaign is, from the cluster and from its file, on any machine."""
     from grace_client.cli import campaign_run
@@ -268,7 +267,7 @@ def stop(
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
-    json: Json = False,
+    json: AsJson = False,
 ) -> None:
     """End the campaign that is under way: its GPUs are freed, its claims stay.
 

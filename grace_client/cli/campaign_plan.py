@@ -13,7 +13,7 @@ from grace_client.cluster import policy, settings
 from grace_client.cluster.estimate import Assumptions, Estimate, Total, estimate, total
 from grace_client.cluster.records import What
 from grace_client.cluster.rules import Severity
-from grace_client.cluster.values import ModelValues, chart_folder
+from grace_client.cluster.values import ModelValues, chart_folder, document
 from grace_client.errors import SpecError
 
 WIDTH = 120
@@ -81,7 +81,6 @@ def _estimate(what: What, name: str, assumptions: Assumptions, folder: Path) -> 
 
 def _findings(values: ModelValues, what: What) -> tuple[tuple[str, ...], int]:
     from grace_client.cluster import helm
-    from grace_client.cluster.release import document
 
     try:
         rendered = helm.template(chart_folder(), document=document(values, what.sets), release=values.name)

@@ -203,7 +203,7 @@ def _container(snapshot: Snapshot, pod: Pod, container: Container) -> Iterator[D
             Trouble.MEMORY,
             f"{container.name} of {pod.name} took more memory than its limit and was killed "
             f"({container.restarts + 1} times)" + _tail(container.log),
-            f"raise {what}, request and limit, with --sets",
+            f"raise {what}, request and limit, with --set",
             fatal=container.restarts >= 1,
         )
     elif container.name == WEIGHTS:

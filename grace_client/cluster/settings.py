@@ -12,6 +12,7 @@ from grace_client.cluster.records import Campaign, ModelState, What
 from grace_client.cluster.values import (
     ModelValues,
     chart_folder,
+    document,
     layered,
     merge,
     model_values,
@@ -44,7 +45,7 @@ def parse_sets(assignments: Sequence[str]) -> dict[str, Any]:
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not key:
-            raise SpecError(f"--sets takes KEY=VALUE, such as queries.maxFailed=0.05, not {assignment!r}")
+            raise SpecError(f"--set takes KEY=VALUE, such as queries.maxFailed=0.05, not {assignment!r}")
         value = [_scalar(part) for part in text[1:-1].split(",")] if text[:1] == "{" else _scalar(text)
         steps = [step.replace(r"\.", ".") for step in re.split(r"(?<!\\)\.", key)]
         plain = next((i for i, step in enumerate(steps) if "." in step), len(steps))
@@ -127,17 +128,7 @@ def values_of(what: What, model: str, overlay: str, folder: Path) -> ModelValues
 
 def effective(values: ModelValues, sets: Mapping[str, Any], chart: Path | None = None) -> dict[str, Any]:
     """All values as the chart sees them, its own defaults included."""
-    defaults = read_values((chart or chart_folder()) / "values.yaml")
-    documents = [read_values(file) for file in values.files] or [values.values]
-    return merge(defaults, *documents, *(nested(key, value) for key, value in sets.items()))
-
-
-def nested(key: str, value: Any) -> dict[str, Any]:
-    """A dotted key as the mapping that it means."""
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    found: dict[str, Any] = value
-    return found
+    return merge(read_values((chart or chart_folder()) / "values.yaml"), document(values, sets))
 
 
 def sets_of(campaign: Campaign, model: ModelState, values: ModelValues) -> dict[str, Any]:
