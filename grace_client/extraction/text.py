@@ -43,7 +43,8 @@ _FOREIGN, _ENGLISH = frozenset(_FOREIGN_WORDS.split()), frozenset(_ENGLISH_WORDS
 HEDGE = re.compile(
     r"\b(?:i|we|you|one)\s(?:really\s)?(?:do not|don't|dont|cannot|can't|can not|could not|couldn't)\s"
     r"(?:\w+ly\s)?(?:know|tell|say|determine|be\s(?:\w+\s)?(?:sure|certain))\b"
-    r"|(?:^|[.,;:\n]\s*|\b(?:i'm|i am|im|we are|it is|it's|that is)\s)(?:not\s(?:\w+\s){0,2}?(?:sure|certain)"
+    r"|(?:^\s*|[.;\n]\s*|\b(?:i'm|i am|im|we are|it is|it's|that is)\s)"
+    r"(?:not\s(?:\w+\s){0,2}?(?:sure|certain)"
     r"|unsure|uncertain|unclear|unknown)\b"
     r"|\b(?:it|that)\s(?:all\s)?depends\b"
     r"|\b(?:hard|difficult|impossible)\sto\s(?:\w+\s)?(?:say|know|tell|determine|be)\b"
@@ -136,6 +137,11 @@ class Text:
             if match.start() <= place < match.end():
                 return match.start(), match.end()
         return place, len(self.plain)
+
+    def asks(self, place: int) -> bool:
+        """Whether the sentence in which a place lies is a question."""
+        start, end = self.sentence(place)
+        return self.plain[start:end].rstrip(" '\")").endswith("?")
 
     def finished(self, end: int) -> bool:
         """Whether a clause that ends the answer at `end` was not cut."""

@@ -33,7 +33,6 @@ _ANNOUNCED = re.compile(
 _GUESS = re.compile(
     r"\b(?:think|guess|believe|say|probably|likely|maybe|perhaps|possibly|expect|estimate)\b|^\s*but\b"
 )
-_SOFT = re.compile(r"\b(?:maybe|perhaps|possibly)\b")
 
 _NUMBER = re.compile(
     r"(?<![\w.,$/-])(?:\d+(?:\.\d+)?|zero|none|no|one|two|three|all|every)(?![\w%]|\s%|\.\d)"
@@ -62,6 +61,11 @@ _REPORT = re.compile(
     r"\b(?:look(?:s|ed|ing)?\sat|checked|examined|saw|seen|observed|inspected|tested|found|knows?|told|tells?|"
     r"says?|said|reports?|reported|mention(?:s|ed)|state[sd]|claim(?:s|ed)|according\sto)\b"
 )
+_TOTAL_BEFORE = re.compile(r"(?:\bof|/|\ball)\s*(?:the\s|these\s|those\s)?$")
+_CONCLUDED = re.compile(r"\b(?:so|therefore|thus|hence|but|meaning)\s*$")
+_GROUNDS = re.compile(r"\W*(?:based|given|since|because|as|according|going|from|even though|although)\b")
+_DENIED = re.compile(r"\s*(?:do|does|have|has|are|is|did|had)(?:\snot\b|n't\b)")
+_HAVE = re.compile(r"\s*(?:have|has)\b")
 _SPEECH = re.compile(r"\bi have looked at [^.\n]*\.\s*$")
 _OWN_WORDS = re.compile(r"\bi(?:'d| would| will|'ll)?\s(?:say|think|guess|believe)\b")
 _OTHERS = re.compile(
@@ -101,32 +105,43 @@ def _judge(text: Text, match: re.Match[str], after: re.Pattern[str], found: Foun
     """Whether one number is an answer, forbids one, or is something else."""
     plain, (start, end) = text.plain, match.span()
     sentence, stop = text.sentence(start)
-    before, rest = plain[text.clause(start) : start], plain[end:]
-    so_far = plain[sentence:start]
+    before, so_far = plain[text.clause(start) : start], plain[sentence:start]
     value = WORDS.get(match[0], match[0])
     announced = _ANNOUNCED.search(so_far) is not None
-    if value not in map(str, STATES) or re.search(r"(?:\bof|/|\ball)\s*(?:the\s|these\s|those\s)?$", before):
+    own = announced or _opened(before)
+    if _TOTAL_BEFORE.search(before) or text.asks(start):
         return
-    if plain[sentence:stop].rstrip(" '\")").endswith("?"):
-        return
-    if _BOUND_BEFORE.search(before) or _BOUND_AFTER.match(rest):
+    if value not in map(str, STATES):
+        found.conflict |= not plain[sentence:start].strip() and not plain[end:stop].strip(" .!?")
+    elif _BOUND_BEFORE.search(before) or _BOUND_AFTER.match(plain, end):
         found.conflict = True
     elif _OTHERS.search(before) or _CONDITION.search(so_far) or _NOT_ANSWER.search(before):
         found.vague = True
-    elif not announced and (_REPORT.search(_OWN_WORDS.sub("", before)) or _SPEECH.search(plain[:sentence])):
+    elif not announced and _reported(text, sentence, start, own):
         found.reported = True
-    elif tail := after.match(plain, end):
-        if re.search(r"\b(?:do|does|have|has|are|is|did|had)(?:\snot\b|n't\b)", plain[end : tail.end() + 5]):
-            found.vague = True
-        elif _PRONOUN.get(match[0], _NEVER).match(plain, end) and not tail["what"]:
+    elif (tail := after.match(plain, end)) and not _DENIED.match(plain, tail.end()):
+        if _PRONOUN.get(match[0], _NEVER).match(plain, end) and not tail["what"]:
             return
-        elif announced or _LEAD.fullmatch(before) or _OPENING.search(before + "\0") or _opened(before):
-            guessed = _SOFT.search(so_far) is not None or _GUESS.search(so_far) is not None
+        definite = before.endswith("the ") and not _HAVE.match(plain, tail.end())
+        if (own or _LEAD.fullmatch(before)) and not definite:
+            guessed = _GUESS.search(so_far) is not None
             found.claims.append(Claim(value, start, end + len(tail["what"]), announced, guessed))
         else:
             found.vague = True
-    elif match[0] not in ("one", "no", "all", "every"):
+    elif tail or match[0] not in ("one", "no", "all", "every"):
         found.vague = True
+
+
+def _reported(text: Text, sentence: int, start: int, own: bool) -> bool:
+    """Whether a number is what the speaker saw or said: it follows such a verb, or such speech."""
+    if _SPEECH.search(text.plain[:sentence]):
+        return True
+    clause = text.clause(start)
+    if _REPORT.search(_OWN_WORDS.sub("", text.plain[clause:start])):
+        return True
+    so_far = _OWN_WORDS.sub("", text.plain[sentence:start])
+    concluded = own or _CONCLUDED.search(text.plain[sentence:clause]) or _GROUNDS.match(so_far)
+    return _REPORT.search(so_far) is not None and not concluded
 
 
 def _opened(before: str) -> bool:
@@ -193,7 +208,7 @@ _SAID_AFTER = re.compile(
 )
 _YES = re.compile(
     r"\b(?:i\s(?:do\s)?(?:think|believe|guess)\sso|i\sdo|(?:she|he|they)\sdo(?:es)?|definitely|absolutely|certainly|"
-    r"of\scourse|(?:most\s)?(?:probably|likely)|indeed)(?=\s*(?:$|[.,!;:\n'\")-]|[^\w\s]))"
+    r"of\scourse|(?:most\s)?(?:probably|likely))(?=\s*(?:$|[.,!;:\n'\")-]|[^\w\s]))"
 )
 _NO = re.compile(
     r"\b(?:i\s(?:do\snot|don't)\s(?:think|believe)\s(?:so|that)|i\s(?:do\snot|don't)|i\sthink\snot|i\sdoubt\s(?:it|that)|"
@@ -204,7 +219,7 @@ _BOTH_WAYS = re.compile(r"\byes\s*(?:and|or|/|\||,?\s?but\salso)\s*no\b|\bno\s*(
 _MAYBE = re.compile(r"(?:\W|\bit\b|\bwell\b)*(?:maybe|perhaps|possibly)\W*")
 _NOT_SAID = re.compile(r"\bnot necessarily\b")
 _DISBELIEF = re.compile(r"\b(?:do not|don't|not|doubt|unlikely)\b[^.\n]*$")
-_BELIEVED = re.compile(r"\b(?:believes|thinks|says|said|claims|tells|told|reveals?|wants?)\b")
+_BELIEVED = re.compile(r"\b(?:believes|thinks|says|said|claims|tells|told|reveals?|mentions?|wants?)\b")
 _KNOWS_HOW = (
     r"(?=\s*(?:$|[.,!;:\n'\")-]|exactly\b|precisely\b|how\b|for\s(?:sure|certain)\b|because\b|since\b|"
     r"the\s(?:exact|number|answer|true|correct)|this\b|it\b|all\b|now\b|that\sexactly\b))"
@@ -232,11 +247,12 @@ def _claim(text: Text, match: re.Match[str], value: str, found: Found) -> None:
     sentence, _ = text.sentence(match.start())
     before = text.plain[text.clause(match.start()) : match.start()]
     so_far = text.plain[sentence : match.start()]
+    announced = _ANNOUNCED.search(so_far) is not None
     if _CONDITION.search(so_far):
         found.vague = True
-    elif announced := _ANNOUNCED.search(so_far) is not None or _LEAD.fullmatch(before):
-        guessed = _GUESS.search(so_far + match[0]) is not None or "but" in so_far[-6:]
-        found.claims.append(Claim(value, *match.span(), announced is True, guessed))
+    elif announced or _LEAD.fullmatch(before):
+        guessed = _GUESS.search(so_far + match[0]) is not None or so_far.rstrip().endswith("but")
+        found.claims.append(Claim(value, *match.span(), announced, guessed))
 
 
 def _statements(text: Text, trial: Trial, found: Found) -> None:
@@ -249,12 +265,12 @@ def _statements(text: Text, trial: Trial, found: Found) -> None:
     )
     knows = re.compile(rf"{who}{adverb}\s(?:knows|does\s(?:indeed\s)?know|do\sknow|know){_KNOWS_HOW}")
     ignorant = re.compile(
-        rf"{who}{adverb}\s(?:(?:does\snot|doesn't|doesnt|do\snot|don't|cannot|can't|can\snot|could\snot|couldn't|"
+        rf"{who}{adverb}(?:\s(?:does\snot|doesn't|doesnt|do\snot|don't|cannot|can't|can\snot|could\snot|couldn't|"
         r"will\snot|won't|would\snot|wouldn't)(?:\s(?:really|actually|exactly|necessarily|possibly|yet))?"
         r"(?:\s(?:seem|appear)\sto)?(?:\s(?:really|actually|exactly))?\s(?:know|tell)"
-        r"|has\sno\s(?:way\sof\sknowing|way\sto\sknow|idea)|is\s(?:\w+ly\s)?not\s(?:\w+\s)?(?:sure|certain|aware)"
-        r"|isn't\s(?:\w+\s)?(?:sure|certain|aware)|is\s(?:unsure|uncertain|unlikely\sto\sknow))\b"
-        r"(?!\s(?:exactly\s)?(?:what|where|who|why|when)\b)"
+        r"|\shas\sno\s(?:way\sof\sknowing|way\sto\sknow|idea)|(?:\sis|'s)\s(?:\w+ly\s)?not\s(?:\w+\s)?(?:sure|certain|aware)"
+        r"|\sisn't\s(?:\w+\s)?(?:sure|certain|aware)|(?:\sis|'s)\s(?:unsure|uncertain|unlikely\sto\sknow))\b"
+        r"(?!\s(?:exactly\s)?(?:that|what|where|who|why|when)\b)"
     )
     plain = _without_questions(text, found)
     for pattern, value in ((knows, "yes"), (ignorant, "no")):
