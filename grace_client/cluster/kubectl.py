@@ -31,7 +31,7 @@ _LOGIN = re.compile(
 _AWAY = re.compile(
     r"refused|unreachable|unable to connect to the server|timed? ?out|deadline exceeded|etcdserver"
     r"|currently unable|unexpected EOF|connection reset|broken pipe|no route to host|no such host"
-    r"|internal error|service ?unavailable|too many requests|connection lost|not ready|shutting down"
+    r"|internal ?error|service ?unavailable|too many requests|connection lost|not ready|shutting down"
     r"|error dialing backend|error sending request",
     re.IGNORECASE,
 )

@@ -29,8 +29,9 @@ IDLE_MINUTES = 2
 PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 """How long to wait before each further connection in a row that brings nothing; then it is given up."""
 HOPELESS = {"ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"}
+# kubectl makes columns of tabs.
 STATE = (
-    '{.metadata.name}{"\\t"}{.status.containerStatuses[*].state.running.startedAt}{"\\t"}'
+    '{.metadata.name}{"|"}{.status.containerStatuses[*].state.running.startedAt}{"|"}'
     '{.status.containerStatuses[*].state.waiting.reason}{"\\n"}'
 )
 
@@ -271,7 +272,7 @@ class Results:
             async with asyncio.timeout(START_S), self._kubectl.stream(*watching) as process:
                 assert process.stdout
                 async for line in process.stdout:
-                    name, running, reason = line.decode().rstrip("\n").split("\t")
+                    name, running, reason = line.decode().strip().split("|")
                     if running:
                         return name
                     if reason in HOPELESS:
