@@ -85,7 +85,7 @@ def test_two_models_one_after_another(tmp_path: Path) -> None:
         manifest = json.loads((folder / "manifest.json").read_text())
         assert manifest["spec"]["engine"]["model"] == name and manifest["results"]["trials"] == 2
     started = calls(tmp_path)
-    assert [call["args"][1] for call in started] == ["example/one", "example/two"]  # type: ignore[index]
+    assert [call["args"][2] for call in started] == ["example/one", "example/two"]  # type: ignore[index]
     assert not any(alive(call["pid"]) for call in started)
     again = subprocess.run(asked, cwd=ROOT, env=env, capture_output=True, text=True, timeout=240)
     assert again.returncode == 0 and again.stderr.count(" 0 to ask") == 2
