@@ -196,7 +196,13 @@ def _reasoning(folder: RunFolder) -> pd.DataFrame:
 def _results(folder: RunFolder, long: pd.DataFrame, written: list[Path]) -> dict[str, Any]:
     """What the manifest says of the answers."""
     items, distinct = folder.plan.size
-    statuses = Counter(_state(folder, item)[1] for item in folder.plan.distinct())
+    statuses: Counter[str] = Counter()
+    tokens = {"prompt": 0, "generated": 0}
+    for item in folder.plan.distinct():
+        statuses[_state(folder, item)[1]] += 1
+        answer = folder.ledger.get(item.key) or {}
+        tokens["prompt"] += len(answer.get("prompt_ids", ()))
+        tokens["generated"] += len(answer.get("token_ids", ()))
     contents = folder.ledger.contents
     ledger, before = folder.ledger.sha256(), folder.manifest.results
     # The structured table, which `grace extract` wrote, holds as long as no answer has come since.
@@ -207,6 +213,7 @@ def _results(folder: RunFolder, long: pd.DataFrame, written: list[Path]) -> dict
         "distinct": distinct,
         "distinct_by_status": dict(sorted(statuses.items())),
         "wall_seconds": round(contents.seconds, 1),
+        "tokens": tokens,
         "ledger_sha256": ledger,
         "tables": kept | {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in written},
     }

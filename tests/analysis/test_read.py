@@ -235,7 +235,7 @@ def test_failures_stay_visible(tmp_path: Path) -> None:
     lost = frame[frame["status"] != "ok"]
     assert set(lost["question"]) == {"state2"} and lost["prob_norm"].isna().all()
     counted = quality.completeness(frame).set_index("question")
-    assert counted.loc["state2", ["n", "answered", "failed"]].tolist() == [12, 0, 12]
+    assert list(counted.loc["state2", ["n", "answered", "failed"]]) == [12, 0, 12]
     assert counted.loc["state0", "share_answered"] == 1
     why = quality.failures(frame)
     assert why["count"].sum() == 12 and set(why["status"]) == {"nan"} and why["share"].tolist() == [1.0]
