@@ -30,7 +30,7 @@ _ANNOUNCED = re.compile(
     r"[:=]?[\s\"'${(]*(?:\\boxed\{)?\s*(?:that\s)?(?:exactly\s|only\s|just\s)?$"
     r"|\bnumber of [^.\n]{0,80} (?:is|are)\s*(?:exactly\s)?$|\\boxed\{$"
 )
-_GUESS = re.compile(
+_OWN = re.compile(
     r"\b(?:think|guess|believe|say|probably|likely|maybe|perhaps|possibly|expect|estimate)\b|^\s*but\b"
 )
 
@@ -61,6 +61,7 @@ _REPORT = re.compile(
     r"\b(?:look(?:s|ed|ing)?\sat|checked|examined|saw|seen|observed|inspected|tested|found|knows?|told|tells?|"
     r"says?|said|reports?|reported|mention(?:s|ed)|state[sd]|claim(?:s|ed)|according\sto)\b"
 )
+_SOFT = re.compile(r"\b(?:maybe|perhaps|possibly)\b")
 _TOTAL_BEFORE = re.compile(r"(?:\bof|/|\ball)\s*(?:the\s|these\s|those\s)?$")
 _CONCLUDED = re.compile(r"\b(?:so|therefore|thus|hence|but|meaning)\s*$")
 _GROUNDS = re.compile(r"\W*(?:based|given|since|because|as|according|going|from|even though|although)\b")
@@ -124,8 +125,8 @@ def _judge(text: Text, match: re.Match[str], after: re.Pattern[str], found: Foun
             return
         definite = before.endswith("the ") and not _HAVE.match(plain, tail.end())
         if (own or _LEAD.fullmatch(before)) and not definite:
-            guessed = _GUESS.search(so_far) is not None
-            found.claims.append(Claim(value, start, end + len(tail["what"]), announced, guessed))
+            view, soft = _OWN.search(so_far) is not None, _SOFT.search(so_far) is not None
+            found.claims.append(Claim(value, start, end + len(tail["what"]), announced, view, soft))
         else:
             found.vague = True
     elif tail or match[0] not in ("one", "no", "all", "every"):
@@ -251,8 +252,9 @@ def _claim(text: Text, match: re.Match[str], value: str, found: Found) -> None:
     if _CONDITION.search(so_far):
         found.vague = True
     elif announced or _LEAD.fullmatch(before):
-        guessed = _GUESS.search(so_far + match[0]) is not None or so_far.rstrip().endswith("but")
-        found.claims.append(Claim(value, *match.span(), announced, guessed))
+        view = _OWN.search(so_far + match[0]) is not None or so_far.rstrip().endswith("but")
+        soft = _SOFT.search(so_far) is not None
+        found.claims.append(Claim(value, *match.span(), announced, view, soft))
 
 
 def _statements(text: Text, trial: Trial, found: Found) -> None:
@@ -283,10 +285,10 @@ def _statements(text: Text, trial: Trial, found: Found) -> None:
                 if value == "no":
                     found.conflict = True
                 else:
-                    found.claims.append(Claim("no", *match.span(), guessed=True))
+                    found.claims.append(Claim("no", *match.span(), own=True))
             else:
-                guessed = _GUESS.search(before + match[0]) is not None
-                found.claims.append(Claim(value, *match.span(), guessed=guessed))
+                view = _OWN.search(before + match[0]) is not None
+                found.claims.append(Claim(value, *match.span(), own=view))
     possible = re.search(rf"{who}\s(?:might|may|could)\s(?:or\s\w+\snot\s)?(?:not\s)?know\b", plain)
     found.conflict |= possible is not None and bool(found.claims)
     found.hedged |= possible is not None
