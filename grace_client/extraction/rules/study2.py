@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from grace_client.extraction.reading import Claim, Found
-from grace_client.extraction.text import Text
+from grace_client.extraction.text import REACH, Text
 from grace_client.studies.study2 import ADJECTIVES
 from grace_client.trials import Trial
 
@@ -73,9 +73,9 @@ def utterance(text: Text, trial: Trial) -> Found:
 def _judge(text: Text, match: re.Match[str], found: Found) -> None:
     """Whether one sentence of the eight is said, or only spoken of."""
     start, end = match.span()
-    sentence, _ = text.sentence(start)
-    so_far = text.plain[sentence:start]
-    before = text.plain[max(text.clause(start), sentence) : start]
+    nearest = max(text.sentence(start)[0], start - REACH)
+    so_far = text.plain[nearest:start]
+    before = text.plain[max(text.clause(start), nearest) : start]
     says = _SAYS.search(so_far) is not None
     # Without a subject it must begin its clause: "Elena was terrible" is about Elena.
     of_another = not match["subject"] and any(char.isalnum() for char in before)
