@@ -11,12 +11,25 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grace_client import __version__, paths
 from grace_client.errors import SpecError
+from grace_client.questions import Prompt, Suppress
 
 FILE = "manifest.json"
 
 
 class SamplingSpec(BaseModel):
-    """How free text is drawn."""
+    """How free text is drawn, and reasoning that is scored after.
+
+    Attributes
+    ----------
+    temperature, max_tokens
+        Of every draw; reasoning counts towards the length.
+    replicates : int
+        Answers to each question of each trial.
+    base_seed : int
+        Base of all seeds.
+    share_answers : bool
+        Whether trials that ask the very same share the answers to it. Otherwise each has its own.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,6 +37,7 @@ class SamplingSpec(BaseModel):
     max_tokens: int = Field(default=64, ge=1)
     replicates: int = Field(default=5, ge=1)
     base_seed: int = 0
+    share_answers: bool = False
 
 
 class Spec(BaseModel):
@@ -42,7 +56,9 @@ class Spec(BaseModel):
     sample : int or None
         How many trials were drawn from the list; None for all.
     sampling : SamplingSpec or None
-        For free text only.
+        Where something is drawn: free text, or the reasoning before a scored answer.
+    reasoning : str or None
+        How reasoning is suppressed, or ``"none"``; None for a model that shows no reasoning format.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,6 +69,7 @@ class Spec(BaseModel):
     questions_sha256: str
     sample: int | None = None
     sampling: SamplingSpec | None = None
+    reasoning: Suppress | None = None
 
 
 class Spread(BaseModel):
@@ -182,6 +199,17 @@ class Manifest(BaseModel):
     def model(self) -> str:
         """Name of the model."""
         return str(self.spec.engine["model"])
+
+    def as_sent(self, prompt: Prompt) -> str:
+        """A prompt as the model got it, special tokens written out."""
+        engine = self.spec.engine
+        around = [engine[f"prompt_{end}"] for end in ("prefix", "suffix")]
+        if prompt.direct:
+            around = [
+                engine.get(f"direct_{end}", whole)
+                for end, whole in zip(("prefix", "suffix"), around, strict=True)
+            ]
+        return prompt.text.join(around)
 
     def save(self, folder: Path) -> None:
         """Replace the folder's manifest."""
