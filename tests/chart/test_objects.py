@@ -356,7 +356,7 @@ def test_server_and_clients_in_one_pod_that_ends() -> None:
 
 
 def test_reasoning_is_declared_to_the_clients() -> None:
-    """The effort of the model and the suppression of each experiment; nothing for models without reasoning."""
+    """The effort of the model and the suppression of each experiment; otherwise nothing."""
     told = {"queries": {"experiments": {"study1-exp2": {"reasoning": "none"}}}}
     for values, effort in ((VALUES / "gpt-oss-20b.yaml", "medium"), (MODEL, None)):
         jobs = of(render(values, values=told), "Job", "query")

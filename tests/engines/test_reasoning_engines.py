@@ -259,10 +259,10 @@ def test_reasoning_without_an_end_is_a_status(tmp_path: Path, monkeypatch: pytes
     speaking(monkeypatch, engine, TURNS["harmony"])
     for experiment in ("study2-exp1", "study2-exp2"):
         path = tmp_path / experiment
-        folder = asyncio.run(asked(engine, path, experiment, "none", max_tokens=6))
+        folder = asyncio.run(asked(engine, path, experiment, "none", max_tokens=14))
         long = pd.read_parquet(next(path.glob("*.parquet")))
         assert set(long["status"]) == {"reasoning_unfinished"}
-        assert long["reason"].str.startswith("the reasoning took all 6 tokens").all()
+        assert long["reason"].str.startswith("the reasoning took all 14 tokens").all()
         values = long["response" if "response" in long else "prob_norm"]
         assert values.isna().all()
         kept = pd.read_csv(next(path.glob("*_reasoning_*.csv")))
