@@ -160,6 +160,16 @@ class Kubectl:
         options = ["--server-side", "--field-manager", "grace", "--force-conflicts"]
         await self._run("apply", *options, "--filename", "-", stdin=document)
 
+    async def create(self, item: Json) -> bool:
+        """Create an object; False where there is one of that name already."""
+        try:
+            await self._run("create", "--filename", "-", stdin=json.dumps(item).encode())
+        except ReleaseError as error:
+            if "AlreadyExists" in str(error):
+                return False
+            raise
+        return True
+
     async def patch(self, kind: str, name: str, patch: Json) -> None:
         """Merge a patch into an object; null deletes."""
         await self._run("patch", kind, name, "--type", "merge", "--patch", json.dumps(patch))

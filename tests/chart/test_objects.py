@@ -363,6 +363,16 @@ def test_server_and_clients_in_one_pod_that_ends() -> None:
         assert failing == ["weights", *(c["name"] for c in spec["containers"])]
 
 
+def test_reasoning_is_declared_to_the_clients() -> None:
+    """The effort of the model and the suppression of each experiment; otherwise nothing."""
+    told = {"queries": {"experiments": {"study1-exp2": {"reasoning": "none"}}}}
+    for values, effort in ((VALUES / "gpt-oss-20b.yaml", "medium"), (MODEL, None)):
+        jobs = of(render(values, values=told), "Job", "query")
+        for given in (args(container) for job in jobs for container in containers(job["spec"]["template"])):
+            assert given.get("reasoning-effort") == effort
+            assert given.get("reasoning") == ("none" if "/study1-exp2/" in given["out"] else None)
+
+
 def test_replicates_in_pods_of_their_own() -> None:
     """Each index has its folder and its seed, which no other base seed gives."""
     indexed = {"indexed": True, "replicates": 3, "seed": 4}

@@ -20,7 +20,6 @@ from aiohttp.test_utils import unused_port
 from grace_client import manifest, runner, studies, tables
 from grace_client.engines.exchange import Policy
 from grace_client.engines.local import LocalEngine
-from grace_client.engines.reasoning import answer_lead, separate
 from grace_client.engines.vllm import VllmEngine
 from grace_client.engines.wire import MAX_IDS, MAX_PROMPTS, forced_batches, named_batches
 from grace_client.errors import ItemError, ServerError, SpecError
@@ -401,16 +400,6 @@ def test_a_text_that_the_server_broke_off_is_asked_again() -> None:
         assert caught.value.retryable
 
     drive(use)
-
-
-def test_reasoning_that_the_template_opened() -> None:
-    """No tag is in the text; a closed set is scored after the reasoning is closed."""
-    assert separate("Hm.", None, opened=True) == ("", "Hm.")
-    assert separate("Hm.</think>Yes.", None, opened=True) == ("Yes.", "Hm.")
-    assert separate(None, "Hm.") == ("", "Hm.")
-    assert answer_lead("<|im_start|>assistant\n<think>\n") == "\n</think>\n\n"
-    assert answer_lead("<|start|>assistant") == "<|channel|>final<|message|>"
-    assert answer_lead("<|im_start|>assistant\n") == ""
 
 
 def test_a_prompt_longer_than_the_context_is_an_item_error() -> None:
