@@ -116,7 +116,7 @@ def test_production_size_killed_a_dozen_times(kube: Kube, tmp_path: Path) -> Non
                 begun = changed if begun < 0 else begun
                 time.sleep(POLL / 5)
             if campaign.process is not None and campaign.process.poll() is not None:
-                assert kill >= 6, campaign.log()
+                assert kill >= 6, f"{campaign.process.communicate()}\n{campaign.log()}"
                 break
             campaign.kill()
             if kill == 0:
