@@ -31,7 +31,7 @@ def shown(*, quiet: bool) -> Iterator[Callable[[View], None]]:
         with Live(console=Console(stderr=True), refresh_per_second=4, transient=True) as live:
             yield lambda view: live.update(_table(view))
     else:
-        yield _lines()
+        yield _lines(say)
 
 
 def line(view: View) -> str:
@@ -54,7 +54,7 @@ def _gpu(view: View, model: ModelState) -> str:
     return f" on {overlay}" if overlay else ""
 
 
-def _lines() -> Callable[[View], None]:
+def _lines(say: Callable[[str], None]) -> Callable[[View], None]:
     told: set[str] = set()
     last: tuple[str, datetime] | None = None
 

@@ -281,7 +281,11 @@ class Conductor:
             await self._set(machine.freed(self.campaign, snapshot))
 
     async def _observe(self, model: ModelState, *, logs: bool = True) -> Snapshot:
-        return await observe(self.cluster, model.model, self.clock.now(), logs=logs)
+        try:
+            return await observe(self.cluster, model.model, self.clock.now(), logs=logs)
+        except ReleaseError as error:
+            # Whatever kubectl complains of: looking away would leave GPUs held.
+            raise ReleaseError(str(error), retryable=True) from None
 
     async def _set(self, campaign: Campaign) -> None:
         """Keep a changed campaign before anything follows from it."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from grace_client.errors import ReleaseError
+
 Json = dict[str, Any]
 
 LOG_LINES = 20
@@ -283,7 +285,12 @@ async def _with_logs(cluster: Cluster, pod: Pod) -> Pod:
             return container
         again = container.state == "waiting" and container.restarts > 0
         tail = LOG_LINES if failed else FEW_LINES
-        return replace(container, log=await cluster.logs(pod.name, container.name, tail=tail, previous=again))
+        try:
+            log = await cluster.logs(pod.name, container.name, tail=tail, previous=again)
+        except ReleaseError:
+            # A node that does not answer has no log to tell; what the objects say is enough to go on.
+            return container
+        return replace(container, log=log)
 
     return replace(pod, containers=tuple([await one(container) for container in pod.containers]))
 

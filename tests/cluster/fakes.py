@@ -80,9 +80,9 @@ class Fake:
         return found
 
     async def logs(self, pod: str, container: str, *, tail: int = 40, previous: bool = False) -> str:
-        """Nothing worth reading."""
+        """Nothing, from a node that does not answer."""
         self.call("logs")
-        return ""
+        raise ReleaseError("no preferred addresses found")
 
     async def create(self, item: Json) -> bool:
         """A ConfigMap, unless there is one."""

@@ -91,6 +91,11 @@ class Campaign:
 
         self.kube.until(there, seconds, f"{model} to be {' or '.join(phases)}")
 
+    def running(self) -> bool:
+        """Whether the latest process has not ended."""
+        assert self.process is not None
+        return self.process.poll() is None
+
     def kill(self) -> None:
         """As when the machine dies."""
         assert self.process is not None
