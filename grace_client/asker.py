@@ -93,7 +93,12 @@ class Asker:
                 unmarked = {"status": "reasoning_unfinished", "reason": UNMARKED}
                 return (_failure(drawn, item.sampling) or unmarked) | record
             thoughts = ended
-        prompt_ids, trie, scores = await self.scores(prompt, options, thoughts)
+        try:
+            prompt_ids, trie, scores = await self.scores(prompt, options, thoughts)
+        except ItemError as error:
+            if error.retryable:
+                raise
+            return {"status": error.status, "reason": str(error)} | record
         names = options.names
         forms = zip(
             trie.option.tolist(), trie.forms, trie.form_ids, scores.form_logprob.tolist(), strict=True

@@ -13,7 +13,7 @@ from grace_client.cluster.campaign import Step
 from grace_client.cluster.diagnose import Diagnosis, diagnose
 from grace_client.cluster.keep import Store
 from grace_client.cluster.observe import Cluster, Snapshot, observe
-from grace_client.cluster.records import INSTALLED, Campaign, ModelState, Phase
+from grace_client.cluster.records import INSTALLED, WATCHED, Campaign, ModelState, Phase
 from grace_client.cluster.view import View, view
 from grace_client.errors import BusyError, GraceError, ReleaseError, SpecError
 
@@ -152,6 +152,10 @@ class Conductor:
                 await self._do(step)
             except _StopError:
                 continue
+            except GraceError:
+                raise
+            except Exception as error:
+                await self._give_up(error)
         await self._patiently(self.store.drop)
         self.store.write(self.campaign)
         return self.campaign
@@ -172,6 +176,14 @@ class Conductor:
                 await self._uninstall(model)
             case _:
                 await self._set(machine.settled(self.campaign))
+
+    async def _give_up(self, error: Exception) -> None:
+        """A fault of grace's own must not leave GPUs held: the model fails, and is uninstalled."""
+        model = self.campaign.current
+        if model is None or model.phase not in (Phase.INSTALLING, *WATCHED, Phase.FETCHING):
+            raise error
+        reason = f"an error in grace itself, please report it: {error!r}"
+        await self._set(machine.failed(self.campaign, reason, self.resume))
 
     async def _check(self, model: ModelState) -> None:
         if held := await self._patiently(self._held_by_others):

@@ -72,4 +72,8 @@ class ModelWork:
 
     async def uninstall(self, *, timeout: float) -> None:
         """Remove the release, and wait until no pod of it is left."""
+        # Hooks are no part of a release for helm: a download whose install was given up would go on.
+        hooks = f"{self.release.selector},app.kubernetes.io/component in (weights,test)"
+        for job in await self.kubectl.get("jobs", selector=hooks):
+            await self.kubectl.delete("job", job["metadata"]["name"])
         await self.release.uninstall(timeout=timeout)

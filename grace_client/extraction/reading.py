@@ -25,7 +25,7 @@ RULE, LLM, HUMAN = METHODS = ("rule", "llm", "human")
 HIGH, MEDIUM, LOW = LEVELS = ("high", "medium", "low")
 """Confidence. For a rule it says which kind of rule matched, and is no probability: ``high``, the text is the
 answer and nothing else, or announces it ("The answer is 2"); ``medium``, it stands in a sentence among
-others; ``low``, it is a guess in its own words ("I'm not sure, but I think 2") or had to be completed
+others; ``low``, the text doubts it ("I'm not sure, but I think 2", "maybe 2") or had to be completed
 ("Good."). For an LLM it is the level that the LLM names. For a person it is ``high``."""
 
 
@@ -74,15 +74,18 @@ class Claim:
         Where.
     announced : bool
         Whether the text presents it as its answer: such a claim goes before others.
-    guessed : bool
-        Whether the text calls it a guess, or had to be completed.
+    own : bool
+        Whether the text gives it as its own view ("I think"): such a claim stands beside a doubt.
+    soft : bool
+        Whether the text is not sure of it ("maybe"), or had to be completed.
     """
 
     value: str
     start: int
     end: int
     announced: bool = False
-    guessed: bool = False
+    own: bool = False
+    soft: bool = False
 
 
 @dataclass(slots=True)

@@ -182,8 +182,9 @@ def _figures(pairs: Sequence[tuple[str, str]]) -> dict[str, float | None]:
         table = np.zeros((len(values), len(values)))
         for first, second in pairs:
             table[values.index(first), values.index(second)] += 1
-        found = cohens_kappa(table)
         # A variance can be undefined where κ is not.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = cohens_kappa(table)
         figures = (found.kappa, found.kappa_low, found.kappa_upp)
         kappa = tuple(float(figure) if np.isfinite(figure) else None for figure in figures)
     figures_of = (len(pairs), equal / len(pairs), float(low), float(high), *kappa)

@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+
+REACH = 500
+"""Characters before an answer within which rules look for what bears on it."""
 
 _SPELLING = str.maketrans(
     dict.fromkeys("\u2018\u2019\u201b\u02bc\u00b4`\u2032", "'")
@@ -126,17 +131,20 @@ class Text:
 
     def clause(self, place: int) -> int:
         """Where the clause begins in which a place lies."""
-        start = 0
-        for match in _CLAUSE.finditer(self.plain, 0, place):
-            start = match.end()
-        return start
+        return self._clauses[bisect_right(self._clauses, place) - 1]
 
     def sentence(self, place: int) -> tuple[int, int]:
         """Where the sentence begins and ends in which a place lies."""
-        for match in SENTENCES.finditer(self.plain):
-            if match.start() <= place < match.end():
-                return match.start(), match.end()
-        return place, len(self.plain)
+        found = bisect_right(self._sentences, (place, len(self.plain))) - 1
+        return self._sentences[found] if found >= 0 else (0, len(self.plain))
+
+    @cached_property
+    def _clauses(self) -> list[int]:
+        return [0, *(match.end() for match in _CLAUSE.finditer(self.plain))]
+
+    @cached_property
+    def _sentences(self) -> list[tuple[int, int]]:
+        return [match.span() for match in SENTENCES.finditer(self.plain)]
 
     def asks(self, place: int) -> bool:
         """Whether the sentence in which a place lies is a question."""

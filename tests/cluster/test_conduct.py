@@ -217,6 +217,15 @@ def test_what_fails_is_told_and_the_next_model_begins(tmp_path: Path) -> None:
     assert fake.installs == [*MODELS, "small", "large"]
 
 
+def test_a_fault_of_its_own_frees_the_gpus(tmp_path: Path) -> None:
+    """Not only what was foreseen: the model fails with it, and is uninstalled."""
+    fake = Fake(broken={"fetch small": ValueError("not enough values to unpack")})
+    ended = run(fake, tmp_path)
+    assert phases(ended) == [Phase.FAILED, Phase.DONE, Phase.DONE]
+    assert "not enough values" in ended.models[0].reason
+    assert nothing_left(fake)
+
+
 def test_gpus_that_stay_held_hold_the_campaign(tmp_path: Path) -> None:
     """An uninstall that leaves pods is tried again until they are gone; no other model begins meanwhile."""
     fake = Fake()

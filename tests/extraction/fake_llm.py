@@ -94,7 +94,11 @@ def serving(llm: FakeLlm) -> Iterator[FakeLlm]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """A client that was killed leaves in the middle of a request."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     llm.url = f"http://127.0.0.1:{server.server_port}/v1"

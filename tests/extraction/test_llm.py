@@ -32,11 +32,9 @@ Result = tuple[dict[Place, Reading], LlmUse, Spent]
 
 
 def run_of(path: Path, texts: Sequence[str] = TEXTS) -> tuple[RunFolder, list[Answer]]:
-    """A run whose answers to `number` say `texts` in turn, and to `knowledge` yes."""
-    say = saying(texts)
-    folder = answered(
-        path, lambda item: say(item) if item.question.name == "number" else saying(["Yes."])(item)
-    )
+    """A run that says `texts` in turn to `number`, and yes to `knowledge`."""
+    number, knowledge = saying(texts), saying(["Yes."])
+    folder = answered(path, lambda item: (number if item.question.name == "number" else knowledge)(item))
     return folder, extracted.by_rules(folder)
 
 
@@ -57,7 +55,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_only_what_is_unclear_is_asked_and_equal_texts_once(tmp_path: Path) -> None:
-    """Eight answers with four texts, of which rules read one: three requests, and readings for six answers."""
+    """Eight answers with four texts, of which rules read one: three requests, six readings."""
     folder, answers = run_of(tmp_path)
     with serving(FakeLlm()) as server:
         readings, use, spent = reads(folder, answers, server)
@@ -98,7 +96,7 @@ def test_all_asks_about_every_text(tmp_path: Path) -> None:
 
 
 def test_a_second_run_asks_nothing(tmp_path: Path) -> None:
-    """The ledger holds every reading, whatever became of it; the second bill is zero and the first is kept."""
+    """The ledger holds every reading, whatever became of it: the second bill is zero."""
     folder, answers = run_of(tmp_path)
     with serving(FakeLlm()) as server:
         first, use, _ = reads(folder, answers, server)
@@ -267,7 +265,7 @@ def test_an_endpoint_that_stays_busy_ends_the_work_and_keeps_what_was_read(
 def test_what_cannot_succeed_is_not_tried_again(
     status: int, error: type[Exception], told: str, tmp_path: Path
 ) -> None:
-    """One request (two for a 400, which may be about the schema), an error that says where to look, no record."""
+    """One request (two for a 400, which may be about the schema), and an error that says where to look."""
     folder, answers = run_of(tmp_path)
     with serving(FakeLlm(lambda body, n: refusal(status, "no"))) as server:
         with pytest.raises(error, match=told) as raised:

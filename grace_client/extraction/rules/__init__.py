@@ -105,8 +105,8 @@ def _decide(text: Text, found: Found, rules: Rules) -> Reading:
     if found.bets is not None and not values:
         return Reading(UNPARSED, "answer", confidence=HIGH, span=found.bets_span, bets=found.bets)
     clear = len(values) == 1 and (settled or not found.conflict)
-    if clear and (settled or not doubted or any(claim.guessed for claim in claims)):
-        reading = _answer(text, claims, guessed=doubted or all(claim.guessed for claim in claims))
+    if clear and (settled or not doubted or any(claim.own for claim in claims)):
+        reading = _answer(text, claims, doubted=doubted or all(claim.soft for claim in claims))
         return replace(reading, bets=found.bets)
     if refused:
         return Reading(UNPARSED, "refusal")
@@ -121,9 +121,9 @@ def _decide(text: Text, found: Found, rules: Rules) -> Reading:
     return Reading(UNPARSED, "echo" if text.echoed or found.reported else "other")
 
 
-def _answer(text: Text, claims: list[Claim], *, guessed: bool) -> Reading:
+def _answer(text: Text, claims: list[Claim], *, doubted: bool) -> Reading:
     first = claims[0]
     rest = text.plain[: first.start] + text.plain[first.end :]
     alone = not any(char.isalnum() for char in rest)
-    level = LOW if guessed else HIGH if alone or first.announced else MEDIUM
+    level = LOW if doubted else HIGH if alone or first.announced else MEDIUM
     return Reading(first.value, "answer", confidence=level, span=(first.start, first.end))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from grace_client.extraction.reading import Claim, Found
-from grace_client.extraction.text import SENTENCES, Text
+from grace_client.extraction.text import REACH, SENTENCES, Text
 from grace_client.studies.study1 import STATES, Story
 from grace_client.trials import Trial
 
@@ -30,7 +31,7 @@ _ANNOUNCED = re.compile(
     r"[:=]?[\s\"'${(]*(?:\\boxed\{)?\s*(?:that\s)?(?:exactly\s|only\s|just\s)?$"
     r"|\bnumber of [^.\n]{0,80} (?:is|are)\s*(?:exactly\s)?$|\\boxed\{$"
 )
-_GUESS = re.compile(
+_OWN = re.compile(
     r"\b(?:think|guess|believe|say|probably|likely|maybe|perhaps|possibly|expect|estimate)\b|^\s*but\b"
 )
 
@@ -61,6 +62,8 @@ _REPORT = re.compile(
     r"\b(?:look(?:s|ed|ing)?\sat|checked|examined|saw|seen|observed|inspected|tested|found|knows?|told|tells?|"
     r"says?|said|reports?|reported|mention(?:s|ed)|state[sd]|claim(?:s|ed)|according\sto)\b"
 )
+_SOFT = re.compile(r"\b(?:maybe|perhaps|possibly)\b")
+_OR = re.compile(r"\W*or\b")
 _TOTAL_BEFORE = re.compile(r"(?:\bof|/|\ball)\s*(?:the\s|these\s|those\s)?$")
 _CONCLUDED = re.compile(r"\b(?:so|therefore|thus|hence|but|meaning)\s*$")
 _GROUNDS = re.compile(r"\W*(?:based|given|since|because|as|according|going|from|even though|although)\b")
@@ -105,15 +108,16 @@ def _judge(text: Text, match: re.Match[str], after: re.Pattern[str], found: Foun
     """Whether one number is an answer, forbids one, or is something else."""
     plain, (start, end) = text.plain, match.span()
     sentence, stop = text.sentence(start)
-    before, so_far = plain[text.clause(start) : start], plain[sentence:start]
+    so_far = plain[max(sentence, start - REACH) : start]
+    before = plain[max(text.clause(start), start - REACH) : start]
     value = WORDS.get(match[0], match[0])
     announced = _ANNOUNCED.search(so_far) is not None
     own = announced or _opened(before)
     if _TOTAL_BEFORE.search(before) or text.asks(start):
         return
     if value not in map(str, STATES):
-        found.conflict |= not plain[sentence:start].strip() and not plain[end:stop].strip(" .!?")
-    elif _BOUND_BEFORE.search(before) or _BOUND_AFTER.match(plain, end):
+        found.conflict |= not so_far.strip() and not plain[end:stop].strip(" .!?")
+    elif _BOUND_BEFORE.search(before) or _BOUND_AFTER.match(plain, end) or _OR.match(before):
         found.conflict = True
     elif _OTHERS.search(before) or _CONDITION.search(so_far) or _NOT_ANSWER.search(before):
         found.vague = True
@@ -124,8 +128,8 @@ def _judge(text: Text, match: re.Match[str], after: re.Pattern[str], found: Foun
             return
         definite = before.endswith("the ") and not _HAVE.match(plain, tail.end())
         if (own or _LEAD.fullmatch(before)) and not definite:
-            guessed = _GUESS.search(so_far) is not None
-            found.claims.append(Claim(value, start, end + len(tail["what"]), announced, guessed))
+            view, soft = _OWN.search(so_far) is not None, _SOFT.search(so_far) is not None
+            found.claims.append(Claim(value, start, end + len(tail["what"]), announced, view, soft))
         else:
             found.vague = True
     elif tail or match[0] not in ("one", "no", "all", "every"):
@@ -134,14 +138,14 @@ def _judge(text: Text, match: re.Match[str], after: re.Pattern[str], found: Foun
 
 def _reported(text: Text, sentence: int, start: int, own: bool) -> bool:
     """Whether a number is what the speaker saw or said: it follows such a verb, or such speech."""
-    if _SPEECH.search(text.plain[:sentence]):
+    if _SPEECH.search(text.plain[max(0, sentence - REACH) : sentence]):
         return True
-    clause = text.clause(start)
+    nearest = max(sentence, start - REACH)
+    clause = max(text.clause(start), nearest)
     if _REPORT.search(_OWN_WORDS.sub("", text.plain[clause:start])):
         return True
-    so_far = _OWN_WORDS.sub("", text.plain[sentence:start])
-    concluded = own or _CONCLUDED.search(text.plain[sentence:clause]) or _GROUNDS.match(so_far)
-    return _REPORT.search(so_far) is not None and not concluded
+    concluded = own or _CONCLUDED.search(text.plain[nearest:clause]) or _GROUNDS.match(text.plain, sentence)
+    return _REPORT.search(_OWN_WORDS.sub("", text.plain[nearest:start])) is not None and not concluded
 
 
 def _opened(before: str) -> bool:
@@ -149,6 +153,7 @@ def _opened(before: str) -> bool:
     return any(match.end() == len(before) for match in _OPENING.finditer(before))
 
 
+@cache
 def _after(items: str) -> re.Pattern[str]:
     """What may follow a number that is an answer: of how many, of what, and then an end or a predicate."""
     plural = re.escape(items.split()[-1].lower())
@@ -159,7 +164,7 @@ def _after(items: str) -> re.Pattern[str]:
         r"(?P<what>(?:\s*\(\s*(?:\d|zero|one|two|three)\s*\))?"
         rf"(?:\s*/\s*3|\s+(?:of|out\sof)\s+(?:the\s|these\s|those\s|all\s)?\s*(?:3|three|(?P<of>them|{what}))\b"
         r"(?:\s+of\s+them\b)?|\s+(?:of\sthe\s|the\s)?(?:3|three)(?!\w))?"
-        rf"(?P<items>\s+(?:of\s(?:the\s|these\s|those\s))?(?:one\sof\s(?:them|the\s))?(?:the\s)?(?:{what}|them\b))?)"
+        rf"(?P<items>\s+(?:single\s)?(?:one\s)?(?:of\s)?(?:the\s|these\s|those\s)?(?:{what}|them\b))?)"
         rf"(?=\s*(?:$|[.!,;:?)\n'\"}}$\\|]|-|\(|[^\w\s]|because\b|since\b|as\b|so\b|but\b|{_PREDICATE}))"
     )
 
@@ -244,15 +249,16 @@ def knowledge(text: Text, trial: Trial) -> Found:
 
 def _claim(text: Text, match: re.Match[str], value: str, found: Found) -> None:
     """A word or phrase that is an answer where it stands alone in its clause."""
-    sentence, _ = text.sentence(match.start())
-    before = text.plain[text.clause(match.start()) : match.start()]
-    so_far = text.plain[sentence : match.start()]
+    start = match.start()
+    so_far = text.plain[max(text.sentence(start)[0], start - REACH) : start]
+    before = text.plain[max(text.clause(start), start - REACH) : start]
     announced = _ANNOUNCED.search(so_far) is not None
     if _CONDITION.search(so_far):
         found.vague = True
     elif announced or _LEAD.fullmatch(before):
-        guessed = _GUESS.search(so_far + match[0]) is not None or so_far.rstrip().endswith("but")
-        found.claims.append(Claim(value, *match.span(), announced, guessed))
+        view = _OWN.search(so_far + match[0]) is not None or so_far.rstrip().endswith("but")
+        soft = _SOFT.search(so_far) is not None
+        found.claims.append(Claim(value, *match.span(), announced, view, soft))
 
 
 def _statements(text: Text, trial: Trial, found: Found) -> None:
@@ -268,9 +274,9 @@ def _statements(text: Text, trial: Trial, found: Found) -> None:
         rf"{who}{adverb}(?:\s(?:does\snot|doesn't|doesnt|do\snot|don't|cannot|can't|can\snot|could\snot|couldn't|"
         r"will\snot|won't|would\snot|wouldn't)(?:\s(?:really|actually|exactly|necessarily|possibly|yet))?"
         r"(?:\s(?:seem|appear)\sto)?(?:\s(?:really|actually|exactly))?\s(?:know|tell)"
-        r"|\shas\sno\s(?:way\sof\sknowing|way\sto\sknow|idea)|(?:\sis|'s)\s(?:\w+ly\s)?not\s(?:\w+\s)?(?:sure|certain|aware)"
-        r"|\sisn't\s(?:\w+\s)?(?:sure|certain|aware)|(?:\sis|'s)\s(?:unsure|uncertain|unlikely\sto\sknow))\b"
-        r"(?!\s(?:exactly\s)?(?:that|what|where|who|why|when)\b)"
+        r"|\shas\sno\s(?:way\sof\sknowing|way\sto\sknow|idea)|(?:\sis|'s)\s(?:\w+ly\s)?not\s(?:\w+\s)?(?:sure|certain)"
+        r"|\sisn't\s(?:\w+\s)?(?:sure|certain)|(?:\sis|'s)\s(?:unsure|uncertain|unlikely\sto\sknow))\b"
+        r"(?!\s(?:exactly\s)?(?:that|what|where|who|why|when|if|whether|which)\b)"
     )
     plain = _without_questions(text, found)
     for pattern, value in ((knows, "yes"), (ignorant, "no")):
@@ -283,10 +289,10 @@ def _statements(text: Text, trial: Trial, found: Found) -> None:
                 if value == "no":
                     found.conflict = True
                 else:
-                    found.claims.append(Claim("no", *match.span(), guessed=True))
+                    found.claims.append(Claim("no", *match.span(), own=True))
             else:
-                guessed = _GUESS.search(before + match[0]) is not None
-                found.claims.append(Claim(value, *match.span(), guessed=guessed))
+                view = _OWN.search(before + match[0]) is not None
+                found.claims.append(Claim(value, *match.span(), own=view))
     possible = re.search(rf"{who}\s(?:might|may|could)\s(?:or\s\w+\snot\s)?(?:not\s)?know\b", plain)
     found.conflict |= possible is not None and bool(found.claims)
     found.hedged |= possible is not None

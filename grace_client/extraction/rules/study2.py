@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from grace_client.extraction.reading import Claim, Found
-from grace_client.extraction.text import Text
+from grace_client.extraction.text import REACH, Text
 from grace_client.studies.study2 import ADJECTIVES
 from grace_client.trials import Trial
 
@@ -17,7 +17,7 @@ _DEGREE = (
     r"(?:(?:very|really|so|that|too|quite|pretty|absolutely|truly|all\sthat|actually|simply|honestly)\s+)*"
 )
 _UTTERANCE = re.compile(
-    r"(?:(?<!\w)(?:it|that|this|(?:the|your|his|her|my|their)(?:\s\w+){1,3}?|\w+'s(?:\s\w+){1,3}?)\s+)?"
+    r"(?:(?<!\w)(?P<subject>it|that|this|(?:the|your|his|her|my|their)(?:\s\w+){1,3}?|\w+'s(?:\s\w+){1,3}?)\s+)?"
     r"(?<!\w)was(?P<not>n(?:'|&.39;)?t|'nt|\s+not)?\s+"
     rf"{_DEGREE}(?P<adjective>{_ADJECTIVE})"
 )
@@ -33,7 +33,7 @@ _CONDITION = re.compile(r"\b(?:if|whether|unless|could\shave|would\shave)\b")
 _PRIVATE = re.compile(
     r"\b(?<!i\s)(?:thought|thinks?|felt|feels?|believe[sd]?|knew|knows|rated|found|finds)\b"
 )
-_GUESS = re.compile(r"\b(?:maybe|perhaps|possibly)\b")
+_SOFT = re.compile(r"\b(?:maybe|perhaps|possibly)\b")
 _MANY = 3
 
 
@@ -48,7 +48,7 @@ def utterance(text: Text, trial: Trial) -> Found:
                 value,
                 bare.start("not" if bare["not"] else "adjective"),
                 bare.end("adjective"),
-                guessed=not bare["not"],
+                soft=not bare["not"],
             )
         )
         return found
@@ -71,19 +71,19 @@ def utterance(text: Text, trial: Trial) -> Found:
 
 
 def _judge(text: Text, match: re.Match[str], found: Found) -> None:
+    """Whether one sentence of the eight is said, or only spoken of."""
     start, end = match.span()
-    sentence, _ = text.sentence(start)
-    so_far = text.plain[sentence:start]
-    before = text.plain[max(text.clause(start), sentence) : start]
+    nearest = max(text.sentence(start)[0], start - REACH)
+    so_far = text.plain[nearest:start]
+    before = text.plain[max(text.clause(start), nearest) : start]
     says = _SAYS.search(so_far) is not None
-    if (
-        _NEGATED.search(before)
-        or (_CONDITION.search(before) and not says)
-        or (_PRIVATE.search(before) and not says)
-    ):
+    # Without a subject it must begin its clause: "Elena was terrible" is about Elena.
+    of_another = not match["subject"] and any(char.isalnum() for char in before)
+    supposed = _CONDITION.search(before) or _PRIVATE.search(before) or of_another
+    if _NEGATED.search(before) or (supposed and not says):
         found.vague = True
         return
     quoted = so_far.rstrip().endswith(("'", '"'))
     value = f"{'wasnt' if match['not'] else 'was'}_{match['adjective']}"
-    guessed = _GUESS.search(so_far) is not None or says
-    found.claims.append(Claim(value, start, end, says or quoted, guessed and not says))
+    soft = _SOFT.search(so_far) is not None
+    found.claims.append(Claim(value, start, end, says or quoted, says, soft))
