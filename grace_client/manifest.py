@@ -177,6 +177,26 @@ class Extraction(BaseModel):
     human: dict[str, str] = Field(default_factory=dict)
 
 
+class Session(BaseModel):
+    """One process that asked for answers, to its end.
+
+    Attributes
+    ----------
+    started : str
+        When.
+    asked : int
+        Questions that it asked.
+    counters : dict of str to float
+        What the engine counted meanwhile (`Engine.counters`); what was not counted is not in it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    started: str
+    asked: int
+    counters: dict[str, float] = Field(default_factory=dict)
+
+
 class Manifest(BaseModel):
     """The file `manifest.json` of a run folder."""
 
@@ -190,6 +210,8 @@ class Manifest(BaseModel):
     spec: Spec
     results: dict[str, Any] = Field(default_factory=dict)
     """Written at every export: counts, option mass, wall time, checksums."""
+    sessions: list[Session] = Field(default_factory=list)
+    """Written at the end of every `grace run` that asked something; a killed one leaves none."""
     noise: NoiseFloor | None = None
     """Written by `grace noise`."""
     extraction: Extraction | None = None

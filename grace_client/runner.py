@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from grace_client.asker import Asker
 from grace_client.engines.base import Engine, EngineInfo
 from grace_client.errors import BusyError, SpecError, TrialError
 from grace_client.ledger import OK, Ledger
-from grace_client.manifest import Manifest, SamplingSpec, Spec
+from grace_client.manifest import Manifest, SamplingSpec, Session, Spec
 from grace_client.plan import Plan
 from grace_client.questions import Suppress
 from grace_client.studies.base import Experiment
@@ -207,6 +208,7 @@ async def run(
         At the end.
     """
     info, stop = await engine.describe(), stop or asyncio.Event()
+    started, before = datetime.now(UTC).isoformat(timespec="seconds"), await engine.counters()
     progress = folder.progress()
     on_progress(progress)
     # One shared iterator is the back-pressure: no more items than workers exist at a time.
@@ -241,7 +243,22 @@ async def run(
     finally:
         patience.cancel()
         folder.ledger.close()
+        if progress.asked:
+            # A process that was told to stop has no time to ask more.
+            after = {} if stop.is_set() else await engine.counters()
+            counted = {name: after[name] - before[name] for name in before.keys() & after.keys()}
+            # A server that was started again has begun to count anew.
+            counted = {name: value for name, value in sorted(counted.items()) if value >= 0}
+            _record(folder, Session(started=started, asked=progress.asked, counters=counted))
     return progress
+
+
+def _record(folder: RunFolder, session: Session) -> None:
+    """Write a session to the run's manifest."""
+    manifest = manifests.load(folder.path)
+    manifest.sessions.append(session)
+    manifest.save(folder.path)
+    folder.manifest.sessions[:] = manifest.sessions
 
 
 def sampling_of(

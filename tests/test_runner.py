@@ -297,6 +297,22 @@ def test_two_processes_on_one_folder_are_refused(tmp_path: Path) -> None:
     assert caught.value.exit_code == ExitCode.UNREACHABLE, "a Job is to try again"
 
 
+def test_sessions_are_told(tmp_path: Path) -> None:
+    """What each process asked and what the engine counted meanwhile; one with nothing to ask leaves nothing.
+
+    Of a process that was stopped nothing was counted; exporting keeps what was told.
+    """
+    ask(tmp_path, sample=20, stop_after=10)
+    ask(tmp_path, sample=20)
+    folder, progress = ask(tmp_path, sample=20)
+    tables.export(folder)
+    stopped, whole = RunFolder.open(tmp_path).manifest.sessions
+    assert stopped.asked + whole.asked == progress.total
+    assert stopped.counters == {}
+    assert whole.counters == {"retries": float(whole.asked)}
+    assert folder.manifest.results["tokens"]["prompt"] > 1000
+
+
 def test_the_manifest_tells_what_the_numbers_rest_on(tmp_path: Path) -> None:
     """Model, template, list, counts, checksums."""
     folder, _ = ask(tmp_path)

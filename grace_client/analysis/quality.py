@@ -132,8 +132,9 @@ def effort(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
         One row per run: ``model, experiment``, ``n`` (questions of all trials), ``n_distinct`` (questions
         asked), ``wall_seconds``, ``questions_per_second``, ``prompt_tokens`` and ``generated_tokens`` (of the
         answers; what retries and repeated prompts cost the server is not in them), ``tokens_per_second``,
-        ``retries``, ``prefix_cache_hit_rate`` (share of prompt tokens that the server had computed before).
-        What was not recorded is missing.
+        ``retries`` (requests sent again), ``prefix_cache_hit_rate`` (share of prompt tokens that the server
+        had computed before, those of others on the same server included). What was not recorded is missing:
+        so are the last two where a process that asked was killed.
     """
     rows = []
     for (model, experiment), manifest in manifests.items():
@@ -142,7 +143,7 @@ def effort(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
         tokens = results.get("tokens", {})
         prompt, generated = tokens.get("prompt"), tokens.get("generated")
         both = None if prompt is None else prompt + (generated or 0)
-        service = results.get("service", {})
+        counted = _counted(manifest)
         rows.append(
             {
                 "model": model,
@@ -154,9 +155,9 @@ def effort(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
                 "prompt_tokens": prompt,
                 "generated_tokens": generated,
                 "tokens_per_second": _rate(both, seconds),
-                "retries": service.get("retries"),
+                "retries": counted.get("retries"),
                 "prefix_cache_hit_rate": _rate(
-                    service.get("prefix_cache_hits"), service.get("prefix_cache_queries")
+                    counted.get("prefix_cache_hits"), counted.get("prefix_cache_queries")
                 ),
             }
         )
@@ -168,3 +169,12 @@ def effort(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
 
 def _rate(count: float | None, per: float | None) -> float | None:
     return None if count is None or not per else count / per
+
+
+def _counted(manifest: Manifest) -> dict[str, float]:
+    """Totals that all sessions have; none unless the sessions asked everything."""
+    sessions = manifest.sessions
+    if not sessions or sum(session.asked for session in sessions) < manifest.results.get("distinct", 0):
+        return {}
+    names = set.intersection(*(set(session.counters) for session in sessions))
+    return {name: sum(session.counters[name] for session in sessions) for name in names}

@@ -176,6 +176,18 @@ class Api:
             facts["fingerprint"] = self.fingerprint
         return facts
 
+    async def prefix_cache(self) -> dict[str, float]:
+        """Tokens looked up and found in the prefix cache since the server's start; empty if it tells none."""
+        metrics = await self._get("/metrics")
+        found: dict[str, float] = {}
+        for name in ("queries", "hits"):
+            values = re.findall(
+                rf"^vllm:prefix_cache_{name}_total(?:\{{.*\}})? (\S+)$", metrics, re.MULTILINE
+            )
+            if values:
+                found[f"prefix_cache_{name}"] = sum(map(float, values))
+        return found
+
     async def _get(self, path: str) -> str:
         try:
             reply = await self.client.once("GET", path, deadline=self.deadline)

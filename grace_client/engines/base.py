@@ -114,6 +114,14 @@ class Engine(Protocol):
         """Draw one free-text answer, its reasoning apart."""
         ...
 
+    async def counters(self) -> dict[str, float]:
+        """Running totals, of those of these that are counted.
+
+        ``retries``: requests sent again. ``prefix_cache_queries`` and ``prefix_cache_hits``: tokens looked up
+        in the server's prefix cache, and those found there.
+        """
+        ...
+
     async def close(self) -> None:
         """Let go of the model or the connections."""
         ...

@@ -207,6 +207,10 @@ class LocalEngine:
             answer_at=form.answer_at(draw.token_ids, self._encode(form.mark)) if form else None,
         )
 
+    async def counters(self) -> dict[str, float]:
+        """Nothing is counted: nothing is sent, and nothing is kept between prompts."""
+        return {}
+
     async def close(self) -> None:
         """Let go of the model; answers still being drawn are abandoned."""
         self._closing.set()

@@ -208,6 +208,10 @@ class VllmEngine:
             new_tokens=sampling.max_tokens,
         )
 
+    async def counters(self) -> dict[str, float]:
+        """Retries of this client, and the prefix cache's tokens of the whole server, where it tells them."""
+        return {"retries": float(self.client.retries), **await self.api.prefix_cache()}
+
     async def close(self) -> None:
         """Close all connections."""
         await self.client.close()

@@ -8,7 +8,7 @@ import pytest
 
 from grace_client.analysis import quality
 from grace_client.errors import SpecError
-from grace_client.manifest import Manifest, Spec
+from grace_client.manifest import Manifest, Session, Spec
 from tests.analysis import frames
 
 
@@ -55,20 +55,34 @@ def test_free_text_that_was_cut_off_or_not_read() -> None:
     )
 
 
-def manifest(**results: object) -> Manifest:
+def manifest(*sessions: Session, **results: object) -> Manifest:
     spec = Spec(experiment="e", engine={"model": "m"}, trials_sha256="", questions_sha256="")
-    return Manifest(trials="", spec=spec, results=results)
+    return Manifest(trials="", spec=spec, results=results, sessions=list(sessions))
 
 
 def test_effort() -> None:
     """What was recorded is told per second; what was not is missing, never zero."""
-    whole = manifest(
-        items=1500,
-        distinct=180,
-        wall_seconds=60.0,
-        tokens={"prompt": 5400, "generated": 600},
-        service={"retries": 3, "prefix_cache_queries": 1000.0, "prefix_cache_hits": 900.0},
+    cache = {"prefix_cache_queries": 500.0, "prefix_cache_hits": 450.0}
+    one = Session(started="", asked=100, counters={"retries": 1, **cache})
+    two = Session(started="", asked=80, counters={"retries": 2, **cache})
+    told = {
+        "items": 1500,
+        "distinct": 180,
+        "wall_seconds": 60.0,
+        "tokens": {"prompt": 5400, "generated": 600},
+    }
+    found = quality.effort(
+        {
+            ("m", "e"): manifest(one, two, **told),
+            ("a process was killed", "e"): manifest(one, **told),
+            ("the server told nothing once", "e"): manifest(
+                one, two.model_copy(update={"counters": {}}), **told
+            ),
+            ("an old run", "e"): manifest(items=10, distinct=5),
+        }
     )
-    found = quality.effort({("m", "e"): whole, ("n", "e"): manifest(items=10, distinct=5)})
     assert found.iloc[0].tolist() == ["m", "e", 1500, 180, 60, 3, 5400, 600, 100, 3, 0.9]
-    assert found.iloc[1].drop(["model", "experiment", "n", "n_distinct"]).isna().all()
+    for row in (1, 2):
+        assert found.iloc[row].tolist()[2:9] == found.iloc[0].tolist()[2:9]
+        assert found.iloc[row][["retries", "prefix_cache_hit_rate"]].isna().all()
+    assert found.iloc[3].drop(["model", "experiment", "n", "n_distinct"]).isna().all()

@@ -253,6 +253,23 @@ def test_the_description_is_the_same_after_a_restart() -> None:
     assert "127.0.0.1" not in json.dumps(info.as_dict())
 
 
+def test_retries_and_the_prefix_cache_are_counted() -> None:
+    """One broken answer is one retry; a server that tells no metrics leaves the cache out, not at zero."""
+
+    async def use(engine: VllmEngine, server: FaultServer) -> tuple[dict[str, float], ...]:
+        before = await engine.counters()
+        await engine.generate(Prompt("Hello?"), Sampling(0.7, 4, 1))
+        after = await engine.counters()
+        server.vllm.metrics = lambda running: "vllm:num_requests_running 0.0\n"  # type: ignore[method-assign]
+        return before, after, await engine.counters()
+
+    before, after, silent = drive(use, [Fault("reset", path="/v1/chat/completions", times=1)])
+    assert after["retries"] == before["retries"] + 1
+    assert after["prefix_cache_queries"] > before["prefix_cache_queries"]
+    assert after["prefix_cache_hits"] == 0
+    assert silent == {"retries": after["retries"]}
+
+
 def test_a_prompt_is_tokenised_once_with_one_bos() -> None:
     """Also when it is asked for many times at once, and a template that adds a second BOS is refused."""
 

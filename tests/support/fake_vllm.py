@@ -209,6 +209,8 @@ class FakeVllm:
             f"vllm:num_requests_waiting{{{labels}}} 0.0\n"
             f'{computed}{{{labels},source="local_compute"}} {self.prompt_tokens:.1f}\n'
             f'{computed}{{{labels},source="local_cache_hit"}} 0.0\n'
+            f"vllm:prefix_cache_queries_total{{{labels}}} {self.prompt_tokens:.1f}\n"
+            f"vllm:prefix_cache_hits_total{{{labels}}} 0.0\n"
             'vllm:cache_config_info{block_size="32",enable_prefix_caching="True",engine="0"} 1.0\n'
         )
 
