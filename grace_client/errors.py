@@ -92,6 +92,23 @@ class ServerError(GraceError):
         super().__init__(message)
 
 
+class ReleaseError(GraceError):
+    """Something on the cluster did not come about.
+
+    Parameters
+    ----------
+    message : str
+        What happened, with the states of pods and the events that explain it, and what to do next.
+    retryable : bool
+        Whether the same call may succeed later: the cluster's API was away, or something is still going on.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        self.retryable = retryable
+        self.exit_code = ExitCode.UNREACHABLE if retryable else ExitCode.BAD_INPUT
+        super().__init__(message)
+
+
 class ItemError(GraceError):
     """One question that has no answer; the rest of the run goes on.
 

@@ -125,6 +125,58 @@ class NoiseFloor(BaseModel):
     points: Spread
 
 
+class LlmUse(BaseModel):
+    """The language model that read free text.
+
+    Attributes
+    ----------
+    url, model : str
+        The endpoint, and the model as it is named there.
+    prompt_sha256 : str
+        Hash over instructions and schemas.
+    texts, failed : int
+        Different answers that it was asked about in all, and those for which it gave no valid reading.
+    prompt_tokens, completion_tokens : int
+        As the endpoint counted them, in all.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str
+    model: str
+    prompt_sha256: str
+    texts: int
+    failed: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Extraction(BaseModel):
+    """How the run's structured table was made.
+
+    Attributes
+    ----------
+    at : str
+        When.
+    grace : str
+        Version whose rules read it.
+    questions : dict
+        Per question: answers, how many were read, categories, values, methods.
+    llm : LlmUse or None
+        None where only rules read.
+    human : dict of str to str
+        Sheets of hand coding, and their checksums.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    at: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    grace: str = __version__
+    questions: dict[str, dict[str, Any]]
+    llm: LlmUse | None = None
+    human: dict[str, str] = Field(default_factory=dict)
+
+
 class Manifest(BaseModel):
     """The file `manifest.json` of a run folder."""
 
@@ -140,6 +192,8 @@ class Manifest(BaseModel):
     """Written at every export: counts, option mass, wall time, checksums."""
     noise: NoiseFloor | None = None
     """Written by `grace noise`."""
+    extraction: Extraction | None = None
+    """Written by `grace extract`."""
 
     @property
     def model(self) -> str:

@@ -196,16 +196,26 @@ def _reasoning(folder: RunFolder) -> pd.DataFrame:
 def _results(folder: RunFolder, long: pd.DataFrame, written: list[Path]) -> dict[str, Any]:
     """What the manifest says of the answers."""
     items, distinct = folder.plan.size
-    statuses = Counter(_state(folder, item)[1] for item in folder.plan.distinct())
+    statuses: Counter[str] = Counter()
+    tokens = {"prompt": 0, "generated": 0}
+    for item in folder.plan.distinct():
+        statuses[_state(folder, item)[1]] += 1
+        answer = folder.ledger.get(item.key) or {}
+        tokens["prompt"] += len(answer.get("prompt_ids", ()))
+        tokens["generated"] += len(answer.get("token_ids", ()))
     contents = folder.ledger.contents
+    ledger, before = folder.ledger.sha256(), folder.manifest.results
+    # The structured table, which `grace extract` wrote, holds as long as no answer has come since.
+    kept = before.get("tables", {}) if before.get("ledger_sha256") == ledger else {}
     results: dict[str, Any] = {
         "trials": len(folder.plan.trials),
         "items": items,
         "distinct": distinct,
         "distinct_by_status": dict(sorted(statuses.items())),
         "wall_seconds": round(contents.seconds, 1),
-        "ledger_sha256": folder.ledger.sha256(),
-        "tables": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in written},
+        "tokens": tokens,
+        "ledger_sha256": ledger,
+        "tables": kept | {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in written},
     }
     if folder.experiment.scored:
         mass = long.loc[long["status"] == OK].groupby(["trial_id", "question"])["option_mass"].first()

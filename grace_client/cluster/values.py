@@ -101,8 +101,8 @@ class ModelValues(_Part):
     files : tuple of Path
         Where this was read, in order.
     values : dict
-        Everything that the files say, merged. Helm is given the files, not this: what a null deleted here may
-        stand in the chart's defaults.
+        Everything that the files say, merged. Helm is given the files `layered`: what a null deleted
+        here may stand in the chart's defaults.
     """
 
     model: Model
@@ -116,12 +116,20 @@ class ModelValues(_Part):
         return self.model.name
 
 
-def merge(*documents: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge values as `helm -f A -f B` does: maps merge, lists and scalars replace, null deletes."""
+def layered(*documents: Mapping[str, Any]) -> dict[str, Any]:
+    """One document that means to Helm what several mean: maps merge, lists and scalars replace.
+
+    Nulls stay, since they delete what stands in the chart's defaults.
+    """
     merged: dict[str, Any] = {}
     for document in documents:
         _lay(merged, document)
-    return _without_nulls(merged)
+    return merged
+
+
+def merge(*documents: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge values as `helm -f A -f B` does: maps merge, lists and scalars replace, null deletes."""
+    return _without_nulls(layered(*documents))
 
 
 def _lay(below: dict[str, Any], above: Mapping[str, Any]) -> None:
@@ -191,6 +199,25 @@ def model_values(*files: Path) -> ModelValues:
             lines.append(f"{file}: {'.'.join(map(str, keys))}: {fault['msg']}{got}")
         raise SpecError("\n".join(lines)) from None
     return found.model_copy(update={"files": tuple(files), "values": merged})
+
+
+def document(values: ModelValues, sets: Mapping[str, Any]) -> dict[str, Any]:
+    """The one values document that helm is given: the files as they stand, and single values over them.
+
+    Parameters
+    ----------
+    values : ModelValues
+        A model's values.
+    sets : mapping
+        Keys may be dotted (`queries.runId`); values are whatever YAML holds.
+    """
+    files = [read_values(file) for file in values.files] or [values.values]
+    return layered(*files, *(_nested(key, value) for key, value in sets.items()))
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    first, dot, rest = key.partition(".")
+    return {first: _nested(rest, value) if dot else value}
 
 
 def _has(document: object, keys: Sequence[str | int]) -> bool:

@@ -21,10 +21,11 @@ from tests.chart.helm import CHART, HELMS, NAMESPACE, VALUES, Object, RefusedErr
 
 KINDS = {
     "v1": {"PersistentVolumeClaim": "persistentvolumeclaims", "Secret": "secrets", "Service": "services"}
-    | {"ConfigMap": "configmaps"},
+    | {"ConfigMap": "configmaps", "ServiceAccount": "serviceaccounts"},
     "apps/v1": {"Deployment": "deployments"},
     "batch/v1": {"Job": "jobs"},
     "networking.k8s.io/v1": {"NetworkPolicy": "networkpolicies"},
+    "rbac.authorization.k8s.io/v1": {"Role": "roles", "RoleBinding": "rolebindings"},
 }
 CLAIM = "persistentvolumeclaims/pvc-grace-output"
 WEIGHTS = "persistentvolumeclaims/pvc-model-weights-gemma-9b"

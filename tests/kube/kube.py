@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -180,6 +181,20 @@ class Kube:
         return subprocess.run(
             command, env=self.env, cwd=ROOT, input=stdin or "", capture_output=True, text=True, timeout=400
         )
+
+
+def grace_command(*args: str) -> list[str]:
+    """The command line of grace in this checkout."""
+    return [sys.executable, "-m", "grace_client", *args]
+
+
+def grace(kube: Kube, *args: str) -> str:
+    """What grace prints, as the user of this cluster."""
+    done = subprocess.run(
+        grace_command(*args), env=kube.env, cwd=ROOT, capture_output=True, text=True, timeout=1200
+    )
+    assert not done.returncode, f"grace {' '.join(args)}:\n{done.stdout}{done.stderr}\n{kube.state()}"
+    return done.stdout
 
 
 def instance(release: str) -> str:

@@ -11,6 +11,10 @@ Every object's name, by the pattern {type}-{model}-{purpose}. Nothing else compo
 {{- define "grace.names.jobRun" -}}job-run-{{ include "grace.name" . }}{{- end -}}
 {{- define "grace.names.jobWeights" -}}job-weights-{{ include "grace.name" . }}{{- end -}}
 {{- define "grace.names.jobTest" -}}job-test-{{ include "grace.name" . }}{{- end -}}
+{{- define "grace.names.jobAutostop" -}}job-autostop-{{ include "grace.name" . }}{{- end -}}
+{{- define "grace.names.account" -}}serviceaccount-{{ include "grace.name" . }}-autostop{{- end -}}
+{{- define "grace.names.role" -}}role-{{ include "grace.name" . }}-autostop{{- end -}}
+{{- define "grace.names.roleBinding" -}}rolebinding-{{ include "grace.name" . }}-autostop{{- end -}}
 {{- define "grace.names.jobFiles" -}}job-files-{{ include "grace.name" . }}{{- end -}}
 {{- define "grace.names.trials" -}}configmap-{{ include "grace.name" . }}-trials{{- end -}}
 {{- define "grace.names.logging" -}}configmap-{{ include "grace.name" . }}-logging{{- end -}}

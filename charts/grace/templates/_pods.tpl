@@ -1,8 +1,8 @@
 {{- /* What pods of every component share: who they run as, where they run, what they may ask of a Job. */ -}}
 
-{{- /* Context: {root, overrides}, the component's own podSecurityContext. */ -}}
+{{- /* Context: {root, overrides, token}: the component's own podSecurityContext, and whether it asks the API. */ -}}
 {{- define "grace.pod" -}}
-automountServiceAccountToken: false
+automountServiceAccountToken: {{ .token | default false }}
 {{- /* A Service's variables would be read as settings: VLLM_PORT is one of vLLM's. */}}
 enableServiceLinks: false
 securityContext:

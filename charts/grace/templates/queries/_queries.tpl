@@ -171,3 +171,8 @@ template:
     volumes:
       {{- include "grace.queries.volumes" .root | nindent 6 }}
 {{- end -}}
+
+{{- /* Context: {root, experiment, settings}. */ -}}
+{{- define "grace.queries.jobName" -}}
+{{ include "grace.jobName" (dict "name" (include "grace.names.jobQuery" .) "spec" (include "grace.queries.spec" . | trim)) }}
+{{- end -}}

@@ -1,0 +1,76 @@
+"""What experiments ask of a server, counted on the trial lists: distinct questions and tokens, about."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from grace_client.cluster.estimate import Assumptions, Load
+
+if TYPE_CHECKING:
+    from grace_client.options import OptionSet
+    from grace_client.trials import TrialList
+
+_PIECES = re.compile(r"\d|[^\W\d]{1,4}|\W")
+
+
+def loads(known: Mapping[str, Any], assumptions: Assumptions) -> list[Load]:
+    """Of every enabled experiment.
+
+    Parameters
+    ----------
+    known : mapping
+        All values as the chart sees them. Lists that lie on the input claim are not at hand: grace's own are
+        counted.
+    assumptions : Assumptions
+        How characters become tokens.
+    """
+    experiments = known["queries"]["experiments"]
+    return [
+        _load(name, own, str(known["queries"]["trials"].get(name.partition("-")[0]) or ""), assumptions)
+        for name, own in experiments.items()
+        if own.get("enabled")
+    ]
+
+
+def _load(name: str, own: Mapping[str, Any], text: str, assumptions: Assumptions) -> Load:
+    from grace_client import plan, studies
+
+    experiment = studies.experiment(name)
+    drawn = plan.sample(_list(experiment.schema.study, text), own.get("sample") or None)
+    asked = [question for trial in drawn for question in experiment.questions(trial)]
+    if experiment.scored:
+        distinct = {(question.prompt.text, question.options) for question in asked}
+        tokens = sum(
+            _tokens(prompt, assumptions) + (_inner_nodes(options) - 1) * assumptions.block_size // 2
+            for prompt, options in distinct
+            if options is not None
+        )
+        return Load(name, len(distinct), tokens, 0)
+    # Every answer has its own seed, so no two are the same question.
+    replicates, longest = int(own["replicates"]), int(own["maxTokens"])
+    tokens = replicates * sum(_tokens(question.prompt.text, assumptions) for question in asked)
+    return Load(name, replicates * len(asked), tokens, replicates * len(asked) * longest)
+
+
+@lru_cache
+def _list(study: str, text: str) -> TrialList:
+    from grace_client import stimuli, studies, trials
+
+    if not text:
+        return stimuli.default(study)
+    return trials.parse(text.encode(), path=f"queries.trials.{study}", schemas=studies.SCHEMAS)
+
+
+def _tokens(prompt: str, assumptions: Assumptions) -> int:
+    return math.ceil(len(prompt) / assumptions.characters_per_token)
+
+
+@lru_cache
+def _inner_nodes(options: OptionSet) -> int:
+    """Inner nodes of the options' trie where each digit, each sign and each four letters are a token."""
+    forms = [_PIECES.findall(form) for option in options.options for form in option.forms]
+    return len({tuple(form[:depth]) for form in forms for depth in range(len(form))})

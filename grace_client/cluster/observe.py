@@ -1,0 +1,423 @@
+"""What a release is doing: its pods, Jobs, Deployment, claims and events at one moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+Json = dict[str, Any]
+
+LOG_LINES = 20
+"""Of a container that failed; of one that runs, the last few are enough to see how far it is."""
+FEW_LINES = 4
+
+SERVER, QUERY, WEIGHTS = "server", "query", "weights"
+"""Components, as the chart labels them."""
+
+
+class Cluster(Protocol):
+    """What observing needs of `kubectl`."""
+
+    async def get(self, kind: str, *, selector: str = "", names: Sequence[str] = ()) -> list[Json]:
+        """Objects of some kind."""
+        ...
+
+    async def logs(self, pod: str, container: str, *, tail: int = 40, previous: bool = False) -> str:
+        """The end of a container's log."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container of a pod.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the pod.
+    state : str
+        `waiting`, `running`, `terminated`, or empty where nothing is known yet.
+    reason, message : str
+        Why it waits, or how it ended.
+    exit_code : int or None
+        Of its last end, a restart's included.
+    ended : str
+        Reason of its last end, such as `OOMKilled`.
+    restarts : int
+        How often it was started again.
+    ready : bool
+        Whether its probes pass.
+    finished : datetime or None
+        When it ended for good.
+    log : str
+        The end of its log, where that says something.
+    """
+
+    name: str
+    state: str = ""
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    ended: str = ""
+    restarts: int = 0
+    ready: bool = False
+    finished: datetime | None = None
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod.
+
+    Attributes
+    ----------
+    uid, name : str
+        Two pods never share a uid.
+    component, experiment, job : str
+        By its labels; empty where it has none.
+    phase : str
+        As Kubernetes has it.
+    gpus : int
+        That it asks for.
+    node : str
+        Where it was put; empty before.
+    unscheduled : str
+        Why it has no node yet, in the scheduler's words.
+    created : datetime
+        When it was made.
+    scheduled : datetime or None
+        When it got its node, and its GPUs.
+    deleting : bool
+        Whether it was told to go.
+    claims : tuple of str
+        Claims it mounts.
+    containers : tuple of Container
+        Init containers first.
+    message : str
+        Why it was evicted or refused by the node.
+    """
+
+    uid: str
+    name: str
+    component: str
+    experiment: str
+    job: str
+    phase: str
+    gpus: int
+    node: str
+    unscheduled: str
+    created: datetime
+    scheduled: datetime | None
+    deleting: bool = False
+    claims: tuple[str, ...] = ()
+    containers: tuple[Container, ...] = ()
+    message: str = ""
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended; its GPUs are free then, whether or not it still exists."""
+        return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def holds(self) -> int:
+        """GPUs that nobody else can have."""
+        return self.gpus if self.scheduled and not self.over else 0
+
+    @property
+    def ended(self) -> datetime | None:
+        """When the last container of a pod that is over ended."""
+        ends = [container.finished for container in self.containers if container.finished]
+        return max(ends, default=None) if self.over else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether all its containers answer."""
+        return self.phase == "Running" and all(
+            c.ready or (c.state == "terminated" and c.exit_code == 0) for c in self.containers
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A Job.
+
+    Attributes
+    ----------
+    name, component, experiment : str
+        By its labels.
+    complete : bool
+        Whether it succeeded.
+    failed : str
+        Why it failed, in Kubernetes' words; empty where it did not.
+    retries : int
+        Pods of it that failed.
+    """
+
+    name: str
+    component: str
+    experiment: str
+    complete: bool
+    failed: str
+    retries: int
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self.complete or bool(self.failed)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What Kubernetes reports.
+
+    Attributes
+    ----------
+    kind, name, uid : str
+        The object.
+    type : str
+        `Normal` or `Warning`.
+    reason, message : str
+        What happened.
+    first, last : datetime
+        When.
+    """
+
+    kind: str
+    name: str
+    uid: str
+    type: str
+    reason: str
+    message: str
+    first: datetime
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A PersistentVolumeClaim that a pod mounts; `phase` is Bound where it has a volume."""
+
+    name: str
+    phase: str
+    storage_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A release at one moment.
+
+    Attributes
+    ----------
+    at : datetime
+        The moment, by the clock of whoever looked.
+    release : str
+        Its name.
+    pods, jobs, claims, events : tuple
+        Events only of these objects, and of the release's Deployment.
+    replicas : int or None
+        Servers that its Deployment is to have; None where there is none.
+    """
+
+    at: datetime
+    release: str
+    pods: tuple[Pod, ...] = ()
+    jobs: tuple[Job, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    events: tuple[Event, ...] = ()
+    replicas: int | None = None
+    made: frozenset[str] = field(default=frozenset())
+    """`kind/name` of the objects that make pods: Deployment, ReplicaSets, Jobs."""
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that the release holds."""
+        return sum(pod.holds for pod in self.pods)
+
+    def of(self, component: str) -> tuple[Pod, ...]:
+        """Pods of a component."""
+        return tuple(pod for pod in self.pods if pod.component == component)
+
+
+def selector(release: str) -> str:
+    """Selects the objects of a release."""
+    return f"app.kubernetes.io/instance={release}"
+
+
+async def observe(cluster: Cluster, release: str, at: datetime, *, logs: bool = True) -> Snapshot:
+    """Look at a release.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        The namespace.
+    release : str
+        Name of the release.
+    at : datetime
+        Now.
+    logs : bool
+        Whether to read logs, too.
+
+    Raises
+    ------
+    ReleaseError
+        Where the cluster cannot be asked.
+    """
+    objects, others = await asyncio.gather(
+        cluster.get("pods,jobs,deployments,replicasets", selector=selector(release)),
+        cluster.get("events,persistentvolumeclaims"),
+    )
+    found = read(release, at, objects, others)
+    if not logs:
+        return found
+    pods = await asyncio.gather(*(_with_logs(cluster, pod) for pod in found.pods))
+    return replace(found, pods=tuple(pods))
+
+
+async def _with_logs(cluster: Cluster, pod: Pod) -> Pod:
+    async def one(container: Container) -> Container:
+        failed = bool(container.exit_code)
+        tells = pod.component in (QUERY, WEIGHTS) or container.name == WEIGHTS or failed
+        if not tells or not pod.node or (container.state in ("", "waiting") and not container.restarts):
+            return container
+        again = container.state == "waiting" and container.restarts > 0
+        tail = LOG_LINES if failed else FEW_LINES
+        return replace(container, log=await cluster.logs(pod.name, container.name, tail=tail, previous=again))
+
+    return replace(pod, containers=tuple([await one(container) for container in pod.containers]))
+
+
+def read(release: str, at: datetime, objects: Iterable[Json], others: Iterable[Json]) -> Snapshot:
+    """A snapshot from objects as the API gives them; pure."""
+    by_kind: dict[str, list[Json]] = {}
+    for item in (*objects, *others):
+        by_kind.setdefault(item["kind"], []).append(item)
+    pods = tuple(sorted(map(_pod, by_kind.get("Pod", [])), key=lambda pod: (pod.created, pod.name)))
+    jobs = tuple(sorted(map(_job, by_kind.get("Job", [])), key=lambda job: job.name))
+    mounted = {claim for pod in pods for claim in pod.claims}
+    claims = tuple(
+        Claim(
+            item["metadata"]["name"],
+            item.get("status", {}).get("phase", ""),
+            item["spec"].get("storageClassName", ""),
+        )
+        for item in by_kind.get("PersistentVolumeClaim", [])
+        if item["metadata"]["name"] in mounted
+    )
+    made = frozenset(
+        f"{kind}/{item['metadata']['name']}"
+        for kind in ("Deployment", "ReplicaSet", "Job")
+        for item in by_kind.get(kind, [])
+    )
+    known = made | {f"Pod/{pod.name}" for pod in pods}
+    known |= {f"PersistentVolumeClaim/{claim.name}" for claim in claims}
+    # A name may have been that of an earlier object; what was said of that one is over.
+    born = {
+        f"{kind}/{item['metadata']['name']}": time(item["metadata"]["creationTimestamp"])
+        for kind, items in by_kind.items()
+        for item in items
+        if kind != "Event"
+    }
+    events = [
+        event for event in map(_event, by_kind.get("Event", [])) if f"{event.kind}/{event.name}" in known
+    ]
+    current = [event for event in events if event.last >= born[f"{event.kind}/{event.name}"]]
+    deployments = by_kind.get("Deployment", [])
+    return Snapshot(
+        at=at,
+        release=release,
+        pods=pods,
+        jobs=jobs,
+        claims=claims,
+        events=tuple(sorted(current, key=lambda event: event.last)),
+        replicas=int(deployments[0]["spec"].get("replicas", 1)) if deployments else None,
+        made=made,
+    )
+
+
+def time(text: str) -> datetime:
+    """A moment as the API writes it."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _pod(item: Json) -> Pod:
+    meta, spec, status = item["metadata"], item["spec"], item.get("status", {})
+    labels: Mapping[str, str] = meta.get("labels", {})
+    condition: Json = next((c for c in status.get("conditions", []) if c["type"] == "PodScheduled"), {})
+    scheduled = condition.get("status") == "True"
+    asked = [(s.get("resources") or {}).get("limits") or {} for s in spec["containers"]]
+    volumes = [volume.get("persistentVolumeClaim") for volume in spec.get("volumes", [])]
+    states = {
+        s["name"]: s for key in ("initContainerStatuses", "containerStatuses") for s in status.get(key, [])
+    }
+    return Pod(
+        uid=meta["uid"],
+        name=meta["name"],
+        component=labels.get("app.kubernetes.io/component", ""),
+        experiment=labels.get("grace/experiment", ""),
+        job=labels.get("job-name", ""),
+        phase=status.get("phase", ""),
+        gpus=sum(int(n) for limits in asked for name, n in limits.items() if _is_gpu(name)),
+        node=spec.get("nodeName", ""),
+        unscheduled=condition.get("message", "") if condition and not scheduled else "",
+        created=time(meta["creationTimestamp"]),
+        scheduled=time(condition["lastTransitionTime"]) if scheduled else None,
+        deleting="deletionTimestamp" in meta,
+        claims=tuple(claim["claimName"] for claim in volumes if claim),
+        containers=tuple(
+            _container(c["name"], states.get(c["name"], {}))
+            for c in (*spec.get("initContainers", []), *spec["containers"])
+        ),
+        message=": ".join(filter(None, (status.get("reason"), status.get("message")))),
+    )
+
+
+def _is_gpu(resource: str) -> bool:
+    return resource.startswith("nvidia.com/") or resource == "amd.com/gpu"
+
+
+def _container(name: str, status: Json) -> Container:
+    (state, told), *_ = (status.get("state") or {"": {}}).items()
+    last = (status.get("lastState") or {}).get("terminated") or {}
+    end = told if state == "terminated" else last
+    return Container(
+        name=name,
+        state=state,
+        reason=told.get("reason", ""),
+        message=told.get("message", ""),
+        exit_code=end.get("exitCode"),
+        ended=end.get("reason", ""),
+        restarts=status.get("restartCount", 0),
+        ready=status.get("ready", False),
+        finished=time(told["finishedAt"]) if told.get("finishedAt") else None,
+    )
+
+
+def _job(item: Json) -> Job:
+    labels, status = item["metadata"].get("labels", {}), item.get("status", {})
+    true = {c["type"]: c for c in status.get("conditions") or [] if c["status"] == "True"}
+    failed = true.get("Failed")
+    return Job(
+        name=item["metadata"]["name"],
+        component=labels.get("app.kubernetes.io/component", ""),
+        experiment=labels.get("grace/experiment", ""),
+        complete="Complete" in true,
+        failed=(failed.get("message") or failed.get("reason") or "it failed") if failed else "",
+        retries=status.get("failed", 0),
+    )
+
+
+def _event(item: Json) -> Event:
+    about, made = item["involvedObject"], item["metadata"].get("creationTimestamp")
+    first = item.get("firstTimestamp") or item.get("eventTime") or made
+    return Event(
+        kind=about.get("kind", ""),
+        name=about.get("name", ""),
+        uid=about.get("uid", ""),
+        type=item.get("type", ""),
+        reason=item.get("reason", ""),
+        message=item.get("message", ""),
+        first=time(first),
+        last=time(item.get("lastTimestamp") or first),
+    )

@@ -1,0 +1,131 @@
+"""Runs among the files of the output claim, and whether a fetched one is what its manifest says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from grace_client.cluster.reader import MANIFEST
+from grace_client.cluster.transfer import Entry
+
+OUTPUT = "output"
+"""Where the output claim lies in the pod."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteRun:
+    """A run on the output claim.
+
+    Attributes
+    ----------
+    experiment, model, run_id : str
+        Which. Of an Indexed Job every replicate is a run, `RUN/replicate-0`.
+    path : str
+        Folder on the claim, `EXPERIMENT/MODEL/RUN`.
+    files : int
+        Files in it.
+    bytes : int
+        Their size together.
+    complete : bool
+        Whether its tables are written.
+    results : dict
+        What its manifest says of them: counts, checksums.
+    """
+
+    experiment: str
+    model: str
+    run_id: str
+    path: str
+    files: int
+    bytes: int
+    complete: bool
+    results: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What became of comparing a run's files with its manifest.
+
+    Attributes
+    ----------
+    whole : bool
+        Whether its tables and its ledger are those of the manifest.
+    faults : tuple of str
+        Files that are not, although nobody has written to them since.
+    """
+
+    whole: bool
+    faults: tuple[str, ...] = ()
+
+
+def check(folder: Path) -> Check:
+    """Compare a run's tables and ledger with its manifest.
+
+    A file that is younger than the manifest belongs to a run that goes on, and is no fault.
+    """
+    manifest = folder / MANIFEST
+    results = json.loads(manifest.read_bytes()).get("results") or {}
+    if not results:
+        return Check(whole=False)
+    written = manifest.stat().st_mtime_ns
+    ledger = sorted((folder / "ledger").glob("*.jsonl"))
+    different = [
+        (path, [path])
+        for path, expected in ((folder / name, sha256) for name, sha256 in results.get("tables", {}).items())
+        if _sha256([path]) != expected
+    ]
+    if _sha256(ledger) != results.get("ledger_sha256"):
+        different.append((folder / "ledger", ledger))
+    faults = tuple(
+        f"{name}: its checksum is not the manifest's"
+        for name, files in different
+        if not any(file.exists() and file.stat().st_mtime_ns > written for file in files)
+    )
+    return Check(whole=not different, faults=faults)
+
+
+def runs_of(entries: Sequence[Entry]) -> list[RemoteRun]:
+    """The runs among files of the output claim: whatever holds a manifest."""
+    found: dict[PurePosixPath, Entry] = {}
+    for entry in entries:
+        path = PurePosixPath(entry.path).relative_to(OUTPUT)
+        if path.name == MANIFEST and len(path.parts) > 3:
+            found[path.parent] = entry
+    files, sizes = Counter[PurePosixPath](), Counter[PurePosixPath]()
+    for entry in entries:
+        for folder in PurePosixPath(entry.path).relative_to(OUTPUT).parents:
+            if folder in found:
+                files[folder] += 1
+                sizes[folder] += entry.size
+                break
+    return [
+        RemoteRun(
+            experiment=folder.parts[0],
+            model=folder.parts[1],
+            run_id="/".join(folder.parts[2:]),
+            path=str(folder),
+            files=files[folder],
+            bytes=sizes[folder],
+            complete=bool(found[folder].results),
+            results=found[folder].results or {},
+        )
+        for folder in sorted(found)
+    ]
+
+
+def _sha256(files: Sequence[Path]) -> str:
+    """Hash over files one after another; empty where one is missing."""
+    digest = hashlib.sha256()
+    try:
+        for path in files:
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+    except FileNotFoundError:
+        return ""
+    return digest.hexdigest()
