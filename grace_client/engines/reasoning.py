@@ -98,7 +98,11 @@ def separate(
     cut : bool
         Whether the bound on its length ended the text.
     """
-    said = (form or THINK).read(begun + (text or ""), cut)
+    text = text or ""
+    if begun.rstrip().endswith(OPEN) and text.lstrip().startswith(OPEN):
+        # The model repeats the tag that its template has written.
+        text = text.lstrip().removeprefix(OPEN)
+    said = (form or THINK).read(begun + text, cut)
     if thoughts is None:
         return said
     whole = "\n".join(part for part in (thoughts.strip(), said.reasoning) if part)
@@ -147,8 +151,7 @@ def _read_think(turn: str, cut: bool) -> Said:
         before, rest = rest[:at], rest[at + len(tag) :]
         if tag == CLOSE:
             depth = max(0, depth - 1)
-        elif not (depth == 1 and not before.strip() and not any(map(str.strip, blocks))):
-            # Else it repeats the tag that its template has written.
+        else:
             depth += 1
         blocks.append(before)
     if not blocks:

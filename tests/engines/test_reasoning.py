@@ -124,6 +124,7 @@ def test_the_recorded_template_leads_into_the_final_channel() -> None:
         ("Hm.</thi", "", True, Said("", "Hm.", "reasoning_unfinished")),
         ("<thi", "", True, Said("", None, "reasoning_unfinished")),
         ("<think>a<think>b</think>c", "", False, Said("", "a\nb\nc", "reasoning_unfinished")),
+        ("<think><think>a</think>b", "", True, Said("", "a\nb", "reasoning_unfinished")),
         ("<think>a</think>No.<think>b</think>Yes.", "", False, Said("Yes.", "a\nNo.\nb")),
         ("<think>a</think>Yes.<think>b", "", False, Said("", "a\nYes.\nb", "reasoning_unfinished")),
         ("&lt;think&gt;Hm.&lt;/think&gt;", "", False, Said("&lt;think&gt;Hm.&lt;/think&gt;")),
