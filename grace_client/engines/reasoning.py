@@ -6,6 +6,7 @@ begin where the template's last turn begins, so that a block which the template 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +14,9 @@ from typing import Literal
 OPEN, CLOSE = "<think>", "</think>"
 START, CHANNEL, MESSAGE, CONSTRAIN = "<|start|>", "<|channel|>", "<|message|>", "<|constrain|>"
 ENDS = ("<|end|>", "<|return|>", "<|call|>")
+
+_HEADS = re.compile(f"({re.escape(START)}|{re.escape(CHANNEL)})")
+_BREAKS = re.compile("|".join(map(re.escape, (*ENDS, MESSAGE, CONSTRAIN))))
 
 Status = Literal["ok", "reasoning_unfinished", "no_answer"]
 
@@ -94,7 +98,11 @@ def separate(
     cut : bool
         Whether the bound on its length ended the text.
     """
-    said = (form or THINK).read(begun + (text or ""), cut)
+    text = text or ""
+    if begun.rstrip().endswith(OPEN) and text.lstrip().startswith(OPEN):
+        # The model repeats the tag that its template has written.
+        text = text.lstrip().removeprefix(OPEN)
+    said = (form or THINK).read(begun + text, cut)
     if thoughts is None:
         return said
     whole = "\n".join(part for part in (thoughts.strip(), said.reasoning) if part)
@@ -143,8 +151,7 @@ def _read_think(turn: str, cut: bool) -> Said:
         before, rest = rest[:at], rest[at + len(tag) :]
         if tag == CLOSE:
             depth = max(0, depth - 1)
-        elif not (depth == 1 and not before.strip() and not any(map(str.strip, blocks))):
-            # Else it repeats the tag that its template has written.
+        else:
             depth += 1
         blocks.append(before)
     if not blocks:
@@ -163,22 +170,28 @@ def _read_harmony(turn: str, cut: bool) -> Said:
     """Only messages to the user on the channel `final` are the answer; all others are kept as reasoning."""
     if cut:
         turn = _without_part(turn, (START, CHANNEL, MESSAGE, CONSTRAIN, *ENDS))
-    answers, thoughts = list[str](), list[str]()
-    for place, message in enumerate(turn.split(START)):
-        header, begun, body = message.partition(MESSAGE)
-        if not begun:
-            # A header that never ended says nothing; words without any header are kept, but are no answer.
-            body = header if place == 0 and CHANNEL not in header else ""
-        text = body[: min((body.index(end) for end in ENDS if end in body), default=len(body))].strip()
-        role, _, channel = header.partition(CHANNEL)
-        words = [*role.split(), *channel.replace(CONSTRAIN, " ").split()]
-        addressed = any(word.startswith("to=") for word in words)
-        final = bool(begun) and channel.split()[:1] == ["final"] and not addressed
-        if text:
-            (answers if final else thoughts).append(text)
+    answers = list[str]()
+    parts = _HEADS.split(turn)
+    # Words before any header are kept, but are no answer.
+    role, thoughts = "", [_body(parts[0])]
+    for mark, part in zip(parts[1::2], parts[2::2], strict=True):
+        header, begun, body = part.partition(MESSAGE)
+        words = [*role.split(), *header.replace(CONSTRAIN, " ").split()]
+        role = header if mark == START and not begun else ""
+        # A header that never ended says nothing.
+        if begun:
+            addressed = any(word.startswith("to=") for word in words)
+            final = mark == CHANNEL and header.split()[:1] == ["final"] and not addressed
+            (answers if final else thoughts).append(_body(body))
+    answers = [text for text in answers if text]
     if not answers:
         return Said("", _joined(thoughts), "reasoning_unfinished" if cut else "no_answer")
     return Said("\n".join(answers), _joined(thoughts))
+
+
+def _body(text: str) -> str:
+    """A message up to its end, or to a mark that has no place in it."""
+    return _BREAKS.split(text, maxsplit=1)[0].strip()
 
 
 def _without_part(text: str, marks: Sequence[str]) -> str:

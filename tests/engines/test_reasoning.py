@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from grace_client.engines.reasoning import HARMONY, THINK, Format, Said, answer_lead, format_of, separate
@@ -40,6 +40,7 @@ def blocks(depth: int) -> st.SearchStrategy[str]:
     return st.lists(inner, max_size=3).map(lambda parts: "<think>" + "|".join(["", *parts]) + "</think>")
 
 
+@settings(deadline=None)
 @given(blocks(2), SAID, st.booleans())
 def test_no_thought_is_in_the_answer_wherever_a_think_block_is_cut(
     block: str, answer: str, opened: bool
@@ -55,19 +56,23 @@ HEADERS = st.sampled_from(
         "<|channel|>analysis<|message|>",
         "<|channel|>commentary<|message|>",
         "<|channel|>commentary to=functions.count <|constrain|>json<|message|>",
-        " to=functions.count<|channel|>commentary<|message|>",
-        " to=python<|channel|>final<|message|>",
+        "<|start|>assistant to=functions.count<|channel|>commentary<|message|>",
+        "<|start|>assistant to=python<|channel|>final<|message|>",
         "<|message|>",
     ]
 )
 
 
-@given(st.lists(st.tuples(HEADERS, WORDS), max_size=3), SAID)
+ENDINGS = st.sampled_from(["<|end|><|start|>assistant", "<|start|>assistant", ""])
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(HEADERS, WORDS, ENDINGS), max_size=3), SAID)
 def test_no_thought_is_in_the_answer_wherever_a_harmony_turn_is_cut(
-    messages: list[tuple[str, str]], answer: str
+    messages: list[tuple[str, str, str]], answer: str
 ) -> None:
-    """At every character, with tool calls, commentary and messages without a channel before the answer."""
-    before = "".join(f"{header}{text}<|end|><|start|>assistant" for header, text in messages)
+    """At every character, after tool calls, commentary and messages without a channel or without an end."""
+    before = "".join("".join(message) for message in messages)
     text = before + "<|channel|>final<|message|>" + answer
     check_cuts(text, list(text), answer, HARMONY, "<|start|>assistant")
 
@@ -119,6 +124,7 @@ def test_the_recorded_template_leads_into_the_final_channel() -> None:
         ("Hm.</thi", "", True, Said("", "Hm.", "reasoning_unfinished")),
         ("<thi", "", True, Said("", None, "reasoning_unfinished")),
         ("<think>a<think>b</think>c", "", False, Said("", "a\nb\nc", "reasoning_unfinished")),
+        ("<think><think>a</think>b", "", True, Said("", "a\nb", "reasoning_unfinished")),
         ("<think>a</think>No.<think>b</think>Yes.", "", False, Said("Yes.", "a\nNo.\nb")),
         ("<think>a</think>Yes.<think>b", "", False, Said("", "a\nYes.\nb", "reasoning_unfinished")),
         ("&lt;think&gt;Hm.&lt;/think&gt;", "", False, Said("&lt;think&gt;Hm.&lt;/think&gt;")),
@@ -134,6 +140,8 @@ def test_think_blocks(text: str, begun: str, cut: bool, said: Said) -> None:
 def test_words_without_a_header_are_no_harmony_answer() -> None:
     """They are kept where they do no harm."""
     assert read("Two.", HARMONY, begun="") == Said("", "Two.", "no_answer")
+    broken = "Two.<|channel|>analysis<|message|>Hm."
+    assert read(broken, HARMONY, begun=f"<|start|>assistant{HARMONY.mark}") == Said("Two.", "Hm.")
     assert read("<|channel|>final", HARMONY, begun="<|start|>assistant") == Said("", None, "no_answer")
 
 
