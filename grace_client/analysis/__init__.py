@@ -13,35 +13,57 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from grace_client.analysis import (
         agreement,
+        compare,
         distributions,
         exclusions,
+        figures,
         inference,
         quality,
+        reference,
+        rsa,
         study1,
         study2,
     )
     from grace_client.analysis.distributions import cell_means, summarise
     from grace_client.analysis.inference import bootstrap, holm, mark_noise
     from grace_client.analysis.reading import contents, read
+    from grace_client.analysis.wording import wording
 
 __all__ = [
     "agreement",
     "bootstrap",
     "cell_means",
+    "compare",
     "contents",
     "distributions",
     "exclusions",
+    "figures",
     "holm",
     "inference",
     "mark_noise",
     "quality",
     "read",
+    "reference",
+    "rsa",
     "study1",
     "study2",
     "summarise",
+    "wording",
 ]
 
-_MODULES = ("agreement", "distributions", "exclusions", "inference", "quality", "study1", "study2")
+_MODULES = (
+    "agreement",
+    "compare",
+    "distributions",
+    "exclusions",
+    "figures",
+    "inference",
+    "quality",
+    "reference",
+    "rsa",
+    "study1",
+    "study2",
+)
 _NAMES = {
     "bootstrap": "inference",
     "cell_means": "distributions",
@@ -50,6 +72,7 @@ _NAMES = {
     "mark_noise": "inference",
     "read": "reading",
     "summarise": "distributions",
+    "wording": "wording",
 }
 
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from grace_client.cli import campaign, extract, fetch, inspect, policy, probe, run, trials
+from grace_client.cli import campaign, extract, fetch, inspect, policy, probe, report, run, trials
 from grace_client.cli.output import print_error
 from grace_client.errors import GraceError
 
@@ -28,6 +28,7 @@ app.command("noise")(probe.noise)
 app.command("probe")(probe.probe)
 app.command("export")(inspect.export)
 app.command("explain")(inspect.explain)
+app.command("report")(report.report)
 app.command("fetch")(fetch.fetch)
 app.command("upload")(fetch.upload)
 
