@@ -68,8 +68,8 @@ def structure(path: Path, *, unparsed: float = 0.0) -> None:
     rng = np.random.default_rng(0)
     if "story_setup" in table.columns:
         number = table["response"].str.extract(r"^(\w+)")[0].map(NUMBERS)
-        said = pd.Series(rng.choice(["yes", "no"], len(table)), index=table.index)
-        table["structured"] = number.where(table["question"] == "number", said)
+        known = pd.Series(rng.choice(["yes", "no"], len(table)), index=table.index)
+        table["structured"] = number.where(table["question"] == "number", known)
     else:
         said = [f"{f}_{a}" for f in ("was", "wasnt") for a in ("terrible", "bad", "good", "amazing")]
         table["structured"] = rng.choice(said, len(table))
