@@ -22,7 +22,7 @@ from grace_client.manifest import SamplingSpec
 from grace_client.options import TokenTrie
 from grace_client.runner import Progress, RunFolder, run
 from grace_client.trials import TrialList
-from tests.conftest import ROOT
+from tests.conftest import ROOT, undated
 from tests.support.deterministic import DeterministicEngine, nan_for
 
 STUDY1 = ROOT / "data" / "study1.csv"
@@ -58,7 +58,7 @@ def ask(
 
 
 def exported(folder: RunFolder) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in tables.export(folder)}
+    return {undated(path.name): path.read_bytes() for path in tables.export(folder)}
 
 
 def test_equal_questions_are_asked_once(tmp_path: Path, study1: TrialList) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, undated
 
 Json = dict[str, Any]
 
@@ -195,6 +195,11 @@ def grace(kube: Kube, *args: str) -> str:
     )
     assert not done.returncode, f"grace {' '.join(args)}:\n{done.stdout}{done.stderr}\n{kube.state()}"
     return done.stdout
+
+
+def tables(run: Path) -> dict[str, bytes]:
+    """The CSV files of a run folder, by their names without the day."""
+    return {undated(path.name): path.read_bytes() for path in run.glob("*.csv")}
 
 
 def instance(release: str) -> str:
