@@ -116,9 +116,9 @@ class Results:
         except BaseException:
             # What went wrong matters more than a Job that ends by itself in two minutes.
             with suppress(GraceError):
-                await kubectl.delete("job", job.name, wait=True)
+                await kubectl.delete("job", job.name)
             raise
-        await kubectl.delete("job", job.name, wait=True)
+        await kubectl.delete("job", job.name)
 
     async def runs(self, pattern: str = "*/*/*") -> list[RemoteRun]:
         """Runs on the output claim, in the order of their paths.
