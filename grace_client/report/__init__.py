@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grace_client import paths
+from grace_client.errors import SpecError
+from grace_client.report.material import Material
+from grace_client.report.parts import Section
 
 __all__ = ["Report", "write"]
 
@@ -74,18 +77,19 @@ def write(
     say("reading the runs")
     found = material.load(runs)
     say("computing the tables")
-    parts = [
-        quality.section(found),
-        study1.scored(found),
-        study1.free(found),
-        study2.scored(found),
-        study2.free(found),
-        study2.judgements(found),
-        models.comparison(found),
-        models.agreement(found),
-        methods.section(found, nrp=nrp),
-    ]
-    sections = [section for section in parts if section is not None]
+    titles = material.TITLES | {"comparison": models.COMPARISON, "agreement": models.AGREEMENT}
+    builders = {
+        "study1-exp2": study1.scored,
+        "study1-exp1": study1.free,
+        "study2-exp2": study2.scored,
+        "study2-exp1": study2.free,
+        "study2-judgement": study2.judgements,
+        "comparison": models.comparison,
+        "agreement": models.agreement,
+    }
+    parts = [_part(name, titles[name], build, found) for name, build in builders.items()]
+    whole = [quality.section(found), *parts, methods.section(found, nrp=nrp)]
+    sections = [section for section in whole if section is not None]
     drawings: dict[str, str] = {}
     written: dict[str, list[Path]] = {"figures": [], "tables": []}
     wanted = [figure for section in sections for figure in section.figures]
@@ -116,3 +120,14 @@ def write(
         new.write_text(html, encoding="utf-8")
     summary = [sentence for section in sections for sentence in section.summary]
     return Report(out, found.models, list(found.frames), summary, **written)
+
+
+def _part(
+    name: str, title: str, build: Callable[[Material], Section | None], found: Material
+) -> Section | None:
+    """A section; where its answers do not suffice for it, one that says why."""
+    try:
+        return build(found)
+    except SpecError as error:
+        text = f"{title}: cannot be computed. {error}"
+        return Section(name, title, summary=[text], content=[text])

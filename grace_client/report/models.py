@@ -10,11 +10,13 @@ from grace_client.report.material import Material
 from grace_client.report.parts import Figure, Section, Table
 
 CELL = ("goal", "state")
+COMPARISON = "Models and people"
+AGREEMENT = "Saying and scoring"
 
 
 def comparison(material: Material) -> Section | None:
     """How close models are to people in Study 2, and in what order."""
-    found = Section("comparison", "Models and people")
+    found = Section("comparison", COMPARISON)
     human = analysis.reference.study2().rename(columns={"share": "prob"})
     for name, label in (("study2-exp2", "scored"), ("study2-exp1", "free text")):
         frame = material.extracted(name) if name.endswith("exp1") else material.frames.get(name)
@@ -96,7 +98,7 @@ def _people(found: Section, means: pd.DataFrame, human: pd.DataFrame, name: str,
 
 def agreement(material: Material) -> Section | None:
     """Saying and scoring of the same model."""
-    found = Section("agreement", "Saying and scoring")
+    found = Section("agreement", AGREEMENT)
     for study in ("study1", "study2"):
         free, scored = material.extracted(f"{study}-exp1"), material.frames.get(f"{study}-exp2")
         if free is None or scored is None or not set(free["model"]) & set(scored["model"]):

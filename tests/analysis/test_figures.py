@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,11 +32,14 @@ def said(models: tuple[str, ...] = MODELS) -> pd.DataFrame:
 
 
 def test_a_figure_is_written_three_ways(tmp_path: Path) -> None:
-    """Vector for print and page with text as text, pixels that are not blank; the same again."""
-    figure = figures.states(bets(("one",)), rsa=rsa.predict_study1(4.0)) + p9.theme(figure_size=(5, 4))
-    svg, pdf, png = figures.save(figure, tmp_path, "states")
+    """Vector for print and page with text as text, pixels that are not blank; made anew, the same again."""
+
+    def made() -> Any:
+        return figures.states(bets(("one",)), rsa=rsa.predict_study1(4.0)) + p9.theme(figure_size=(5, 4))
+
+    svg, pdf, png = figures.save(made(), tmp_path, "states")
     text = svg.read_text()
-    assert text == figures.svg(figure)
+    assert text == figures.svg(made())
     assert "saw 3 of 3, says “2”" in text
     assert 'width="360pt"' in text
     assert pdf.read_bytes().startswith(b"%PDF")

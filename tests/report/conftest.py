@@ -67,9 +67,9 @@ def structure(path: Path, *, unparsed: float = 0.0) -> None:
     table = pd.read_csv(raw, dtype=str, keep_default_na=False)
     rng = np.random.default_rng(0)
     if "story_setup" in table.columns:
-        number = table["response"].str.extract(r"^(\w+)")[0].map(NUMBERS)
-        known = pd.Series(rng.choice(["yes", "no"], len(table)), index=table.index)
-        table["structured"] = number.where(table["question"] == "number", known)
+        number = table["response"].str.extract(r"^(\w+)")[0].map(NUMBERS).fillna("unparsed")
+        knows = pd.Series(rng.choice(["yes", "no"], len(table)), index=table.index)
+        table["structured"] = number.where(table["question"] == "number", knows)
     else:
         said = [f"{f}_{a}" for f in ("was", "wasnt") for a in ("terrible", "bad", "good", "amazing")]
         table["structured"] = rng.choice(said, len(table))

@@ -20,7 +20,7 @@ SETTINGS = {
 
 
 def svg(figure: Any) -> str:
-    """A figure as SVG text; equal figures give equal text."""
+    """A figure as SVG text; figures made alike give equal text."""
     return _render(figure, ("svg",))["svg"].decode("utf-8")
 
 
