@@ -122,7 +122,7 @@ def test_a_failed_part_is_told_and_not_averaged(
         if marks and all(mark in text for mark in marks):
             raise ItemError("nan", "the model overflowed")
 
-    marks = ("Exactly 3", "1 of the 3")
+    marks: tuple[str, ...] = ("Exactly 3", "1 of the 3")
     some = make(tmp_path / "some", Salted("some", fault=fault), "study1-exp2")
     tables, out = tmp_path / "tables", tmp_path / "report.html"
     assert grace(monkeypatch, "report", str(some), "--out", str(out), "--tables", str(tables), "--quiet") == 0
