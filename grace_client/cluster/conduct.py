@@ -140,7 +140,7 @@ class Conductor:
         BusyError
             Where another process has taken it over.
         SpecError
-            Where the cluster knows the user no more.
+            Where a release that the campaign did not install holds GPUs.
         """
         while True:
             if self._stop.is_set() and not self.campaign.stopping:
@@ -265,15 +265,7 @@ class Conductor:
             machine.watched(self.campaign, await self._patiently(lambda: self._observe(model, logs=False)))
         )
         work = self.work(self.campaign, model)
-
-        async def uninstall() -> None:
-            try:
-                await work.uninstall(timeout=UNINSTALL_S)
-            except ReleaseError as error:
-                # Giving up here would leave GPUs held: whatever it is, it is tried again.
-                raise ReleaseError(str(error), retryable=True) from None
-
-        await self._patiently(uninstall)
+        await self._patiently(lambda: _insisting(work.uninstall(timeout=UNINSTALL_S)))
         snapshot = await self._patiently(lambda: self._observe(model, logs=False))
         if snapshot.gpus:
             await self.clock.sleep(self.poll)
@@ -281,20 +273,16 @@ class Conductor:
             await self._set(machine.freed(self.campaign, snapshot))
 
     async def _observe(self, model: ModelState, *, logs: bool = True) -> Snapshot:
-        try:
-            return await observe(self.cluster, model.model, self.clock.now(), logs=logs)
-        except ReleaseError as error:
-            # Whatever kubectl complains of: looking away would leave GPUs held.
-            raise ReleaseError(str(error), retryable=True) from None
+        return await _insisting(observe(self.cluster, model.model, self.clock.now(), logs=logs))
 
     async def _set(self, campaign: Campaign) -> None:
         """Keep a changed campaign before anything follows from it."""
         if campaign.version != self.campaign.version:
             self.campaign = campaign
-            await self._patiently(lambda: self.store.save(campaign, self.clock.now()))
+            await self._patiently(lambda: _insisting(self.store.save(campaign, self.clock.now())))
 
     async def _beat(self) -> None:
-        with suppress(ReleaseError):
+        with suppress(ReleaseError, SpecError):
             if reason := await self.store.beat(self.clock.now()):
                 self.stop(reason)
 
@@ -314,9 +302,9 @@ class Conductor:
                 await self._beat()
         finally:
             stop.cancel()
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task})
+            task.cancel()
+            # Also of one that failed while something else went wrong: nobody else will ask.
+            await asyncio.gather(task, return_exceptions=True)
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Ask again, ever more slowly, while the cluster does not answer.
@@ -352,3 +340,14 @@ class Conductor:
                 "model was begun. "
             )
         return f"{error}\n{held}When the cluster answers again: {self.resume}"
+
+
+async def _insisting(call: Awaitable[T]) -> T:
+    """Have a call tried again whatever the cluster complains of: giving up would leave GPUs held.
+
+    An API that has just started knows nobody's rights yet, and says so as if they had none.
+    """
+    try:
+        return await call
+    except (ReleaseError, SpecError) as error:
+        raise ReleaseError(str(error), retryable=True) from None

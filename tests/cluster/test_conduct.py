@@ -188,6 +188,25 @@ def test_an_api_that_comes_back_is_waited_for(tmp_path: Path, minutes: int) -> N
         assert nothing_left(fake)
 
 
+def test_a_refusal_is_not_the_last_word(tmp_path: Path) -> None:
+    """An API that has just started calls everything forbidden for a moment; GPUs are not left for that."""
+    for what in ("get pods", "get configmaps", "patch"):
+        fake = Fake()
+        call, left = fake.call, [4]
+
+        def calls(
+            said: str, what: str = what, call: Any = call, left: list[int] = left, fake: Fake = fake
+        ) -> None:
+            call(said)
+            if said.startswith(what) and fake.world.holding() and left[0]:
+                left[0] -= 1
+                raise SpecError("pods is forbidden")
+
+        fake.call = calls  # type: ignore[method-assign, assignment]
+        assert phases(run(fake, tmp_path / what.replace(" ", "-"))) == [Phase.DONE] * 3
+        assert not left[0] and nothing_left(fake)
+
+
 def test_an_api_that_stays_away_ends_it_with_the_command(tmp_path: Path) -> None:
     """Exit code 3, no second model, the record in the file; it goes on when the API is back."""
     fake = Fake(away=timedelta(hours=5), away_since=START + timedelta(seconds=4))
