@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,8 @@ INSTALL_S = 600.0
 """Seconds that an install may take; it waits for no pod."""
 UNINSTALL_S = 300.0
 """Seconds that pods have to go before the release is told again."""
+
+_TOOK_LONG = re.compile(r"timed out|deadline exceeded|did not end within", re.IGNORECASE)
 
 
 class Clock(Protocol):
@@ -214,8 +217,19 @@ class Conductor:
         # What is kept says so before the first object exists: whoever goes on knows what to uninstall.
         await self._set(machine.installing(self.campaign))
         work = self.work(self.campaign, model)
+
+        async def install() -> str:
+            began = self.clock.now()
+            try:
+                return await work.install(timeout=self.install_seconds)
+            except ReleaseError as error:
+                # Helm's own time that ran out reads like a lost connection, and trying again mends nothing.
+                took = (self.clock.now() - began).total_seconds()
+                late = took >= self.install_seconds and _TOOK_LONG.search(str(error))
+                raise ReleaseError(str(error), retryable=error.retryable and not late) from None
+
         try:
-            note = await self._attended(self._patiently(lambda: work.install(timeout=self.install_seconds)))
+            note = await self._attended(self._patiently(install))
         except (LostError, BusyError):
             raise
         except GraceError as error:

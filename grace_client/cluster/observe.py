@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -154,8 +154,6 @@ class Job:
         Whether it succeeded.
     failed : str
         Why it failed, in Kubernetes' words; empty where it did not.
-    retries : int
-        Pods of it that failed.
     """
 
     name: str
@@ -163,7 +161,6 @@ class Job:
     experiment: str
     complete: bool
     failed: str
-    retries: int
 
     @property
     def over(self) -> bool:
@@ -220,6 +217,8 @@ class Snapshot:
         Events only of these objects, and of the release's Deployment.
     replicas : int or None
         Servers that its Deployment is to have; None where there is none.
+    made : frozenset of str
+        `kind/name` of the objects that make pods: Deployment, ReplicaSets, Jobs.
     """
 
     at: datetime
@@ -229,8 +228,7 @@ class Snapshot:
     claims: tuple[Claim, ...] = ()
     events: tuple[Event, ...] = ()
     replicas: int | None = None
-    made: frozenset[str] = field(default=frozenset())
-    """`kind/name` of the objects that make pods: Deployment, ReplicaSets, Jobs."""
+    made: frozenset[str] = frozenset()
 
     @property
     def gpus(self) -> int:
@@ -411,7 +409,6 @@ def _job(item: Json) -> Job:
         experiment=labels.get("grace/experiment", ""),
         complete="Complete" in true,
         failed=(failed.get("message") or failed.get("reason") or "it failed") if failed else "",
-        retries=status.get("failed", 0),
     )
 
 

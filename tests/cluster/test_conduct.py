@@ -236,6 +236,15 @@ def test_what_fails_is_told_and_the_next_model_begins(tmp_path: Path) -> None:
     assert fake.installs == [*MODELS, "small", "large"]
 
 
+def test_an_install_that_takes_too_long_is_not_repeated(tmp_path: Path) -> None:
+    """Helm's timeout is no lost connection; the model fails with it, and the next one begins."""
+    fake = Fake(slow={"large"})
+    ended = run(fake, tmp_path)
+    assert phases(ended) == [Phase.DONE, Phase.FAILED, Phase.DONE]
+    assert "timed out" in ended.models[1].reason and fake.installs == list(MODELS)
+    assert nothing_left(fake)
+
+
 def test_a_fault_of_its_own_frees_the_gpus(tmp_path: Path) -> None:
     """Not only what was foreseen: the model fails with it, and is uninstalled."""
     fake = Fake(broken={"fetch small": ValueError("not enough values to unpack")})
