@@ -82,6 +82,20 @@ def test_killed_at_any_call(tmp_path: Path) -> None:
         assert nothing_left(fake), whole.calls[point]
 
 
+def test_killed_at_any_call_and_stopped_from_elsewhere(tmp_path: Path) -> None:
+    """What the dead process had begun is known to the one that ends the campaign: nothing is left."""
+    whole = Fake()
+    run(whole, tmp_path / "whole")
+    for point in range(len(whole.calls)):
+        fake = Fake(kill_at=point)
+        with pytest.raises(KilledError):
+            run(fake, tmp_path / f"{point}-first")
+        fake.kill_at = None
+        if kept := asyncio.run(keep.read_cluster(fake)):
+            run(fake, tmp_path / f"{point}-second", machine.stop(kept.campaign, "enough"))
+        assert nothing_left(fake), whole.calls[point]
+
+
 def test_stopped_at_any_call(tmp_path: Path) -> None:
     """GPUs are free and the ConfigMap is gone when the process ends; the same command goes on afterwards."""
     whole = Fake()
