@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,8 @@ INSTALL_S = 600.0
 """Seconds that an install may take; it waits for no pod."""
 UNINSTALL_S = 300.0
 """Seconds that pods have to go before the release is told again."""
+
+_TOOK_LONG = re.compile(r"timed out|deadline exceeded|did not end within", re.IGNORECASE)
 
 
 class Clock(Protocol):
@@ -141,7 +144,7 @@ class Conductor:
         BusyError
             Where another process has taken it over.
         SpecError
-            Where the cluster knows the user no more.
+            Where a release that the campaign did not install holds GPUs.
         """
         while True:
             if self._stop.is_set() and not self.campaign.stopping:
@@ -215,8 +218,19 @@ class Conductor:
         # What is kept says so before the first object exists: whoever goes on knows what to uninstall.
         await self._set(machine.installing(self.campaign))
         work = self.work(self.campaign, model)
+
+        async def install() -> str:
+            began = self.clock.now()
+            try:
+                return await work.install(timeout=self.install_seconds)
+            except ReleaseError as error:
+                # Helm's own time that ran out reads like a lost connection, and trying again mends nothing.
+                took = (self.clock.now() - began).total_seconds()
+                late = took >= self.install_seconds and _TOOK_LONG.search(str(error))
+                raise ReleaseError(str(error), retryable=error.retryable and not late) from None
+
         try:
-            note = await self._attended(self._patiently(lambda: work.install(timeout=self.install_seconds)))
+            note = await self._attended(self._patiently(install))
         except (LostError, BusyError):
             raise
         except GraceError as error:
@@ -266,15 +280,7 @@ class Conductor:
             machine.watched(self.campaign, await self._patiently(lambda: self._observe(model, logs=False)))
         )
         work = self.work(self.campaign, model)
-
-        async def uninstall() -> None:
-            try:
-                await work.uninstall(timeout=UNINSTALL_S)
-            except ReleaseError as error:
-                # Giving up here would leave GPUs held: whatever it is, it is tried again.
-                raise ReleaseError(str(error), retryable=True) from None
-
-        await self._patiently(uninstall)
+        await self._patiently(lambda: _insisting(work.uninstall(timeout=UNINSTALL_S)))
         snapshot = await self._patiently(lambda: self._observe(model, logs=False))
         if snapshot.gpus:
             await self.clock.sleep(self.poll)
@@ -282,20 +288,16 @@ class Conductor:
             await self._set(machine.freed(self.campaign, snapshot))
 
     async def _observe(self, model: ModelState, *, logs: bool = True) -> Snapshot:
-        try:
-            return await observe(self.cluster, model.model, self.clock.now(), logs=logs)
-        except ReleaseError as error:
-            # Whatever kubectl complains of: looking away would leave GPUs held.
-            raise ReleaseError(str(error), retryable=True) from None
+        return await _insisting(observe(self.cluster, model.model, self.clock.now(), logs=logs))
 
     async def _set(self, campaign: Campaign) -> None:
         """Keep a changed campaign before anything follows from it."""
         if campaign.version != self.campaign.version:
             self.campaign = campaign
-            await self._patiently(lambda: self.store.save(campaign, self.clock.now()))
+            await self._patiently(lambda: _insisting(self.store.save(campaign, self.clock.now())))
 
     async def _beat(self) -> None:
-        with suppress(ReleaseError):
+        with suppress(ReleaseError, SpecError):
             if reason := await self.store.beat(self.clock.now()):
                 self.stop(reason)
 
@@ -315,9 +317,9 @@ class Conductor:
                 await self._beat()
         finally:
             stop.cancel()
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task})
+            task.cancel()
+            # Also of one that failed while something else went wrong: nobody else will ask.
+            await asyncio.gather(task, return_exceptions=True)
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Ask again, ever more slowly, while the cluster does not answer.
@@ -353,3 +355,14 @@ class Conductor:
                 "model was begun. "
             )
         return f"{error}\n{held}When the cluster answers again: {self.resume}"
+
+
+async def _insisting(call: Awaitable[T]) -> T:
+    """Have a call tried again whatever the cluster complains of: giving up would leave GPUs held.
+
+    An API that has just started knows nobody's rights yet, and says so as if they had none.
+    """
+    try:
+        return await call
+    except (ReleaseError, SpecError) as error:
+        raise ReleaseError(str(error), retryable=True) from None

@@ -153,8 +153,11 @@ def _pod(snapshot: Snapshot, pod: Pod, fallbacks: Sequence[str]) -> Iterator[Dia
             "kubectl get nodes",
             fatal=False,
         )
-    # What ended in a Job's pod is the Job's to judge; it has retries of its own.
     if pod.over:
+        # What its containers did is the Job's to judge, which has retries; nobody else tells of the node.
+        if pod.message:
+            said = f"{pod.name} was ended by its node: {pod.message}"
+            yield Diagnosis(Trouble.NODE, said, f"kubectl describe pod {pod.name}", fatal=False)
         return
     for container in pod.containers:
         yield from _container(snapshot, pod, container)

@@ -199,7 +199,6 @@ def _job(item: Json) -> Job:
         experiment=labels.get("grace/experiment", ""),
         complete="Complete" in true,
         failed=(failed.get("message") or failed.get("reason") or "it failed") if failed else "",
-        retries=status.get("failed", 0),
     )
 
 

@@ -207,11 +207,6 @@ class Campaign(_Part):
         """The model that is at work or comes next; None where all are over."""
         return next((model for model in self.models if model.phase not in OVER), None)
 
-    @property
-    def holding(self) -> list[str]:
-        """Models whose pods may hold GPUs; never more than one."""
-        return [model.model for model in self.models if model.phase in INSTALLED]
-
     def gpu_hours(self, now: datetime) -> float:
         """GPU-hours that were held up to now."""
         return sum(model.gpu_hours(now) for model in self.models)

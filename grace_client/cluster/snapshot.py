@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 SERVER, QUERY, WEIGHTS = "server", "query", "weights"
@@ -131,8 +131,6 @@ class Job:
         Whether it succeeded.
     failed : str
         Why it failed, in Kubernetes' words; empty where it did not.
-    retries : int
-        Pods of it that failed.
     """
 
     name: str
@@ -140,7 +138,6 @@ class Job:
     experiment: str
     complete: bool
     failed: str
-    retries: int
 
     @property
     def over(self) -> bool:
@@ -197,6 +194,8 @@ class Snapshot:
         Events only of these objects, and of the release's Deployment.
     replicas : int or None
         Servers that its Deployment is to have; None where there is none.
+    made : frozenset of str
+        `kind/name` of the objects that make pods: Deployment, ReplicaSets, Jobs.
     """
 
     at: datetime
@@ -206,8 +205,7 @@ class Snapshot:
     claims: tuple[Claim, ...] = ()
     events: tuple[Event, ...] = ()
     replicas: int | None = None
-    made: frozenset[str] = field(default=frozenset())
-    """`kind/name` of the objects that make pods: Deployment, ReplicaSets, Jobs."""
+    made: frozenset[str] = frozenset()
 
     @property
     def gpus(self) -> int:

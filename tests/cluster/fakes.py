@@ -36,6 +36,8 @@ class Fake:
         Call with which the process dies.
     away : timedelta
         For how long the API is away, from `away_since` on.
+    slow : set of str
+        Models whose install takes longer than it may.
     well : bool
         Whether everything goes on by itself as time passes.
     """
@@ -50,6 +52,7 @@ class Fake:
     ticks: int = 0
     version: int = 0
     installs: list[str] = field(default_factory=list)
+    slow: set[str] = field(default_factory=set)
     broken: dict[str, Exception] = field(default_factory=dict)
 
     def call(self, what: str) -> None:
@@ -156,6 +159,9 @@ class FakeWork:
         """The objects are there before the call returns, as with helm."""
         self.fake.world.install(self.model)
         self.fake.installs.append(self.model)
+        if self.model in self.fake.slow:
+            await self.fake.sleep(timeout)
+            raise ReleaseError("helm: timed out waiting for the condition", retryable=True)
         await self._do("install")
         return ""
 

@@ -82,6 +82,20 @@ def test_killed_at_any_call(tmp_path: Path) -> None:
         assert nothing_left(fake), whole.calls[point]
 
 
+def test_killed_at_any_call_and_stopped_from_elsewhere(tmp_path: Path) -> None:
+    """What the dead process had begun is known to the one that ends the campaign: nothing is left."""
+    whole = Fake()
+    run(whole, tmp_path / "whole")
+    for point in range(len(whole.calls)):
+        fake = Fake(kill_at=point)
+        with pytest.raises(KilledError):
+            run(fake, tmp_path / f"{point}-first")
+        fake.kill_at = None
+        if kept := asyncio.run(keep.read_cluster(fake)):
+            run(fake, tmp_path / f"{point}-second", machine.stop(kept.campaign, "enough"))
+        assert nothing_left(fake), whole.calls[point]
+
+
 def test_stopped_at_any_call(tmp_path: Path) -> None:
     """GPUs are free and the ConfigMap is gone when the process ends; the same command goes on afterwards."""
     whole = Fake()
@@ -188,6 +202,25 @@ def test_an_api_that_comes_back_is_waited_for(tmp_path: Path, minutes: int) -> N
         assert nothing_left(fake)
 
 
+def test_a_refusal_is_not_the_last_word(tmp_path: Path) -> None:
+    """An API that has just started calls everything forbidden for a moment; GPUs are not left for that."""
+    for what in ("get pods", "get configmaps", "patch"):
+        fake = Fake()
+        call, left = fake.call, [4]
+
+        def calls(
+            said: str, what: str = what, call: Any = call, left: list[int] = left, fake: Fake = fake
+        ) -> None:
+            call(said)
+            if said.startswith(what) and fake.world.holding() and left[0]:
+                left[0] -= 1
+                raise SpecError("pods is forbidden")
+
+        fake.call = calls  # type: ignore[method-assign, assignment]
+        assert phases(run(fake, tmp_path / what.replace(" ", "-"))) == [Phase.DONE] * 3
+        assert not left[0] and nothing_left(fake)
+
+
 def test_an_api_that_stays_away_ends_it_with_the_command(tmp_path: Path) -> None:
     """Exit code 3, no second model, the record in the file; it goes on when the API is back."""
     fake = Fake(away=timedelta(hours=5), away_since=START + timedelta(seconds=4))
@@ -215,6 +248,15 @@ def test_what_fails_is_told_and_the_next_model_begins(tmp_path: Path) -> None:
     fake.broken.clear()
     assert phases(run(fake, tmp_path)) == [Phase.DONE] * 3
     assert fake.installs == [*MODELS, "small", "large"]
+
+
+def test_an_install_that_takes_too_long_is_not_repeated(tmp_path: Path) -> None:
+    """Helm's timeout is no lost connection; the model fails with it, and the next one begins."""
+    fake = Fake(slow={"large"})
+    ended = run(fake, tmp_path)
+    assert phases(ended) == [Phase.DONE, Phase.FAILED, Phase.DONE]
+    assert "timed out" in ended.models[1].reason and fake.installs == list(MODELS)
+    assert nothing_left(fake)
 
 
 def test_a_fault_of_its_own_frees_the_gpus(tmp_path: Path) -> None:

@@ -157,6 +157,15 @@ def test_one_kill_for_memory_may_be_chance() -> None:
     assert [one.fatal for one in diagnose(replace(snapshot, pods=once))] == [False]
 
 
+def test_an_eviction_is_told() -> None:
+    """Its successor goes on; why the node ended the pod is in no log."""
+    snapshot = recorded("oom")
+    said = "Evicted: The node was low on resource: ephemeral-storage"
+    gone = tuple(replace(pod, phase="Failed", message=said) if pod.gpus else pod for pod in snapshot.pods)
+    (found,) = diagnose(replace(snapshot, pods=gone))
+    assert found.kind is Trouble.NODE and not found.fatal and "ephemeral-storage" in found.what
+
+
 def test_what_ran_well_has_nothing_wrong() -> None:
     """A release without objects, and one whose pods wait to be looked at."""
     empty = Snapshot(at=recorded("oom").at, release="none")

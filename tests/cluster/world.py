@@ -56,7 +56,7 @@ class World:
     def install(self, release: str) -> None:
         """As helm does; a second time changes nothing."""
         if release not in self.jobs:
-            self.jobs[release] = Job(f"job-{release}", "query", "study1-exp2", False, "", 0)
+            self.jobs[release] = Job(f"job-{release}", "query", "study1-exp2", False, "")
             self._new(release)
 
     def uninstall(self, release: str) -> None:
