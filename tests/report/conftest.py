@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -64,7 +65,8 @@ def make(path: Path, engine: Engine, experiment: str, sample: int | None = 40) -
 def structure(path: Path, *, unparsed: float = 0.0) -> None:
     """Give a free-text run its meaning, as 'grace extract' writes it; a share stays unparsed."""
     (raw,) = (p for p in path.glob("*_raw_responses_*.csv") if "_long" not in p.name)
-    table = pd.read_csv(raw, dtype=str, keep_default_na=False)
+    # A model may say a carriage return, which is no end of a row.
+    table = pd.read_csv(raw, dtype=str, keep_default_na=False, lineterminator="\n")
     rng = np.random.default_rng(0)
     if "story_setup" in table.columns:
         number = table["response"].str.extract(r"^(\w+)")[0].map(NUMBERS).fillna("unparsed")
@@ -79,7 +81,8 @@ def structure(path: Path, *, unparsed: float = 0.0) -> None:
         table[column] = value
     if "story_setup" in table.columns:
         table = table.assign(bet_0="", bet_1="", bet_2="", bet_3="")
-    table.to_csv(raw.with_name(raw.name.replace("raw_responses", "structured")), index=False)
+    structured = raw.with_name(raw.name.replace("raw_responses", "structured"))
+    table.to_csv(structured, index=False, quoting=csv.QUOTE_ALL)
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for name, engine in engines.items():
         for experiment in EXPERIMENTS:
-            path = make(folder / "runs" / name / experiment, engine, experiment, sample=6)
+            path = make(folder / "runs" / name / experiment, engine, experiment, sample=4)
             if experiment.endswith("exp1"):
                 structure(path)
     out = folder / "report.html"
