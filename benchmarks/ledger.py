@@ -185,6 +185,10 @@ class MadeUp:
         """Draws nothing: the benchmark scores."""
         raise AssertionError("the benchmark asks for no free text")
 
+    async def counters(self) -> dict[str, float]:
+        """Counts nothing."""
+        return {}
+
     async def close(self) -> None:
         """Holds nothing."""
 

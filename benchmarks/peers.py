@@ -210,14 +210,13 @@ def by_grace(server: Server, experiment: Experiment, trials: TrialList) -> tuple
 
 
 def _asked(folder: RunFolder, item: Item) -> Asked:
-    answer, engine = folder.ledger.get(item.key), folder.manifest.spec.engine
+    answer = folder.ledger.get(item.key)
     assert answer is not None
     forms = [
         (option, text, ids, -math.inf if value is None else value)
         for option, text, ids, value in answer["forms"]
     ]
-    text = engine["prompt_prefix"] + item.question.prompt.text + engine["prompt_suffix"]
-    return Asked(answer["prompt_ids"], text, forms)
+    return Asked(answer["prompt_ids"], folder.manifest.as_sent(item.question.prompt), forms)
 
 
 def by_harness(server: Server, asked: list[Asked], tokenizer: Path) -> tuple[Way, list[float]]:

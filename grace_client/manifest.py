@@ -11,12 +11,25 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grace_client import __version__, paths
 from grace_client.errors import SpecError
+from grace_client.questions import Prompt, Suppress
 
 FILE = "manifest.json"
 
 
 class SamplingSpec(BaseModel):
-    """How free text is drawn."""
+    """How free text is drawn, and reasoning that is scored after.
+
+    Attributes
+    ----------
+    temperature, max_tokens
+        Of every draw; reasoning counts towards the length.
+    replicates : int
+        Answers to each question of each trial.
+    base_seed : int
+        Base of all seeds.
+    share_answers : bool
+        Whether trials that ask the very same share the answers to it. Otherwise each has its own.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,6 +37,7 @@ class SamplingSpec(BaseModel):
     max_tokens: int = Field(default=64, ge=1)
     replicates: int = Field(default=5, ge=1)
     base_seed: int = 0
+    share_answers: bool = False
 
 
 class Spec(BaseModel):
@@ -42,7 +56,9 @@ class Spec(BaseModel):
     sample : int or None
         How many trials were drawn from the list; None for all.
     sampling : SamplingSpec or None
-        For free text only.
+        Where something is drawn: free text, or the reasoning before a scored answer.
+    reasoning : str or None
+        How reasoning is suppressed, or ``"none"``; None for a model that shows no reasoning format.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,6 +69,7 @@ class Spec(BaseModel):
     questions_sha256: str
     sample: int | None = None
     sampling: SamplingSpec | None = None
+    reasoning: Suppress | None = None
 
 
 class Spread(BaseModel):
@@ -108,6 +125,78 @@ class NoiseFloor(BaseModel):
     points: Spread
 
 
+class LlmUse(BaseModel):
+    """The language model that read free text.
+
+    Attributes
+    ----------
+    url, model : str
+        The endpoint, and the model as it is named there.
+    prompt_sha256 : str
+        Hash over instructions and schemas.
+    texts, failed : int
+        Different answers that it was asked about in all, and those for which it gave no valid reading.
+    prompt_tokens, completion_tokens : int
+        As the endpoint counted them, in all.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str
+    model: str
+    prompt_sha256: str
+    texts: int
+    failed: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Extraction(BaseModel):
+    """How the run's structured table was made.
+
+    Attributes
+    ----------
+    at : str
+        When.
+    grace : str
+        Version whose rules read it.
+    questions : dict
+        Per question: answers, how many were read, categories, values, methods.
+    llm : LlmUse or None
+        None where only rules read.
+    human : dict of str to str
+        Sheets of hand coding, and their checksums.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    at: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    grace: str = __version__
+    questions: dict[str, dict[str, Any]]
+    llm: LlmUse | None = None
+    human: dict[str, str] = Field(default_factory=dict)
+
+
+class Session(BaseModel):
+    """One process that asked for answers, to its end.
+
+    Attributes
+    ----------
+    started : str
+        When.
+    asked : int
+        Questions that it asked.
+    counters : dict of str to float
+        What the engine counted meanwhile (`Engine.counters`); what was not counted is not in it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    started: str
+    asked: int
+    counters: dict[str, float] = Field(default_factory=dict)
+
+
 class Manifest(BaseModel):
     """The file `manifest.json` of a run folder."""
 
@@ -121,13 +210,28 @@ class Manifest(BaseModel):
     spec: Spec
     results: dict[str, Any] = Field(default_factory=dict)
     """Written at every export: counts, option mass, wall time, checksums."""
+    sessions: list[Session] = Field(default_factory=list)
+    """Written at the end of every `grace run` that asked something; a killed one leaves none."""
     noise: NoiseFloor | None = None
     """Written by `grace noise`."""
+    extraction: Extraction | None = None
+    """Written by `grace extract`."""
 
     @property
     def model(self) -> str:
         """Name of the model."""
         return str(self.spec.engine["model"])
+
+    def as_sent(self, prompt: Prompt) -> str:
+        """A prompt as the model got it, special tokens written out."""
+        engine = self.spec.engine
+        around = [engine[f"prompt_{end}"] for end in ("prefix", "suffix")]
+        if prompt.direct:
+            around = [
+                engine.get(f"direct_{end}", whole)
+                for end, whole in zip(("prefix", "suffix"), around, strict=True)
+            ]
+        return prompt.text.join(around)
 
     def save(self, folder: Path) -> None:
         """Replace the folder's manifest."""

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grace_client import manifest as manifests
+from grace_client.asker import Asker
 from grace_client.engines.base import Engine
 from grace_client.errors import ItemError, SpecError
 from grace_client.ledger import OK
 from grace_client.manifest import NoiseFloor, Spread
 from grace_client.plan import Item
-from grace_client.runner import Asker, Progress, RunFolder
+from grace_client.runner import Progress, RunFolder
 from grace_client.scoring import normalise
 from grace_client.tables import scores_of
 
@@ -88,7 +89,7 @@ async def measure(
     async def work(waiting: Iterable[Item]) -> None:
         for item in waiting:
             try:
-                rows[item.key].append((await asker.scores(item.question))[2].logprob)
+                rows[item.key].append(await _again(asker, folder, item))
             except ItemError:
                 progress.failed += 1
             progress.done += 1
@@ -116,6 +117,14 @@ async def measure(
         nats=nats,
         points=points,
     )
+
+
+async def _again(asker: Asker, folder: RunFolder, item: Item) -> Array:
+    """The options' log-probabilities, after the reasoning that the run has, if any."""
+    answer, prompt, options = folder.ledger.get(item.key), item.question.prompt, item.question.options
+    assert answer is not None and options is not None
+    thoughts = answer["prompt_ids"][len(await asker.engine.tokenize(prompt)) :] if item.sampling else ()
+    return (await asker.scores(prompt, options, thoughts))[2].logprob
 
 
 def record(folder: RunFolder, floor: NoiseFloor) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 from grace_client.ledger import key_of
 from grace_client.manifest import Manifest, Spec
 from grace_client.options import OptionSet
-from grace_client.questions import Question, Sampling
+from grace_client.questions import AT_ONCE, Prompt, Question, Sampling
 from grace_client.studies.base import Experiment
 from grace_client.trials import Trial, TrialList
 
@@ -29,7 +29,7 @@ class Item:
     replicate : int or None
         Counted from 1 for free text; None where the question is scored.
     sampling : Sampling or None
-        For free text.
+        For free text, and for reasoning that a question is scored after.
     key : str
         Equal for questions that must have equal answers.
     """
@@ -66,23 +66,31 @@ class Plan:
 
     def items(self) -> Iterator[Item]:
         """Every item, in the order of the tables."""
-        sampling, engine = self.spec.sampling, key_of(self.spec.engine)
+        sampling, engine, seeds = self.spec.sampling, key_of(self.spec.engine), Seeds()
+        declared = () if self.spec.reasoning is None else (self.spec.reasoning,)
         for trial in self.trials:
-            for question in self.experiment.questions(trial):
+            for asked in self.experiment.questions(trial):
+                question = replace(asked, prompt=self._prompt(asked.prompt))
+                options = () if question.options is None else (_options(question.options),)
                 if sampling is None:
-                    key = key_of(engine, question.prompt.text, _options(question.options))
+                    key = key_of(engine, question.prompt.text, *options, *declared)
                     yield Item(trial, question, None, None, key)
                     continue
+                owner = question.prompt.text if sampling.share_answers else trial.trial_id
                 for replicate in range(1, sampling.replicates + 1):
-                    draw = Sampling(
-                        temperature=sampling.temperature,
-                        max_tokens=sampling.max_tokens,
-                        seed=seed_of(
-                            sampling.base_seed, self.experiment.name, trial.trial_id, question.name, replicate
-                        ),
-                    )
+                    seed = seeds.of(sampling.base_seed, self.experiment.name, owner, question.name, replicate)
+                    draw = Sampling(sampling.temperature, sampling.max_tokens, seed)
                     drawn = (draw.temperature, draw.max_tokens, draw.seed)
-                    yield Item(trial, question, replicate, draw, key_of(engine, question.prompt.text, drawn))
+                    key = key_of(engine, question.prompt.text, *options, drawn, *declared)
+                    yield Item(trial, question, None if options else replicate, draw, key)
+
+    def _prompt(self, prompt: Prompt) -> Prompt:
+        """A prompt as this run asks it."""
+        reasoning = self.spec.reasoning
+        if reasoning == "prompt":
+            prompt = replace(prompt, text=f"{AT_ONCE}\n\n{prompt.text}")
+        scored_at_once = self.experiment.scored and reasoning != "none"
+        return replace(prompt, direct=scored_at_once or reasoning == "template")
 
     def distinct(self) -> Iterator[Item]:
         """The items to ask: the first of every key."""
@@ -109,12 +117,48 @@ def sample(trials: TrialList, count: int | None) -> tuple[Trial, ...]:
     )
 
 
-def seed_of(base: int, experiment: str, trial_id: int, question: str, replicate: int) -> int:
-    """Seed of one free-text answer, between 0 and 2**31 - 1.
+@dataclass
+class Seeds:
+    """The seeds of a run: every answer has its own, the same one in every run with the same base seed.
 
-    Every answer of a study has its own, and the same one in every run with the same base seed.
+    31 bits are few: among the 48,480 answers of Study 2 with 20 replicates, half a pair on average comes out
+    equal. Two that also ask the same would be one answer counted twice, so a seed that is taken is drawn
+    again.
     """
-    text = f"{base}\0{experiment}\0{trial_id}\0{question}\0{replicate}"
+
+    _known: dict[tuple[int, str, int | str, str, int], int] = field(default_factory=dict)
+    _taken: set[int] = field(default_factory=set)
+
+    def of(self, base: int, experiment: str, owner: int | str, question: str, replicate: int) -> int:
+        """Seed of one answer, between 0 and 2**31 - 1.
+
+        Parameters
+        ----------
+        base : int
+            Of the run.
+        experiment, question : str
+            Their names.
+        owner : int or str
+            The trial's id, or the prompt where trials share their answers.
+        replicate : int
+            Counted from 1.
+        """
+        whose = (base, experiment, owner, question, replicate)
+        if (seed := self._known.get(whose)) is None:
+            again, seed = 0, seed_of(*whose)
+            while seed in self._taken:
+                seed = seed_of(*whose, again := again + 1)
+            self._known[whose] = seed
+            self._taken.add(seed)
+        return seed
+
+
+def seed_of(
+    base: int, experiment: str, owner: int | str, question: str, replicate: int, again: int = 0
+) -> int:
+    """A seed between 0 and 2**31 - 1, hashed from what it is for; another one for each value of `again`."""
+    parts = (base, experiment, owner, question, replicate, *((again,) if again else ()))
+    text = "\0".join(map(str, parts))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from grace_client.options import OptionSet
+
+Suppress = Literal["prompt", "template", "none"]
+"""How a model is kept from reasoning before it answers.
+
+``"prompt"``: it is told not to. ``"template"``: its chat template's own switch is used, or its reasoning is
+closed before it began. ``"none"``: it reasons.
+"""
+
+AT_ONCE = "Answer at once, without thinking first."
+"""What the prompt begins with where it tells the model not to reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +29,13 @@ class Prompt:
     ----------
     text : str
         The whole prompt, up to and with the answer cue.
+    direct : bool
+        Whether the answer begins right behind the prompt: reasoning that the chat template or the model would
+        begin there is switched off or closed.
     """
 
     text: str
+    direct: bool = False
 
     @property
     def messages(self) -> list[dict[str, str]]:
@@ -56,7 +71,7 @@ class Sampling:
     temperature : float
         0 takes the likeliest token each time.
     max_tokens : int
-        Bound on the answer's length; an answer cut by it has finish reason ``"length"``.
+        Bound on the length of answer and reasoning; a text cut by it has finish reason ``"length"``.
     seed : int
         Seed of this answer alone, between 0 and 2**31 - 1.
     """
@@ -73,13 +88,18 @@ class Generation:
     Attributes
     ----------
     text : str
-        The answer, without special tokens.
+        The answer, without special tokens; empty unless the status is ``"ok"``.
     finish_reason : str
         ``"stop"`` where the model ended its turn, ``"length"`` where the bound cut it.
     reasoning : str or None
         What a reasoning model thought before it answered.
     prompt_ids, token_ids : tuple of int
-        Token ids of the prompt and of the answer.
+        Token ids of the prompt, and of all that was drawn: reasoning and answer.
+    status : str
+        ``"ok"``; ``"reasoning_unfinished"`` where the reasoning never ended; ``"no_answer"`` where nothing
+        came after it.
+    answer_at : int or None
+        Where in `token_ids` the answer begins; None where no reasoning ends in them.
     """
 
     text: str
@@ -87,3 +107,5 @@ class Generation:
     prompt_ids: tuple[int, ...]
     token_ids: tuple[int, ...]
     reasoning: str | None = None
+    status: str = "ok"
+    answer_at: int | None = None

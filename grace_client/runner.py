@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,19 +15,21 @@ from typing import Any
 from grace_client import __version__, paths, studies
 from grace_client import manifest as manifests
 from grace_client import plan as plans
+from grace_client.asker import Asker
 from grace_client.engines.base import Engine, EngineInfo
-from grace_client.errors import BusyError, ItemError, SpecError, TrialError
+from grace_client.errors import BusyError, SpecError, TrialError
 from grace_client.ledger import OK, Ledger
-from grace_client.manifest import Manifest, SamplingSpec, Spec
-from grace_client.options import OptionSet, TokenTrie
-from grace_client.plan import Item, Plan
-from grace_client.questions import Question
-from grace_client.scoring import Scores, score
+from grace_client.manifest import Manifest, SamplingSpec, Session, Spec
+from grace_client.plan import Plan
+from grace_client.questions import Suppress
 from grace_client.studies.base import Experiment
 from grace_client.trials import TrialList
 
 TRIALS = "trials.csv"
 LEDGER = "ledger"
+
+THINKING_TOKENS = 2048
+"""Bound on reasoning and answer together, unless told."""
 
 STOP_SECONDS = 6.0
 """How long a stop waits for answers in flight: Kubernetes kills 30 seconds after it has asked."""
@@ -101,8 +102,23 @@ class RunFolder:
         *,
         sample: int | None = None,
         sampling: SamplingSpec | None = None,
+        reasoning: Suppress | None = None,
     ) -> RunFolder:
         """Make a run folder, or open the one that is there if it is of the very same run.
+
+        Parameters
+        ----------
+        path : Path
+            The folder.
+        experiment, trials, engine
+            What is asked, of which list, and who answers.
+        sample : int, optional
+            Ask only so many trials.
+        sampling : SamplingSpec, optional
+            How free text, or the reasoning before a scored answer, is drawn.
+        reasoning : str, optional
+            How reasoning is suppressed. Default: by the template where answers are scored, not at all where
+            they are drawn.
 
         Raises
         ------
@@ -122,7 +138,8 @@ class RunFolder:
             trials_sha256=trials.sha256,
             questions_sha256=plans.questions_sha256(experiment, plans.sample(trials, sample)),
             sample=sample,
-            sampling=None if experiment.scored else sampling or SamplingSpec(),
+            sampling=_draws(experiment, engine, sampling, reasoning),
+            reasoning=reasoning or _default(experiment, engine),
         )
         if (path / manifests.FILE).exists():
             different = manifests.differences(manifests.load(path).spec, spec)
@@ -191,6 +208,7 @@ async def run(
         At the end.
     """
     info, stop = await engine.describe(), stop or asyncio.Event()
+    started, before = datetime.now(UTC).isoformat(timespec="seconds"), await engine.counters()
     progress = folder.progress()
     on_progress(progress)
     # One shared iterator is the back-pressure: no more items than workers exist at a time.
@@ -225,95 +243,59 @@ async def run(
     finally:
         patience.cancel()
         folder.ledger.close()
+        if progress.asked:
+            # A process that was told to stop has no time to ask more.
+            after = {} if stop.is_set() else await engine.counters()
+            counted = {name: after[name] - before[name] for name in before.keys() & after.keys()}
+            # A server that was started again has begun to count anew.
+            counted = {name: value for name, value in sorted(counted.items()) if value >= 0}
+            _record(folder, Session(started=started, asked=progress.asked, counters=counted))
     return progress
 
 
-class Asker:
-    """Turns items into ledger answers.
+def _record(folder: RunFolder, session: Session) -> None:
+    """Write a session to the run's manifest."""
+    manifest = manifests.load(folder.path)
+    manifest.sessions.append(session)
+    manifest.save(folder.path)
+    folder.manifest.sessions[:] = manifest.sessions
+
+
+def sampling_of(
+    experiment: Experiment, engine: EngineInfo, reasoning: Suppress | None, given: dict[str, Any]
+) -> SamplingSpec:
+    """How a run draws: what is given, and for a model that reasons room to do it.
 
     Parameters
     ----------
-    engine : Engine
-        Who answers.
-    info : EngineInfo
-        Its description.
+    experiment, engine, reasoning
+        As for `RunFolder.create`.
+    given : dict
+        Some of the fields of a `SamplingSpec`.
     """
+    thinks = engine.reasoning_format is not None and (reasoning or _default(experiment, engine)) == "none"
+    room = {"max_tokens": THINKING_TOKENS} if thinks else {}
+    return SamplingSpec.model_validate(room | given)
 
-    def __init__(self, engine: Engine, info: EngineInfo) -> None:
-        self.engine = engine
-        self.info = info
-        self._tries: dict[OptionSet, asyncio.Task[TokenTrie]] = {}
 
-    async def ask(self, item: Item) -> tuple[dict[str, Any], bool]:
-        """The answer as the ledger keeps it, and whether it is final."""
-        start = time.monotonic()
-        try:
-            if item.sampling is None:
-                answer = await self._score(item)
-            else:
-                answer = await self._generate(item)
-            final = True
-        except ItemError as error:
-            answer = {"status": error.status, "reason": str(error)}
-            final = not error.retryable
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return answer | {"seconds": round(time.monotonic() - start, 4), "at": at}, final
+def _default(experiment: Experiment, engine: EngineInfo) -> Suppress | None:
+    """What becomes of reasoning unless told; None for a model that shows none."""
+    if engine.reasoning_format is None:
+        return None
+    return "template" if experiment.scored else "none"
 
-    async def scores(self, question: Question) -> tuple[list[int], TokenTrie, Scores]:
-        """Prompt ids, token trie and scores of a scored question; ItemError where it has none."""
-        assert question.options is not None
-        trie = await self._trie(question.options)
-        prompt_ids = await self.engine.tokenize(question.prompt)
-        self._fits(len(prompt_ids) + int(trie.depth.max()))
-        return prompt_ids, trie, score(trie, await self.engine.edge_logprobs(prompt_ids, trie))
 
-    async def _score(self, item: Item) -> dict[str, Any]:
-        assert item.question.options is not None
-        prompt_ids, trie, scores = await self.scores(item.question)
-        names = item.question.options.names
-        forms = zip(
-            trie.option.tolist(), trie.forms, trie.form_ids, scores.form_logprob.tolist(), strict=True
+def _draws(
+    experiment: Experiment, engine: EngineInfo, sampling: SamplingSpec | None, reasoning: Suppress | None
+) -> SamplingSpec | None:
+    """How a run draws; None where it does not. A scored question has one reasoning for each trial."""
+    if not experiment.scored:
+        return sampling or SamplingSpec()
+    if reasoning != "none":
+        return None
+    if engine.reasoning_format is None:
+        raise SpecError(
+            f"{engine.model} shows no reasoning that grace knows (think blocks or Harmony), so there is none "
+            "to score after; leave --reasoning out"
         )
-        return {
-            "status": OK,
-            "prompt_ids": list(prompt_ids),
-            # JSON has no -inf.
-            "forms": [[names[o], form, ids, x if math.isfinite(x) else None] for o, form, ids, x in forms],
-        }
-
-    async def _generate(self, item: Item) -> dict[str, Any]:
-        assert item.sampling is not None
-        prompt_ids = await self.engine.tokenize(item.question.prompt)
-        self._fits(len(prompt_ids) + item.sampling.max_tokens)
-        drawn = await self.engine.generate(item.question.prompt, item.sampling)
-        return {
-            "status": OK,
-            "text": drawn.text,
-            "finish_reason": drawn.finish_reason,
-            "reasoning": drawn.reasoning,
-            "prompt_ids": list(drawn.prompt_ids),
-            "token_ids": list(drawn.token_ids),
-        }
-
-    def _fits(self, tokens: int) -> None:
-        if tokens > self.info.max_context:
-            raise ItemError(
-                "context",
-                f"prompt and answer take {tokens} tokens, and {self.info.model} takes "
-                f"{self.info.max_context}; nothing was cut. Shorten the trial or use a model with a longer "
-                "context",
-            )
-
-    async def _trie(self, options: OptionSet) -> TokenTrie:
-        if options not in self._tries:
-            self._tries[options] = asyncio.create_task(self._build(options))
-        # Shielded: the others that wait for it go on where one of them is cancelled.
-        return await asyncio.shield(self._tries[options])
-
-    async def _build(self, options: OptionSet) -> TokenTrie:
-        end = [self.info.end_of_turn] if options.end_of_turn else []
-        form_ids = [
-            [await self.engine.tokenize_form(form) + end for form in option.forms]
-            for option in options.options
-        ]
-        return TokenTrie.build(options, form_ids)
+    return (sampling or SamplingSpec()).model_copy(update={"replicates": 1})

@@ -47,13 +47,25 @@ LONG_FREE = (
     "status",
     "reason",
 )
+REASONING = (
+    "model",
+    "experiment",
+    "trial_id",
+    "question",
+    "replicate",
+    "seed",
+    "reasoning",
+    "status",
+    "reason",
+)
 WIDE_FREE = ("question", "replicate", "seed", "response", "reasoning", "finish_reason", "status")
 
 
 def export(folder: RunFolder) -> list[Path]:
     """Write all tables of a run, each whole or not at all, and the manifest's results.
 
-    Items without an answer are rows with a status, a reason and empty values.
+    Items without an answer are rows with a status, a reason and empty values. Where the model reasoned, its
+    reasoning is a table of its own as well, that of items without an answer included.
 
     Returns
     -------
@@ -64,7 +76,12 @@ def export(folder: RunFolder) -> list[Path]:
     wide, long = (_scored if experiment.scored else _free)(folder)
     stem = file_stem(manifest.model, experiment.schema.study, experiment.table, manifest.created)
     written = []
-    for frame, name in ((wide, f"{stem}.csv"), (long, f"{stem}_long.csv"), (long, f"{stem}_long.parquet")):
+    frames = [(wide, f"{stem}.csv"), (long, f"{stem}_long.csv"), (long, f"{stem}_long.parquet")]
+    reasoning = _reasoning(folder)
+    if reasoning["reasoning"].notna().any():
+        stem = file_stem(manifest.model, experiment.schema.study, "reasoning", manifest.created)
+        frames.append((reasoning, f"{stem}.csv"))
+    for frame, name in frames:
         path = folder.path / name
         with paths.replacing(path) as new:
             if name.endswith(".csv"):
@@ -144,13 +161,14 @@ def _free(folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
     for item in folder.plan.items():
         assert item.sampling is not None
         answer, status, reason = _state(folder, item)
-        said = answer or {"text": None, "reasoning": None, "finish_reason": None}
+        said = answer or {"text": None, "finish_reason": None}
+        reasoning = (folder.ledger.get(item.key) or {}).get("reasoning")
         row = (
             item.question.name,
             item.replicate,
             item.sampling.seed,
             said["text"],
-            said["reasoning"],
+            reasoning,
             said["finish_reason"],
             status,
         )
@@ -162,19 +180,42 @@ def _free(folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
     )
 
 
+def _reasoning(folder: RunFolder) -> pd.DataFrame:
+    """What the model thought, one row for each item that draws."""
+    head = (folder.manifest.model, folder.experiment.name)
+    rows = []
+    for item in folder.plan.items() if folder.manifest.spec.sampling else ():
+        assert item.sampling is not None
+        _, status, reason = _state(folder, item)
+        thought = (folder.ledger.get(item.key) or {}).get("reasoning")
+        whose = (item.trial.trial_id, item.question.name, item.replicate or 1, item.sampling.seed)
+        rows.append((*head, *whose, thought, status, reason))
+    return pd.DataFrame(rows, columns=list(REASONING))
+
+
 def _results(folder: RunFolder, long: pd.DataFrame, written: list[Path]) -> dict[str, Any]:
     """What the manifest says of the answers."""
     items, distinct = folder.plan.size
-    statuses = Counter(_state(folder, item)[1] for item in folder.plan.distinct())
+    statuses: Counter[str] = Counter()
+    tokens = {"prompt": 0, "generated": 0}
+    for item in folder.plan.distinct():
+        statuses[_state(folder, item)[1]] += 1
+        answer = folder.ledger.get(item.key) or {}
+        tokens["prompt"] += len(answer.get("prompt_ids", ()))
+        tokens["generated"] += len(answer.get("token_ids", ()))
     contents = folder.ledger.contents
+    ledger, before = folder.ledger.sha256(), folder.manifest.results
+    # The structured table, which `grace extract` wrote, holds as long as no answer has come since.
+    kept = before.get("tables", {}) if before.get("ledger_sha256") == ledger else {}
     results: dict[str, Any] = {
         "trials": len(folder.plan.trials),
         "items": items,
         "distinct": distinct,
         "distinct_by_status": dict(sorted(statuses.items())),
         "wall_seconds": round(contents.seconds, 1),
-        "ledger_sha256": folder.ledger.sha256(),
-        "tables": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in written},
+        "tokens": tokens,
+        "ledger_sha256": ledger,
+        "tables": kept | {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in written},
     }
     if folder.experiment.scored:
         mass = long.loc[long["status"] == OK].groupby(["trial_id", "question"])["option_mass"].first()

@@ -76,6 +76,8 @@ class Schema:
         Columns that make up what a participant sees.
     participant : str
         Column that names the participant.
+    item : str or None
+        Column that names the story or scenario on which the stimulus is built; None where there is none.
     """
 
     study: str
@@ -84,6 +86,7 @@ class Schema:
     cell: Callable[[Trial], dict[str, str]]
     stimulus: tuple[str, ...]
     participant: str
+    item: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

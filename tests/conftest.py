@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,11 @@ USERS_LISTS = ROOT.parent / "shared" / "data"
 def _quiet_home(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test depends on how wide the terminal is."""
     monkeypatch.setenv("COLUMNS", "200")
+
+
+def undated(name: str) -> str:
+    """A table's name without the day on which its run began: midnight may lie between two runs of a test."""
+    return re.sub(r"_\d{8}(?=[_.])", "", name)
 
 
 def lists(study: str) -> Iterator[Path]:

@@ -18,7 +18,7 @@ import pytest
 from aiohttp.test_utils import unused_port
 
 from grace_client import manifest
-from tests.conftest import ROOT
+from tests.conftest import ROOT, undated
 from tests.support.fault_server import FaultServer, in_thread
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -81,7 +81,7 @@ def wait_for_lines(out: Path, count: int, process: subprocess.Popen[str]) -> Non
 
 
 def tables(out: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in out.glob("*probabilities*")}
+    return {undated(file.name): file.read_bytes() for file in out.glob("*probabilities*")}
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ ROOMS = [
     {"stimuli", "scoring", "ledger"},
     {"manifest", "engines"},
     {"plan"},
+    {"asker"},
     {"runner"},
     {"tables"},
     {"noise", "extraction"},

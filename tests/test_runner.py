@@ -22,7 +22,7 @@ from grace_client.manifest import SamplingSpec
 from grace_client.options import TokenTrie
 from grace_client.runner import Progress, RunFolder, run
 from grace_client.trials import TrialList
-from tests.conftest import ROOT
+from tests.conftest import ROOT, undated
 from tests.support.deterministic import DeterministicEngine, nan_for
 
 STUDY1 = ROOT / "data" / "study1.csv"
@@ -58,7 +58,7 @@ def ask(
 
 
 def exported(folder: RunFolder) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in tables.export(folder)}
+    return {undated(path.name): path.read_bytes() for path in tables.export(folder)}
 
 
 def test_equal_questions_are_asked_once(tmp_path: Path, study1: TrialList) -> None:
@@ -295,6 +295,22 @@ def test_two_processes_on_one_folder_are_refused(tmp_path: Path) -> None:
     with folder.locked(), pytest.raises(BusyError, match="another process is working on") as caught:
         ask(tmp_path, sample=5)
     assert caught.value.exit_code == ExitCode.UNREACHABLE, "a Job is to try again"
+
+
+def test_sessions_are_told(tmp_path: Path) -> None:
+    """What each process asked and what the engine counted meanwhile; one with nothing to ask leaves nothing.
+
+    Of a process that was stopped nothing was counted; exporting keeps what was told.
+    """
+    ask(tmp_path, sample=20, stop_after=10)
+    ask(tmp_path, sample=20)
+    folder, progress = ask(tmp_path, sample=20)
+    tables.export(folder)
+    stopped, whole = RunFolder.open(tmp_path).manifest.sessions
+    assert stopped.asked + whole.asked == progress.total
+    assert stopped.counters == {}
+    assert whole.counters == {"retries": float(whole.asked)}
+    assert folder.manifest.results["tokens"]["prompt"] > 1000
 
 
 def test_the_manifest_tells_what_the_numbers_rest_on(tmp_path: Path) -> None:

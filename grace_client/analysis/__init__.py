@@ -1,5 +1,90 @@
-"""What analysts import: tidy tables in, small documented tables out."""
+"""What analysts import: tidy tables in, small documented tables out.
 
-from grace_client.analysis.distributions import cell_means, summarise
+>>> from grace_client import analysis
+>>> frame = analysis.read("runs", experiment="study1-exp2")  # doctest: +SKIP
+>>> analysis.study1.cell_means(frame)  # doctest: +SKIP
+"""
 
-__all__ = ["cell_means", "summarise"]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from grace_client.analysis import (
+        agreement,
+        compare,
+        distributions,
+        exclusions,
+        figures,
+        inference,
+        quality,
+        reference,
+        rsa,
+        study1,
+        study2,
+    )
+    from grace_client.analysis.distributions import cell_means, summarise
+    from grace_client.analysis.inference import bootstrap, holm, mark_noise
+    from grace_client.analysis.reading import contents, read
+    from grace_client.analysis.wording import wording
+
+__all__ = [
+    "agreement",
+    "bootstrap",
+    "cell_means",
+    "compare",
+    "contents",
+    "distributions",
+    "exclusions",
+    "figures",
+    "holm",
+    "inference",
+    "mark_noise",
+    "quality",
+    "read",
+    "reference",
+    "rsa",
+    "study1",
+    "study2",
+    "summarise",
+    "wording",
+]
+
+_MODULES = (
+    "agreement",
+    "compare",
+    "distributions",
+    "exclusions",
+    "figures",
+    "inference",
+    "quality",
+    "reference",
+    "rsa",
+    "study1",
+    "study2",
+)
+_NAMES = {
+    "bootstrap": "inference",
+    "cell_means": "distributions",
+    "contents": "reading",
+    "holm": "inference",
+    "mark_noise": "inference",
+    "read": "reading",
+    "summarise": "distributions",
+    "wording": "wording",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _NAMES:
+        value = getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

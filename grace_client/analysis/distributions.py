@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from grace_client import measures
+from grace_client.analysis.layout import require
+from grace_client.errors import SpecError
+
+Array = NDArray[np.float64]
 
 KEYS = ("model", "experiment", "trial_id", "question")
 
@@ -16,8 +21,8 @@ def summarise(long: pd.DataFrame, *, prob: str = "prob_norm") -> pd.DataFrame:
     Parameters
     ----------
     long : DataFrame
-        A long table of scored answers, one row per trial, question and option, as `grace run` writes it.
-        Rows whose status is not ``ok`` are left out.
+        A long table of scored answers, one row per trial, question and option, as `grace run` writes it or
+        `read` gives it. Rows whose status is not ``ok`` are left out.
     prob : str
         Column of probabilities that sum to 1 over the options of a question.
 
@@ -25,14 +30,16 @@ def summarise(long: pd.DataFrame, *, prob: str = "prob_norm") -> pd.DataFrame:
     -------
     DataFrame
         One row per trial and question, in the order of `long`: ``model, experiment, trial_id, question``;
-        ``mode`` (the likeliest option's name); ``entropy`` (bits); ``option_mass`` (probability); and, where
-        every option is a number, ``mean``, ``std`` and ``median`` in the options' unit (percentage points
-        for the state questions of Study 1), else empty.
+        ``mode`` (the likeliest option's name, the first of equals); ``entropy`` (bits) and ``entropy_share``
+        (of the most that so many options can have: 0 certain, 1 uniform); ``option_mass`` (probability); and,
+        where every option is a number, ``mean``, ``std`` and ``median`` in the options' unit (percentage
+        points for the state questions of Study 1), else empty.
 
     Raises
     ------
     ValueError
-        Where a column is missing or the probabilities of a question do not sum to 1.
+        Where a column is missing, a question lacks an option that others have, or the probabilities of a
+        question do not sum to 1.
 
     Examples
     --------
@@ -49,29 +56,43 @@ def summarise(long: pd.DataFrame, *, prob: str = "prob_norm") -> pd.DataFrame:
     needed = [*KEYS, "option", prob, "option_mass", "status"]
     if missing := [column for column in needed if column not in long.columns]:
         raise ValueError(f"not a long table of scored answers: column {', '.join(missing)} is missing")
-    rows = []
-    for key, group in long[long["status"] == "ok"].groupby(list(KEYS), sort=False):
-        p = group[prob].to_numpy(dtype=np.float64)
-        if not abs(p.sum() - 1) < 1e-6:
-            raise ValueError(f"{prob} of {dict(zip(KEYS, key, strict=True))} sums to {p.sum():.6f}, not to 1")
-        row = dict(zip(KEYS, key, strict=True)) | {
-            "mode": group["option"].iloc[int(p.argmax())],
-            "entropy": float(measures.entropy(p)),
-            "option_mass": float(group["option_mass"].iloc[0]),
-            "mean": np.nan,
-            "std": np.nan,
-            "median": np.nan,
-        }
-        values = pd.to_numeric(group["option"], errors="coerce").to_numpy(dtype=np.float64)
-        if not np.isnan(values).any():
-            row |= {
-                "mean": float(measures.mean(p, values)),
-                "std": float(measures.std(p, values)),
-                "median": float(measures.median(p, values)),
-            }
-        rows.append(row)
-    columns = [*KEYS, "mode", "entropy", "option_mass", "mean", "std", "median"]
-    return pd.DataFrame(rows, columns=columns)
+    columns = [*KEYS, "mode", "entropy", "entropy_share", "option_mass", "mean", "std", "median"]
+    answered = long[long["status"] == "ok"]
+    parts = [
+        _summaries(rows, prob)
+        for _, rows in answered.groupby(["model", "experiment", "question"], sort=False)
+    ]
+    return pd.concat(parts).sort_index(ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def _summaries(rows: pd.DataFrame, prob: str) -> pd.DataFrame:
+    """Summaries of one question, one row per trial; the index is that of the trial's first row."""
+    option, names = pd.factorize(rows["option"])
+    trial, _ = pd.factorize(rows["trial_id"])
+    first = rows.drop_duplicates("trial_id")
+    p = np.full((len(first), len(names)), np.nan)
+    p[trial, option] = rows[prob].to_numpy(dtype=np.float64)
+    sums = p.sum(axis=1)
+    # Not a number is never near 1.
+    if len(wrong := np.flatnonzero(~(np.abs(sums - 1) < 1e-6))):
+        key = first[list(KEYS)].astype("object").iloc[wrong[0]].to_dict()
+        raise ValueError(f"{prob} of {key} sums to {sums[wrong[0]]:.6f}, not to 1")
+    found = first[[*KEYS, "option_mass"]].assign(
+        mode=np.asarray(names)[p.argmax(axis=1)],
+        entropy=measures.entropy(p),
+        entropy_share=normalised_entropy(p),
+        mean=np.nan,
+        std=np.nan,
+        median=np.nan,
+    )
+    values = pd.to_numeric(pd.Series(names), errors="coerce").to_numpy(dtype=np.float64)
+    if not np.isnan(values).any():
+        order = np.argsort(values)
+        p, values = p[:, order], values[order]
+        found = found.assign(
+            mean=measures.mean(p, values), std=measures.std(p, values), median=measures.median(p, values)
+        )
+    return found
 
 
 def cell_means(long: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
@@ -97,3 +118,136 @@ def cell_means(long: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
     means["n"] = grouped.size()
     means["n_distinct"] = grouped["prob_norm"].nunique()
     return means.reset_index()
+
+
+def normalised_entropy(prob: ArrayLike) -> Array:
+    """Entropy as a share of the most that so many options can have, ``log2(n)``: 0 certain, 1 uniform.
+
+    Parameters
+    ----------
+    prob : array_like, shape (..., n_options)
+        Probabilities that sum to 1 over at least two options.
+    """
+    prob = np.asarray(prob, dtype=np.float64)
+    return np.asarray(measures.entropy(prob) / np.log2(prob.shape[-1]))
+
+
+def wasserstein(p: ArrayLike, q: ArrayLike, values: ArrayLike) -> Array:
+    r"""Wasserstein-1 distance of two distributions over ordered answers: the work of moving one to the other.
+
+    Parameters
+    ----------
+    p, q : array_like, shape (..., n_options)
+        Probabilities that sum to 1.
+    values : array_like, shape (n_options,)
+        Place of each answer, ascending.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        In the unit of `values`: :math:`\sum_i |F_p(x_i) - F_q(x_i)| (x_{i+1} - x_i)`.
+
+    References
+    ----------
+    Vallender, S. S. (1974). Calculation of the Wasserstein distance between probability distributions on the
+    line. *Theory of Probability and Its Applications*, 18(4), 784-786.
+
+    Examples
+    --------
+    >>> float(wasserstein([1, 0, 0], [0, 0, 1], [0, 50, 100]))
+    100.0
+    """
+    apart = np.cumsum(np.asarray(p, dtype=np.float64) - np.asarray(q, dtype=np.float64), axis=-1)
+    return np.asarray(np.abs(apart[..., :-1]) @ np.diff(np.asarray(values, dtype=np.float64)))
+
+
+def jensen_shannon(p: ArrayLike, q: ArrayLike) -> Array:
+    r"""Jensen-Shannon divergence in bits, :math:`H(\frac{p+q}{2}) - \frac{H(p)+H(q)}{2}`.
+
+    Parameters
+    ----------
+    p, q : array_like, shape (..., n_options)
+        Probabilities that sum to 1.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        0 where they are equal, 1 where nothing is possible in both.
+
+    References
+    ----------
+    Lin, J. (1991). Divergence measures based on the Shannon entropy. *IEEE Transactions on Information
+    Theory*, 37(1), 145-151.
+
+    Examples
+    --------
+    >>> float(jensen_shannon([1, 0], [0, 1]))
+    1.0
+    """
+    p, q = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
+    divergence = measures.entropy((p + q) / 2) - (measures.entropy(p) + measures.entropy(q)) / 2
+    return np.clip(divergence, 0.0, 1.0)
+
+
+def total_variation(p: ArrayLike, q: ArrayLike) -> Array:
+    r"""Total variation distance, :math:`\frac12 \sum_i |p_i - q_i|`: 0 equal, 1 disjoint.
+
+    Parameters and shapes as in `jensen_shannon`.
+
+    Examples
+    --------
+    >>> float(total_variation([0.5, 0.5], [1, 0]))
+    0.5
+    """
+    return np.asarray(0.5 * np.abs(np.asarray(p, np.float64) - np.asarray(q, np.float64)).sum(axis=-1))
+
+
+def pmi(frame: pd.DataFrame, null: pd.DataFrame) -> pd.DataFrame:
+    r"""Pointwise mutual information of context and answer: how much the context raises each answer.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Scored answers as `read` gives them.
+    null : DataFrame
+        Scored answers of the same model to the same questions without the context, as `read` gives them: one
+        value per model, question and option.
+
+    Returns
+    -------
+    DataFrame
+        `frame` with ``pmi`` (bits), :math:`\log_2 P(option \mid context) - \log_2 P(option \mid null)`, and
+        ``prob_pmi``, proportional to :math:`2^{pmi}` over the options of a question. Failed rows have none.
+
+    Raises
+    ------
+    SpecError
+        Where `null` has no value, or several, for an option of `frame`.
+
+    References
+    ----------
+    Holtzman, A., West, P., Shwartz, V., Choi, Y., & Zettlemoyer, L. (2021). Surface form competition: Why the
+    highest probability answer isn't always right. *EMNLP 2021*, 7038-7051.
+    """
+    keys = ["model", "question", "option"]
+    require(frame, [*KEYS, "option", "logprob", "status"])
+    require(null, [*keys, "logprob", "status"], "the null context")
+    base = null[null["status"] == "ok"].drop_duplicates([*keys, "logprob"])
+    _no(base, base.duplicated(keys), "several values for", "; score one null context per model")
+    joined = frame.join(base.set_index(keys)["logprob"].rename("null"), on=keys)
+    answered = joined["status"] == "ok"
+    _no(joined, answered & joined["null"].isna(), "no value for", "")
+    bits = (joined["logprob"] - joined["null"]).where(answered) / np.log(2)
+    best = bits.groupby([joined[key] for key in KEYS]).transform("max")
+    raised = np.exp2(bits - best)
+    share = raised / raised.groupby([joined[key] for key in KEYS]).transform("sum")
+    return frame.assign(pmi=bits, prob_pmi=share.where(answered))
+
+
+def _no(rows: pd.DataFrame, wrong: pd.Series[bool], what: str, then: str) -> None:
+    """SpecError that names the first wrong row's option."""
+    if wrong.any():
+        row = rows.iloc[int(wrong.to_numpy().argmax())]
+        raise SpecError(
+            f"the null context has {what} {row['question']}, option {row['option']} of {row['model']}{then}"
+        )

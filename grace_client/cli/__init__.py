@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from grace_client.cli import campaign, fetch, inspect, policy, probe, run, trials
+from grace_client.cli import campaign, extract, fetch, inspect, policy, probe, report, run, trials
 from grace_client.cli.output import print_error
 from grace_client.errors import GraceError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.add_typer(trials.app, name="trials")
 app.add_typer(policy.app, name="policy")
 app.add_typer(campaign.app, name="campaign")
+app.add_typer(extract.app, name="extract")
 app.command("run")(run.run)
 app.command("status")(inspect.status)
 app.command("verify")(inspect.verify)
@@ -27,6 +28,7 @@ app.command("noise")(probe.noise)
 app.command("probe")(probe.probe)
 app.command("export")(inspect.export)
 app.command("explain")(inspect.explain)
+app.command("report")(report.report)
 app.command("fetch")(fetch.fetch)
 app.command("upload")(fetch.upload)
 

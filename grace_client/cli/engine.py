@@ -15,6 +15,7 @@ from grace_client.errors import SpecError
 
 if TYPE_CHECKING:
     from grace_client.engines.base import Engine
+    from grace_client.engines.template import Wanted
 
 Model = Annotated[
     str | None,
@@ -40,6 +41,23 @@ Prune = Annotated[
         help="Skip forms that cannot move any option's probability by more than this.", show_default=False
     ),
 ]
+Reasoning = Annotated[
+    str | None,
+    typer.Option(
+        help="How a reasoning model is kept from thinking before it answers: prompt (it is told), template "
+        "(its template's switch, or a closed empty block), none (it thinks). Default: template where answers "
+        "are scored, none for free text.",
+        show_default=False,
+    ),
+]
+ReasoningEffort = Annotated[
+    str | None,
+    typer.Option(help="How much it thinks, if its template takes it: low, medium, high.", show_default=False),
+]
+PromptDate = Annotated[
+    str,
+    typer.Option(help="The day that a chat template is told which prints the date: the same every day."),
+]
 Declare = Annotated[
     list[str] | None,
     typer.Option(
@@ -55,7 +73,7 @@ class Choice:
 
     Attributes
     ----------
-    model, dtype, device, server, api_key_file, wait_minutes, prune, declare
+    model, dtype, device, server, api_key_file, wait_minutes, prune, declare, wanted
         The options.
     """
 
@@ -67,6 +85,7 @@ class Choice:
     wait_minutes: float = 0.0
     prune: float | None = None
     declare: list[str] | None = None
+    wanted: Wanted | None = None
 
     def __post_init__(self) -> None:
         if self.server is None and (self.api_key_file or self.wait_minutes or self.prune or self.declare):
@@ -79,10 +98,15 @@ class Choice:
 
     async def connect(self, say: Callable[[str], None]) -> Engine:
         """Load the model, or connect to the server and check it; `say` takes lines of progress."""
+        from grace_client.engines.template import UNASKED
+
+        wanted = self.wanted or UNASKED
         if self.server is None:
             from grace_client.engines.local import LocalEngine
 
-            load = partial(LocalEngine.load, self.model, dtype=self.dtype, device=self.device, say=say)
+            load = partial(
+                LocalEngine.load, self.model, dtype=self.dtype, device=self.device, wanted=wanted, say=say
+            )
             return await asyncio.to_thread(load)
         from grace_client.engines.vllm import VllmEngine
 
@@ -98,5 +122,6 @@ class Choice:
             wait_minutes=self.wait_minutes,
             prune=self.prune,
             declared=declared,
+            wanted=wanted,
             say=say,
         )

@@ -185,7 +185,12 @@ def _sets(sets: list[str] | None, claim: str | None, purpose: str) -> dict[str, 
         if not equals:
             raise SpecError(f"--set {assignment}: KEY=VALUE is expected, such as queries.image.tag=0.1.0")
         found[key] = yaml.safe_load(value)
-    return found | ({f"storage.{purpose}.existingClaim": claim} if claim else {})
+    if claim:
+        # Where nothing but the claim is known, the others may not be there.
+        others = sorted({"input", "output", "logs"} - {purpose})
+        found |= {f"storage.{other}.enabled": False for other in others}
+        found[f"storage.{purpose}.existingClaim"] = claim
+    return found
 
 
 async def _ended(kubectl: Kubectl, values: ModelValues, release: str | None, *, any_model: bool) -> bool:

@@ -142,13 +142,13 @@ def explain(
 def _trace(folder: RunFolder, item: Item) -> dict[str, Any]:
     from grace_client import tables
 
-    engine, answer = folder.manifest.spec.engine, folder.ledger.get(item.key)
+    answer = folder.ledger.get(item.key)
     trace: dict[str, Any] = {
         "trial_id": item.trial.trial_id,
         "question": item.question.name,
         "replicate": item.replicate,
         "key": item.key,
-        "prompt": engine["prompt_prefix"] + item.question.prompt.text + engine["prompt_suffix"],
+        "prompt": folder.manifest.as_sent(item.question.prompt),
         "answer": answer,
     }
     if answer and "forms" in answer and item.question.options:
@@ -179,7 +179,9 @@ def _print_trace(trace: dict[str, Any]) -> None:
         typer.echo(f"── failed ({answer['status']}): {answer['reason']}\n")
         return
     typer.echo(f"── {len(answer['prompt_ids'])} prompt tokens: {' '.join(map(str, answer['prompt_ids']))}")
-    if "text" in answer:
+    if answer.get("reasoning"):
+        typer.echo(f"── reasoning: {answer['reasoning']!r}")
+    if "forms" not in answer:
         typer.echo(f"── answer ({answer['finish_reason']}): {answer['text']!r}\n")
         return
     typer.echo(f"── surface forms, log-probability in nats, at {answer['at']}")

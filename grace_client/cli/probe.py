@@ -52,10 +52,12 @@ def noise(
     not well above this noise floor says nothing about the model.
     """
     from grace_client import noise as noises
+    from grace_client.engines.template import Wanted
     from grace_client.runner import RunFolder
 
-    chosen = Choice(model, dtype, device, server, api_key_file, wait_for_server, prune, declare)
     folder = RunFolder.open(run)
+    wanted = Wanted.of_run(folder.manifest.spec.reasoning, folder.manifest.spec.engine)
+    chosen = Choice(model, dtype, device, server, api_key_file, wait_for_server, prune, declare, wanted)
 
     async def work() -> NoiseFloor:
         engine = await chosen.connect((lambda _: None) if quiet else say)
@@ -96,20 +98,23 @@ def probe(
 
     Exit code 0 where it answers exactly: its option mass is a probability.
     """
+    from dataclasses import replace
+
     from grace_client import stimuli, studies
-    from grace_client.runner import Asker
+    from grace_client.asker import Asker
 
     chosen = Choice(model=model, server=server, api_key_file=api_key_file, wait_minutes=wait_for_server)
     trial = stimuli.default("study2").trials[0]
     question = next(iter(studies.experiment("study2-exp2").questions(trial)))
-    assert question.options is not None
-    names = question.options.names
+    prompt, options = replace(question.prompt, direct=True), question.options
+    assert options is not None
+    names = options.names
 
     async def work() -> tuple[str, Scores]:
         engine = await chosen.connect(say)
         try:
             info = await engine.describe()
-            return info.model, (await Asker(engine, info).scores(question))[2]
+            return info.model, (await Asker(engine, info).scores(prompt, options))[2]
         finally:
             await engine.close()
 

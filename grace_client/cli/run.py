@@ -20,7 +20,10 @@ from grace_client.cli.engine import (
     Device,
     Dtype,
     Model,
+    PromptDate,
     Prune,
+    Reasoning,
+    ReasoningEffort,
     Server,
     WaitForServer,
 )
@@ -29,7 +32,7 @@ from grace_client.errors import ExitCode, ServerError, SpecError
 
 if TYPE_CHECKING:
     from grace_client.engines.base import Engine
-    from grace_client.manifest import SamplingSpec
+    from grace_client.engines.template import Wanted
     from grace_client.runner import RunFolder
     from grace_client.trials import TrialList
 
@@ -53,8 +56,23 @@ def run(
     ] = None,
     replicates: Annotated[int, typer.Option(help="Free text: answers per question.", min=1)] = 5,
     temperature: Annotated[float, typer.Option(help="Free text: sampling temperature.", min=0.0)] = 0.7,
-    max_tokens: Annotated[int, typer.Option(help="Free text: longest answer, in tokens.", min=1)] = 64,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="Free text: longest answer in tokens, reasoning included. Default: 64, for a model that "
+            "reasons 2048.",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Free text: base of all seeds.")] = 0,
+    share_answers: Annotated[
+        bool,
+        typer.Option("--share-answers", help="Free text: trials that ask the very same share their answers."),
+    ] = False,
+    reasoning: Reasoning = None,
+    reasoning_effort: ReasoningEffort = None,
+    prompt_date: PromptDate = "2026-01-01",
     dtype: Dtype = "auto",
     device: Device = None,
     server: Server = None,
@@ -73,15 +91,19 @@ def run(
     Stop it at any moment; the same command goes on where it was.
     """
     from grace_client import studies
-    from grace_client.manifest import SamplingSpec
+    from grace_client.engines.template import Wanted
 
     names = studies.ALL if experiment == "all" else (experiment,)
     experiments = [studies.experiment(name) for name in names]
-    chosen = Choice(model, dtype, device, server, api_key_file, wait_for_server, prune, declare or [])
+    wanted = Wanted.of(reasoning, reasoning_effort, prompt_date)
+    chosen = Choice(model, dtype, device, server, api_key_file, wait_for_server, prune, declare or [], wanted)
     lists = _lists(trials or [], {e.schema.study for e in experiments})
-    sampling = SamplingSpec(
-        temperature=temperature, max_tokens=max_tokens, replicates=replicates, base_seed=seed
-    )
+    sampling = {
+        "temperature": temperature,
+        "replicates": replicates,
+        "base_seed": seed,
+        "share_answers": share_answers,
+    } | ({} if max_tokens is None else {"max_tokens": max_tokens})
 
     async def work() -> tuple[list[dict[str, Any]], bool]:
         stop = _stop_on_signals()
@@ -93,7 +115,9 @@ def run(
             for name in names:
                 if stop.is_set():
                     break
-                results.append(await _one(engine, name, lists, out, sample, sampling, stop, quiet, json))
+                results.append(
+                    await _one(engine, name, lists, out, sample, sampling, wanted, stop, quiet, json)
+                )
         finally:
             await engine.close()
         return results, stop.is_set()
@@ -114,7 +138,8 @@ async def _one(
     lists: dict[str, TrialList],
     out: Path | None,
     sample: int | None,
-    sampling: SamplingSpec,
+    sampling: dict[str, Any],
+    wanted: Wanted,
     stop: asyncio.Event,
     quiet: bool,
     json: bool,
@@ -130,7 +155,13 @@ async def _one(
     if out is not None and len(lists) > 1:
         path = out / name
     folder = runner.RunFolder.create(
-        path, experiment, lists[experiment.schema.study], info, sample=sample, sampling=sampling
+        path,
+        experiment,
+        lists[experiment.schema.study],
+        info,
+        sample=sample,
+        sampling=runner.sampling_of(experiment, info, wanted.suppress, sampling),
+        reasoning=wanted.suppress,
     )
     items, distinct = folder.plan.size
     if not quiet:

@@ -13,7 +13,6 @@ from enum import StrEnum
 from typing import Any
 
 from grace_client.cluster.diagnose import Diagnosis, Trouble
-from grace_client.cluster.observe import QUERY, SERVER, WEIGHTS, Snapshot
 from grace_client.cluster.records import (
     INSTALLED,
     WATCHED,
@@ -25,6 +24,7 @@ from grace_client.cluster.records import (
     What,
     Why,
 )
+from grace_client.cluster.snapshot import QUERY, SERVER, WEIGHTS, Snapshot
 
 
 class Step(StrEnum):

@@ -13,8 +13,9 @@ from grace_client.cluster import campaign as machine
 from grace_client.cluster.campaign import Step
 from grace_client.cluster.diagnose import Diagnosis, diagnose
 from grace_client.cluster.keep import Store
-from grace_client.cluster.observe import Cluster, Snapshot, observe
+from grace_client.cluster.observe import Cluster, observe
 from grace_client.cluster.records import INSTALLED, WATCHED, Campaign, ModelState, Phase
+from grace_client.cluster.snapshot import Snapshot
 from grace_client.cluster.view import View, view
 from grace_client.errors import BusyError, GraceError, ReleaseError, SpecError
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from grace_client.cluster.observe import QUERY, SERVER, WEIGHTS, Container, Event, Pod, Snapshot
+from grace_client.cluster.snapshot import QUERY, SERVER, WEIGHTS, Container, Event, Pod, Snapshot
 
 FALLBACKS = ("rtx-3090", "l40", "a6000-a40", "v100")
 """Overlays to try, in this order, where the GPUs asked for are not to be had."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from grace_client.cluster.diagnose import Diagnosis
-from grace_client.cluster.observe import QUERY, WEIGHTS, Snapshot
 from grace_client.cluster.records import Campaign, ModelState
+from grace_client.cluster.snapshot import QUERY, WEIGHTS, Snapshot
 
 _DONE = re.compile(r"^(\S+): (\d+) of (\d+)", re.MULTILINE)
 _BEGUN = re.compile(r"^(\S+) \(.*?(\d+) distinct, (\d+) to ask", re.MULTILINE)

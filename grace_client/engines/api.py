@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,13 +126,21 @@ class Api:
         body = {"model": self.card.name, "prompt": text, "add_special_tokens": special}
         return token_ids(await self.post("/tokenize", body))
 
-    async def tokenize_chat(self, messages: list[dict[str, str]], *, generation_prompt: bool) -> list[int]:
-        """Token ids of a chat."""
-        body = {
+    async def tokenize_chat(
+        self,
+        messages: list[dict[str, str]],
+        *,
+        generation_prompt: bool,
+        options: Mapping[str, Any] | None = None,
+    ) -> list[int]:
+        """Token ids of a chat; `options` are variables for its template."""
+        body: dict[str, Any] = {
             "model": self.card.name,
             "messages": messages,
             "add_generation_prompt": generation_prompt,
         }
+        if options:
+            body["chat_template_kwargs"] = dict(options)
         return token_ids(await self.post("/tokenize", body))
 
     async def has_template(self) -> bool:
@@ -167,6 +175,18 @@ class Api:
         if self.fingerprint:
             facts["fingerprint"] = self.fingerprint
         return facts
+
+    async def prefix_cache(self) -> dict[str, float]:
+        """Tokens looked up and found in the prefix cache since the server's start; empty if it tells none."""
+        metrics = await self._get("/metrics")
+        found: dict[str, float] = {}
+        for name in ("queries", "hits"):
+            values = re.findall(
+                rf"^vllm:prefix_cache_{name}_total(?:\{{.*\}})? (\S+)$", metrics, re.MULTILINE
+            )
+            if values:
+                found[f"prefix_cache_{name}"] = sum(map(float, values))
+        return found
 
     async def _get(self, path: str) -> str:
         try:

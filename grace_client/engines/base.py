@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,7 +38,12 @@ class EngineInfo:
     prompt_prefix, prompt_suffix : str
         What the chat template puts before and after the text of a prompt, special tokens written out.
     versions : dict of str to str
-        Libraries and the device.
+        Libraries and the device; the reasoning effort and the date that the chat template was given, where it
+        takes them.
+    direct_prefix, direct_suffix : str or None
+        The same as prefix and suffix for prompts whose answer begins at once; None where they are no other.
+    reasoning_format : str or None
+        How the model marks its reasoning; None where nothing shows that it reasons.
     """
 
     engine: str
@@ -52,10 +57,17 @@ class EngineInfo:
     prompt_prefix: str
     prompt_suffix: str
     versions: dict[str, str] = field(default_factory=dict)
+    direct_prefix: str | None = None
+    direct_suffix: str | None = None
+    reasoning_format: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The description as the manifest records it."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not None or name in REQUIRED}
+
+
+REQUIRED = frozenset(one.name for one in fields(EngineInfo) if one.default is MISSING)
+"""What every description has; the rest is left out where it does not apply."""
 
 
 class Engine(Protocol):
@@ -99,7 +111,15 @@ class Engine(Protocol):
         ...
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
-        """Draw one free-text answer."""
+        """Draw one free-text answer, its reasoning apart."""
+        ...
+
+    async def counters(self) -> dict[str, float]:
+        """Running totals, of those of these that are counted.
+
+        ``retries``: requests sent again. ``prefix_cache_queries`` and ``prefix_cache_hits``: tokens looked up
+        in the server's prefix cache, and those found there.
+        """
         ...
 
     async def close(self) -> None:

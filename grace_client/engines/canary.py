@@ -7,15 +7,18 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grace_client.engines.api import Api, RefusedError, models
+from grace_client.engines import served
+from grace_client.engines.api import Api, RefusedError, models, token_ids
 from grace_client.engines.base import EngineInfo
 from grace_client.engines.exchange import MalformedError
-from grace_client.engines.reasoning import answer_lead
+from grace_client.engines.served import Outside
+from grace_client.engines.template import UNASKED, Wanted
 from grace_client.engines.wire import Method
 from grace_client.errors import ServerError, SpecError
 from grace_client.options import Option, OptionSet, TokenTrie
@@ -56,12 +59,10 @@ class Findings:
         The engine's description.
     method : str
         How to score.
-    chat : bool
-        Whether prompts go through a chat template.
     bos : int or None
         The token that every prompt begins with, exactly once.
-    lead : tuple of int
-        Ids between a prompt and a scored answer.
+    outside : Outside
+        What stands around a prompt.
     prompt_ids, trie, edges
         The known option set and its log-probabilities, to recognise the model by.
     tolerance : float
@@ -70,9 +71,8 @@ class Findings:
 
     info: EngineInfo
     method: Method
-    chat: bool
     bos: int | None
-    lead: tuple[int, ...]
+    outside: Outside
     prompt_ids: tuple[int, ...]
     trie: TokenTrie
     edges: NDArray[np.float64]
@@ -110,7 +110,12 @@ class Findings:
 
 
 async def examine(
-    api: Api, *, declared: Mapping[str, str] | None = None, say: Callable[[str], None] = lambda _: None
+    api: Api,
+    *,
+    declared: Mapping[str, str] | None = None,
+    wanted: Wanted = UNASKED,
+    today: date | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Findings:
     """Check that a server scores exactly, and describe it.
 
@@ -121,13 +126,17 @@ async def examine(
     declared : mapping, optional
         What is known from elsewhere, such as the chart: ``dtype``, ``revision``, and anything for
         `EngineInfo.versions`.
+    wanted : Wanted
+        What is asked of the model's reasoning.
+    today : date, optional
+        Default: what the clock says.
     say : callable
         Takes one line of progress for people.
 
     Raises
     ------
     SpecError
-        Where the server's log-probabilities cannot be used, with the reason.
+        Where the server's log-probabilities or its chat template cannot be used, with the reason.
     """
     known = dict(declared or {})
     dtype = known.pop("dtype", "unknown")
@@ -145,9 +154,10 @@ async def examine(
             )
         if prompt_ids[:1] != [bos]:
             bos = None
-        prefix, suffix = await _around(api, chat)
-        lead = await api.tokenize(answer_lead(suffix), special=False) if answer_lead(suffix) else []
-        prompt_ids += lead
+        outside = await served.examine(api, chat, wanted, today or date.today())
+        shape = outside.shape
+        bodies = outside.bodies(api.card.name, replace(PROMPT, direct=True))
+        prompt_ids = [token for body in bodies for token in token_ids(await api.post("/tokenize", body))]
         trie = await _trie(api)
         method, edges, difference = await _choose(api, prompt_ids, trie, dtype, say)
         await _check_mode(api, prompt_ids, trie, method, edges)
@@ -166,32 +176,25 @@ async def examine(
         model=api.card.name,
         revision=known.pop("revision", api.card.root),
         dtype=dtype,
-        template_sha256=_sha256([prefix, suffix]) if chat else None,
+        template_sha256=_sha256([shape.prefix, shape.suffix]) if chat else None,
         tokenizer_sha256=_sha256(tokenizer),
         max_context=api.card.max_context or 2**31 - 1,
         end_of_turn=end_of_turn,
-        prompt_prefix=prefix,
-        prompt_suffix=suffix + answer_lead(suffix),
-        versions={**await api.facts(), "method": method, **known},
+        prompt_prefix=shape.prefix,
+        prompt_suffix=shape.suffix,
+        **shape.described,
+        versions={**await api.facts(), "method": method, **known, **wanted.told(dated=outside.dated)},
     )
     two_ways = "" if math.isnan(difference) else f"; two ways of scoring agree within {difference:.1e} nats"
     say(f"{api.card.name} is ready at {api.client.url}, scoring by {method}{two_ways}")
     tolerance = max(0.01, min(2 * ROUNDED, 4 * (0.0 if math.isnan(difference) else difference)))
-    return Findings(info, method, chat, bos, tuple(lead), tuple(prompt_ids), trie, edges, tolerance)
+    return Findings(info, method, bos, outside, tuple(prompt_ids), trie, edges, tolerance)
 
 
 async def _prompt_ids(api: Api, prompt: Prompt, chat: bool) -> list[int]:
     if chat:
         return await api.tokenize_chat(prompt.messages, generation_prompt=True)
     return await api.tokenize(prompt.text, special=True)
-
-
-async def _around(api: Api, chat: bool) -> tuple[str, str]:
-    """What the chat template puts before and after a prompt."""
-    marker = "PROMPT"
-    rendered = await api.detokenize(await _prompt_ids(api, Prompt(marker), chat))
-    prefix, _, suffix = rendered.partition(marker)
-    return prefix, suffix
 
 
 async def _trie(api: Api) -> TokenTrie:

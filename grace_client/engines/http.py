@@ -71,6 +71,7 @@ class Client:
         self._slots: deque[asyncio.Future[None]] = deque()
         self._sent = 0
         self._not_before = 0.0
+        self.retries = 0
         self._urls: dict[str, URL] = {}
 
     async def post(
@@ -160,6 +161,7 @@ class Client:
                 times = tries if tries >= policy.tries else refusals
                 raise ItemError(status, f"asked {times} times; last: {reason}", retryable=True)
             await self.circuit.sleep(self._backoff(tries + refusals))
+            self.retries += 1
 
     async def once(self, method: str, path: str, body: bytes | None = None, *, deadline: float) -> Reply:
         """One exchange, tried once, whatever the state of the client.

@@ -31,7 +31,10 @@ except ImportError as error:
 
 from grace_client.engines import default_model
 from grace_client.engines.base import EngineInfo
+from grace_client.engines.dates import with_date
+from grace_client.engines.reasoning import CLOSE, OPEN, separate
 from grace_client.engines.sampling import Draw, decode
+from grace_client.engines.template import MARKER, SWITCH, UNASKED, Wanted, shape_of
 from grace_client.engines.tree import CHUNK, TreeScorer, walk
 from grace_client.options import Option, OptionSet, TokenTrie
 from grace_client.questions import Generation, Prompt, Sampling
@@ -53,9 +56,13 @@ class LocalEngine:
         As transformers loads them.
     name, revision : str
         How tables and manifest call the model.
+    wanted : Wanted
+        What is asked of its reasoning.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, name: str, revision: str) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, *, name: str, revision: str, wanted: Wanted = UNASKED
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.name = name
@@ -65,6 +72,17 @@ class LocalEngine:
         self._drawing: asyncio.Task[None] | None = None
         self._closing = Event()
         self._stop_ids = _stop_ids(model, tokenizer)
+        self.wanted = wanted
+        self._template = self._with_date(name)
+        self.shape = shape_of(
+            wanted,
+            self._rendered(wanted.options),
+            self._rendered(wanted.options | SWITCH),
+            takes_effort=self._rendered({"reasoning_effort": "low"})
+            != self._rendered({"reasoning_effort": "high"}),
+            knows_tags=all(len(self._encode(tag)) == 1 for tag in (OPEN, CLOSE)),
+            name=name,
+        )
         self.tree = TreeScorer(model)
         self.method: Method = self._choose_method()
 
@@ -75,6 +93,7 @@ class LocalEngine:
         *,
         dtype: str = "auto",
         device: str | None = None,
+        wanted: Wanted = UNASKED,
         say: Callable[[str], None] = lambda _: None,
     ) -> LocalEngine:
         """Load a model.
@@ -88,6 +107,8 @@ class LocalEngine:
             weights elsewhere.
         device : str, optional
             Such as ``"cuda:0"``. Default: the first of CUDA, MPS, CPU that is there.
+        wanted : Wanted
+            What is asked of its reasoning.
         say : callable
             Takes one line of progress for people.
 
@@ -110,12 +131,12 @@ class LocalEngine:
         try:
             say(f"loading {name} on {device}")
             tokenizer = AutoTokenizer.from_pretrained(source)
-            wanted = "float32" if dtype == "auto" and device == "cpu" else dtype
-            loaded = AutoModelForCausalLM.from_pretrained(source, dtype=wanted, device_map=device)
+            kind = "float32" if dtype == "auto" and device == "cpu" else dtype
+            loaded = AutoModelForCausalLM.from_pretrained(source, dtype=kind, device_map=device)
         except (OSError, ValueError) as error:
             raise SpecError(_load_failure(name, error)) from error
         revision = revision or str(getattr(loaded.config, "_commit_hash", None) or "unknown")
-        engine = cls(loaded.eval(), tokenizer, name=name, revision=revision)
+        engine = cls(loaded.eval(), tokenizer, name=name, revision=revision, wanted=wanted)
         kind = str(loaded.dtype).removeprefix("torch.")
         say(f"{name} is ready: {kind} on {device}, scoring by {engine.method}")
         return engine
@@ -128,9 +149,6 @@ class LocalEngine:
         """Everything that determines the answers."""
         template = self.tokenizer.chat_template
         config = self.model.config.get_text_config()
-        marker = "PROMPT"
-        rendered = self.tokenizer.decode(self._prompt_ids(Prompt(marker)))
-        prefix, _, suffix = rendered.partition(marker)
         return EngineInfo(
             engine="local",
             model=self.name,
@@ -140,14 +158,16 @@ class LocalEngine:
             tokenizer_sha256=_sha256(_tokenizer_text(self.tokenizer)),
             max_context=int(getattr(config, "max_position_embeddings", None) or 2**31 - 1),
             end_of_turn=int(self.tokenizer.eos_token_id),
-            prompt_prefix=prefix,
-            prompt_suffix=suffix,
+            prompt_prefix=self.shape.prefix,
+            prompt_suffix=self.shape.suffix,
+            **self.shape.described,
             versions={
                 "transformers": version("transformers"),
                 "torch": version("torch"),
                 "device": self.model.device.type,
                 "machine": platform.machine(),
                 "method": self.method,
+                **self.wanted.told(dated=self._template != self._plain_template()),
             },
         )
 
@@ -157,7 +177,7 @@ class LocalEngine:
 
     async def tokenize_form(self, text: str) -> list[int]:
         """Token ids of a surface form, without special tokens."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
+        return self._encode(text)
 
     async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
         """Log-probability of every edge, shape (n_edges,), in nats."""
@@ -172,12 +192,24 @@ class LocalEngine:
         if self._drawing is None or self._drawing.done():
             self._drawing = asyncio.create_task(self._draw())
         await done
+        form, cut = self.shape.form, draw.finish_reason == "length"
+        # The marks of a format may be special tokens.
+        text = self.tokenizer.decode(draw.token_ids, skip_special_tokens=form is None)
+        begun = form.begun(self.shape.around(direct=prompt.direct)[1]) if form else ""
+        said = separate(text, form=form, begun=begun, cut=cut)
         return Generation(
-            text=self.tokenizer.decode(draw.token_ids, skip_special_tokens=True),
+            text=said.answer,
             finish_reason=draw.finish_reason,
             prompt_ids=draw.prompt_ids,
             token_ids=tuple(draw.token_ids),
+            reasoning=said.reasoning,
+            status=said.status,
+            answer_at=form.answer_at(draw.token_ids, self._encode(form.mark)) if form else None,
         )
+
+    async def counters(self) -> dict[str, float]:
+        """Nothing is counted: nothing is sent, and nothing is kept between prompts."""
+        return {}
 
     async def close(self) -> None:
         """Let go of the model; answers still being drawn are abandoned."""
@@ -209,15 +241,51 @@ class LocalEngine:
                         done.set_exception(failure)
 
     def _prompt_ids(self, prompt: Prompt) -> list[int]:
-        if self.tokenizer.chat_template:
+        options = self.shape.direct_options if prompt.direct else self.shape.options
+        lead = self._encode(self.shape.lead) if prompt.direct and self.shape.lead else []
+        ids = self._templated(prompt, options)
+        bos = self.tokenizer.bos_token_id
+        if bos is not None and ids[:2] == [bos, bos]:
+            raise ItemError("engine_fault", "the prompt starts with two BOS tokens; check the chat template")
+        return ids + lead
+
+    def _plain_template(self) -> str | None:
+        """The chat template as the model comes with it; of several, the one for plain chats."""
+        return self.tokenizer.get_chat_template() if self.tokenizer.chat_template else None
+
+    def _with_date(self, name: str) -> str | None:
+        """The chat template with the day of the run in place of today."""
+        template = self._plain_template()
+        if template is None:
+            return None
+        dated = with_date(template, self.wanted.day)
+        if "strftime_now(" in dated:
+            raise SpecError(
+                f"the chat template of {name} prints today's date in a form that it works out itself, so "
+                "that no run could be taken up again tomorrow; fix the date in the template "
+                "(chat_template.jinja in the model's folder) and give that folder with --model"
+            )
+        return dated
+
+    def _rendered(self, options: dict[str, Any]) -> str:
+        """The template around `MARKER`."""
+        return str(self.tokenizer.decode(self._templated(Prompt(MARKER), options)))
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def _templated(self, prompt: Prompt, options: dict[str, Any]) -> list[int]:
+        if self._template:
             ids = self.tokenizer.apply_chat_template(
-                prompt.messages, add_generation_prompt=True, tokenize=True, return_dict=False
+                prompt.messages,
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=False,
+                chat_template=self._template,
+                **options,
             )
         else:
             ids = self.tokenizer.encode(prompt.text)
-        bos = self.tokenizer.bos_token_id
-        if bos is not None and list(ids[:2]) == [bos, bos]:
-            raise ItemError("engine_fault", "the prompt starts with two BOS tokens; check the chat template")
         return list(ids)
 
     def _score(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:

@@ -7,9 +7,9 @@ import json
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,8 @@ from grace_client.engines.canary import Findings, examine
 from grace_client.engines.exchange import MalformedError, Policy
 from grace_client.engines.http import Client
 from grace_client.engines.pruning import pruned
-from grace_client.engines.reasoning import OPEN, separate
+from grace_client.engines.reasoning import separate
+from grace_client.engines.template import UNASKED, Wanted
 from grace_client.engines.wire import Batch, forced_batches, named_batches
 from grace_client.errors import ItemError, ServerError, SpecError
 from grace_client.options import TokenTrie
@@ -30,6 +31,8 @@ KEPT = 4096
 """Of how many prompts, and of how many surface forms, the token ids are remembered."""
 
 TRIES_KEPT = 64
+
+T = TypeVar("T", bound=Hashable)
 
 
 class VllmEngine:
@@ -54,8 +57,8 @@ class VllmEngine:
         self.api = api
         self.findings = findings
         self.prune = prune
-        self._forms = Remembered(KEPT)
-        self._prompts = Remembered(KEPT)
+        self._forms = Remembered[str](KEPT)
+        self._prompts = Remembered[Prompt](KEPT)
         self._tries: OrderedDict[bytes, tuple[Batch, ...]] = OrderedDict()
         client.circuit.probe = self._verify
         api.pinned = True
@@ -71,6 +74,7 @@ class VllmEngine:
         max_in_flight: int = 64,
         prune: float | None = None,
         declared: Mapping[str, str] | None = None,
+        wanted: Wanted = UNASKED,
         policy: Policy | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> VllmEngine:
@@ -93,6 +97,8 @@ class VllmEngine:
             Default: leave out nothing.
         declared : mapping, optional
             What is known of the server from elsewhere: ``dtype``, ``revision``, flags.
+        wanted : Wanted
+            What is asked of the model's reasoning.
         policy : Policy, optional
             When to wait, to try again and to give up.
         say : callable
@@ -114,7 +120,7 @@ class VllmEngine:
         try:
             card = await _ready(client, model, wait_minutes * 60, say)
             api = Api(client, card)
-            findings = await examine(api, declared=declared, say=say)
+            findings = await examine(api, declared=declared, wanted=wanted, say=say)
             api.deadline = client.policy.probe_deadline
             return cls(client, api, findings, prune=prune)
         except BaseException:
@@ -145,8 +151,8 @@ class VllmEngine:
         return EngineInfo(**fields | {"versions": info.versions | {"prune": repr(self.prune)}})
 
     async def tokenize(self, prompt: Prompt) -> list[int]:
-        """Token ids of a prompt up to where a scored answer begins, chat template and BOS included."""
-        return await self._prompts(prompt.text, lambda: self._tokenize(prompt))
+        """Token ids of a prompt as the model gets it, chat template and BOS included."""
+        return await self._prompts(prompt, lambda: self._tokenize(prompt))
 
     async def tokenize_form(self, text: str) -> list[int]:
         """Token ids of a surface form, without special tokens."""
@@ -168,8 +174,13 @@ class VllmEngine:
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         """Draw one free-text answer, its reasoning apart."""
-        prompt_ids = await self.tokenize(prompt)
-        chat = self.findings.chat
+        outside = self.findings.outside
+        prompt_ids, form = await self.tokenize(prompt), outside.shape.form
+        mark = await self.tokenize_form(form.mark) if form else []
+        # Where grace knows the format, it draws after the very ids that it scores after, and reads the text
+        # itself: a server's parser takes a Harmony header that was cut off for an answer, and its chat takes
+        # another way to the prompt. Elsewhere the server tells thoughts and answer apart, if it can.
+        chat = outside.chat and not (form or outside.dated)
         fields: dict[str, Any] = {
             "model": self.api.card.name,
             "temperature": sampling.temperature,
@@ -185,15 +196,21 @@ class VllmEngine:
         }
         if chat:
             fields["messages"] = prompt.messages
+            if options := outside.shape.options:
+                fields |= {"chat_template_kwargs": options, **options}
         else:
-            fields["prompt"] = prompt_ids
+            fields |= {"prompt": prompt_ids, "skip_special_tokens": form is None}
         return await self.client.post(
             "/v1/chat/completions" if chat else "/v1/completions",
             json.dumps(fields).encode(),
-            lambda answer: self._read(answer, prompt_ids),
+            lambda answer: self._read(answer, prompt, prompt_ids, mark),
             prompt_tokens=len(prompt_ids),
             new_tokens=sampling.max_tokens,
         )
+
+    async def counters(self) -> dict[str, float]:
+        """Retries of this client, and the prefix cache's tokens of the whole server, where it tells them."""
+        return {"retries": float(self.client.retries), **await self.api.prefix_cache()}
 
     async def close(self) -> None:
         """Close all connections."""
@@ -203,16 +220,12 @@ class VllmEngine:
         await self.findings.verify(self.api)
 
     async def _tokenize(self, prompt: Prompt) -> list[int]:
-        body: dict[str, Any] = {"model": self.api.card.name}
-        if self.findings.chat:
-            body |= {"messages": prompt.messages, "add_generation_prompt": True}
-        else:
-            body |= {"prompt": prompt.text, "add_special_tokens": True}
-        ids = await self._ids(body)
+        bodies = self.findings.outside.bodies(self.api.card.name, prompt)
+        ids = [token for body in bodies for token in await self._ids(body)]
         bos = self.findings.bos
         if bos is not None and (ids[:1] != [bos] or ids[1:2] == [bos]):
             raise ItemError("engine_fault", "the prompt does not start with exactly one BOS token")
-        return ids + list(self.findings.lead)
+        return ids
 
     async def _ids(self, body: dict[str, Any]) -> list[int]:
         return await self.client.post("/tokenize", json.dumps(body).encode(), token_ids, limited=False)
@@ -253,7 +266,9 @@ class VllmEngine:
             raise errors.exceptions[0] from None
         return edges
 
-    def _read(self, answer: Any, prompt_ids: Sequence[int]) -> Generation:
+    def _read(
+        self, answer: Any, prompt: Prompt, prompt_ids: Sequence[int], mark: Sequence[int]
+    ) -> Generation:
         answer = self.api.mine(answer)
         try:
             choice = answer["choices"][0]
@@ -262,10 +277,9 @@ class VllmEngine:
             drawn = choice.get("token_ids") or ()
             # A chat answer names its prompt's ids at the top, a completion in the choice.
             asked = answer.get("prompt_token_ids") or choice.get("prompt_token_ids") or prompt_ids
-            text, reasoning = separate(
+            text, thoughts = (
                 message.get("content"),
                 message.get("reasoning") or message.get("reasoning_content"),
-                opened=OPEN in self.findings.info.prompt_suffix,
             )
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise MalformedError(f"no answer in it ({type(error).__name__}: {error})") from None
@@ -274,11 +288,15 @@ class VllmEngine:
             raise MalformedError(f"the server broke the answer off (finish reason {reason!r})")
         if reason == "stop" and drawn and drawn[-1] == self.findings.info.end_of_turn:
             drawn = drawn[:-1]
-        return Generation(text, reason, tuple(asked), tuple(drawn), reasoning)
+        shape = self.findings.outside.shape
+        begun = shape.form.begun(shape.around(direct=prompt.direct)[1]) if shape.form else ""
+        said = separate(text, thoughts, form=shape.form, begun=begun, cut=reason == "length")
+        at = shape.form.answer_at(drawn, mark) if shape.form else None
+        return Generation(said.answer, reason, tuple(asked), tuple(drawn), said.reasoning, said.status, at)
 
 
-class Remembered:
-    """Token ids of the texts used last. One that is asked for while it is under way is not asked again.
+class Remembered(Generic[T]):
+    """Token ids of the texts or prompts used last. What is under way is not asked for again.
 
     Parameters
     ----------
@@ -288,9 +306,9 @@ class Remembered:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._known: OrderedDict[str, asyncio.Future[list[int]]] = OrderedDict()
+        self._known: OrderedDict[T, asyncio.Future[list[int]]] = OrderedDict()
 
-    async def __call__(self, text: str, ask: Callable[[], Awaitable[list[int]]]) -> list[int]:
+    async def __call__(self, text: T, ask: Callable[[], Awaitable[list[int]]]) -> list[int]:
         """The ids of a text, from `ask` where they are not known."""
         while (known := self._known.get(text)) is not None:
             # Who asked may have been cancelled or have failed; then this call asks.

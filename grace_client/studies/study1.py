@@ -139,6 +139,7 @@ SCHEMA = Schema(
     cell=lambda trial: {factor: trial[factor] for factor in ("access", "observe")},
     stimulus=("story_setup", "priorQ", "speach"),
     participant="participant_id",
+    item="story_shortname",
 )
 
 

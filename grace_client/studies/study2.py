@@ -120,6 +120,7 @@ SCHEMA = Schema(
     cell=lambda trial: {"goal": goal_of(trial["Goal"]), "state": trial["State"]},
     stimulus=("Precontext", "Scenario", "Goal", "State"),
     participant="Participant_ID",
+    item="Domain",
 )
 
 

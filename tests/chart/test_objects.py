@@ -48,7 +48,12 @@ def test_names_follow_the_pattern() -> None:
     objects = render(MODEL, values={"monitoring": {"serviceMonitor": True}, "files": ON})
     names = {o["metadata"]["name"] for o in objects}
     queries = {o["metadata"]["name"] for o in of(objects, "Job", "query")}
-    assert names - queries == {
+    autostop = one(objects, "Job", "autostop")["metadata"]["name"]
+    assert autostop.rpartition("-")[0] == "job-autostop-gemma-9b"
+    assert names - queries - {autostop} == {
+        "serviceaccount-gemma-9b-autostop",
+        "role-gemma-9b-autostop",
+        "rolebinding-gemma-9b-autostop",
         "deployment-gemma-9b",
         "service-gemma-9b",
         "secret-gemma-9b-api-key",
@@ -131,7 +136,9 @@ def test_claims_of_ones_own_are_used_and_not_made() -> None:
         MODEL, values={"weights": {"storage": own}, "storage": {"output": own, "input": own, "logs": own}}
     )
     assert not of(objects, "PersistentVolumeClaim")
-    used = [v for _, pod in pods(objects) for v in pod["spec"]["volumes"] if "persistentVolumeClaim" in v]
+    used = [
+        v for _, pod in pods(objects) for v in pod["spec"].get("volumes", []) if "persistentVolumeClaim" in v
+    ]
     assert used and {v["persistentVolumeClaim"]["claimName"] for v in used} == {"mine"}
 
 
@@ -239,22 +246,22 @@ def test_every_container_is_confined(kind: str) -> None:
             assert resources["requests"].keys() == resources["limits"].keys()
             assert {"cpu", "memory", "ephemeral-storage"} <= resources["limits"].keys()
             assert all(isinstance(q, str) for kind in resources.values() for q in kind.values())
-            if c["name"] not in ("server", "weights"):
+            if c["name"] not in ("server", "weights", "autostop"):
                 assert resources["limits"] == {"cpu": "1", "memory": "2G", "ephemeral-storage": "1Gi"}
             if c["name"] != "server":
                 assert resources["requests"] == resources["limits"]
             # Programs that keep something keep it under their home.
-            if c["name"] != "files":
+            if c["name"] not in ("files", "autostop"):
                 assert {"name": "HOME", "value": "/tmp"} in c["env"]
                 assert "/tmp" in [m["mountPath"] for m in c["volumeMounts"]]
-        volumes = {v["name"] for v in pod["spec"]["volumes"]}
-        assert {m["name"] for c in containers(pod) for m in c["volumeMounts"]} <= volumes
+        volumes = {v["name"] for v in pod["spec"].get("volumes", [])}
+        assert {m["name"] for c in containers(pod) for m in c.get("volumeMounts", [])} <= volumes
         if o["kind"] == "Job":
             assert pod["spec"]["restartPolicy"] == "Never"
             assert o["spec"]["activeDeadlineSeconds"] < 86400
             assert {"backoffLimit", "ttlSecondsAfterFinished"} <= o["spec"].keys()
     clients = (
-        {"probe", "query"}
+        {"probe", "query", "autostop"}
         if kind == "Deployment"
         else {"study1-exp1", "study1-exp2", "study2-exp1", "study2-exp2"}
     )
@@ -315,7 +322,8 @@ def test_ports_name_their_protocol() -> None:
 )
 def test_new_fields_only_where_they_are_known(version: str, new: set[str]) -> None:
     """Bad input fails a Job at once, a disruption costs no retry, and a file never has two writers."""
-    for job in of(render(MODEL, kube=version, values={"weights": {"stage": "job"}}), "Job"):
+    values = {"weights": {"stage": "job"}, "autoStop": False}
+    for job in of(render(MODEL, kube=version, values=values), "Job"):
         assert {"podFailurePolicy", "podReplacementPolicy"} & job["spec"].keys() == new
         if "podFailurePolicy" in new:
             fail, ignore = job["spec"]["podFailurePolicy"]["rules"]
@@ -353,6 +361,16 @@ def test_server_and_clients_in_one_pod_that_ends() -> None:
         assert {args(c)["server"] for c in spec["containers"]} == {"http://127.0.0.1:8000"}
         failing = [r["onExitCodes"]["containerName"] for r in job["spec"]["podFailurePolicy"]["rules"][:-1]]
         assert failing == ["weights", *(c["name"] for c in spec["containers"])]
+
+
+def test_reasoning_is_declared_to_the_clients() -> None:
+    """The effort of the model and the suppression of each experiment; otherwise nothing."""
+    told = {"queries": {"experiments": {"study1-exp2": {"reasoning": "none"}}}}
+    for values, effort in ((VALUES / "gpt-oss-20b.yaml", "medium"), (MODEL, None)):
+        jobs = of(render(values, values=told), "Job", "query")
+        for given in (args(container) for job in jobs for container in containers(job["spec"]["template"])):
+            assert given.get("reasoning-effort") == effort
+            assert given.get("reasoning") == ("none" if "/study1-exp2/" in given["out"] else None)
 
 
 def test_replicates_in_pods_of_their_own() -> None:
@@ -407,7 +425,7 @@ def test_the_key_is_generated_or_ones_own() -> None:
     objects = render(MODEL)
     secret = one(objects, "Secret")
     assert len(base64.b64decode(secret["data"]["api-key"])) == 40
-    own = {"server": {"apiKey": {"existingSecret": "mine", "key": "k"}}}
+    own = {"server": {"apiKey": {"existingSecret": "mine", "key": "k"}}, "autoStop": False}
     objects = render(MODEL, values=own)
     assert not of(objects, "Secret")
     server = containers(one(objects, "Deployment")["spec"]["template"])[-1]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from grace_client.cluster.observe import Container, Job, Pod
 from grace_client.cluster.records import Campaign, ModelState
+from grace_client.cluster.snapshot import Container, Job, Pod
 from grace_client.errors import ReleaseError
 from tests.cluster.world import World
 

@@ -38,7 +38,7 @@ class Tools:
     def __post_init__(self) -> None:
         for name in "kubectl", "helm":
             program = self.folder / name
-            program.write_text(f"#!{sys.executable}\n{Path(__file__).read_text()}")
+            program.write_text(f"#!{sys.executable} -S\n{Path(__file__).read_text()}")
             program.chmod(0o755)
         (self.folder / "claims").mkdir()
         self._save()

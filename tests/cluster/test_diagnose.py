@@ -11,8 +11,9 @@ import pytest
 
 from grace_client.cluster.campaign import phase_of
 from grace_client.cluster.diagnose import Trouble, diagnose
-from grace_client.cluster.observe import Snapshot, read
+from grace_client.cluster.observe import read
 from grace_client.cluster.records import Phase
+from grace_client.cluster.snapshot import Snapshot
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 RECORDED = sorted(file.stem for file in SNAPSHOTS.glob("*.json"))

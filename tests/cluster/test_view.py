@@ -10,9 +10,9 @@ from rich.console import Console
 from grace_client.cli.campaign_view import _lines, _table, line
 from grace_client.cluster import campaign as machine
 from grace_client.cluster.diagnose import diagnose
-from grace_client.cluster.observe import Container, Snapshot
 from grace_client.cluster.records import Campaign, Limits, What
 from grace_client.cluster.report import lines, to_json
+from grace_client.cluster.snapshot import Container, Snapshot
 from grace_client.cluster.view import View, questions, view, weights
 from tests.cluster.test_diagnose import recorded
 from tests.cluster.world import START, World, server

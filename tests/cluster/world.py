@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from grace_client.cluster.observe import Container, Job, Pod, Snapshot
+from grace_client.cluster.snapshot import Container, Job, Pod, Snapshot
 
 START = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

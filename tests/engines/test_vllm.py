@@ -20,7 +20,6 @@ from aiohttp.test_utils import unused_port
 from grace_client import manifest, runner, studies, tables
 from grace_client.engines.exchange import Policy
 from grace_client.engines.local import LocalEngine
-from grace_client.engines.reasoning import answer_lead, separate
 from grace_client.engines.vllm import VllmEngine
 from grace_client.engines.wire import MAX_IDS, MAX_PROMPTS, forced_batches, named_batches
 from grace_client.errors import ItemError, ServerError, SpecError
@@ -254,6 +253,23 @@ def test_the_description_is_the_same_after_a_restart() -> None:
     assert "127.0.0.1" not in json.dumps(info.as_dict())
 
 
+def test_retries_and_the_prefix_cache_are_counted() -> None:
+    """One broken answer is one retry; a server that tells no metrics leaves the cache out, not at zero."""
+
+    async def use(engine: VllmEngine, server: FaultServer) -> tuple[dict[str, float], ...]:
+        before = await engine.counters()
+        await engine.generate(Prompt("Hello?"), Sampling(0.7, 4, 1))
+        after = await engine.counters()
+        server.vllm.metrics = lambda running: "vllm:num_requests_running 0.0\n"  # type: ignore[method-assign]
+        return before, after, await engine.counters()
+
+    before, after, silent = drive(use, [Fault("reset", path="/v1/chat/completions", times=1)])
+    assert after["retries"] == before["retries"] + 1
+    assert after["prefix_cache_queries"] > before["prefix_cache_queries"]
+    assert after["prefix_cache_hits"] == 0
+    assert silent == {"retries": after["retries"]}
+
+
 def test_a_prompt_is_tokenised_once_with_one_bos() -> None:
     """Also when it is asked for many times at once, and a template that adds a second BOS is refused."""
 
@@ -401,16 +417,6 @@ def test_a_text_that_the_server_broke_off_is_asked_again() -> None:
         assert caught.value.retryable
 
     drive(use)
-
-
-def test_reasoning_that_the_template_opened() -> None:
-    """No tag is in the text; a closed set is scored after the reasoning is closed."""
-    assert separate("Hm.", None, opened=True) == ("", "Hm.")
-    assert separate("Hm.</think>Yes.", None, opened=True) == ("Yes.", "Hm.")
-    assert separate(None, "Hm.") == ("", "Hm.")
-    assert answer_lead("<|im_start|>assistant\n<think>\n") == "\n</think>\n\n"
-    assert answer_lead("<|start|>assistant") == "<|channel|>final<|message|>"
-    assert answer_lead("<|im_start|>assistant\n") == ""
 
 
 def test_a_prompt_longer_than_the_context_is_an_item_error() -> None:

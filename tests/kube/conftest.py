@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kube import images
+from tests.kube import images, vllm_image
 from tests.kube.kube import Kube
 
 
@@ -49,10 +49,21 @@ def environment(archives: images.Images) -> Iterator[dict[str, str]]:
         cluster("load-image", str(archives.client))
         cluster("load-image", str(archives.server))
         told = dict(word.split("=", 1) for word in shlex.split(cluster("env")) if "=" in word)
-        yield os.environ | told | {"KUBECONFIG": told["GRACE_CLUSTER_USER_KUBECONFIG"]}
+        users = {"KUBECONFIG": told["GRACE_CLUSTER_USER_KUBECONFIG"]}
+        yield os.environ | told | users | {"GRACE_CLUSTER_KUBECONFIG": told["KUBECONFIG"]}
     finally:
         if not ran:
             cluster("down")
+
+
+@pytest.fixture(scope="session")
+def vllm(environment: dict[str, str]) -> str:
+    """Tag of the image with the real server, which the cluster has."""
+    program = os.environ["GRACE_TEST_CLUSTER"]
+    admin = environment | {"KUBECONFIG": environment["GRACE_CLUSTER_KUBECONFIG"]}
+    asked = ["kubectl", "get", "nodes", "--output", "jsonpath={.items[*].status.images[*].names}"]
+    has = subprocess.run(asked, env=admin, capture_output=True, text=True, check=True).stdout
+    return vllm_image.ensure(program, has)
 
 
 @pytest.fixture

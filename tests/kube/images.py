@@ -72,12 +72,12 @@ def ensure() -> Images:
 
 
 def _build(home: Path, building: Path) -> None:
-    base = _base(home)
+    root = base()
     images = building / "images"
     env = os.environ | _storage(home, building)
     try:
         made = _run("buildah", "from", "scratch", env=env)
-        _run("buildah", "add", "--quiet", made, str(base), "/", env=env)
+        _run("buildah", "add", "--quiet", made, str(root), "/", env=env)
         _run("buildah", "config", "--env", "PATH=/usr/local/bin:/usr/bin:/bin", made, env=env)
         _run("buildah", "commit", "--quiet", "--rm", made, BASE, env=env)
         image = [str(ROOT / "scripts" / "image")]
@@ -94,9 +94,9 @@ def _build(home: Path, building: Path) -> None:
         _run("buildah", "rmi", "--all", "--force", env=env)
 
 
-def _base(home: Path) -> Path:
+def base() -> Path:
     """A root file system with Python as an archive."""
-    archive = home / "bookworm-python.tar"
+    archive = paths.cache() / "kube" / "bookworm-python.tar"
     if not archive.exists():
         # Not under the cache: debootstrap needs a file system with devices.
         with tempfile.TemporaryDirectory() as root, paths.replacing(archive) as new:

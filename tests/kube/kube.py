@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, undated
 
 Json = dict[str, Any]
 
@@ -180,6 +181,25 @@ class Kube:
         return subprocess.run(
             command, env=self.env, cwd=ROOT, input=stdin or "", capture_output=True, text=True, timeout=400
         )
+
+
+def grace_command(*args: str) -> list[str]:
+    """The command line of grace in this checkout."""
+    return [sys.executable, "-m", "grace_client", *args]
+
+
+def grace(kube: Kube, *args: str) -> str:
+    """What grace prints, as the user of this cluster."""
+    done = subprocess.run(
+        grace_command(*args), env=kube.env, cwd=ROOT, capture_output=True, text=True, timeout=1200
+    )
+    assert not done.returncode, f"grace {' '.join(args)}:\n{done.stdout}{done.stderr}\n{kube.state()}"
+    return done.stdout
+
+
+def tables(run: Path) -> dict[str, bytes]:
+    """The CSV files of a run folder, by their names without the day."""
+    return {undated(path.name): path.read_bytes() for path in run.glob("*.csv")}
 
 
 def instance(release: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 from tests.kube.campaigns import SAMPLE, Campaign, admin, answers, cluster, gpus_watched, write_models
-from tests.kube.kube import EVERYTHING, Kube, component, instance
+from tests.kube.kube import EVERYTHING, Kube, component, instance, tables
 from tests.support.fault_server import FaultServer, in_thread
 
 SEEDS = {"alpha": 1, "beta": 2, "gamma": 3}
@@ -47,7 +47,7 @@ def local_tables(folder: Path, model: str, seed: int) -> dict[str, bytes]:
         subprocess.run(
             [*command, *given, "--out", str(folder)], cwd=ROOT, check=True, capture_output=True, timeout=120
         )
-    return {path.name: path.read_bytes() for path in folder.glob("*.csv")}
+    return tables(folder)
 
 
 def test_three_models_through_thick_and_thin(kube: Kube, tmp_path: Path) -> None:
@@ -99,4 +99,4 @@ def test_three_models_through_thick_and_thin(kube: Kube, tmp_path: Path) -> None
             else campaign.home.glob("out-*/results/*/alpha/alpha")
         )
         expected = local_tables(tmp_path / "local" / model, model, seed)
-        assert expected and {name: (run / name).read_bytes() for name in expected} == expected
+        assert expected and tables(run) == expected

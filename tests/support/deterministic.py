@@ -93,6 +93,9 @@ class DeterministicEngine:
         text = f"{random.Random(f'{prompt.text}{sampling.seed}').choice(['One', 'Two', 'Three'])}, perhaps."
         return Generation(text, "stop", tuple(prompt_ids), tuple(text.encode()))
 
+    async def counters(self) -> dict[str, float]:
+        return {"retries": float(len(self.asked))}
+
     async def close(self) -> None:
         pass
 

@@ -6,6 +6,7 @@ import re
 import time
 import zlib
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ WORDS = [
     *_WHOLE,
     *(f" {word}" for word in [*_WHOLE, "the", "of", "do", "you", "think"]),
 ]
+MARKS = ("<|start|>", "<|channel|>", "<|message|>", "<|end|>", "<|constrain|>", "<|return|>", "<|call|>")
 ANSWERS = ("Two.", "I think that it is 3.", "Yes.", "No, one or two.", "It was good.", "It wasn't terrible.")
 
 MAX_IDS, MAX_TOP = 128, 20
@@ -54,11 +56,16 @@ class Tokenizer:
     merges : bool
         Whether there are tokens that reach over the end of a prompt into the answer, as a BPE has when both
         are one text.
+    harmony : bool
+        Whether conversations are written as gpt-oss has them, with the date and the effort.
     """
 
-    def __init__(self, merges: bool = False) -> None:
+    def __init__(self, merges: bool = False, harmony: bool = False) -> None:
+        self.harmony = harmony
         over_the_end = [end + word for end in "\n:" for word in WORDS] if merges else []
-        words = {word: END + 1 + i for i, word in enumerate(WORDS + over_the_end)}
+        marks = list(MARKS) if harmony else []
+        words = {word: END + 1 + i for i, word in enumerate(WORDS + over_the_end + marks)}
+        self.marks = {words[mark] for mark in marks}
         self.ids = {text: i for i, text in SPECIAL.items()} | words
         self.bytes = [bytes([i]) for i in range(256)] + [text.encode() for text in self.ids]
         longest_first = sorted(self.ids, key=len, reverse=True)
@@ -73,8 +80,15 @@ class Tokenizer:
         """Text of token ids, special tokens written out."""
         return b"".join(self.bytes[i] for i in ids if i < len(self.bytes)).decode(errors="replace")
 
-    def chat(self, messages: Sequence[Json], add_generation_prompt: bool = True) -> list[int]:
-        """Token ids of a conversation, BOS first."""
+    def chat(
+        self, messages: Sequence[Json], add_generation_prompt: bool = True, options: Json | None = None
+    ) -> list[int]:
+        """Token ids of a conversation, BOS first where there is one."""
+        if self.harmony:
+            effort = (options or {}).get("reasoning_effort", "medium")
+            system = f"<|start|>system<|message|>Current date: {date.today()}\n\nReasoning: {effort}<|end|>"
+            turns = "".join(f"<|start|>{m['role']}<|message|>{m['content']}<|end|>" for m in messages)
+            return self.encode(system + turns + ("<|start|>assistant" if add_generation_prompt else ""))
         turns = "".join(f"<turn>{m['role']}\n{m['content']}</turn>\n" for m in messages)
         return self.encode(f"<bos>{turns}" + ("<turn>model\n" if add_generation_prompt else ""))
 
@@ -94,6 +108,8 @@ class FakeVllm:
         Whether log-probabilities are those after bias and temperature (``--logprobs-mode``).
     thoughts, reasoning_field, text_pattern : str
         What a reasoning model returns: thoughts in a field of the message, or around its text.
+    harmony : bool
+        See `Tokenizer`; completions without log-probabilities then follow `text_pattern`.
     """
 
     def __init__(
@@ -107,9 +123,10 @@ class FakeVllm:
         thoughts: str | None = None,
         reasoning_field: str = "reasoning",
         text_pattern: str = "{answer}",
+        harmony: bool = False,
     ) -> None:
         self.seed, self.model, self.max_model_len = seed, model, max_model_len
-        self.tokenizer, self.processed = Tokenizer(merges), processed
+        self.tokenizer, self.processed = Tokenizer(merges, harmony), processed
         self.thoughts, self.reasoning_field, self.text_pattern = thoughts, reasoning_field, text_pattern
         self.answered = self.prompts = self.prompt_tokens = 0
         logits = np.random.default_rng(seed).normal(scale=3.0, size=(4096, VOCAB_SIZE))
@@ -130,7 +147,8 @@ class FakeVllm:
     def tokenize(self, body: Json) -> Json:
         """``/tokenize``, of messages or of a prompt."""
         if "messages" in body:
-            ids = self.tokenizer.chat(body["messages"], body.get("add_generation_prompt", True))
+            options = body.get("chat_template_kwargs")
+            ids = self.tokenizer.chat(body["messages"], body.get("add_generation_prompt", True), options)
         else:
             ids = self.tokenizer.encode(body["prompt"])
         if body.get("add_special_tokens", "prompt" in body):
@@ -143,7 +161,7 @@ class FakeVllm:
         return {"prompt": self.tokenizer.decode(body["tokens"])}
 
     def completion(self, body: Json) -> Json:
-        """``/v1/completions``; always the likeliest token, whatever the temperature."""
+        """``/v1/completions``; always the likeliest token, whatever the temperature, unless it is written."""
         prompts = body["prompt"]
         if isinstance(prompts, str):
             prompts = [BOS, *self.tokenizer.encode(prompts)]
@@ -191,10 +209,14 @@ class FakeVllm:
             f"vllm:num_requests_waiting{{{labels}}} 0.0\n"
             f'{computed}{{{labels},source="local_compute"}} {self.prompt_tokens:.1f}\n'
             f'{computed}{{{labels},source="local_cache_hit"}} 0.0\n'
+            f"vllm:prefix_cache_queries_total{{{labels}}} {self.prompt_tokens:.1f}\n"
+            f"vllm:prefix_cache_hits_total{{{labels}}} 0.0\n"
             'vllm:cache_config_info{block_size="32",enable_prefix_caching="True",engine="0"} 1.0\n'
         )
 
     def _choice(self, index: int, prompt: list[int], body: Json) -> Json:
+        if self.tokenizer.harmony and body.get("logprobs") is None and not body.get("allowed_token_ids"):
+            return self._written(index, prompt, body)
         bias = np.zeros(VOCAB_SIZE)
         for token, value in (body.get("logit_bias") or {}).items():
             bias[int(token)] = value
@@ -229,6 +251,20 @@ class FakeVllm:
             "prompt_logprobs": self._prompt_logprobs(prompt, body.get("prompt_logprobs")),
             "prompt_token_ids": prompt if tells else None,
             "routed_experts": None,
+        }
+
+    def _written(self, index: int, prompt: list[int], body: Json) -> Json:
+        """A choice that follows the pattern, its answer picked by prompt and seed."""
+        picked = zlib.crc32(f"{self.seed} {body.get('seed')} {prompt}".encode()) % len(ANSWERS)
+        whole = self.tokenizer.encode(self.text_pattern.format(answer=ANSWERS[picked]))
+        ids = whole[: body.get("max_tokens", 16)]
+        shown = [i for i in ids if not (i in self.tokenizer.marks and body.get("skip_special_tokens", True))]
+        return {
+            "index": index,
+            "text": self.tokenizer.decode(shown),
+            "finish_reason": "stop" if ids == whole else "length",
+            "token_ids": ids,
+            "prompt_token_ids": prompt,
         }
 
     def _prompt_logprobs(self, prompt: list[int], top: int | None) -> list[Json | None] | None:

@@ -59,6 +59,12 @@ args:
   - --temperature={{ $settings.temperature }}
   - --max-tokens={{ int $settings.maxTokens }}
   {{- end }}
+  {{- with .root.Values.model.reasoningEffort }}
+  - --reasoning-effort={{ . }}
+  {{- end }}
+  {{- with $settings.reasoning }}
+  - --reasoning={{ . }}
+  {{- end }}
   {{- with int $settings.sample }}
   - --sample={{ . }}
   {{- end }}

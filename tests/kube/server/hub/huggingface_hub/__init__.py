@@ -1,4 +1,4 @@
-"""The model hub, which no test cluster reaches: every repository holds the same three small files.
+"""The model hub, which no test cluster reaches: a repository is a folder of the image, or three small files.
 
 Only what the chart's download asks of the real package, which lays the files out in the same folders.
 """
@@ -6,12 +6,14 @@ Only what the chart's download asks of the real package, which lays the files ou
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub.errors import RepositoryNotFoundError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+MODELS = Path("/opt/models")
 FILES = {"config.json": 2_000, "model.safetensors": 1_000_000, "onnx/model.onnx": 1_000_000}
 
 
@@ -38,7 +40,7 @@ class HfApi:
         """Files of a model."""
         if "no-such-model" in repository:
             raise RepositoryNotFoundError(f"404 for {repository}")
-        return ModelInfo(COMMIT, [Sibling(name, size) for name, size in FILES.items()])
+        return ModelInfo(COMMIT, [Sibling(name, size) for name, size in _files(repository).items()])
 
 
 def snapshot_download(
@@ -47,12 +49,22 @@ def snapshot_download(
     """Write the files that lie at the top."""
     home = Path(os.environ["HF_HOME"]) / "hub" / f"models--{repository.replace('/', '--')}"
     snapshot = home / "snapshots" / COMMIT
-    (home / "blobs").mkdir(parents=True, exist_ok=True)
-    snapshot.mkdir(parents=True, exist_ok=True)
-    for name, size in FILES.items():
+    for folder in home / "blobs", home / "refs", snapshot:
+        folder.mkdir(parents=True, exist_ok=True)
+    (home / "refs" / revision).write_text(COMMIT)
+    for name, size in _files(repository).items():
         if "/" not in name:
             blob = home / "blobs" / name
-            blob.write_bytes(bytes(size))
+            if (source := MODELS / repository / name).exists():
+                shutil.copyfile(source, blob)
+            else:
+                blob.write_bytes(bytes(size))
             (snapshot / name).unlink(missing_ok=True)
             (snapshot / name).symlink_to(f"../../blobs/{name}")
     return str(snapshot)
+
+
+def _files(repository: str) -> dict[str, int]:
+    """Names and sizes."""
+    folder = MODELS / repository
+    return {path.name: path.stat().st_size for path in folder.iterdir()} if folder.is_dir() else FILES

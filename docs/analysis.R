@@ -1,0 +1,76 @@
+# Study 1 from a run's CSV files, in base R: one table and one figure.
+#
+#   Rscript docs/analysis.R RUN OUT
+#
+# RUN is the folder of a run of study1-exp2; OUT gets cell-means.csv and cell-means.pdf.
+
+args <- commandArgs(trailingOnly = TRUE)
+if (length(args) != 2) stop("usage: Rscript analysis.R RUN OUT")
+run <- args[1]
+out <- args[2]
+dir.create(out, showWarnings = FALSE, recursive = TRUE)
+
+# --- Read ---------------------------------------------------------------------------------------------
+
+# Conditions are factors, not numbers: read them as text.
+trials <- read.csv(file.path(run, "trials.csv"), colClasses = "character", encoding = "UTF-8")
+names(trials)[names(trials) == "speech"] <- "speach"
+trials$trial_id <- seq_len(nrow(trials))
+# Trials that show the same have the same answer: they are one observation.
+trials$stimulus <- as.integer(factor(paste(trials$story_setup, trials$priorQ, trials$speach, sep = "\r")))
+
+files <- list.files(run, pattern = "_study1_probabilities_.*_long\\.csv$", full.names = TRUE)
+if (length(files) != 1) stop("expected one table *_study1_probabilities_*_long.csv in ", run)
+long <- read.csv(files, colClasses = c(option = "character"), encoding = "UTF-8")
+failed <- unique(long[long$status != "ok", c("trial_id", "question", "status")])
+if (nrow(failed)) message(nrow(failed), " questions have no answer; their trials are left out")
+
+# --- Bets ---------------------------------------------------------------------------------------------
+
+states <- long[grepl("^state[0-3]$", long$question) & !(long$trial_id %in% failed$trial_id), ]
+states$value <- states$prob_norm * as.numeric(states$option)
+percentage <- aggregate(value ~ trial_id + question, states, sum)
+# The four percentages, as dollars of 100.
+percentage$bet <- 100 * percentage$value / ave(percentage$value, percentage$trial_id, FUN = sum)
+percentage$state <- as.integer(sub("state", "", percentage$question))
+bets <- merge(percentage, trials[c("trial_id", "stimulus", "access", "observe")], by = "trial_id")
+
+# --- Table --------------------------------------------------------------------------------------------
+
+# A mean over trials, with a 95% interval that takes stimuli as the observations.
+clustered <- function(rows) {
+  mean_bet <- mean(rows$bet)
+  pull <- tapply(rows$bet - mean_bet, rows$stimulus, sum)
+  m <- length(pull)
+  se <- sqrt(m / (m - 1) * sum(pull^2)) / nrow(rows)
+  reach <- if (m > 1) qt(0.975, m - 1) * se else NA
+  data.frame(
+    rows[1, c("access", "observe", "state")],
+    mean = mean_bet, low = mean_bet - reach, high = mean_bet + reach, n = nrow(rows), n_distinct = m
+  )
+}
+cells <- do.call(rbind, lapply(split(bets, list(bets$access, bets$observe, bets$state), drop = TRUE), clustered))
+cells <- cells[order(cells$access, cells$observe, cells$state), ]
+write.csv(cells, file.path(out, "cell-means.csv"), row.names = FALSE)
+print(format(cells, digits = 3), row.names = FALSE)
+
+# --- Figure -------------------------------------------------------------------------------------------
+
+pdf(file.path(out, "cell-means.pdf"), width = 7, height = 6)
+par(mfrow = c(3, 3), mar = c(3.2, 3.2, 2, 0.5), mgp = c(2, 0.6, 0), las = 1)
+for (observe in c("1", "2", "3")) {
+  for (access in c("1", "2", "3")) {
+    cell <- cells[cells$access == access & cells$observe == observe, ]
+    if (!nrow(cell)) {
+      plot.new()
+      next
+    }
+    middle <- barplot(
+      cell$mean,
+      names.arg = cell$state, ylim = c(0, 100), col = "grey80", border = NA,
+      xlab = "state", ylab = "bet ($)", main = paste0("access ", access, ", said ", observe)
+    )
+    arrows(middle, cell$low, middle, cell$high, angle = 90, code = 3, length = 0.03)
+  }
+}
+invisible(dev.off())

@@ -1,0 +1,59 @@
+"""Study 1: does a model mind what the speaker knows?
+
+A speaker who has looked at all three letters and says "two of them have a cheque" means exactly two. One who
+has looked at two of them may mean at least two. People bet accordingly (Goodman & Stuhlmüller, 2013).
+
+Run it as a script, or cell by cell in an editor that knows the percent format. Name a run folder, or a folder
+of several models' runs, as `grace run study1-exp2` writes them.
+"""
+
+# %%
+import sys
+from pathlib import Path
+
+from grace_client import analysis
+from grace_client.analysis import figures, reference, rsa
+
+runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
+out = Path(sys.argv[2] if len(sys.argv) > 2 else "figures")
+
+# %% [markdown]
+# Everything starts from one tidy frame: a row for each trial, question and option.
+
+# %%
+frame = analysis.read(runs, experiment="study1-exp2")
+print(frame[["model", "access", "observe", "question", "option", "prob_norm"]].head())
+
+# %% [markdown]
+# First the option mass: how much of its belief does the model put on any of the offered answers?
+
+# %%
+print(analysis.quality.option_mass(frame).round(3).to_string(index=False))
+
+# %% [markdown]
+# Bets on the four states. `n` counts trials, `n_distinct` the different stimuli among them: the intervals are
+# over stimuli, since a model gives copies of a stimulus the same answer.
+
+# %%
+means = analysis.study1.cell_means(frame)
+print(means.round(1).to_string(index=False))
+figures.save(figures.states(means, rsa=rsa.predict_study1(alpha=4.0)), out, "study1-states")
+
+# %% [markdown]
+# The eight planned contrasts, beside what people do.
+
+# %%
+contrasts = analysis.study1.contrasts(frame)
+people = reference.study1()[["access", "observe", "greater", "lesser", "holds"]]
+beside = contrasts.merge(people, on=["access", "observe", "greater", "lesser"])
+columns = ["model", "access", "observe", "greater", "lesser", "difference", "p", "d_z", "holds", "n_distinct"]
+print(beside[columns].round(3).to_string(index=False))
+
+# %% [markdown]
+# How much of a rational listener is in the model? `lapse` is the part of its belief that is uniform whatever
+# is said, `kl` (bits) what the fit leaves open.
+
+# %%
+for model, cells in means.assign(prob=means["mean"] / 100).groupby("model"):
+    fit = rsa.fit_study1(cells[["access", "observe", "state", "prob"]])
+    print(model, fit.parameters.round(3).to_dict("records"), fit.statistics)

@@ -1,0 +1,243 @@
+"""Saying and scoring: free-text answers beside the scored distribution of the same model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from grace_client.analysis import study1, study2
+from grace_client.analysis.distributions import jensen_shannon, total_variation
+from grace_client.analysis.files import OK
+from grace_client.analysis.layout import per_model, require
+from grace_client.errors import SpecError
+
+
+def variance(free: pd.DataFrame) -> pd.DataFrame:
+    """How far replicates of one stimulus differ, and how far stimuli differ.
+
+    Parameters
+    ----------
+    free : DataFrame
+        Free text with structured answers, as `read` gives it.
+
+    Returns
+    -------
+    DataFrame
+        One row per model, question and answer: ``answer``, ``share`` (of all answers), ``within`` (mean over
+        stimuli of the variance among the answers to one), ``between`` (variance of the stimuli's shares, less
+        what sampling alone gives them; not below 0), ``icc`` (``between / (between + within)``, the share of
+        the variance that the stimulus explains), ``n`` (answers) and ``n_distinct`` (stimuli). The answer is
+        coded 1 where it was given and 0 elsewhere. ``within``, ``between`` and ``icc`` are missing where no
+        stimulus has two answers, ``between`` and ``icc`` where there is one stimulus.
+
+    References
+    ----------
+    One-way random effects with unequal group sizes: Searle, S. R., Casella, G., & McCulloch, C. E. (1992).
+    *Variance components*, chapter 3.
+    """
+    rows = _clear(free)
+    found = []
+    for (model, question), part in rows.groupby(["model", "question"], sort=False):
+        for answer in sorted(part["structured"].unique()):
+            given = (part["structured"] == answer).astype(np.float64)
+            groups = given.groupby(part["stimulus"], sort=False)
+            found.append(
+                {
+                    "model": model,
+                    "question": question,
+                    "answer": answer,
+                    "share": float(given.mean()),
+                    **_components(groups.mean().to_numpy(), groups.size().to_numpy(dtype=np.float64), given),
+                    "n": len(given),
+                    "n_distinct": groups.ngroups,
+                }
+            )
+    return pd.DataFrame(found)
+
+
+def _components(means: np.ndarray, sizes: np.ndarray, values: pd.Series) -> dict[str, float]:
+    total, groups = sizes.sum(), len(sizes)
+    if total == groups:
+        return dict.fromkeys(("within", "between", "icc"), np.nan)
+    # The values are 0 and 1: a group's sum of squares follows from its mean.
+    within = float((sizes * means * (1 - means)).sum() / (total - groups))
+    if groups < 2:
+        return {"within": within, "between": np.nan, "icc": np.nan}
+    mean_square = float((sizes * (means - values.mean()) ** 2).sum() / (groups - 1))
+    size = (total - (sizes**2).sum() / total) / (groups - 1)
+    between = max(0.0, (mean_square - within) / size)
+    both = between + within
+    return {"within": within, "between": between, "icc": between / both if both > 0 else np.nan}
+
+
+def _clear(free: pd.DataFrame) -> pd.DataFrame:
+    require(free, ["model", "question", "stimulus", "structured", "status"], "free text")
+    rows = free[(free["status"] == OK) & free["structured"].notna() & (free["structured"] != "unparsed")]
+    if rows.empty:
+        raise SpecError("no answer has a clear meaning: extract the free text first, with 'grace extract'")
+    return rows
+
+
+def saying_and_scoring(free: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame:
+    """The distribution of what a model says beside the one it scores, per stimulus.
+
+    Parameters
+    ----------
+    free : DataFrame
+        Experiment 1 with structured answers, as `read` gives it.
+    scored : DataFrame
+        Experiment 2 of the same study.
+
+    Returns
+    -------
+    DataFrame
+        One row per model, question (``number`` and ``knowledge``, or ``utterance``), stimulus and option:
+        ``model, question, stimulus``, the design's factors, ``option``, ``said`` (share of the answers),
+        ``scored`` (probability; for ``number`` the normalised percentages of the four states), ``n``
+        (answers said) and ``n_distinct`` (1: it is one stimulus). Only stimuli that have both. "unsure" is
+        left out: it was not offered for scoring.
+    """
+    rows = _clear(free)
+    if {"access", "observe"} <= set(free.columns) and {"access", "observe"} <= set(scored.columns):
+        factors, beliefs = list(study1.CELL), _study1(scored)
+    elif {"goal", "state"} <= set(free.columns) and {"goal", "state"} <= set(scored.columns):
+        factors, beliefs = list(study2.CELL), _study2(scored)
+    else:
+        raise SpecError("free text and scored answers are of different studies")
+    offered = beliefs.groupby("question")["option"].unique()
+    parts = []
+    for question, options in offered.items():
+        answers = rows[(rows["question"] == question) & rows["structured"].isin(options)]
+        if answers.empty:
+            continue
+        said = answers.groupby(["model", "stimulus", "structured"]).size().unstack(fill_value=0)
+        said = said.reindex(columns=list(options), fill_value=0)
+        count = said.sum(axis=1)
+        shares = said.div(count, axis=0).reset_index()
+        table = shares.melt(["model", "stimulus"], list(options), "option", "said")
+        table["question"] = str(question)
+        table["n"] = count.reindex(pd.MultiIndex.from_frame(table[["model", "stimulus"]])).to_numpy()
+        parts.append(table)
+    if not parts:
+        raise SpecError("no free-text answer is one of the scored options")
+    found = pd.concat(parts).merge(beliefs, on=["model", "question", "stimulus", "option"])
+    if found.empty:
+        raise SpecError("free text and scored answers share no model and stimulus")
+    order = ["model", "question", "stimulus", *factors, "option", "said", "scored", "n"]
+    return found[order].sort_values(order[:-3], kind="stable", ignore_index=True).assign(n_distinct=1)
+
+
+def _study1(scored: pd.DataFrame) -> pd.DataFrame:
+    keys = ["model", "stimulus", *study1.CELL]
+    table = study1.bets(scored).dropna(subset=["bet"])
+    number = table.groupby([*keys, "state"], sort=False)["bet"].mean().div(100).rename("scored").reset_index()
+    number["option"] = number.pop("state").astype("str")
+    rows = scored[(scored["question"] == "knowledge") & (scored["status"] == OK)]
+    knows = rows.groupby([*keys, "option"], sort=False)["prob_norm"].mean().rename("scored").reset_index()
+    return pd.concat([number.assign(question="number"), knows.assign(question="knowledge")])
+
+
+def _study2(scored: pd.DataFrame) -> pd.DataFrame:
+    rows = scored[(scored["question"] == "utterance") & (scored["status"] == OK)]
+    keys = ["model", "stimulus", *study2.CELL, "option"]
+    found = rows.groupby(keys, sort=False)["prob_norm"].mean().reset_index(name="scored")
+    return found.assign(question="utterance")
+
+
+def divergence(pairs: pd.DataFrame) -> pd.DataFrame:
+    """How far saying and scoring lie apart, per stimulus.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        Result of `saying_and_scoring`.
+
+    Returns
+    -------
+    DataFrame
+        One row per model, question and stimulus: the factors, ``js`` (Jensen-Shannon divergence, bits),
+        ``tv`` (total variation), ``same_mode`` (whether the most said is the likeliest option; missing where
+        several were said equally often and the likeliest is among them), ``n`` and ``n_distinct``. With few
+        answers per stimulus, ``js`` and ``tv`` are large by chance alone.
+    """
+    factors = [c for c in ("access", "observe", "goal", "state") if c in pairs.columns]
+    found = []
+    for key, part in pairs.groupby(["model", "question", "stimulus", *factors], sort=False):
+        said, scored = part["said"].to_numpy(), part["scored"].to_numpy()
+        most = np.flatnonzero(said == said.max())
+        best = int(scored.argmax())
+        same = bool(best == most[0]) if len(most) == 1 or best not in most else None
+        row = dict(zip(["model", "question", "stimulus", *factors], key, strict=True))
+        row |= {"js": float(jensen_shannon(said, scored)), "tv": float(total_variation(said, scored))}
+        found.append(row | {"same_mode": same, "n": int(part["n"].iloc[0]), "n_distinct": 1})
+    table = pd.DataFrame(found)
+    table["same_mode"] = table["same_mode"].astype("boolean")
+    return table
+
+
+def by_cell(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Saying and scoring averaged over the stimuli of each cell: points of a scatter plot.
+
+    Returns
+    -------
+    DataFrame
+        ``model, question``, the factors, ``option, said, scored, n`` (answers said) and ``n_distinct``
+        (stimuli). Every stimulus counts by the number of its answers.
+    """
+    factors = [c for c in ("access", "observe", "goal", "state") if c in pairs.columns]
+    keys = ["model", "question", *factors, "option"]
+    weighted = pairs.assign(said=pairs["said"] * pairs["n"], scored=pairs["scored"] * pairs["n"])
+    found = weighted.groupby(keys, sort=False).agg(
+        said=("said", "sum"), scored=("scored", "sum"), n=("n", "sum"), n_distinct=("stimulus", "nunique")
+    )
+    found[["said", "scored"]] = found[["said", "scored"]].div(found["n"], axis=0)
+    return found.reset_index()
+
+
+def summary(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Agreement of saying and scoring, one row per model and question.
+
+    Returns
+    -------
+    DataFrame
+        ``model, question``; ``r`` (Pearson, over cells and options), ``rho`` (Spearman), ``rmse``; ``js`` and
+        ``tv`` between the two mean distributions of a cell, averaged over cells; ``same_mode`` (share of
+        cells whose most said option is the likeliest); ``n`` (answers said) and ``n_distinct`` (stimuli).
+        Correlations are missing where either side does not vary.
+    """
+    from scipy import stats
+
+    cells = by_cell(pairs)
+    factors = [c for c in ("access", "observe", "goal", "state") if c in pairs.columns]
+    found = []
+    for model, of_model in per_model(cells):
+        for question, part in of_model.groupby("question", sort=False):
+            said, scored = part["said"].to_numpy(), part["scored"].to_numpy()
+            varies = len(said) > 2 and np.ptp(said) > 0 and np.ptp(scored) > 0
+            apart = [
+                (
+                    float(jensen_shannon(cell["said"], cell["scored"])),
+                    float(total_variation(cell["said"], cell["scored"])),
+                    cell["said"].to_numpy().argmax() == cell["scored"].to_numpy().argmax(),
+                )
+                for _, cell in part.groupby(factors, sort=False)
+            ]
+            js, tv, same = (float(np.mean(values)) for values in zip(*apart, strict=True))
+            own = pairs[(pairs["model"] == model) & (pairs["question"] == question)].drop_duplicates(
+                "stimulus"
+            )
+            found.append(
+                {
+                    "model": model,
+                    "question": question,
+                    "r": float(stats.pearsonr(said, scored)[0]) if varies else np.nan,
+                    "rho": float(stats.spearmanr(said, scored)[0]) if varies else np.nan,
+                    "rmse": float(np.sqrt(np.mean((said - scored) ** 2))),
+                    "js": js,
+                    "tv": tv,
+                    "same_mode": same,
+                    "n": int(own["n"].sum()),
+                    "n_distinct": len(own),
+                }
+            )
+    return pd.DataFrame(found)

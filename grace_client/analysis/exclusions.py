@@ -1,0 +1,117 @@
+"""Exclusion rules. Each is a function that returns what it kept, and what it excluded and why.
+
+>>> kept, excluded = exclusions.low_mass(frame, minimum=0.5)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from grace_client.analysis import study1
+from grace_client.analysis.files import OK, unread
+from grace_client.analysis.layout import require
+
+COLUMNS = ("model", "experiment", "trial_id", "rule", "reason")
+
+
+class Exclusion(NamedTuple):
+    """What a rule did.
+
+    Attributes
+    ----------
+    kept : DataFrame
+        The rows of the trials that stay, as they were.
+    excluded : DataFrame
+        One row per trial that went: ``model, experiment, trial_id, rule, reason``; of `unclear`, one row per
+        answer, with ``question`` and ``replicate`` before ``rule``.
+    """
+
+    kept: pd.DataFrame
+    excluded: pd.DataFrame
+
+
+def incomplete(frame: pd.DataFrame) -> Exclusion:
+    """Exclude trials of which a question has no answer.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Answers as `read` gives them.
+    """
+    require(frame, ["model", "experiment", "trial_id", "question", "status"])
+    failed = frame[frame["status"] != OK]
+    reason = failed["question"].astype("str") + ": " + failed["status"].astype("str")
+    return _without(frame, failed, "incomplete", reason)
+
+
+def low_mass(frame: pd.DataFrame, *, minimum: float = 0.5) -> Exclusion:
+    """Exclude trials of which a question has an option mass below `minimum`.
+
+    The model then hardly takes the offered answers for answers: what is normalised is a small remainder.
+    """
+    require(frame, ["model", "experiment", "trial_id", "question", "option_mass"])
+    low = frame[frame["option_mass"] < minimum]
+    reason = low["question"] + low["option_mass"].map(lambda mass: f": option mass {mass:.3g} < {minimum:g}")
+    return _without(frame, low, "low_mass", reason)
+
+
+def incoherent(frame: pd.DataFrame, *, tolerance: float = 10.0) -> Exclusion:
+    """Exclude Study 1 trials whose four state percentages sum to something else than 100.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Scored Study 1, as `read` gives it.
+    tolerance : float
+        How far from 100 the sum may be, in percentage points.
+    """
+    totals = study1.coherence(frame)
+    off = totals[(totals["total"] - 100).abs() > tolerance]
+    reason = off["total"].map(lambda total: f"the percentages sum to {total:.1f}, not to 100 ± {tolerance:g}")
+    return _without(frame, off.assign(experiment=_experiment(frame)), "incoherent", reason)
+
+
+def knowledge(frame: pd.DataFrame, *, minimum: float = 0.5) -> Exclusion:
+    """Exclude Study 1 trials in which the speaker is misjudged: as knowing at partial access, or not at full.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Scored Study 1, as `read` gives it.
+    minimum : float
+        Probability that the right answer must have: "yes" at access 3, "no" below.
+    """
+    require(frame, ["model", "experiment", "trial_id", "access", "question", "option", "prob_norm", "status"])
+    rows = frame[(frame["question"] == "knowledge") & (frame["status"] == OK)]
+    right = np.where(rows["access"] == "3", "yes", "no")
+    rows = rows[(rows["option"] == right) & (rows["prob_norm"] < minimum)]
+    reason = rows["prob_norm"].map(lambda p: f" has probability {p:.3g} < {minimum:g}")
+    reason = "knows: " + rows["option"] + reason + " at access " + rows["access"]
+    return _without(frame, rows, "knowledge", reason)
+
+
+def unclear(frame: pd.DataFrame) -> Exclusion:
+    """Exclude free-text answers without a clear meaning, and those that failed; the trial's others stay."""
+    require(frame, ["model", "experiment", "trial_id", "question", "replicate", "structured", "status"])
+    failed = frame["status"] != OK
+    gone = failed | unread(frame)
+    told = frame["category"] if "category" in frame.columns else pd.Series("unparsed", index=frame.index)
+    excluded = frame.loc[gone, [*COLUMNS[:3], "question", "replicate"]].assign(
+        rule="unclear", reason=frame["status"].where(failed, told)[gone]
+    )
+    return Exclusion(frame[~gone], excluded.reset_index(drop=True))
+
+
+def _experiment(frame: pd.DataFrame) -> str:
+    return str(frame["experiment"].iloc[0])
+
+
+def _without(frame: pd.DataFrame, rows: pd.DataFrame, rule: str, reason: pd.Series[str]) -> Exclusion:
+    """Leave out the trials that `rows` are of; the first reason of each is told."""
+    keys = list(COLUMNS[:3])
+    excluded = rows[keys].assign(rule=rule, reason=reason).drop_duplicates(keys).reset_index(drop=True)
+    gone = pd.MultiIndex.from_frame(frame[keys]).isin(pd.MultiIndex.from_frame(excluded[keys]))
+    return Exclusion(frame[~gone], excluded)

@@ -1,0 +1,133 @@
+"""Figures of Study 2, politeness."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import plotnine as p9
+
+from grace_client.analysis.figures import style
+
+CELL = ["goal", "state"]
+CHANCE = 1 / 8
+
+
+def utterances(
+    means: pd.DataFrame, *, people: pd.DataFrame | None = None, rsa: pd.DataFrame | None = None
+) -> Any:
+    """How much each utterance is said, by goal and state.
+
+    Parameters
+    ----------
+    means : DataFrame
+        As `study2.utterances` gives it: ``model, goal, state, utterance, mean, low, high``.
+    people : DataFrame, optional
+        As `reference.study2` gives it: ``goal, state, utterance, share, low, high``.
+    rsa : DataFrame, optional
+        Predictions, as `rsa.predict_study2` gives them: ``goal, state, utterance, prob``.
+
+    Returns
+    -------
+    plotnine.ggplot
+        The dashed line is chance, one in eight.
+    """
+    keys = [*CELL, "utterance"]
+    own = style.tidy(means, [*keys, "mean", "low", "high"])
+    table = style.together(own, _people(people, keys), _theory(rsa, keys))
+    order = style.names(table)
+    return (
+        p9.ggplot(table, p9.aes("utterance", "mean", color="model", shape="model", group="model"))
+        + p9.geom_hline(yintercept=CHANCE, linetype="dashed", color="#7F7F7F", size=0.4)
+        + style.points(order, width=0.75)
+        + style.scales(order)
+        + p9.facet_grid("goal", "state")
+        + p9.scale_y_continuous(limits=(0, 1), breaks=(0, 0.25, 0.5, 0.75, 1))
+        + p9.labs(x="It …", y="share of utterances")
+        + style.caption(table, style.INTERVAL + " People: Wilson intervals. Dashed: chance, 1/8.")
+        + style.theme(9.6 if len(order) <= 4 else 13.0, 6.4)
+        + p9.theme(axis_text_x=p9.element_text(rotation=60, ha="right", size=8))
+    )
+
+
+def negation(
+    means: pd.DataFrame, *, people: pd.DataFrame | None = None, rsa: pd.DataFrame | None = None
+) -> Any:
+    """How much is said with a negation, by goal and state.
+
+    Parameters
+    ----------
+    means : DataFrame
+        As `study2.negation` gives it: ``model, goal, state, mean, low, high``.
+    people : DataFrame, optional
+        As `reference.study2_negation` gives it: ``goal, state, share, low, high``.
+    rsa : DataFrame, optional
+        ``goal, state, prob``: predicted probability of a negation.
+
+    Returns
+    -------
+    plotnine.ggplot
+    """
+    own = style.tidy(means, [*CELL, "mean", "low", "high"])
+    table = style.together(own, _people(people, CELL), _theory(rsa, CELL))
+    order = style.names(table)
+    beside = p9.position_dodge(width=0.35 if len(order) > 1 else 0)
+    return (
+        p9.ggplot(
+            table, p9.aes("state", "mean", color="model", shape="model", linetype="model", group="model")
+        )
+        + p9.geom_line(position=beside, size=0.5)
+        + p9.geom_linerange(
+            p9.aes(ymin="low", ymax="high"),
+            position=beside,
+            size=0.55,
+            linetype="solid",
+            na_rm=True,
+            show_legend=False,
+        )
+        + p9.geom_point(p9.aes(alpha="known"), position=beside, size=2.1)
+        + p9.scale_alpha_manual(values={True: 1.0, False: 0.35}, guide=None)
+        + style.scales(order, lines=True)
+        + p9.facet_wrap("goal", ncol=3)
+        + p9.scale_y_continuous(limits=(0, 1), breaks=(0, 0.25, 0.5, 0.75, 1))
+        + p9.labs(x="what the speaker thinks of it", y="share of negated utterances")
+        + style.caption(table, style.INTERVAL + " People: Wilson intervals.")
+        + style.theme(7.8, 3.3)
+    )
+
+
+def judgements(means: pd.DataFrame) -> Any:
+    """How an utterance is judged, by goal and state.
+
+    Parameters
+    ----------
+    means : DataFrame
+        ``model, goal, state, measure, mean, low, high``: one panel row per measure.
+
+    Returns
+    -------
+    plotnine.ggplot
+    """
+    table = style.together(style.tidy(means, [*CELL, "measure", "mean", "low", "high"]))
+    order = style.names(table)
+    return (
+        p9.ggplot(table, p9.aes("state", "mean", color="model", shape="model", group="model"))
+        + style.points(order)
+        + style.scales(order)
+        + p9.facet_grid("measure", "goal", scales="free_y")
+        + p9.labs(x="what the speaker thinks of it", y="mean")
+        + style.caption(table, style.INTERVAL)
+        + style.theme(7.8, 4.4)
+    )
+
+
+def _people(people: pd.DataFrame | None, keys: list[str]) -> pd.DataFrame | None:
+    if people is None:
+        return None
+    return style.tidy(people.rename(columns={"share": "mean"}), [*keys, "mean"], source=style.PEOPLE)
+
+
+def _theory(rsa: pd.DataFrame | None, keys: list[str]) -> pd.DataFrame | None:
+    if rsa is None:
+        return None
+    return style.tidy(rsa.rename(columns={"prob": "mean"}), [*keys, "mean"], source=style.THEORY)

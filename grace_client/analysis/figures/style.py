@@ -1,0 +1,126 @@
+"""What all figures share: colours, shapes, names and the theme."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import plotnine as p9
+
+from grace_client.analysis.layout import require
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#F0E442")
+"""Of the models, in order: the palette of Okabe and Ito, which people with colour blindness tell apart."""
+SHAPES = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("solid", "dashed", "dotted", "dashdot", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
+PEOPLE, THEORY = "people", "RSA"
+"""What people and the rational speech act model are called in legends."""
+
+STATES = ("0 hearts", "1 heart", "2 hearts", "3 hearts")
+GOALS = {"both": "goal: both", "social": "goal: kind", "informational": "goal: informative"}
+UTTERANCES = {
+    f"{frame}_{adjective}": f"{said} {adjective}"
+    for frame, said in (("was", "was"), ("wasnt", "wasn’t"))
+    for adjective in ("terrible", "bad", "good", "amazing")
+}
+FAINT = "Faint: one stimulus alone, so no interval."
+
+
+def theme(width: float, height: float) -> Any:
+    """The theme of every figure; add your own with ``+``. Sizes in inches."""
+    return p9.theme_bw(base_size=9, base_family="sans-serif") + p9.theme(
+        figure_size=(width, height),
+        legend_position="bottom",
+        legend_title=p9.element_blank(),
+        legend_key=p9.element_blank(),
+        panel_grid_minor=p9.element_blank(),
+        axis_ticks_minor=p9.element_blank(),
+        legend_box_spacing=0.01,
+        panel_grid_major=p9.element_line(color="#E6E6E6", size=0.4),
+        panel_border=p9.element_rect(color="#8C8C8C", size=0.5),
+        strip_background=p9.element_rect(fill="#F2F2F2", color="#8C8C8C", size=0.5),
+        strip_text=p9.element_text(size=8.5),
+        plot_caption=p9.element_text(size=7.5, color="#4D4D4D", ha="left"),
+        axis_ticks=p9.element_line(color="#8C8C8C", size=0.4),
+    )
+
+
+def tidy(frame: pd.DataFrame, columns: list[str], *, source: str | None = None) -> pd.DataFrame:
+    """A copy with readable, ordered factors; `source` names what has no model."""
+    frame = frame.copy() if source is None else frame.assign(model=source)
+    require(frame, ["model", *columns], "the figure's table")
+    if {"access", "observe"} <= set(columns):
+        cells = sorted({(str(o), str(a)) for a, o in zip(frame["access"], frame["observe"], strict=True)})
+        labels = {(a, o): f"saw {a} of 3, says “{o}”" for o, a in cells}
+        frame["cell"] = pd.Categorical(
+            [labels[str(a), str(o)] for a, o in zip(frame["access"], frame["observe"], strict=True)],
+            categories=list(labels.values()),
+        )
+    if "goal" in columns:
+        frame["goal"] = pd.Categorical(frame["goal"].map(GOALS), categories=list(GOALS.values()))
+        frame["state"] = pd.Categorical(frame["state"], categories=list(STATES))
+    if "utterance" in columns:
+        frame["utterance"] = pd.Categorical(
+            frame["utterance"].map(UTTERANCES), categories=list(UTTERANCES.values())
+        )
+    return frame
+
+
+def names(*frames: pd.DataFrame | None) -> list[str]:
+    """Models in the order in which they come, then people and theory."""
+    found = dict.fromkeys(name for frame in frames if frame is not None for name in frame["model"])
+    return [
+        *(name for name in found if name not in (PEOPLE, THEORY)),
+        *(n for n in (PEOPLE, THEORY) if n in found),
+    ]
+
+
+def together(*frames: pd.DataFrame | None) -> pd.DataFrame:
+    """One table, models in their order; ``known`` says whether a mean has an interval."""
+    there = [frame for frame in frames if frame is not None]
+    order = names(*there)
+    whole = pd.concat(there, ignore_index=True)
+    for column in there[0].columns:
+        if isinstance(there[0][column].dtype, pd.CategoricalDtype):
+            whole[column] = pd.Categorical(whole[column], categories=there[0][column].cat.categories)
+    whole["model"] = pd.Categorical(whole["model"], categories=order)
+    for column in ("low", "high"):
+        whole[column] = whole[column].astype("float64") if column in whole.columns else float("nan")
+    whole["known"] = whole["low"].notna() | (whole["model"] == THEORY)
+    return whole
+
+
+def scales(order: list[str], *, lines: bool = False) -> list[Any]:
+    """Colour and shape (and line type) per model: the same name looks the same in every figure of a set."""
+    own = [name for name in order if name not in (PEOPLE, THEORY)]
+    looks = {name: i % len(COLOURS) for i, name in enumerate(own)}
+    fixed = {PEOPLE: ("#000000", "*", "solid"), THEORY: ("#7F7F7F", "x", "dashed")}
+    colours = [fixed[n][0] if n in fixed else COLOURS[looks[n]] for n in order]
+    shapes = [fixed[n][1] if n in fixed else SHAPES[looks[n]] for n in order]
+    found = [
+        p9.scale_color_manual(values=colours, breaks=order, limits=order),
+        p9.scale_shape_manual(values=shapes, breaks=order, limits=order),
+    ]
+    if lines:
+        drawn = [fixed[n][2] if n in fixed else LINES[looks[n]] for n in order]
+        found.append(p9.scale_linetype_manual(values=drawn, breaks=order, limits=order))
+    return found
+
+
+def points(order: list[str], *, width: float = 0.7) -> list[Any]:
+    """Means as points with their intervals, models side by side."""
+    beside = p9.position_dodge(width=width if len(order) > 1 else 0)
+    return [
+        p9.geom_linerange(p9.aes(ymin="low", ymax="high"), position=beside, size=0.55, na_rm=True),
+        p9.geom_point(p9.aes(alpha="known"), position=beside, size=1.9),
+        p9.scale_alpha_manual(values={True: 1.0, False: 0.35}, guide=None),
+    ]
+
+
+def caption(frame: pd.DataFrame, text: str) -> Any:
+    """The line under a figure; says where intervals are missing."""
+    faint = "" if bool(frame["known"].all()) else f" {FAINT}"
+    return p9.labs(caption=text + faint)
+
+
+INTERVAL = "Bars: 95% intervals, bootstrap over distinct stimuli."

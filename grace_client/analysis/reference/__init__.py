@@ -1,0 +1,181 @@
+"""What people did: the human results of both studies, with their sources."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from grace_client.analysis.inference import wilson
+from grace_client.studies.study2 import GOALS, SCHEMA, UTTERANCE_OPTIONS
+
+STATES = next(column.values for column in SCHEMA.columns if column.name == "State")
+"""The states of Study 2 as the trial list spells them, worst first."""
+UTTERANCES = UTTERANCE_OPTIONS.names
+"""The eight utterances of Study 2."""
+
+__all__ = [
+    "STATES",
+    "UTTERANCES",
+    "meanings",
+    "noise_ceiling",
+    "study1",
+    "study1_tests",
+    "study2",
+    "study2_negation",
+]
+
+
+@cache
+def _read(study: str) -> dict[str, Any]:
+    return tomllib.loads(resources.files(__name__).joinpath(f"{study}.toml").read_text(encoding="utf-8"))
+
+
+def study1() -> pd.DataFrame:
+    """Which of the eight planned contrasts of Study 1 hold in people.
+
+    Returns
+    -------
+    DataFrame
+        One row per contrast: ``access, observe`` (the number the speaker names; both text), ``greater,
+        lesser`` (states, 0 to 3), ``holds`` (whether people bet more on `greater`) and ``source``.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import reference
+    >>> found = reference.study1()
+    >>> int(found["holds"].sum()), len(found)
+    (4, 8)
+    """
+    data = _read("study1")
+    return pd.DataFrame(data["contrasts"]).assign(source=data["source"])
+
+
+def study1_tests() -> pd.DataFrame:
+    """Omnibus F tests of the bets on state 3 in Study 1, as printed in the paper.
+
+    Returns
+    -------
+    DataFrame
+        ``effect, df1, df2, statistic`` (F) and ``source``.
+    """
+    data = _read("study1")
+    return pd.DataFrame(data["tests"]).assign(source=data["source"])
+
+
+def study2() -> pd.DataFrame:
+    """How often people chose each utterance in Study 2.
+
+    Returns
+    -------
+    DataFrame
+        One row per goal, state and utterance (96): ``goal, state, utterance``; ``count`` and ``n`` (answers
+        of the cell); ``share`` with its 95 % Wilson interval ``low, high``; ``source``.
+
+    References
+    ----------
+    Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference. *Journal of
+    the American Statistical Association*, 22(158), for the interval.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import reference
+    >>> human = reference.study2()
+    >>> said = human["utterance"].str.startswith("wasnt")
+    >>> negation = human[said].groupby(["goal", "state"])["share"].sum()
+    >>> round(float(negation["both", "0 hearts"]), 3)
+    0.734
+    """
+    data = _read("study2")
+    rows = [
+        (goal, state, utterance, count)
+        for goal in GOALS.values()
+        for state in STATES
+        for utterance, count in zip(UTTERANCES, data["counts"][goal][state], strict=True)
+    ]
+    found = pd.DataFrame(rows, columns=["goal", "state", "utterance", "count"])
+    found["n"] = found.groupby(["goal", "state"])["count"].transform("sum")
+    found["share"] = found["count"] / found["n"]
+    found["low"], found["high"] = wilson(found["count"], found["n"])
+    return found.assign(source=data["source"])
+
+
+def study2_negation() -> pd.DataFrame:
+    """How often people negated in Study 2.
+
+    Returns
+    -------
+    DataFrame
+        One row per goal and state: ``goal, state, count`` (negated answers), ``n``, ``share`` with its 95 %
+        Wilson interval ``low, high``, and ``source``.
+    """
+    human = study2()
+    negated = human[human["utterance"].str.startswith("wasnt")]
+    found = negated.groupby(["goal", "state"], sort=False, as_index=False).agg(
+        count=("count", "sum"), n=("n", "first"), source=("source", "first")
+    )
+    found.insert(4, "share", found["count"] / found["n"])
+    low, high = wilson(found["count"], found["n"])
+    found.insert(5, "low", low)
+    found.insert(6, "high", high)
+    return found
+
+
+def meanings() -> pd.DataFrame:
+    """How true people find each utterance of each state in Study 2's material.
+
+    Returns
+    -------
+    DataFrame
+        One row per utterance and state (32): ``utterance, state``; ``count`` of the ``n`` people who accept
+        it, ``share`` and ``source``.
+    """
+    data = _read("study2")["meanings"]
+    rows = [
+        (utterance, state, count, data["n"])
+        for utterance in UTTERANCES
+        for state, count in zip(STATES, data[utterance], strict=True)
+    ]
+    found = pd.DataFrame(rows, columns=["utterance", "state", "count", "n"])
+    return found.assign(share=found["count"] / found["n"], source=data["source"])
+
+
+def noise_ceiling(*, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """How well one sample of people predicts another, in Study 2: no model can be expected to do better.
+
+    Two samples of the published size are drawn from the published shares, cell by cell (multinomial), and
+    compared as a model is compared with people (see `grace_client.analysis.compare`). The published shares
+    stand in for the population's, so the figures are estimates.
+
+    Parameters
+    ----------
+    draws : int
+        Pairs of samples.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    DataFrame
+        One row per statistic: ``statistic`` (``r``, ``rho``, ``rmse``, ``js``), its median over the draws
+        (``value``) and the middle 95 % of them (``low, high``), ``n`` (answers) and ``source``.
+    """
+    from grace_client.analysis import compare
+
+    human = study2()
+    sizes = human.groupby(["goal", "state"], sort=False)["n"].first().to_numpy()
+    shares = human["share"].to_numpy().reshape(len(sizes), len(UTTERANCES))
+    rng = np.random.default_rng(seed)
+    cells = [rng.multinomial(n, p, size=(2, draws)) / n for n, p in zip(sizes, shares, strict=True)]
+    first, second = np.stack(cells, axis=2)
+    found = compare.statistics(first, second)
+    low, middle, high = (
+        {name: float(np.quantile(values, q)) for name, values in found.items()} for q in (0.025, 0.5, 0.975)
+    )
+    rows = [(name, middle[name], low[name], high[name]) for name in found]
+    frame = pd.DataFrame(rows, columns=["statistic", "value", "low", "high"])
+    return frame.assign(n=int(sizes.sum()), source=human["source"].iloc[0])

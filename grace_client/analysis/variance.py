@@ -1,0 +1,76 @@
+"""Analysis of variance of designs with empty cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def type_two(rows: pd.DataFrame, value: str, factors: tuple[str, str], block: str | None) -> pd.DataFrame:
+    """Type II sums of squares of two crossed factors, with or without blocks.
+
+    Each main effect is given the other and the blocks, the interaction both, and all are tested against the
+    error of ``block + first * second``. Degrees of freedom are differences of ranks, so that cells may be
+    empty and of any size.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row per observation.
+    value : str
+        Column to analyse.
+    factors : pair of str
+        Columns whose values are taken as levels, whatever they look like.
+    block : str or None
+        Column of blocks.
+
+    Returns
+    -------
+    DataFrame
+        ``effect, ss, df, ms, f, p, eta_p2``; the last row is ``residual``. ``f`` is infinite where nothing is
+        left to the residual; it, ``p`` and ``eta_p2`` are missing where there is nothing to test.
+    """
+    from scipy import stats
+
+    first, second = factors
+    y = rows[value].to_numpy(dtype=np.float64)
+    base = [_levels(rows, [block])] if block else [np.ones((len(rows), 1))]
+    a, b, cells = _levels(rows, [first]), _levels(rows, [second]), _levels(rows, factors)
+    additive, full = _fit([*base, a, b], y), _fit([*base, cells], y)
+    residual, df_residual = full[0], len(y) - full[1]
+    steps = [
+        (first, _fit([*base, b], y), additive),
+        (second, _fit([*base, a], y), additive),
+        (f"{first}:{second}", additive, full),
+    ]
+    # What least squares leaves of an exact fit is rounding.
+    rounding = 1e-20 * max(1.0, float((y**2).sum()))
+    table = []
+    for effect, (before, rank), (after, more) in steps:
+        ss, df = max(0.0, before - after), more - rank
+        f = p = eta = np.nan
+        if df > 0 and df_residual > 0 and max(ss, residual) > rounding:
+            f = np.inf if residual <= rounding else (ss / df) / (residual / df_residual)
+            p, eta = float(stats.f.sf(f, df, df_residual)), ss / (ss + residual)
+        table.append((effect, ss, df, ss / df if df else np.nan, f, p, eta))
+    mean = residual / df_residual if df_residual else np.nan
+    table.append(("residual", residual, df_residual, mean, np.nan, np.nan, np.nan))
+    return pd.DataFrame(table, columns=["effect", "ss", "df", "ms", "f", "p", "eta_p2"])
+
+
+def _levels(rows: pd.DataFrame, columns: Sequence[str]) -> Array:
+    """An indicator column per level, or per combination of levels that exists."""
+    codes = rows.groupby(list(columns), sort=True).ngroup().to_numpy()
+    return np.eye(int(codes.max()) + 1)[codes]
+
+
+def _fit(parts: Sequence[Array], y: Array) -> tuple[float, int]:
+    """Residual sum of squares and rank of a least-squares fit."""
+    design = np.hstack(parts)
+    coefficients, _, rank, _ = np.linalg.lstsq(design, y, rcond=None)
+    return float(((y - design @ coefficients) ** 2).sum()), int(rank)

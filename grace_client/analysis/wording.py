@@ -1,0 +1,34 @@
+"""What a run asked, in its own words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from grace_client import studies
+
+
+def wording(experiment: str, trials: str | Path) -> pd.DataFrame:
+    """The questions of a trial list's first trial, as the model got them but for its chat template.
+
+    Parameters
+    ----------
+    experiment : str
+        Such as ``"study1-exp2"``.
+    trials : path
+        A trial list, such as ``trials.csv`` in a run folder.
+
+    Returns
+    -------
+    DataFrame
+        ``question``, ``prompt`` and ``options`` (the options' names and, in brackets, the surface forms whose
+        probabilities are added up; empty for free text).
+    """
+    first = studies.read_trials(trials).trials[0]
+    rows = []
+    for question in studies.experiment(experiment).questions(first):
+        named = question.options.options if question.options else ()
+        options = "; ".join(f"{o.name} [{' | '.join(repr(form) for form in o.forms)}]" for o in named)
+        rows.append((question.name, question.prompt.text, options))
+    return pd.DataFrame(rows, columns=["question", "prompt", "options"])

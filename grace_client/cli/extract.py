@@ -1,0 +1,274 @@
+"""`grace extract`: free text to structured answers, hand coding, agreement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from grace_client.cli.output import print_json, progress, say
+from grace_client.errors import SpecError
+
+if TYPE_CHECKING:
+    from grace_client.extraction.answers import Answer, Place
+    from grace_client.extraction.endpoint import Endpoint
+    from grace_client.extraction.reading import Reading
+    from grace_client.runner import RunFolder
+
+Run = Annotated[Path, typer.Argument(help="A run folder of a free-text experiment.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class RunFirst(TyperGroup):
+    """Takes `grace extract RUN` for `grace extract answers RUN`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the name of the first command where none stands."""
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = ["answers", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=RunFirst,
+    help="Read the free-text answers of a run. 'grace extract RUN' is short for 'grace extract answers RUN'.",
+    no_args_is_help=True,
+)
+
+
+@app.command()
+def answers(
+    run: Run,
+    llm: Annotated[
+        bool, typer.Option("--llm", help="Ask an LLM about what the rules leave unclear.")
+    ] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="With --llm: say what it would cost, and send nothing.")
+    ] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="With --llm: ask about every answer, not only unclear ones.")
+    ] = False,
+    llm_url: Annotated[
+        str | None,
+        typer.Option(help="Any OpenAI-compatible endpoint. Default: DeepSeek's API.", show_default=False),
+    ] = None,
+    llm_model: Annotated[
+        str | None, typer.Option(help="Model at that endpoint. Default: deepseek-flash.", show_default=False)
+    ] = None,
+    llm_key_env: Annotated[
+        str | None,
+        typer.Option(
+            help="Environment variable with the endpoint's key. Default: DEEPSEEK_API_KEY for DeepSeek, "
+            "none elsewhere.",
+            show_default=False,
+        ),
+    ] = None,
+    llm_concurrency: Annotated[int, typer.Option(help="Requests in flight.", min=1)] = 8,
+    price_in: Annotated[
+        float | None, typer.Option(help="Price of a million prompt tokens.", min=0, show_default=False)
+    ] = None,
+    price_out: Annotated[
+        float | None, typer.Option(help="Price of a million answer tokens.", min=0, show_default=False)
+    ] = None,
+    human: Annotated[
+        list[Path] | None,
+        typer.Option(help="A filled coding sheet, which goes before rules and LLM.", show_default=False),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    json: Json = False,
+) -> None:
+    """Write a run's structured table, and say how much of it could be read."""
+    from grace_client.extraction import answers as extracted
+    from grace_client.manifest import Extraction
+    from grace_client.runner import RunFolder
+
+    if not llm and (estimate or every or llm_url or llm_model or llm_key_env):
+        raise SpecError("--estimate, --all, --llm-url, --llm-model and --llm-key-env need --llm")
+    folder = RunFolder.open(run)
+    read = extracted.by_rules(folder)
+    used = None
+    prices = (price_in, price_out)
+    if llm:
+        endpoint = _endpoint(llm_url, llm_model, llm_key_env, needs_key=not estimate)
+        if estimate:
+            _estimate(folder, read, endpoint, every, prices, json)
+            return
+        with folder.locked():
+            read, used = _ask(folder, read, endpoint, every, llm_concurrency, prices, quiet)
+    sheets = {}
+    for path in human or ():
+        coded, checksum = _sheet(path, read)
+        read, sheets[path.name] = extracted.replaced(read, coded), checksum
+    record = Extraction(questions=extracted.summary(read), llm=used, human=sheets)
+    file = extracted.write(folder, read, record)
+    if json:
+        print_json({"run": str(run), **record.model_dump(), "file": str(file)})
+        return
+    for question, figures in record.questions.items():
+        _print_question(question, figures)
+    typer.echo(f"  {file}")
+
+
+@app.command()
+def sample(
+    run: Run,
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    n: Annotated[int, typer.Option("--n", help="How many answers.", min=1)] = 100,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same answers.")] = 0,
+    json: Json = False,
+) -> None:
+    """Write a sheet for hand coding: answers drawn by question and category, with a column to fill."""
+    from grace_client.extraction import answers as extracted
+    from grace_client.extraction import sheet
+    from grace_client.extraction.reading import UNPARSED, VALUES
+    from grace_client.runner import RunFolder
+
+    drawn = sheet.draw(extracted.by_rules(RunFolder.open(run)), n, seed=seed)
+    sheet.write(out, drawn)
+    asked = {answer.item.question.name for answer in drawn}
+    allowed = {question: [*values, UNPARSED] for question, values in VALUES.items() if question in asked}
+    if json:
+        print_json({"file": str(out), "answers": len(drawn), "values": allowed})
+        return
+    typer.echo(f"{out}: {len(drawn)} answers. Fill the column 'human':")
+    for question, values in allowed.items():
+        typer.echo(f"  {question}: {', '.join(values)}")
+    typer.echo(f"then: grace extract agree {run} {out}")
+
+
+@app.command()
+def agree(
+    run: Run,
+    sheets: Annotated[list[Path] | None, typer.Argument(help="Filled coding sheets.")] = None,
+    json: Json = False,
+) -> None:
+    """Say how far rules, LLM and hand coding agree: share and Cohen's κ, with 95% intervals."""
+    from grace_client.extraction import answers as extracted
+    from grace_client.extraction import sheet
+    from grace_client.runner import RunFolder
+
+    folder = RunFolder.open(run)
+    read = extracted.by_rules(folder)
+    others: dict[str, dict[Place, Reading]] = {}
+    if folder.manifest.extraction and folder.manifest.extraction.llm:
+        from grace_client.extraction import llm
+
+        others["llm"] = llm.kept(folder, read, folder.manifest.extraction.llm)
+    for path in sheets or ():
+        name = "human" if len(sheets or ()) == 1 else path.stem
+        if name in others:
+            raise SpecError(f"two sheets are called {name}; rename one")
+        others[name] = sheet.read(path, read)
+    if not any(others.values()):
+        raise SpecError(
+            f"there is nothing to set beside the rules: fill a sheet of 'grace extract sample {run}', or let "
+            f"an LLM read with 'grace extract {run} --llm'"
+        )
+    found = sheet.agreement(read, others)
+    rows: list[Any] = found.astype(object).where(found.notna(), None).to_dict("records")
+    if json:
+        print_json(rows)
+        return
+    pair = None
+    for row in rows:
+        if pair != (pair := (row["first"], row["second"])):
+            typer.echo(" and ".join(pair))
+        typer.echo(
+            f"  {row['question']:10} {row['category']:10} n {row['n']:>5}  agreement "
+            f"{_interval(row, 'agreement')}  κ {_interval(row, 'kappa')}"
+        )
+
+
+def _endpoint(url: str | None, model: str | None, key_env: str | None, *, needs_key: bool) -> Endpoint:
+    from grace_client.extraction.endpoint import Endpoint
+
+    return Endpoint.of(url, model, key_env, needs_key=needs_key)
+
+
+def _estimate(
+    folder: RunFolder,
+    read: list[Answer],
+    endpoint: Endpoint,
+    every: bool,
+    prices: tuple[float | None, float | None],
+    json: bool,
+) -> None:
+    from grace_client.extraction import llm
+
+    found = llm.estimate(folder, read, endpoint, every=every, prices=prices)
+    if json:
+        print_json(found)
+        return
+    typer.echo(
+        f"{endpoint.url}, {endpoint.model}: {found['texts']} different answers to ask about, "
+        f"{found['known']} known already\n  about {found['prompt_tokens']} prompt tokens, at most "
+        f"{found['completion_tokens_most']} answer tokens{_cost(found['cost_most'], 'at most ')}\n"
+        "  nothing was sent"
+    )
+
+
+def _ask(
+    folder: RunFolder,
+    read: list[Answer],
+    endpoint: Endpoint,
+    every: bool,
+    concurrency: int,
+    prices: tuple[float | None, float | None],
+    quiet: bool,
+) -> tuple[list[Answer], Any]:
+    import asyncio
+
+    from grace_client.extraction import answers as extracted
+    from grace_client.extraction import llm
+
+    with progress("llm", quiet=quiet) as show:
+        readings, used, spent = asyncio.run(
+            llm.read(
+                folder,
+                read,
+                endpoint,
+                every=every,
+                concurrency=concurrency,
+                on_progress=show,
+                say=(lambda _: None) if quiet else say,
+            )
+        )
+    if not quiet:
+        cost = llm.cost(spent.prompt_tokens, spent.completion_tokens, prices)
+        say(
+            f"{endpoint.model}: {spent.texts} answers asked about, {spent.failed} without a valid reading, "
+            f"{spent.prompt_tokens} prompt and {spent.completion_tokens} answer tokens{_cost(cost)}"
+        )
+    return extracted.replaced(read, readings), used
+
+
+def _sheet(path: Path, read: list[Answer]) -> tuple[dict[Place, Reading], str]:
+    import hashlib
+
+    from grace_client.extraction import sheet
+
+    return sheet.read(path, read), hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _cost(cost: float | None, most: str = "") -> str:
+    return "" if cost is None else f", {most}{cost:.4f} in the currency of the prices"
+
+
+def _interval(row: dict[str, Any], name: str) -> str:
+    if row[name] is None:
+        return "undefined"
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return f"{row[name]:.3f}" + ("" if low is None else f" [{low:.3f}, {high:.3f}]")
+
+
+def _print_question(question: str, figures: dict[str, Any]) -> None:
+    verdict = {"ok": "", "below target": ", below the target of 95%", "review": ", under 90%: review"}
+    typer.echo(
+        f"{question}: {figures['read']} of {figures['answers']} answers read ({figures['coverage']:.1%}"
+        f"{verdict[figures['verdict']]})"
+    )
+    for name in ("categories", "values", "methods"):
+        told = ", ".join(f"{key} {count}" for key, count in figures[name].items())
+        typer.echo(f"  {name}: {told}")

@@ -1,0 +1,236 @@
+"""An LLM that reads what the rules leave unclear, over any OpenAI-compatible API. Nothing is sent unasked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from grace_client.errors import SpecError
+from grace_client.extraction.answers import Answer, Place
+from grace_client.extraction.endpoint import MAX_TOKENS, Asker, Endpoint
+from grace_client.extraction.endpoint import client as connect
+from grace_client.extraction.instructions import instructions
+from grace_client.extraction.reading import LLM, UNPARSED, Reading
+from grace_client.ledger import OK, Ledger
+from grace_client.manifest import LlmUse
+from grace_client.runner import Progress, RunFolder
+
+LEDGER = "extraction"
+
+TOKENS_PER_CHARACTER = 0.3
+"""For English text, as DeepSeek's documentation of token usage has it; other tokenizers differ."""
+
+Prices = tuple[float | None, float | None]
+
+
+@dataclass(slots=True)
+class Spent:
+    """What a session cost.
+
+    Attributes
+    ----------
+    texts, failed : int
+        Answers asked about, and those without a valid reading.
+    prompt_tokens, completion_tokens : int
+        As the endpoint counted them.
+    """
+
+    texts: int = 0
+    failed: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Count one ledger entry."""
+        self.texts += 1
+        self.failed += entry["status"] != OK
+        self.prompt_tokens += entry["prompt_tokens"]
+        self.completion_tokens += entry["completion_tokens"]
+
+
+def cost(prompt_tokens: int, completion_tokens: int, prices: Prices) -> float | None:
+    """Price of so many tokens, from prices per million; None where a price is not given."""
+    price_in, price_out = prices
+    if price_in is None or price_out is None:
+        return None
+    return (prompt_tokens * price_in + completion_tokens * price_out) / 1e6
+
+
+def estimate(
+    folder: RunFolder, answers: Sequence[Answer], endpoint: Endpoint, *, every: bool, prices: Prices
+) -> dict[str, Any]:
+    """What `read` would ask and cost, at most; nothing is sent.
+
+    Returns
+    -------
+    dict
+        ``texts`` (different answers to ask about), ``known`` (answered before), ``prompt_tokens`` (about, at
+        `TOKENS_PER_CHARACTER`), ``completion_tokens_most`` (if every answer were as long as it may be) and
+        ``cost_most`` (None without prices). An answer that fails its schema is asked about once more, which
+        is not counted.
+    """
+    wanted, ledger = _wanted(answers, endpoint, every=every), Ledger(folder.path / LEDGER)
+    new = [pair for key, pair in wanted.items() if key not in ledger]
+    characters = sum(len(instructions(question)) + len(text) for question, text in new)
+    prompt, most = round(characters * TOKENS_PER_CHARACTER), len(new) * MAX_TOKENS
+    return {
+        "texts": len(new),
+        "known": len(wanted) - len(new),
+        "prompt_tokens": prompt,
+        "completion_tokens_most": most,
+        "cost_most": cost(prompt, most, prices),
+    }
+
+
+async def read(
+    folder: RunFolder,
+    answers: Sequence[Answer],
+    endpoint: Endpoint,
+    *,
+    every: bool = False,
+    concurrency: int = 8,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
+) -> tuple[dict[Place, Reading], LlmUse, Spent]:
+    """Have an LLM read answers: the unclear ones, or all. Equal texts are asked once, in this run and later.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run; what the LLM says is kept in its folder ``extraction``.
+    answers : sequence of Answer
+        As the rules read them. Answers without a word are not sent.
+    endpoint : Endpoint
+        Who reads.
+    every : bool
+        Whether to ask about answers that the rules have read too.
+    concurrency : int
+        Requests in flight.
+    on_progress : callable
+        Called after every answer.
+    say : callable
+        Takes lines for people.
+
+    Returns
+    -------
+    readings : dict
+        By place, for everything that was asked about.
+    LlmUse
+        For the manifest.
+    Spent
+        By this call.
+
+    Raises
+    ------
+    ServerError
+        Where the endpoint cannot be reached, refuses the key or keeps being busy. What was read is kept.
+    SpecError
+        Where the endpoint does not take the request at all.
+    """
+    wanted, ledger = _wanted(answers, endpoint, every=every), Ledger(folder.path / LEDGER)
+    waiting = iter([(key, *pair) for key, pair in wanted.items() if key not in ledger])
+    progress = Progress(total=len(wanted), done=sum(key in ledger for key in wanted))
+    spent = Spent()
+    on_progress(progress)
+    try:
+        async with connect(endpoint) as client:
+            asker = Asker(client, endpoint, say)
+
+            async def work(most: int | None = None) -> None:
+                for count, (key, question, text) in enumerate(waiting, start=1):
+                    entry = await asker.ask(question, text)
+                    ledger.append(key, entry, final=True)
+                    spent.add(entry)
+                    progress.done += 1
+                    progress.asked += 1
+                    progress.failed += entry["status"] != OK
+                    on_progress(progress)
+                    if count == most:
+                        return
+
+            # The first request alone settles what the endpoint can do.
+            await work(1)
+            async with asyncio.TaskGroup() as group:
+                for _ in range(concurrency):
+                    group.create_task(work())
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    finally:
+        ledger.close()
+    return _collect(answers, endpoint, wanted, ledger), _use(endpoint, wanted, ledger), spent
+
+
+def kept(folder: RunFolder, answers: Sequence[Answer], use: LlmUse) -> dict[Place, Reading]:
+    """Everything that the LLM of a run's last extraction has read, of all answers; nothing is sent.
+
+    Raises
+    ------
+    SpecError
+        Where it was told something else than this version of grace tells.
+    """
+    endpoint = Endpoint(use.url, use.model)
+    if endpoint.prompt_sha256 != use.prompt_sha256:
+        raise SpecError(
+            f"{use.model} read {folder.path} with the instructions of another version of grace; let it read "
+            f"again: grace extract {folder.path} --llm"
+        )
+    ledger = Ledger(folder.path / LEDGER)
+    return _collect(answers, endpoint, _wanted(answers, endpoint, every=True), ledger)
+
+
+def _wanted(answers: Iterable[Answer], endpoint: Endpoint, *, every: bool) -> dict[str, tuple[str, str]]:
+    """Question and text of everything to ask about, by key."""
+    wanted = {}
+    for answer in answers:
+        reading, text = answer.reading, answer.text
+        if reading and text and reading.category != "empty" and (every or not reading.read):
+            question = answer.item.question.name
+            wanted[endpoint.key_of(question, text)] = question, text
+    return wanted
+
+
+def _collect(
+    answers: Iterable[Answer], endpoint: Endpoint, wanted: dict[str, tuple[str, str]], ledger: Ledger
+) -> dict[Place, Reading]:
+    readings = {}
+    for answer in answers:
+        if answer.reading and answer.text:
+            key = endpoint.key_of(answer.item.question.name, answer.text)
+            entry = ledger.get(key) if key in wanted else None
+            if entry:
+                readings[answer.place] = _reading(entry, answer.text, answer.reading)
+    ledger.close()
+    return readings
+
+
+def _reading(entry: dict[str, Any], text: str, rules: Reading) -> Reading:
+    """A ledger entry as a reading; unparsed where the LLM failed or names words that are not there."""
+    if entry["status"] != OK:
+        return Reading(UNPARSED, rules.category if rules.category != "answer" else "other", method=LLM)
+    coded = entry["coded"]
+    if coded["value"] == UNPARSED:
+        return Reading(UNPARSED, coded["category"], method=LLM)
+    start = text.find(coded["span"])
+    if start < 0:
+        return Reading(UNPARSED, "other", method=LLM)
+    span = (start, start + len(coded["span"]))
+    return Reading(coded["value"], coded["category"], method=LLM, confidence=coded["confidence"], span=span)
+
+
+def _use(endpoint: Endpoint, wanted: dict[str, tuple[str, str]], ledger: Ledger) -> LlmUse:
+    total = Spent()
+    for key in wanted:
+        if entry := ledger.get(key):
+            total.add(entry)
+    ledger.close()
+    return LlmUse(
+        url=endpoint.url,
+        model=endpoint.model,
+        prompt_sha256=endpoint.prompt_sha256,
+        texts=total.texts,
+        failed=total.failed,
+        prompt_tokens=total.prompt_tokens,
+        completion_tokens=total.completion_tokens,
+    )

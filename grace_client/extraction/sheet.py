@@ -1,0 +1,224 @@
+"""Hand coding: a sheet to fill, and how far people, rules and LLM agree."""
+
+from __future__ import annotations
+
+import csv
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grace_client import paths
+from grace_client.errors import SpecError
+from grace_client.extraction.answers import Answer, Place
+from grace_client.extraction.reading import HIGH, HUMAN, RULE, UNPARSED, VALUES, Reading
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHEET = ("trial_id", "question", "replicate", "asked", "response", "human")
+"""Columns of a sheet. Nothing in it tells what rules or an LLM have read: coders are blind to both."""
+
+ALL = "all"
+
+
+def draw(answers: Sequence[Answer], count: int, *, seed: int = 0) -> list[Answer]:
+    """A stratified random sample of answers, in random order.
+
+    The strata are question × category as the rules see them. Each has a share of the sample in proportion to
+    its size, and at least one place as long as there are places for all, so that rare categories are seen
+    too.
+
+    Parameters
+    ----------
+    answers : sequence of Answer
+        Those of a run; answers without text are not drawn.
+    count : int
+        How many; all where there are no more.
+    seed : int
+        The same seed draws the same answers.
+
+    Returns
+    -------
+    list of Answer
+    """
+    strata: dict[tuple[str, str], list[Answer]] = defaultdict(list)
+    for answer in answers:
+        if answer.reading:
+            strata[answer.item.question.name, answer.reading.category].append(answer)
+    total = sum(map(len, strata.values()))
+    count = min(count, total)
+    exact = {key: count * len(group) / total for key, group in strata.items()}
+    least = 1 if count >= len(strata) else 0
+    places = {key: max(int(share), least) for key, share in exact.items()}
+    by_need = sorted(exact, key=lambda key: places[key] - exact[key])
+    while (left := count - sum(places.values())) != 0:
+        for key in by_need if left > 0 else reversed(by_need):
+            step = 1 if left > 0 else -1
+            if left and least <= places[key] + step <= len(strata[key]):
+                places[key] += step
+                left -= step
+    rng = random.Random(seed)
+    drawn = [answer for key in sorted(strata) for answer in rng.sample(strata[key], places[key])]
+    rng.shuffle(drawn)
+    return drawn
+
+
+def write(path: Path, answers: Sequence[Answer]) -> None:
+    """Write a sheet with an empty column ``human``; SpecError where the file exists: it may be filled."""
+    if path.exists():
+        raise SpecError(f"{path} exists, and may hold hand coding; name another file with --out")
+    with paths.replacing(path) as new, new.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(SHEET)
+        for answer in answers:
+            rows.writerow([*answer.place, _asked(answer), answer.text, ""])
+
+
+def read(path: Path, answers: Sequence[Answer]) -> dict[Place, Reading]:
+    """What a sheet says of a run's answers. Rows whose column ``human`` is empty are not coded.
+
+    Raises
+    ------
+    SpecError
+        Where the sheet is no sheet, is of another run, or holds a value that the question does not have; the
+        message names the line.
+    """
+    known = {answer.place: answer for answer in answers}
+    coded: dict[Place, Reading] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            missing = [column for column in SHEET if column not in (rows.fieldnames or ())]
+            if missing:
+                raise SpecError(f"{path} is no coding sheet: column {', '.join(missing)} is missing")
+            for row in rows:
+                where = f"{path}:{rows.line_num}"
+                if None in row.values() or None in row:
+                    raise SpecError(f"{where}: the row has not one value for each column")
+                value = row["human"].strip().lower()
+                if value:
+                    answer = _answer(row, where, known)
+                    coded[answer.place] = _reading(value, answer, where)
+    except FileNotFoundError:
+        raise SpecError(f"there is no sheet {path}; 'grace extract sample' writes one") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SpecError(f"{path} cannot be read as CSV in UTF-8: {error}") from None
+    return coded
+
+
+def agreement(rules: Sequence[Answer], others: Mapping[str, Mapping[Place, Reading]]) -> pd.DataFrame:
+    """How far the ways to read the same answers agree.
+
+    Parameters
+    ----------
+    rules : sequence of Answer
+        A run's answers as the rules read them.
+    others : mapping of str to mapping
+        Other readings by the name of who made them: ``"llm"``, ``"human"``, or the name of a sheet.
+
+    Returns
+    -------
+    DataFrame
+        One row per pair of readers, question and category (`ALL`, then each category that the rules gave), of
+        the answers that both have read: ``first, second, question, category, n``; ``agreement`` (share of
+        equal structured values, ``unparsed`` among them), ``agreement_low`` and ``agreement_high`` (its 95%
+        Wilson interval); ``kappa``, ``kappa_low`` and ``kappa_high`` (Cohen's κ with its 95% interval; empty
+        where both readers give one value throughout, which leaves κ undefined).
+
+    Notes
+    -----
+    Cohen, J. (1960). A coefficient of agreement for nominal scales. *Educational and Psychological
+    Measurement*, 20(1), 37-46. Worked out by `statsmodels.stats.inter_rater.cohens_kappa`.
+    """
+    import pandas as pd
+
+    readers: dict[str, dict[Place, str]] = {
+        RULE: {answer.place: answer.reading.structured for answer in rules if answer.reading}
+    }
+    readers |= {name: {p: r.structured for p, r in found.items()} for name, found in others.items()}
+    strata: dict[tuple[str, str], list[Place]] = defaultdict(list)
+    for answer in rules:
+        if answer.reading:
+            question = answer.item.question.name
+            strata[question, ALL].append(answer.place)
+            strata[question, answer.reading.category].append(answer.place)
+    names, rows = list(readers), []
+    for i, first in enumerate(names):
+        for second in names[i + 1 :]:
+            for (question, category), places in strata.items():
+                pairs = [
+                    (readers[first][p], readers[second][p])
+                    for p in places
+                    if p in readers[first] and p in readers[second]
+                ]
+                if pairs:
+                    rows.append(
+                        {"first": first, "second": second, "question": question, "category": category}
+                        | _figures(pairs)
+                    )
+    return pd.DataFrame(rows, columns=["first", "second", "question", "category", *_FIGURES])
+
+
+_FIGURES = ("n", "agreement", "agreement_low", "agreement_high", "kappa", "kappa_low", "kappa_high")
+
+
+def _figures(pairs: Sequence[tuple[str, str]]) -> dict[str, float | None]:
+    import numpy as np
+
+    try:
+        from statsmodels.stats.inter_rater import cohens_kappa
+        from statsmodels.stats.proportion import proportion_confint
+    except ImportError:
+        raise SpecError(
+            "agreement needs statsmodels, which is not installed: pip install 'grace-client[analysis]'"
+        ) from None
+    equal = sum(first == second for first, second in pairs)
+    low, high = proportion_confint(equal, len(pairs), method="wilson")
+    values = sorted({value for pair in pairs for value in pair})
+    kappa: tuple[float | None, ...] = (None, None, None)
+    if len(values) > 1:
+        table = np.zeros((len(values), len(values)))
+        for first, second in pairs:
+            table[values.index(first), values.index(second)] += 1
+        # A variance can be undefined where κ is not.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = cohens_kappa(table)
+        figures = (found.kappa, found.kappa_low, found.kappa_upp)
+        kappa = tuple(float(figure) if np.isfinite(figure) else None for figure in figures)
+    figures_of = (len(pairs), equal / len(pairs), float(low), float(high), *kappa)
+    return dict(zip(_FIGURES, figures_of, strict=True))
+
+
+def _asked(answer: Answer) -> str:
+    """The end of the prompt: the question itself."""
+    return answer.item.question.prompt.text.rstrip().split("\n\n")[-1].removesuffix("Answer:").strip()
+
+
+def _answer(row: dict[str, str], where: str, known: Mapping[Place, Answer]) -> Answer:
+    try:
+        answer = known[int(row["trial_id"]), row["question"], int(row["replicate"])]
+    except (KeyError, ValueError):
+        raise SpecError(
+            f"{where}: the run has no answer to {row['question']!r} of trial {row['trial_id']!r}, replicate "
+            f"{row['replicate']!r}; is the sheet of another run?"
+        ) from None
+    if _lines(row["response"]) != _lines(answer.text or ""):
+        raise SpecError(f"{where}: the response is not the run's own; is the sheet of another run?")
+    return answer
+
+
+def _lines(text: str) -> list[str]:
+    """Lines without the blanks at their ends, which spreadsheets drop."""
+    return [line.strip() for line in text.strip().splitlines()]
+
+
+def _reading(value: str, answer: Answer, where: str) -> Reading:
+    allowed = (*VALUES[answer.item.question.name], UNPARSED)
+    if value not in allowed:
+        raise SpecError(f"{where}: human is {value!r}; it takes {', '.join(allowed)}, or nothing")
+    category = {UNPARSED: "other", "unsure": "hedge"}.get(value, "answer")
+    if value == UNPARSED and answer.reading and answer.reading.category != "answer":
+        category = answer.reading.category
+    return Reading(value, category, method=HUMAN, confidence=HIGH)

@@ -1,0 +1,197 @@
+"""A response made ready for rules: one spelling for equal things, and what is not the answer put aside.
+
+Every step keeps the length, so that a place in the prepared text is the same place in the response.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+REACH = 500
+"""Characters before an answer within which rules look for what bears on it."""
+
+_SPELLING = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u201b\u02bc\u00b4`\u2032", "'")
+    | dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb\u2033", '"')
+    | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-")
+    | dict.fromkeys("*_#~\u2022", " ")
+)
+SENTENCES = re.compile(r"(?:[^.!?\n]|[.!?](?=[^\s'\")]))+[.!?'\")]*", re.DOTALL)
+_QUOTE_MARK = re.compile(r"^[ \t]*>(?=\s)", re.MULTILINE)
+_THOUGHT = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>|\A.*</think(?:ing)?>", re.DOTALL)
+_UNCLOSED = re.compile(r"<think(?:ing)?>.*\Z", re.DOTALL)
+_LIST = re.compile(r"^[ \t]*(\d{1,2})[.)](?=[ \t]+\S)", re.MULTILINE)
+_CLAUSE = re.compile(
+    r"[,;:\n]|\s-+\s|-{2,}|[.!?]+(?=\s|$)"
+    r"|\b(?:but|so|because|since|although|though|while|therefore|thus|hence|meaning)\b"
+)
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+
+_FOREIGN_WORDS = (
+    "que creo los las el lo sé se una uno dos tres ninguno todos sí si es fue está están sepa pienso "
+    "ich glaube dass nicht und der das ein eine ist sind war gut zwei drei keine alle ja nein es weiß "
+    "je pense deux trois oui non le les il elle ne pas est était c'était bien aucun tous "
+    "sim não acho são bom foi credo sono tutti nessuno bene buono era che"
+)
+_ENGLISH_WORDS = (
+    "the i i'm i'd of is are it it's she he they think have has that because yes all one two three none them "
+    "not know knows would was wasn't wasnt answer what to and you and my this there say says so probably "
+    "good bad terrible amazing"
+)
+_FOREIGN, _ENGLISH = frozenset(_FOREIGN_WORDS.split()), frozenset(_ENGLISH_WORDS.split())
+
+HEDGE = re.compile(
+    r"\b(?:i|we|you|one)\s(?:really\s)?(?:do not|don't|dont|cannot|can't|can not|could not|couldn't)\s"
+    r"(?:\w+ly\s)?(?:know|tell|say|determine|be\s(?:\w+\s)?(?:sure|certain))\b"
+    r"|(?:^\s*|[.;\n]\s*|\b(?:i'm|i am|im|we are|it is|it's|that is)\s)"
+    r"(?:not\s(?:\w+\s){0,2}?(?:sure|certain)"
+    r"|unsure|uncertain|unclear|unknown)\b"
+    r"|\b(?:it|that)\s(?:all\s)?depends\b"
+    r"|\b(?:hard|difficult|impossible)\sto\s(?:\w+\s)?(?:say|know|tell|determine|be)\b"
+    r"|\b(?:not enough|insufficient)\sinformation\b|\bno\s(?:idea|way\sto\s(?:know|tell))\b|\bidk\b"
+    r"|\b(?:cannot|can't)\sbe\s(?:known|determined)\b"
+)
+REFUSAL = re.compile(
+    r"\bas an? (?:ai|large language model|language model)\b|\bi(?:'m| am) (?:just |only )?an ai\b"
+    r"|\bi(?:'m| am)\s(?:unable|not able)\sto\b"
+    r"|\bi\s(?:can't|cannot|can not|won't|will not|refuse to|must decline to|decline to)\s(?:\w+ly\s)?"
+    r"(?:answer|help|assist|provide|do|speculate|comment|choose|give|look|respond|engage|comply|fulfil+|express)\b"
+)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A response, prepared.
+
+    Attributes
+    ----------
+    plain : str
+        The response in small letters, with ASCII quotation marks, apostrophes and dashes and without
+        emphasis; thoughts, list numbers and what it repeats of its prompt are blanks.
+    echoed : bool
+        Whether something of the prompt was blanked.
+    unclosed : bool
+        Whether a thought begins that does not end.
+    cut : bool
+        Whether the response was cut off by its bound.
+    """
+
+    plain: str
+    echoed: bool = False
+    unclosed: bool = False
+    cut: bool = False
+
+    @classmethod
+    def of(
+        cls, response: str, prompt: str = "", *, cut: bool = False, keep: re.Pattern[str] | None = None
+    ) -> Text:
+        """Prepare a response to a prompt.
+
+        Parameters
+        ----------
+        response, prompt : str
+            As they were sent and received.
+        cut : bool
+            Whether the response ended at its bound.
+        keep : re.Pattern, optional
+            Sentences of the prompt that are answers as well: they are blanked only behind another repeated
+            sentence.
+        """
+        plain = _spelled(response)
+        plain = _THOUGHT.sub(_blank, plain)
+        unclosed = _UNCLOSED.search(plain) is not None
+        plain = _QUOTE_MARK.sub(_blank, _UNCLOSED.sub(_blank, plain))
+        if len({match[1] for match in _LIST.finditer(plain)}) > 1:
+            plain = _LIST.sub(_blank, plain)
+        plain, echoed = _without_echoes(plain, _spelled(prompt), keep)
+        return cls(plain, echoed, unclosed, cut)
+
+    @property
+    def said(self) -> bool:
+        """Whether a letter or a digit is left."""
+        return any(char.isalnum() for char in self.plain)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it is in another language than English, as far as its common words tell."""
+        letters = [char for char in self.plain if char.isalpha()]
+        if (
+            sum(not unicodedata.name(char, "LATIN").startswith("LATIN") for char in letters)
+            > len(letters) / 2
+        ):
+            return True
+        words = _WORD.findall(self.plain)
+        foreign = sum(word in _FOREIGN for word in words)
+        return foreign > sum(word in _ENGLISH for word in words)
+
+    def clause(self, place: int) -> int:
+        """Where the clause begins in which a place lies."""
+        return self._clauses[bisect_right(self._clauses, place) - 1]
+
+    def sentence(self, place: int) -> tuple[int, int]:
+        """Where the sentence begins and ends in which a place lies."""
+        found = bisect_right(self._sentences, (place, len(self.plain))) - 1
+        return self._sentences[found] if found >= 0 else (0, len(self.plain))
+
+    @cached_property
+    def _clauses(self) -> list[int]:
+        return [0, *(match.end() for match in _CLAUSE.finditer(self.plain))]
+
+    @cached_property
+    def _sentences(self) -> list[tuple[int, int]]:
+        return [match.span() for match in SENTENCES.finditer(self.plain)]
+
+    def asks(self, place: int) -> bool:
+        """Whether the sentence in which a place lies is a question."""
+        start, end = self.sentence(place)
+        return self.plain[start:end].rstrip(" '\")").endswith("?")
+
+    def finished(self, end: int) -> bool:
+        """Whether a clause that ends the answer at `end` was not cut."""
+        return not self.cut or _CLAUSE.search(self.plain, end) is not None
+
+
+def _spelled(text: str) -> str:
+    """One character for each: compatible forms, small letters, ASCII marks."""
+
+    def one(char: str) -> str:
+        same = unicodedata.normalize("NFKC", char).lower()
+        return same if len(same) == 1 else char
+
+    return "".join(one(char) for char in text.translate(_SPELLING)).translate(_SPELLING)
+
+
+def _blank(match: re.Match[str]) -> str:
+    return re.sub(r"[^\n]", " ", match[0])
+
+
+def _words(sentence: str) -> str:
+    return " ".join(re.findall(r"\w+", sentence)).removeprefix("question ").removeprefix("statement ")
+
+
+def _sentences(text: str) -> Iterator[str]:
+    for match in SENTENCES.finditer(text):
+        yield _words(match[0])
+        # Speech within a sentence counts as one of its own.
+        if ": '" in match[0]:
+            yield _words(match[0].split(": '", 1)[1])
+
+
+def _without_echoes(plain: str, prompt: str, keep: re.Pattern[str] | None) -> tuple[str, bool]:
+    known = {sentence for sentence in _sentences(prompt) if sentence.count(" ") > 1}
+    answers = {sentence for sentence in known if keep and keep.fullmatch(sentence)}
+    spans: list[tuple[int, int]] = []
+    behind = False
+    for match in SENTENCES.finditer(plain):
+        words = _words(match[0])
+        if words:
+            behind = words in known and (behind or words not in answers)
+            spans += [match.span()] if behind else []
+    for start, end in spans:
+        plain = plain[:start] + re.sub(r"[^\n]", " ", plain[start:end]) + plain[end:]
+    return plain, bool(spans)

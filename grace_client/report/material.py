@@ -1,0 +1,66 @@
+"""What a report is about: the answers of all runs, by experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from grace_client import analysis
+from grace_client.errors import SpecError
+
+TITLES = {
+    "study1-exp2": "Study 1, knowledge attribution: probability distributions",
+    "study1-exp1": "Study 1, knowledge attribution: free text",
+    "study2-exp2": "Study 2, politeness: probability distributions",
+    "study2-exp1": "Study 2, politeness: free text",
+    "study2-judgement": "Study 2, politeness: judgements",
+}
+STRUCTURED = 0.90
+"""Share of free-text answers with a clear meaning, below which a person should look at them."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """Frames by experiment, as `analysis.read` gives them, manifests by (model, experiment), trial lists."""
+
+    frames: dict[str, pd.DataFrame]
+    manifests: dict[tuple[str, str], Any]
+    trials: dict[str, Path]
+
+    @property
+    def models(self) -> list[str]:
+        """All models, in the order in which they come."""
+        return list(
+            dict.fromkeys(model for frame in self.frames.values() for model in frame["model"].unique())
+        )
+
+    def extracted(self, experiment: str) -> pd.DataFrame | None:
+        """Free text whose meaning was extracted; None where there is none."""
+        frame = self.frames.get(experiment)
+        if frame is None or "structured" not in frame.columns or frame["structured"].isna().all():
+            return None
+        return frame[frame["structured"].notna() | (frame["status"] != "ok")]
+
+
+def load(runs: Sequence[Path]) -> Material:
+    """Read all runs; SpecError where one of them cannot be trusted, naming it."""
+    there = analysis.contents(list(runs))
+    named = [name for name in TITLES if name in set(there["experiment"])]
+    if unknown := sorted(set(there["experiment"]) - set(TITLES) - {""}):
+        raise SpecError(f"there is no report on {', '.join(unknown)}; reports know {', '.join(TITLES)}")
+    if bare := list(there.loc[there["experiment"] == "", "path"]):
+        raise SpecError(
+            f"{bare[0]} lies in no run folder; a report tells how the answers were made, so name the folder "
+            "that holds manifest.json"
+        )
+    frames = {name: analysis.read(list(runs), experiment=name) for name in named}
+    manifests = {key: value for frame in frames.values() for key, value in frame.attrs["manifests"].items()}
+    lists = {
+        str(name): Path(path).parent / "trials.csv"
+        for name, path in zip(there["experiment"], there["path"], strict=True)
+    }
+    return Material(frames, manifests, lists)

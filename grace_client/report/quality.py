@@ -1,0 +1,155 @@
+"""The first thing to look at: whether the answers can be relied on."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from grace_client import analysis
+from grace_client.report import words
+from grace_client.report.material import STRUCTURED, Material
+from grace_client.report.parts import Figure, Section, Table
+
+
+def section(material: Material) -> Section:
+    """Answers wanted and had, option mass, extraction, effort, noise."""
+    found = Section("quality", "Quality of the answers")
+    whole = pd.concat([analysis.quality.completeness(frame) for frame in material.frames.values()])
+    _answers(found, material, whole)
+    _mass(found, material)
+    _extraction(found, material, whole)
+    found.content.append(
+        Table(
+            "effort",
+            "What the runs took",
+            analysis.quality.effort(material.manifests),
+            "n: questions of all trials; n distinct: those asked, equal ones once. A dash is what was not "
+            "recorded.",
+        )
+    )
+    _noise(found, material)
+    return found
+
+
+def _answers(found: Section, material: Material, whole: pd.DataFrame) -> None:
+    wanted, failed = int(whole["n"].sum()), int(whole["failed"].sum())
+    runs = len(material.manifests)
+    text = (
+        f"{len(material.models)} model{'s' * (len(material.models) > 1)}, {runs} run{'s' * (runs > 1)}, "
+        f"{wanted:,} answers wanted"
+    )
+    text += (
+        f", {failed:,} of them missing ({words.percent(failed / wanted, 1)})." if failed else ", all there."
+    )
+    found.summary.append(text)
+    found.content.append(
+        text + " A question that failed has no values; nothing is filled in, and it is in no mean."
+    )
+    found.content.append(
+        Table(
+            "completeness",
+            "Answers wanted and had",
+            whole,
+            "n: answers wanted, of all trials; n distinct: different stimuli. Copies of a stimulus get one "
+            "answer from a model that scores, so intervals are over distinct stimuli.",
+        )
+    )
+    failures = pd.concat([analysis.quality.failures(frame) for frame in material.frames.values()])
+    if len(failures):
+        found.content.append(Table("failures", "Why answers are missing", failures))
+
+
+def _mass(found: Section, material: Material) -> None:
+    scored = {name: f for name, f in material.frames.items() if "option_mass" in f.columns}
+    tables = [
+        analysis.quality.option_mass(frame).assign(experiment=name)
+        for name, frame in scored.items()
+        if frame["option_mass"].notna().any()
+    ]
+    if not tables:
+        return
+    table = pd.concat(tables, ignore_index=True)
+    table = table[["model", "experiment", *[c for c in table.columns if c not in ("model", "experiment")]]]
+    found.content.append(
+        "Option mass is the probability that a model gives to any of the offered answers at all. Where it is "
+        "low, the normalised distributions describe a small part of what the model would say."
+    )
+    found.content.append(
+        Figure(
+            "option-mass",
+            "Option mass by question",
+            "Mean option mass with its interval for every model and question, and the lowest single answer.",
+            lambda: analysis.figures.option_mass(table),
+        )
+    )
+    found.content.append(
+        Table(
+            "option-mass",
+            "Option mass",
+            table,
+            "share below: of the questions, those with an option mass below 0.5.",
+        )
+    )
+    total = table.assign(mass=table["mean"] * table["n"]).groupby("model", sort=False)[["mass", "n"]].sum()
+    means = total["mass"] / total["n"]
+    low = means[means < 0.5]
+    told = [f"{model} {words.number(mean)}" for model, mean in means.items()]
+    text = f"Mean option mass: {words.listed(told)}."
+    if len(low):
+        text += (
+            f" {words.listed(low.index)} put{'s' * (len(low) == 1)} less than half of the belief on the "
+            "offered answers: read the distributions with that in mind."
+        )
+    found.summary.append(text)
+
+
+def _extraction(found: Section, material: Material, whole: pd.DataFrame) -> None:
+    for name, frame in material.frames.items():
+        if "response" not in frame.columns:
+            continue
+        for model, own in frame.groupby("model", sort=False):
+            answered = own[own["status"] == "ok"]
+            if "structured" not in own.columns or answered["structured"].isna().all():
+                found.summary.append(
+                    f"{model}, {name}: the free text has not been given its meaning yet; 'grace extract' "
+                    "does, and the report then shows it."
+                )
+                continue
+            clear = float((answered["structured"].notna() & (answered["structured"] != "unparsed")).mean())
+            text = f"{model}, {name}: {words.percent(clear, 1)} of the free text has a clear meaning"
+            if clear < STRUCTURED:
+                text = f"Review: {text}, less than {words.percent(STRUCTURED)}; look at the unparsed answers."
+                found.summary.append(text)
+            else:
+                text += "."
+            found.content.append(text)
+
+
+def _noise(found: Section, material: Material) -> None:
+    rows = [
+        (
+            model,
+            experiment,
+            manifest.noise.nats.sd,
+            manifest.noise.points.sd,
+            manifest.noise.points.p95,
+            manifest.noise.questions,
+            manifest.noise.repeats,
+        )
+        for (model, experiment), manifest in material.manifests.items()
+        if manifest.noise
+    ]
+    if not rows:
+        found.content.append(
+            "No noise floor was measured ('grace noise' does): what an engine's answers vary by when nothing "
+            "but order and load changes is not known."
+        )
+        return
+    columns = ["model", "experiment", "sd_nats", "sd_points", "p95_points", "questions", "repeats"]
+    found.content.append(
+        Table(
+            "noise",
+            "Noise floor",
+            pd.DataFrame(rows, columns=columns),
+            "What answers to equal questions vary by; points: percentage points of normalised probability.",
+        )
+    )

@@ -1,0 +1,241 @@
+"""Study 1 in the report: beliefs about states, and whether a listener minds what the speaker knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from grace_client import analysis
+from grace_client.report import words
+from grace_client.report.material import TITLES, Material
+from grace_client.report.parts import Figure, Section, Table
+
+ALPHA = 4.0
+"""Optimality of the theory that is drawn beside models; its pattern is the same at any."""
+CELL = ["access", "observe"]
+
+
+def scored(material: Material) -> Section | None:
+    """Experiment 2: elicited distributions."""
+    frame = material.frames.get("study1-exp2")
+    if frame is None:
+        return None
+    found = Section("study1-exp2", TITLES["study1-exp2"])
+    means = analysis.study1.cell_means(frame)
+    theory = analysis.rsa.predict_study1(ALPHA)
+    found.content += [
+        "In every story a speaker has looked at 1, 2 or 3 of three things (access) and says how many of them "
+        "have a property (observe). A listener who minds what the speaker knows takes “2 of the 3” as "
+        "exactly two from a speaker who saw all three, and not from one who saw two. Bets are the elicited "
+        "percentages of the four states divided by their sum, times 100, as people divided $100.",
+        Figure(
+            "study1-states",
+            "Bets on the four states, by what the speaker saw and said",
+            "Mean bet on states 0 to 3 with intervals in the six cells of access and observe, for every "
+            "model, beside the rational speech act listener.",
+            lambda: analysis.figures.states(means, rsa=theory),
+        ),
+        f"RSA is the listener of Goodman and Stuhlmüller with optimality {ALPHA:g} and even prior odds. The "
+        "paper prints tests, not cell means, so people are in the table of contrasts and not in the figure.",
+        Table("study1-cell-means", "Mean bets (dollars of 100)", means, long=True),
+    ]
+    _contrasts(found, material, frame)
+    found.content.append(
+        Table(
+            "study1-implicature",
+            "Strength of the upper bound",
+            analysis.study1.implicature(frame),
+            "mean: bet on the named state less the mean bet on higher ones, in dollars; share: the named "
+            "state's part of all that is bet on it and higher ones.",
+        )
+    )
+    _anova(found, frame)
+    _fits(found, means)
+    _coherence(found, frame)
+    _distributions(found, frame)
+    knowledge = analysis.study1.knowledge(frame)
+    found.content += [
+        Figure(
+            "study1-knowledge",
+            "Whether the speaker is taken to know exactly how many",
+            "Mean probability of yes with intervals by access, a panel for each number that is said.",
+            lambda: analysis.figures.knowledge(knowledge),
+        ),
+        Table(
+            "study1-knowledge",
+            "Knowledge: probability of “yes”",
+            knowledge,
+            "share yes: of the trials, those where yes is likelier than no.",
+        ),
+    ]
+    return found
+
+
+def _contrasts(found: Section, material: Material, frame: pd.DataFrame) -> None:
+    people = analysis.reference.study1()
+    keys = [*CELL, "greater", "lesser"]
+    table = analysis.study1.contrasts(frame).merge(
+        people[[*keys, "holds"]].rename(columns={"holds": "people"}), on=keys, how="left"
+    )
+    table["model_holds"] = (table["p"] < 0.05) & (table["difference"] > 0)
+    table["agrees"] = table["model_holds"] == table["people"]
+    noted = any(m.noise for (_, name), m in material.manifests.items() if name == "study1-exp2")
+    if noted:
+        table = analysis.mark_noise(table, material.manifests, experiment="study1-exp2", unit="percentage")
+    found.content.append(
+        Table(
+            "study1-contrasts",
+            "The eight planned contrasts, and whether people show them",
+            table,
+            "One-tailed paired t tests over distinct stimuli that the bet on the state “greater” exceeds "
+            "that on “lesser”; p (Holm): corrected within the model; d z: effect size; distinct: pairs. "
+            "people: whether the paper reports the difference; model holds: p < .05."
+            + (" below noise: smaller than the engine's own noise." if noted else ""),
+            hidden=("mean_greater", "mean_lesser", "n"),
+        )
+    )
+    agree = table.groupby("model", sort=False)["agrees"].sum().to_dict()
+    full = table[table["access"] == "3"].groupby("model", sort=False)["model_holds"].sum().to_dict()
+    for model, count in agree.items():
+        found.summary.append(
+            f"{model} agrees with people in {count} of the 8 planned contrasts of Study 1. Of the 3 with "
+            f"full access, where people take a number as an upper bound, {full[model]} hold."
+        )
+
+
+def _anova(found: Section, frame: pd.DataFrame) -> None:
+    table = analysis.study1.anova(frame)
+    tests = analysis.reference.study1_tests()
+    told = [f"{row.effect}: F({row.df1}, {row.df2}) = {row.statistic}" for row in tests.itertuples()]
+    found.content += [
+        Table(
+            "study1-anova",
+            "Analysis of variance of the bets on state 3",
+            table,
+            "Access and observe are factors; sums of squares are of type II, since three of the nine cells "
+            "do not exist; stories are blocks; copies of a stimulus count once.",
+        ),
+        f"People, as printed in the paper: {words.listed(told)}.",
+    ]
+
+
+def _fits(found: Section, means: pd.DataFrame) -> None:
+    rows = []
+    for model, own in means.groupby("model", sort=False):
+        cells = own.assign(prob=own["mean"] / 100)
+        fit = analysis.rsa.fit_study1(cells[[*CELL, "state", "prob"]])
+        values = fit.parameters.set_index("parameter")
+        row: dict[str, Any] = {
+            "model": model,
+            **{name: values["value"][name] for name in ("alpha", "base_rate", "lapse")},
+        }
+        bounds = [name for name in values.index if values["at_bound"][name]]
+        rows.append(
+            row
+            | {name: fit.statistics[name] for name in ("kl", "rmse", "r", "n_cells")}
+            | {"at_bound": words.listed(bounds)}
+        )
+    table = pd.DataFrame(rows)
+    found.content.append(
+        Table(
+            "study1-rsa",
+            "The rational speech act listener fitted to each model",
+            table,
+            "alpha: optimality of the imagined speaker (0: words say nothing but what is true); base rate: "
+            "prior probability that a thing has the property; lapse: share of belief that is uniform "
+            "whatever is said; kl: bits between model and fit; at bound: parameters that the data do not "
+            "pin down.",
+        )
+    )
+    for row in rows:
+        found.summary.append(
+            f"The rational speech act listener fitted to {row['model']}: r = {words.number(row['r'])}, with "
+            f"{words.percent(row['lapse'])} of the belief uniform, whatever is said."
+        )
+
+
+def _coherence(found: Section, frame: pd.DataFrame) -> None:
+    totals = analysis.bootstrap(analysis.study1.coherence(frame), "total", ["model"])
+    found.content.append(
+        Table(
+            "study1-coherence",
+            "Coherence: sum of the four elicited percentages",
+            totals,
+            "The four states exclude each other and one of them is true: coherent answers sum to 100.",
+        )
+    )
+    told = [
+        f"{model} {words.interval(mean, low, high, 0)}"
+        for model, mean, low, high in zip(*(totals[c] for c in ("model", "mean", "low", "high")), strict=True)
+    ]
+    found.summary.append(
+        f"The elicited percentages of the four states, which should sum to 100: {words.listed(told)}."
+    )
+
+
+def _distributions(found: Section, frame: pd.DataFrame) -> None:
+    asked = frame[frame["question"].str.startswith("state") & (frame["status"] == "ok")]
+    asked = asked.assign(
+        state=asked["question"].str.removeprefix("state"), percentage=asked["option"].astype("float64")
+    )
+    cells = analysis.bootstrap(asked, "prob_norm", ["model", *CELL, "state", "percentage"])
+    spread = analysis.summarise(frame)
+    design = frame.drop_duplicates(["model", "trial_id"])[["model", "trial_id", "stimulus", *CELL]]
+    spread = spread[spread["question"].str.startswith("state")].merge(design, on=["model", "trial_id"])
+    entropy = analysis.bootstrap(spread, "entropy", ["model", *CELL, "question"])
+    found.content += [
+        Figure(
+            "study1-percentages",
+            "The elicited distributions",
+            "For each cell and state, how probable each of the percentages 0, 10, to 100 is.",
+            lambda: analysis.figures.percentages(cells),
+        ),
+        Table(
+            "study1-percentages",
+            "Mean probability of each percentage",
+            cells,
+            "The figures of the heat map, with intervals.",
+            long=True,
+        ),
+        Figure(
+            "study1-entropy",
+            "How spread out the answers are",
+            "Mean entropy in bits with intervals of the answers about each state, by cell.",
+            lambda: analysis.figures.entropy(entropy),
+        ),
+        Table("study1-entropy", "Entropy of the answers (bits)", entropy, long=True),
+    ]
+
+
+def free(material: Material) -> Section | None:
+    """Experiment 1: what is said."""
+    if "study1-exp1" not in material.frames:
+        return None
+    found = Section("study1-exp1", TITLES["study1-exp1"])
+    frame = material.extracted("study1-exp1")
+    if frame is None:
+        found.content.append("The free text has not been given its meaning: run 'grace extract' on the run.")
+        return found
+    means = analysis.study1.cell_means(frame)
+    knowledge = analysis.study1.knowledge(frame)
+    found.content += [
+        "Answers that name a number count as a bet of 100 on it; answers without a clear meaning are left "
+        "out.",
+        Figure(
+            "study1-free-states",
+            "Numbers that are said, by what the speaker saw and said",
+            "Share of answers on states 0 to 3 with intervals in the six cells, for every model.",
+            lambda: analysis.figures.states(means, rsa=analysis.rsa.predict_study1(ALPHA)),
+        ),
+        Table("study1-free-cell-means", "Bets in free text (dollars of 100)", means, long=True),
+        Table("study1-free-contrasts", "The eight planned contrasts", analysis.study1.contrasts(frame)),
+        Figure(
+            "study1-free-knowledge",
+            "Whether the speaker is said to know exactly how many",
+            "Share of yes with intervals by access, a panel for each number that is said.",
+            lambda: analysis.figures.knowledge(knowledge),
+        ),
+        Table("study1-free-knowledge", "Knowledge: share of “yes”", knowledge),
+    ]
+    return found

@@ -1,0 +1,116 @@
+"""Numbers and lists as a reader wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+MINUS = "\u2212"
+P_VALUES = ("p", "p_holm")
+TEXT = {True: "yes", False: "no"}
+HEADS = {
+    "n_distinct": "distinct",
+    "p_holm": "p (Holm)",
+    "d_z": "d z",
+    "eta_p2": "partial η²",
+    "f": "F",
+    "df": "df",
+    "js": "JS",
+    "tv": "TV",
+    "kl": "KL",
+    "rmse": "RMSE",
+    "rho": "ρ",
+    "icc": "ICC",
+}
+
+
+def listed(items: Iterable[object]) -> str:
+    """Such as ``a, b and c``."""
+    there = [str(item) for item in items]
+    return there[0] if len(there) == 1 else ", ".join(there[:-1]) + " and " + there[-1] if there else "none"
+
+
+def number(value: float, digits: int = 2) -> str:
+    """With a fixed number of decimals and a true minus sign; a dash where there is none."""
+    if pd.isna(value):
+        return "–"
+    if value in (float("inf"), float("-inf")):
+        return "∞" if value > 0 else f"{MINUS}∞"
+    shown = f"{value:.{digits}f}"
+    # Nothing is less than nothing: −0.00 is 0.00.
+    return shown.lstrip("-") if float(shown) == 0 else shown.replace("-", MINUS)
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share as a percentage."""
+    return "–" if pd.isna(share) else f"{100 * share:.{digits}f}%"
+
+
+def p_value(value: float) -> str:
+    """To three decimals; below that only that it is so."""
+    if pd.isna(value):
+        return "–"
+    return "< .001" if value < 0.001 else "> .999" if value > 0.999 else f"{value:.3f}".lstrip("0")
+
+
+def interval(mean: float, low: float, high: float, digits: int = 2) -> str:
+    """A mean and its 95% interval."""
+    if pd.isna(low) or pd.isna(high):
+        return f"{number(mean, digits)} (no interval: one stimulus)"
+    return f"{number(mean, digits)} [{number(low, digits)}, {number(high, digits)}]"
+
+
+def duration(seconds: float) -> str:
+    """Such as ``1 h 02 min`` or ``3 min 05 s``."""
+    if pd.isna(seconds):
+        return "–"
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
+
+
+def cells(frame: pd.DataFrame) -> tuple[list[tuple[str, bool]], list[list[str]]]:
+    """A table's heads, each with whether its column holds numbers, and its rows as text.
+
+    A figure and its interval, such as ``mean, low, high`` or ``share, share_low, share_high``, become one
+    column.
+    """
+    names = list(frame.columns)
+    # By the column it stands behind, the columns of the interval.
+    bounds = {names[i - 1]: (names[i], names[i + 1]) for i, name in enumerate(names) if name == "low" and i}
+    bounds |= {
+        name: (f"{name}_low", f"{name}_high") for name in names if f"{name}_low" in names and name != "rank"
+    }
+    away = {bound for pair in bounds.values() for bound in pair}
+    heads: list[tuple[str, bool]] = []
+    columns: list[list[str]] = []
+    for name in (name for name in names if name not in away):
+        column = frame[name]
+        numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+        head = HEADS.get(name, name.replace("_", " "))
+        if name in bounds:
+            low, high = bounds[name]
+            digits = decimals(column)
+            shown = [interval(*row, digits) for row in zip(column, frame[low], frame[high], strict=True)]
+            head += " [95% interval]"
+        elif name in P_VALUES:
+            shown = [p_value(value) for value in column]
+        elif numeric:
+            digits = decimals(column)
+            shown = [number(value, digits) for value in column]
+        else:
+            shown = ["–" if pd.isna(v) else TEXT[v] if isinstance(v, bool) else str(v) for v in column]
+        heads.append((head, bool(numeric)))
+        columns.append(shown)
+    return heads, [list(row) for row in zip(*columns, strict=True)]
+
+
+def decimals(column: pd.Series) -> int:
+    """None for whole numbers, else by size: dollars and percentage points one, shares three."""
+    values = column.astype("float64").replace([float("inf"), float("-inf")], float("nan")).dropna()
+    if values.empty or ((values % 1) == 0).all():
+        return 0
+    largest = values.abs().max()
+    return 1 if largest >= 10 else 2 if largest > 1.05 else 3

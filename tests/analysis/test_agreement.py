@@ -1,0 +1,121 @@
+"""Saying and scoring, and how far replicates differ."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from grace_client.analysis import agreement, study1, study2
+from grace_client.errors import SpecError
+from tests.analysis import frames
+from tests.analysis.test_study2 import scored2
+
+
+def spoken(scored: pd.DataFrame, replicates: int, seed: int = 0) -> pd.DataFrame:
+    """Free text that says the scored utterances at their probabilities."""
+    generator = np.random.default_rng(seed)
+    wide = scored.pivot_table(values="prob_norm", index="trial_id", columns="option", sort=False)
+    wide = wide[list(study2.UTTERANCES)]
+    heads = scored.drop_duplicates("trial_id").drop(columns=["option", "prob_norm", "option_mass"])
+    parts = []
+    for replicate in range(1, replicates + 1):
+        at = generator.random(len(wide))[:, None]
+        chosen = (wide.to_numpy().cumsum(axis=1) < at).sum(axis=1).clip(max=7)
+        said = np.array(study2.UTTERANCES)[chosen]
+        parts.append(heads.assign(replicate=replicate, structured=said, response=said, finish_reason="stop"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_a_model_that_says_what_it_scores() -> None:
+    """Over cells, the shares said are those scored but for sampling, and closer with more replicates."""
+    scored = scored2()
+    scored = scored[scored["trial_id"] <= 600]
+    few, many = (agreement.saying_and_scoring(spoken(scored, n), scored) for n in (2, 20))
+    assert many.groupby(["stimulus"])[["said", "scored"]].sum().to_numpy() == pytest.approx(1)
+    assert many["n_distinct"].eq(1).all() and many["n"].min() == 20
+    near, far = agreement.summary(many).iloc[0], agreement.summary(few).iloc[0]
+    assert near["r"] > far["r"] and near["rmse"] < far["rmse"] and near["tv"] < 0.1
+    assert near["n"] == 600 * 20 and near["n_distinct"] == scored["stimulus"].nunique()
+    cells = agreement.by_cell(many)
+    assert near["r"] == pytest.approx(stats.pearsonr(cells["said"], cells["scored"])[0])
+    assert near["rho"] == pytest.approx(stats.spearmanr(cells["said"], cells["scored"])[0])
+    apart = agreement.divergence(many)
+    assert apart["js"].between(0, 1).all() and apart["tv"].between(0, 1).all()
+    assert apart["js"].mean() < agreement.divergence(few)["js"].mean()
+
+
+def test_ties_have_no_mode() -> None:
+    """Where two options were said equally often, and one is the likeliest, there is nothing to compare."""
+    pairs = pd.DataFrame(
+        {
+            "model": "m",
+            "question": "utterance",
+            "stimulus": ["a"] * 3 + ["b"] * 3 + ["c"] * 3,
+            "goal": "both",
+            "state": "1 heart",
+            "option": list("xyz") * 3,
+            "said": [0.5, 0.5, 0, 1, 0, 0, 0.5, 0.5, 0],
+            "scored": [0.6, 0.3, 0.1, 0.6, 0.3, 0.1, 0.1, 0.2, 0.7],
+            "n": 2,
+            "n_distinct": 1,
+        }
+    )
+    found = agreement.divergence(pairs).set_index("stimulus")["same_mode"]
+    assert found.isna()["a"] and found["b"] and not found["c"]
+
+
+def test_numbers_said_beside_percentages_scored() -> None:
+    """In Study 1 the numbers said stand beside the normalised percentages, yes beside yes."""
+    scored = frames.scored1()
+    heads = frames.trials("study1").assign(
+        model="m", experiment="study1-exp1", status="ok", response="", replicate=1
+    )
+    free = pd.concat(
+        [
+            heads.assign(question="number", structured=heads["observe"]),
+            heads.assign(question="knowledge", structured=np.where(heads["access"] == "3", "yes", "unsure")),
+        ]
+    )
+    found = agreement.saying_and_scoring(free, scored)
+    number = found[found["question"] == "number"]
+    assert number.groupby("stimulus")["scored"].sum().to_numpy() == pytest.approx(1)
+    assert (number["said"] == (number["option"] == number["observe"])).all()
+    one = number[number["stimulus"] == number["stimulus"].iloc[0]]
+    table = study1.bets(scored)
+    bets = table[table["stimulus"] == one["stimulus"].iloc[0]].drop_duplicates("state")
+    assert one["scored"].to_numpy() * 100 == pytest.approx(bets["bet"].to_numpy())
+    # "unsure" was not offered for scoring, so that stimuli with nothing else have no row.
+    assert set(found.loc[found["question"] == "knowledge", "access"]) == {"3"}
+    with pytest.raises(SpecError, match="different studies"):
+        agreement.saying_and_scoring(free, scored2())
+    with pytest.raises(SpecError, match="share no model"):
+        agreement.saying_and_scoring(free.assign(model="other"), scored)
+
+
+def test_variance_within_and_between() -> None:
+    """The components are those of a one-way analysis of variance; where answers repeat, the icc is 1."""
+    rng = np.random.default_rng(2)
+    rows = [(s, r) for s in range(30) for r in range(int(rng.integers(2, 6)))]
+    free = pd.DataFrame(rows, columns=["stimulus", "replicate"]).assign(
+        model="m", question="knowledge", status="ok"
+    )
+    rate = rng.random(30)
+    free["structured"] = np.where(rng.random(len(free)) < rate[free["stimulus"]], "yes", "no")
+    found = agreement.variance(free).set_index("answer").loc["yes"]
+    y = (free["structured"] == "yes").astype(float)
+    groups = [y[free["stimulus"] == s] for s in range(30)]
+    sizes = np.array([len(g) for g in groups])
+    within = sum(((g - g.mean()) ** 2).sum() for g in groups) / (len(y) - 30)
+    f = stats.f_oneway(*groups).statistic
+    size = (len(y) - (sizes**2).sum() / len(y)) / 29
+    assert found["within"] == pytest.approx(within)
+    assert found["between"] == pytest.approx(max(0, (f - 1) * within / size))
+    assert (found["n"], found["n_distinct"]) == (len(y), 30)
+    sure = agreement.variance(free.assign(structured=np.where(free["stimulus"] < 10, "yes", "no")))
+    assert (sure["within"] == 0).all() and (sure["icc"] == 1).all()
+    single = agreement.variance(free[free["replicate"] == 0])
+    assert single[["within", "between", "icc"]].isna().all(axis=None)
+    with pytest.raises(SpecError, match="no answer has a clear meaning"):
+        agreement.variance(free.assign(structured="unparsed"))

@@ -1,0 +1,46 @@
+"""The R script and the lines of docs/r.md do what they say."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from grace_client.analysis import read, study1
+from tests.analysis.test_read import make
+from tests.conftest import ROOT
+from tests.support.deterministic import DeterministicEngine, nan_for
+
+
+@pytest.mark.parametrize("fault", ["", "Exactly 2 of the 3 parcels"])
+def test_the_script_makes_the_table_and_the_figure(rscript: str, tmp_path: Path, fault: str) -> None:
+    """Means, n and n_distinct are those of `cell_means`, failures left out; the figure is a PDF."""
+    engine = DeterministicEngine(fault=nan_for(fault) if fault else None)
+    run = make(tmp_path / "run", "study1-exp2", engine, sample=None)
+    command = [rscript, "--vanilla", str(ROOT / "docs" / "analysis.R"), str(run), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert ("questions have no answer" in done.stderr) == bool(fault)
+    theirs = pd.read_csv(tmp_path / "out" / "cell-means.csv", dtype={"access": str, "observe": str})
+    ours = study1.cell_means(read(run), draws=200)
+    keys = ["access", "observe", "state"]
+    pd.testing.assert_frame_equal(theirs[keys], ours[keys])
+    assert theirs[["n", "n_distinct"]].equals(ours[["n", "n_distinct"]])
+    np.testing.assert_allclose(theirs["mean"], ours["mean"], rtol=1e-10)
+    assert ((theirs["low"] < theirs["mean"]) & (theirs["mean"] < theirs["high"])).all()
+    assert (tmp_path / "out" / "cell-means.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_lines_of_the_page_parse(rscript: str, tmp_path: Path) -> None:
+    """Every R block of docs/r.md is R."""
+    blocks = re.findall(r"```r\n(.*?)```", (ROOT / "docs" / "r.md").read_text(), flags=re.DOTALL)
+    assert len(blocks) == 4
+    for i, block in enumerate(blocks):
+        (tmp_path / f"{i}.R").write_text(block)
+    program = f"for (f in list.files('{tmp_path}', full.names = TRUE)) parse(f)"
+    done = subprocess.run([rscript, "--vanilla", "-e", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

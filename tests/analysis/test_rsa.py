@@ -1,0 +1,206 @@
+"""The rational speech act models: limits, the papers' predictions, and fits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grace_client.analysis import reference, rsa
+from grace_client.errors import SpecError
+
+NUMBERS = list(rsa.NUMBERS.values())
+QUANTIFIERS = list(rsa.QUANTIFIERS.values())
+alphas = st.floats(0.1, 30)
+rates = st.floats(0.02, 0.98)
+FINE = settings(deadline=None, max_examples=50)
+
+
+def test_a_sample_is_hypergeometric() -> None:
+    """A speaker who looks at two of three, one of which is red, sees it two times in three."""
+    seen = rsa.observation()
+    assert seen.sum(axis=-1) == pytest.approx(np.ones((3, 4)))
+    assert seen[1, 1].tolist() == pytest.approx([1 / 3, 2 / 3, 0, 0])
+    assert (seen[2] == np.eye(4)).all()
+
+
+@FINE
+@given(alphas, rates)
+def test_the_listener_reproduces_the_paper(alpha: float, rate: float) -> None:
+    """With access to all, "one" and "two" mean no more; with less they do not. So at any optimality.
+
+    A listener who holds every item likely, or unlikely, moves the bets: the pattern is that of even odds.
+    """
+    cells = rsa.predict_study1(alpha, 0.5).set_index(["access", "observe", "state"])["prob"]
+    for row in reference.study1().to_dict("records"):
+        cell = cells[row["access"], row["observe"]]
+        assert (cell[row["greater"]] - cell[row["lesser"]] > 1e-9) == row["holds"]
+    partial, full = (cells[access, "2", 3] for access in ("2", "3"))
+    assert partial > full
+    shifted = rsa.predict_study1(alpha, rate).set_index(["access", "observe", "state"])["prob"]
+    assert shifted["2", "2", 3] > shifted["3", "2", 3]
+
+
+@FINE
+@given(alphas, rates)
+def test_some_is_not_all_for_a_speaker_who_knows(alpha: float, rate: float) -> None:
+    """The scalar implicature of "some" is there at full access and gone at the least."""
+    prior = rsa.binomial_prior(rate)
+    heard = rsa.knowing_listener(alpha, QUANTIFIERS, prior)
+    literal = rsa.literal_listener(QUANTIFIERS, prior)[1]
+    assert heard[2, 1, 3] < literal[3]
+    assert heard[0, 1, 3] > heard[2, 1, 3]
+
+
+@FINE
+@given(rates)
+def test_limits_of_the_knowing_speaker(rate: float) -> None:
+    """At an optimality of 0 any true word is as good; at infinity only the best is said."""
+    prior = rsa.binomial_prior(rate)
+    said = rsa.knowing_speaker(0.0, NUMBERS, prior)
+    assert said[2, 3].tolist() == pytest.approx([1 / 3] * 3)
+    assert said[2, 2].tolist() == pytest.approx([1 / 2, 1 / 2, 0])
+    assert said[1, 1].tolist() == pytest.approx([1, 0, 0])
+    assert said[0, 2].tolist() == [0, 0, 0], "nobody sees two of one"
+    best = rsa.knowing_speaker(np.inf, NUMBERS, prior)
+    assert best[2].tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    nearly = rsa.knowing_speaker(200.0, NUMBERS, prior)
+    assert nearly[1, 2].argmax() == best[1, 2].argmax()
+    assert rsa.knowing_listener(0.0, NUMBERS, prior)[2, 0, 1] < 1
+
+
+@FINE
+@given(st.lists(alphas, min_size=2, max_size=4), rates)
+def test_the_listener_is_vectorised(several: list[float], rate: float) -> None:
+    """Many optimalities at once give what each gives alone, and every distribution sums to 1."""
+    prior = rsa.binomial_prior(rate)
+    together = rsa.knowing_listener(several, NUMBERS, prior)
+    alone = np.stack([rsa.knowing_listener(alpha, NUMBERS, prior) for alpha in several])
+    assert together == pytest.approx(alone)
+    total = together.sum(axis=-1)
+    assert ((np.abs(total - 1) < 1e-9) | (total == 0)).all()
+
+
+@FINE
+@given(st.floats(0, 1), st.floats(1, 5))
+def test_limits_of_the_polite_speakers(phi: float, cost: float) -> None:
+    """At 0 only costs matter; at infinity the kind praise and the honest tell the truth."""
+    price = np.exp(-np.where([u.startswith("wasnt") for u in reference.UTTERANCES], cost, 1.0))
+    said = rsa.first_speaker(0.0, cost, [phi])
+    assert said == pytest.approx(np.broadcast_to(price / price.sum(), said.shape))
+    kind, honest = rsa.first_speaker(np.inf, cost, [0.0, 1.0])
+    best = [reference.UTTERANCES[i] for i in (*kind.argmax(axis=1), *honest.argmax(axis=1))]
+    assert best[:4] == ["was_amazing"] * 4
+    assert (best[4], best[7]) == ("was_terrible", "was_amazing")
+    goals = rsa.Goals(1.0, 1.0, 1.0, phi)
+    assert rsa.second_speaker(goals, 0.0, cost)[0] == pytest.approx(price / price.sum())
+
+
+@FINE
+@given(st.floats(0.5, 10), st.floats(1, 5), st.floats(0, 0.975), st.tuples(*[st.floats(0, 1)] * 3))
+def test_polite_speakers_are_distributions(
+    alpha: float, cost: float, phi: float, weights: tuple[float, float, float]
+) -> None:
+    """For any goals; the weights count by their shares only."""
+    weights = weights if sum(weights) > 0.01 else (1.0, 1.0, 1.0)
+    said = rsa.second_speaker(rsa.Goals(*weights, phi), alpha, cost)
+    assert said.shape == (4, 8)
+    assert (said >= 0).all()
+    assert said.sum(axis=-1) == pytest.approx(np.ones(4))
+    double = rsa.Goals(2 * weights[0], 2 * weights[1], 2 * weights[2], phi)
+    assert rsa.second_speaker(double, alpha, cost) == pytest.approx(said)
+    assert rsa.first_listener(alpha, cost).sum(axis=(1, 2)) == pytest.approx(np.ones(8))
+
+
+def test_false_words_are_possible_to_the_kind_alone() -> None:
+    """Where a meaning is impossible, only a speaker without any care for truth says it; no number is lost."""
+    semantics = np.eye(8, 4) + np.eye(8, 4, k=-4)
+    said = rsa.first_speaker(2.0, 1.0, [0.0, 0.5], semantics)
+    assert (said[0] > 0).all()
+    assert (said[1] > 0).sum() == 8
+    assert np.isfinite(rsa.second_speaker(rsa.Goals(1, 0, 0, 0.5), 2.0, 1.0, semantics=semantics)).all()
+
+
+def test_the_fitted_people_are_people() -> None:
+    """The speaker that comes with the package predicts the human shares, and no step nearby does better."""
+    human = reference.study2()
+    counts = human["count"].to_numpy().reshape(12, 8)
+    judged = reference.meanings()
+    true, n = judged["count"].to_numpy(), judged["n"].to_numpy()
+    speaker = rsa.people()
+    predicted = rsa.predict_study2(speaker)
+    assert np.corrcoef(predicted["prob"], human["share"])[0, 1] ** 2 > 0.97
+
+    def posterior(changed: rsa.Speaker) -> float:
+        q = rsa.predict_study2(changed)["prob"].to_numpy().reshape(12, 8)
+        meaning = changed.semantics.ravel()
+        prior = true * np.log(meaning) + (n - true) * np.log(1 - meaning)
+        return float((counts * np.log(q)).sum() + prior.sum())
+
+    best = posterior(speaker)
+    for factor in (0.9, 1.1):
+        assert (
+            posterior(rsa.Speaker(speaker.alpha * factor, speaker.cost, speaker.goals, speaker.semantics))
+            < best
+        )
+        assert (
+            posterior(rsa.Speaker(speaker.alpha, speaker.cost * factor, speaker.goals, speaker.semantics))
+            < best
+        )
+    swapped = {
+        "both": speaker.goals["informational"],
+        **{g: speaker.goals[g] for g in ("social", "informational")},
+    }
+    assert posterior(rsa.Speaker(speaker.alpha, speaker.cost, swapped, speaker.semantics)) < best - 100
+
+
+def test_negation_peaks_as_in_people() -> None:
+    """Who wants to be both kind and honest negates bad news most: the paper's main finding."""
+    said = rsa.predict_study2(rsa.people())
+    negated = said[said["utterance"].str.startswith("wasnt")].groupby(["goal", "state"])["prob"].sum()
+    assert negated["both", "0 hearts"] > negated["social", "0 hearts"] > negated["informational", "0 hearts"]
+    assert negated["both", "0 hearts"] > 0.5 > negated["both", "3 hearts"]
+
+
+@settings(deadline=None, max_examples=5)
+@given(st.floats(1, 6), st.floats(0.3, 0.7), st.floats(0.02, 0.3))
+def test_a_fit_finds_the_listener_again(alpha: float, rate: float, lapse: float) -> None:
+    """What was predicted with known parameters is fitted with them."""
+    cells = rsa.predict_study1(alpha, rate, lapse)
+    found = rsa.fit_study1(cells)
+    assert found.parameters["value"].to_numpy() == pytest.approx([alpha, rate, lapse], rel=0.05, abs=0.02)
+    assert found.statistics["kl"] < 1e-4
+    assert found.statistics["r"] == pytest.approx(1, abs=1e-3)
+    assert not found.parameters["at_bound"].any()
+
+
+def test_a_fit_finds_the_speaker_again() -> None:
+    """With people's meanings the goals are found; what is predicted is what was given."""
+    human = rsa.people()
+    goals = {
+        "both": rsa.Goals(0.3, 0.2, 0.5, 0.4),
+        "social": rsa.Goals(0.1, 0.7, 0.2, 0.2),
+        "informational": rsa.Goals(0.8, 0.1, 0.1, 0.7),
+    }
+    cells = rsa.predict_study2(rsa.Speaker(3.0, 1.5, goals, human.semantics)).assign(n=200)
+    found = rsa.fit_study2(cells, semantics=human.semantics)
+    assert found.statistics["r"] > 0.999
+    assert found.statistics["n_parameters"] == 11
+    values = found.parameters.set_index("parameter")["value"]
+    for goal in goals:
+        assert values[
+            [f"{goal}: {w}" for w in ("informational", "social", "presentational")]
+        ].sum() == pytest.approx(1)
+
+
+def test_what_cannot_be_fitted_is_named() -> None:
+    """A missing column, a missing number, a cell that does not sum to 1."""
+    cells = rsa.predict_study1(2.0)
+    with pytest.raises(SpecError, match="column prob is missing"):
+        rsa.fit_study1(cells.drop(columns="prob"))
+    with pytest.raises(SpecError, match=r"'access': '1', 'observe': '1'.* is not a distribution"):
+        rsa.fit_study1(cells.assign(prob=cells["prob"].where(cells.index != 2)))
+    with pytest.raises(SpecError, match="column n is missing"):
+        rsa.fit_study2(pd.DataFrame({"goal": [], "state": [], "utterance": [], "prob": []}))

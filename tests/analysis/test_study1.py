@@ -1,0 +1,194 @@
+"""Study 1: beliefs, contrasts, the triangular design, and the traps in it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+
+from grace_client.analysis import exclusions, study1
+from grace_client.errors import SpecError
+from tests.analysis import frames
+
+
+def test_bets_are_dollars_of_a_hundred() -> None:
+    """The four bets of a trial sum to 100 and are in the ratio of the elicited percentages."""
+    found = study1.bets(frames.scored1())
+    assert len(found) == 1200
+    assert found.groupby("trial_id")["bet"].sum().to_numpy() == pytest.approx(100)
+    one = found[found["trial_id"] == 1]
+    assert (one["bet"] / one["percentage"]).to_numpy() == pytest.approx(100 / one["percentage"].sum())
+    frame = frames.scored1()
+    rows = frame[(frame["trial_id"] == 1) & (frame["question"] == "state2")]
+    by_hand = (rows["prob_norm"] * rows["option"].astype(float)).sum()
+    assert one["percentage"].iloc[2] == pytest.approx(by_hand)
+
+
+def test_a_trial_with_a_failed_question_has_no_bets() -> None:
+    """Three answers of four cannot be normalised; nothing is imputed."""
+    frame = frames.scored1()
+    lost = (frame["trial_id"] == 1) & (frame["question"] == "state2")
+    frame.loc[lost, ["logprob", "prob_raw", "prob_norm", "option_mass"]] = np.nan
+    frame.loc[lost, "status"] = "timeout"
+    found = study1.bets(frame)
+    assert len(found) == 1199 and found["bet"].isna().sum() == 3
+    means = study1.cell_means(frame)
+    first = frames.trials("study1").set_index("trial_id").loc[1]
+    cell = means[(means["access"] == first["access"]) & (means["observe"] == first["observe"])]
+    assert (cell["n"] == 49).all()
+    kept, excluded = exclusions.incomplete(frame)
+    assert kept["trial_id"].nunique() == 299
+    assert excluded.to_dict("records") == [
+        {
+            "model": "m",
+            "experiment": "study1-exp2",
+            "trial_id": 1,
+            "rule": "incomplete",
+            "reason": "state2: timeout",
+        }
+    ]
+
+
+def test_bets_of_free_text() -> None:
+    """A named number is 100 dollars on it, a division is taken as said, and the rest has no row."""
+    rows = (
+        frames.trials("study1")
+        .head(4)
+        .assign(model="m", experiment="study1-exp1", question="number", status="ok")
+    )
+    rows = rows.assign(replicate=1, response="…", structured=["2", "unparsed", "0", "unparsed"])
+    rows[["bet_0", "bet_1", "bet_2", "bet_3"]] = np.nan
+    rows.loc[3, ["bet_0", "bet_1", "bet_2", "bet_3"]] = [10.0, 20.0, 30.0, 40.0]
+    found = study1.bets(rows).pivot_table(values="bet", index="trial_id", columns="state")
+    assert found.to_numpy().tolist() == [[0, 0, 100, 0], [100, 0, 0, 0], [10, 20, 30, 40]]
+    with pytest.raises(SpecError, match="extract the free text first"):
+        study1.bets(rows.assign(structured="unparsed").drop(columns=["bet_0"]))
+
+
+def test_cells_and_knowledge() -> None:
+    """Six cells of fifty trials and six stimuli; means are those of pandas."""
+    frame = frames.scored1()
+    means = study1.cell_means(frame)
+    assert list(means.columns) == [
+        *["model", "access", "observe", "state", "mean", "low", "high", "se", "n", "n_distinct"]
+    ]
+    assert len(means) == 24 and (means["n"] == 50).all() and (means["n_distinct"] == 6).all()
+    assert (means["low"] <= means["mean"]).all() and (means["mean"] <= means["high"]).all()
+    plain = study1.bets(frame).groupby(["access", "observe", "state"])["bet"].mean()
+    assert means["mean"].to_numpy() == pytest.approx(plain.to_numpy())
+    known = study1.knowledge(frame)
+    yes = frame[frame["option"] == "yes"].groupby(["access", "observe"])["prob_norm"]
+    assert known["mean"].to_numpy() == pytest.approx(yes.mean().to_numpy())
+    assert known["share_yes"].to_numpy() == pytest.approx(yes.agg(lambda p: (p > 0.5).mean()).to_numpy())
+
+
+def test_implicature_strength() -> None:
+    """A listener who takes "one" for exactly one bets all on it: 100 above the others, a share of 1."""
+    table = frames.bets()
+    sure = table.assign(bet=np.where(table["state"].astype(str) == table["observe"], 100.0, 0.0))
+    found = study1.implicature(sure)
+    assert found[["access", "observe"]].to_numpy().tolist() == [
+        ["1", "1"],
+        ["2", "1"],
+        ["2", "2"],
+        ["3", "1"],
+        ["3", "2"],
+    ]
+    assert (found["mean"] == 100).all() and (found["share"] == 1).all()
+    literal = study1.implicature(table.assign(bet=25.0)).set_index(["access", "observe"])
+    assert (literal["mean"] == 0).all()
+    assert literal.loc[("3", "1"), "share"] == pytest.approx(1 / 3)
+    assert literal.loc[("3", "2"), "share"] == pytest.approx(1 / 2)
+
+
+def test_conditions_are_factors() -> None:
+    """Coded as numbers, an access effect that goes up and down again vanishes; as factors it is there."""
+    table = frames.bets()
+    table = table.assign(bet=25 + 10 * (table["access"] == "2") + 0.1 * (table["trial_id"] * 37 % 101))
+    found = study1.anova(table, within="participant").set_index("effect")
+    as_factor = float(found["p"]["access"])
+    assert as_factor < 1e-10
+    one = table[table["state"] == 3].assign(
+        number=table["access"].astype(float), said=table["observe"].astype(float)
+    )
+    as_number = float(smf.ols("bet ~ number + said", one).fit().pvalues["number"])
+    assert as_number > 1e10 * as_factor
+    assert found["df"].tolist() == [2, 2, 1, 245]
+    numbers = table.assign(access=table["access"].astype(int) * 10, observe=table["observe"].astype(int))
+    again = study1.anova(numbers, within="participant")
+    np.testing.assert_allclose(again["ss"], found["ss"], rtol=1e-9)
+
+
+def test_copies_are_not_participants() -> None:
+    """300 copies of 36 stimuli are 36 observations, and refuse to be 50 participants."""
+    frame = frames.scored1()
+    found = study1.anova(frame)
+    assert (found["n"] == 300).all() and (found["n_distinct"] == 36).all()
+    assert found["df"].tolist() == [2, 2, 1, 36 - 6 - 5]
+    with pytest.raises(SpecError, match="its 300 trials are 36 observations"):
+        study1.anova(frame, within="participant")
+    once = study1.anova(study1.bets(frame).drop_duplicates(["stimulus", "state"]))
+    np.testing.assert_allclose(found["ss"], once["ss"], rtol=1e-9)
+    assert (study1.contrasts(frame)["n_distinct"] == 6).all()
+
+
+def test_perfectly_separated_conditions() -> None:
+    """Where nothing varies within cells, F and t are infinite; where nothing varies at all, missing."""
+    table = frames.bets()
+    sure = table.assign(bet=np.where(table["state"].astype(str) == table["observe"], 100.0, 0.0))
+    tested = study1.contrasts(sure)
+    assert (tested["t"] == np.inf).iloc[[0, 1, 2]].all() and (tested["p"].iloc[[0, 1, 2]] == 0).all()
+    variance = study1.anova(sure, within=None).set_index("effect")
+    assert variance.loc["observe", "f"] == np.inf and variance.loc["observe", "p"] == 0
+    flat = table.assign(bet=25.0)
+    assert study1.contrasts(flat)[["t", "p", "p_holm", "d_z"]].isna().all(axis=None)
+    assert study1.anova(flat, within=None)[["f", "p"]].isna().all(axis=None)
+
+
+def test_contrasts_of_two_models_are_corrected_apart() -> None:
+    """Holm's family is the eight contrasts of one model."""
+    one, two = frames.bets(seed=1), frames.bets(seed=2).assign(model="n")
+    both = study1.contrasts(pd.concat([one, two]), unit="participant")
+    alone = study1.contrasts(one, unit="participant")
+    assert both["model"].tolist() == ["m"] * 8 + ["n"] * 8
+    pd.testing.assert_frame_equal(both.head(8), alone)
+
+
+def test_exclusion_rules_say_what_they_did() -> None:
+    """Every trial is kept or excluded with a reason, never both."""
+    frame = frames.scored1()
+    for rule, options in (
+        (exclusions.low_mass, {"minimum": 0.6}),
+        (exclusions.incoherent, {"tolerance": 30.0}),
+        (exclusions.knowledge, {"minimum": 0.5}),
+    ):
+        kept, excluded = rule(frame, **options)
+        assert set(kept["trial_id"]).isdisjoint(excluded["trial_id"])
+        assert kept["trial_id"].nunique() + len(excluded) == 300
+        assert len(excluded) > 0 and excluded["reason"].str.len().min() > 10
+    right = frame[(frame["option"] == "yes") & ((frame["access"] == "3") == (frame["prob_norm"] >= 0.5))]
+    assert set(exclusions.knowledge(frame).kept["trial_id"]) == set(right["trial_id"])
+    totals = study1.coherence(frame)
+    assert set(exclusions.incoherent(frame).kept["trial_id"]) == set(
+        totals.loc[(totals["total"] - 100).abs() <= 10, "trial_id"]
+    )
+    answers = frames.said2().head(3).assign(category=["answer", "refusal", "answer"])
+    answers["structured"] = ["was_good", "unparsed", "was_bad"]
+    kept, excluded = exclusions.unclear(answers)
+    assert len(kept) == 2 and excluded["reason"].tolist() == ["refusal"]
+
+
+def test_what_cannot_be_is_named() -> None:
+    """The wrong study, a state that does not exist, a strange grouping."""
+    with pytest.raises(SpecError, match="has no column access, observe"):
+        study1.cell_means(frames.said2())
+    with pytest.raises(SpecError, match="state 4 has no bet"):
+        study1.anova(frames.bets(), state=4)
+    with pytest.raises(SpecError, match="within='subject'"):
+        study1.anova(frames.bets(), within="subject")
+    only = frames.scored1()
+    with pytest.raises(SpecError, match="no state question was answered"):
+        study1.bets(only.assign(status="nan"))
+    with pytest.raises(SpecError, match="the knowledge question has no answer"):
+        study1.knowledge(only[only["question"] != "knowledge"])

@@ -1,0 +1,326 @@
+"""Reasoning models through both engines: what they are sent, what is kept, and what is scored after."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from grace_client import runner, studies, tables
+from grace_client.engines import canary, local
+from grace_client.engines.base import Engine, EngineInfo
+from grace_client.engines.dates import pinned, with_date
+from grace_client.engines.local import LocalEngine
+from grace_client.engines.sampling import Draw
+from grace_client.engines.template import Wanted
+from grace_client.engines.vllm import VllmEngine
+from grace_client.errors import SpecError
+from grace_client.manifest import SamplingSpec
+from grace_client.questions import Prompt, Sampling, Suppress
+from grace_client.runner import RunFolder
+from tests.conftest import ROOT
+from tests.engines.conftest import random_model, tokenizer
+from tests.engines.reference import teacher_forced
+from tests.engines.test_vllm import drive, refused
+from tests.support.fake_vllm import MARKS, Tokenizer
+from tests.support.fault_server import FaultServer
+
+HARMONY = (
+    "<|start|>system<|message|>Current date: {{ strftime_now('%Y-%m-%d') }}\n\n"
+    "Reasoning: {{ reasoning_effort or 'medium' }}<|end|>"
+    "{% for m in messages %}<|start|>{{ m['role'] }}<|message|>{{ m['content'] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>assistant{% endif %}"
+)
+"""In the format of gpt-oss, written for this test."""
+
+THINK = (
+    "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}[assistant]"
+    "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}"
+)
+UNSWITCHED = THINK.partition("{% if enable")[0]
+TURNS = {
+    "harmony": "<|channel|>analysis<|message|>Two are red.<|end|>"
+    "<|start|>assistant<|channel|>final<|message|>Two.",
+    "think": "<think>\nTwo are red.\n</think>\n\nTwo.",
+}
+PROMPT = Prompt("How many apples are red?\nAnswer:")
+
+
+def reasoner(form: str, wanted: Wanted | None = None, template: str | None = None) -> LocalEngine:
+    """A tiny model whose tokenizer has the marks of a format."""
+    made: PreTrainedTokenizerFast = tokenizer(template or {"harmony": HARMONY, "think": THINK}[form])
+    marks = list(MARKS) if form == "harmony" else ["<think>", "</think>"]
+    made.add_special_tokens({"additional_special_tokens": marks})
+    if form == "harmony":
+        made.bos_token = None
+    model = random_model("llama")
+    model.resize_token_embeddings(len(made))
+    return LocalEngine(model, made, name=f"tiny-{form}", revision="random", wanted=wanted or Wanted())
+
+
+def speaking(monkeypatch: pytest.MonkeyPatch, engine: LocalEngine, turn: str) -> None:
+    """Make an engine draw this turn, as far as the bound lets it."""
+    ids = engine.tokenizer.encode(turn, add_special_tokens=False)
+
+    def decode(_: Any, draws: Sequence[Draw], *__: Any) -> None:
+        for draw in draws:
+            draw.token_ids[:] = ids[: draw.sampling.max_tokens]
+            draw.finish_reason = "stop" if len(draw.token_ids) == len(ids) else "length"
+
+    monkeypatch.setattr(local, "decode", decode)
+
+
+def served(turn: str = TURNS["harmony"]) -> FaultServer:
+    return FaultServer(harmony=True, text_pattern=turn.replace("Two.", "{answer}"), max_model_len=4096)
+
+
+async def asked(
+    engine: Engine, path: Path, experiment: str, reasoning: Suppress | None, **sampling: Any
+) -> RunFolder:
+    """Four trials asked and exported."""
+    found, info = studies.experiment(experiment), await engine.describe()
+    trials = studies.read_trials(ROOT / "data" / f"{found.schema.study}.csv")
+    draws = runner.sampling_of(found, info, reasoning, {"replicates": 2} | sampling)
+    RunFolder.create(path, found, trials, info, sample=4, sampling=draws, reasoning=reasoning)
+    await runner.run(RunFolder.open(path), engine)
+    folder = RunFolder.open(path)
+    tables.export(folder)
+    return folder
+
+
+def both(
+    monkeypatch: pytest.MonkeyPatch, use: Callable[[Engine], Any], turn: str = TURNS["harmony"], **wanted: Any
+) -> None:
+    """Let a test use the embedded engine and the one behind a server."""
+    engine = reasoner("harmony", Wanted(**wanted))
+    speaking(monkeypatch, engine, turn)
+    asyncio.run(use(engine))
+    drive(lambda served, _: use(served), server=served(turn), wanted=Wanted(**wanted))
+
+
+def test_the_final_channel_is_reached_with_the_models_own_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scored prompt ends with its mark, a drawn one where the model begins its turn; both are described."""
+
+    async def use(engine: Engine) -> None:
+        info = await engine.describe()
+        assert info.reasoning_format == "harmony"
+        assert info.prompt_suffix.endswith("<|end|><|start|>assistant")
+        assert info.direct_suffix == info.prompt_suffix + "<|channel|>final<|message|>"
+        open_ids = await engine.tokenize(PROMPT)
+        mark = await engine.tokenize_form("<|channel|>final<|message|>")
+        assert await engine.tokenize(Prompt(PROMPT.text, direct=True)) == open_ids + mark
+
+    both(monkeypatch, use)
+
+
+def test_thoughts_are_apart_wherever_the_bound_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through both engines, at every length: a beginning of the answer, or a status and no answer."""
+
+    async def use(engine: Engine) -> None:
+        whole = await engine.generate(PROMPT, Sampling(0.7, 400, 3))
+        assert (whole.status, whole.reasoning) == ("ok", "Two are red.")
+        assert whole.answer_at is not None
+        for most in range(1, len(whole.token_ids)):
+            drawn = await engine.generate(PROMPT, Sampling(0.7, most, 3))
+            assert whole.text.startswith(drawn.text)
+            assert (drawn.status == "ok") == bool(drawn.text)
+            assert (drawn.answer_at is None) == (most < whole.answer_at)
+            assert drawn.prompt_ids == whole.prompt_ids == tuple(await engine.tokenize(PROMPT))
+
+    both(monkeypatch, use)
+
+
+def test_an_answer_may_be_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the mark, the text is the answer."""
+
+    async def use(engine: Engine) -> None:
+        drawn = await engine.generate(Prompt(PROMPT.text, direct=True), Sampling(0.7, 400, 3))
+        assert (drawn.status, drawn.reasoning) == ("ok", None)
+        assert drawn.text
+
+    both(monkeypatch, use, turn="Two.")
+
+
+def test_effort_is_told_to_the_model_and_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the prompt and in the description, so that it is part of every question's identity."""
+    infos: list[EngineInfo] = []
+
+    async def use(engine: Engine) -> None:
+        infos.append(await engine.describe())
+
+    for effort in (None, "low", "high"):
+        both(monkeypatch, use, effort=effort)
+    for info, effort in zip(infos, [None, None, "low", "low", "high", "high"], strict=True):
+        assert f"Reasoning: {effort or 'medium'}<" in info.prompt_prefix
+        assert info.versions.get("reasoning_effort") == effort
+
+
+def test_what_a_model_cannot_be_told_is_refused(tiny: Callable[..., LocalEngine]) -> None:
+    """Effort without a template that takes it, and reasoning that nothing shows."""
+    with pytest.raises(SpecError, match="takes no reasoning effort"):
+        reasoner("think", Wanted(effort="low"))
+    with pytest.raises(SpecError, match="shows no reasoning that grace knows"):
+        LocalEngine(
+            random_model("llama"), tokenizer(), name="plain", revision="x", wanted=Wanted(suppress="none")
+        )
+    assert "takes no reasoning effort" in refused(FaultServer(), wanted=Wanted(effort="low"))
+    assert "shows no reasoning" in refused(FaultServer(), wanted=Wanted(suppress="template"))
+    with pytest.raises(SpecError, match="--reasoning is one of prompt, template, none"):
+        Wanted.of("loudly")
+    with pytest.raises(SpecError, match="--prompt-date is a day"):
+        Wanted.of(day="tomorrow")
+
+
+@pytest.mark.parametrize(
+    ("template", "wanted", "suffix"),
+    [
+        (THINK, Wanted(), "[assistant]<think>\n\n</think>\n\n"),
+        (THINK, Wanted(suppress="prompt"), "[assistant]"),
+        (UNSWITCHED + "<think>\n", Wanted(), "[assistant]<think>\n\n</think>\n\n"),
+        (
+            UNSWITCHED,
+            Wanted(suppress="template"),
+            "[assistant]<think>\n\n</think>\n\n",
+        ),
+        (UNSWITCHED, Wanted(), "[assistant]"),
+    ],
+)
+def test_how_a_think_block_is_suppressed(template: str, wanted: Wanted, suffix: str) -> None:
+    """By the template's switch, by closing what it opened, by a whole block where asked; else not at all."""
+    engine = reasoner("think", wanted, template)
+    ids = asyncio.run(engine.tokenize(Prompt("Hm?", direct=True)))
+    assert engine.tokenizer.decode(ids) == f"<s>[user]Hm?{suffix}"
+    info = asyncio.run(engine.describe())
+    assert (info.direct_suffix or info.prompt_suffix) == suffix
+
+
+@pytest.mark.parametrize("form", ["harmony", "think"])
+def test_options_are_scored_after_the_reasoning_that_was_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """Exactly after its own tokens, closed; text, ids and seed are kept, and the table holds the scores."""
+    engine = reasoner(form)
+    speaking(monkeypatch, engine, TURNS[form])
+    folder = asyncio.run(asked(engine, tmp_path, "study2-exp2", "none", max_tokens=64))
+    assert folder.manifest.spec.sampling == SamplingSpec(replicates=1, max_tokens=64)
+    assert folder.manifest.spec.reasoning == "none"
+    item = next(folder.plan.items())
+    answer = folder.ledger.get(item.key)
+    assert answer is not None
+    assert (answer["status"], answer["reasoning"], answer["text"]) == ("ok", "Two are red.", "Two.")
+    thought = TURNS[form][: -len("Two.")]
+    shown = engine.tokenizer.decode(answer["prompt_ids"])
+    assert shown == folder.manifest.as_sent(item.question.prompt) + thought
+    for _, _, ids, logprob in answer["forms"][::9]:
+        assert abs(logprob - teacher_forced(engine.model, answer["prompt_ids"], ids)) < 1e-4
+    reasoning = pd.read_csv(next(tmp_path.glob("tiny-*_study2_reasoning_*.csv")))
+    assert set(reasoning["reasoning"]) == {"Two are red."}
+    assert reasoning["seed"].nunique() == len(reasoning) == 4
+    wide = pd.read_csv(next(tmp_path.glob("tiny-*_study2_probabilities_????????.csv")))
+    assert np.allclose(wide.filter(regex="^prob_was(nt)?_").sum(axis=1), 1)
+
+
+def test_options_are_scored_after_reasoning_through_a_server(tmp_path: Path) -> None:
+    """The same, by ids; the default suppresses, and is another question."""
+
+    async def use(engine: VllmEngine, _: FaultServer) -> None:
+        folder = await asked(engine, tmp_path / "none", "study2-exp2", "none", max_tokens=200)
+        item = next(folder.plan.items())
+        answer = folder.ledger.get(item.key)
+        assert answer is not None and answer["status"] == "ok"
+        shown = Tokenizer(harmony=True).decode(answer["prompt_ids"])
+        assert shown.endswith("<|channel|>analysis<|message|>Two are red.<|end|>"
+                              "<|start|>assistant<|channel|>final<|message|>")  # fmt: skip
+        default = await asked(engine, tmp_path / "default", "study2-exp2", None)
+        assert default.manifest.spec.reasoning == "template"
+        assert default.manifest.spec.sampling is None
+        first = next(default.plan.items())
+        assert first.key != item.key
+        closed = default.ledger.get(first.key)
+        assert closed is not None
+        shown = Tokenizer(harmony=True).decode(closed["prompt_ids"])
+        assert shown == default.manifest.as_sent(first.question.prompt)
+        assert shown.endswith("Answer:<|end|><|start|>assistant<|channel|>final<|message|>")
+
+    drive(use, server=served())
+
+
+def test_reasoning_without_an_end_is_a_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Final, with the reason, no answer and no score; the reasoning itself is kept."""
+    engine = reasoner("harmony")
+    speaking(monkeypatch, engine, TURNS["harmony"])
+    for experiment in ("study2-exp1", "study2-exp2"):
+        path = tmp_path / experiment
+        folder = asyncio.run(asked(engine, path, experiment, "none", max_tokens=14))
+        long = pd.read_parquet(next(path.glob("*.parquet")))
+        assert set(long["status"]) == {"reasoning_unfinished"}
+        assert long["reason"].str.startswith("the reasoning took all 14 tokens").all()
+        values = long["response" if "response" in long else "prob_norm"]
+        assert values.isna().all()
+        kept = pd.read_csv(next(path.glob("*_reasoning_*.csv")))
+        assert all("Two are red.".startswith(text) and text for text in kept["reasoning"])
+        assert folder.progress().failed == folder.progress().total == folder.progress().done
+
+
+def test_a_run_goes_on_on_another_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The prompt tells the day of the run, whatever the clock says."""
+
+    class Tomorrow(date):
+        @classmethod
+        def today(cls) -> Tomorrow:
+            return cls.fromordinal((date.today() + timedelta(days=40)).toordinal())
+
+    infos: list[EngineInfo] = []
+
+    async def use(engine: VllmEngine, _: FaultServer) -> None:
+        infos.append(await engine.describe())
+        ids = await engine.tokenize(PROMPT)
+        shown = Tokenizer(harmony=True).decode(ids)
+        assert shown == infos[-1].prompt_prefix + PROMPT.text + infos[-1].prompt_suffix
+        await asked(engine, tmp_path, "study2-exp2", None)
+
+    drive(use, server=served())
+    from tests.support import fake_vllm
+
+    monkeypatch.setattr(fake_vllm, "date", Tomorrow)
+    monkeypatch.setattr(canary, "date", Tomorrow)
+    drive(use, server=served())
+    assert infos[0] == infos[1]
+    assert "Current date: 2026-01-01\n" in infos[0].prompt_prefix
+    assert infos[0].versions["date"] == "2026-01-01"
+    other = asyncio.run(reasoner("harmony", Wanted(day=date(2025, 5, 4))).describe())
+    assert "Current date: 2025-05-04\n" in other.prompt_prefix
+
+
+def test_a_date_that_cannot_be_set_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the next command."""
+    with pytest.raises(SpecError, match=r"fix the date in the template .* --model"):
+        reasoner("harmony", template=HARMONY.replace("'%Y-%m-%d'", "'%Y' ~ '-%m'"))
+    server = served()
+    chat = server.vllm.tokenizer.chat
+
+    def shouting(messages: list[dict[str, str]], *more: Any) -> list[int]:
+        return chat([message | {"content": message["content"].upper()} for message in messages], *more)
+
+    monkeypatch.setattr(server.vllm.tokenizer, "chat", shouting)
+    message = refused(server)
+    assert "prints today's date" in message and "vllm serve … --chat-template FILE" in message
+
+
+def test_dates_are_found_in_what_templates_print() -> None:
+    """In the usual forms, a day off either way; nothing else is touched."""
+    day, today = date(2026, 1, 1), date(2031, 11, 23)
+    for shown in ("%Y-%m-%d", "%d %B %Y", "%A, %d %b %Y", "%B %d, %Y", "%d.%m.%Y"):
+        for shift in (-1, 0, 1):
+            text = f"Today: {(today + timedelta(days=shift)).strftime(shown)}, cutoff 2024-06."
+            assert pinned(text, today, day) == f"Today: {day.strftime(shown)}, cutoff 2024-06."
+    assert with_date("{{ strftime_now('%d %b') + strftime_now( \"%Y\" ) }}", day) == '{{ "01 Jan" + "2026" }}'
+    assert json.loads(with_date('strftime_now("%Y")', day)) == "2026"

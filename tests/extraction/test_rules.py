@@ -1,0 +1,277 @@
+"""The traps by name, and templates paraphrased at random."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grace_client import studies
+from grace_client.extraction import rules
+from grace_client.extraction.reading import UNPARSED, VALUES, Reading
+from grace_client.extraction.text import Text
+from grace_client.studies.study1 import Story
+from grace_client.studies.study2 import ADJECTIVES
+from tests.conftest import ROOT
+
+TRIALS = {study: studies.read_trials(ROOT / "data" / f"{study}.csv").trials for study in ("study1", "study2")}
+PROMPTS = {
+    study: {q.name: q.prompt.text for q in studies.experiment(f"{study}-exp1").questions(trials[0])}
+    for study, trials in TRIALS.items()
+}
+STORY = Story.parse(TRIALS["study1"][0]["priorQ"])
+
+
+def read(question: str, response: str | None, finish_reason: str = "stop") -> Reading:
+    study = "study2" if question == "utterance" else "study1"
+    return rules.read(
+        question,
+        response,
+        TRIALS[study][0],
+        prompt=PROMPTS[study][question],
+        finish_reason=finish_reason,
+    )
+
+
+@pytest.mark.parametrize("question", VALUES)
+@pytest.mark.parametrize("text", ["I don't know.", "I don’t know", "I do not know.", "idk", "No idea."])
+def test_not_knowing_is_never_a_number(question: str, text: str) -> None:
+    """It is a hedge: unsure where the question has such a value, else unparsed; never 0 and never no."""
+    got = read(question, text)
+    assert got.category == "hedge"
+    assert got.structured == ("unsure" if question == "knowledge" else UNPARSED)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It was not bad",
+        "It wasn't bad",
+        "It wasn’t bad.",
+        "“It wasn’t bad”",
+        "It was **not** bad",
+        "Not bad.",
+    ],
+)
+def test_was_not_bad_is_not_was_bad(text: str) -> None:
+    """However the negation is written."""
+    assert read("utterance", text).structured == "wasnt_bad"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "At least 2.",
+        "2 or 3",
+        "2-3",
+        "2–3 parcels",
+        "between 1 and 3",
+        "more than 1",
+        "2+",
+        "Both.",
+        "about 2",
+    ],
+)
+def test_a_range_or_a_bound_is_not_a_number(text: str) -> None:
+    """They allow more than one number, and none is picked."""
+    assert read("number", text) == Reading(UNPARSED, "ambiguous")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("All of them.", "3"), ("None of them.", "0"), ("none", "0"), ("All three parcels have dents.", "3")],
+)
+def test_all_and_none(text: str, number: str) -> None:
+    """Words for all and for none are numbers."""
+    assert read("number", text).structured == number
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Nadia has looked at 3 of the 3 parcels.",
+        "'I have looked at 3 of the 3 parcels. 1 of the parcels has dents in the lid.'",
+        "Nadia tells you in a call that 1 of the parcels has dents in the lid.",
+        "Now how many of the 3 parcels do you think have dents in the lid?",
+    ],
+)
+def test_the_scenario_s_own_numbers_are_no_answer(text: str) -> None:
+    """What the speaker saw and said, and the question itself, are echoes."""
+    assert read("number", text) == Reading(UNPARSED, "echo")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I don't think 2 of the parcels have dents.",
+        "Not 2.",
+        "If Nadia is right, 2 of the parcels have dents.",
+    ],
+)
+def test_negated_and_conditional_numbers_are_no_answer(text: str) -> None:
+    """What is denied or supposed is not said."""
+    assert read("number", text).structured == UNPARSED
+
+
+def test_a_template_that_is_repeated_is_no_utterance() -> None:
+    """Neither the slashed template nor the list of all sentences."""
+    listed = "\n".join(f"It {verb} {adjective}" for verb in ("was", "wasn't") for adjective in ADJECTIVES)
+    for text in ("It was/wasn't terrible/bad/good/amazing", listed):
+        assert read("utterance", text) == Reading(UNPARSED, "echo")
+    assert read("utterance", f"{listed}\n\nAnswer: It was good").structured == "was_good"
+
+
+@pytest.mark.parametrize(
+    "text", ["It was good. It wasn't amazing.", "It was good or it was bad", "It was good but not amazing."]
+)
+def test_two_utterances_are_refused(text: str) -> None:
+    """The first is not taken for the one."""
+    assert read("utterance", text) == Reading(UNPARSED, "ambiguous")
+
+
+def test_refusals_are_their_own_category() -> None:
+    """A refusal is no hedge and no answer, whatever is asked."""
+    for question in VALUES:
+        assert read(question, "I'm sorry, but I can't answer that.") == Reading(UNPARSED, "refusal")
+
+
+def test_what_was_cut_counts_only_before_the_cut() -> None:
+    """An answer whose clause the bound has cut is not one yet."""
+    assert read("number", "I think 2", "length") == Reading(UNPARSED, "truncated")
+    assert read("number", "I think 2, because", "length").structured == "2"
+    assert read("utterance", "It was", "length") == Reading(UNPARSED, "truncated")
+
+
+def test_thoughts_are_not_read() -> None:
+    """What stands in a think block is no answer; one that does not end leaves none."""
+    assert read("number", "<think>3? No.</think>Two.").structured == "2"
+    assert read("number", "3?</think>Two.").structured == "2"
+    assert read("number", "<think>It is 3.") == Reading(UNPARSED, "truncated")
+    assert read("utterance", '<think>"It was bad" would hurt.</think>It was good').structured == "was_good"
+
+
+def test_nothing_is_empty() -> None:
+    """No text, or blanks, or None."""
+    for text in ("", " \n", None):
+        assert read("number", text) == Reading(UNPARSED, "empty")
+
+
+def test_bets_must_add_up() -> None:
+    """Four amounts that make 100 are bets; three, or another sum, are nothing that could be counted."""
+    assert read("number", "0: 10%, 1: 20%, 2: 30%, 3: 40%").bets == (10, 20, 30, 40)
+    assert read("number", "$5 on 0, $5 on 1, $10 on 2, $80 on 3").bets == (5, 5, 10, 80)
+    for text in ("0: 10%, 1: 20%, 2: 30%", "0: 10%, 1: 20%, 2: 30%, 3: 50%"):
+        assert read("number", text) == Reading(UNPARSED, "ambiguous")
+
+
+NUMBERS = {"0": ["0", "zero", "none"], "1": ["1", "one"], "2": ["2", "two"], "3": ["3", "three", "all"]}
+LEADS = [
+    "",
+    "I think ",
+    "I think that ",
+    "I'd say ",
+    "I believe ",
+    "Probably ",
+    "Answer: ",
+    "My guess is ",
+    "So ",
+]
+WRAPS = [
+    "{}",
+    "**{}**",
+    '"{}"',
+    "“{}”",
+    "  {}\n",
+    "`{}`",
+    "> {}",
+    "{} 🙂",
+    "<think>Hm, 1 or 3.</think>\n{}",
+    "Well, {}",
+]
+ENDS = [
+    "",
+    ".",
+    "!",
+    ", I think.",
+    ", because Nadia looked at 3 of them.",
+    ". Nadia looked at 3 of the 3 parcels.",
+]
+
+
+@given(
+    number=st.sampled_from([(n, word) for n, words in NUMBERS.items() for word in words]),
+    lead=st.sampled_from(LEADS),
+    of=st.sampled_from(
+        ["", f" of the {STORY.items}", " of them", f" of the {STORY.items} have {STORY.rest}"]
+    ),
+    wrap=st.sampled_from(WRAPS),
+    end=st.sampled_from(ENDS),
+    change=st.sampled_from([str, str.upper, str.capitalize]),
+)
+def test_numbers_paraphrased(
+    number: tuple[str, str], lead: str, of: str, wrap: str, end: str, change: type[str]
+) -> None:
+    """A number keeps its value in every dress, and the span points at it."""
+    value, word = number
+    said = change(f"{lead}{word}{of}")
+    text = wrap.format(said) + end
+    got = read("number", text)
+    assert (got.structured, got.category) == (value, "answer"), text
+    assert got.span
+    assert text[slice(*got.span)].lower().startswith(word)
+
+
+NOT = ["wasn't", "wasn’t", "was not", "wasnt", "wasn`t", "WASN'T", "was *not*"]
+SAYS = [
+    "{}",
+    "Vera would say: {}",
+    "Vera would say {}",
+    "Answer: {}",
+    "Vera would tell Walter that {}",
+    "Hi! {}",
+]
+
+
+@given(
+    negated=st.booleans(),
+    adjective=st.sampled_from(ADJECTIVES),
+    spelled=st.sampled_from(NOT),
+    says=st.sampled_from(SAYS),
+    wrap=st.sampled_from([*WRAPS[:8], "‘{}’", "'{}'"]),
+    end=st.sampled_from(["", ".", "!", "\n"]),
+)
+def test_utterances_paraphrased(
+    negated: bool, adjective: str, spelled: str, says: str, wrap: str, end: str
+) -> None:
+    """Frame and adjective are kept, however they are quoted, spelled and introduced."""
+    text = says.format(wrap.format(f"It {spelled if negated else 'was'} {adjective}")) + end
+    got = read("utterance", text)
+    assert got.structured == f"{'wasnt' if negated else 'was'}_{adjective}", text
+    assert got.span
+    assert text[slice(*got.span)].lower().endswith(adjective)
+
+
+@given(
+    value=st.sampled_from(["yes", "no"]),
+    lead=st.sampled_from(["", "Answer: ", "I would say ", "Based on the call, ", "So, "]),
+    rest=st.sampled_from(
+        ["", ".", ", I think.", " because Nadia looked at them.", "! 🙂", ". Nadia has 3 parcels."]
+    ),
+    wrap=st.sampled_from(WRAPS[:7]),
+)
+def test_yes_and_no_paraphrased(value: str, lead: str, rest: str, wrap: str) -> None:
+    """A plain answer is read behind what models put before it, and before what they add."""
+    assert read("knowledge", lead + wrap.format(value.capitalize()) + rest).structured == value
+
+
+@given(text=st.text(max_size=80), question=st.sampled_from(sorted(VALUES)), cut=st.booleans())
+def test_any_text_has_a_reading(text: str, question: str, cut: bool) -> None:
+    """Nothing makes the rules fail, and a span is always within the text."""
+    got = read(question, text, "length" if cut else "stop")
+    assert got.span is None or 0 <= got.span[0] < got.span[1] <= len(text)
+
+
+@given(text=st.text(max_size=80), prompt=st.text(max_size=40))
+def test_preparing_keeps_every_place(text: str, prompt: str) -> None:
+    """The prepared text is as long as the response, so that spans are those of the response."""
+    assert len(Text.of(text, prompt).plain) == len(text)

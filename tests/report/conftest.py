@@ -1,0 +1,94 @@
+"""Runs to report on: two models that differ, every experiment, made on the spot."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from grace_client import studies, tables
+from grace_client.engines.base import Engine, EngineInfo
+from grace_client.manifest import SamplingSpec
+from grace_client.options import TokenTrie
+from grace_client.runner import RunFolder, run
+from tests.conftest import ROOT
+from tests.support.deterministic import LOGPROBS, DeterministicEngine
+
+EXPERIMENTS = tuple(studies.EXPERIMENTS)
+NUMBERS = {"One": "1", "Two": "2", "Three": "3"}
+
+
+class Salted(DeterministicEngine):
+    """Answers that depend on the model's name, and a revision of one's choice."""
+
+    def __init__(
+        self, model: str, *, revision: str = "1", fault: Callable[[str], None] | None = None
+    ) -> None:
+        super().__init__(model=model, fault=fault)
+        self.revision = revision
+
+    async def describe(self) -> EngineInfo:
+        info = await super().describe()
+        return EngineInfo(**(info.as_dict() | {"revision": self.revision}))
+
+    async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
+        await self._answer(prompt_ids)
+        prompt = zlib.crc32(self.model.encode() + bytes(prompt_ids))
+        rows = {int(n): LOGPROBS[zlib.crc32(bytes(trie.path(int(n))), prompt) % 4096] for n in trie.inner}
+        return np.array([rows[int(p)][t] for p, t in zip(trie.parent[1:], trie.token[1:], strict=True)])
+
+
+def make(path: Path, engine: Engine, experiment: str, sample: int | None = 40) -> Path:
+    """A run of an experiment with its tables."""
+
+    async def work() -> None:
+        found = studies.experiment(experiment)
+        trials = studies.read_trials(ROOT / "data" / f"{found.schema.study}.csv")
+        sampling = None if found.scored else SamplingSpec(replicates=2, max_tokens=8)
+        folder = RunFolder.create(
+            path, found, trials, await engine.describe(), sample=sample, sampling=sampling
+        )
+        await run(folder, engine)
+
+    asyncio.run(work())
+    tables.export(RunFolder.open(path))
+    return path
+
+
+def structure(path: Path, *, unparsed: float = 0.0) -> None:
+    """Give a free-text run its meaning, as 'grace extract' writes it; a share stays unparsed."""
+    (raw,) = (p for p in path.glob("*_raw_responses_*.csv") if "_long" not in p.name)
+    table = pd.read_csv(raw, dtype=str, keep_default_na=False)
+    rng = np.random.default_rng(0)
+    if "story_setup" in table.columns:
+        number = table["response"].str.extract(r"^(\w+)")[0].map(NUMBERS)
+        known = pd.Series(rng.choice(["yes", "no"], len(table)), index=table.index)
+        table["structured"] = number.where(table["question"] == "number", known)
+    else:
+        said = [f"{f}_{a}" for f in ("was", "wasnt") for a in ("terrible", "bad", "good", "amazing")]
+        table["structured"] = rng.choice(said, len(table))
+    table.loc[rng.random(len(table)) < unparsed, "structured"] = "unparsed"
+    table["category"] = table["structured"]
+    for column, value in (("method", "rules"), ("confidence", "1"), ("span_start", "0"), ("span_end", "1")):
+        table[column] = value
+    if "story_setup" in table.columns:
+        table = table.assign(bet_0="", bet_1="", bet_2="", bet_3="")
+    table.to_csv(raw.with_name(raw.name.replace("raw_responses", "structured")), index=False)
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of two models' runs: ``{model}/{experiment}``."""
+    folder = tmp_path_factory.mktemp("runs")
+    for model in ("alpha", "beta"):
+        for name in EXPERIMENTS:
+            path = make(folder / model / name, Salted(model), name)
+            if name.endswith("exp1"):
+                structure(path)
+    return folder

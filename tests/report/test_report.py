@@ -1,0 +1,211 @@
+"""`grace report`, from run folders to the page, as a user calls it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from grace_client import cli
+from grace_client.errors import ItemError
+from tests.report.conftest import EXPERIMENTS, Salted, make, structure
+
+SECTIONS = [
+    "summary",
+    "quality",
+    "study1-exp2",
+    "study1-exp1",
+    "study2-exp2",
+    "study2-exp1",
+    "study2-judgement",
+    "comparison",
+    "agreement",
+    "methods",
+    "downloads",
+]
+
+
+def grace(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the command in this process; its exit code."""
+    monkeypatch.setattr(sys, "argv", ["grace", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+def anchors(page: str) -> list[str]:
+    """Of the sections, in order."""
+    return re.findall(r'<section id="([^"]+)"', page)
+
+
+def test_two_models_and_all_experiments(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every section is there, every table can be taken away, figures and tables lie beside the page."""
+    out, figures, tables = tmp_path / "report.html", tmp_path / "figures", tmp_path / "tables"
+    command = ("report", str(runs), "--out", str(out), "--figures", str(figures), "--tables", str(tables))
+    assert grace(monkeypatch, *command, "--nrp", "--json") == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert (found["models"], set(found["experiments"])) == (["alpha", "beta"], set(EXPERIMENTS))
+    page = out.read_text()
+    assert anchors(page) == SECTIONS
+    for sentence in found["summary"]:
+        assert page.count(sentence.replace("'", "&#39;").replace("<", "&lt;")) >= 1
+    assert "National Research Platform" in page
+    assert "opmi_a_00035" in page
+    names = sorted(Path(path).name for path in found["tables"])
+    archive = re.search(r'download="tables.zip" href="data:application/zip;base64,([^"]+)"', page)
+    assert archive is not None
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(archive[1]))) as whole:
+        assert sorted(whole.namelist()) == names
+        for path in map(Path, found["tables"]):
+            assert whole.read(path.name) == path.read_bytes()
+            assert f'download="{path.name}"' in page
+    drawn = {Path(path).suffix for path in found["figures"]}
+    assert drawn == {".svg", ".pdf", ".png"}
+    assert page.count("<figure ") == len(found["figures"]) / 3
+    means = pd.read_csv(tables / "study1-cell-means.csv")
+    assert {"mean", "low", "high", "n", "n_distinct"} <= set(means.columns)
+    rank = pd.read_csv(tables / "comparison-study2-exp2-rank.csv")
+    assert set(rank["model"]) == {"alpha", "beta"}
+
+
+def test_the_page_needs_nothing_from_outside(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No address, no script, no id twice; equal runs give an equal page."""
+    first, again = tmp_path / "a.html", tmp_path / "b.html"
+    for out in (first, again):
+        assert (
+            grace(monkeypatch, "report", str(runs / "alpha" / "study1-exp2"), "--out", str(out), "--quiet")
+            == 0
+        )
+    page = first.read_text()
+    assert page == again.read_text()
+    assert not re.findall(r"""(?:https?:)?//[a-z]""", re.sub(r'href="data:[^"]*"', "", page))
+    assert "<script" not in page
+    ids = re.findall(r'\sid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    used = set(re.findall(r'href="#([^"]+)"', page)) | set(re.findall(r"url\(#([^)]+)\)", page))
+    assert used <= set(ids)
+    assert anchors(page) == ["summary", "quality", "study1-exp2", "methods", "downloads"]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_any_experiment_alone(
+    experiment: str, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One run of one model makes a page of its own."""
+    out = tmp_path / "report.html"
+    assert grace(monkeypatch, "report", str(runs / "beta" / experiment), "--out", str(out), "--quiet") == 0
+    page = out.read_text()
+    assert experiment in anchors(page)
+    assert "<h1>Report on beta</h1>" in page
+
+
+def test_a_failed_part_is_told_and_not_averaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Questions that failed are counted with their reasons, and are in no mean."""
+
+    def fault(text: str) -> None:
+        if "Exactly 3" in text:
+            raise ItemError("nan", "the model overflowed")
+
+    run = make(tmp_path / "run", Salted("half", fault=fault), "study1-exp2")
+    tables = tmp_path / "tables"
+    out = tmp_path / "report.html"
+    code = grace(monkeypatch, "report", str(run), "--out", str(out), "--tables", str(tables), "--quiet")
+    captured = capsys.readouterr()
+    if code:
+        assert "state" in captured.err
+        return
+    failures = pd.read_csv(tables / "failures.csv")
+    assert set(failures["reason"]) == {"the model overflowed"}
+    assert "missing (20.0%)" in out.read_text()
+
+
+def test_free_text_below_ninety_percent_asks_for_review(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And free text that was not extracted says what to do."""
+    run = make(tmp_path / "run", Salted("talker"), "study2-exp1", sample=60)
+    assert grace(monkeypatch, "report", str(run), "--out", str(tmp_path / "a.html"), "--quiet") == 0
+    assert "'grace extract'" in capsys.readouterr().out
+    structure(run, unparsed=0.3)
+    assert grace(monkeypatch, "report", str(run), "--out", str(tmp_path / "b.html"), "--quiet") == 0
+    assert "Review: talker, study2-exp1" in capsys.readouterr().out
+    assert 'class="review"' in (tmp_path / "b.html").read_text()
+
+
+def spoil(run: Path, change: str) -> None:
+    """Break a run's long table."""
+    (path,) = run.glob("*_long.parquet")
+    table = pd.read_parquet(path)
+    if change == "column":
+        table = table.drop(columns="prob_norm")
+    if change == "nan":
+        table.loc[5, "prob_norm"] = float("nan")
+    if change == "sum":
+        table["prob_norm"] += 0.1 * (table.index == 5)
+    if change == "study":
+        table["experiment"] = "study2-exp2"
+    if change == "failures":
+        table["status"] = "timeout"
+        table[["logprob", "prob_raw", "prob_norm", "option_mass"]] = float("nan")
+    table.to_parquet(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("column", "prob_norm"),
+        ("nan", "prob_norm"),
+        ("sum", "not to 1"),
+        ("study", "study2-exp2"),
+        ("failures", "nothing in it was answered"),
+    ],
+)
+def test_a_table_that_cannot_be_trusted_is_named(
+    change: str,
+    message: str,
+    runs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The file and what is wrong with it; no page is written; exit code 2."""
+    run = tmp_path / "run"
+    shutil.copytree(runs / "alpha" / "study1-exp2", run)
+    spoil(run, change)
+    out = tmp_path / "report.html"
+    assert grace(monkeypatch, "report", str(run), str(runs / "beta"), "--out", str(out), "--quiet") == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert str(run) in told
+    assert not out.exists()
+
+
+def test_runs_that_contradict_each_other_are_named(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One model in two revisions, one model twice, and a folder without a run."""
+    other = make(tmp_path / "other", Salted("alpha", revision="2"), "study1-exp2", sample=5)
+    alpha = str(runs / "alpha" / "study1-exp2")
+    assert grace(monkeypatch, "report", alpha, str(other), "--quiet") == 2
+    assert "two revisions" in capsys.readouterr().err
+    shutil.copytree(alpha, tmp_path / "copy")
+    assert grace(monkeypatch, "report", alpha, str(tmp_path / "copy"), "--quiet") == 2
+    assert "both hold study1-exp2 of alpha" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert grace(monkeypatch, "report", str(tmp_path / "empty"), "--quiet") == 2
+    assert "holds no run" in capsys.readouterr().err

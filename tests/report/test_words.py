@@ -1,0 +1,88 @@
+"""Numbers as a reader wants them, and figures that fit into a page."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grace_client.report import page, words
+
+
+@given(st.floats(-1e6, 1e6), st.integers(0, 4))
+def test_numbers_have_one_sign_and_their_decimals(value: float, digits: int) -> None:
+    """A true minus sign, never a negative zero, always the same decimals."""
+    shown = words.number(value, digits)
+    assert "-" not in shown
+    back = float(shown.replace(words.MINUS, "-"))
+    assert back == pytest.approx(value, abs=0.51 * 10**-digits)
+    assert not (back == 0 and shown.startswith(words.MINUS))
+    assert len(shown.partition(".")[2]) == digits
+
+
+def test_what_is_missing_is_a_dash() -> None:
+    """No number is invented, and none is infinite by accident."""
+    assert words.number(float("nan")) == words.p_value(float("nan")) == words.percent(float("nan")) == "–"
+    assert words.number(float("-inf")) == "−∞"
+    assert words.interval(0.5, float("nan"), float("nan")) == "0.50 (no interval: one stimulus)"
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.0004, "< .001"), (0.0421, ".042"), (0.9999, "> .999")])
+def test_p_values(value: float, shown: str) -> None:
+    """Three decimals; beyond that only that it is so."""
+    assert words.p_value(value) == shown
+
+
+def test_lists_and_durations() -> None:
+    """As people write them."""
+    assert (words.listed([]), words.listed("a"), words.listed("abc")) == ("none", "a", "a, b and c")
+    assert (words.duration(59), words.duration(61), words.duration(7260)) == (
+        "59 s",
+        "1 min 01 s",
+        "2 h 01 min",
+    )
+
+
+def test_intervals_stand_beside_their_means() -> None:
+    """Three columns of a file are one on the page; numbers are told from words."""
+    frame = pd.DataFrame(
+        {
+            "model": ["a"],
+            "mean": [0.5],
+            "low": [0.4],
+            "high": [0.6],
+            "share": [0.25],
+            "share_low": [0.2],
+            "share_high": [0.3],
+            "p": [0.0001],
+            "agrees": [True],
+            "n_distinct": [36],
+        }
+    )
+    heads, rows = words.cells(frame)
+    assert [head for head, _ in heads] == [
+        "model",
+        "mean [95% interval]",
+        "share [95% interval]",
+        "p",
+        "agrees",
+        "distinct",
+    ]
+    assert rows == [["a", "0.500 [0.400, 0.600]", "0.250 [0.200, 0.300]", "< .001", "yes", "36"]]
+    assert [numeric for _, numeric in heads] == [False, True, True, True, False, True]
+
+
+def test_an_inlined_figure_keeps_its_links_and_no_more() -> None:
+    """Ids that are used get the figure's name; others, sizes and addresses go."""
+    svg = (
+        '<?xml version="1.0"?><!DOCTYPE svg PUBLIC "x" "http://www.w3.org/x.dtd">'
+        '<svg xmlns:xlink="http://www.w3.org/1999/xlink" width="9pt" height="8pt" viewBox="0 0 9 8" '
+        'xmlns="http://www.w3.org/2000/svg" version="1.1"><metadata>http://x</metadata><defs>'
+        '<style type="text/css">*{a: b}</style></defs><g id="axes_1"><path id="m1"/>'
+        '<use xlink:href="#m1" clip-path="url(#m1)"/></g></svg>'
+    )
+    assert page.inline(svg, "f") == (
+        '<svg viewBox="0 0 9 8" aria-hidden="true"><defs></defs><g><path id="f-m1"/>'
+        '<use href="#f-m1" clip-path="url(#f-m1)"/></g></svg>'
+    )
