@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -85,13 +86,25 @@ def export(folder: RunFolder) -> list[Path]:
         path = folder.path / name
         with paths.replacing(path) as new:
             if name.endswith(".csv"):
-                frame.to_csv(new, index=False, lineterminator="\n")
+                write_csv(frame, new)
             else:
                 frame.to_parquet(new, index=False)
         written.append(path)
     manifest.results = _results(folder, long, written)
     manifest.save(folder.path)
     return written
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table so that every reader of CSV finds its rows again.
+
+    Readers take a bare carriage return for the end of a row, and a writer quotes it only where all text is
+    quoted; a model may well say one.
+    """
+    texts = frame.select_dtypes(exclude="number")
+    bare = any(texts[name].astype(str).str.contains("\r", regex=False).any() for name in texts.columns)
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if bare else csv.QUOTE_MINIMAL
+    frame.to_csv(path, index=False, lineterminator="\n", quoting=quoting)
 
 
 def file_stem(model: str, study: str, table: str, created: str) -> str:

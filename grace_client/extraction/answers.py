@@ -132,7 +132,7 @@ def write(folder: RunFolder, answers: Sequence[Answer], record: Extraction) -> P
     frame = pd.DataFrame(rows, columns=columns).astype({"span_start": "Int64", "span_end": "Int64"})
     path = table_path(folder)
     with paths.replacing(path) as new:
-        frame.to_csv(new, index=False, lineterminator="\n")
+        tables.write_csv(frame, new)
     checksums = folder.manifest.results.setdefault("tables", {})
     checksums[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     folder.manifest.extraction = record

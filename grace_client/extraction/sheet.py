@@ -70,7 +70,7 @@ def write(path: Path, answers: Sequence[Answer]) -> None:
     if path.exists():
         raise SpecError(f"{path} exists, and may hold hand coding; name another file with --out")
     with paths.replacing(path) as new, new.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
+        rows = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         rows.writerow(SHEET)
         for answer in answers:
             rows.writerow([*answer.place, _asked(answer), answer.text, ""])
