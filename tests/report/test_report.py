@@ -122,7 +122,7 @@ def test_a_failed_part_is_told_and_not_averaged(
         if marks and all(mark in text for mark in marks):
             raise ItemError("nan", "the model overflowed")
 
-    marks: tuple[str, ...] = ("Exactly 3", "1 of the 3")
+    marks: tuple[str, ...] = ("Exactly 3", "looked at 1 of the 3")
     some = make(tmp_path / "some", Salted("some", fault=fault), "study1-exp2")
     tables, out = tmp_path / "tables", tmp_path / "report.html"
     assert grace(monkeypatch, "report", str(some), "--out", str(out), "--tables", str(tables), "--quiet") == 0
@@ -130,7 +130,7 @@ def test_a_failed_part_is_told_and_not_averaged(
     failures = pd.read_csv(tables / "failures.csv")
     assert set(failures["reason"]) == {"the model overflowed"}
     means = pd.read_csv(tables / "study1-cell-means.csv")
-    assert "1" not in set(means["observe"].astype(str)), "no bets without all four states"
+    assert set(means["access"].astype(str)) == {"2", "3"}, "no bets without all four states"
 
     marks = ("Exactly 3",)
     whole = make(tmp_path / "whole", Salted("whole", fault=fault), "study1-exp2")
