@@ -24,7 +24,7 @@ class Table:
     note : str
         What a reader should know of its columns.
     long : bool
-        Whether it is folded away until it is asked for.
+        Whether it is folded away until it is asked for; a table of more than thirty rows is in any case.
     hidden : tuple of str
         Columns that are in the file alone.
     """

@@ -22,7 +22,7 @@ def section(material: Material) -> Section:
             "effort",
             "What the runs took",
             analysis.quality.effort(material.manifests),
-            "n: questions of all trials; n distinct: those asked, equal ones once. A dash is what was not "
+            "n: questions of all trials; distinct: those asked, equal ones once. A dash is what was not "
             "recorded.",
         )
     )
@@ -49,7 +49,7 @@ def _answers(found: Section, material: Material, whole: pd.DataFrame) -> None:
             "completeness",
             "Answers wanted and had",
             whole,
-            "n: answers wanted, of all trials; n distinct: different stimuli. Copies of a stimulus get one "
+            "n: answers wanted, of all trials; distinct: different stimuli. Copies of a stimulus get one "
             "answer from a model that scores, so intervals are over distinct stimuli.",
         )
     )
