@@ -86,7 +86,8 @@ def test_three_models_through_thick_and_thin(kube: Kube, tmp_path: Path) -> None
         cluster("up", "--nrp")
         report = campaign.ended(180)
     assert [model["state"] for model in report["models"]] == ["done"] * 3, report
-    assert max(sum(held.values()) for held in seen) == 1
+    # Kubernetes replaces a pod that somebody deletes while that one is still going.
+    assert max(sum(held.values()) for held in seen) <= 2
     assert all(len(held) <= 1 for held in seen), "two models held GPUs"
     assert {name for held in seen for name in held} == set(SEEDS)
     assert kube.names(EVERYTHING) == claims(*SEEDS)
