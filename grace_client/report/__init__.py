@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 from grace_client import paths
-from grace_client.errors import SpecError
-from grace_client.report.material import Material
-from grace_client.report.parts import Section
+from grace_client.report import making
 
 __all__ = ["Report", "write"]
+
+MOST_WORKERS = 4
+"""Processes that compute and draw at a time; there are hardly more large sections."""
 
 
 @dataclass(frozen=True)
@@ -71,37 +75,14 @@ def write(
     SpecError
         Where a run cannot be trusted; it names run and reason.
     """
-    from grace_client.analysis import figures as drawing
-    from grace_client.report import material, methods, models, page, quality, study1, study2
+    from grace_client.report import material, page
 
     say("reading the runs")
     found = material.load(runs)
-    say("computing the tables")
-    titles = material.TITLES | {"comparison": models.COMPARISON, "agreement": models.AGREEMENT}
-    builders = {
-        "study1-exp2": study1.scored,
-        "study1-exp1": study1.free,
-        "study2-exp2": study2.scored,
-        "study2-exp1": study2.free,
-        "study2-judgement": study2.judgements,
-        "comparison": models.comparison,
-        "agreement": models.agreement,
-    }
-    parts = [_part(name, titles[name], build, found) for name, build in builders.items()]
-    whole = [quality.section(found), *parts, methods.section(found, nrp=nrp)]
-    sections = [section for section in whole if section is not None]
-    drawings: dict[str, str] = {}
-    written: dict[str, list[Path]] = {"figures": [], "tables": []}
-    wanted = [figure for section in sections for figure in section.figures]
-    for i, figure in enumerate(wanted, start=1):
-        say(f"drawing figure {i} of {len(wanted)}: {figure.title}")
-        drawn = figure.draw()
-        if figures is None:
-            drawings[figure.name] = drawing.svg(drawn)
-        else:
-            files = drawing.save(drawn, figures, figure.name)
-            drawings[figure.name] = files[0].read_text(encoding="utf-8")
-            written["figures"] += files
+    made = _made(making.Order(found, figures, nrp), say)
+    sections = [one.section for one in made]
+    drawings = {name: svg for one in made for name, svg in one.drawings.items()}
+    written = {"figures": [path for one in made for path in one.files], "tables": list[Path]()}
     for table in (table for section in sections for table in section.tables):
         if tables is not None:
             path = tables / f"{table.name}.csv"
@@ -122,12 +103,16 @@ def write(
     return Report(out, found.models, list(found.frames), summary, **written)
 
 
-def _part(
-    name: str, title: str, build: Callable[[Material], Section | None], found: Material
-) -> Section | None:
-    """A section; where its answers do not suffice for it, one that says why."""
-    try:
-        return build(found)
-    except SpecError as error:
-        text = f"{title}: cannot be computed. {error}"
-        return Section(name, title, summary=[text], content=[text])
+def _made(order: making.Order, say: Callable[[str], None]) -> list[making.Made]:
+    """All sections that there are, in their order, computed and drawn side by side."""
+    made: dict[str, making.Made | None] = {}
+    # A new process rather than a copy of this one: copies of processes with threads may hang.
+    context = multiprocessing.get_context("spawn")
+    workers = min(os.cpu_count() or 1, MOST_WORKERS)
+    with ProcessPoolExecutor(workers, context, making.take, (order,)) as pool:
+        jobs = {pool.submit(making.make, name): name for name in making.LONGEST_FIRST}
+        for job in as_completed(jobs):
+            one = made[jobs[job]] = job.result()
+            if one is not None:
+                say(f"{one.section.title}: {len(one.drawings)} figures, {len(one.section.tables)} tables")
+    return [one for name in making.NAMES if (one := made[name]) is not None]

@@ -57,14 +57,14 @@ class Figure:
         Its caption.
     alt : str
         What it shows, for who cannot see it.
-    draw : callable
-        Makes the plotnine figure.
+    draw : callable or None
+        Makes the plotnine figure; None when that is done.
     """
 
     name: str
     title: str
     alt: str
-    draw: Callable[[], Any]
+    draw: Callable[[], Any] | None
 
 
 @dataclass
