@@ -104,15 +104,25 @@ def write(
 
 
 def _made(order: making.Order, say: Callable[[str], None]) -> list[making.Made]:
-    """All sections that there are, in their order, computed and drawn side by side."""
+    """All sections that there are, in their order; of several models computed and drawn side by side."""
     made: dict[str, making.Made | None] = {}
-    # A new process rather than a copy of this one: copies of processes with threads may hang.
-    context = multiprocessing.get_context("spawn")
-    workers = min(os.cpu_count() or 1, MOST_WORKERS)
-    with ProcessPoolExecutor(workers, context, making.take, (order,)) as pool:
-        jobs = {pool.submit(making.make, name): name for name in making.LONGEST_FIRST}
-        for job in as_completed(jobs):
-            one = made[jobs[job]] = job.result()
-            if one is not None:
-                say(f"{one.section.title}: {len(one.drawings)} figures, {len(one.section.tables)} tables")
+
+    def done(name: str, one: making.Made | None) -> None:
+        made[name] = one
+        if one is not None:
+            say(f"{one.section.title}: {len(one.drawings)} figures, {len(one.section.tables)} tables")
+
+    workers = min(os.cpu_count() or 1, MOST_WORKERS, len(order.found.models))
+    if workers == 1:
+        # One model takes hardly longer than another process takes to begin.
+        making.take(order)
+        for name in making.NAMES:
+            done(name, making.make(name))
+    else:
+        # New processes rather than copies of this one: copies of processes with threads may hang.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, context, making.take, (order,)) as pool:
+            jobs = {pool.submit(making.make, name): name for name in making.LONGEST_FIRST}
+            for job in as_completed(jobs):
+                done(jobs[job], job.result())
     return [one for name in making.NAMES if (one := made[name]) is not None]
