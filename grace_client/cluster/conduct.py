@@ -158,7 +158,7 @@ class Conductor:
                 continue
             except GraceError:
                 raise
-            except Exception as error:
+            except Exception as error:  # a fault of grace must leave no GPU held
                 await self._give_up(error)
         await self._patiently(self.store.drop)
         self.store.write(self.campaign)
