@@ -121,6 +121,8 @@ def _made(order: making.Order, say: Callable[[str], None]) -> list[making.Made]:
     else:
         # New processes rather than copies of this one: copies of processes with threads may hang.
         context = multiprocessing.get_context("spawn")
+        # There are as many as cores, so that threads of each would only be in the others' way.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         with ProcessPoolExecutor(workers, context, making.take, (order,)) as pool:
             jobs = {pool.submit(making.make, name): name for name in making.LONGEST_FIRST}
             for job in as_completed(jobs):
