@@ -47,8 +47,8 @@ _NOISE = re.compile(r"[EWI]\d{4} |level=|WARNING: |Warning: ")
 
 def words(said: bytes) -> str:
     """What a program complained of, without what it logged on the way."""
-    lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
-    return "\n".join([line for line in lines if not _NOISE.match(line)] or lines)
+    lines = [line.rstrip() for line in said.decode(errors="replace").splitlines() if line.strip()]
+    return "\n".join([line for line in lines if not _NOISE.match(line.lstrip())] or lines)
 
 
 def explained(program: str, said: bytes) -> GraceError:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from grace_client.cluster import helm, process
 from grace_client.cluster.kubectl import Json, Kubectl, explained, words
-from grace_client.cluster.values import ModelValues, chart_folder, document
+from grace_client.cluster.values import ModelValues, chart_folder, described, document
 from grace_client.errors import ReleaseError, SpecError
 
 try:
@@ -258,7 +258,7 @@ async def installed_values(kubectl: Kubectl, name: str) -> ModelValues:
             f"there is no release {name} in {namespace} (there: {there}); where it is uninstalled already, "
             "name the values that it had: --values values/MODEL.yaml"
         ) from None
-    return ModelValues.model_validate(found).model_copy(update={"values": found})
+    return ModelValues.model_validate(described(found)).model_copy(update={"values": found})
 
 
 async def releases(kubectl: Kubectl) -> list[str]:

@@ -187,7 +187,7 @@ def model_values(*files: Path) -> ModelValues:
     documents = [read_values(file) for file in files]
     merged = merge(*documents)
     try:
-        found = ModelValues.model_validate(merged)
+        found = ModelValues.model_validate(described(merged))
     except ValidationError as error:
         lines = []
         for fault in error.errors():
@@ -218,6 +218,11 @@ def document(values: ModelValues, sets: Mapping[str, Any]) -> dict[str, Any]:
 def _nested(key: str, value: Any) -> dict[str, Any]:
     first, dot, rest = key.partition(".")
     return {first: _nested(rest, value) if dot else value}
+
+
+def described(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a release's values that describes its model; the chart has a key `files` of its own."""
+    return {key: values[key] for key in ("model", "gpu") if key in values}
 
 
 def _has(document: object, keys: Sequence[str | int]) -> bool:
