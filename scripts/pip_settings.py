@@ -13,6 +13,19 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 SECRETS = "/run/secrets"
+REACHING = (
+    "cert",
+    "default-timeout",
+    "extra-index-url",
+    "find-links",
+    "index-url",
+    "no-index",
+    "proxy",
+    "retries",
+    "timeout",
+    "trusted-host",
+)
+"""How packages are reached. Which ones, such as a `constraint`, is for the project alone to say."""
 
 
 def main(folder: Path, listing: str) -> None:
@@ -22,10 +35,8 @@ def main(folder: Path, listing: str) -> None:
     for line in sorted(listing.splitlines(), key=lambda line: line.startswith(":env:")):
         name, _, value = line.partition("=")
         section, _, key = name.rpartition(".")
-        if section in ("global", "install", ":env:"):
+        if section in ("global", "install", ":env:") and key in REACHING:
             settings[key] = ast.literal_eval(value)
-    # It was read, and in the build there is another.
-    settings.pop("config-file", None)
     if certificate := settings.get("cert"):
         shutil.copyfile(certificate, folder / "pip.pem")
         settings["cert"] = f"{SECRETS}/pip.pem"
