@@ -21,9 +21,13 @@ find_python() {
 }
 
 prepare() {
-  local extras=$1 wanted python
-  wanted="$extras $(cat pyproject.toml constraints.txt | cksum)"
-  if [ "$(cat "$VENV/grace-stamp" 2>/dev/null)" = "$wanted" ]; then
+  local extras=$1 made_of had extra missing= python
+  made_of=$(cat pyproject.toml constraints.txt | cksum)
+  had=$(cat "$VENV/grace-stamp" 2>/dev/null || true)
+  for extra in ${extras//,/ }; do
+    [[ ",${had%% *}," == *",$extra,"* ]] || missing=1
+  done
+  if [ -z "$missing" ] && [ "${had#* }" = "$made_of" ]; then
     return
   fi
   if [ ! -x "$VENV/bin/python" ]; then
@@ -34,5 +38,5 @@ prepare() {
   say "installing grace-client[$extras] into it (PyTorch is the large part; a few minutes the first time)"
   "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
     --constraint constraints.txt --editable ".[$extras]"
-  printf '%s' "$wanted" >"$VENV/grace-stamp"
+  printf '%s' "$extras $made_of" >"$VENV/grace-stamp"
 }

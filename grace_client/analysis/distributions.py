@@ -210,8 +210,8 @@ def pmi(frame: pd.DataFrame, null: pd.DataFrame) -> pd.DataFrame:
     frame : DataFrame
         Scored answers as `read` gives them.
     null : DataFrame
-        Scored answers of the same model to the same questions without the context, as `read` gives them: one
-        value per model, question and option.
+        Scored answers of the same model to the same stimuli with the context left out, as `read` gives them
+        of the experiments ``study1-null`` and ``study2-null``.
 
     Returns
     -------
@@ -222,25 +222,25 @@ def pmi(frame: pd.DataFrame, null: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     SpecError
-        Where `null` has no value, or several, for an option of `frame`.
+        Where `null` has no value, or several, for an option of a stimulus of `frame`.
 
     References
     ----------
     Holtzman, A., West, P., Shwartz, V., Choi, Y., & Zettlemoyer, L. (2021). Surface form competition: Why the
     highest probability answer isn't always right. *EMNLP 2021*, 7038-7051.
     """
-    keys = ["model", "question", "option"]
-    require(frame, [*KEYS, "option", "logprob", "status"])
+    keys = ["model", "stimulus", "question", "option"]
+    require(frame, [*KEYS, "stimulus", "option", "logprob", "status"])
     require(null, [*keys, "logprob", "status"], "the null context")
     base = null[null["status"] == "ok"].drop_duplicates([*keys, "logprob"])
-    _no(base, base.duplicated(keys), "several values for", "; score one null context per model")
+    _no(base, base.duplicated(keys), "several values for", "; give one run of it for each model")
     joined = frame.join(base.set_index(keys)["logprob"].rename("null"), on=keys)
     answered = joined["status"] == "ok"
-    _no(joined, answered & joined["null"].isna(), "no value for", "")
+    _no(joined, answered & joined["null"].isna(), "no value for", "; run it with the same trial list")
     bits = (joined["logprob"] - joined["null"]).where(answered) / np.log(2)
-    best = bits.groupby([joined[key] for key in KEYS]).transform("max")
-    raised = np.exp2(bits - best)
-    share = raised / raised.groupby([joined[key] for key in KEYS]).transform("sum")
+    by_question = [joined[key] for key in KEYS]
+    raised = np.exp2(bits - bits.groupby(by_question).transform("max"))
+    share = raised / raised.groupby(by_question).transform("sum")
     return frame.assign(pmi=bits, prob_pmi=share.where(answered))
 
 
@@ -249,5 +249,6 @@ def _no(rows: pd.DataFrame, wrong: pd.Series[bool], what: str, then: str) -> Non
     if wrong.any():
         row = rows.iloc[int(wrong.to_numpy().argmax())]
         raise SpecError(
-            f"the null context has {what} {row['question']}, option {row['option']} of {row['model']}{then}"
+            f"the null context has {what} {row['question']}, option {row['option']} of {row['model']}, "
+            f"stimulus {row['stimulus']}{then}"
         )

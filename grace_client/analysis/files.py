@@ -113,7 +113,7 @@ def widened(wide: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, TrialList]:
             f"{path}: neither a long table (columns {', '.join(KEYS)}, ...) nor a wide one named "
             "MODEL_STUDY_TABLE_DATE.csv, from which the model is known; name it so"
         )
-    experiment = _experiment(wide, match["study"], path)
+    experiment = _experiment(wide, match["study"], match["table"], path)
     number: NDArray[Any] = np.arange(1, len(wide) + 1)
     if not experiment.scored:
         if missing := [column for column in (*DRAWN, "seed", "response") if column not in wide.columns]:
@@ -132,10 +132,11 @@ def widened(wide: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, TrialList]:
     return wide.drop(columns=names).assign(**(added | head | {"trial_id": number})), listed
 
 
-def _experiment(wide: pd.DataFrame, study: str, path: Path) -> Experiment:
-    """The experiment whose wide table this is."""
+def _experiment(wide: pd.DataFrame, study: str, table: str, path: Path) -> Experiment:
+    """The experiment whose wide table this is: of several with these columns, the one that the name tells."""
     there = set(wide.columns)
     known = [e for e in studies.EXPERIMENTS.values() if e.schema.study == study]
+    known.sort(key=lambda e: e.table != table)
     for experiment in known:
         if missing := [name for name in experiment.schema.names if name not in there]:
             raise SpecError(

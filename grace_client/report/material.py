@@ -18,6 +18,8 @@ TITLES = {
     "study2-exp2": "Study 2, politeness: probability distributions",
     "study2-exp1": "Study 2, politeness: free text",
     "study2-judgement": "Study 2, politeness: judgements",
+    "study1-null": "Study 1, knowledge attribution: null context",
+    "study2-null": "Study 2, politeness: null context",
 }
 STRUCTURED = 0.90
 """Share of free-text answers with a clear meaning, below which a person should look at them."""

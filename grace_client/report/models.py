@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from grace_client import analysis
-from grace_client.report import words
+from grace_client.report import ways, words
 from grace_client.report.material import Material
 from grace_client.report.parts import Figure, Section, Table
 
@@ -31,20 +31,7 @@ def comparison(material: Material) -> Section | None:
             )
         if not whole.empty:
             _people(found, whole, human, name, label)
-    frame = material.frames.get("study2-exp2")
-    if frame is not None and frame["prob_raw"].notna().any():
-        ways = analysis.compare.variants(frame, keys=CELL, question="utterance")
-        table = analysis.compare.spread(ways, keys=CELL)
-        found.content.append(
-            Table(
-                "comparison-scoring",
-                "How much the way of scoring matters",
-                table,
-                "Total variation between the mean of the normalised probabilities and the raw ones brought "
-                "to a sum of 1, in which trials with little option mass count little: mean and highest "
-                "over the cells.",
-            )
-        )
+    _ways(found, material, human)
     return found if found.content else None
 
 
@@ -94,6 +81,31 @@ def _people(found: Section, means: pd.DataFrame, human: pd.DataFrame, name: str,
         f"divergence of {words.interval(first['js'], first['low'], first['high'])} bits; a second sample "
         f"of people would be at {words.number(ceil)} bits."
     )
+
+
+def _ways(found: Section, material: Material, human: pd.DataFrame) -> None:
+    """Agreement with people by the way of scoring."""
+    if "study2-exp2" not in material.frames:
+        return
+    told = ways.ways(material, "study2-exp2", "utterance", CELL).rename(columns={"option": "utterance"})
+    close = []
+    for (_, variant), one in told.groupby(["model", "variant"], sort=False):
+        if len(one[list(CELL)].drop_duplicates()) == 12:
+            table = analysis.compare.agreement(one, human, keys=CELL, outcome="utterance")
+            close.append(table.assign(variant=str(variant)))
+    if close:
+        found.content.append(
+            Table(
+                "comparison-scoring",
+                "Agreement with people, by the way of scoring",
+                pd.concat(close, ignore_index=True)[
+                    ["model", "variant", "statistic", "value", "low", "high", "n_cells"]
+                ],
+                "normalised, raw and, where the null context (study2-null) was scored, PMI. Intervals: "
+                "bootstrap over the 12 cells.",
+                long=True,
+            )
+        )
 
 
 def agreement(material: Material) -> Section | None:

@@ -89,11 +89,14 @@ def _mass(found: Section, material: Material) -> None:
             "share below: of the questions, those with an option mass below 0.5.",
         )
     )
-    total = table.assign(mass=table["mean"] * table["n"]).groupby("model", sort=False)[["mass", "n"]].sum()
+    told = table[~table["experiment"].str.endswith("-null")]
+    total = told.assign(mass=told["mean"] * told["n"]).groupby("model", sort=False)[["mass", "n"]].sum()
     means = total["mass"] / total["n"]
     low = means[means < 0.5]
-    told = [f"{model} {words.number(mean)}" for model, mean in means.items()]
-    text = f"Mean option mass: {words.listed(told)}."
+    if means.empty:
+        return
+    masses = [f"{model} {words.number(mean)}" for model, mean in means.items()]
+    text = f"Mean option mass: {words.listed(masses)}."
     if len(low):
         text += (
             f" {words.listed(low.index)} put{'s' * (len(low) == 1)} less than half of the belief on the "

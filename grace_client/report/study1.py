@@ -7,13 +7,14 @@ from typing import Any
 import pandas as pd
 
 from grace_client import analysis
-from grace_client.report import words
+from grace_client.report import ways, words
 from grace_client.report.material import TITLES, Material
 from grace_client.report.parts import Figure, Section, Table
 
 ALPHA = 4.0
 """Optimality of the theory that is drawn beside models; its pattern is the same at any."""
 CELL = ["access", "observe"]
+QUESTIONS = ("state0", "state1", "state2", "state3", "knowledge")
 
 
 def scored(material: Material) -> Section | None:
@@ -69,6 +70,7 @@ def scored(material: Material) -> Section | None:
             "share yes: of the trials, those where yes is likelier than no.",
         ),
     ]
+    ways.add(found, material, "study1-exp2", QUESTIONS, CELL)
     return found
 
 

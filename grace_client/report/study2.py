@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from grace_client import analysis
-from grace_client.report import words
+from grace_client.report import ways, words
 from grace_client.report.material import TITLES, Material
 from grace_client.report.parts import Figure, Section, Table
 
@@ -20,6 +20,7 @@ def scored(material: Material) -> Section | None:
     found = Section("study2-exp2", TITLES["study2-exp2"])
     _said(found, frame, "study2")
     _fits(found, analysis.study2.utterances(frame))
+    ways.add(found, material, "study2-exp2", ["utterance"], CELL)
     return found
 
 

@@ -7,7 +7,7 @@ as social cognition. *Topics in Cognitive Science*, 5(1), 173-184, Experiment 2.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -52,6 +52,11 @@ Answer the question with yes or no and nothing else.
 
 Question: {question}
 Answer:"""
+
+# The same without the scene: what an answer is worth before anything is told.
+
+STATE_ALONE = STATE.removeprefix("{setup}\n{speech}\n\n")
+KNOWLEDGE_ALONE = KNOWLEDGE.removeprefix("{setup}\n{speech}\n\n")
 
 
 # --- Grammar -------------------------------------------------------------------------------------------
@@ -162,18 +167,27 @@ def free_text_questions(trial: Trial) -> tuple[Question, ...]:
 
 def scored_questions(trial: Trial) -> tuple[Question, ...]:
     """How likely each state is, in percent, and whether the speaker knows."""
+    return _scored_questions(trial, STATE, KNOWLEDGE)
+
+
+def null_questions(trial: Trial) -> tuple[Question, ...]:
+    """The scored questions without the scene, which differ between stories alone."""
+    return _scored_questions(trial, STATE_ALONE, KNOWLEDGE_ALONE)
+
+
+def _scored_questions(trial: Trial, state: str, knowledge: str) -> tuple[Question, ...]:
     scene, story = _scene(trial), Story.parse(trial["priorQ"])
     percentages = ", ".join(f"{p}%" for p in PERCENTAGES)
     states = (
         Question(
             f"state{s}",
-            Prompt(STATE.format(**scene, percentages=percentages, statement=story.statement(s))),
+            Prompt(state.format(**scene, percentages=percentages, statement=story.statement(s))),
             PERCENTAGE_OPTIONS,
         )
         for s in STATES
     )
-    knowledge = Prompt(KNOWLEDGE.format(**scene, question=trial["knowledgeQ"].strip()))
-    return (*states, Question("knowledge", knowledge, KNOWLEDGE_OPTIONS))
+    asked = Prompt(knowledge.format(**scene, question=trial["knowledgeQ"].strip()))
+    return (*states, Question("knowledge", asked, KNOWLEDGE_OPTIONS))
 
 
 # --- Table ---------------------------------------------------------------------------------------------
@@ -196,6 +210,18 @@ def _knowledge_measures(prob: Probabilities) -> dict[str, float]:
     }
 
 
+_COLUMNS = (
+    *(f"state{s}_prob_{p}" for s in STATES for p in PERCENTAGES),
+    *(f"state{s}_{measure}" for s in STATES for measure in ("mean", "std", "entropy")),
+    "prob_knowledge_yes",
+    "prob_knowledge_no",
+    "entropy_knowledge",
+)
+_MEASURES: Mapping[str, Callable[[Probabilities], dict[str, float]]] = {
+    **{f"state{s}": partial(_state_measures, s) for s in STATES},
+    "knowledge": _knowledge_measures,
+}
+
 EXPERIMENTS = (
     Experiment(
         name="study1-exp1",
@@ -210,16 +236,16 @@ EXPERIMENTS = (
         schema=SCHEMA,
         table="probabilities",
         questions=scored_questions,
-        columns=(
-            *(f"state{s}_prob_{p}" for s in STATES for p in PERCENTAGES),
-            *(f"state{s}_{measure}" for s in STATES for measure in ("mean", "std", "entropy")),
-            "prob_knowledge_yes",
-            "prob_knowledge_no",
-            "entropy_knowledge",
-        ),
-        measures={
-            **{f"state{s}": partial(_state_measures, s) for s in STATES},
-            "knowledge": _knowledge_measures,
-        },
+        columns=_COLUMNS,
+        measures=_MEASURES,
+    ),
+    Experiment(
+        name="study1-null",
+        title="Knowledge attribution, probability distributions without the scene",
+        schema=SCHEMA,
+        table="null",
+        questions=null_questions,
+        columns=_COLUMNS,
+        measures=_MEASURES,
     ),
 )

@@ -46,9 +46,7 @@ This time {speaker} gave {state}.
 
 """
 
-SAY = (
-    SCENE
-    + """\
+CHOOSE = """\
 Choose one of these sentences and say nothing else:
 It was terrible
 It was bad
@@ -59,7 +57,21 @@ It wasn't bad
 It wasn't good
 It wasn't amazing
 
+"""
+
+SAY = (
+    SCENE
+    + CHOOSE
+    + """\
 Question: {goal}, what would {speaker} say to {listener}?
+Answer:"""
+)
+
+# Without scene, goal and names: what a sentence is worth before anything is told.
+SAY_ALONE = (
+    CHOOSE
+    + """\
+Question: What would somebody say?
 Answer:"""
 )
 
@@ -151,6 +163,11 @@ def scored_questions(trial: Trial) -> tuple[Question, ...]:
     return (Question("utterance", _prompt(SAY, trial), UTTERANCE_OPTIONS),)
 
 
+def null_questions(trial: Trial) -> tuple[Question, ...]:
+    """What somebody would say of whom nothing is known: the same question for all trials."""
+    return (Question("utterance", Prompt(SAY_ALONE), UTTERANCE_OPTIONS),)
+
+
 def judgement_questions(trial: Trial) -> tuple[Question, ...]:
     """Whether the trial's utterance is appropriate, and how good a choice it is."""
     return (
@@ -194,6 +211,15 @@ def _quality_measures(prob: Probabilities) -> dict[str, float]:
     }
 
 
+_UTTERANCE_COLUMNS = (
+    *(f"prob_{name}" for name in UTTERANCE_OPTIONS.names),
+    *(f"prob_{name}" for name in FRAMES),
+    *(f"prob_{name}" for name in ADJECTIVES),
+    "entropy_frame",
+    "entropy_assessment",
+    "entropy_joint",
+)
+
 EXPERIMENTS = (
     Experiment(
         name="study2-exp1",
@@ -208,14 +234,16 @@ EXPERIMENTS = (
         schema=SCHEMA,
         table="probabilities",
         questions=scored_questions,
-        columns=(
-            *(f"prob_{name}" for name in UTTERANCE_OPTIONS.names),
-            *(f"prob_{name}" for name in FRAMES),
-            *(f"prob_{name}" for name in ADJECTIVES),
-            "entropy_frame",
-            "entropy_assessment",
-            "entropy_joint",
-        ),
+        columns=_UTTERANCE_COLUMNS,
+        measures={"utterance": _utterance_measures},
+    ),
+    Experiment(
+        name="study2-null",
+        title="Politeness, probability distributions without the scene",
+        schema=SCHEMA,
+        table="null",
+        questions=null_questions,
+        columns=_UTTERANCE_COLUMNS,
         measures={"utterance": _utterance_measures},
     ),
     Experiment(

@@ -112,8 +112,9 @@ def test_distances_equal_those_of_scipy(pair: tuple[np.ndarray, np.ndarray, np.n
     assert distributions.jensen_shannon(p, p) == 0 == distributions.total_variation(p, p)
 
 
-def scored(logprob: list[float], question: str = "state0") -> pd.DataFrame:
-    return long_table([[1 / len(logprob)] * len(logprob)]).assign(logprob=logprob, question=question)
+def scored(logprob: list[float], question: str = "state0", stimulus: str = "s") -> pd.DataFrame:
+    long = long_table([[1 / len(logprob)] * len(logprob)])
+    return long.assign(logprob=logprob, question=question, stimulus=stimulus)
 
 
 def test_pmi() -> None:
@@ -124,9 +125,13 @@ def test_pmi() -> None:
     assert found["prob_pmi"].to_numpy() == pytest.approx(np.array([4, 2, 1]) / 7)
     twice = pd.concat([null, null.assign(trial_id=2)])
     pd.testing.assert_frame_equal(distributions.pmi(context, twice), found)
+    other = scored(list(np.log([0.3, 0.2, 0.1])), stimulus="t")
+    pd.testing.assert_frame_equal(distributions.pmi(context, pd.concat([other, null])), found)
     with pytest.raises(SpecError, match="several values for state0, option 0 of m"):
         distributions.pmi(context, pd.concat([null, null.assign(trial_id=2, logprob=-1.0)]))
     with pytest.raises(SpecError, match="no value for state0, option 0 of m"):
         distributions.pmi(context, scored([-1.0, -2.0], "state1"))
+    with pytest.raises(SpecError, match=r"no value for state0.*stimulus s; run it with the same trial list"):
+        distributions.pmi(context, null.assign(stimulus="t"))
     failed = distributions.pmi(context.assign(status="nan", logprob=np.nan), null)
     assert failed[["pmi", "prob_pmi"]].isna().all(axis=None)

@@ -78,6 +78,25 @@ def test_two_models_and_all_experiments(
     assert {"mean", "low", "high", "n", "n_distinct"} <= set(means.columns)
     rank = pd.read_csv(tables / "comparison-study2-exp2-rank.csv")
     assert set(rank["model"]) == {"alpha", "beta"}
+    for study, questions in (("study1", 5), ("study2", 1)):
+        scoring = pd.read_csv(tables / f"{study}-exp2-scoring.csv")
+        assert scoring.groupby("model")["question"].nunique().tolist() == [questions] * 2
+        assert set(scoring["ways"]) == {"normalised, raw, pmi"}
+    people = pd.read_csv(tables / "comparison-scoring.csv")
+    assert set(people["variant"]) == {"normalised", "raw", "pmi"}
+
+
+def test_without_a_null_context_there_is_no_pmi(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model without one is compared by the other two ways of scoring."""
+    chosen = [str(runs / "alpha"), str(runs / "beta" / "study2-exp2")]
+    tables = tmp_path / "tables"
+    out = ("--out", str(tmp_path / "report.html"), "--tables", str(tables), "--quiet")
+    assert grace(monkeypatch, "report", *chosen, *out) == 0
+    people = pd.read_csv(tables / "comparison-scoring.csv")
+    ways = people.groupby("model")["variant"].agg(set).to_dict()
+    assert ways == {"alpha": {"normalised", "raw", "pmi"}, "beta": {"normalised", "raw"}}
 
 
 def test_the_page_needs_nothing_from_outside(
@@ -101,7 +120,7 @@ def test_the_page_needs_nothing_from_outside(
     assert anchors(page) == ["summary", "quality", "study1-exp2", "methods", "downloads"]
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if not name.endswith("-null")])
 def test_any_experiment_alone(
     experiment: str, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,3 +86,18 @@ def test_free_text_asks_in_the_trials_own_words(study1: TrialList) -> None:
     assert f"Question: {trial['speachQ']}\nAnswer:" in number.prompt.text
     assert f"Question: {trial['knowledgeQ']}\nAnswer:" in knowledge.prompt.text
     assert number.options is None
+
+
+def test_the_null_context_asks_the_same_without_the_scene(study1: TrialList) -> None:
+    """Five questions for each of six stories, and nothing of what the speaker saw or said."""
+    null, scored = studies.experiment("study1-null"), studies.experiment("study1-exp2")
+    assert null.columns == scored.columns
+    asked = set()
+    for trial in study1.trials:
+        for alone, told in zip(null.questions(trial), scored.questions(trial), strict=True):
+            assert (alone.name, alone.options) == (told.name, told.options)
+            assert told.prompt.text.endswith(alone.prompt.text)
+            assert trial["speach"] not in alone.prompt.text
+            assert trial["story_setup"][:20] not in alone.prompt.text
+            asked.add(alone)
+    assert len(asked) == 30

@@ -86,6 +86,18 @@ def test_negation_counts_in_every_spelling() -> None:
     assert UTTERANCE_OPTIONS.names == tuple(JOINTS)
 
 
+def test_the_null_context_is_one_question(study2: TrialList) -> None:
+    """The eight sentences, and nothing of any scene, goal, state or name."""
+    null = studies.experiment("study2-null")
+    assert null.columns == studies.experiment("study2-exp2").columns
+    ((question,),) = {null.questions(trial) for trial in study2.trials}
+    (scored,) = studies.experiment("study2-exp2").questions(study2.trials[0])
+    assert question.options == scored.options
+    sentences = question.prompt.text.split("Question:")[0]
+    assert sentences in scored.prompt.text
+    assert "heart" not in question.prompt.text
+
+
 def test_the_judgement_asks_about_the_utterance(study2: TrialList) -> None:
     """Appropriateness and a quality of 1 to 5."""
     experiment = studies.experiment("study2-judgement")

@@ -49,10 +49,11 @@ def option_mass(table: pd.DataFrame) -> Any:
         + p9.labs(x="question", y="option mass")
         + style.caption(whole, style.INTERVAL + " Ticks: the lowest answer.")
     )
-    panels = whole["experiment"].nunique() if "experiment" in whole.columns else 1
+    panel = ["experiment"] if "experiment" in whole.columns else []
+    panels = len(whole[panel].drop_duplicates()) if panel else 1
     if panels > 1:
         figure += p9.facet_wrap("experiment", ncol=1, scales="free_y")
-    rows = len(questions) * max(1, len(order) / 3)
+    rows = len(whole[[*panel, "question"]].drop_duplicates()) * max(1, len(order) / 3)
     return figure + style.theme(7.2, 1.3 + 0.34 * rows + 0.25 * panels)
 
 

@@ -1,0 +1,55 @@
+"""Whether the way of scoring matters: normalised, raw, or against the null context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from grace_client import analysis
+from grace_client.report.material import Material
+from grace_client.report.parts import Section, Table
+
+
+def ways(material: Material, experiment: str, question: str, keys: Sequence[str]) -> pd.DataFrame:
+    """The mean distributions of a question by model, way of scoring and cell; see `compare.variants`.
+
+    A model has PMI where its null context is among the runs. There is no row of tables without raw
+    probabilities.
+    """
+    frame = material.frames[experiment]
+    null = material.frames.get(f"{experiment.partition('-')[0]}-null")
+    found = [pd.DataFrame(columns=["model", "variant", *keys, "option", "prob"])]
+    for model, own in frame.groupby("model", sort=False):
+        if own["prob_raw"].isna().all():
+            continue
+        base = None if null is None or model not in set(null["model"]) else null[null["model"] == model]
+        found.append(analysis.compare.variants(own, keys=keys, question=question, null=base))
+    return pd.concat(found[1:] or found, ignore_index=True)
+
+
+def add(
+    found: Section, material: Material, experiment: str, questions: Sequence[str], keys: Sequence[str]
+) -> None:
+    """Add the table of how far the ways lie apart, where there is more than one."""
+    rows = []
+    for question in questions:
+        table = ways(material, experiment, question, keys)
+        told = table.groupby("model", sort=False)["variant"].unique().str.join(", ")
+        spread = analysis.compare.spread(table, keys=keys)
+        rows.append(spread.assign(question=question, ways=spread["model"].map(told)))
+    whole = pd.concat(rows, ignore_index=True)
+    if whole.empty:
+        return
+    found.content.append(
+        Table(
+            f"{found.name}-scoring",
+            "How much the way of scoring matters",
+            whole[["model", "question", "ways", "mean", "highest", "n_cells"]],
+            "Largest total variation between two ways, mean and highest over the cells. normalised: mean of "
+            "the normalised probabilities; raw: mean of the raw ones, brought to a sum of 1, in which trials "
+            "with little option mass count little; pmi: in proportion to how much the scene raises each "
+            f"option above the null context ({experiment.partition('-')[0]}-null).",
+            long=True,
+        )
+    )
