@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from pathlib import Path
 
 import typer
 
 from grace_client import studies
 from grace_client.cli.output import print_json, say
+from grace_client.cli.signals import on_stop
 from grace_client.cluster.local import Ended, Local, Model
 from grace_client.cluster.records import Phase
 from grace_client.cluster.values import models as known_models
@@ -83,9 +83,8 @@ def _as_json(one: Ended) -> dict[str, object]:
 
 async def _run(local: Local, models: list[Model]) -> list[Ended]:
     def stop() -> None:
-        say("stopping: the model that runs writes the answers in flight")
         local.stop()
+        say("stopping: the model that runs writes the answers in flight")
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
+    on_stop(stop)
     return await local.run(models, AGAIN)

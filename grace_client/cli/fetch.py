@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from grace_client.cli.output import PLAIN_SECONDS, print_json, say
+from grace_client.cli.signals import on_stop
 from grace_client.errors import ExitCode, SpecError
 
 if TYPE_CHECKING:
@@ -210,8 +210,7 @@ def _interruptible(work: Coroutine[Any, Any, T]) -> T:
     async def main() -> T:
         task = asyncio.current_task()
         assert task
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        on_stop(task.cancel)
         return await work
 
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -28,6 +27,7 @@ from grace_client.cli.engine import (
     WaitForServer,
 )
 from grace_client.cli.output import print_json, progress, say
+from grace_client.cli.signals import on_stop
 from grace_client.errors import ExitCode, ServerError, SpecError
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ async def _unless(stop: asyncio.Event, connecting: Coroutine[Any, Any, Engine]) 
 
 
 def _stop_on_signals() -> asyncio.Event:
-    """An event that SIGINT and SIGTERM set; a second signal ends the process at once."""
+    """An event that a signal to end sets; a second one ends the process at once."""
     stop = asyncio.Event()
 
     def asked() -> None:
@@ -240,9 +240,8 @@ def _stop_on_signals() -> asyncio.Event:
             # Nothing to save: the ledger has every answer that came. Only the cursor may be hidden.
             sys.stderr.write("\x1b[?25h" if sys.stderr.isatty() else "")
             os._exit(ExitCode.UNREACHABLE)
-        say("stopping: answers in flight are still written (once more ends at once)")
         stop.set()
+        say("stopping: answers in flight are still written (once more ends at once)")
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, asked)
+    on_stop(asked)
     return stop
