@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from grace_client.cli import campaign, extract, fetch, inspect, policy, probe, report, run, trials
-from grace_client.cli.output import print_error
-from grace_client.errors import GraceError
+from grace_client.cli.output import outlive_readers, print_error
+from grace_client.errors import GraceError, ServerError
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # Typer would take it for a reader of stdout that has gone, and end without a word.
+            raise ServerError(
+                f"the connection to a program or a server broke off ({error}); the same command may succeed "
+                "later"
+            ) from error
+
 
 app = typer.Typer(
     name="grace",
+    cls=_Commands,
     help="Measure what a language model believes: exact probabilities over closed sets of answers.",
     no_args_is_help=True,
     add_completion=False,
@@ -35,12 +51,9 @@ app.command("upload")(fetch.upload)
 
 def main() -> None:
     """Run the command line; errors raised on purpose become one message and an exit code."""
+    outlive_readers()
     try:
         app()
     except GraceError as error:
         print_error(error, as_json="--json" in sys.argv)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of a pipe (head, less) has gone; there is nobody left to tell.
-        sys.stderr.close()
-        sys.exit(0)

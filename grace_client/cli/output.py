@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 from grace_client.errors import GraceError
 
@@ -18,9 +22,60 @@ PLAIN_SECONDS = 10.0
 """How often a line of progress appears where there is no terminal."""
 
 
+class _Results(io.FileIO):
+    """A file that takes what it is given whether or not anybody reads it any more."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            # A pipe whose reader has gone, and a terminal that was closed. A full disk stays an error.
+            if error.errno in (errno.EPIPE, errno.EIO, errno.ENXIO):
+                return len(data)
+            raise
+
+
+class _Messages(io.FileIO):
+    """The same, and nothing that becomes of a message is an error."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+def outlive_readers() -> None:
+    """Let what this process prints come to nothing where nobody reads it any more.
+
+    A command's work, and the exit code that tells of it, do not depend on who listens: Ctrl-C in
+    ``grace … | tee log`` ends tee first, and what is under way must still be cleared up.
+    """
+    sys.stdout = _outliving(sys.stdout, _Results)
+    sys.stderr = _outliving(sys.stderr, _Messages)
+
+
+def _outliving(stream: TextIO | None, kind: type[io.FileIO]) -> TextIO:
+    if stream is None:
+        # It was closed before this process began.
+        return Path(os.devnull).open("w", encoding="utf-8")
+    buffer = getattr(stream, "buffer", None)
+    if type(getattr(buffer, "raw", buffer)) is not io.FileIO:
+        return stream
+    stream.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(kind(stream.fileno(), "w", closefd=False)),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=getattr(stream, "line_buffering", False),
+        write_through=getattr(stream, "write_through", False),
+    )
+
+
 def say(message: str) -> None:
-    """One line for the person who waits."""
-    print(message, file=sys.stderr, flush=True)
+    """One line for the person who waits, if there is still one: this raises nothing for want of a reader."""
+    with suppress(OSError):
+        print(message, file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
@@ -33,7 +88,7 @@ def print_error(error: GraceError, *, as_json: bool) -> None:
     if as_json:
         print_json({"error": str(error), "exit_code": int(error.exit_code)})
     else:
-        print(f"grace: {error}", file=sys.stderr)
+        say(f"grace: {error}")
 
 
 def duration(seconds: float) -> str:
