@@ -33,8 +33,8 @@ T = TypeVar("T")
 POLL_S = 5.0
 """Seconds between two looks."""
 LOST_S = 900.0
-"""How long a cluster that does not answer is asked again where no GPU is held or somebody wants to stop. While
-GPUs may be held and nobody does, it is asked for ever.
+"""How long a cluster that does not answer is asked again, where no GPU is held or somebody wants to stop.
+While GPUs may be held and nobody does, it is asked for ever.
 """
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 INSTALL_S = 600.0

@@ -223,8 +223,8 @@ def test_a_day_begins_anew_with_every_install() -> None:
 
 
 def test_a_weekend_without_a_look_costs_nothing() -> None:
-    """The Jobs ended on Friday and the server was stopped then: no hours are charged that no GPU was held, and
-    the results are fetched, although more than a day has passed.
+    """The Jobs ended on Friday, and the server was stopped then: hours in which no GPU was held do not count,
+    and the results are fetched, although more than a day has passed.
     """
     campaign, world = reached(Phase.QUERYING)
     world.act("complete", 30)
