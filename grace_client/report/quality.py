@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from grace_client import analysis
-from grace_client.report import words
+from grace_client.analysis.files import unread
+from grace_client.report import sameness, words
 from grace_client.report.material import STRUCTURED, Material
 from grace_client.report.parts import Figure, Section, Table
 
@@ -15,6 +16,7 @@ def section(material: Material) -> Section:
     found = Section("quality", "Quality of the answers")
     whole = pd.concat([analysis.quality.completeness(frame) for frame in material.frames.values()])
     _answers(found, material, whole)
+    _same(found, material)
     _mass(found, material)
     _extraction(found, material, whole)
     found.content.append(
@@ -58,6 +60,18 @@ def _answers(found: Section, material: Material, whole: pd.DataFrame) -> None:
         found.content.append(Table("failures", "Why answers are missing", failures))
 
 
+def _same(found: Section, material: Material) -> None:
+    told = sameness.models(material) + sameness.runs(material)
+    found.summary += [sentence for sentence in told if sentence.startswith("Review:")]
+    if told:
+        found.content += told
+    elif len(material.manifests) > 1:
+        found.content.append(
+            "All models of an experiment got the same trials and questions, and all runs of a model the same "
+            "engine."
+        )
+
+
 def _mass(found: Section, material: Material) -> None:
     scored = {name: f for name, f in material.frames.items() if "option_mass" in f.columns}
     tables = [
@@ -89,20 +103,40 @@ def _mass(found: Section, material: Material) -> None:
             "share below: of the questions, those with an option mass below 0.5.",
         )
     )
-    told = table[~table["experiment"].str.endswith("-null")]
-    total = told.assign(mass=told["mean"] * told["n"]).groupby("model", sort=False)[["mass", "n"]].sum()
-    means = total["mass"] / total["n"]
-    low = means[means < 0.5]
-    if means.empty:
+    _cells(found, scored)
+    asked = [frame for name, frame in scored.items() if not name.endswith("-null")]
+    if all(frame["option_mass"].isna().all() for frame in asked):
         return
-    masses = [f"{model} {words.number(mean)}" for model, mean in means.items()]
+    rows = pd.concat([frame.drop_duplicates(["model", "trial_id", "question"]) for frame in asked])
+    means = analysis.bootstrap(rows, "option_mass", ["model"])
+    masses = [
+        f"{model} {words.interval(mean, low, high)}"
+        for model, mean, low, high in zip(*(means[c] for c in ("model", "mean", "low", "high")), strict=True)
+    ]
     text = f"Mean option mass: {words.listed(masses)}."
-    if len(low):
+    low = list(means.loc[means["mean"] < 0.5, "model"])
+    if low:
         text += (
-            f" {words.listed(low.index)} put{'s' * (len(low) == 1)} less than half of the belief on the "
+            f" {words.listed(low)} put{'s' * (len(low) == 1)} less than half of the belief on the "
             "offered answers: read the distributions with that in mind."
         )
     found.summary.append(text)
+
+
+def _cells(found: Section, scored: dict[str, pd.DataFrame]) -> None:
+    """Option mass in each cell of the design: where in it the offered answers do not fit."""
+    for name, frame in scored.items():
+        if name.endswith("-null") or frame["option_mass"].isna().all():
+            continue
+        cell = [column for column in ("access", "observe", "goal", "state") if column in frame.columns]
+        found.content.append(
+            Table(
+                f"option-mass-{name}",
+                f"Option mass in each cell, {name}",
+                analysis.quality.option_mass(frame, ["question", *cell]),
+                long=True,
+            )
+        )
 
 
 def _extraction(found: Section, material: Material, whole: pd.DataFrame) -> None:
@@ -117,7 +151,7 @@ def _extraction(found: Section, material: Material, whole: pd.DataFrame) -> None
                     "does, and the report then shows it."
                 )
                 continue
-            clear = float((answered["structured"].notna() & (answered["structured"] != "unparsed")).mean())
+            clear = float((~unread(answered)).mean())
             text = f"{model}, {name}: {words.percent(clear, 1)} of the free text has a clear meaning"
             if clear < STRUCTURED:
                 text = f"Review: {text}, less than {words.percent(STRUCTURED)}; look at the unparsed answers."
