@@ -115,6 +115,20 @@ def test_a_mean_without_an_interval_is_faint_and_said_to_be() -> None:
     assert "too few stimuli" not in figures.svg(figures.states(bets(("one",))))
 
 
+def test_cells_without_answers_leave_the_others_in_place() -> None:
+    """Whether the theory has them or not; a single cell has a figure too."""
+    table = bets()
+    some = table[table["access"] != "1"]
+    drawn = texts(figures.svg(figures.states(some, rsa=rsa.predict_study1(4.0))))
+    assert {"saw 1 of 3", "saw 2 of 3", "says “1”"} <= set(drawn)
+    assert "saw 1 of 3" not in texts(figures.svg(figures.states(some)))
+    one = table[(table["access"] == "2") & (table["observe"] == "1")]
+    grid = pd.concat([one.assign(percentage=p, mean=1 / 11) for p in range(0, 101, 10)])
+    for figure in (figures.states(one), figures.percentages(grid)):
+        written = texts(figures.svg(figure))
+        assert {text for text in written if text.startswith(("saw", "says"))} == {"saw 2 of 3", "says “1”"}
+
+
 def test_all_panels_are_there() -> None:
     """Goals by states with chance; six cells; eleven percentages; statistics with the ceiling."""
     drawn = figures.svg(figures.utterances(said(("one",)), people=reference.study2()))

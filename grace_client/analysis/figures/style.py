@@ -33,6 +33,8 @@ MOST = len(COLOURS) * len(SHAPES)
 PEOPLE, THEORY = "people", "RSA"
 """What people and the rational speech act model are called in legends."""
 
+SEEN = ("1", "2", "3")
+"""Levels of access and observe."""
 STATES = ("0 hearts", "1 heart", "2 hearts", "3 hearts")
 GOALS = {"both": "goal: both", "social": "goal: kind", "informational": "goal: informative"}
 UTTERANCES = {
@@ -83,11 +85,8 @@ def tidy(frame: pd.DataFrame, columns: list[str], *, source: str | None = None) 
 
 
 def _named(column: pd.Series, text: str) -> Any:
-    """A factor's levels in words, in the order of the levels."""
-    levels = sorted(set(column.astype(str)))
-    return pd.Categorical(
-        column.astype(str).map(text.format), categories=[text.format(level) for level in levels]
-    )
+    """A factor of Study 1 in words."""
+    return pd.Categorical(column.astype(str).map(text.format), categories=[text.format(n) for n in SEEN])
 
 
 def models(frame: pd.DataFrame) -> pd.DataFrame:
