@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from grace_client import analysis
+from grace_client.report import words
 from grace_client.report.material import Material
 from grace_client.report.parts import Section, Table
 
@@ -35,11 +36,6 @@ def add(found: Section, material: Material, frame: pd.DataFrame, experiment: str
         )
     )
     found.summary += told(table, " in free text" if experiment == "study1-exp1" else "")
-    if experiment == "study1-exp2" or "study1-exp2" not in material.frames:
-        found.summary.append(
-            f"A model without any effect would show none of these {len(table) // table['model'].nunique()} "
-            "differences: that one is not shown is no agreement with people."
-        )
 
 
 def shown(frame: pd.DataFrame) -> pd.DataFrame:
@@ -52,22 +48,29 @@ def shown(frame: pd.DataFrame) -> pd.DataFrame:
     table["shown"] = (table["p"] < LEVEL) & (table["difference"] > 0)
     place = {model: i for i, model in enumerate(dict.fromkeys(table["model"]))}
     order = table["model"].map(place) * 2 + ~table["people"]
+    first = ["model", *keys, "people", "shown"]
+    table = table[[*first, *(name for name in table.columns if name not in first)]]
     return table.iloc[order.argsort(kind="stable")].reset_index(drop=True)
 
 
 def told(table: pd.DataFrame, where: str) -> list[str]:
-    """Per model, how many it shows of those that people show and of the others."""
-    found = []
+    """How many each model shows of those that people show, and of the others."""
+    lines: dict[str, list[str]] = {"theirs": [], "others": [], "untested": []}
+    theirs = others = full = table.iloc[:0]
     for model, own in table.groupby("model", sort=False):
         theirs, others = own[own["people"]], own[~own["people"]]
         full = theirs[theirs["access"] == "3"]
-        text = (
-            f"{model} shows {theirs['shown'].sum()} of the {len(theirs)} differences between bets that "
-            f"people show in Study 1{where} ({full['shown'].sum()} of {len(full)} at full access, where "
-            f"people take a number as an upper bound), and {others['shown'].sum()} of the {len(others)} "
-            "that people do not show."
-        )
-        if untested := int(own["p"].isna().sum()):
-            text += f" {untested} could not be tested."
-        found.append(text)
+        lines["theirs"].append(f"{model} {theirs['shown'].sum()} ({full['shown'].sum()})")
+        lines["others"].append(f"{model} {others['shown'].sum()}")
+        if missing := int(own["p"].isna().sum()):
+            lines["untested"].append(f"{missing} of {model}")
+    found = [
+        f"Of the {len(theirs)} differences between bets that people show in Study 1 ({len(full)} of them at "
+        f"full access, where people take a number as an upper bound), models show{where}: "
+        f"{words.listed(lines['theirs'])}. Of the {len(others)} that people do not show: "
+        f"{words.listed(lines['others'])}. A model without any effect shows none of the "
+        f"{len(theirs) + len(others)}; not to show one is no agreement with people."
+    ]
+    if lines["untested"]:
+        found.append(f"Differences that could not be tested{where}: {words.listed(lines['untested'])}.")
     return found

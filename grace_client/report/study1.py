@@ -119,12 +119,11 @@ def _fits(found: Section, means: pd.DataFrame) -> None:
             "the data do not pin down.",
         )
     )
-    for row in rows:
-        r = words.correlation(row["r"], row["r_low"], row["r_high"])
-        found.summary.append(
-            f"The rational speech act listener fitted to {row['model']} (3 parameters, {4 * row['n_cells']} "
-            f"bets): r = {r}, with {words.percent(row['lapse'])} of the belief uniform, whatever is said."
-        )
+    told = words.correlations(table, lambda row: f"{row['model']} (uniform {words.percent(row['lapse'])})")
+    found.summary.append(
+        "The rational speech act listener, with 3 parameters fitted to the mean bets of each model, one of "
+        f"them how much of the belief is uniform, whatever is said: {told}."
+    )
 
 
 def _coherence(found: Section, frame: pd.DataFrame) -> None:

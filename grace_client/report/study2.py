@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
 from grace_client import analysis
-from grace_client.analysis.rsa import Goals
+from grace_client.analysis.rsa import Speaker
 from grace_client.report import closeness, ways, words
 from grace_client.report.material import TITLES, Material
 from grace_client.report.parts import Figure, Section, Table
@@ -108,20 +106,20 @@ def _said(found: Section, frame: pd.DataFrame, name: str) -> None:
         ),
     ]
     where = "" if name == "study2" else " in free text"
-    human = _bad_news(negated.rename(columns={"share": "mean"}))
-    for model, own in negation.groupby("model", sort=False):
-        if len(own) == len(negated):
-            found.summary.append(
-                f"{model} negates bad news (0 hearts){where}: {_bad_news(own)}, by goal; people {human}."
-            )
+    whole = {"people": negated.rename(columns={"share": "mean"})}
+    whole |= {str(model): own for model, own in negation.groupby("model", sort=False)}
+    told = [f"{model} {_bad_news(own)}" for model, own in whole.items() if len(own) == len(negated)]
+    if len(told) > 1:
+        found.summary.append(
+            f"Bad news (0 hearts) is negated{where}, with the goal {', '.join(GOALS)}: {'; '.join(told)}."
+        )
 
 
 def _bad_news(cells: pd.DataFrame) -> str:
     """Negation at 0 hearts, by goal."""
     own = cells[cells["state"] == "0 hearts"].set_index("goal")
-    return words.listed(
-        f"{goal} {words.share(*(float(own[column][goal]) for column in ('mean', 'low', 'high')))}"
-        for goal in GOALS
+    return ", ".join(
+        words.share(*(float(own[column][goal]) for column in ("mean", "low", "high"))) for goal in GOALS
     )
 
 
@@ -153,7 +151,7 @@ def _theory(theory: pd.DataFrame) -> str:
 
 def _fits(found: Section, means: pd.DataFrame) -> None:
     people = analysis.rsa.people()
-    rows, weights = [], _weights("people", people.goals)
+    rows, weights = [_known(people)], list[dict[str, str | float]]()
     free = 0
     for model, own in means.groupby("model", sort=False):
         cells = own.rename(columns={"mean": "prob"})[[*CELL, "utterance", "prob", "n"]]
@@ -167,7 +165,7 @@ def _fits(found: Section, means: pd.DataFrame) -> None:
         close = closeness.of_fit(cells, fit, CELL, "utterance")
         free = int(fit.statistics["n_parameters"])
         rows.append(
-            {"model": model, **told}
+            {"model": str(model), **told}
             | {name: words.number(fit.statistics[name]) for name in ("kl", "rmse")}
             | {"r": words.correlation(close["r"], close["r_low"], close["r_high"])}
         )
@@ -182,20 +180,20 @@ def _fits(found: Section, means: pd.DataFrame) -> None:
             for name in WEIGHTS
             if f"{goal}: {name}" in values.index
         ]
-    wide = pd.DataFrame(rows).set_index("model").T.rename_axis("parameter").reset_index()
+    wide = pd.DataFrame(rows).set_index("model").T.fillna("–").rename_axis("parameter").reset_index()
     wide.columns.name = None
-    table = pd.DataFrame(weights)
+    table, human = pd.DataFrame(weights), pd.DataFrame(_weights(people))
     found.content += [
         Figure(
             f"{found.name}-goals",
             "What the polite speaker wants, fitted to each model and to people",
             "Weights of being informative, being kind and looking both, and what the speaker wants to be "
             "taken for, a panel for each goal; models and people.",
-            lambda: analysis.figures.goals(table),
+            lambda: analysis.figures.goals(table, people=human),
         ),
         Table(
             f"{found.name}-rsa",
-            "The polite speaker fitted to each model",
+            "The polite speaker fitted to each model, and to people",
             wide,
             f"{free} free parameters, fitted to the model's own mean probabilities; fitted values have no "
             "intervals. Meanings of the utterances are those fitted to people; goals are the model's own. "
@@ -207,12 +205,19 @@ def _fits(found: Section, means: pd.DataFrame) -> None:
     ]
 
 
-def _weights(model: str, goals: Mapping[str, Goals]) -> list[dict[str, str | float]]:
+def _weights(speaker: Speaker) -> list[dict[str, str | float]]:
     return [
-        {"model": model, "goal": goal, "parameter": name, "value": float(np.asarray(getattr(wanted, name)))}
-        for goal, wanted in goals.items()
+        {"goal": goal, "parameter": name, "value": float(np.asarray(getattr(wanted, name)))}
+        for goal, wanted in speaker.goals.items()
         for name in WEIGHTS
     ]
+
+
+def _known(speaker: Speaker) -> dict[str, str]:
+    """A column of the table: the speaker that the package keeps."""
+    found = {"alpha": speaker.alpha, "cost": speaker.cost}
+    found |= {f"{row['goal']}: {row['parameter']}": float(row["value"]) for row in _weights(speaker)}
+    return {"model": "people, as above"} | {name: words.number(value) for name, value in found.items()}
 
 
 def judgements(material: Material) -> Section | None:

@@ -104,14 +104,16 @@ def negation(
     )
 
 
-def goals(weights: pd.DataFrame) -> Any:
+def goals(weights: pd.DataFrame, *, people: pd.DataFrame | None = None) -> Any:
     """What a speaker wants under each instruction, by the polite speaker fitted to models and people.
 
     Parameters
     ----------
     weights : DataFrame
         ``model, goal, parameter, value``: the weights ``informational, social, presentational``, which sum to
-        1, and ``phi``; people are the model ``people``.
+        1, and ``phi``.
+    people : DataFrame, optional
+        The same of people, without ``model``.
 
     Returns
     -------
@@ -119,11 +121,13 @@ def goals(weights: pd.DataFrame) -> Any:
         Fitted values, which have no intervals.
     """
     require(weights, ["model", *CELL[:1], "parameter", "value"], "the figure's table")
-    order = style.names(weights)
-    table = weights.assign(
-        model=pd.Categorical(weights["model"], categories=order),
-        goal=pd.Categorical(weights["goal"].map(style.GOALS), categories=list(style.GOALS.values())),
-        parameter=pd.Categorical(weights["parameter"].map(WANTED), categories=list(WANTED.values())),
+    human = None if people is None else people.assign(model=style.PEOPLE)
+    whole = pd.concat([style.models(weights), human])
+    order = style.names(whole)
+    table = whole.assign(
+        model=pd.Categorical(whole["model"], categories=order),
+        goal=pd.Categorical(whole["goal"].map(style.GOALS), categories=list(style.GOALS.values())),
+        parameter=pd.Categorical(whole["parameter"].map(WANTED), categories=list(WANTED.values())),
     )
     return (
         p9.ggplot(table, p9.aes("parameter", "value", color="model", shape="model", group="model"))
