@@ -101,7 +101,7 @@ def test_intervals_stand_beside_their_means() -> None:
 
 
 def test_an_inlined_figure_keeps_its_links_and_no_more() -> None:
-    """Ids that are used get the figure's name; others, sizes and addresses go."""
+    """Ids that are used get the figure's name; others and addresses go; the size becomes the largest one."""
     svg = (
         '<?xml version="1.0"?><!DOCTYPE svg PUBLIC "x" "http://www.w3.org/x.dtd">'
         '<svg xmlns:xlink="http://www.w3.org/1999/xlink" width="9pt" height="8pt" viewBox="0 0 9 8" '
@@ -110,6 +110,6 @@ def test_an_inlined_figure_keeps_its_links_and_no_more() -> None:
         '<use xlink:href="#m1" clip-path="url(#m1)"/></g></svg>'
     )
     assert page.inline(svg, "f") == (
-        '<svg viewBox="0 0 9 8" aria-hidden="true"><defs></defs><g><path id="f-m1"/>'
+        '<svg viewBox="0 0 9 8" style="max-width:14px" aria-hidden="true"><defs></defs><g><path id="f-m1"/>'
         '<use href="#f-m1" clip-path="url(#f-m1)"/></g></svg>'
     )
