@@ -153,7 +153,12 @@ def _people(found: Section, means: pd.DataFrame, human: pd.DataFrame, name: str,
     first = order.iloc[0]
     ceil = ceiling[ceiling["statistic"] == "js"].iloc[0]
     r = table[(table["model"] == first["model"]) & (table["statistic"] == "r")].iloc[0]
-    closest = f"{first['model']} is closest to people" if len(order) > 1 else f"{first['model']} and people"
+    closest = (
+        f"{first['model']} is closest to people (so in {words.percent(first['best'])} of the bootstrap's "
+        "samples)"
+        if len(order) > 1
+        else f"{first['model']} lies beside people"
+    )
     found.summary.append(
         f"Study 2, {label}: {closest}, with r = {words.correlation(r['value'], r['low'], r['high'])} and a "
         f"divergence of {words.interval(first['js'], first['low'], first['high'])} bits; a second sample "

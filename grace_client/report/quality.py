@@ -18,7 +18,7 @@ def section(material: Material) -> Section:
     _answers(found, material, whole)
     _same(found, material)
     _mass(found, material)
-    _extraction(found, material, whole)
+    _extraction(found, material)
     found.content.append(
         Table(
             "effort",
@@ -66,10 +66,10 @@ def _same(found: Section, material: Material) -> None:
     if told:
         found.content += told
     elif len(material.manifests) > 1:
-        found.content.append(
-            "All models of an experiment got the same trials and questions, and all runs of a model the same "
-            "engine."
+        several = "All models of an experiment got the same trials and questions. " * (
+            len(material.models) > 1
         )
+        found.content.append(f"{several}All runs of a model had the same engine.")
 
 
 def _mass(found: Section, material: Material) -> None:
@@ -139,10 +139,11 @@ def _cells(found: Section, scored: dict[str, pd.DataFrame]) -> None:
         )
 
 
-def _extraction(found: Section, material: Material, whole: pd.DataFrame) -> None:
+def _extraction(found: Section, material: Material) -> None:
     for name, frame in material.frames.items():
         if "response" not in frame.columns:
             continue
+        clear = []
         for model, own in frame.groupby("model", sort=False):
             answered = own[own["status"] == "ok"]
             if "structured" not in own.columns or answered["structured"].isna().all():
@@ -151,14 +152,16 @@ def _extraction(found: Section, material: Material, whole: pd.DataFrame) -> None
                     "does, and the report then shows it."
                 )
                 continue
-            clear = float((~unread(answered)).mean())
-            text = f"{model}, {name}: {words.percent(clear, 1)} of the free text has a clear meaning"
-            if clear < STRUCTURED:
-                text = f"Review: {text}, less than {words.percent(STRUCTURED)}; look at the unparsed answers."
-                found.summary.append(text)
-            else:
-                text += "."
-            found.content.append(text)
+            share = float((~unread(answered)).mean())
+            clear.append(f"{model} {words.percent(share, 1)}")
+            if share < STRUCTURED:
+                found.summary.append(
+                    f"Review: {model}, {name}: {words.percent(share, 1)} of the free text has a clear "
+                    f"meaning, less than {words.percent(STRUCTURED)}; look at the unparsed answers."
+                )
+                found.content.append(found.summary[-1])
+        if clear:
+            found.content.append(f"Free text of {name} that has a clear meaning: {words.listed(clear)}.")
 
 
 def _noise(found: Section, material: Material) -> None:

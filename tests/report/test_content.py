@@ -166,7 +166,9 @@ def test_percentages_on_all_states_are_a_clear_answer(found: Material) -> None:
     divided = frame.assign(**{f"bet_{s}": np.where(number, 25.0, np.nan) for s in range(4)})
     divided["structured"] = frame["structured"].mask(number, "unparsed")
     only = replace(found, frames={"study1-exp1": divided})
-    assert "beta, study1-exp1: 100.0% of the free text has a clear meaning" in said(quality.section(only))
+    assert "Free text of study1-exp1 that has a clear meaning: alpha 100.0% and beta 100.0%" in said(
+        quality.section(only)
+    )
     bare = replace(only, frames={"study1-exp1": divided.drop(columns=[f"bet_{s}" for s in range(4)])})
     assert "Review: beta, study1-exp1: 50.0%" in said(quality.section(bare))
 

@@ -25,7 +25,7 @@ def option_mass(table: pd.DataFrame) -> Any:
     ----------
     table : DataFrame
         As `quality.option_mass` gives it: ``model, question, mean, low, high, minimum``; may hold
-        ``experiment``, which makes a panel each.
+        ``experiment``, which then stands before the question.
 
     Returns
     -------
@@ -35,10 +35,12 @@ def option_mass(table: pd.DataFrame) -> Any:
     require(table, ["model", "question", "mean", "low", "high", "minimum"], "the figure's table")
     whole = style.together(style.models(table))
     order = style.names(whole)
+    if "experiment" in whole.columns and whole["experiment"].nunique() > 1:
+        whole["question"] = whole["experiment"] + ", " + whole["question"]
     beside = p9.position_dodge(width=0.7 if len(order) > 1 else 0)
     questions = list(dict.fromkeys(whole["question"]))
     whole["question"] = pd.Categorical(whole["question"], categories=questions[::-1])
-    figure = (
+    return (
         p9.ggplot(whole, p9.aes("question", "mean", color="model", shape="model", group="model"))
         + p9.geom_hline(yintercept=0.5, linetype="dashed", color="#7F7F7F", size=0.4)
         + style.points(order)
@@ -46,15 +48,10 @@ def option_mass(table: pd.DataFrame) -> Any:
         + style.scales(order)
         + p9.coord_flip()
         + p9.scale_y_continuous(limits=(0, 1), breaks=(0, 0.25, 0.5, 0.75, 1))
-        + p9.labs(x="question", y="option mass")
+        + p9.labs(x="", y="option mass")
         + style.caption(whole, f"Horizontal lines: {style.SPAN} Ticks: the lowest answer.")
+        + style.theme(7.2, 1.2 + len(questions) * max(0.26, 0.13 * len(order)))
     )
-    panel = ["experiment"] if "experiment" in whole.columns else []
-    panels = len(whole[panel].drop_duplicates()) if panel else 1
-    if panels > 1:
-        figure += p9.facet_wrap("experiment", ncol=1, scales="free_y")
-    rows = len(whole[[*panel, "question"]].drop_duplicates()) * max(1, len(order) / 3)
-    return figure + style.theme(7.2, 1.3 + 0.34 * rows + 0.25 * panels)
 
 
 def agreement(

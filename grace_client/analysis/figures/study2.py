@@ -53,7 +53,7 @@ def utterances(
         + p9.scale_y_continuous(limits=(0, 1), breaks=(0, 0.25, 0.5, 0.75, 1))
         + p9.labs(x="It …", y="share of utterances")
         + style.caption(table, style.INTERVAL + " People: Wilson intervals. Dashed horizontal: chance, 1/8.")
-        + style.theme(9.6 if len(order) <= 4 else 13.0, 6.4)
+        + style.theme(*((9.6, 6.4) if len(order) <= 4 else (11.0, 7.6)))
         + p9.theme(axis_text_x=p9.element_text(rotation=60, ha="right", size=8))
     )
 
