@@ -15,20 +15,21 @@ NOTE = (
 )
 
 
-def wide(long: pd.DataFrame, beside: str | None = None) -> pd.DataFrame:
+def wide(long: pd.DataFrame, beside: str | None = None, *, by: Sequence[str] = ("model",)) -> pd.DataFrame:
     """One row per model of what `compare.agreement` gives: each statistic with its interval.
 
     Parameters
     ----------
     long : DataFrame
-        ``model, statistic, value, low, high, n_cells``; other columns tell rows apart as the model does.
+        `by`, ``statistic, value, low, high, n_cells``.
     beside : str, optional
         What the models are compared with, for a column of that name.
+    by : sequence of str
+        Columns that tell rows apart.
     """
-    keys = [name for name in long.columns if name not in ("statistic", "value", "low", "high", "n_cells")]
     rows = []
-    for _, own in long.groupby(keys, sort=False):
-        row: dict[str, Any] = {key: own[key].iloc[0] for key in keys}
+    for _, own in long.groupby(list(by), sort=False):
+        row: dict[str, Any] = {key: own[key].iloc[0] for key in by}
         if beside is not None:
             row["beside"] = beside
         for name, value, low, high in zip(

@@ -41,6 +41,12 @@ def comparison(material: Material) -> Section | None:
         if not whole.empty:
             _people(found, whole, human, name, label)
     _ways(found, material, human)
+    if found.content:
+        found.content.insert(
+            0,
+            "Study 1 stands beside the rational speech act listener alone, since its paper prints no bets of "
+            "people by cell; Study 2 beside people and the speaker that was fitted to them.",
+        )
     return found if found.content else None
 
 
@@ -181,7 +187,7 @@ def _ways(found: Section, material: Material, human: pd.DataFrame) -> None:
             Table(
                 "comparison-scoring",
                 "Agreement with people, by the way of scoring",
-                closeness.wide(pd.concat(close, ignore_index=True)),
+                closeness.wide(pd.concat(close, ignore_index=True), by=("model", "variant")),
                 "normalised, raw and, where the null context (study2-null) was scored, PMI. "
                 + closeness.NOTE,
                 long=True,

@@ -53,6 +53,7 @@ def free(material: Material) -> Section | None:
             _model(frame),
             "Log odds against goal informational and 0 hearts, with random intercepts of participant and "
             "item. separated: the term rests on a cell where all or none negate, and has no finite value.",
+            hidden=("method",),
         ),
     ]
     return found

@@ -25,6 +25,7 @@ HEADS = {
     "kl": "KL",
     "rmse": "RMSE",
     "rho": "ρ",
+    "emd": "EMD",
     "icc": "ICC",
 }
 
