@@ -21,6 +21,8 @@ TITLES = {
     "study1-null": "Study 1, knowledge attribution: null context",
     "study2-null": "Study 2, politeness: null context",
 }
+ALPHA = 4.0
+"""Optimality of the theory that stands beside models in Study 1; its pattern is the same at any."""
 STRUCTURED = 0.90
 """Share of free-text answers with a clear meaning, below which a person should look at them."""
 

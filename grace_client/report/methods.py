@@ -5,7 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from grace_client import __version__, analysis
-from grace_client.report import words
+from grace_client.analysis.files import unread
+from grace_client.errors import SpecError
+from grace_client.report import sameness, words
 from grace_client.report.material import TITLES, Material
 from grace_client.report.parts import Section, Table
 
@@ -40,7 +42,7 @@ def section(material: Material, *, nrp: bool) -> Section:
         )
     for name in free:
         found.content += _sampling(material, name)
-    found.content.append(_exclusions(material))
+    found.content += _exclusions(material)
     found.content.append(
         "Means are over trials. Their 95% intervals are from a bootstrap that draws distinct stimuli (10,000 "
         "draws; percentile intervals whose levels make up for few clusters, as Student's t does for a mean), "
@@ -72,14 +74,20 @@ def section(material: Material, *, nrp: bool) -> Section:
 def _models(material: Material) -> str:
     told = []
     for model in material.models:
-        engine = next(m.spec.engine for (name, _), m in material.manifests.items() if name == model)
-        versions = ", ".join(f"{key} {value}" for key, value in engine.get("versions", {}).items())
-        revision = engine.get("revision") or "not recorded"
-        told.append(
-            f"{model} (revision {revision}; engine {engine.get('engine')}, {engine.get('dtype')}"
-            + (f"; {versions}" if versions else "")
-            + ")"
-        )
+        own = {name: run for (one, name), run in material.manifests.items() if one == model}
+        described = {name: sameness.engine(run) for name, run in own.items()}
+        parts = []
+        for key in dict.fromkeys(key for engine in described.values() for key in engine):
+            values: dict[str, list[str]] = {}
+            for name, engine in described.items():
+                values.setdefault(engine.get(key, "not recorded"), []).append(name)
+            # What differs between runs is told of each of them.
+            parts += [
+                f"{key} {value}" + f" in {words.listed(names)}" * (len(values) > 1)
+                for value, names in values.items()
+            ]
+        revision = next(iter(own.values())).spec.engine.get("revision") or "not recorded"
+        told.append(f"{model} (revision {revision}; {', '.join(parts)})")
     return f"Model{'s' * (len(told) > 1)}: {'; '.join(told)}."
 
 
@@ -97,14 +105,57 @@ def _sampling(material: Material, experiment: str) -> list[str]:
     return [f"In {experiment} ({words.listed(models)}), {text}." for text, models in told.items()]
 
 
-def _exclusions(material: Material) -> str:
+def _exclusions(material: Material) -> list[str]:
     samples = {
         f"{model}, {name}: a random sample of {manifest.spec.sample} trials"
         for (model, name), manifest in material.manifests.items()
         if manifest.spec.sample is not None
     }
-    text = "No trial was excluded; answers that are missing are named under quality."
-    return text + (f" Not the whole list was asked: {words.listed(sorted(samples))}." if samples else "")
+    gone = [sentence for name, frame in material.frames.items() for sentence in _left_out(name, frame)]
+    text = "No rule of exclusion was applied."
+    text += (
+        f" But what has no value is in no mean: {'; '.join(gone)}."
+        if gone
+        else " Every answer of every trial that was asked is in the means."
+    )
+    return [text, *([f"Not the whole list was asked: {words.listed(sorted(samples))}."] if samples else [])]
+
+
+def _left_out(name: str, frame: pd.DataFrame) -> list[str]:
+    """What the means of an experiment leave out, per model."""
+    found = []
+    for model, own in frame.groupby("model", sort=False):
+        told = []
+        if "response" in own.columns:
+            failed = own["status"] != "ok"
+            unclear = ~failed & unread(own) if "structured" in own.columns else failed & False
+            told += [
+                f"{count:,} of {len(own):,} answers {why}"
+                for count, why in ((failed.sum(), "failed"), (unclear.sum(), "have no clear meaning"))
+                if count
+            ]
+        else:
+            asked = own.drop_duplicates(["trial_id", "question"])
+            failed = asked["status"] != "ok"
+            if failed.any():
+                told.append(f"{failed.sum():,} of {len(asked):,} answers failed")
+            if name == "study1-exp2" and (lost := _without_bets(own, asked)):
+                told.append(
+                    f"{lost:,} of {asked['trial_id'].nunique():,} trials have no bets, since one of "
+                    "their four states has no percentage or all are 0"
+                )
+        if told:
+            found.append(f"{model}, {name}: {' and '.join(told)}")
+    return found
+
+
+def _without_bets(own: pd.DataFrame, asked: pd.DataFrame) -> int:
+    """How many trials `study1.bets` leaves out."""
+    try:
+        bets = analysis.study1.bets(own)
+    except SpecError:
+        return int(asked["trial_id"].nunique())
+    return int(asked["trial_id"].nunique() - bets.dropna(subset=["bet"])["trial_id"].nunique())
 
 
 def _runs(material: Material) -> pd.DataFrame:

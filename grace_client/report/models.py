@@ -5,59 +5,143 @@ from __future__ import annotations
 import pandas as pd
 
 from grace_client import analysis
-from grace_client.report import ways, words
-from grace_client.report.material import Material
+from grace_client.errors import SpecError
+from grace_client.report import closeness, ways, words
+from grace_client.report.material import ALPHA, Material
 from grace_client.report.parts import Figure, Section, Table
 
+SEEN = ("access", "observe")
 CELL = ("goal", "state")
-COMPARISON = "Models and people"
+COMPARISON = "Models, people and theory"
 AGREEMENT = "Saying and scoring"
 
 
 def comparison(material: Material) -> Section | None:
-    """How close models are to people in Study 2, and in what order."""
+    """How close models are to people and to the rational speech act models, and in what order."""
     found = Section("comparison", COMPARISON)
+    for name, label in (("study1-exp2", "scored"), ("study1-exp1", "free text")):
+        frame = material.extracted(name) if name.endswith("exp1") else material.frames.get(name)
+        if frame is None:
+            continue
+        try:
+            means = analysis.study1.cell_means(frame)
+        except SpecError:
+            # The study's own section says why.
+            continue
+        whole = _whole(found, means.assign(prob=means["mean"] / 100), SEEN, 6, f"Study 1, {label}")
+        if not whole.empty:
+            _listener(found, whole, name, label)
     human = analysis.reference.study2().rename(columns={"share": "prob"})
     for name, label in (("study2-exp2", "scored"), ("study2-exp1", "free text")):
         frame = material.extracted(name) if name.endswith("exp1") else material.frames.get(name)
         if frame is None:
             continue
         means = analysis.study2.utterances(frame).rename(columns={"mean": "prob"})
-        size = means.groupby("model")[["goal", "state"]].apply(lambda t: len(t.drop_duplicates()))
-        whole = means[means["model"].isin(size[size == 12].index)]
-        if partial := sorted(set(means["model"]) - set(whole["model"])):
-            found.content.append(
-                f"Not compared ({label}): {words.listed(partial)}; a cell of the twelve has no answers."
-            )
+        whole = _whole(found, means, CELL, 12, f"Study 2, {label}")
         if not whole.empty:
             _people(found, whole, human, name, label)
     _ways(found, material, human)
+    if found.content:
+        found.content.insert(
+            0,
+            "Study 1 stands beside the rational speech act listener alone, since its paper prints no bets of "
+            "people by cell; Study 2 beside people and the speaker that was fitted to them.",
+        )
     return found if found.content else None
 
 
+def _whole(found: Section, means: pd.DataFrame, keys: tuple[str, ...], cells: int, what: str) -> pd.DataFrame:
+    """The models that have answers in all cells; the others are named."""
+    size = means.groupby("model")[list(keys)].apply(lambda table: len(table.drop_duplicates()))
+    whole = means[means["model"].isin(size[size == cells].index)]
+    if partial := sorted(set(means["model"]) - set(whole["model"])):
+        found.content.append(
+            f"Not compared ({what}): {words.listed(partial)}; a cell of the {cells} has no answers."
+        )
+    return whole
+
+
+def _listener(found: Section, means: pd.DataFrame, name: str, label: str) -> None:
+    """Study 1 beside the knowing listener. Of people the paper prints no cell means."""
+    theory = analysis.rsa.predict_study1(ALPHA)
+    long = analysis.compare.agreement(means, theory, keys=SEEN, outcome="state")
+    cells = analysis.compare.cells(means, theory, keys=SEEN, outcome="state", ordered=True)
+    moved = analysis.bootstrap(
+        cells.assign(cell=cells["access"] + cells["observe"]), "emd", ["model"], cluster="cell"
+    ).rename(columns={"mean": "emd", "low": "emd_low", "high": "emd_high"})
+    table = closeness.wide(long, "RSA").merge(moved[["model", "emd", "emd_low", "emd_high"]], on="model")
+    found.content += [
+        Figure(
+            f"comparison-{name}",
+            f"Closeness to the rational speech act listener in Study 1, {label}",
+            "Pearson and Spearman correlation, root mean squared error and Jensen-Shannon divergence of each "
+            "model from the listener, with intervals.",
+            lambda: analysis.figures.agreement(long),
+        ),
+        Table(
+            f"comparison-{name}",
+            f"Models and the rational speech act listener, {label}",
+            table[[*table.columns.drop("n_cells"), "n_cells"]],
+            f"The listener is fitted to nothing: optimality {ALPHA:g}, even prior odds. {closeness.NOTE} "
+            "EMD: mean distance in states by which the bets of a cell would have to move.",
+        ),
+        Table(
+            f"comparison-{name}-cells",
+            f"Distance from the listener in each cell of Study 1, {label}",
+            closeness.per_cell(means, theory, keys=SEEN, outcome="state").merge(cells, on=["model", *SEEN]),
+            "Between mean bets as probabilities. r and RMSE: over the four states; JS: Jensen-Shannon "
+            "divergence in bits; TV: share of the bets that would have to move; EMD: by how many states.",
+            long=True,
+        ),
+    ]
+    told = words.correlations(table, lambda row: row["model"])
+    found.summary.append(
+        f"Study 1, {label}, beside the rational speech act listener (fitted to nothing): {told}."
+    )
+
+
 def _people(found: Section, means: pd.DataFrame, human: pd.DataFrame, name: str, label: str) -> None:
+    theory = analysis.rsa.predict_study2(analysis.rsa.people())
     table = analysis.compare.agreement(means, human, keys=CELL, outcome="utterance")
+    beside = analysis.compare.agreement(means, theory, keys=CELL, outcome="utterance")
+    fitted = analysis.compare.agreement(theory.assign(model="RSA"), human, keys=CELL, outcome="utterance")
     ceiling = analysis.reference.noise_ceiling()
     order = analysis.compare.ranking(means, human, keys=CELL, outcome="utterance")
+    cells = [
+        analysis.compare.cells(one, other, keys=CELL, outcome="utterance").assign(beside=name)
+        for one, other, name in (
+            (means, human, "people"),
+            (means, theory, "RSA"),
+            (theory.assign(model="RSA"), human, "people"),
+        )
+    ]
     found.content += [
         Figure(
             f"comparison-{name}",
             f"Closeness to people in Study 2, {label}",
             "Pearson and Spearman correlation, root mean squared error and Jensen-Shannon divergence of each "
-            "model from people, with intervals, and the band within which a second sample of people would "
-            "lie.",
-            lambda: analysis.figures.agreement(table, ceiling=ceiling),
+            "model, and of the speaker fitted to people, from people, with intervals, and the band within "
+            "which a second sample of people would lie.",
+            lambda: analysis.figures.agreement(table, ceiling=ceiling, rsa=fitted.drop(columns="model")),
         ),
         Table(
             f"comparison-{name}",
-            f"Agreement with people, {label}",
-            table,
-            "Over the 96 shares of goal, state and utterance. Intervals: bootstrap over the 12 cells.",
+            f"Models, people and the rational speech act speaker, {label}",
+            pd.concat(
+                [
+                    closeness.wide(table, "people"),
+                    closeness.wide(beside, "RSA"),
+                    closeness.wide(fitted, "people"),
+                ],
+                ignore_index=True,
+            ),
+            f"{closeness.NOTE} RSA is fitted to these very answers of people, so its closeness to them is "
+            "that of a description.",
         ),
         Table(
             f"comparison-{name}-cells",
-            f"Distance from people in each cell, {label}",
-            analysis.compare.cells(means, human, keys=CELL, outcome="utterance"),
+            f"Distances in each cell of Study 2, {label}",
+            pd.concat(cells, ignore_index=True)[["model", "beside", *CELL, "js", "tv"]],
             "JS: Jensen-Shannon divergence in bits; TV: share of the utterances that would have to change.",
             long=True,
         ),
@@ -73,13 +157,18 @@ def _people(found: Section, means: pd.DataFrame, human: pd.DataFrame, name: str,
             )
         )
     first = order.iloc[0]
-    ceil = ceiling.loc[ceiling["statistic"] == "js", "value"].item()
+    ceil = ceiling[ceiling["statistic"] == "js"].iloc[0]
     r = table[(table["model"] == first["model"]) & (table["statistic"] == "r")].iloc[0]
-    closest = f"{first['model']} is closest to people" if len(order) > 1 else f"{first['model']}"
+    closest = (
+        f"{first['model']} is closest to people (so in {words.percent(first['best'])} of the bootstrap's "
+        "samples)"
+        if len(order) > 1
+        else f"{first['model']} lies beside people"
+    )
     found.summary.append(
-        f"Study 2, {label}: {closest} with r = {words.interval(r['value'], r['low'], r['high'])} and a "
+        f"Study 2, {label}: {closest}, with r = {words.correlation(r['value'], r['low'], r['high'])} and a "
         f"divergence of {words.interval(first['js'], first['low'], first['high'])} bits; a second sample "
-        f"of people would be at {words.number(ceil)} bits."
+        f"of people would be at {words.interval(ceil['value'], ceil['low'], ceil['high'])} bits."
     )
 
 
@@ -98,11 +187,9 @@ def _ways(found: Section, material: Material, human: pd.DataFrame) -> None:
             Table(
                 "comparison-scoring",
                 "Agreement with people, by the way of scoring",
-                pd.concat(close, ignore_index=True)[
-                    ["model", "variant", "statistic", "value", "low", "high", "n_cells"]
-                ],
-                "normalised, raw and, where the null context (study2-null) was scored, PMI. Intervals: "
-                "bootstrap over the 12 cells.",
+                closeness.wide(pd.concat(close, ignore_index=True), by=("model", "variant")),
+                "normalised, raw and, where the null context (study2-null) was scored, PMI. "
+                + closeness.NOTE,
                 long=True,
             )
         )
@@ -116,7 +203,8 @@ def agreement(material: Material) -> Section | None:
         if free is None or scored is None or not set(free["model"]) & set(scored["model"]):
             continue
         pairs = analysis.agreement.saying_and_scoring(free, scored)
-        cells, summary = analysis.agreement.by_cell(pairs), analysis.agreement.summary(pairs)
+        cells = analysis.agreement.by_cell(pairs)
+        summary = _with_intervals(cells, analysis.agreement.summary(pairs))
         title = {"study1": "Study 1", "study2": "Study 2"}[study]
         found.content += [
             Figure(
@@ -129,7 +217,8 @@ def agreement(material: Material) -> Section | None:
                 f"agreement-{study}",
                 f"{title}: agreement of free text and scored distributions",
                 summary,
-                "Over cells and options; JS (bits) and TV: between the mean distributions of a cell.",
+                f"Of the share of answers and the mean scored probability. {closeness.NOTE}",
+                hidden=("tv", "same_mode"),
             ),
             Table(
                 f"agreement-{study}-replicates",
@@ -137,11 +226,27 @@ def agreement(material: Material) -> Section | None:
                 analysis.agreement.variance(free),
                 "ICC: share of the variance of an answer that the stimulus explains.",
                 long=True,
+                hidden=("share",),
             ),
         ]
-        told = [
-            f"{model} ({question}) r = {words.number(r)}"
-            for model, question, r in zip(summary["model"], summary["question"], summary["r"], strict=True)
-        ]
-        found.summary.append(f"{title}, free text against scored probabilities: {words.listed(told)}.")
+        told = words.correlations(summary, lambda row: f"{row['model']} ({row['question']})")
+        found.summary.append(f"{title}, free text against scored probabilities: {told}.")
     return found if found.content else None
+
+
+def _with_intervals(cells: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+    """Agreement of saying and scoring, with intervals from a bootstrap over the cells."""
+    keys = [name for name in (*SEEN, *CELL) if name in cells.columns]
+    found = []
+    for (_, question), own in cells.groupby(["model", "question"], sort=False):
+        said, scored = (
+            own[["model", *keys, "option", name]].rename(columns={name: "prob"})
+            for name in ("said", "scored")
+        )
+        long = analysis.compare.agreement(said, scored, keys=keys, outcome="option")
+        found.append(closeness.wide(long).assign(question=str(question)))
+    whole = pd.concat(found, ignore_index=True)
+    rest = [name for name in summary.columns if name not in whole.columns]
+    return whole[
+        ["model", "question", *whole.columns.drop(["model", "question", "n_cells"]), "n_cells"]
+    ].merge(summary[["model", "question", *rest]], on=["model", "question"])

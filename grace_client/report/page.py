@@ -44,7 +44,6 @@ def render(title: str, subtitle: str, sections: Sequence[Section], drawings: Map
         title=title,
         subtitle=subtitle,
         sections=sections,
-        summary=[sentence for section in sections for sentence in section.summary],
         svg={name: inline(text, name) for name, text in drawings.items()},
         cells=words.cells,
         tables=tables,
@@ -63,6 +62,9 @@ def inline(svg: str, name: str) -> str:
     """An SVG file as a part of a page: scales with the page, names nothing outside, and no id twice."""
     svg = _DROPPED.sub("", _HEAD.sub("", svg))
     head, rest = svg.split(">", 1)
+    # Points are a third larger than pixels, and a figure may be drawn a fifth larger than in print.
+    width = re.search(r'\swidth="([\d.]+)pt"', head)
+    most = f' style="max-width:{float(width[1]) * 1.6:.0f}px"' if width else ""
     head = _NAMES.sub("", head)
     while (smaller := _SIZE.sub(r"\1", head)) != head:
         head = smaller
@@ -74,7 +76,7 @@ def inline(svg: str, name: str) -> str:
     rest = re.sub(r'\sid="([^"]*)"', renamed, rest)
     rest = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{name}-\1"', rest)
     rest = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", rest)
-    return f'{head} aria-hidden="true">{rest}'
+    return f'{head}{most} aria-hidden="true">{rest}'
 
 
 def _zip(tables: Sequence[Table]) -> bytes:

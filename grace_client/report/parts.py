@@ -8,6 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+FOLDED = 30
+"""Rows of a table that the page shows at once."""
+PRINTED = 150
+"""Rows of a table that goes on paper, folded or not."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -24,7 +29,7 @@ class Table:
     note : str
         What a reader should know of its columns.
     long : bool
-        Whether it is folded away until it is asked for; a table of more than thirty rows is in any case.
+        Whether it is folded away until it is asked for; a table of more than `FOLDED` rows is in any case.
     hidden : tuple of str
         Columns that are in the file alone.
     """
@@ -35,6 +40,16 @@ class Table:
     note: str = ""
     long: bool = False
     hidden: tuple[str, ...] = ()
+
+    @property
+    def folded(self) -> bool:
+        """Whether the page shows it when asked alone."""
+        return self.long or len(self.frame) > FOLDED
+
+    @property
+    def printed(self) -> bool:
+        """Whether it goes on paper; a longer one would fill sheets that nobody reads."""
+        return len(self.frame) <= PRINTED
 
     @property
     def shown(self) -> pd.DataFrame:

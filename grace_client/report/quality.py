@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from grace_client import analysis
-from grace_client.report import words
+from grace_client.analysis.files import unread
+from grace_client.report import sameness, words
 from grace_client.report.material import STRUCTURED, Material
 from grace_client.report.parts import Figure, Section, Table
 
@@ -15,8 +16,9 @@ def section(material: Material) -> Section:
     found = Section("quality", "Quality of the answers")
     whole = pd.concat([analysis.quality.completeness(frame) for frame in material.frames.values()])
     _answers(found, material, whole)
+    _same(found, material)
     _mass(found, material)
-    _extraction(found, material, whole)
+    _extraction(found, material)
     found.content.append(
         Table(
             "effort",
@@ -58,6 +60,18 @@ def _answers(found: Section, material: Material, whole: pd.DataFrame) -> None:
         found.content.append(Table("failures", "Why answers are missing", failures))
 
 
+def _same(found: Section, material: Material) -> None:
+    told = sameness.models(material) + sameness.runs(material)
+    found.summary += [sentence for sentence in told if sentence.startswith("Review:")]
+    if told:
+        found.content += told
+    elif len(material.manifests) > 1:
+        several = "All models of an experiment got the same trials and questions. " * (
+            len(material.models) > 1
+        )
+        found.content.append(f"{several}All runs of a model had the same engine.")
+
+
 def _mass(found: Section, material: Material) -> None:
     scored = {name: f for name, f in material.frames.items() if "option_mass" in f.columns}
     tables = [
@@ -89,26 +103,47 @@ def _mass(found: Section, material: Material) -> None:
             "share below: of the questions, those with an option mass below 0.5.",
         )
     )
-    told = table[~table["experiment"].str.endswith("-null")]
-    total = told.assign(mass=told["mean"] * told["n"]).groupby("model", sort=False)[["mass", "n"]].sum()
-    means = total["mass"] / total["n"]
-    low = means[means < 0.5]
-    if means.empty:
+    _cells(found, scored)
+    asked = [frame for name, frame in scored.items() if not name.endswith("-null")]
+    if all(frame["option_mass"].isna().all() for frame in asked):
         return
-    masses = [f"{model} {words.number(mean)}" for model, mean in means.items()]
+    rows = pd.concat([frame.drop_duplicates(["model", "trial_id", "question"]) for frame in asked])
+    means = analysis.bootstrap(rows, "option_mass", ["model"])
+    masses = [
+        f"{model} {words.interval(mean, low, high)}"
+        for model, mean, low, high in zip(*(means[c] for c in ("model", "mean", "low", "high")), strict=True)
+    ]
     text = f"Mean option mass: {words.listed(masses)}."
-    if len(low):
+    low = list(means.loc[means["mean"] < 0.5, "model"])
+    if low:
         text += (
-            f" {words.listed(low.index)} put{'s' * (len(low) == 1)} less than half of the belief on the "
+            f" {words.listed(low)} put{'s' * (len(low) == 1)} less than half of the belief on the "
             "offered answers: read the distributions with that in mind."
         )
     found.summary.append(text)
 
 
-def _extraction(found: Section, material: Material, whole: pd.DataFrame) -> None:
+def _cells(found: Section, scored: dict[str, pd.DataFrame]) -> None:
+    """Option mass in each cell of the design: where in it the offered answers do not fit."""
+    for name, frame in scored.items():
+        if name.endswith("-null") or frame["option_mass"].isna().all():
+            continue
+        cell = [column for column in ("access", "observe", "goal", "state") if column in frame.columns]
+        found.content.append(
+            Table(
+                f"option-mass-{name}",
+                f"Option mass in each cell, {name}",
+                analysis.quality.option_mass(frame, ["question", *cell]),
+                long=True,
+            )
+        )
+
+
+def _extraction(found: Section, material: Material) -> None:
     for name, frame in material.frames.items():
         if "response" not in frame.columns:
             continue
+        clear = []
         for model, own in frame.groupby("model", sort=False):
             answered = own[own["status"] == "ok"]
             if "structured" not in own.columns or answered["structured"].isna().all():
@@ -117,14 +152,16 @@ def _extraction(found: Section, material: Material, whole: pd.DataFrame) -> None
                     "does, and the report then shows it."
                 )
                 continue
-            clear = float((answered["structured"].notna() & (answered["structured"] != "unparsed")).mean())
-            text = f"{model}, {name}: {words.percent(clear, 1)} of the free text has a clear meaning"
-            if clear < STRUCTURED:
-                text = f"Review: {text}, less than {words.percent(STRUCTURED)}; look at the unparsed answers."
-                found.summary.append(text)
-            else:
-                text += "."
-            found.content.append(text)
+            share = float((~unread(answered)).mean())
+            clear.append(f"{model} {words.percent(share, 1)}")
+            if share < STRUCTURED:
+                found.summary.append(
+                    f"Review: {model}, {name}: {words.percent(share, 1)} of the free text has a clear "
+                    f"meaning, less than {words.percent(STRUCTURED)}; look at the unparsed answers."
+                )
+                found.content.append(found.summary[-1])
+        if clear:
+            found.content.append(f"Free text of {name} that has a clear meaning: {words.listed(clear)}.")
 
 
 def _noise(found: Section, material: Material) -> None:

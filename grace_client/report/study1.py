@@ -7,12 +7,10 @@ from typing import Any
 import pandas as pd
 
 from grace_client import analysis
-from grace_client.report import ways, words
-from grace_client.report.material import TITLES, Material
+from grace_client.report import closeness, contrasts, ways, words
+from grace_client.report.material import ALPHA, TITLES, Material
 from grace_client.report.parts import Figure, Section, Table
 
-ALPHA = 4.0
-"""Optimality of the theory that is drawn beside models; its pattern is the same at any."""
 CELL = ["access", "observe"]
 QUESTIONS = ("state0", "state1", "state2", "state3", "knowledge")
 
@@ -41,7 +39,7 @@ def scored(material: Material) -> Section | None:
         "paper prints tests, not cell means, so people are in the table of contrasts and not in the figure.",
         Table("study1-cell-means", "Mean bets (dollars of 100)", means, long=True),
     ]
-    _contrasts(found, material, frame)
+    contrasts.add(found, material, frame, "study1-exp2", "study1-contrasts")
     found.content.append(
         Table(
             "study1-implicature",
@@ -67,43 +65,11 @@ def scored(material: Material) -> Section | None:
             "study1-knowledge",
             "Knowledge: probability of “yes”",
             knowledge,
-            "share yes: of the trials, those where yes is likelier than no.",
+            hidden=("share_yes",),
         ),
     ]
     ways.add(found, material, "study1-exp2", QUESTIONS, CELL)
     return found
-
-
-def _contrasts(found: Section, material: Material, frame: pd.DataFrame) -> None:
-    people = analysis.reference.study1()
-    keys = [*CELL, "greater", "lesser"]
-    table = analysis.study1.contrasts(frame).merge(
-        people[[*keys, "holds"]].rename(columns={"holds": "people"}), on=keys, how="left"
-    )
-    table["model_holds"] = (table["p"] < 0.05) & (table["difference"] > 0)
-    table["agrees"] = table["model_holds"] == table["people"]
-    noted = any(m.noise for (_, name), m in material.manifests.items() if name == "study1-exp2")
-    if noted:
-        table = analysis.mark_noise(table, material.manifests, experiment="study1-exp2", unit="percentage")
-    found.content.append(
-        Table(
-            "study1-contrasts",
-            "The eight planned contrasts, and whether people show them",
-            table,
-            "One-tailed paired t tests over distinct stimuli that the bet on the state “greater” exceeds "
-            "that on “lesser”; p (Holm): corrected within the model; d z: effect size; distinct: pairs. "
-            "people: whether the paper reports the difference; model holds: p < .05."
-            + (" below noise: smaller than the engine's own noise." if noted else ""),
-            hidden=("mean_greater", "mean_lesser", "n"),
-        )
-    )
-    agree = table.groupby("model", sort=False)["agrees"].sum().to_dict()
-    full = table[table["access"] == "3"].groupby("model", sort=False)["model_holds"].sum().to_dict()
-    for model, count in agree.items():
-        found.summary.append(
-            f"{model} agrees with people in {count} of the 8 planned contrasts of Study 1. Of the 3 with "
-            f"full access, where people take a number as an upper bound, {full[model]} hold."
-        )
 
 
 def _anova(found: Section, frame: pd.DataFrame) -> None:
@@ -135,8 +101,9 @@ def _fits(found: Section, means: pd.DataFrame) -> None:
         bounds = [name for name in values.index if values["at_bound"][name]]
         rows.append(
             row
-            | {name: fit.statistics[name] for name in ("kl", "rmse", "r", "n_cells")}
-            | {"at_bound": words.listed(bounds)}
+            | {name: fit.statistics[name] for name in ("kl", "rmse")}
+            | closeness.of_fit(cells, fit, CELL, "state")
+            | {"n_cells": fit.statistics["n_cells"], "at_bound": words.listed(bounds)}
         )
     table = pd.DataFrame(rows)
     found.content.append(
@@ -144,17 +111,19 @@ def _fits(found: Section, means: pd.DataFrame) -> None:
             "study1-rsa",
             "The rational speech act listener fitted to each model",
             table,
-            "alpha: optimality of the imagined speaker (0: words say nothing but what is true); base rate: "
-            "prior probability that a thing has the property; lapse: share of belief that is uniform "
-            "whatever is said; kl: bits between model and fit; at bound: parameters that the data do not "
-            "pin down.",
+            "Three free parameters, fitted to the model's own mean bets (four in a cell, of which three "
+            "are free); fitted values have no intervals. alpha: optimality of the imagined speaker (0: "
+            "words say nothing but what is true); base rate: prior probability that a thing has the "
+            "property; lapse: share of belief that is uniform whatever is said; kl: bits between model and "
+            "fit; r: of model and fit, interval from a bootstrap over cells; at bound: parameters that "
+            "the data do not pin down.",
         )
     )
-    for row in rows:
-        found.summary.append(
-            f"The rational speech act listener fitted to {row['model']}: r = {words.number(row['r'])}, with "
-            f"{words.percent(row['lapse'])} of the belief uniform, whatever is said."
-        )
+    told = words.correlations(table, lambda row: f"{row['model']} (uniform {words.percent(row['lapse'])})")
+    found.summary.append(
+        "The rational speech act listener, with 3 parameters fitted to the mean bets of each model, one of "
+        f"them how much of the belief is uniform, whatever is said: {told}."
+    )
 
 
 def _coherence(found: Section, frame: pd.DataFrame) -> None:
@@ -187,12 +156,7 @@ def _distributions(found: Section, frame: pd.DataFrame) -> None:
     spread = spread[spread["question"].str.startswith("state")].merge(design, on=["model", "trial_id"])
     entropy = analysis.bootstrap(spread, "entropy", ["model", *CELL, "question"])
     found.content += [
-        Figure(
-            "study1-percentages",
-            "The elicited distributions",
-            "For each cell and state, how probable each of the percentages 0, 10, to 100 is.",
-            lambda: analysis.figures.percentages(cells),
-        ),
+        *_heat(cells),
         Table(
             "study1-percentages",
             "Mean probability of each percentage",
@@ -207,6 +171,22 @@ def _distributions(found: Section, frame: pd.DataFrame) -> None:
             lambda: analysis.figures.entropy(entropy),
         ),
         Table("study1-entropy", "Entropy of the answers (bits)", entropy, long=True),
+    ]
+
+
+def _heat(cells: pd.DataFrame) -> list[Figure]:
+    """A heat map of each model; colours mean the same in all of them."""
+    highest, models = float(cells["mean"].max()), list(dict.fromkeys(cells["model"]))
+    return [
+        Figure(
+            "study1-percentages" + f"-{place}" * (len(models) > 1),
+            f"The elicited distributions of {model}",
+            f"For each cell and state, how probable {model} finds each of the percentages 0, 10, to 100.",
+            lambda model=model: analysis.figures.percentages(  # type: ignore[misc]
+                cells[cells["model"] == model], highest=highest
+            ),
+        )
+        for place, model in enumerate(models, start=1)
     ]
 
 
@@ -231,13 +211,15 @@ def free(material: Material) -> Section | None:
             lambda: analysis.figures.states(means, rsa=analysis.rsa.predict_study1(ALPHA)),
         ),
         Table("study1-free-cell-means", "Bets in free text (dollars of 100)", means, long=True),
-        Table("study1-free-contrasts", "The eight planned contrasts", analysis.study1.contrasts(frame)),
+    ]
+    contrasts.add(found, material, frame, "study1-exp1", "study1-free-contrasts")
+    found.content += [
         Figure(
             "study1-free-knowledge",
             "Whether the speaker is said to know exactly how many",
             "Share of yes with intervals by access, a panel for each number that is said.",
             lambda: analysis.figures.knowledge(knowledge),
         ),
-        Table("study1-free-knowledge", "Knowledge: share of “yes”", knowledge),
+        Table("study1-free-knowledge", "Knowledge: share of “yes”", knowledge, hidden=("share_yes",)),
     ]
     return found

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from grace_client import analysis
-from grace_client.report import ways, words
+from grace_client.analysis.rsa import Speaker
+from grace_client.report import closeness, ways, words
 from grace_client.report.material import TITLES, Material
 from grace_client.report.parts import Figure, Section, Table
 
 CELL = ["goal", "state"]
+GOALS = ("both", "social", "informational")
+WEIGHTS = ("informational", "social", "presentational", "phi")
 
 
 def scored(material: Material) -> Section | None:
@@ -46,12 +50,20 @@ def free(material: Material) -> Section | None:
         Table(
             "study2-free-negation-model",
             "Logistic model of negation",
-            analysis.study2.negation_model(frame),
+            _model(frame),
             "Log odds against goal informational and 0 hearts, with random intercepts of participant and "
             "item. separated: the term rests on a cell where all or none negate, and has no finite value.",
+            hidden=("method",),
         ),
     ]
     return found
+
+
+def _model(frame: pd.DataFrame) -> pd.DataFrame:
+    """The negation model, each interval behind its estimate."""
+    table = analysis.study2.negation_model(frame)
+    first = ["model", "term", "estimate", "low", "high"]
+    return table[[*first, *(name for name in table.columns if name not in first)]]
 
 
 def _said(found: Section, frame: pd.DataFrame, name: str) -> None:
@@ -73,9 +85,9 @@ def _said(found: Section, frame: pd.DataFrame, name: str) -> None:
         Table(
             f"{name}-negation",
             "Negated utterances",
-            negation.merge(
-                negated[[*CELL, "share"]].rename(columns={"share": "people"}), on=CELL, how="left"
-            ),
+            negation.merge(_beside(negated, CELL), on=CELL, how="left"),
+            "people: counts of the paper with Wilson intervals; chance is one half.",
+            hidden=("chance",),
         ),
         Figure(
             f"{name}-utterances",
@@ -84,66 +96,129 @@ def _said(found: Section, frame: pd.DataFrame, name: str) -> None:
             "people and the rational speech act speaker.",
             lambda: analysis.figures.utterances(means, people=people, rsa=theory),
         ),
-        "RSA is the polite speaker of Yoon et al. fitted to the human answers (r = 0.99 over 96 shares).",
+        _theory(theory),
         Table(
             f"{name}-utterances",
             "Utterances (chance is 0.125)",
-            means.merge(
-                people[[*CELL, "utterance", "share"]].rename(columns={"share": "people"}),
-                on=[*CELL, "utterance"],
-                how="left",
-            ),
+            means.merge(_beside(people, [*CELL, "utterance"]), on=[*CELL, "utterance"], how="left"),
+            "people: counts of the paper with Wilson intervals.",
             long=True,
+            hidden=("chance",),
         ),
     ]
     where = "" if name == "study2" else " in free text"
-    for model, own in negation.groupby("model", sort=False):
-        shares = {
-            (goal, state): share
-            for goal, state, share in zip(own["goal"], own["state"], own["mean"], strict=True)
-        }
-        if len(shares) < len(negated):
-            continue
-        told = [
-            f"{goal} {words.percent(shares[goal, '0 hearts'])}"
-            for goal in ("both", "social", "informational")
-        ]
+    whole = {"people": negated.rename(columns={"share": "mean"})}
+    whole |= {str(model): own for model, own in negation.groupby("model", sort=False)}
+    told = [f"{model} {_bad_news(own)}" for model, own in whole.items() if len(own) == len(negated)]
+    if len(told) > 1:
         found.summary.append(
-            f"{model} negates bad news (0 hearts){where}: {words.listed(told)} by goal; people 73%, 50% "
-            "and 28%."
+            f"Bad news (0 hearts) is negated{where}, with the goal {', '.join(GOALS)}: {'; '.join(told)}."
         )
 
 
+def _bad_news(cells: pd.DataFrame) -> str:
+    """Negation at 0 hearts, by goal."""
+    own = cells[cells["state"] == "0 hearts"].set_index("goal")
+    return ", ".join(
+        words.share(*(float(own[column][goal]) for column in ("mean", "low", "high"))) for goal in GOALS
+    )
+
+
+def _beside(people: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """What people did, as columns to set beside a model's: a share with its interval."""
+    names = {"share": "people", "low": "people_low", "high": "people_high"}
+    return people[[*keys, *names]].rename(columns=names)
+
+
+def _theory(theory: pd.DataFrame) -> str:
+    """What the polite speaker is, and what its closeness to people is worth."""
+    speaker = analysis.rsa.people()
+    meanings = speaker.semantics.size
+    # Of three weights that sum to 1, two are free; with them goes phi. Optimality and cost are of all goals.
+    own = 2 + 3 * len(speaker.goals)
+    human = analysis.reference.study2().rename(columns={"share": "prob"})
+    long = analysis.compare.agreement(theory, human, keys=CELL, outcome="utterance")
+    r = closeness.wide(long).iloc[0]
+    cells = int(r["n_cells"])
+    near = words.correlation(r["r"], r["r_low"], r["r_high"])
+    return (
+        f"RSA is the polite speaker of Yoon et al. Its {own + meanings} free parameters ({own} for "
+        f"optimality, cost and goals, and {meanings} for the meanings of the utterances, which are held "
+        "near what people judged them to mean) were fitted to the very answers of people that are shown "
+        f"here. That it is close to them (r = {near} over {len(theory)} shares, of which "
+        f"{len(theory) - cells} are free) says that it can describe them, not that it predicts them."
+    )
+
+
 def _fits(found: Section, means: pd.DataFrame) -> None:
-    semantics = analysis.rsa.people().semantics
-    rows = []
+    people = analysis.rsa.people()
+    rows, weights = [_known(people)], list[dict[str, str | float]]()
+    free = 0
     for model, own in means.groupby("model", sort=False):
-        cells = own.rename(columns={"mean": "prob"})
-        fit = analysis.rsa.fit_study2(cells[[*CELL, "utterance", "prob", "n"]], semantics=semantics)
+        cells = own.rename(columns={"mean": "prob"})[[*CELL, "utterance", "prob", "n"]]
+        fit = analysis.rsa.fit_study2(cells, semantics=people.semantics)
         values = fit.parameters.set_index("parameter")
         # Weights that sum to 1 touch a bound together: only what is at a bound is marked.
         told = {
             str(name): words.number(value) + " *" * bool(bound)
             for name, value, bound in zip(values.index, values["value"], values["at_bound"], strict=True)
         }
+        close = closeness.of_fit(cells, fit, CELL, "utterance")
+        free = int(fit.statistics["n_parameters"])
         rows.append(
-            {"model": model, **told}
-            | {name: words.number(fit.statistics[name]) for name in ("kl", "rmse", "r")}
+            {"model": str(model), **told}
+            | {name: words.number(fit.statistics[name]) for name in ("kl", "rmse")}
+            | {"r": words.correlation(close["r"], close["r_low"], close["r_high"])}
         )
-    wide = pd.DataFrame(rows).set_index("model").T.rename_axis("parameter").reset_index()
+        weights += [
+            {
+                "model": str(model),
+                "goal": goal,
+                "parameter": name,
+                "value": float(values["value"][f"{goal}: {name}"]),
+            }
+            for goal in GOALS
+            for name in WEIGHTS
+            if f"{goal}: {name}" in values.index
+        ]
+    wide = pd.DataFrame(rows).set_index("model").T.fillna("–").rename_axis("parameter").reset_index()
     wide.columns.name = None
-    found.content.append(
+    table, human = pd.DataFrame(weights), pd.DataFrame(_weights(people))
+    found.content += [
+        Figure(
+            f"{found.name}-goals",
+            "What the polite speaker wants, fitted to each model and to people",
+            "Weights of being informative, being kind and looking both, and what the speaker wants to be "
+            "taken for, a panel for each goal; models and people.",
+            lambda: analysis.figures.goals(table, people=human),
+        ),
         Table(
             f"{found.name}-rsa",
-            "The polite speaker fitted to each model",
+            "The polite speaker fitted to each model, and to people",
             wide,
-            "Meanings of the utterances are those fitted to people; goals are the model's own. alpha: "
-            "optimality; cost: of a negation, that of others being 1; weights of the three utilities sum "
-            "to 1 in a goal; phi: what the speaker wants to be taken for, from 0 (kind) to 0.975 "
-            "(informative); kl: bits between model and fit; *: at a bound, so that the data do not pin it "
-            "down.",
-        )
-    )
+            f"{free} free parameters, fitted to the model's own mean probabilities; fitted values have no "
+            "intervals. Meanings of the utterances are those fitted to people; goals are the model's own. "
+            "alpha: optimality; cost: of a negation, that of others being 1; weights of the three utilities "
+            "sum to 1 in a goal; phi: what the speaker wants to be taken for, from 0 (kind) to 0.975 "
+            "(informative); kl: bits between model and fit; r: of model and fit, interval from a bootstrap "
+            "over cells; *: at a bound, so that the data do not pin it down.",
+        ),
+    ]
+
+
+def _weights(speaker: Speaker) -> list[dict[str, str | float]]:
+    return [
+        {"goal": goal, "parameter": name, "value": float(np.asarray(getattr(wanted, name)))}
+        for goal, wanted in speaker.goals.items()
+        for name in WEIGHTS
+    ]
+
+
+def _known(speaker: Speaker) -> dict[str, str]:
+    """A column of the table: the speaker that the package keeps."""
+    found = {"alpha": speaker.alpha, "cost": speaker.cost}
+    found |= {f"{row['goal']}: {row['parameter']}": float(row["value"]) for row in _weights(speaker)}
+    return {"model": "people, as above"} | {name: words.number(value) for name, value in found.items()}
 
 
 def judgements(material: Material) -> Section | None:

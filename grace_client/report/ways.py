@@ -32,24 +32,37 @@ def add(
     found: Section, material: Material, experiment: str, questions: Sequence[str], keys: Sequence[str]
 ) -> None:
     """Add the table of how far the ways lie apart, where there is more than one."""
-    rows = []
-    for question in questions:
-        table = ways(material, experiment, question, keys)
-        told = table.groupby("model", sort=False)["variant"].unique().str.join(", ")
-        spread = analysis.compare.spread(table, keys=keys)
-        rows.append(spread.assign(question=question, ways=spread["model"].map(told)))
-    whole = pd.concat(rows, ignore_index=True)
-    if whole.empty:
+    rows = [
+        _spread(table, keys).assign(question=question)
+        for question in questions
+        if len(table := ways(material, experiment, question, keys))
+    ]
+    if not rows:
         return
+    whole = pd.concat(rows, ignore_index=True)
     found.content.append(
         Table(
             f"{found.name}-scoring",
             "How much the way of scoring matters",
-            whole[["model", "question", "ways", "mean", "highest", "n_cells"]],
-            "Largest total variation between two ways, mean and highest over the cells. normalised: mean of "
-            "the normalised probabilities; raw: mean of the raw ones, brought to a sum of 1, in which trials "
-            "with little option mass count little; pmi: in proportion to how much the scene raises each "
-            f"option above the null context ({experiment.partition('-')[0]}-null).",
+            whole[["model", "question", "ways", "mean", "low", "high", "highest", "n_cells"]],
+            "Largest total variation between two ways, over the cells: mean, with its interval from a "
+            "bootstrap over cells, and highest. normalised: mean of the normalised probabilities; raw: mean "
+            "of the raw ones, brought to a sum of 1, in which trials with little option mass count little; "
+            "pmi: in proportion to how much the scene raises each option above the null context "
+            f"({experiment.partition('-')[0]}-null).",
             long=True,
         )
     )
+
+
+def _spread(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """How far the ways of each model lie apart, over cells."""
+    told = table.groupby("model", sort=False)["variant"].unique().str.join(", ")
+    cells = [
+        analysis.compare.spread(cell, keys=keys)[["model", "mean"]].assign(cell="/".join(map(str, key)))
+        for key, cell in table.groupby(list(keys), sort=False)
+    ]
+    apart = pd.concat(cells, ignore_index=True)
+    found = analysis.bootstrap(apart, "mean", ["model"], cluster="cell").rename(columns={"n": "n_cells"})
+    highest = apart.groupby("model", sort=False)["mean"].max()
+    return found.assign(highest=found["model"].map(highest), ways=found["model"].map(told))

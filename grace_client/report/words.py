@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import pandas as pd
 
 MINUS = "\u2212"
 P_VALUES = ("p", "p_holm")
+CORRELATIONS = ("r", "rho", "icc")
+"""Figures that are undefined where the answers do not vary."""
+NO_VARIATION = "undefined: no variation"
 TEXT = {True: "yes", False: "no"}
 HEADS = {
     "n_distinct": "distinct",
@@ -21,6 +25,7 @@ HEADS = {
     "kl": "KL",
     "rmse": "RMSE",
     "rho": "ρ",
+    "emd": "EMD",
     "icc": "ICC",
 }
 
@@ -55,10 +60,32 @@ def p_value(value: float) -> str:
 
 
 def interval(mean: float, low: float, high: float, digits: int = 2) -> str:
-    """A mean and its 95% interval."""
+    """A mean and its 95% interval; a dash where there is no mean."""
+    if pd.isna(mean):
+        return "–"
     if pd.isna(low) or pd.isna(high):
-        return f"{number(mean, digits)} (no interval: one stimulus)"
+        return f"{number(mean, digits)} (no interval: too few stimuli)"
     return f"{number(mean, digits)} [{number(low, digits)}, {number(high, digits)}]"
+
+
+def correlation(value: float, low: float, high: float, digits: int = 2) -> str:
+    """A correlation and its 95% interval, or that there is none."""
+    return NO_VARIATION if pd.isna(value) else interval(value, low, high, digits)
+
+
+def correlations(table: pd.DataFrame, name: Callable[[Mapping[Any, Any]], str]) -> str:
+    """The ``r`` of every row with its interval, listed; `name` says whose it is."""
+    return listed(
+        f"{name(row)} r = {correlation(row['r'], row['r_low'], row['r_high'])}"
+        for row in table.to_dict("records")
+    )
+
+
+def share(mean: float, low: float, high: float) -> str:
+    """A share and its 95% interval, in percent."""
+    text = interval(100 * mean, 100 * low, 100 * high, 0)
+    whole, _, rest = text.partition(" ")
+    return text if whole == "–" else f"{whole}% {rest}"
 
 
 def duration(seconds: float) -> str:
@@ -78,8 +105,12 @@ def cells(frame: pd.DataFrame) -> tuple[list[tuple[str, bool]], list[list[str]]]
     column.
     """
     names = list(frame.columns)
-    # By the column it stands behind, the columns of the interval.
-    bounds = {names[i - 1]: (names[i], names[i + 1]) for i, name in enumerate(names) if name == "low" and i}
+    # By the column it stands behind, the columns of the interval. No p value has one.
+    bounds = {
+        names[i - 1]: (names[i], names[i + 1])
+        for i, name in enumerate(names)
+        if name == "low" and i and names[i - 1] not in P_VALUES
+    }
     bounds |= {
         name: (f"{name}_low", f"{name}_high") for name in names if f"{name}_low" in names and name != "rank"
     }
@@ -93,13 +124,16 @@ def cells(frame: pd.DataFrame) -> tuple[list[tuple[str, bool]], list[list[str]]]
         if name in bounds:
             low, high = bounds[name]
             digits = decimals(column)
-            shown = [interval(*row, digits) for row in zip(column, frame[low], frame[high], strict=True)]
+            text = correlation if name in CORRELATIONS else interval
+            shown = [text(*row, digits) for row in zip(column, frame[low], frame[high], strict=True)]
             head += " [95% interval]"
         elif name in P_VALUES:
             shown = [p_value(value) for value in column]
         elif numeric:
             digits = decimals(column)
             shown = [number(value, digits) for value in column]
+            if name in CORRELATIONS:
+                shown = [NO_VARIATION if pd.isna(v) else text for v, text in zip(column, shown, strict=True)]
         else:
             shown = ["–" if pd.isna(v) else TEXT[v] if isinstance(v, bool) else str(v) for v in column]
         heads.append((head, bool(numeric)))

@@ -31,6 +31,11 @@ def said(models: tuple[str, ...] = MODELS) -> pd.DataFrame:
     return pd.concat([human.assign(model=model) for model in models], ignore_index=True)
 
 
+def texts(svg: str) -> list[str]:
+    """Everything that is written in a figure."""
+    return re.findall(r">([^<>]+)</text>", svg)
+
+
 def test_a_figure_is_written_three_ways(tmp_path: Path) -> None:
     """Vector for print and page with text as text, pixels that are not blank; made anew, the same again."""
 
@@ -40,29 +45,88 @@ def test_a_figure_is_written_three_ways(tmp_path: Path) -> None:
     svg, pdf, png = figures.save(made(), tmp_path, "states")
     text = svg.read_text()
     assert text == figures.svg(made())
-    assert "saw 3 of 3, says “2”" in text
+    assert {"saw 3 of 3", "says “2”"} <= set(texts(text))
     assert 'width="360pt"' in text
     assert pdf.read_bytes().startswith(b"%PDF")
     assert np.asarray(Image.open(png).convert("L")).std() > 10
 
 
 def test_models_differ_without_colour() -> None:
-    """People, theory and every model have their own shape and line; colours are those of Okabe and Ito."""
-    assert len(set(style.SHAPES)) == len(style.SHAPES) >= 7
-    assert len(set(map(str, style.LINES))) == len(style.LINES)
+    """Twelve models, people and theory have a shape and a line each; colours are those of Okabe and Ito."""
+    looks = list(style.look([*(f"m{i}" for i in range(12)), style.PEOPLE, style.THEORY]).values())
+    assert len({shape for _, shape, _ in looks}) == 14
+    assert len({str(line) for _, _, line in looks[:12]}) == 12
     assert {"#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"} <= set(style.COLOURS)
+    assert "#F0E442" not in style.COLOURS, "yellow lines cannot be seen on white"
     negation = reference.study2_negation()
     own = pd.concat([negation.rename(columns={"share": "mean"}).assign(model=m) for m in MODELS])
     drawn = figures.svg(figures.negation(own, people=negation))
-    assert {"one", "two", "people"} <= set(re.findall(r">([a-z]+)</text>", drawn))
+    assert {"one", "two", "people"} <= set(texts(drawn))
+
+
+def test_no_two_models_look_alike() -> None:
+    """Every model has its own pair of colour and shape; where pairs run out, that is an error."""
+    many = [f"m{i}" for i in range(style.MOST)]
+    looks = style.look(many)
+    assert len({looks[name][:2] for name in many}) == style.MOST
+    with pytest.raises(
+        SpecError, match=f"tells {style.MOST} models apart, and the table has {len(many) + 1}"
+    ):
+        style.scales([*many, "one more", style.PEOPLE])
+
+
+def test_a_model_may_be_called_people() -> None:
+    """It is drawn as a model, beside people and theory."""
+    negation = reference.study2_negation()
+    own = pd.concat(
+        [negation.rename(columns={"share": "mean"}).assign(model=name) for name in ("people", "RSA")]
+    )
+    theory = negation.rename(columns={"share": "prob"})
+    drawn = texts(figures.svg(figures.negation(own, people=negation, rsa=theory)))
+    for name in ("people (model)", "RSA (model)", "people", "RSA"):
+        assert drawn.count(name) == 1
+    table = pd.DataFrame({"model": "RSA", "statistic": ["r"], "value": [0.5], "low": [0.4], "high": [0.6]})
+    drawn = texts(figures.svg(figures.agreement(table, rsa=table.drop(columns="model"))))
+    assert {"RSA (model)", "RSA"} <= set(drawn)
+
+
+def test_captions_say_what_lines_and_bars_are() -> None:
+    """Of one model bars are means; of several there are none."""
+    one, two = (figures.svg(figures.states(bets(MODELS[:n]))) for n in (1, 2))
+    assert "Bars: means. Vertical lines: 95% intervals" in one
+    assert "Vertical lines: 95% intervals" in two
+    assert "Bars" not in two
+
+
+def test_an_undefined_correlation_has_no_point() -> None:
+    """And the caption says why."""
+    table = pd.DataFrame(
+        {"model": ["a", "b"], "statistic": "r", "value": [0.5, np.nan], "low": [0.4, np.nan], "high": np.nan}
+    )
+    assert "undefined" in figures.svg(figures.agreement(table))
+    assert "undefined" not in figures.svg(figures.agreement(table.iloc[:1]))
 
 
 def test_a_mean_without_an_interval_is_faint_and_said_to_be() -> None:
     """A cell with one stimulus has no interval: the point is drawn faintly and the caption says why."""
     table = bets(("one",))
     table.loc[0, ["low", "high"]] = np.nan
-    assert "one stimulus alone" in figures.svg(figures.states(table))
-    assert "one stimulus alone" not in figures.svg(figures.states(bets(("one",))))
+    assert "too few stimuli" in figures.svg(figures.states(table))
+    assert "too few stimuli" not in figures.svg(figures.states(bets(("one",))))
+
+
+def test_cells_without_answers_leave_the_others_in_place() -> None:
+    """Whether the theory has them or not; a single cell has a figure too."""
+    table = bets()
+    some = table[table["access"] != "1"]
+    drawn = texts(figures.svg(figures.states(some, rsa=rsa.predict_study1(4.0))))
+    assert {"saw 1 of 3", "saw 2 of 3", "says “1”"} <= set(drawn)
+    assert "saw 1 of 3" not in texts(figures.svg(figures.states(some)))
+    one = table[(table["access"] == "2") & (table["observe"] == "1")]
+    grid = pd.concat([one.assign(percentage=p, mean=1 / 11) for p in range(0, 101, 10)])
+    for figure in (figures.states(one), figures.percentages(grid)):
+        written = texts(figures.svg(figure))
+        assert {text for text in written if text.startswith(("saw", "says"))} == {"saw 2 of 3", "says “1”"}
 
 
 def test_all_panels_are_there() -> None:
@@ -78,7 +142,16 @@ def test_all_panels_are_there() -> None:
     ):
         assert text in drawn
     grid = pd.concat([bets(("one",)).assign(percentage=p, mean=1 / 11) for p in range(0, 101, 10)])
-    assert figures.svg(figures.percentages(grid)).count("saw ") == 6
+    # The design is triangular: rows and columns are aligned, of several models too.
+    for models in (1, 2):
+        both = pd.concat([grid.assign(model=f"model {i}") for i in range(models)])
+        written = texts(figures.svg(figures.percentages(both)))
+        assert [written.count(f"saw {i} of 3") for i in (1, 2, 3)] == [1, 1, 1]
+        assert sum("says “1”" in text for text in written) == models
+    weights = pd.DataFrame(
+        {"model": "one", "goal": "both", "parameter": ["informational", "phi"], "value": [0.3, 0.7]}
+    )
+    assert {"one", "goal: both", "to inform", "φ"} <= set(texts(figures.svg(figures.goals(weights))))
     table = pd.DataFrame({"model": "one", "statistic": ["r", "js"], "value": 0.5, "low": 0.4, "high": 0.6})
     ceiling = pd.DataFrame({"statistic": ["r", "js"], "low": [0.98, 0.0], "high": [1.0, 0.01]})
     assert "Grey band" in figures.svg(figures.agreement(table, ceiling=ceiling))

@@ -13,6 +13,7 @@ from PIL import Image
 
 from grace_client import report
 from grace_client.engines.local import LocalEngine
+from tests.conftest import _program
 from tests.engines.conftest import random_model, tokenizer
 from tests.report.conftest import make, structure
 
@@ -24,7 +25,7 @@ HEADINGS = (
     "Study 1, knowledge attribution: free text",
     "Study 2, politeness: probability distributions",
     "Study 2, politeness: free text",
-    "Models and people",
+    "Models, people and theory",
     "Saying and scoring",
     "Methods",
     "Downloads",
@@ -49,6 +50,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="session")
+def pdftotext() -> str:
+    """A program that reads the text of sheets."""
+    return _program("pdftotext", "poppler-utils")
+
+
 def chrome(chromium: str, page: Path, *arguments: str) -> str:
     """What the browser writes when it opens the page without a network."""
     command = [
@@ -68,7 +75,7 @@ def chrome(chromium: str, page: Path, *arguments: str) -> str:
 
 @pytest.mark.model
 def test_the_page_in_a_browser(chromium: str, page: Path) -> None:
-    """Every section is there, nothing is fetched, the picture is not blank, and it prints on sheets."""
+    """Every section is there, nothing is fetched, and the picture is not blank."""
     seen = html.unescape(chrome(chromium, page, "--dump-dom"))
     assert [re.sub(r"<[^>]+>", "", heading) for heading in re.findall(r"<h2>(.*?)</h2>", seen)] == list(
         HEADINGS
@@ -86,8 +93,38 @@ def test_the_page_in_a_browser(chromium: str, page: Path) -> None:
         assert (band < 200).any(), "a part of the page is blank"
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 100
 
+
+def squeezed(text: str) -> str:
+    """Text of a page without the blanks, since lines end elsewhere on paper."""
+    return "".join(html.unescape(text).split())
+
+
+@pytest.mark.model
+def test_the_page_on_paper(chromium: str, pdftotext: str, page: Path) -> None:
+    """Every table is printed, also a folded one, or the sheets say where it is; prompts are printed."""
     sheets = page.parent / "page.pdf"
     chrome(chromium, page, "--no-pdf-header-footer", f"--print-to-pdf={sheets}")
-    written = sheets.read_bytes()
-    assert written.startswith(b"%PDF")
-    assert len(re.findall(rb"/Type\s*/Page\b", written)) >= 4
+    done = subprocess.run([pdftotext, "-raw", sheets, "-"], capture_output=True, text=True, check=True)
+    pages = done.stdout.split("\f")
+    printed = squeezed(done.stdout)
+    assert len(pages) > 4
+    parts = re.split(r'<div class="table[^"]*" id="table-', page.read_text())[1:]
+    assert len(parts) >= 30
+    for part in parts:
+        name, caption = part.partition('"')[0], re.search(r"<caption>(.*?)</caption>", part)
+        assert caption is not None
+        assert squeezed(caption[1]) in printed
+        rows = re.findall(r"<tr>(.*?)</tr>", part, re.DOTALL)[1:]
+        if "Too long for paper" in part:
+            told = f"Too long for paper: {len(rows)} rows. They are on the page, and in {name}.csv."
+            assert squeezed(told) in printed
+        else:
+            for cell in re.findall(r"<td[^>]*>(.*?)</td>", rows[-1], re.DOTALL):
+                assert squeezed(cell) in printed
+    assert squeezed("Too long for paper") in printed
+    assert squeezed("Say how likely the statement is.") in printed
+    assert squeezed("Not on paper unless") not in printed
+    # A heading stands above what it is the heading of.
+    for sheet in pages:
+        lines = sheet.strip().splitlines()
+        assert not lines or lines[-1] not in HEADINGS

@@ -25,7 +25,34 @@ def test_what_is_missing_is_a_dash() -> None:
     """No number is invented, and none is infinite by accident."""
     assert words.number(float("nan")) == words.p_value(float("nan")) == words.percent(float("nan")) == "–"
     assert words.number(float("-inf")) == "−∞"
-    assert words.interval(0.5, float("nan"), float("nan")) == "0.50 (no interval: one stimulus)"
+    assert words.interval(0.5, float("nan"), float("nan")) == "0.50 (no interval: too few stimuli)"
+    assert words.interval(float("nan"), float("nan"), float("nan")) == "–"
+    assert words.correlation(float("nan"), float("nan"), float("nan")) == "undefined: no variation"
+    assert words.correlation(0.5, 0.25, 0.75) == "0.50 [0.25, 0.75]"
+    assert words.share(0.734, 0.67, 0.79) == "73% [67, 79]"
+    assert words.share(0.5, float("nan"), float("nan")) == "50% (no interval: too few stimuli)"
+    assert words.share(float("nan"), float("nan"), float("nan")) == "–"
+
+
+def test_an_undefined_correlation_is_no_want_of_stimuli() -> None:
+    """The table says why there is none, with or without columns of an interval; others are dashes."""
+    frame = pd.DataFrame(
+        {"model": ["a"], "r": [float("nan")], "r_low": [float("nan")], "r_high": [float("nan")]}
+    )
+    assert (
+        words.cells(frame)[1] == words.cells(frame[["model", "r"]])[1] == [["a", "undefined: no variation"]]
+    )
+    assert words.cells(frame.rename(columns=lambda name: name.replace("r_", "js_").replace("r", "js")))[
+        1
+    ] == [["a", "–"]]
+
+
+def test_an_interval_is_never_set_beside_a_p_value() -> None:
+    """Bounds that stand behind a p value stay columns of their own."""
+    frame = pd.DataFrame({"term": ["a"], "estimate": [1.5], "p": [0.25], "low": [1.0], "high": [2.0]})
+    assert [head for head, _ in words.cells(frame)[0]] == ["term", "estimate", "p", "low", "high"]
+    ordered = frame[["term", "estimate", "low", "high", "p"]]
+    assert words.cells(ordered)[1] == [["a", "1.50 [1.00, 2.00]", ".250"]]
 
 
 @pytest.mark.parametrize(("value", "shown"), [(0.0004, "< .001"), (0.0421, ".042"), (0.9999, "> .999")])
@@ -74,7 +101,7 @@ def test_intervals_stand_beside_their_means() -> None:
 
 
 def test_an_inlined_figure_keeps_its_links_and_no_more() -> None:
-    """Ids that are used get the figure's name; others, sizes and addresses go."""
+    """Ids that are used get the figure's name; others and addresses go; the size becomes the largest one."""
     svg = (
         '<?xml version="1.0"?><!DOCTYPE svg PUBLIC "x" "http://www.w3.org/x.dtd">'
         '<svg xmlns:xlink="http://www.w3.org/1999/xlink" width="9pt" height="8pt" viewBox="0 0 9 8" '
@@ -83,6 +110,6 @@ def test_an_inlined_figure_keeps_its_links_and_no_more() -> None:
         '<use xlink:href="#m1" clip-path="url(#m1)"/></g></svg>'
     )
     assert page.inline(svg, "f") == (
-        '<svg viewBox="0 0 9 8" aria-hidden="true"><defs></defs><g><path id="f-m1"/>'
+        '<svg viewBox="0 0 9 8" style="max-width:14px" aria-hidden="true"><defs></defs><g><path id="f-m1"/>'
         '<use href="#f-m1" clip-path="url(#f-m1)"/></g></svg>'
     )

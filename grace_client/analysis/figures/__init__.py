@@ -7,11 +7,12 @@ those of Okabe and Ito; models differ by shape and line too, so that print witho
 from grace_client.analysis.figures.models import agreement, option_mass, saying
 from grace_client.analysis.figures.render import save, svg
 from grace_client.analysis.figures.study1 import entropy, knowledge, percentages, states
-from grace_client.analysis.figures.study2 import judgements, negation, utterances
+from grace_client.analysis.figures.study2 import goals, judgements, negation, utterances
 
 __all__ = [
     "agreement",
     "entropy",
+    "goals",
     "judgements",
     "knowledge",
     "negation",

@@ -25,7 +25,7 @@ def option_mass(table: pd.DataFrame) -> Any:
     ----------
     table : DataFrame
         As `quality.option_mass` gives it: ``model, question, mean, low, high, minimum``; may hold
-        ``experiment``, which makes a panel each.
+        ``experiment``, which then stands before the question.
 
     Returns
     -------
@@ -33,12 +33,14 @@ def option_mass(table: pd.DataFrame) -> Any:
         Points are means with their intervals, small marks the lowest single answer, the dashed line one half.
     """
     require(table, ["model", "question", "mean", "low", "high", "minimum"], "the figure's table")
-    whole = style.together(table)
+    whole = style.together(style.models(table))
     order = style.names(whole)
+    if "experiment" in whole.columns and whole["experiment"].nunique() > 1:
+        whole["question"] = whole["experiment"] + ", " + whole["question"]
     beside = p9.position_dodge(width=0.7 if len(order) > 1 else 0)
     questions = list(dict.fromkeys(whole["question"]))
     whole["question"] = pd.Categorical(whole["question"], categories=questions[::-1])
-    figure = (
+    return (
         p9.ggplot(whole, p9.aes("question", "mean", color="model", shape="model", group="model"))
         + p9.geom_hline(yintercept=0.5, linetype="dashed", color="#7F7F7F", size=0.4)
         + style.points(order)
@@ -46,19 +48,16 @@ def option_mass(table: pd.DataFrame) -> Any:
         + style.scales(order)
         + p9.coord_flip()
         + p9.scale_y_continuous(limits=(0, 1), breaks=(0, 0.25, 0.5, 0.75, 1))
-        + p9.labs(x="question", y="option mass")
-        + style.caption(whole, style.INTERVAL + " Ticks: the lowest answer.")
+        + p9.labs(x="", y="option mass")
+        + style.caption(whole, f"Horizontal lines: {style.SPAN} Ticks: the lowest answer.")
+        + style.theme(7.2, 1.2 + len(questions) * max(0.26, 0.13 * len(order)))
     )
-    panel = ["experiment"] if "experiment" in whole.columns else []
-    panels = len(whole[panel].drop_duplicates()) if panel else 1
-    if panels > 1:
-        figure += p9.facet_wrap("experiment", ncol=1, scales="free_y")
-    rows = len(whole[[*panel, "question"]].drop_duplicates()) * max(1, len(order) / 3)
-    return figure + style.theme(7.2, 1.3 + 0.34 * rows + 0.25 * panels)
 
 
-def agreement(table: pd.DataFrame, *, ceiling: pd.DataFrame | None = None) -> Any:
-    """How close each model is to people.
+def agreement(
+    table: pd.DataFrame, *, ceiling: pd.DataFrame | None = None, rsa: pd.DataFrame | None = None
+) -> Any:
+    """How close each model is to people, or to a theory.
 
     Parameters
     ----------
@@ -66,14 +65,18 @@ def agreement(table: pd.DataFrame, *, ceiling: pd.DataFrame | None = None) -> An
         As `compare.agreement` gives it: ``model, statistic, value, low, high``.
     ceiling : DataFrame, optional
         As `reference.noise_ceiling` gives it: ``statistic, low, high``, drawn as a band.
+    rsa : DataFrame, optional
+        The same as `table` of the theory, without ``model``.
 
     Returns
     -------
     plotnine.ggplot
     """
     require(table, ["model", "statistic", "value", "low", "high"], "the figure's table")
-    whole = style.together(table.rename(columns={"value": "mean"}))
+    theory = None if rsa is None else rsa.assign(model=style.THEORY, mean=rsa["value"])
+    whole = style.together(style.models(table).rename(columns={"value": "mean"}), theory)
     order = style.names(whole)
+    undefined = bool(whole["mean"].isna().any())
     whole["panel"] = _panels(whole["statistic"])
     whole["model"] = pd.Categorical(whole["model"], categories=order[::-1])
     # The blank layer makes the axis one of names before the band is laid on it.
@@ -94,14 +97,15 @@ def agreement(table: pd.DataFrame, *, ceiling: pd.DataFrame | None = None) -> An
     return (
         figure
         + p9.geom_linerange(p9.aes(ymin="low", ymax="high"), size=0.6, na_rm=True)
-        + p9.geom_point(size=2.2)
+        + p9.geom_point(size=2.2, na_rm=True)
         + style.scales(order)
         + p9.facet_wrap("panel", ncol=2, scales="free_x")
         + p9.coord_flip()
         + p9.labs(x="", y="")
         + p9.labs(
-            caption="Bars: 95% intervals, bootstrap over cells."
+            caption="Lines: 95% intervals, bootstrap over cells."
             + (" Grey band: how well a second sample of people would do." if ceiling is not None else "")
+            + (" No point: undefined, the answers do not vary." if undefined else "")
         )
         + style.theme(7.8, 1.6 + 0.5 * len(order))
         + p9.theme(legend_position="none")
@@ -122,8 +126,9 @@ def saying(cells: pd.DataFrame) -> Any:
         A point per cell and option; on the diagonal the two agree.
     """
     require(cells, ["model", "question", "option", "said", "scored"], "the figure's table")
-    order = style.names(cells)
-    table = cells.assign(model=pd.Categorical(cells["model"], categories=order))
+    table = style.models(cells)
+    order = style.names(table)
+    table["model"] = pd.Categorical(table["model"], categories=order)
     return (
         p9.ggplot(table, p9.aes("scored", "said", color="model", shape="model", group="model"))
         + p9.geom_abline(slope=1, intercept=0, color="#7F7F7F", linetype="dashed", size=0.4)

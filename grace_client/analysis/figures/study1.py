@@ -10,6 +10,8 @@ import plotnine as p9
 from grace_client.analysis.figures import style
 
 CELL = ["access", "observe"]
+EMPTY = "Empty: who saw fewer cannot say so many."
+"""The design is triangular; its cells stand in a grid, so that those of equal access are in one column."""
 
 
 def states(
@@ -30,6 +32,7 @@ def states(
     Returns
     -------
     plotnine.ggplot
+        A column of panels for each access, a row for each number that is said.
     """
     own = style.tidy(means, [*CELL, "state", "mean", "low", "high"])
     theory = None
@@ -40,7 +43,9 @@ def states(
     order = style.names(table)
     table["state"] = table["state"].astype(str)
     figure = p9.ggplot(table, p9.aes("state", "mean", color="model", shape="model", group="model"))
+    told = style.INTERVAL
     if own["model"].nunique() == 1:
+        told = f"Bars: means. {told}"
         bars = table[table["model"].isin(set(own["model"]))]
         figure += p9.geom_col(bars, width=0.65, alpha=0.25, show_legend=False)
         layers = style.points(order, width=0.0001)
@@ -50,15 +55,15 @@ def states(
         figure
         + layers
         + style.scales(order)
-        + p9.facet_wrap("cell", ncol=3)
+        + p9.facet_grid("says", "saw")
         + p9.scale_y_continuous(limits=(0, 100), breaks=(0, 25, 50, 75, 100), expand=(0, 4))
         + p9.labs(x="state: how many of the 3 have the property", y="bet (dollars of 100)")
-        + style.caption(table, style.INTERVAL)
-        + style.theme(7.2, 4.6)
+        + style.caption(table, f"{told} {EMPTY}")
+        + style.theme(7.2, 5.6)
     )
 
 
-def percentages(means: pd.DataFrame) -> Any:
+def percentages(means: pd.DataFrame, *, highest: float | None = None) -> Any:
     """The whole elicited distributions: for each state, how probable each percentage is.
 
     Parameters
@@ -66,33 +71,37 @@ def percentages(means: pd.DataFrame) -> Any:
     means : DataFrame
         ``model, access, observe, state, percentage, mean``: mean probability of each of the eleven
         percentages. Intervals do not fit into a heat map; give them in a table.
+    highest : float, optional
+        Where the colours end, so that figures of several models can be compared; the highest mean of the
+        table where it is not given.
 
     Returns
     -------
     plotnine.ggplot
-        For one model a panel per cell; for several a row of panels each.
+        A column of panels for each access, a row for each number that is said and, of several models, for
+        each of them.
     """
     table = style.tidy(means, [*CELL, "state", "percentage", "mean"])
     table["model"] = pd.Categorical(table["model"], categories=style.names(table))
     table["state"] = table["state"].astype(str)
-    several = table["model"].nunique() > 1
+    # Of whole numbers, tiles would be as wide as the distance of two whole numbers.
+    table["percentage"] = table["percentage"].astype("float64")
     rows = table["model"].nunique()
-    panels = p9.facet_grid("model", "cell") if several else p9.facet_wrap("cell", ncol=3)
     return (
         p9.ggplot(table, p9.aes("percentage", "state", fill="mean"))
         + p9.geom_tile(color="white", size=0.3)
-        + panels
+        + p9.facet_grid(["model", "says"] if rows > 1 else "says", "saw")
         + p9.scale_fill_gradient(
             low="#F7FBFF",
             high="#08306B",
-            limits=(0, float(table["mean"].max())),
+            limits=(0, float(table["mean"].max()) if highest is None else highest),
             name="mean\nprobability",
             guide=p9.guide_colorbar(display="rectangles", nbin=24),
         )
-        + p9.scale_x_continuous(breaks=(0, 50, 100), expand=(0, 0))
+        + p9.scale_x_continuous(breaks=(20, 50, 80), expand=(0, 0))
         + p9.scale_y_discrete(expand=(0, 0))
-        + p9.labs(x="elicited percentage", y="state")
-        + style.theme(10.0 if several else 7.2, 1.2 + 1.15 * rows if several else 3.6)
+        + p9.labs(x="elicited percentage", y="state", caption=EMPTY)
+        + style.theme(7.2, 1.0 + (3.2 if rows == 1 else 2.6 * rows))
         + p9.theme(
             panel_grid_major=p9.element_blank(), legend_position="right", legend_title=p9.element_text(size=8)
         )
@@ -120,11 +129,11 @@ def entropy(means: pd.DataFrame) -> Any:
         + p9.geom_hline(yintercept=3.459, linetype="dashed", color="#7F7F7F", size=0.4)
         + style.points(order)
         + style.scales(order)
-        + p9.facet_wrap("cell", ncol=3)
+        + p9.facet_grid("says", "saw")
         + p9.scale_y_continuous(limits=(0, 3.6), breaks=(0, 1, 2, 3))
         + p9.labs(x="state that was asked about", y="entropy (bits)")
-        + style.caption(table, style.INTERVAL + " Dashed: eleven equally likely answers.")
-        + style.theme(7.2, 4.2)
+        + style.caption(table, f"{style.INTERVAL} Dashed: eleven equally likely answers. {EMPTY}")
+        + style.theme(7.2, 5.0)
     )
 
 
@@ -141,14 +150,13 @@ def knowledge(means: pd.DataFrame) -> Any:
     plotnine.ggplot
     """
     table = style.together(style.tidy(means, [*CELL, "mean", "low", "high"]))
-    table["said"] = "says “" + table["observe"].astype(str) + "”"
     order = style.names(table)
     return (
         p9.ggplot(table, p9.aes("access", "mean", color="model", shape="model", group="model"))
         + p9.geom_hline(yintercept=0.5, linetype="dashed", color="#7F7F7F", size=0.4)
         + style.points(order)
         + style.scales(order)
-        + p9.facet_wrap("said", ncol=3)
+        + p9.facet_wrap("says", ncol=3)
         + p9.scale_y_continuous(limits=(0, 1), breaks=(0, 0.25, 0.5, 0.75, 1))
         + p9.labs(x="access: how many of the 3 the speaker saw", y="probability of “yes, knows”")
         + style.caption(table, style.INTERVAL)

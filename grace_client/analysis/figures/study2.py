@@ -8,9 +8,17 @@ import pandas as pd
 import plotnine as p9
 
 from grace_client.analysis.figures import style
+from grace_client.analysis.layout import require
 
 CELL = ["goal", "state"]
 CHANCE = 1 / 8
+WANTED = {
+    "informational": "to inform",
+    "social": "to be kind",
+    "presentational": "to look it",
+    "phi": "φ",
+}
+"""Parameters of the polite speaker, as a reader understands them."""
 
 
 def utterances(
@@ -44,8 +52,8 @@ def utterances(
         + p9.facet_grid("goal", "state")
         + p9.scale_y_continuous(limits=(0, 1), breaks=(0, 0.25, 0.5, 0.75, 1))
         + p9.labs(x="It …", y="share of utterances")
-        + style.caption(table, style.INTERVAL + " People: Wilson intervals. Dashed: chance, 1/8.")
-        + style.theme(9.6 if len(order) <= 4 else 13.0, 6.4)
+        + style.caption(table, style.INTERVAL + " People: Wilson intervals. Dashed horizontal: chance, 1/8.")
+        + style.theme(*((9.6, 6.4) if len(order) <= 4 else (11.0, 7.6)))
         + p9.theme(axis_text_x=p9.element_text(rotation=60, ha="right", size=8))
     )
 
@@ -93,6 +101,47 @@ def negation(
         + p9.labs(x="what the speaker thinks of it", y="share of negated utterances")
         + style.caption(table, style.INTERVAL + " People: Wilson intervals.")
         + style.theme(7.8, 3.3)
+    )
+
+
+def goals(weights: pd.DataFrame, *, people: pd.DataFrame | None = None) -> Any:
+    """What a speaker wants under each instruction, by the polite speaker fitted to models and people.
+
+    Parameters
+    ----------
+    weights : DataFrame
+        ``model, goal, parameter, value``: the weights ``informational, social, presentational``, which sum to
+        1, and ``phi``.
+    people : DataFrame, optional
+        The same of people, without ``model``.
+
+    Returns
+    -------
+    plotnine.ggplot
+        Fitted values, which have no intervals.
+    """
+    require(weights, ["model", *CELL[:1], "parameter", "value"], "the figure's table")
+    human = None if people is None else people.assign(model=style.PEOPLE)
+    whole = pd.concat([style.models(weights), human])
+    order = style.names(whole)
+    table = whole.assign(
+        model=pd.Categorical(whole["model"], categories=order),
+        goal=pd.Categorical(whole["goal"].map(style.GOALS), categories=list(style.GOALS.values())),
+        parameter=pd.Categorical(whole["parameter"].map(WANTED), categories=list(WANTED.values())),
+    )
+    return (
+        p9.ggplot(table, p9.aes("parameter", "value", color="model", shape="model", group="model"))
+        + p9.geom_point(position=p9.position_dodge(width=0.7 if len(order) > 1 else 0), size=2.1)
+        + style.scales(order)
+        + p9.facet_wrap("goal", ncol=3)
+        + p9.scale_y_continuous(limits=(0, 1), breaks=(0, 0.25, 0.5, 0.75, 1))
+        + p9.labs(x="", y="weight, and φ")
+        + p9.labs(
+            caption="Fitted values, without intervals. Weights of the three wishes sum to 1. "
+            "φ: wants to be taken for kind (0) or informative (1)."
+        )
+        + style.theme(7.8, 3.3)
+        + p9.theme(axis_text_x=p9.element_text(rotation=30, ha="right"))
     )
 
 

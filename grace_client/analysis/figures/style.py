@@ -8,14 +8,33 @@ import pandas as pd
 import plotnine as p9
 
 from grace_client.analysis.layout import require
+from grace_client.errors import SpecError
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#F0E442")
-"""Of the models, in order: the palette of Okabe and Ito, which people with colour blindness tell apart."""
-SHAPES = ("o", "s", "^", "D", "v", "P", "X")
-LINES = ("solid", "dashed", "dotted", "dashdot", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#882255")
+"""Of the models, in order: the palette of Okabe and Ito, which people with colour blindness tell apart; its
+yellow can hardly be seen as a line on white, so that a dark red stands in its place."""
+SHAPES = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d")
+LINES = (
+    "solid",
+    "dashed",
+    "dotted",
+    "dashdot",
+    (0, (5, 1)),
+    (0, (1, 1)),
+    (0, (3, 1, 1, 1)),
+    (0, (8, 2)),
+    (0, (8, 2, 2, 2)),
+    (0, (1, 4)),
+    (0, (5, 5)),
+    (0, (3, 1, 1, 1, 1, 1)),
+)
+MOST = len(COLOURS) * len(SHAPES)
+"""Models that differ in colour or shape: no number divides both, so no pair of the two comes twice."""
 PEOPLE, THEORY = "people", "RSA"
 """What people and the rational speech act model are called in legends."""
 
+SEEN = ("1", "2", "3")
+"""Levels of access and observe."""
 STATES = ("0 hearts", "1 heart", "2 hearts", "3 hearts")
 GOALS = {"both": "goal: both", "social": "goal: kind", "informational": "goal: informative"}
 UTTERANCES = {
@@ -23,7 +42,9 @@ UTTERANCES = {
     for frame, said in (("was", "was"), ("wasnt", "wasn’t"))
     for adjective in ("terrible", "bad", "good", "amazing")
 }
-FAINT = "Faint: one stimulus alone, so no interval."
+FAINT = "Faint: too few stimuli for an interval."
+SPAN = "95% intervals, bootstrap over distinct stimuli."
+INTERVAL = f"Vertical lines: {SPAN}"
 
 
 def theme(width: float, height: float) -> Any:
@@ -47,15 +68,12 @@ def theme(width: float, height: float) -> Any:
 
 def tidy(frame: pd.DataFrame, columns: list[str], *, source: str | None = None) -> pd.DataFrame:
     """A copy with readable, ordered factors; `source` names what has no model."""
-    frame = frame.copy() if source is None else frame.assign(model=source)
+    frame = frame if source is None else frame.assign(model=source)
     require(frame, ["model", *columns], "the figure's table")
+    frame = models(frame) if source is None else frame
     if {"access", "observe"} <= set(columns):
-        cells = sorted({(str(o), str(a)) for a, o in zip(frame["access"], frame["observe"], strict=True)})
-        labels = {(a, o): f"saw {a} of 3, says “{o}”" for o, a in cells}
-        frame["cell"] = pd.Categorical(
-            [labels[str(a), str(o)] for a, o in zip(frame["access"], frame["observe"], strict=True)],
-            categories=list(labels.values()),
-        )
+        frame["saw"] = _named(frame["access"], "saw {} of 3")
+        frame["says"] = _named(frame["observe"], "says “{}”")
     if "goal" in columns:
         frame["goal"] = pd.Categorical(frame["goal"].map(GOALS), categories=list(GOALS.values()))
         frame["state"] = pd.Categorical(frame["state"], categories=list(STATES))
@@ -64,6 +82,17 @@ def tidy(frame: pd.DataFrame, columns: list[str], *, source: str | None = None) 
             frame["utterance"].map(UTTERANCES), categories=list(UTTERANCES.values())
         )
     return frame
+
+
+def _named(column: pd.Series, text: str) -> Any:
+    """A factor of Study 1 in words."""
+    return pd.Categorical(column.astype(str).map(text.format), categories=[text.format(n) for n in SEEN])
+
+
+def models(frame: pd.DataFrame) -> pd.DataFrame:
+    """A copy in which no model has the name that people or the theory have in legends."""
+    taken = {name: f"{name} (model)" for name in (PEOPLE, THEORY)}
+    return frame.assign(model=frame["model"].astype(str).replace(taken))
 
 
 def names(*frames: pd.DataFrame | None) -> list[str]:
@@ -92,19 +121,32 @@ def together(*frames: pd.DataFrame | None) -> pd.DataFrame:
 
 def scales(order: list[str], *, lines: bool = False) -> list[Any]:
     """Colour and shape (and line type) per model: the same name looks the same in every figure of a set."""
-    own = [name for name in order if name not in (PEOPLE, THEORY)]
-    looks = {name: i % len(COLOURS) for i, name in enumerate(own)}
-    fixed = {PEOPLE: ("#000000", "*", "solid"), THEORY: ("#7F7F7F", "x", "dashed")}
-    colours = [fixed[n][0] if n in fixed else COLOURS[looks[n]] for n in order]
-    shapes = [fixed[n][1] if n in fixed else SHAPES[looks[n]] for n in order]
+    looks = look(order)
+    colours, shapes, drawn = ([looks[name][i] for name in order] for i in range(3))
     found = [
         p9.scale_color_manual(values=colours, breaks=order, limits=order),
         p9.scale_shape_manual(values=shapes, breaks=order, limits=order),
     ]
     if lines:
-        drawn = [fixed[n][2] if n in fixed else LINES[looks[n]] for n in order]
         found.append(p9.scale_linetype_manual(values=drawn, breaks=order, limits=order))
     return found
+
+
+def look(order: list[str]) -> dict[str, tuple[str, str, Any]]:
+    """Colour, shape and line of everything that a figure shows; SpecError where two models would be alike.
+
+    The first twelve models differ without colour.
+    """
+    own = [name for name in order if name not in (PEOPLE, THEORY)]
+    if len(own) > MOST:
+        raise SpecError(
+            f"a figure tells {MOST} models apart, and the table has {len(own)}; draw fewer at a time"
+        )
+    found: dict[str, tuple[str, str, Any]] = {
+        name: (COLOURS[i % len(COLOURS)], SHAPES[i % len(SHAPES)], LINES[i % len(LINES)])
+        for i, name in enumerate(own)
+    }
+    return found | {PEOPLE: ("#000000", "*", "solid"), THEORY: ("#7F7F7F", "x", "dashed")}
 
 
 def points(order: list[str], *, width: float = 0.7) -> list[Any]:
@@ -121,6 +163,3 @@ def caption(frame: pd.DataFrame, text: str) -> Any:
     """The line under a figure; says where intervals are missing."""
     faint = "" if bool(frame["known"].all()) else f" {FAINT}"
     return p9.labs(caption=text + faint)
-
-
-INTERVAL = "Bars: 95% intervals, bootstrap over distinct stimuli."

@@ -1,0 +1,259 @@
+"""What a report says: nothing that is false, no mean without its interval, no difference passed over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from grace_client import analysis
+from grace_client.errors import ItemError
+from grace_client.manifest import NoiseFloor, Spread
+from grace_client.report import contrasts, making, material, methods, quality, sameness, study1, study2, words
+from grace_client.report.material import Material
+from grace_client.report.parts import Section, Table
+from tests.report.conftest import Salted, make
+
+SPREAD = Spread(sd=1, median=1, p95=100, max=100)
+NOISE = NoiseFloor(questions=1, repeats=2, failed=0, loads=[1], seed=0, nats=SPREAD, points=SPREAD)
+
+
+@pytest.fixture(scope="session")
+def found(runs: Path) -> Material:
+    """All runs of both models."""
+    return material.load([runs])
+
+
+@pytest.fixture(scope="session")
+def sections(found: Material) -> dict[str, Section]:
+    """All sections of the report, before figures are drawn."""
+    made = {name: build(found) for name, build in making.BUILDERS.items()}
+    whole = made | {"quality": quality.section(found), "methods": methods.section(found, nrp=False)}
+    return {name: section for name, section in whole.items() if section is not None}
+
+
+def table(section: Section, name: str) -> Table:
+    """One of a section's tables."""
+    (one,) = (table for table in section.tables if table.name == name)
+    return one
+
+
+def said(section: Section) -> str:
+    """All paragraphs of a section and its part of the summary."""
+    return "\n".join([*section.summary, *(item for item in section.content if isinstance(item, str))])
+
+
+def changed(found: Material, model: str, experiment: str, **values: Any) -> Material:
+    """The same with another manifest: values of the engine, of the spec, or ``noise``."""
+    run = found.manifests[model, experiment]
+    spec = {name: value for name, value in values.items() if name in type(run.spec).model_fields}
+    spec["engine"] = run.spec.engine | {
+        name: value for name, value in values.items() if name not in spec and name != "noise"
+    }
+    new = run.model_copy(
+        update={"spec": run.spec.model_copy(update=spec), "noise": values.get("noise", run.noise)}
+    )
+    return replace(found, manifests=found.manifests | {(model, experiment): new})
+
+
+def bets(lapse: float, model: str = "m") -> pd.DataFrame:
+    """Bets on six stories in each cell, on average as the theory has them but for a share that is uniform."""
+    parts = []
+    for story in range(6):
+        cells = analysis.rsa.predict_study1(4.0, lapse=lapse)
+        cells["bet"] = 100 * cells.pop("prob") + 3 * np.cos((cells["state"] + 1) * (1 + np.pi * story / 3))
+        stimulus = cells["access"] + cells["observe"] + f"s{story}"
+        parts.append(cells.assign(model=model, stimulus=stimulus, item=f"s{story}", participant="p"))
+    whole = pd.concat(parts, ignore_index=True)
+    return whole.assign(trial_id=pd.factorize(whole["stimulus"])[0])
+
+
+def test_no_effect_is_no_agreement() -> None:
+    """A model that bets evenly shows nothing; one that reasons as people shows their four and no other."""
+    flat, people = (contrasts.shown(bets(lapse)) for lapse in (1.0, 0.2))
+    assert not flat["shown"].any()
+    assert people["shown"].tolist() == people["people"].tolist() == [True] * 4 + [False] * 4
+    (told,) = contrasts.told(flat, "")
+    assert "m 0 (0). Of the 4 that people do not show: m 0. A model without any effect shows none" in told
+    (told,) = contrasts.told(people, "")
+    assert "m 4 (3). Of the 4 that people do not show: m 0." in told
+    assert "agrees" not in told
+
+
+def test_what_noise_could_make_is_not_shown(found: Material) -> None:
+    """A difference below the engine's own noise counts as none, however small its p value."""
+    frame = bets(0.2, "alpha")
+    for noisy, count in ((found, 4), (changed(found, "alpha", "study1-exp2", noise=NOISE), 0)):
+        section = Section("s", "S")
+        contrasts.add(section, noisy, frame, "study1-exp2", "contrasts")
+        own = table(section, "contrasts").frame
+        assert own["shown"].sum() == count
+        assert (own.loc[own["people"], "p"] < 0.05).all()
+
+
+def test_models_that_were_not_asked_the_same_are_named(found: Material) -> None:
+    """Trial lists, samples and questions; nothing where all is equal."""
+    assert sameness.models(found) == sameness.runs(found) == []
+    assert "All models of an experiment got the same trials" in said(quality.section(found))
+    for field, value, what in (
+        ("trials_sha256", "f" * 64, "trial lists"),
+        ("sample", None, "samples"),
+        ("questions_sha256", "f" * 64, "questions"),
+    ):
+        other = changed(found, "beta", "study2-exp2", **{field: value})
+        (told,) = sameness.models(other)
+        assert told.startswith(f"Review: study2-exp2: models got different {what} (alpha: ")
+        assert "beta: " in told
+    section = quality.section(other)
+    assert told in section.summary
+    assert told in section.content
+    sampling = found.manifests["beta", "study2-exp1"].spec.sampling
+    assert sampling is not None
+    hot = changed(found, "beta", "study2-exp1", sampling=sampling.model_copy(update={"temperature": 1.5}))
+    (told,) = sameness.models(hot)
+    assert "models differ in draws" in told
+    assert "temperature 1.5" in told
+
+
+def test_runs_of_one_model_that_differ_are_named(found: Material) -> None:
+    """Type, libraries and template; and the methods give the engine of every run."""
+    other = changed(
+        found, "beta", "study1-exp2", dtype="float16", versions={"vllm": "9.9"}, template_sha256="f" * 64
+    )
+    told = sameness.runs(other)
+    assert [line.partition(" (")[0] for line in told] == [
+        f"Review: runs of beta differ in {what}" for what in ("dtype", "chat template", "vllm")
+    ]
+    assert set(told) <= set(quality.section(other).summary)
+    text = said(methods.section(other, nrp=False))
+    for value in ("dtype float64 in ", "dtype float16 in study1-exp2", "vllm 9.9 in study1-exp2"):
+        assert value in text
+    assert "dtype float64," in said(methods.section(found, nrp=False)), "alike in all runs: told once"
+
+
+def test_methods_say_what_the_means_leave_out(found: Material, tmp_path: Path) -> None:
+    """Trials without bets and answers without a meaning are counted."""
+
+    def fault(text: str) -> None:
+        if "Exactly 3" in text and "looked at 1 of the 3" in text:
+            raise ItemError("nan", "the model overflowed")
+
+    run = make(tmp_path / "some", Salted("some", fault=fault), "study1-exp2", sample=30)
+    some = material.load([run])
+    lost = analysis.study1.bets(some.frames["study1-exp2"])["bet"].isna().sum() // 3
+    text = said(methods.section(some, nrp=False))
+    assert f"some, study1-exp2: {lost} of 150 answers failed and {lost} of 30 trials have no bets" in text
+    whole = replace(found, frames={"study1-exp2": found.frames["study1-exp2"]})
+    assert "Every answer of every trial that was asked" in said(methods.section(whole, nrp=False))
+    free = found.frames["study2-exp1"].copy()
+    free.loc[(free["model"] == "beta") & (free["trial_id"] == free["trial_id"].iloc[0]), "structured"] = (
+        "unparsed"
+    )
+    unclear = replace(found, frames={"study2-exp1": free})
+    assert "beta, study2-exp1: 2 of 80 answers have no clear meaning" in said(
+        methods.section(unclear, nrp=False)
+    )
+
+
+def test_percentages_on_all_states_are_a_clear_answer(found: Material) -> None:
+    """An answer that names no number but divides its belief has a meaning."""
+    frame = found.frames["study1-exp1"]
+    number = (frame["question"] == "number") & (frame["model"] == "beta")
+    divided = frame.assign(**{f"bet_{s}": np.where(number, 25.0, np.nan) for s in range(4)})
+    divided["structured"] = frame["structured"].mask(number, "unparsed")
+    only = replace(found, frames={"study1-exp1": divided})
+    assert "Free text of study1-exp1 that has a clear meaning: alpha 100.0% and beta 100.0%" in said(
+        quality.section(only)
+    )
+    bare = replace(only, frames={"study1-exp1": divided.drop(columns=[f"bet_{s}" for s in range(4)])})
+    assert "Review: beta, study1-exp1: 50.0%" in said(quality.section(bare))
+
+
+def test_no_mean_stands_without_its_interval(sections: dict[str, Section]) -> None:
+    """In any table of the page; what people did has intervals too."""
+    tables = [table for section in sections.values() for table in section.tables]
+    assert len(tables) > 30
+    for one in tables:
+        heads = [head for head, _ in words.cells(one.shown)[0]]
+        assert not {"mean", "share", "low", "high", "estimate", "difference", "r", "JS"} & set(heads) or (
+            one.name.endswith("-cells")
+        ), one.name
+        if "people" in one.shown.columns:
+            assert one.shown["people"].dtype == bool or "people [95% interval]" in heads
+    model = table(sections["study2-exp1"], "study2-free-negation-model")
+    assert [head for head, _ in words.cells(model.shown)[0]][2] == "estimate [95% interval]"
+
+
+def test_people_in_words_are_those_of_the_reference(
+    sections: dict[str, Section], found: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shares with intervals, from the published counts and from nowhere else."""
+    assert "people 73% [67, 79], 50% [43, 57], 28% [22, 34]; alpha " in said(sections["study2-exp2"])
+    human = analysis.reference.study2_negation()
+    monkeypatch.setattr(analysis.reference, "study2_negation", lambda: human.assign(share=0.11))
+    section = study2.free(found)
+    assert section is not None
+    assert "people 11% [67, 79]" in said(section)
+
+
+def test_what_the_fit_to_people_is_worth(sections: dict[str, Section]) -> None:
+    """The number of free parameters is that of the fit, and the data are said to be the same."""
+    human = analysis.reference.study2().rename(columns={"share": "prob"})
+    few = analysis.rsa.fit_study2(human, semantics=analysis.rsa.people().semantics)
+    free = int(few.statistics["n_parameters"])
+    text = said(sections["study2-exp2"])
+    assert f"Its {free + 32} free parameters ({free} for optimality, cost and goals, and 32 for" in text
+    assert "fitted to the very answers of people" in text
+    assert "over 96 shares, of which 84 are free" in text
+
+
+def test_models_beside_people_and_theory(sections: dict[str, Section]) -> None:
+    """Every pair of model, people and theory, over all cells and in each."""
+    section = sections["comparison"]
+    for name in ("study2-exp2", "study2-exp1"):
+        pairs = table(section, f"comparison-{name}").frame
+        assert list(zip(pairs["model"], pairs["beside"], strict=True)) == [
+            ("alpha", "people"),
+            ("beta", "people"),
+            ("alpha", "RSA"),
+            ("beta", "RSA"),
+            ("RSA", "people"),
+        ]
+        assert {"r", "r_low", "r_high", "rmse_low", "js_high", "n_cells"} <= set(pairs.columns)
+        assert pairs.loc[4, "r"] == pytest.approx(0.99, abs=0.005)
+        cells = table(section, f"comparison-{name}-cells").frame
+        assert cells.groupby(["model", "beside"]).size().tolist() == [12] * 5
+    for name in ("study1-exp2", "study1-exp1"):
+        close = table(section, f"comparison-{name}").frame
+        assert {"r", "rmse", "emd", "emd_low", "emd_high"} <= set(close.columns)
+        cells = table(section, f"comparison-{name}-cells").frame
+        assert list(cells.columns) == ["model", "access", "observe", "r", "rmse", "js", "tv", "emd"]
+        assert len(cells) == 12
+
+
+def test_option_mass_is_told_of_every_cell(sections: dict[str, Section]) -> None:
+    """By question and cell, for every scored experiment of the design."""
+    one = table(sections["quality"], "option-mass-study1-exp2").frame
+    assert len(one) == 2 * 5 * 6
+    assert {"access", "observe", "mean", "low", "high", "minimum"} <= set(one.columns)
+    two = table(sections["quality"], "option-mass-study2-exp2").frame
+    assert len(two) == 2 * 12
+
+
+def test_a_heat_map_of_each_model(found: Material) -> None:
+    """Named after it; of one model alone, the figure has the plain name."""
+    section = study1.scored(found)
+    assert section is not None
+    titles = {figure.name: figure.title for figure in section.figures if "percentages" in figure.name}
+    assert titles == {
+        f"study1-percentages-{i}": f"The elicited distributions of {model}"
+        for i, model in ((1, "alpha"), (2, "beta"))
+    }
+    frame = found.frames["study1-exp2"]
+    alone = study1.scored(replace(found, frames={"study1-exp2": frame[frame["model"] == "beta"]}))
+    assert alone is not None
+    assert "study1-percentages" in [figure.name for figure in alone.figures]
