@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         agreement,
         compare,
         distributions,
+        example,
         exclusions,
         figures,
         inference,
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
         study2,
     )
     from grace_client.analysis.distributions import cell_means, summarise
-    from grace_client.analysis.inference import bootstrap, holm, mark_noise
+    from grace_client.analysis.inference import bootstrap, holm
+    from grace_client.analysis.noise import mark_noise
     from grace_client.analysis.reading import contents, read
     from grace_client.analysis.wording import wording
 
@@ -36,6 +38,7 @@ __all__ = [
     "compare",
     "contents",
     "distributions",
+    "example",
     "exclusions",
     "figures",
     "holm",
@@ -55,6 +58,7 @@ _MODULES = (
     "agreement",
     "compare",
     "distributions",
+    "example",
     "exclusions",
     "figures",
     "inference",
@@ -69,7 +73,7 @@ _NAMES = {
     "cell_means": "distributions",
     "contents": "reading",
     "holm": "inference",
-    "mark_noise": "inference",
+    "mark_noise": "noise",
     "read": "reading",
     "summarise": "distributions",
     "wording": "wording",

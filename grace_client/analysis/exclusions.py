@@ -85,7 +85,8 @@ def knowledge(frame: pd.DataFrame, *, minimum: float = 0.5) -> Exclusion:
         Probability that the right answer must have: "yes" at access 3, "no" below.
     """
     require(frame, ["model", "experiment", "trial_id", "access", "question", "option", "prob_norm", "status"])
-    rows = frame[(frame["question"] == "knowledge") & (frame["status"] == OK)]
+    spelled = study1.legal(frame)
+    rows = spelled[(spelled["question"] == "knowledge") & (spelled["status"] == OK)]
     right = np.where(rows["access"] == "3", "yes", "no")
     rows = rows[(rows["option"] == right) & (rows["prob_norm"] < minimum)]
     reason = rows["prob_norm"].map(lambda p: f" has probability {p:.3g} < {minimum:g}")

@@ -84,7 +84,7 @@ def _contrasts(found: Section, material: Material, frame: pd.DataFrame) -> None:
     table["agrees"] = table["model_holds"] == table["people"]
     noted = any(m.noise for (_, name), m in material.manifests.items() if name == "study1-exp2")
     if noted:
-        table = analysis.mark_noise(table, material.manifests, experiment="study1-exp2", unit="percentage")
+        table = analysis.mark_noise(table, frame, of="contrasts", manifests=material.manifests)
     found.content.append(
         Table(
             "study1-contrasts",
@@ -93,7 +93,12 @@ def _contrasts(found: Section, material: Material, frame: pd.DataFrame) -> None:
             "One-tailed paired t tests over distinct stimuli that the bet on the state “greater” exceeds "
             "that on “lesser”; p (Holm): corrected within the model; d z: effect size; distinct: pairs. "
             "people: whether the paper reports the difference; model holds: p < .05."
-            + (" below noise: smaller than the engine's own noise." if noted else ""),
+            + (
+                " noise floor: what the engine's own noise alone exceeds once in 20 times; below noise: the "
+                "difference is smaller."
+                if noted
+                else ""
+            ),
             hidden=("mean_greater", "mean_lesser", "n"),
         )
     )
