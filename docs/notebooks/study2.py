@@ -37,8 +37,8 @@ figure = figures.utterances(means, people=reference.study2(), rsa=rsa.predict_st
 figures.save(figure + p9.theme(figure_size=(11, 7)), out, "study2-utterances")
 
 # %% [markdown]
-# How close is each model to people, and how close could it be? The ceiling is how well a second sample of
-# people of the same size would agree with the first.
+# How close is each model to people, and how close could it be? A second sample of people of the same size has
+# noise of its own; who knew the true shares would come closer.
 
 # %%
 human = reference.study2().rename(columns={"share": "prob"})

@@ -38,6 +38,7 @@ def comparison(material: Material) -> Section | None:
 def _people(found: Section, means: pd.DataFrame, human: pd.DataFrame, name: str, label: str) -> None:
     table = analysis.compare.agreement(means, human, keys=CELL, outcome="utterance")
     ceiling = analysis.reference.noise_ceiling()
+    ceiling = ceiling[ceiling["compared"] == "second sample"]
     order = analysis.compare.ranking(means, human, keys=CELL, outcome="utterance")
     found.content += [
         Figure(
