@@ -30,16 +30,19 @@ def comparison(material: Material) -> Section | None:
                 f"Not compared ({label}): {words.listed(partial)}; a cell of the twelve has no answers."
             )
         if not whole.empty:
-            _people(found, whole, human, name, label)
+            items = analysis.study2.by_item(frame[frame["model"].isin(set(whole["model"]))])
+            _people(found, whole, items, human, name, label)
     _ways(found, material, human)
     return found if found.content else None
 
 
-def _people(found: Section, means: pd.DataFrame, human: pd.DataFrame, name: str, label: str) -> None:
-    table = analysis.compare.agreement(means, human, keys=CELL, outcome="utterance")
+def _people(
+    found: Section, means: pd.DataFrame, items: pd.DataFrame, human: pd.DataFrame, name: str, label: str
+) -> None:
+    table = analysis.compare.agreement(items, human, keys=CELL, outcome="utterance")
     ceiling = analysis.reference.noise_ceiling()
     ceiling = ceiling[ceiling["compared"] == "second sample"]
-    order = analysis.compare.ranking(means, human, keys=CELL, outcome="utterance")
+    order = analysis.compare.ranking(items, human, keys=CELL, outcome="utterance")
     found.content += [
         Figure(
             f"comparison-{name}",
@@ -53,7 +56,8 @@ def _people(found: Section, means: pd.DataFrame, human: pd.DataFrame, name: str,
             f"comparison-{name}",
             f"Agreement with people, {label}",
             table,
-            "Over the 96 shares of goal, state and utterance. Intervals: bootstrap over the 12 cells.",
+            "Over the 96 shares of goal, state and utterance. Intervals: bootstrap of the domains and of the "
+            "people's answers; the cells are fixed.",
         ),
         Table(
             f"comparison-{name}-cells",
@@ -103,7 +107,7 @@ def _ways(found: Section, material: Material, human: pd.DataFrame) -> None:
                     ["model", "variant", "statistic", "value", "low", "high", "n_cells"]
                 ],
                 "normalised, raw and, where the null context (study2-null) was scored, PMI. Intervals: "
-                "bootstrap over the 12 cells.",
+                "bootstrap of the people's answers.",
                 long=True,
             )
         )

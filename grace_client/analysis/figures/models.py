@@ -84,7 +84,8 @@ def agreement(table: pd.DataFrame, *, ceiling: pd.DataFrame | None = None) -> An
     )
     if ceiling is not None:
         band = ceiling[ceiling["statistic"].isin(set(table["statistic"]))]
-        band = band[band["compared"] == "second sample"]
+        if "compared" in band.columns:
+            band = band[band["compared"] == "second sample"]
         band = band.assign(panel=_panels(band["statistic"]))
         figure += p9.geom_rect(
             p9.aes(xmin=0.4, xmax=len(order) + 0.6, ymin="low", ymax="high"),

@@ -174,9 +174,9 @@ def noise_ceiling(*, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
 
     Samples of the published size are drawn from the published shares, cell by cell (multinomial), and
     compared as a model is compared with people (see `grace_client.analysis.compare`). A ``second sample`` has
-    noise of its own; the ``true shares`` have none, and so come closer: a model that was as good as can be would be
-    there. Neither is a limit. A theory that is fitted to the very sample follows its noise too and may come
-    closer still. The published shares stand in for the population's, so the figures are estimates.
+    noise of its own; the ``true shares`` have none, and so come closer: a model that was as good as can be
+    would be there. Neither is a limit. A theory that is fitted to the very sample follows its noise too and
+    may come closer still. The published shares stand in for the population's, so the figures are estimates.
 
     Parameters
     ----------
