@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         study1,
         study2,
     )
-    from grace_client.analysis.distributions import cell_means, summarise
+    from grace_client.analysis.distributions import summarise
     from grace_client.analysis.inference import bootstrap, holm
     from grace_client.analysis.noise import mark_noise
     from grace_client.analysis.reading import contents, read
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = [
     "agreement",
     "bootstrap",
-    "cell_means",
     "compare",
     "contents",
     "distributions",
@@ -70,7 +69,6 @@ _MODULES = (
 )
 _NAMES = {
     "bootstrap": "inference",
-    "cell_means": "distributions",
     "contents": "reading",
     "holm": "inference",
     "mark_noise": "noise",
