@@ -47,8 +47,9 @@ def free(material: Material) -> Section | None:
             "study2-free-negation-model",
             "Logistic model of negation",
             analysis.study2.negation_model(frame),
-            "Log odds against goal informational and 0 hearts, with random intercepts of participant and "
-            "item. separated: the term rests on a cell where all or none negate, and has no finite value.",
+            "Log odds against goal informational and 0 hearts, with random intercepts of item and of item "
+            "in a cell. separated: the term rests on a cell where all or none negate, and has no finite "
+            "value.",
         ),
     ]
     return found

@@ -10,10 +10,13 @@ from grace_client.analysis import agreement, inference, quality
 from grace_client.analysis.files import design
 from grace_client.analysis.study2 import (
     UTTERANCES,
+    anova,
     binomial,
     counts,
+    differences,
     judgements,
     negation,
+    negation_fit,
     negation_model,
     utterances,
 )
@@ -272,8 +275,50 @@ def test_a_model_that_always_negates() -> None:
     """Complete separation: every estimate is missing and marked, and nothing claims to converge."""
     answers = frames.said2(participants=5).assign(structured="wasnt_bad")
     for method in ("mixed", "gee"):
-        found = negation_model(answers, method=method)
+        fit = negation_fit(answers, method=method)
+        found = fit.terms
+        assert fit.omnibus[["chi2", "p"]].isna().all(axis=None) and fit.omnibus["separated"].all()
+        assert fit.contrasts["separated"].all() and fit.contrasts["estimate"].isna().all()
         assert found["separated"].all() and not found["converged"].any() and found["estimate"].isna().all()
+
+
+def test_scored_probabilities_are_modelled_without_choices() -> None:
+    """By a fractional logit of items; a mixed model of them is refused in words that say what to do."""
+    with pytest.raises(SpecError, match="a mixed model needs choices, and these are scored probabilities"):
+        negation_model(scored2(), method="mixed")
+    with pytest.raises(SpecError, match=r"random=\['story'\]: choose among"):
+        negation_model(frames.said2(), random=("story",))
+    frame = scored_of(frames.trials("study2"))
+    found = negation_fit(frame)
+    means = negation(frame, draws=20).set_index(["goal", "state"])["mean"]
+    odds = pd.Series(np.log(means / (1 - means)), index=means.index)
+    terms = found.terms.set_index("term")["estimate"]
+    assert terms["intercept"] == pytest.approx(odds["informational", "0 hearts"])
+    apart = found.contrasts.set_index(["against", "state"])["estimate"]
+    for state in ("0 hearts", "3 hearts"):
+        assert apart["social", state] == pytest.approx(odds["both", state] - odds["social", state])
+    both, social = (odds[goal].mean() for goal in ("both", "social"))
+    assert apart["social", "all"] == pytest.approx(both - social)
+
+
+def test_differences_take_items_that_have_both_cells() -> None:
+    """An item without one of two cells is no pair; `all` needs every state."""
+    frame = scored_of(frames.trials("study2"))
+    cell = (frame["goal"] == "both") & (frame["state"] == "1 heart")
+    lost = frame[~(cell & (frame["item"] == frame["item"].iloc[0]))]
+    found = differences(lost).set_index(["against", "state"])
+    pairs = found["n_distinct"]["social"]
+    assert pairs.to_dict() == {"0 hearts": 12, "1 heart": 11, "2 hearts": 12, "3 hearts": 12, "all": 11}
+    whole = differences(frame).set_index(["against", "state"])
+    np.testing.assert_allclose(
+        whole["difference"]["social"][:4].mean(), whole["difference"]["social", "all"], rtol=1e-9
+    )
+    one = differences(frame, of="was_good")
+    assert (one["n_distinct"] == 12).all() and not one["difference"].equals(whole["difference"])
+    with pytest.raises(SpecError, match="counts have lost which item"):
+        differences(frames.human())
+    with pytest.raises(SpecError, match="nothing is called 'was_fine'"):
+        anova(frame, of="was_fine")
 
 
 def test_no_item_effect_is_found_to_be_none() -> None:
@@ -281,7 +326,7 @@ def test_no_item_effect_is_found_to_be_none() -> None:
     answers = frames.said2(seed=5)
     rng = np.random.default_rng(0)
     shuffled = answers.assign(item=rng.integers(0, 3, len(answers)).astype(str))
-    found = negation_model(shuffled)
+    found = negation_model(shuffled, random=("participant", "item"))
     assert (
         found["converged"].all() and (found["sd_item"] < 0.2).all() and (found["sd_participant"] > 0.4).all()
     )

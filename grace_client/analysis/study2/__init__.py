@@ -6,7 +6,7 @@ social goals. *Open Mind*, 4. doi:10.1162/opmi_a_00035
 
 from grace_client.analysis.study2.comparing import GOAL_CONTRASTS, anova, differences
 from grace_client.analysis.study2.judging import judgements
-from grace_client.analysis.study2.negating import MODEL_GOALS, negation_model
+from grace_client.analysis.study2.negating import MODEL_GOALS, NegationFit, negation_fit, negation_model
 from grace_client.analysis.study2.shares import (
     CELL,
     CHANCE,
@@ -33,6 +33,7 @@ __all__ = [
     "ORDER",
     "STATES",
     "UTTERANCES",
+    "NegationFit",
     "anova",
     "binomial",
     "by_item",
@@ -41,6 +42,7 @@ __all__ = [
     "differences",
     "judgements",
     "negation",
+    "negation_fit",
     "negation_model",
     "utterances",
 ]
