@@ -18,6 +18,7 @@ from grace_client.analysis.study2 import (
     negation,
     negation_fit,
     negation_model,
+    utilities,
     utterances,
 )
 from grace_client.errors import SpecError
@@ -297,7 +298,7 @@ def test_scored_probabilities_are_modelled_without_choices() -> None:
     apart = found.contrasts.set_index(["against", "state"])["estimate"]
     for state in ("0 hearts", "3 hearts"):
         assert apart["social", state] == pytest.approx(odds["both", state] - odds["social", state])
-    both, social = (odds[goal].mean() for goal in ("both", "social"))
+    both, social = (float(np.mean(odds[goal])) for goal in ("both", "social"))
     assert apart["social", "all"] == pytest.approx(both - social)
 
 
@@ -319,6 +320,33 @@ def test_differences_take_items_that_have_both_cells() -> None:
         differences(frames.human())
     with pytest.raises(SpecError, match="nothing is called 'was_fine'"):
         anova(frame, of="was_fine")
+
+
+def test_utilities_are_those_of_the_literal_listener() -> None:
+    """By hand for sure speakers; kind speech gains kindness, true speech information; people show it."""
+    meaning = np.full((8, 4), 0.01)
+    meaning[0] = [1, 0, 0, 0]
+    meaning[3] = [0, 0, 1, 1]
+    sure = frames.human().assign(count=lambda t: 10 * (t["utterance"] == "was_amazing"))
+    found = utilities(sure, semantics=meaning).set_index(["goal", "state", "utility"])["mean"]
+    assert found["both", "3 hearts", "social"] == pytest.approx(2.5)
+    assert found["both", "3 hearts", "informational"] == pytest.approx(np.log(0.5))
+    assert found["both", "0 hearts", "informational"] == -np.inf
+    scored = scored_of(frames.trials("study2"))
+    scored["prob_norm"] = (scored["option"] == "was_amazing").astype(float)
+    again = utilities(scored, semantics=meaning, draws=20).set_index(["goal", "state", "utility"])
+    pd.testing.assert_series_equal(again["mean"], found)
+    assert (again["n_distinct"] == 12).all() and again["best"]["both", "0 hearts", "informational"] == 0
+    people = utilities(frames.human()).set_index(["goal", "state", "utility"]).sort_index()
+    kind, true = people["mean"]["social", "0 hearts"], people["mean"]["informational", "0 hearts"]
+    assert kind["social"] > true["social"] and kind["informational"] < true["informational"]
+    assert (people["low"] < people["mean"]).all() and (people["mean"] < people["best"]).all()
+    with pytest.raises(SpecError, match=r"semantics has the shape \(4, 8\), not \(8, 4\)"):
+        utilities(scored, semantics=meaning.T)
+    with pytest.raises(SpecError, match="semantics: was_bad is true of no state"):
+        utilities(scored, semantics=meaning * (np.arange(8) != 1)[:, None])
+    with pytest.raises(SpecError, match="cluster='item': counts"):
+        utilities(frames.human(), cluster="item")
 
 
 def test_no_item_effect_is_found_to_be_none() -> None:

@@ -22,6 +22,7 @@ from grace_client.analysis.study2.shares import (
     negation,
     utterances,
 )
+from grace_client.analysis.study2.utility import utilities
 
 __all__ = [
     "CELL",
@@ -44,5 +45,6 @@ __all__ = [
     "negation",
     "negation_fit",
     "negation_model",
+    "utilities",
     "utterances",
 ]
