@@ -35,6 +35,15 @@ def variance(free: pd.DataFrame) -> pd.DataFrame:
     ----------
     One-way random effects with unequal group sizes: Searle, S. R., Casella, G., & McCulloch, C. E. (1992).
     *Variance components*, chapter 3.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import agreement, example
+    >>> found = agreement.variance(example.free("study1", replicates=3))
+    >>> found[["question", "answer", "share", "n", "n_distinct"]].tail(2).round(2)
+        question answer  share    n  n_distinct
+    4  knowledge     no   0.47  900          36
+    5  knowledge    yes   0.53  900          36
     """
     rows = _clear(free)
     found = []
@@ -97,6 +106,13 @@ def saying_and_scoring(free: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame
         answers), ``scored`` (probability; for ``number`` the normalised percentages of the four states),
         ``n`` (answers said) and ``n_distinct`` (1: it is one stimulus). Only stimuli that have both. "unsure"
         is left out: it was not offered for scoring.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import agreement, example
+    >>> pairs = agreement.saying_and_scoring(example.free("study2"), example.scored("study2"))
+    >>> pairs.groupby("stimulus")[["said", "scored"]].sum().round(6).drop_duplicates().to_numpy().tolist()
+    [[1.0, 1.0]]
     """
     rows = _clear(free)
     if _factors(free) != _factors(scored):
@@ -138,6 +154,12 @@ def beliefs(scored: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         ``model, question`` (``number`` and ``knowledge``, or ``utterance``), ``stimulus, item``, the factors,
         ``option`` and ``scored`` (probability; for ``number`` the normalised percentages of the four states).
+
+    Examples
+    --------
+    >>> from grace_client.analysis import agreement, example
+    >>> sorted(agreement.beliefs(example.scored("study1"))["question"].unique())
+    ['knowledge', 'number']
     """
     if _factors(scored) == list(study1.CELL):
         return _study1(study1.legal(scored))
@@ -184,6 +206,16 @@ def divergence(pairs: pd.DataFrame) -> pd.DataFrame:
         ``tv`` (total variation), ``same_mode`` (whether the most said is the likeliest option; missing where
         several were said equally often and the likeliest is among them), ``n`` and ``n_distinct``. With few
         answers per stimulus, ``js`` and ``tv`` are large by chance alone.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import agreement, example
+    >>> pairs = agreement.saying_and_scoring(example.free("study1"), example.scored("study1"))
+    >>> agreement.divergence(pairs).groupby("question").size()
+    question
+    knowledge    36
+    number       36
+    dtype: int64
     """
     factors = [c for c in ("access", "observe", "goal", "state") if c in pairs.columns]
     found = []
@@ -208,6 +240,15 @@ def by_cell(pairs: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         ``model, question``, the factors, ``option, said, scored, n`` (answers said) and ``n_distinct``
         (stimuli, in Study 2 items). Every stimulus counts by the number of its answers.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import agreement, example
+    >>> pairs = agreement.saying_and_scoring(example.free("study2"), example.scored("study2"))
+    >>> agreement.by_cell(pairs)[["goal", "state", "option", "n", "n_distinct"]].head(2)
+       goal     state       option    n  n_distinct
+    0  both  2 hearts  was_amazing  202          12
+    1  both  2 hearts      was_bad  202          12
     """
     factors = [c for c in ("access", "observe", "goal", "state") if c in pairs.columns]
     keys = ["model", "question", *factors, "option"]
@@ -233,6 +274,14 @@ def summary(pairs: pd.DataFrame) -> pd.DataFrame:
         cells whose most said option is the likeliest); ``n`` (answers said) and ``n_distinct`` (stimuli, in
         Study 2 items).
         Correlations are missing where either side does not vary.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import agreement, example
+    >>> pairs = agreement.saying_and_scoring(example.free("study2"), example.scored("study2"))
+    >>> agreement.summary(pairs)[["question", "n", "n_distinct"]]
+        question     n  n_distinct
+    0  utterance  2424          12
     """
     from scipy import stats
 

@@ -36,6 +36,13 @@ def statistics(p: ArrayLike, q: ArrayLike) -> dict[str, Array]:
         squared difference of probabilities; ``js``, the mean over cells of the Jensen-Shannon divergence,
         in bits, between 0 and 1. A correlation is empty where a table does not vary.
 
+
+    Examples
+    --------
+    >>> from grace_client.analysis import compare
+    >>> found = compare.statistics([[0.5, 0.5], [1.0, 0.0]], [[0.5, 0.5], [0.8, 0.2]])
+    >>> {name: round(float(value), 3) for name, value in found.items()}
+    {'r': 1.0, 'rho': 1.0, 'rmse': 0.141, 'js': 0.054}
     """
     from scipy.stats import rankdata
 
@@ -71,6 +78,16 @@ def cells(
     DataFrame
         ``model`` and `keys`; ``js`` (bits), ``tv`` (total variation: the share that would have to move) and,
         where `ordered`, ``emd`` (Wasserstein-1 distance, in the outcomes' unit).
+
+    Examples
+    --------
+    >>> from grace_client.analysis import compare, example, reference, study2
+    >>> human = reference.study2().rename(columns={"share": "prob"})
+    >>> model = study2.utterances(example.scored("study2")).rename(columns={"mean": "prob"})
+    >>> compare.cells(model, human, keys=("goal", "state"), outcome="utterance").head(2).round(2)
+         model  goal     state    js    tv
+    0  example  both  0 hearts  0.03  0.15
+    1  example  both   1 heart  0.00  0.06
     """
     models, labels, outcomes, p, q = align(one, other, keys, outcome)
     js, tv = jensen_shannon(p, q), total_variation(p, q)
@@ -246,6 +263,13 @@ def variants(
         probabilities: every trial counts the same. ``raw`` is the mean of the raw ones, brought to a sum of
         1: trials with little option mass count little. ``pmi`` is, where `null` is given, the mean of
         ``prob_pmi``.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import compare, example
+    >>> found = compare.variants(example.scored("study2"), keys=("goal", "state"), question="utterance")
+    >>> sorted(found["variant"].unique())
+    ['normalised', 'raw']
     """
     require(frame, ["model", "trial_id", *keys, "question", "option", "prob_raw", "prob_norm", "status"])
     rows = frame[(frame["question"] == question) & (frame["status"] == "ok")]
@@ -279,6 +303,15 @@ def spread(table: pd.DataFrame, *, keys: Sequence[str]) -> pd.DataFrame:
     DataFrame
         One row per model: ``model``; ``mean`` and ``highest`` over the cells of the largest total variation
         distance between two variants (the share of the belief that would move); ``n_cells``.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import compare, example
+    >>> keys = ("goal", "state")
+    >>> found = compare.variants(example.scored("study2"), keys=keys, question="utterance")
+    >>> compare.spread(found, keys=keys)[["model", "n_cells"]]
+         model  n_cells
+    0  example       12
     """
     rows = []
     for model, of_model in per_model(table):

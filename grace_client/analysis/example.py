@@ -86,7 +86,7 @@ def free(study: str, *, replicates: int = 1, seed: int = 0) -> pd.DataFrame:
     >>> example.free("study1")[["question", "structured"]].drop_duplicates("question")
         question structured
     0     number          1
-    1  knowledge         no
+    1  knowledge        yes
     """
     from grace_client.analysis import agreement
 

@@ -46,6 +46,14 @@ def option_mass(
     DataFrame
         ``model``, `by`, ``mean, low, high, minimum, share_below`` (of the questions asked, those whose option
         mass is below `threshold`), ``n`` (answers) and ``n_distinct`` (clusters).
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, quality
+    >>> found = quality.option_mass(example.scored("study2"))
+    >>> found[["question", "mean", "share_below", "n", "n_distinct"]].round(2)
+        question  mean  share_below     n  n_distinct
+    0  utterance   0.9          0.0  2424          12
     """
     require(frame, [*ASKED, *by, "stimulus", "option_mass", "status"])
     rows = frame[(frame["status"] == OK) & frame["option_mass"].notna()].drop_duplicates(list(ASKED))
@@ -76,6 +84,13 @@ def completeness(frame: pd.DataFrame) -> pd.DataFrame:
         One row per model, experiment and question: ``n`` (answers wanted), ``n_distinct`` (stimuli, in
         Study 2 items), ``answered, failed, share_answered``; for free text ``cut_off`` (answers that reached
         the longest length); and, where they were extracted, ``unparsed`` (answers without a clear meaning).
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, quality
+    >>> quality.completeness(example.free("study2"))[["question", "n", "answered", "failed"]]
+        question     n  answered  failed
+    0  utterance  2424      2424       0
     """
     require(frame, [*ASKED, "stimulus", "status"])
     keys = ["model", "experiment", "question"]
@@ -110,6 +125,15 @@ def failures(frame: pd.DataFrame) -> pd.DataFrame:
         One row per model, experiment, question, status other than ``ok``, and reason: ``count``, ``share``
         (of the answers wanted), ``n`` (answers wanted) and ``n_distinct`` (stimuli concerned, in Study 2
         items). Empty where nothing failed.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, quality
+    >>> frame = example.free("study2")
+    >>> frame.loc[0, ["status", "reason"]] = ["timeout", "no answer within 60 s"]
+    >>> quality.failures(frame)[["status", "count", "n"]]
+        status  count     n
+    0  timeout      1  2424
     """
     require(frame, [*ASKED, "stimulus", "status", "reason"])
     keys = ["model", "experiment", "question"]
@@ -141,6 +165,13 @@ def effort(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
         ``retries`` (requests sent again), ``prefix_cache_hit_rate`` (share of prompt tokens that the server
         had computed before, those of others on the same server included). What was not recorded is missing:
         so are the last two where a process that asked was killed.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, quality
+    >>> quality.effort(example.manifests("study2"))[["model", "experiment"]]
+         model   experiment
+    0  example  study2-exp2
     """
     rows = []
     for (model, experiment), manifest in manifests.items():

@@ -35,6 +35,17 @@ def bets(frame: pd.DataFrame) -> pd.DataFrame:
         are 0. In free text, ``percentage`` is what the answer gives to each of the four states, and ``bet``
         is it on the same scale; where it names a number instead, ``bet`` is 100 on that number and
         ``percentage`` is missing; an answer with neither has no row.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study1
+    >>> found = study1.bets(example.scored("study1"))
+    >>> found[["trial_id", "state", "percentage", "bet"]].head(4).round(1)
+       trial_id  state  percentage   bet
+    0         1      0         6.1   5.7
+    1         1      1        82.9  78.1
+    2         1      2        12.4  11.7
+    3         1      3         4.8   4.5
     """
     require(frame, [*HEAD, "question", "status"])
     frame = legal(frame)
@@ -95,6 +106,15 @@ def cell_means(
     DataFrame
         ``model, access, observe, state, mean, low, high, se, n, n_distinct``; cells in the order of access,
         observe and state; `mean` to `se` in the unit of `value`.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study1
+    >>> found = study1.cell_means(example.scored("study1"))
+    >>> found[["access", "observe", "state", "mean", "n", "n_distinct"]].head(2).round(1)
+      access observe  state  mean   n  n_distinct
+    0      1       1      0   6.1  50           6
+    1      1       1      1  24.4  50           6
     """
     table = beliefs(frame)
     require(table, [value])
@@ -117,6 +137,12 @@ def coherence(frame: pd.DataFrame) -> pd.DataFrame:
         One row per trial with four answers: ``model, trial_id, participant, item, stimulus, access,
         observe`` and ``total``, the sum of the four elicited means (percentage points). For cells, give it
         to `inference.bootstrap`.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study1
+    >>> study1.coherence(example.scored("study1"))["total"].round(1).head(2).tolist()
+    [106.2, 104.1]
     """
     found = bets(frame).groupby(list(HEAD), sort=False)["percentage"].agg(total="sum", states="count")
     return found.loc[found["states"] == len(STATES), ["total"]].reset_index()
@@ -138,6 +164,19 @@ def knowledge(
         ``model, access, observe, mean, low, high, se, n, n_distinct, share_yes``. Scored, ``mean`` is the
         mean probability of "yes" and ``share_yes`` the share of trials where it is above one half; in free
         text both are the share of "yes" among the answers yes, no and unsure.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study1
+    >>> found = study1.knowledge(example.scored("study1"))
+    >>> found[["access", "observe", "mean", "share_yes"]].round(2)
+      access observe  mean  share_yes
+    0      1       1  0.13        0.0
+    1      2       1  0.15        0.0
+    2      2       2  0.21        0.0
+    3      3       1  0.93        1.0
+    4      3       2  0.92        1.0
+    5      3       3  0.89        1.0
     """
     require(frame, [*HEAD, "question", "status"])
     frame = legal(frame)
@@ -176,6 +215,18 @@ def implicature(
         trial, the bet on the named state less the mean bet on the states above it (``mean``, dollars), and
         the named state's share of all that is bet on it and the states above it (``share``; trials that bet
         nothing there are left out of it). Cells where "3" was said have no state above and no row.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study1
+    >>> found = study1.implicature(example.scored("study1"))
+    >>> found[["access", "observe", "mean", "share"]].round(2)
+      access observe   mean  share
+    0      1       1 -10.40   0.26
+    1      2       1  15.82   0.44
+    2      2       2   0.37   0.50
+    3      3       1  69.90   0.83
+    4      3       2  77.31   0.94
     """
     wide = wide_bets(beliefs(frame))
     parts = []

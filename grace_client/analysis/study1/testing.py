@@ -55,6 +55,16 @@ def contrasts(frame: pd.DataFrame, *, unit: str = "stimulus") -> pd.DataFrame:
     ----------
     Lakens, D. (2013). Calculating and reporting effect sizes to facilitate cumulative science. *Frontiers in
     Psychology*, 4, 863 (d_z).
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study1
+    >>> found = study1.contrasts(example.scored("study1"))
+    >>> found[["access", "observe", "greater", "lesser", "difference", "df"]].head(3).round(1)
+      access observe  greater  lesser  difference  df
+    0      3       2        2       3        77.3   5
+    1      3       1        1       3        72.6   5
+    2      3       1        1       2        67.3   5
     """
     if unit not in ("stimulus", "item", "participant"):
         raise SpecError(f"unit={unit!r}: choose 'stimulus', 'item' or 'participant'")
@@ -113,6 +123,16 @@ def anova(
     SpecError
         Where `within` is ``participant`` and copies of a stimulus all have the same answer: then
         participants are copies, not people.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study1
+    >>> study1.anova(example.scored("study1"))[["effect", "df", "n", "n_distinct"]]
+               effect  df    n  n_distinct
+    0          access   2  300          36
+    1         observe   2  300          36
+    2  access:observe   1  300          36
+    3        residual  25  300          36
     """
     rows = beliefs(frame)
     require(rows, [value])

@@ -34,6 +34,20 @@ def judgements(
         n_distinct``. ``measure`` is ``appropriate`` (mean probability) or ``quality`` (mean score, from 1 for
         terrible to 5 for excellent). Utterances are in alphabetical order; a cell holds those that its
         trials show.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import study2
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({
+    ...     "model": "m", "trial_id": [1, 1, 2, 2], "item": ["poem", "poem", "cake", "cake"],
+    ...     "stimulus": ["a", "a", "b", "b"], "goal": "both", "state": "1 heart", "utterance": "It was okay",
+    ...     "question": "appropriateness", "option": ["appropriate", "inappropriate"] * 2,
+    ...     "prob_norm": [0.8, 0.2, 0.6, 0.4], "status": "ok",
+    ... })
+    >>> study2.judgements(frame)[["utterance", "measure", "mean", "n", "n_distinct"]]
+         utterance      measure  mean  n  n_distinct
+    0  It was okay  appropriate   0.7  2           2
     """
     require(frame, ["model", *CELL, "utterance", "stimulus", "question", "option", "prob_norm", "status"])
     frame = canonical(frame, LEVELS)

@@ -111,8 +111,10 @@ def negation_model(
     >>> from grace_client.analysis import example, study2
     >>> found = study2.negation_model(example.scored("study2"))
     >>> found[["term", "estimate", "df"]].head(3).round(1)
-                term  estimate    df
-    0      intercept      -0.9  11.0
+               term  estimate  df
+    0     intercept      -0.6  11
+    1  goal[social]       0.2  11
+    2    goal[both]       1.2  11
     """
     return negation_fit(frame, method=method, random=random, cluster=cluster).terms
 
@@ -152,7 +154,7 @@ def negation_fit(
     >>> fit = study2.negation_fit(example.scored("study2"))
     >>> fit.omnibus[["effect", "df", "df_error"]]
            effect  df  df_error
-    0  goal:state   6       6.0
+    0  goal:state   6         6
     """
     if "count" in frame.columns:
         raise SpecError("counts do not tell who chose what about which item; give the answers themselves")

@@ -44,6 +44,14 @@ def counts(frame: pd.DataFrame) -> pd.DataFrame:
     SpecError
         Where a column is missing, a goal or state is none of the design's, or a count is no count; the
         message names column and row.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study2
+    >>> study2.counts(example.free("study2"))[["goal", "state", "utterance", "n", "n_distinct"]].head(2)
+       goal     state     utterance    n  n_distinct
+    0  both  0 hearts  was_terrible  202          12
+    1  both  0 hearts       was_bad  202          12
     """
     if "count" in frame.columns:
         require(frame, ["model", *CELL, "utterance"], "the counts")
@@ -77,7 +85,14 @@ def counts(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def choices(frame: pd.DataFrame) -> pd.DataFrame:
-    """The free-text answers that are one of the eight utterances; SpecError where there is none."""
+    """The free-text answers that are one of the eight utterances; SpecError where there is none.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study2
+    >>> len(study2.choices(example.free("study2")))
+    2424
+    """
     require(frame, ["model", *CELL, "stimulus", "status", "structured"], "free text")
     frame = canonical(frame, LEVELS)
     rows = frame[(frame["status"] == OK) & frame["structured"].isin(UTTERANCES)]
@@ -114,6 +129,15 @@ def utterances(
     ------
     SpecError
         As `counts`; and where counts are to be clustered.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study2
+    >>> found = study2.utterances(example.scored("study2"))
+    >>> found[["goal", "state", "utterance", "mean", "n", "n_distinct"]].head(2).round(2)
+       goal     state     utterance  mean    n  n_distinct
+    0  both  0 hearts  was_terrible  0.19  202          12
+    1  both  0 hearts       was_bad  0.06  202          12
     """
     if "count" in frame.columns:
         _unclustered(cluster)
@@ -148,6 +172,13 @@ def by_item(frame: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         ``model, goal, state, item, utterance, prob`` (mean probability, or share of the choices; sums to 1)
         and ``n`` (trials, or choices).
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study2
+    >>> found = study2.by_item(example.scored("study2"))
+    >>> len(found), found["item"].nunique()
+    (1152, 12)
     """
     rows = probabilities(frame)
     require(rows, ["item"])
@@ -183,6 +214,17 @@ def negation(
     -------
     DataFrame
         ``model, goal, state, mean, low, high, n, n_distinct, chance``; ``chance`` is 1/2.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import reference, study2
+    >>> people = reference.study2().assign(model="people")
+    >>> study2.negation(people)[["goal", "state", "mean", "n"]].head(4).round(3)
+       goal     state   mean    n
+    0  both  0 hearts  0.734  203
+    1  both   1 heart  0.744  203
+    2  both  2 hearts  0.064  203
+    3  both  3 hearts  0.005  203
     """
     keys = ["model", *CELL]
     if "count" in frame.columns:
@@ -236,6 +278,15 @@ def binomial(frame: pd.DataFrame, *, of: str = "utterance", alternative: str = "
     ----------
     Clopper, C. J., & Pearson, E. S. (1934). The use of confidence or fiducial limits illustrated in the case
     of the binomial. *Biometrika*, 26(4), 404-413.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import reference, study2
+    >>> people = reference.study2().assign(model="people")
+    >>> study2.binomial(people, of="negation")[["goal", "state", "k", "n", "chance"]].head(2)
+       goal     state    k    n  chance
+    0  both  0 hearts  149  203     0.5
+    1  both   1 heart  151  203     0.5
     """
     from scipy import stats
 
