@@ -42,8 +42,8 @@ def variance(free: pd.DataFrame) -> pd.DataFrame:
     >>> found = agreement.variance(example.free("study1", replicates=3))
     >>> found[["question", "answer", "share", "n", "n_distinct"]].tail(2).round(2)
         question answer  share    n  n_distinct
-    4  knowledge     no   0.47  900          36
-    5  knowledge    yes   0.53  900          36
+    4  knowledge     no   0.45  900          36
+    5  knowledge    yes   0.55  900          36
     """
     rows = _clear(free)
     found = []
@@ -247,8 +247,8 @@ def by_cell(pairs: pd.DataFrame) -> pd.DataFrame:
     >>> pairs = agreement.saying_and_scoring(example.free("study2"), example.scored("study2"))
     >>> agreement.by_cell(pairs)[["goal", "state", "option", "n", "n_distinct"]].head(2)
        goal     state       option    n  n_distinct
-    0  both  2 hearts  was_amazing  202          12
-    1  both  2 hearts      was_bad  202          12
+    0  both  0 hearts  was_amazing  202          12
+    1  both  0 hearts      was_bad  202          12
     """
     factors = [c for c in ("access", "observe", "goal", "state") if c in pairs.columns]
     keys = ["model", "question", *factors, "option"]

@@ -9,18 +9,20 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from grace_client import stimuli, studies
-from grace_client.analysis.files import OK, design
+from grace_client.analysis import study1, study2
+from grace_client.analysis.files import OK
 from grace_client.errors import SpecError
 from grace_client.manifest import Manifest, NoiseFloor, Spec, Spread
 
 MODEL = "example"
 ALPHA = 4.0
 """Optimality of the rational listener."""
+PARTICIPANTS = {"study1": 50, "study2": 202}
+"""As many as the human studies had."""
 
 
 def scored(study: str, *, seed: int = 0) -> pd.DataFrame:
-    """Scored answers (Experiment 2) to the project's own trial list.
+    """Scored answers (Experiment 2) to a made-up trial list of the usual size.
 
     Parameters
     ----------
@@ -85,8 +87,8 @@ def free(study: str, *, replicates: int = 1, seed: int = 0) -> pd.DataFrame:
     >>> from grace_client.analysis import example
     >>> example.free("study1")[["question", "structured"]].drop_duplicates("question")
         question structured
-    0     number          1
-    1  knowledge        yes
+    0     number          2
+    1  knowledge         no
     """
     from grace_client.analysis import agreement
 
@@ -132,6 +134,17 @@ def manifests(study: str, *, sd: float = 0.1) -> dict[tuple[str, str], Manifest]
         Which study.
     sd : float
         Standard deviation of an option's probability between repeats, in percentage points.
+
+    Returns
+    -------
+    dict of (model, experiment) to Manifest
+        As in ``frame.attrs["manifests"]``.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example
+    >>> list(example.manifests("study1"))
+    [('example', 'study1-exp2')]
     """
     spread = Spread(sd=sd, median=2 * sd, p95=4 * sd, max=5 * sd)
     noise = NoiseFloor(questions=50, repeats=5, failed=0, loads=[1], seed=0, nats=spread, points=spread)
@@ -140,13 +153,26 @@ def manifests(study: str, *, sd: float = 0.1) -> dict[tuple[str, str], Manifest]
 
 
 def _factors(study: str) -> list[str]:
-    return ["access", "observe"] if study == "study1" else ["goal", "state"]
+    return list(study1.CELL if study == "study1" else study2.CELL)
 
 
 def _trials(study: str) -> pd.DataFrame:
-    if study not in stimuli.DEFAULT_PARTICIPANTS:
-        raise SpecError(f"there is no study {study!r}; there are: {', '.join(stimuli.DEFAULT_PARTICIPANTS)}")
-    return design(stimuli.default(study)).reset_index()
+    """Every participant meets every item and every cell once; names are new in each trial of Study 2."""
+    if study not in PARTICIPANTS:
+        raise SpecError(f"there is no study {study!r}; there are: {', '.join(PARTICIPANTS)}")
+    if study == "study1":
+        cells = [(a, o) for a in study1.LEVELS["access"] for o in study1.LEVELS["observe"] if o <= a]
+    else:
+        cells = [(goal, state) for goal in study2.GOALS for state in study2.STATES]
+    rows = []
+    for participant in range(1, PARTICIPANTS[study] + 1):
+        for place, cell in enumerate(cells):
+            item = f"item {(participant + place) % len(cells) + 1}"
+            names = "" if study == "study1" else f", names {participant}"
+            rows.append((str(participant), item, f"{item}, {', '.join(cell)}{names}", *cell))
+    found = pd.DataFrame(rows, columns=["participant", "item", "stimulus", *_factors(study)])
+    found.insert(0, "trial_id", np.arange(1, len(found) + 1))
+    return found
 
 
 def _distributions(study: str, cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -157,9 +183,7 @@ def _distributions(study: str, cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
     keys = pd.MultiIndex.from_frame(cases[factors])
     if study == "study2":
         said = rsa.predict_study2(rsa.people()).pivot(index=factors, columns="utterance", values="prob")
-        names = studies.experiment("study2-exp2").questions(stimuli.default(study).trials[0])[0].options
-        assert names is not None
-        return {"utterance": said.loc[keys, list(names.names)].clip(lower=1e-6)}
+        return {"utterance": said.loc[keys, list(study2.UTTERANCES)].clip(lower=1e-6)}
     heard = rsa.predict_study1(ALPHA, lapse=0.1).pivot(index=factors, columns="state", values="prob")
     steps = np.arange(0, 101, 10)
     found = {}

@@ -42,10 +42,10 @@ def bets(frame: pd.DataFrame) -> pd.DataFrame:
     >>> found = study1.bets(example.scored("study1"))
     >>> found[["trial_id", "state", "percentage", "bet"]].head(4).round(1)
        trial_id  state  percentage   bet
-    0         1      0         6.1   5.7
-    1         1      1        82.9  78.1
-    2         1      2        12.4  11.7
-    3         1      3         4.8   4.5
+    0         1      0         6.1   6.0
+    1         1      1        25.4  25.0
+    2         1      2        47.3  46.5
+    3         1      3        23.0  22.6
     """
     require(frame, [*HEAD, "question", "status"])
     frame = legal(frame)
@@ -113,8 +113,8 @@ def cell_means(
     >>> found = study1.cell_means(example.scored("study1"))
     >>> found[["access", "observe", "state", "mean", "n", "n_distinct"]].head(2).round(1)
       access observe  state  mean   n  n_distinct
-    0      1       1      0   6.1  50           6
-    1      1       1      1  24.4  50           6
+    0      1       1      0   5.7  50           6
+    1      1       1      1  23.5  50           6
     """
     table = beliefs(frame)
     require(table, [value])
@@ -142,7 +142,7 @@ def coherence(frame: pd.DataFrame) -> pd.DataFrame:
     --------
     >>> from grace_client.analysis import example, study1
     >>> study1.coherence(example.scored("study1"))["total"].round(1).head(2).tolist()
-    [106.2, 104.1]
+    [101.8, 106.0]
     """
     found = bets(frame).groupby(list(HEAD), sort=False)["percentage"].agg(total="sum", states="count")
     return found.loc[found["states"] == len(STATES), ["total"]].reset_index()
@@ -171,12 +171,12 @@ def knowledge(
     >>> found = study1.knowledge(example.scored("study1"))
     >>> found[["access", "observe", "mean", "share_yes"]].round(2)
       access observe  mean  share_yes
-    0      1       1  0.13        0.0
-    1      2       1  0.15        0.0
-    2      2       2  0.21        0.0
-    3      3       1  0.93        1.0
-    4      3       2  0.92        1.0
-    5      3       3  0.89        1.0
+    0      1       1  0.23        0.0
+    1      2       1  0.18        0.0
+    2      2       2  0.23        0.0
+    3      3       1  0.88        1.0
+    4      3       2  0.87        1.0
+    5      3       3  0.90        1.0
     """
     require(frame, [*HEAD, "question", "status"])
     frame = legal(frame)
@@ -222,11 +222,11 @@ def implicature(
     >>> found = study1.implicature(example.scored("study1"))
     >>> found[["access", "observe", "mean", "share"]].round(2)
       access observe   mean  share
-    0      1       1 -10.40   0.26
-    1      2       1  15.82   0.44
-    2      2       2   0.37   0.50
-    3      3       1  69.90   0.83
-    4      3       2  77.31   0.94
+    0      1       1 -11.88   0.25
+    1      2       1  15.44   0.44
+    2      2       2  -0.23   0.50
+    3      3       1  69.34   0.83
+    4      3       2  78.21   0.94
     """
     wide = wide_bets(beliefs(frame))
     parts = []
@@ -246,7 +246,32 @@ def implicature(
 
 
 def legal(frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame with levels as text and states as integers; SpecError for any other level or cell."""
+    """A frame of Study 1 with its conditions spelled as `read` spells them.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Has ``access`` and ``observe``, and may have ``state`` beside ``bet``. Numbers and categories, as in a
+        file that was read again, are taken for the levels that they stand for.
+
+    Returns
+    -------
+    DataFrame
+        ``access`` and ``observe`` as text, ``state`` as integers; all else as it was.
+
+    Raises
+    ------
+    SpecError
+        For a level that is missing or none of the design's, and where more is named than was seen; the
+        message names column, row and value.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from grace_client.analysis import study1
+    >>> study1.legal(pd.DataFrame({"access": [3.0], "observe": [2]})).to_dict("records")
+    [{'access': '3', 'observe': '2'}]
+    """
     frame = canonical(frame, ORDER if "bet" in frame.columns else LEVELS)
     # Digits are in the order of their numbers.
     if (beyond := frame["observe"] > frame["access"]).any():

@@ -62,9 +62,9 @@ def contrasts(frame: pd.DataFrame, *, unit: str = "stimulus") -> pd.DataFrame:
     >>> found = study1.contrasts(example.scored("study1"))
     >>> found[["access", "observe", "greater", "lesser", "difference", "df"]].head(3).round(1)
       access observe  greater  lesser  difference  df
-    0      3       2        2       3        77.3   5
-    1      3       1        1       3        72.6   5
-    2      3       1        1       2        67.3   5
+    0      3       2        2       3        78.2   5
+    1      3       1        1       3        72.4   5
+    2      3       1        1       2        66.4   5
     """
     if unit not in ("stimulus", "item", "participant"):
         raise SpecError(f"unit={unit!r}: choose 'stimulus', 'item' or 'participant'")

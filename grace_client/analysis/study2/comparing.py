@@ -59,8 +59,8 @@ def differences(frame: pd.DataFrame, *, of: str = "negation") -> pd.DataFrame:
     >>> found.loc[found["against"] == "informational", ["state", "difference", "df"]].round(2)
           state  difference  df
     5  0 hearts        0.29  11
-    6   1 heart        0.17  11
-    7  2 hearts       -0.02  11
+    6   1 heart        0.20  11
+    7  2 hearts       -0.03  11
     8  3 hearts       -0.01  11
     9       all        0.11  11
     """
