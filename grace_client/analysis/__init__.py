@@ -25,11 +25,11 @@ if TYPE_CHECKING:
         study1,
         study2,
     )
+    from grace_client.analysis.asked import wording
     from grace_client.analysis.distributions import summarise
     from grace_client.analysis.inference import bootstrap, holm
     from grace_client.analysis.noise import mark_noise
     from grace_client.analysis.reading import contents, read
-    from grace_client.analysis.wording import wording
 
 __all__ = [
     "agreement",
@@ -74,7 +74,7 @@ _NAMES = {
     "mark_noise": "noise",
     "read": "reading",
     "summarise": "distributions",
-    "wording": "wording",
+    "wording": "asked",
 }
 
 

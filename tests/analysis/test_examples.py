@@ -63,3 +63,12 @@ def test_public_functions_have_numpy_sections() -> None:
             doc = ast.parse(inspect.getsource(function)).body[0]
             text = ast.get_docstring(doc) or ""  # type: ignore[arg-type]
             assert "Returns\n-------" in text, name
+
+
+def test_no_module_hides_a_function() -> None:
+    """A function that `analysis` offers stays one when every module has been imported."""
+    for name in MODULES:
+        importlib.import_module(name)
+    taken = {found.name for found in pkgutil.iter_modules(analysis.__path__)}
+    functions = {name for name in analysis.__all__ if inspect.isfunction(getattr(analysis, name))}
+    assert "wording" in functions and not functions & taken
