@@ -23,11 +23,14 @@ files <- list.files(run, pattern = "_study1_probabilities_.*_long\\.csv$", full.
 if (length(files) != 1) stop("expected one table *_study1_probabilities_*_long.csv in ", run)
 long <- read.csv(files, colClasses = c(option = "character"), encoding = "UTF-8")
 failed <- unique(long[long$status != "ok", c("trial_id", "question", "status")])
-if (nrow(failed)) message(nrow(failed), " questions have no answer; their trials are left out")
+if (nrow(failed)) message(nrow(failed), " questions have no answer")
 
 # --- Bets ---------------------------------------------------------------------------------------------
 
-states <- long[grepl("^state[0-3]$", long$question) & !(long$trial_id %in% failed$trial_id), ]
+# Bets need all four states, and nothing else: a trial that lost its knowledge question alone stays.
+lost <- unique(failed$trial_id[grepl("^state[0-3]$", failed$question)])
+if (length(lost)) message(length(lost), " trials lack a state and are left out")
+states <- long[grepl("^state[0-3]$", long$question) & !(long$trial_id %in% lost), ]
 states$value <- states$prob_norm * as.numeric(states$option)
 percentage <- aggregate(value ~ trial_id + question, states, sum)
 # The four percentages, as dollars of 100.

@@ -37,17 +37,18 @@ figure = figures.utterances(means, people=reference.study2(), rsa=rsa.predict_st
 figures.save(figure + p9.theme(figure_size=(11, 7)), out, "study2-utterances")
 
 # %% [markdown]
-# How close is each model to people, and how close could it be? The ceiling is how well a second sample of
-# people of the same size would agree with the first.
+# How close is each model to people, and how close could it be? A second sample of people of the same size has
+# noise of its own; who knew the true shares would come closer. Intervals draw domains and people's answers.
 
 # %%
 human = reference.study2().rename(columns={"share": "prob"})
 model = means.rename(columns={"mean": "prob"})
-agreement = compare.agreement(model, human, keys=("goal", "state"), outcome="utterance")
+items = analysis.study2.by_item(frame)
+agreement = compare.agreement(items, human, keys=("goal", "state"), outcome="utterance")
 print(agreement.round(3).to_string(index=False))
 print(reference.noise_ceiling().drop(columns="source").round(3).to_string(index=False))
 print(
-    compare.ranking(model, human, keys=("goal", "state"), outcome="utterance").round(3).to_string(index=False)
+    compare.ranking(items, human, keys=("goal", "state"), outcome="utterance").round(3).to_string(index=False)
 )
 
 # %% [markdown]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         agreement,
         compare,
         distributions,
+        example,
         exclusions,
         figures,
         inference,
@@ -24,18 +25,19 @@ if TYPE_CHECKING:
         study1,
         study2,
     )
-    from grace_client.analysis.distributions import cell_means, summarise
-    from grace_client.analysis.inference import bootstrap, holm, mark_noise
+    from grace_client.analysis.asked import wording
+    from grace_client.analysis.distributions import summarise
+    from grace_client.analysis.inference import bootstrap, holm
+    from grace_client.analysis.noise import mark_noise
     from grace_client.analysis.reading import contents, read
-    from grace_client.analysis.wording import wording
 
 __all__ = [
     "agreement",
     "bootstrap",
-    "cell_means",
     "compare",
     "contents",
     "distributions",
+    "example",
     "exclusions",
     "figures",
     "holm",
@@ -55,6 +57,7 @@ _MODULES = (
     "agreement",
     "compare",
     "distributions",
+    "example",
     "exclusions",
     "figures",
     "inference",
@@ -66,13 +69,12 @@ _MODULES = (
 )
 _NAMES = {
     "bootstrap": "inference",
-    "cell_means": "distributions",
     "contents": "reading",
     "holm": "inference",
-    "mark_noise": "inference",
+    "mark_noise": "noise",
     "read": "reading",
     "summarise": "distributions",
-    "wording": "wording",
+    "wording": "asked",
 }
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from grace_client.analysis import study1, study2
 from grace_client.analysis.distributions import jensen_shannon, total_variation
 from grace_client.analysis.files import OK
-from grace_client.analysis.layout import per_model, require
+from grace_client.analysis.layout import canonical, distinct, per_model, require
 from grace_client.errors import SpecError
 
 
@@ -26,14 +26,24 @@ def variance(free: pd.DataFrame) -> pd.DataFrame:
         One row per model, question and answer: ``answer``, ``share`` (of all answers), ``within`` (mean over
         stimuli of the variance among the answers to one), ``between`` (variance of the stimuli's shares, less
         what sampling alone gives them; not below 0), ``icc`` (``between / (between + within)``, the share of
-        the variance that the stimulus explains), ``n`` (answers) and ``n_distinct`` (stimuli). The answer is
-        coded 1 where it was given and 0 elsewhere. ``within``, ``between`` and ``icc`` are missing where no
+        the variance that the stimulus explains), ``n`` (answers) and ``n_distinct`` (stimuli: the very same
+        text, names included, since a replicate is of one prompt). The answer is coded 1 where it was given
+        and 0 elsewhere. ``within``, ``between`` and ``icc`` are missing where no
         stimulus has two answers, ``between`` and ``icc`` where there is one stimulus.
 
     References
     ----------
     One-way random effects with unequal group sizes: Searle, S. R., Casella, G., & McCulloch, C. E. (1992).
     *Variance components*, chapter 3.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import agreement, example
+    >>> found = agreement.variance(example.free("study1", replicates=3))
+    >>> found[["question", "answer", "share", "n", "n_distinct"]].tail(2).round(2)
+        question answer  share    n  n_distinct
+    4  knowledge     no   0.45  900          36
+    5  knowledge    yes   0.55  900          36
     """
     rows = _clear(free)
     found = []
@@ -92,19 +102,23 @@ def saying_and_scoring(free: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame
     -------
     DataFrame
         One row per model, question (``number`` and ``knowledge``, or ``utterance``), stimulus and option:
-        ``model, question, stimulus``, the design's factors, ``option``, ``said`` (share of the answers),
-        ``scored`` (probability; for ``number`` the normalised percentages of the four states), ``n``
-        (answers said) and ``n_distinct`` (1: it is one stimulus). Only stimuli that have both. "unsure" is
-        left out: it was not offered for scoring.
+        ``model, question, stimulus, item``, the design's factors, ``option``, ``said`` (share of the
+        answers), ``scored`` (probability; for ``number`` the normalised percentages of the four states),
+        ``n`` (answers said) and ``n_distinct`` (1: it is one stimulus). Only stimuli that have both. "unsure"
+        is left out: it was not offered for scoring.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import agreement, example
+    >>> pairs = agreement.saying_and_scoring(example.free("study2"), example.scored("study2"))
+    >>> pairs.groupby("stimulus")[["said", "scored"]].sum().round(6).drop_duplicates().to_numpy().tolist()
+    [[1.0, 1.0]]
     """
     rows = _clear(free)
-    if {"access", "observe"} <= set(free.columns) and {"access", "observe"} <= set(scored.columns):
-        factors, beliefs = list(study1.CELL), _study1(scored)
-    elif {"goal", "state"} <= set(free.columns) and {"goal", "state"} <= set(scored.columns):
-        factors, beliefs = list(study2.CELL), _study2(scored)
-    else:
+    if _factors(free) != _factors(scored):
         raise SpecError("free text and scored answers are of different studies")
-    offered = beliefs.groupby("question")["option"].unique()
+    factors, believed = _factors(scored), beliefs(scored)
+    offered = believed.groupby("question")["option"].unique()
     parts = []
     for question, options in offered.items():
         answers = rows[(rows["question"] == question) & rows["structured"].isin(options)]
@@ -120,15 +134,48 @@ def saying_and_scoring(free: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame
         parts.append(table)
     if not parts:
         raise SpecError("no free-text answer is one of the scored options")
-    found = pd.concat(parts).merge(beliefs, on=["model", "question", "stimulus", "option"])
+    found = pd.concat(parts).merge(believed, on=["model", "question", "stimulus", "option"])
     if found.empty:
         raise SpecError("free text and scored answers share no model and stimulus")
-    order = ["model", "question", "stimulus", *factors, "option", "said", "scored", "n"]
+    order = ["model", "question", "stimulus", "item", *factors, "option", "said", "scored", "n"]
     return found[order].sort_values(order[:-3], kind="stable", ignore_index=True).assign(n_distinct=1)
 
 
+def beliefs(scored: pd.DataFrame) -> pd.DataFrame:
+    """What is scored of each stimulus, in the terms of free text.
+
+    Parameters
+    ----------
+    scored : DataFrame
+        Experiment 2 of either study, as `read` gives it.
+
+    Returns
+    -------
+    DataFrame
+        ``model, question`` (``number`` and ``knowledge``, or ``utterance``), ``stimulus, item``, the factors,
+        ``option`` and ``scored`` (probability; for ``number`` the normalised percentages of the four states).
+
+    Examples
+    --------
+    >>> from grace_client.analysis import agreement, example
+    >>> sorted(agreement.beliefs(example.scored("study1"))["question"].unique())
+    ['knowledge', 'number']
+    """
+    if _factors(scored) == list(study1.CELL):
+        return _study1(study1.legal(scored))
+    return _study2(canonical(scored, study2.LEVELS))
+
+
+def _factors(frame: pd.DataFrame) -> list[str]:
+    """The factors of the study that a frame is of."""
+    return next(
+        (list(cell) for cell in (study1.CELL, study2.CELL) if set(cell) <= set(frame.columns)),
+        [],
+    )
+
+
 def _study1(scored: pd.DataFrame) -> pd.DataFrame:
-    keys = ["model", "stimulus", *study1.CELL]
+    keys = ["model", "stimulus", "item", *study1.CELL]
     table = study1.bets(scored).dropna(subset=["bet"])
     number = table.groupby([*keys, "state"], sort=False)["bet"].mean().div(100).rename("scored").reset_index()
     number["option"] = number.pop("state").astype("str")
@@ -139,7 +186,7 @@ def _study1(scored: pd.DataFrame) -> pd.DataFrame:
 
 def _study2(scored: pd.DataFrame) -> pd.DataFrame:
     rows = scored[(scored["question"] == "utterance") & (scored["status"] == OK)]
-    keys = ["model", "stimulus", *study2.CELL, "option"]
+    keys = ["model", "stimulus", "item", *study2.CELL, "option"]
     found = rows.groupby(keys, sort=False)["prob_norm"].mean().reset_index(name="scored")
     return found.assign(question="utterance")
 
@@ -159,6 +206,16 @@ def divergence(pairs: pd.DataFrame) -> pd.DataFrame:
         ``tv`` (total variation), ``same_mode`` (whether the most said is the likeliest option; missing where
         several were said equally often and the likeliest is among them), ``n`` and ``n_distinct``. With few
         answers per stimulus, ``js`` and ``tv`` are large by chance alone.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import agreement, example
+    >>> pairs = agreement.saying_and_scoring(example.free("study1"), example.scored("study1"))
+    >>> agreement.divergence(pairs).groupby("question").size()
+    question
+    knowledge    36
+    number       36
+    dtype: int64
     """
     factors = [c for c in ("access", "observe", "goal", "state") if c in pairs.columns]
     found = []
@@ -182,13 +239,25 @@ def by_cell(pairs: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         ``model, question``, the factors, ``option, said, scored, n`` (answers said) and ``n_distinct``
-        (stimuli). Every stimulus counts by the number of its answers.
+        (stimuli, in Study 2 items). Every stimulus counts by the number of its answers.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import agreement, example
+    >>> pairs = agreement.saying_and_scoring(example.free("study2"), example.scored("study2"))
+    >>> agreement.by_cell(pairs)[["goal", "state", "option", "n", "n_distinct"]].head(2)
+       goal     state       option    n  n_distinct
+    0  both  0 hearts  was_amazing  202          12
+    1  both  0 hearts      was_bad  202          12
     """
     factors = [c for c in ("access", "observe", "goal", "state") if c in pairs.columns]
     keys = ["model", "question", *factors, "option"]
     weighted = pairs.assign(said=pairs["said"] * pairs["n"], scored=pairs["scored"] * pairs["n"])
     found = weighted.groupby(keys, sort=False).agg(
-        said=("said", "sum"), scored=("scored", "sum"), n=("n", "sum"), n_distinct=("stimulus", "nunique")
+        said=("said", "sum"),
+        scored=("scored", "sum"),
+        n=("n", "sum"),
+        n_distinct=(distinct(pairs), "nunique"),
     )
     found[["said", "scored"]] = found[["said", "scored"]].div(found["n"], axis=0)
     return found.reset_index()
@@ -202,8 +271,17 @@ def summary(pairs: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         ``model, question``; ``r`` (Pearson, over cells and options), ``rho`` (Spearman), ``rmse``; ``js`` and
         ``tv`` between the two mean distributions of a cell, averaged over cells; ``same_mode`` (share of
-        cells whose most said option is the likeliest); ``n`` (answers said) and ``n_distinct`` (stimuli).
+        cells whose most said option is the likeliest); ``n`` (answers said) and ``n_distinct`` (stimuli, in
+        Study 2 items).
         Correlations are missing where either side does not vary.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import agreement, example
+    >>> pairs = agreement.saying_and_scoring(example.free("study2"), example.scored("study2"))
+    >>> agreement.summary(pairs)[["question", "n", "n_distinct"]]
+        question     n  n_distinct
+    0  utterance  2424          12
     """
     from scipy import stats
 
@@ -237,7 +315,7 @@ def summary(pairs: pd.DataFrame) -> pd.DataFrame:
                     "tv": tv,
                     "same_mode": same,
                     "n": int(own["n"].sum()),
-                    "n_distinct": len(own),
+                    "n_distinct": own[distinct(own)].nunique(),
                 }
             )
     return pd.DataFrame(found)

@@ -9,15 +9,16 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from grace_client.analysis.distributions import jensen_shannon, pmi, total_variation, wasserstein
+from grace_client.analysis.inference import LEVEL, tails
 from grace_client.analysis.layout import per_model, require
-from grace_client.errors import SpecError
+from grace_client.analysis.sides import align, side_by_side
 
 Array = NDArray[np.float64]
 
 DRAWS = 2000
 """Bootstrap samples of an interval."""
-LEVEL = 0.95
-"""Coverage of the intervals."""
+BOUNDS = {"r": (-1.0, 1.0), "rho": (-1.0, 1.0), "rmse": (0.0, 1.0), "js": (0.0, 1.0)}
+"""Least and largest value of each statistic."""
 
 
 def statistics(p: ArrayLike, q: ArrayLike) -> dict[str, Array]:
@@ -35,6 +36,13 @@ def statistics(p: ArrayLike, q: ArrayLike) -> dict[str, Array]:
         squared difference of probabilities; ``js``, the mean over cells of the Jensen-Shannon divergence,
         in bits, between 0 and 1. A correlation is empty where a table does not vary.
 
+
+    Examples
+    --------
+    >>> from grace_client.analysis import compare
+    >>> found = compare.statistics([[0.5, 0.5], [1.0, 0.0]], [[0.5, 0.5], [0.8, 0.2]])
+    >>> {name: round(float(value), 3) for name, value in found.items()}
+    {'r': 1.0, 'rho': 1.0, 'rmse': 0.141, 'js': 0.054}
     """
     from scipy.stats import rankdata
 
@@ -70,8 +78,18 @@ def cells(
     DataFrame
         ``model`` and `keys`; ``js`` (bits), ``tv`` (total variation: the share that would have to move) and,
         where `ordered`, ``emd`` (Wasserstein-1 distance, in the outcomes' unit).
+
+    Examples
+    --------
+    >>> from grace_client.analysis import compare, example, reference, study2
+    >>> human = reference.study2().rename(columns={"share": "prob"})
+    >>> model = study2.utterances(example.scored("study2")).rename(columns={"mean": "prob"})
+    >>> compare.cells(model, human, keys=("goal", "state"), outcome="utterance").head(2).round(2)
+         model  goal     state    js    tv
+    0  example  both  0 hearts  0.02  0.15
+    1  example  both   1 heart  0.00  0.04
     """
-    models, labels, outcomes, p, q = _align(one, other, keys, outcome)
+    models, labels, outcomes, p, q = align(one, other, keys, outcome)
     js, tv = jensen_shannon(p, q), total_variation(p, q)
     emd = wasserstein(p, q, np.asarray(outcomes, dtype=np.float64)) if ordered else None
     rows = []
@@ -95,13 +113,24 @@ def agreement(
 ) -> pd.DataFrame:
     """How well each model agrees with people, or with a theory.
 
-    Intervals are percentiles of a bootstrap over the cells: the outcomes of a cell sum to 1 and are not
-    independent, so cells are drawn, not numbers. The same cells are drawn for every model.
+    The cells are a design, not a sample: no interval is about other cells. What could have come out otherwise
+    is what the tables tell of their making. Where `one` has ``item``, items are drawn, the same ones in all
+    cells and for all models: other stories might have been written. Where `other` has ``count``, answers are
+    drawn, multinomially in each cell: other people might have answered. Where neither is there, nothing is
+    known to vary, and the interval is missing.
+
+    Few items, two to seven, are left out one at a time (jackknife), and the interval is Student's t.
+
+    Drawing from a sample adds its noise a second time, which makes all draws less alike than the data are.
+    Their distances from their own median are what an interval is made of: it is about agreement with a sample
+    of this size, as the ``value`` is.
 
     Parameters
     ----------
     one, other, keys, outcome
-        As in `cells`.
+        As in `cells`. `one` may hold ``item`` beside, with a distribution for each item of a cell, and ``n``,
+        its weight in the cell (see `study2.by_item`); `other` may hold ``count``, how often each outcome was
+        chosen (see `reference.study2`).
     draws : int
         Bootstrap samples.
     seed : int
@@ -110,18 +139,49 @@ def agreement(
     Returns
     -------
     DataFrame
-        One row per model and statistic (see `statistics`): ``model, statistic, value, low, high`` (95 %) and
-        ``n_cells``.
+        One row per model and statistic (see `statistics`): ``model, statistic, value, low, high`` (95 %),
+        ``n_cells``, ``n_items`` (0 where items are unknown) and ``drawn``: what the interval covers,
+        ``items and people``, ``items``, ``people`` or ``nothing``.
+
+    Raises
+    ------
+    SpecError
+        Where the tables do not hold the same cells and outcomes, or a cell is no distribution.
+
+    References
+    ----------
+    Hesterberg, T. C. (2015). What teachers should know about the bootstrap. *The American Statistician*,
+    69(4), 371-386: levels that make up for few items. Efron, B., & Tibshirani, R. J. (1993). *An introduction
+    to the bootstrap*. Chapman & Hall, chapter 11: the jackknife.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import compare, example, reference, study2
+    >>> human = reference.study2().rename(columns={"share": "prob"})
+    >>> items = study2.by_item(example.scored("study2"))
+    >>> found = compare.agreement(items, human, keys=("goal", "state"), outcome="utterance")
+    >>> found[["statistic", "n_items", "drawn"]].head(2)
+      statistic  n_items             drawn
+    0         r       12  items and people
+    1       rho       12  items and people
     """
-    models, labels, _, p, q = _align(one, other, keys, outcome)
-    drawn = _draw(len(labels), draws, seed)
+    sides = side_by_side(one, other, keys, outcome)
+    p, q = sides.draw(draws, seed)
+    people = sides.people is not None
     rows = []
-    for i, model in enumerate(models):
-        whole, sampled = statistics(p[i], q), statistics(p[i][drawn], q[drawn])
+    for i, model in enumerate(sides.models):
+        whole = statistics(sides.p[i], sides.q)
+        moves = people if sides.few else sides.drawn != "nothing"
+        drawn = statistics(p[i], q) if moves else dict.fromkeys(whole)
+        left_out = statistics(sides.without_each()[i], sides.q) if sides.few else {}
         for name, value in whole.items():
-            low, high = _interval(sampled[name])
-            rows.append((model, name, float(value), low, high, len(labels)))
-    return pd.DataFrame(rows, columns=["model", "statistic", "value", "low", "high", "n_cells"])
+            if sides.few:
+                low, high = sides.jackknifed(float(value), left_out[name], drawn[name], BOUNDS[name])
+            else:
+                low, high = sides.interval(float(value), drawn[name], BOUNDS[name])
+            rows.append((model, name, float(value), low, high, len(sides.q), sides.items, sides.drawn))
+    columns = ["model", "statistic", "value", "low", "high", "n_cells", "n_items", "drawn"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def ranking(
@@ -138,37 +198,60 @@ def ranking(
     Parameters
     ----------
     one, other, keys, outcome, draws, seed
-        As in `agreement`.
+        As in `agreement`; so is what the intervals cover.
 
     Returns
     -------
     DataFrame
         One row per model, in order: ``rank``; ``model``; ``js`` with ``low, high``; ``rank_low, rank_high``
-        (95 % of the bootstrap's ranks); ``best`` (share of samples in which the model comes first) and
-        ``n_cells``.
+        (95 % of the bootstrap's ranks); ``best`` (share of samples in which the model comes first; equally
+        good ones share it); ``n_cells``, ``n_items`` and ``drawn``. Ranks and ``best`` are missing where
+        nothing was drawn or the items are too few to draw, ``low, high`` where nothing is known to vary.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import compare, example, reference, study2
+    >>> human = reference.study2().rename(columns={"share": "prob"})
+    >>> items = study2.by_item(example.scored("study2"))
+    >>> compare.ranking(items, human, keys=("goal", "state"), outcome="utterance")[["rank", "model", "best"]]
+       rank    model  best
+    0     1  example   1.0
     """
-    models, labels, _, p, q = _align(one, other, keys, outcome)
-    js = jensen_shannon(p, q)
-    sampled = js[:, _draw(len(labels), draws, seed)].mean(axis=-1)
-    ranks = sampled.argsort(axis=0).argsort(axis=0) + 1
+    sides = side_by_side(one, other, keys, outcome)
+    p, q = sides.draw(draws, seed)
+    js = jensen_shannon(sides.p, sides.q).mean(axis=-1)
+    nothing = sides.drawn == "nothing" or sides.few
+    drawn = np.stack([jensen_shannon(own, q).mean(axis=-1) for own in p])
+    places = drawn.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable") + 1
+    first = drawn <= drawn.min(axis=0) + 1e-12
+    first = first / first.sum(axis=0)
     rows = []
-    for place, i in enumerate(js.mean(axis=1).argsort(kind="stable"), start=1):
-        low, high = _interval(sampled[i])
-        first, last = np.quantile(ranks[i], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
+    for place, i in enumerate(js.argsort(kind="stable"), start=1):
+        if sides.few:
+            left_out = jensen_shannon(sides.without_each()[i], sides.q).mean(axis=-1)
+            people = drawn[i] if sides.people is not None else None
+            low, high = sides.jackknifed(float(js[i]), left_out, people, BOUNDS["js"])
+        else:
+            low, high = sides.interval(float(js[i]), None if nothing else drawn[i], BOUNDS["js"])
+        ends = np.quantile(places[i], tails(LEVEL), method="nearest")
         rows.append(
             {
                 "rank": place,
-                "model": models[i],
-                "js": float(js[i].mean()),
+                "model": sides.models[i],
+                "js": float(js[i]),
                 "low": low,
                 "high": high,
-                "rank_low": int(first),
-                "rank_high": int(last),
-                "best": float((ranks[i] == 1).mean()),
-                "n_cells": len(labels),
+                "rank_low": None if nothing else int(ends[0]),
+                "rank_high": None if nothing else int(ends[1]),
+                "best": np.nan if nothing else float(first[i].mean()),
+                "n_cells": len(sides.q),
+                "n_items": sides.items,
+                "drawn": sides.drawn,
             }
         )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    kind = "Int64" if nothing else "int64"
+    return table.astype({"rank_low": kind, "rank_high": kind})
 
 
 def variants(
@@ -194,6 +277,13 @@ def variants(
         probabilities: every trial counts the same. ``raw`` is the mean of the raw ones, brought to a sum of
         1: trials with little option mass count little. ``pmi`` is, where `null` is given, the mean of
         ``prob_pmi``.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import compare, example
+    >>> found = compare.variants(example.scored("study2"), keys=("goal", "state"), question="utterance")
+    >>> sorted(found["variant"].unique())
+    ['normalised', 'raw']
     """
     require(frame, ["model", "trial_id", *keys, "question", "option", "prob_raw", "prob_norm", "status"])
     rows = frame[(frame["question"] == question) & (frame["status"] == "ok")]
@@ -227,6 +317,15 @@ def spread(table: pd.DataFrame, *, keys: Sequence[str]) -> pd.DataFrame:
     DataFrame
         One row per model: ``model``; ``mean`` and ``highest`` over the cells of the largest total variation
         distance between two variants (the share of the belief that would move); ``n_cells``.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import compare, example
+    >>> keys = ("goal", "state")
+    >>> found = compare.variants(example.scored("study2"), keys=keys, question="utterance")
+    >>> compare.spread(found, keys=keys)[["model", "n_cells"]]
+         model  n_cells
+    0  example       12
     """
     rows = []
     for model, of_model in per_model(table):
@@ -236,53 +335,6 @@ def spread(table: pd.DataFrame, *, keys: Sequence[str]) -> pd.DataFrame:
             apart.append(float(total_variation(wide[:, None], wide[None, :]).max()))
         rows.append((model, float(np.mean(apart)), max(apart), len(apart)))
     return pd.DataFrame(rows, columns=["model", "mean", "highest", "n_cells"])
-
-
-def _align(
-    one: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str], outcome: str
-) -> tuple[list[str], list[tuple[object, ...]], list[object], Array, Array]:
-    """Models, cells, outcomes, and the probabilities as (models, cells, outcomes) and (cells, outcomes)."""
-    keys = list(keys)
-    for frame, name in ((one, "one"), (other, "other")):
-        if missing := [column for column in (*keys, outcome, "prob") if column not in frame.columns]:
-            raise SpecError(f"cannot compare: `{name}` has no column {', '.join(missing)}")
-    if "model" not in one.columns:
-        one = one.assign(model="model")
-    outcomes = list(dict.fromkeys(other[outcome]))
-    truth = other.pivot(index=keys, columns=outcome, values="prob")[outcomes]
-    models = list(dict.fromkeys(one["model"]))
-    found = []
-    for model in models:
-        own = one[one["model"] == model]
-        if own.duplicated([*keys, outcome]).any():
-            raise SpecError(f"cannot compare {model}: an outcome of a cell is there twice")
-        table = own.pivot(index=keys, columns=outcome, values="prob")
-        unknown = [name for name in table.columns if name not in outcomes]
-        table = table.reindex(index=truth.index, columns=outcomes)
-        if unknown or table.isna().any(axis=None):
-            what = (
-                f"outcome {unknown[0]!r} is not in `other`" if unknown else "a cell or an outcome is missing"
-            )
-            raise SpecError(f"cannot compare {model}: {what}")
-        found.append(table.to_numpy(dtype=np.float64))
-    p, q = np.stack(found), truth.to_numpy(dtype=np.float64)
-    for table in (*p, q):
-        if not np.allclose(table.sum(axis=-1), 1, atol=1e-6):
-            raise SpecError("cannot compare: the probabilities of a cell do not sum to 1")
-    labels = [label if isinstance(label, tuple) else (label,) for label in truth.index]
-    return models, labels, outcomes, p, q
-
-
-def _draw(n: int, draws: int, seed: int) -> NDArray[np.int64]:
-    return np.random.default_rng(seed).integers(n, size=(draws, n))
-
-
-def _interval(values: Array) -> tuple[float, float]:
-    known = values[~np.isnan(values)]
-    if not len(known):
-        return float("nan"), float("nan")
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
 
 
 def _correlation(x: Array, y: Array) -> Array:

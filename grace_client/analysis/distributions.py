@@ -37,7 +37,7 @@ def summarise(long: pd.DataFrame, *, prob: str = "prob_norm") -> pd.DataFrame:
 
     Raises
     ------
-    ValueError
+    SpecError
         Where a column is missing, a question lacks an option that others have, or the probabilities of a
         question do not sum to 1.
 
@@ -55,7 +55,7 @@ def summarise(long: pd.DataFrame, *, prob: str = "prob_norm") -> pd.DataFrame:
     """
     needed = [*KEYS, "option", prob, "option_mass", "status"]
     if missing := [column for column in needed if column not in long.columns]:
-        raise ValueError(f"not a long table of scored answers: column {', '.join(missing)} is missing")
+        raise SpecError(f"not a long table of scored answers: column {', '.join(missing)} is missing")
     columns = [*KEYS, "mode", "entropy", "entropy_share", "option_mass", "mean", "std", "median"]
     answered = long[long["status"] == "ok"]
     parts = [
@@ -76,7 +76,7 @@ def _summaries(rows: pd.DataFrame, prob: str) -> pd.DataFrame:
     # Not a number is never near 1.
     if len(wrong := np.flatnonzero(~(np.abs(sums - 1) < 1e-6))):
         key = first[list(KEYS)].astype("object").iloc[wrong[0]].to_dict()
-        raise ValueError(f"{prob} of {key} sums to {sums[wrong[0]]:.6f}, not to 1")
+        raise SpecError(f"{prob} of {key} sums to {sums[wrong[0]]:.6f}, not to 1")
     found = first[[*KEYS, "option_mass"]].assign(
         mode=np.asarray(names)[p.argmax(axis=1)],
         entropy=measures.entropy(p),
@@ -93,31 +93,6 @@ def _summaries(rows: pd.DataFrame, prob: str) -> pd.DataFrame:
             mean=measures.mean(p, values), std=measures.std(p, values), median=measures.median(p, values)
         )
     return found
-
-
-def cell_means(long: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
-    """Mean distribution of every question in every experimental condition.
-
-    Parameters
-    ----------
-    long : DataFrame
-        A long table of scored answers of one model.
-    conditions : DataFrame
-        Indexed by ``trial_id``, a column per experimental factor.
-
-    Returns
-    -------
-    DataFrame
-        One row per condition, question and option: the factors, ``question``, ``option``,
-        ``prob_norm`` and ``option_mass`` (means over trials), ``n`` (trials) and ``n_distinct`` (different
-        distributions among them: trials that share a stimulus share their distribution).
-    """
-    rows = long[long["status"] == "ok"].join(conditions, on="trial_id")
-    grouped = rows.groupby([*conditions.columns, "question", "option"], sort=False)
-    means: pd.DataFrame = grouped[["prob_norm", "option_mass"]].mean()
-    means["n"] = grouped.size()
-    means["n_distinct"] = grouped["prob_norm"].nunique()
-    return means.reset_index()
 
 
 def normalised_entropy(prob: ArrayLike) -> Array:

@@ -40,6 +40,15 @@ def incomplete(frame: pd.DataFrame) -> Exclusion:
     ----------
     frame : DataFrame
         Answers as `read` gives them.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, exclusions
+    >>> frame = example.scored("study1")
+    >>> frame.loc[frame["trial_id"] == 7, "status"] = "timeout"
+    >>> exclusions.incomplete(frame).excluded[["trial_id", "rule", "reason"]]
+       trial_id        rule           reason
+    0         7  incomplete  state0: timeout
     """
     require(frame, ["model", "experiment", "trial_id", "question", "status"])
     failed = frame[frame["status"] != OK]
@@ -51,6 +60,13 @@ def low_mass(frame: pd.DataFrame, *, minimum: float = 0.5) -> Exclusion:
     """Exclude trials of which a question has an option mass below `minimum`.
 
     The model then hardly takes the offered answers for answers: what is normalised is a small remainder.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, exclusions
+    >>> kept, excluded = exclusions.low_mass(example.scored("study1"), minimum=0.95)
+    >>> len(kept), excluded["reason"].iloc[0]
+    (0, 'state0: option mass 0.9 < 0.95')
     """
     require(frame, ["model", "experiment", "trial_id", "question", "option_mass"])
     low = frame[frame["option_mass"] < minimum]
@@ -67,6 +83,13 @@ def incoherent(frame: pd.DataFrame, *, tolerance: float = 10.0) -> Exclusion:
         Scored Study 1, as `read` gives it.
     tolerance : float
         How far from 100 the sum may be, in percentage points.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, exclusions
+    >>> kept, excluded = exclusions.incoherent(example.scored("study1"))
+    >>> kept["trial_id"].nunique() + len(excluded)
+    300
     """
     totals = study1.coherence(frame)
     off = totals[(totals["total"] - 100).abs() > tolerance]
@@ -82,10 +105,26 @@ def knowledge(frame: pd.DataFrame, *, minimum: float = 0.5) -> Exclusion:
     frame : DataFrame
         Scored Study 1, as `read` gives it.
     minimum : float
-        Probability that the right answer must have: "yes" at access 3, "no" below.
+        Probability that the right answer must have: "yes" at access 3, "no" below. The default of 0.5 is
+        grace's: the right answer is the likelier one. For people, who bet $100 on the two answers, trials
+        with 70 dollars or less are said to have been left out of the paper's main analysis: ``minimum=0.7``
+        comes nearest.
+
+    References
+    ----------
+    The 70 dollars are from a secondary source, the formalisation of Goodman and Stuhlmüller (2013) in the
+    public project linglib (``GoodmanStuhlmuller2013``); check the paper before you cite them.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, exclusions
+    >>> kept, excluded = exclusions.knowledge(example.scored("study1"), minimum=0.7)
+    >>> kept["trial_id"].nunique() + len(excluded)
+    300
     """
     require(frame, ["model", "experiment", "trial_id", "access", "question", "option", "prob_norm", "status"])
-    rows = frame[(frame["question"] == "knowledge") & (frame["status"] == OK)]
+    spelled = study1.legal(frame)
+    rows = spelled[(spelled["question"] == "knowledge") & (spelled["status"] == OK)]
     right = np.where(rows["access"] == "3", "yes", "no")
     rows = rows[(rows["option"] == right) & (rows["prob_norm"] < minimum)]
     reason = rows["prob_norm"].map(lambda p: f" has probability {p:.3g} < {minimum:g}")
@@ -94,7 +133,17 @@ def knowledge(frame: pd.DataFrame, *, minimum: float = 0.5) -> Exclusion:
 
 
 def unclear(frame: pd.DataFrame) -> Exclusion:
-    """Exclude free-text answers without a clear meaning, and those that failed; the trial's others stay."""
+    """Exclude free-text answers without a clear meaning, and those that failed; the trial's others stay.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, exclusions
+    >>> frame = example.free("study2")
+    >>> frame.loc[0, ["structured", "category"]] = ["unparsed", "refusal"]
+    >>> exclusions.unclear(frame).excluded[["trial_id", "rule", "reason"]]
+       trial_id     rule   reason
+    0         1  unclear  refusal
+    """
     require(frame, ["model", "experiment", "trial_id", "question", "replicate", "structured", "status"])
     failed = frame["status"] != OK
     gone = failed | unread(frame)

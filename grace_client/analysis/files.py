@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,18 +86,22 @@ def _numbers(column: pd.Series, path: Path) -> pd.Series:
     return values.astype("float64")
 
 
-def design(listed: TrialList) -> pd.DataFrame:
-    """Participant, item, stimulus and factors of every trial, indexed by ``trial_id``."""
-    schema = listed.schema
+def design(listed: TrialList, shown: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Participant, item, stimulus and factors of every trial, indexed by ``trial_id``.
+
+    `shown` is what the experiment shows beside the schema's stimulus; see `Experiment`.
+    """
+    schema, shown = listed.schema, shown or {}
     rows = []
     for trial in listed.trials:
-        seen = "\0".join(trial[column].strip() for column in schema.stimulus)
+        seen = "\0".join(trial[column].strip() for column in (*schema.stimulus, *shown.values()))
         rows.append(
             {
                 "participant": trial[schema.participant],
                 "item": trial[schema.item] if schema.item else "",
                 "stimulus": hashlib.sha256(seen.encode()).hexdigest()[:12],
                 **schema.cell(trial),
+                **{name: trial[column].strip() for name, column in shown.items()},
             }
         )
     return pd.DataFrame(rows, index=pd.Index([t.trial_id for t in listed.trials], name="trial_id"))

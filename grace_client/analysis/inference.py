@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from grace_client.analysis.layout import require
+from grace_client.analysis.layout import distinct, refuse_copies, require
 from grace_client.errors import SpecError
-from grace_client.manifest import Manifest
 
 Array = NDArray[np.float64]
 
 DRAWS = 10_000
 LEVEL = 0.95
 METHODS = ("expanded", "percentile", "bca")
+FEW = 8
+"""With fewer clusters than this, the draws of a bootstrap do not reach far enough for an interval."""
 
 _CHUNK = 4_000_000
 """Resampled indices held at a time."""
@@ -118,11 +119,12 @@ def bootstrap(
     value: str,
     by: Sequence[str],
     *,
-    cluster: str = "stimulus",
+    cluster: str | None = None,
     draws: int = DRAWS,
     seed: int = 0,
     level: float = LEVEL,
     method: str = "expanded",
+    bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> pd.DataFrame:
     """Means of groups with intervals from a cluster bootstrap.
 
@@ -134,31 +136,46 @@ def bootstrap(
         Column to average.
     by : sequence of str
         Columns that make the groups.
-    cluster : str
+    cluster : str, optional
         Column that says which observations belong together: those of one stimulus, item or participant.
-        Clusters are drawn within a group. A deterministic model gives copies of a stimulus the same answer,
-        so that 300 copies of 36 stimuli are 36 observations.
+        Clusters are drawn within a group. Where it is not given, it is ``stimulus``, and ``item`` for a frame
+        of Study 2 (which has ``goal``). A deterministic model gives copies of a stimulus the same answer, so
+        that 300 copies of 36 stimuli are 36 observations; and texts that differ in names alone are nearly
+        copies, so that the 202 trials of a cell of Study 2 are its 12 domains.
     draws, seed : int
         Number of draws, and their seed.
     level : float
         Coverage of the interval.
     method : {"expanded", "percentile", "bca"}
         ``expanded`` is the percentile interval with levels that make up for few clusters, as Student's t does
-        for a mean; ``percentile`` the plain one, too short where clusters are few; ``bca`` corrects bias and
-        skewness.
+        for a mean. With fewer than eight clusters no level quite does: there it is Student's t itself, with
+        the cluster-robust error of the mean and one degree of freedom less than there are clusters, as in a
+        cell of Study 1 with its six stories. ``percentile`` is the plain interval, too short where clusters
+        are few; ``bca`` corrects bias and skewness.
+    bounds : pair of float
+        Least and largest value that a mean can have; intervals end there.
 
     Returns
     -------
     DataFrame
         One row per group in the order of their first rows: `by`, ``mean``, ``low``, ``high``, ``se``
-        (standard deviation of the draws), ``n`` (observations) and ``n_distinct`` (clusters). ``low``,
-        ``high`` and ``se`` are missing where all observations are of one cluster.
+        (standard deviation of the draws; the cluster-robust error where the interval is from t), ``n``
+        (observations) and ``n_distinct`` (clusters). ``low``, ``high`` and ``se`` are missing where all
+        observations are of one cluster.
+
+    Raises
+    ------
+    SpecError
+        Where a column is missing, there is nothing to average, a cluster has no name, or the clusters are
+        participants and all copies of a stimulus have the same scored answer.
 
     References
     ----------
     Hesterberg, T. C. (2015). What teachers should know about the bootstrap. *The American Statistician*,
     69(4), 371-386 (expanded percentile interval). Efron, B. (1987). Better bootstrap confidence intervals.
-    *Journal of the American Statistical Association*, 82(397), 171-185 (BCa).
+    *Journal of the American Statistical Association*, 82(397), 171-185 (BCa). Cameron, A. C., & Miller, D. L.
+    (2015). A practitioner's guide to cluster-robust inference. *Journal of Human Resources*, 50(2), 317-372
+    (t with few clusters).
 
     Examples
     --------
@@ -175,17 +192,24 @@ def bootstrap(
     for block in blocks:
         if len(block.sums) < 2:
             continue
+        clusters = len(block.sums)
+        if method == "expanded" and clusters < FEW:
+            middle, error = _robust(block)
+            reach = _student(clusters, level) * error
+            low[block.groups], high[block.groups] = middle - reach, middle + reach
+            se[block.groups] = error
+            continue
         drawn = resample(block.sums, block.counts, draws=draws, seed=seed)
         if method == "bca":
             for place, levels in enumerate(_bca(drawn, block, level)):
                 group = block.groups[place]
                 low[group], high[group] = np.quantile(drawn[:, place], levels)
         else:
-            levels = _levels(len(block.sums), level, method)
+            levels = expanded(clusters, level) if method == "expanded" else tails(level)
             low[block.groups], high[block.groups] = np.quantile(drawn, levels, axis=0)
         se[block.groups] = drawn.std(axis=0, ddof=1)
-    table.insert(len(by) + 1, "low", low)
-    table.insert(len(by) + 2, "high", high)
+    table.insert(len(by) + 1, "low", np.clip(low, *bounds))
+    table.insert(len(by) + 2, "high", np.clip(high, *bounds))
     table.insert(len(by) + 3, "se", se)
     return table
 
@@ -195,7 +219,7 @@ def bootstrap_draws(
     value: str,
     by: Sequence[str],
     *,
-    cluster: str = "stimulus",
+    cluster: str | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> tuple[pd.DataFrame, Array]:
@@ -219,10 +243,13 @@ def bootstrap_draws(
 
 
 def _blocks(
-    frame: pd.DataFrame, value: str, by: Sequence[str], cluster: str
+    frame: pd.DataFrame, value: str, by: Sequence[str], cluster: str | None
 ) -> tuple[pd.DataFrame, list[_Block]]:
+    cluster = distinct(frame) if cluster is None else cluster
     require(frame, [value, *by, cluster])
-    rows = frame.loc[frame[value].notna(), [*by, cluster, value]]
+    if cluster == "participant" and "stimulus" in frame.columns and "replicate" not in frame.columns:
+        refuse_copies(frame[frame[value].notna()], value, by)
+    rows = frame.loc[frame[value].notna(), list(dict.fromkeys([*by, cluster, value]))]
     if rows.empty:
         raise SpecError(f"there is nothing to average: no row has a {value}")
     if (unknown := rows[cluster].isna()).any():
@@ -252,21 +279,37 @@ def _blocks(
     return table, blocks
 
 
-def _levels(clusters: int, level: float, method: str) -> Array:
-    """Lower and upper quantile level of an interval over so many clusters."""
+def tails(level: float) -> Array:
+    """Lower and upper quantile level of a plain percentile interval."""
+    return np.array([(1 - level) / 2, (1 + level) / 2])
+
+
+def expanded(clusters: int, level: float) -> Array:
+    """Lower and upper quantile level that make up for few clusters (Hesterberg, 2015)."""
     from scipy import stats
 
-    tails = np.array([(1 - level) / 2, (1 + level) / 2])
-    if method == "percentile":
-        return tails
-    return np.asarray(stats.norm.cdf(np.sqrt(clusters / (clusters - 1)) * stats.t.ppf(tails, clusters - 1)))
+    reach = np.sqrt(clusters / (clusters - 1)) * _student(clusters, level)
+    return np.asarray(stats.norm.cdf([-reach, reach]))
+
+
+def _student(clusters: int, level: float) -> float:
+    from scipy import stats
+
+    return float(stats.t.ppf((1 + level) / 2, clusters - 1))
+
+
+def _robust(block: _Block) -> tuple[Array, Array]:
+    """Means, and their errors by linearisation, robust to any correlation within a cluster."""
+    total, number, clusters = block.sums.sum(axis=0), block.counts.sum(axis=0), len(block.sums)
+    middle = total / number
+    pull = block.sums - middle * block.counts
+    return middle, np.sqrt(clusters / (clusters - 1) * (pull**2).sum(axis=0)) / number
 
 
 def _bca(drawn: Array, block: _Block, level: float) -> Array:
     """Lower and upper quantile level of every group, shape (k, 2)."""
     from scipy import stats
 
-    tails = np.array([(1 - level) / 2, (1 + level) / 2])
     total, number = block.sums.sum(axis=0), block.counts.sum(axis=0)
     estimate = total / number
     left_out = (total - block.sums) / (number - block.counts)
@@ -276,57 +319,8 @@ def _bca(drawn: Array, block: _Block, level: float) -> Array:
     # Ties count half: a mean over few clusters meets its own estimate often.
     below = ((drawn < estimate).sum(axis=0) + 0.5 * (drawn == estimate).sum(axis=0)) / len(drawn)
     bias = stats.norm.ppf(np.clip(below, 1 / len(drawn), 1 - 1 / len(drawn)))[:, None]
-    z = bias + stats.norm.ppf(tails)
+    z = bias + stats.norm.ppf(tails(level))
     return np.asarray(stats.norm.cdf(bias + z / (1 - acceleration[:, None] * z)))
-
-
-def mark_noise(
-    table: pd.DataFrame,
-    manifests: Mapping[tuple[str, str], Manifest],
-    *,
-    effect: str = "difference",
-    experiment: str | None = None,
-    unit: str = "probability",
-) -> pd.DataFrame:
-    r"""Set the measured noise floor of each model beside its effects.
-
-    The floor is the 95th percentile, over the questions that `grace noise` scored again, of the largest
-    difference between repeats in any option's normalised probability. An effect that is smaller may be the
-    engine's noise.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Has ``model`` and the column `effect`; ``experiment`` too where `experiment` is not given.
-    manifests : mapping of (model, experiment) to Manifest
-        As in ``frame.attrs["manifests"]``.
-    effect : str
-        Column of effects.
-    experiment : str, optional
-        Which run of the models the table is about.
-    unit : {"probability", "percentage"}
-        Of the effects: a probability, or an elicited percentage, that is the mean over the answers 0%, 10%,
-        …, 100%. Independent errors of size e in the probabilities move such a mean by
-        :math:`e \sqrt{\sum_i (x_i - \bar x)^2}`, 1.05 percentage points per percentage point.
-
-    Returns
-    -------
-    DataFrame
-        `table` with ``noise_floor`` (in the unit of the effects) and ``below_noise`` (boolean); both are
-        missing where no noise was measured.
-    """
-    scales = {"probability": 0.01, "percentage": float(np.sqrt(11_000.0)) / 100}
-    if unit not in scales:
-        raise SpecError(f"there is no unit {unit!r}; there are: {', '.join(scales)}")
-    require(table, ["model", effect, *([] if experiment else ["experiment"])])
-    floors = []
-    for row in table[["model", *([] if experiment else ["experiment"])]].itertuples(index=False):
-        manifest = manifests.get((str(row[0]), experiment or str(row[1])))
-        noise = manifest.noise if manifest else None
-        floors.append(noise.points.p95 * scales[unit] if noise else np.nan)
-    floor = pd.Series(floors, index=table.index, dtype=np.float64)
-    below = (table[effect].abs() < floor).astype("boolean")
-    return table.assign(noise_floor=floor, below_noise=below.mask(floor.isna() | table[effect].isna()))
 
 
 def wilson(k: ArrayLike, n: ArrayLike, *, level: float = LEVEL) -> tuple[Array, Array]:

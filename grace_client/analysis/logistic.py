@@ -46,7 +46,7 @@ def gee(y: Array, matrix: Array, groups: Codes) -> Fit:
     Parameters
     ----------
     y : ndarray, shape (n,)
-        0 or 1.
+        0 or 1, or a share between them.
     matrix : ndarray, shape (n, k)
         Predictors.
     groups : ndarray, shape (n,)
@@ -99,7 +99,14 @@ def mixed(y: Array, matrix: Array, factors: Mapping[str, Codes]) -> Fit:
     """
     from scipy import optimize
 
-    laplace = _Laplace(y, matrix, factors)
+    # Observations that share their predictors and levels are one binomial observation.
+    codes = np.column_stack([matrix, *factors.values()])
+    _, first_of, inverse, size = np.unique(
+        codes, axis=0, return_index=True, return_inverse=True, return_counts=True
+    )
+    matrix, y = matrix[first_of], np.bincount(inverse.ravel(), weights=y).astype(np.float64)
+    factors = {name: level[first_of] for name, level in factors.items()}
+    laplace = _Laplace(y, size.astype(np.float64), matrix, factors)
     count = len(factors)
     # As lme4 does: first the standard deviations alone, then everything together.
     first = optimize.minimize(
@@ -127,19 +134,28 @@ def mixed(y: Array, matrix: Array, factors: Mapping[str, Codes]) -> Fit:
 
 
 class _Laplace:
-    """Laplace's approximation to the deviance; keeps the last mode, from which the next search begins."""
+    """Laplace's approximation to the deviance; keeps the last mode, from which the next search begins.
 
-    def __init__(self, y: Array, matrix: Array, factors: Mapping[str, Codes]) -> None:
+    The levels of the largest factor do not meet in any observation: their block of the information is
+    diagonal, and is eliminated before anything is solved.
+    """
+
+    def __init__(self, y: Array, size: Array, matrix: Array, factors: Mapping[str, Codes]) -> None:
         from scipy import sparse
 
-        self.y, self.x = y, matrix
-        sizes = [int(codes.max()) + 1 for codes in factors.values()]
-        starts = np.cumsum([0, *sizes[:-1]])
-        columns = np.column_stack([c + s for c, s in zip(factors.values(), starts, strict=True)]).ravel()
-        rows = np.repeat(np.arange(len(y)), len(factors))
-        self.z = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), (len(y), sum(sizes)))
-        self.factor = np.repeat(np.arange(len(sizes)), sizes)
-        self.u = np.zeros(sum(sizes))
+        self.y, self.size, self.x = y, size, matrix
+        codes = list(factors.values())
+        levels = [int(code.max()) + 1 for code in codes]
+        self.large = int(np.argmax(levels))
+        rest = [i for i in range(len(codes)) if i != self.large]
+        self.code = codes[self.large]
+        self.sum = sparse.csr_matrix(
+            (np.ones(len(y)), (self.code, np.arange(len(y)))), (levels[self.large], len(y))
+        )
+        self.rest = np.hstack([np.empty((len(y), 0)), *(np.eye(levels[i])[codes[i]] for i in rest)])
+        self.factor = np.repeat(rest, [levels[i] for i in rest]).astype(np.int64)
+        self.u = np.zeros(levels[self.large])
+        self.v = np.zeros(len(self.factor))
         self.beta = np.zeros(matrix.shape[1])
         self.converged = True
 
@@ -148,49 +164,56 @@ class _Laplace:
         fixed = beta is not None
         if beta is not None:
             self.beta = beta
-        scale = theta[self.factor]
-        penalised, eta = self._penalised(scale, self.u, self.beta)
+        scale, rest = theta[self.large], self.rest * theta[self.factor]
+        own = rest if fixed else np.hstack([rest, self.x])
+        penalised, eta = self._penalised(scale, rest, self.u, self.v, self.beta)
         for _ in range(NEWTON):
             mu = 1 / (1 + np.exp(-eta))
-            weight = np.maximum(mu * (1 - mu), 1e-12)
-            zz, zx, xx = self._information(scale, weight)
-            score = scale * (self.z.T @ (self.y - mu)) - self.u
-            if fixed:
-                step_u, step_beta = np.linalg.solve(zz, score), np.zeros_like(self.beta)
-            else:
-                both = np.block([[zz, zx], [zx.T, xx]])
-                step = np.linalg.solve(both, np.concatenate([score, self.x.T @ (self.y - mu)]))
-                step_u, step_beta = step[: len(self.u)], step[len(self.u) :]
+            left = self.y - self.size * mu
+            score = scale * (self.sum @ left) - self.u
+            other = own.T @ left
+            other[: len(self.v)] -= self.v
+            diagonal, cross, reduced = self._reduced(scale, own, mu)
+            step = np.linalg.solve(reduced, other - cross.T @ (score / diagonal))
+            step_u = (score - cross @ step) / diagonal
+            step_v, step_beta = step[: len(self.v)], step[len(self.v) :]
             length = 1.0
             while True:
-                u, b = self.u + length * step_u, self.beta + length * step_beta
-                new, eta_new = self._penalised(scale, u, b)
+                u, v = self.u + length * step_u, self.v + length * step_v
+                b = self.beta if fixed else self.beta + length * step_beta
+                new, eta_new = self._penalised(scale, rest, u, v, b)
                 if new <= penalised + 1e-12 or length < 1e-6:
                     break
                 length /= 2
-            gain, penalised, eta, self.u, self.beta = penalised - new, new, eta_new, u, b
+            gain, penalised, eta = penalised - new, new, eta_new
+            self.u, self.v, self.beta = u, v, b
             if gain < 1e-11 * (1 + abs(penalised)):
                 self.converged = True
                 break
         else:
             self.converged = False
-        mu = 1 / (1 + np.exp(-eta))
-        zz = self._information(scale, np.maximum(mu * (1 - mu), 1e-12))[0]
-        return float(penalised + np.linalg.slogdet(zz)[1])
+        diagonal, _, reduced = self._reduced(scale, rest, 1 / (1 + np.exp(-eta)))
+        return float(penalised + np.log(diagonal).sum() + np.linalg.slogdet(reduced)[1])
 
     def covariance(self, theta: Array) -> Array:
         """Covariance of the coefficients at the last mode."""
-        scale = theta[self.factor]
-        mu = 1 / (1 + np.exp(-self._penalised(scale, self.u, self.beta)[1]))
-        zz, zx, xx = self._information(scale, np.maximum(mu * (1 - mu), 1e-12))
-        return np.asarray(np.linalg.inv(xx - zx.T @ np.linalg.solve(zz, zx)), dtype=np.float64)
+        scale, rest = theta[self.large], self.rest * theta[self.factor]
+        eta = self._penalised(scale, rest, self.u, self.v, self.beta)[1]
+        reduced = self._reduced(scale, np.hstack([rest, self.x]), 1 / (1 + np.exp(-eta)))[2]
+        return np.asarray(np.linalg.inv(reduced)[len(self.v) :, len(self.v) :], dtype=np.float64)
 
-    def _penalised(self, scale: Array, u: Array, beta: Array) -> tuple[float, Array]:
-        eta = self.x @ beta + self.z @ (scale * u)
-        return float(2 * (np.logaddexp(0, eta) - self.y * eta).sum() + u @ u), eta
+    def _penalised(self, scale: float, rest: Array, u: Array, v: Array, beta: Array) -> tuple[float, Array]:
+        eta = self.x @ beta + scale * u[self.code] + rest @ v
+        fit = 2 * (self.size * np.logaddexp(0, eta) - self.y * eta).sum()
+        return float(fit + u @ u + v @ v), eta
 
-    def _information(self, scale: Array, weight: Array) -> tuple[Array, Array, Array]:
-        weighted = self.z.T.multiply(weight).tocsr()
-        zz = scale[:, None] * (weighted @ self.z).toarray() * scale + np.eye(len(scale))
-        zx = scale[:, None] * (weighted @ self.x)
-        return zz, zx, self.x.T @ (weight[:, None] * self.x)
+    def _reduced(self, scale: float, own: Array, mu: Array) -> tuple[Array, Array, Array]:
+        """The diagonal block, its cross products with `own`, and the information that is left for `own`."""
+        weight = self.size * np.maximum(mu * (1 - mu), 1e-12)
+        weighted = weight[:, None] * own
+        diagonal = 1 + scale**2 * (self.sum @ weight)
+        cross = scale * (self.sum @ weighted)
+        information = own.T @ weighted
+        penalty = np.arange(len(self.v))
+        information[penalty, penalty] += 1
+        return diagonal, cross, information - cross.T @ (cross / diagonal[:, None])

@@ -9,7 +9,7 @@ import pandas as pd
 
 from grace_client.analysis.files import OK, unread
 from grace_client.analysis.inference import bootstrap
-from grace_client.analysis.layout import require
+from grace_client.analysis.layout import distinct, require
 from grace_client.errors import SpecError
 from grace_client.manifest import Manifest
 
@@ -21,6 +21,7 @@ def option_mass(
     by: Sequence[str] = ("question",),
     *,
     threshold: float = 0.5,
+    cluster: str | None = None,
     draws: int = 10_000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -34,21 +35,34 @@ def option_mass(
         Columns that make the groups, beside the model: ``question``, and the design's factors for cells.
     threshold : float
         Below which a question counts as hardly answered.
+    cluster : str, optional
+        What is drawn for the interval: ``stimulus``, in Study 2 ``item`` where it is not given; see
+        `inference.bootstrap`.
     draws, seed : int
-        Of the bootstrap by stimulus.
+        Of the bootstrap.
 
     Returns
     -------
     DataFrame
         ``model``, `by`, ``mean, low, high, minimum, share_below`` (of the questions asked, those whose option
-        mass is below `threshold`), ``n`` (answers) and ``n_distinct`` (stimuli).
+        mass is below `threshold`), ``n`` (answers) and ``n_distinct`` (clusters).
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, quality
+    >>> found = quality.option_mass(example.scored("study2"))
+    >>> found[["question", "mean", "share_below", "n", "n_distinct"]].round(2)
+        question  mean  share_below     n  n_distinct
+    0  utterance   0.9          0.0  2424          12
     """
     require(frame, [*ASKED, *by, "stimulus", "option_mass", "status"])
     rows = frame[(frame["status"] == OK) & frame["option_mass"].notna()].drop_duplicates(list(ASKED))
     if rows.empty:
         raise SpecError("no row has an option mass; a wide table has none, read the run's folder")
     keys = ["model", *by]
-    found = bootstrap(rows, "option_mass", keys, draws=draws, seed=seed).drop(columns="se")
+    found = bootstrap(rows, "option_mass", keys, cluster=cluster, draws=draws, seed=seed, bounds=(0, 1)).drop(
+        columns="se"
+    )
     rows = rows.assign(below=rows["option_mass"] < threshold)
     grouped = rows.groupby(keys, sort=False)
     extremes = grouped.agg(minimum=("option_mass", "min"), share_below=("below", "mean")).reset_index()
@@ -67,9 +81,16 @@ def completeness(frame: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per model, experiment and question: ``n`` (answers wanted), ``n_distinct`` (stimuli),
-        ``answered, failed, share_answered``; for free text ``cut_off`` (answers that reached the longest
-        length); and, where they were extracted, ``unparsed`` (answers without a clear meaning).
+        One row per model, experiment and question: ``n`` (answers wanted), ``n_distinct`` (stimuli, in
+        Study 2 items), ``answered, failed, share_answered``; for free text ``cut_off`` (answers that reached
+        the longest length); and, where they were extracted, ``unparsed`` (answers without a clear meaning).
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, quality
+    >>> quality.completeness(example.free("study2"))[["question", "n", "answered", "failed"]]
+        question     n  answered  failed
+    0  utterance  2424      2424       0
     """
     require(frame, [*ASKED, "stimulus", "status"])
     keys = ["model", "experiment", "question"]
@@ -78,7 +99,7 @@ def completeness(frame: pd.DataFrame) -> pd.DataFrame:
     rows = rows.assign(answered=rows["status"] == OK)
     columns = {
         "n": ("answered", "size"),
-        "n_distinct": ("stimulus", "nunique"),
+        "n_distinct": (distinct(frame), "nunique"),
         "answered": ("answered", "sum"),
     }
     if free:
@@ -102,8 +123,17 @@ def failures(frame: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per model, experiment, question, status other than ``ok``, and reason: ``count``, ``share``
-        (of the answers wanted), ``n`` (answers wanted) and ``n_distinct`` (stimuli concerned). Empty where
-        nothing failed.
+        (of the answers wanted), ``n`` (answers wanted) and ``n_distinct`` (stimuli concerned, in Study 2
+        items). Empty where nothing failed.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, quality
+    >>> frame = example.free("study2")
+    >>> frame.loc[0, ["status", "reason"]] = ["timeout", "no answer within 60 s"]
+    >>> quality.failures(frame)[["status", "count", "n"]]
+        status  count     n
+    0  timeout      1  2424
     """
     require(frame, [*ASKED, "stimulus", "status", "reason"])
     keys = ["model", "experiment", "question"]
@@ -111,7 +141,7 @@ def failures(frame: pd.DataFrame) -> pd.DataFrame:
     wanted = rows.groupby(keys, sort=False).size().rename("n").reset_index()
     failed = rows[rows["status"] != OK]
     found = failed.groupby([*keys, "status", "reason"], sort=False).agg(
-        count=("trial_id", "size"), n_distinct=("stimulus", "nunique")
+        count=("trial_id", "size"), n_distinct=(distinct(frame), "nunique")
     )
     found = found.reset_index().merge(wanted, on=keys, how="left")
     found["share"] = found["count"] / found["n"]
@@ -135,6 +165,13 @@ def effort(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
         ``retries`` (requests sent again), ``prefix_cache_hit_rate`` (share of prompt tokens that the server
         had computed before, those of others on the same server included). What was not recorded is missing:
         so are the last two where a process that asked was killed.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, quality
+    >>> quality.effort(example.manifests("study2"))[["model", "experiment"]]
+         model   experiment
+    0  example  study2-exp2
     """
     rows = []
     for (model, experiment), manifest in manifests.items():

@@ -35,7 +35,8 @@ def read(source: Source, *, experiment: str | None = None, trials: str | Path | 
     DataFrame
         Scored answers, one row per trial, question and option: ``model``, ``experiment``, ``trial_id``,
         ``participant``, ``item`` (story or domain), ``stimulus`` (hash of what a participant sees), the
-        design factors as text (``access, observe`` or ``goal, state``), ``question``, ``option``,
+        design factors as text (``access, observe`` or ``goal, state``, and ``utterance`` where one is
+        judged), ``question``, ``option``,
         ``logprob`` (nats), ``prob_raw``, ``prob_norm``, ``option_mass``, ``status`` and ``reason``.
         Free text, one row per trial, question and replicate: the same head, then ``question``,
         ``replicate``, ``seed``, ``response``, ``reasoning``, ``finish_reason``, ``status``, ``reason``; and,
@@ -126,7 +127,7 @@ def _frame(table: Table, trials: str | Path | None) -> pd.DataFrame:
     long = files.typed(long, experiment, table.path)
     checks.known_trials(long, listed, table.path)
     (checks.scored if experiment.scored else checks.free)(long, experiment, listed, table.path)
-    design = files.design(listed)
+    design = files.design(listed, experiment.shown)
     factors = design.columns.drop(["participant", "item", "stimulus"])
     rest = [column for column in long.columns if column not in HEAD]
     return long.join(design, on="trial_id")[[*HEAD, *factors, *rest]]

@@ -1,4 +1,4 @@
-"""Analysis of variance of designs with empty cells."""
+"""Analysis of variance of designs with empty cells, and paired tests."""
 
 from __future__ import annotations
 
@@ -61,6 +61,62 @@ def type_two(rows: pd.DataFrame, value: str, factors: tuple[str, str], block: st
     mean = residual / df_residual if df_residual else np.nan
     table.append(("residual", residual, df_residual, mean, np.nan, np.nan, np.nan))
     return pd.DataFrame(table, columns=["effect", "ss", "df", "ms", "f", "p", "eta_p2"])
+
+
+def paired(greater: Array, lesser: Array, *, alternative: str = "two-sided") -> dict[str, float]:
+    """A paired t test.
+
+    Parameters
+    ----------
+    greater, lesser : ndarray, shape (n_pairs,)
+        The two values of each pair.
+    alternative : {"two-sided", "greater"}
+        Of the p value.
+
+    Returns
+    -------
+    dict of str to float
+        ``mean_greater, mean_lesser, difference, low, high`` (two-sided 95% interval), ``t, df, p, d_z``.
+        Where all differences are equal and not 0, ``t`` and ``d_z`` are infinite; with fewer than two pairs,
+        or where all are 0, the test is missing.
+    """
+    from scipy import stats
+
+    count = len(greater)
+    found = dict.fromkeys(("mean_greater", "mean_lesser", "difference"), np.nan)
+    found |= dict.fromkeys(("low", "high", "t", "df", "p", "d_z"), np.nan)
+    if count == 0:
+        return found
+    difference = greater - lesser
+    mean = float(difference.mean())
+    found |= {"mean_greater": float(greater.mean()), "mean_lesser": float(lesser.mean()), "difference": mean}
+    if count < 2:
+        return found
+    sd, df = float(difference.std(ddof=1)), count - 1
+    # Equal differences differ by rounding alone.
+    if sd <= 1e-12 * max(1.0, abs(mean)):
+        sign = np.sign(mean) if abs(mean) > 1e-12 else np.nan
+        never = 1.0 if alternative == "greater" else 0.0
+        certain = {1.0: 0.0, -1.0: never}.get(float(sign), np.nan)
+        return found | {
+            "low": mean,
+            "high": mean,
+            "t": sign * np.inf,
+            "df": df,
+            "p": certain,
+            "d_z": sign * np.inf,
+        }
+    error = sd / np.sqrt(count)
+    reach = float(stats.t.ppf(0.975, df)) * error
+    t = mean / error
+    return found | {
+        "low": mean - reach,
+        "high": mean + reach,
+        "t": t,
+        "df": df,
+        "p": float(stats.t.sf(t, df) if alternative == "greater" else 2 * stats.t.sf(abs(t), df)),
+        "d_z": mean / sd,
+    }
 
 
 def _levels(rows: pd.DataFrame, columns: Sequence[str]) -> Array:

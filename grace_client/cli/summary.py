@@ -10,7 +10,6 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from grace_client.analysis import cell_means
 from grace_client.cli.output import duration
 from grace_client.ledger import OK
 from grace_client.runner import RunFolder
@@ -73,6 +72,20 @@ def _scored(console: Console, folder: RunFolder, long: pd.DataFrame) -> None:
         f"[bold]Option mass[/bold], the probability of any valid answer at all: mean {total['mean']:.3f}, "
         f"lowest {total['min']:.3f}"
     )
+
+
+def cell_means(long: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
+    """Mean distribution of every question in every cell of one run.
+
+    A row per cell, question and option: the factors, ``question, option``, the means of ``prob_norm`` and
+    ``option_mass`` over trials, ``n`` (trials) and ``n_distinct`` (different distributions among them).
+    """
+    rows = long[long["status"] == OK].join(conditions, on="trial_id")
+    grouped = rows.groupby([*conditions.columns, "question", "option"], sort=False)
+    means: pd.DataFrame = grouped[["prob_norm", "option_mass"]].mean()
+    means["n"] = grouped.size()
+    means["n_distinct"] = grouped["prob_norm"].nunique()
+    return means.reset_index()
 
 
 def _spark(by_question: Any, question: str) -> str:

@@ -11,7 +11,8 @@ from grace_client import analysis
 
 NOTE = (
     "r and ρ: Pearson and Spearman correlation over all cells and outcomes; RMSE: of probabilities; JS: mean "
-    "Jensen-Shannon divergence of a cell, in bits. Intervals: bootstrap over the cells."
+    "Jensen-Shannon divergence of a cell, in bits. The cells are fixed; intervals are over what drawn names: "
+    "stories or domains (items), and the answers of people."
 )
 
 
@@ -21,7 +22,7 @@ def wide(long: pd.DataFrame, beside: str | None = None, *, by: Sequence[str] = (
     Parameters
     ----------
     long : DataFrame
-        `by`, ``statistic, value, low, high, n_cells``.
+        `by`, ``statistic, value, low, high, n_cells, n_items, drawn``.
     beside : str, optional
         What the models are compared with, for a column of that name.
     by : sequence of str
@@ -36,13 +37,13 @@ def wide(long: pd.DataFrame, beside: str | None = None, *, by: Sequence[str] = (
             *(own[c] for c in ("statistic", "value", "low", "high")), strict=True
         ):
             row |= {name: value, f"{name}_low": low, f"{name}_high": high}
-        rows.append(row | {"n_cells": own["n_cells"].iloc[0]})
+        rows.append(row | {name: own[name].iloc[0] for name in ("n_cells", "n_items", "drawn")})
     return pd.DataFrame(rows)
 
 
-def of_fit(cells: pd.DataFrame, fit: analysis.rsa.Fit, keys: Sequence[str], outcome: str) -> dict[str, float]:
-    """Correlation of what was fitted with the fit, as ``r, r_low, r_high``."""
-    table = wide(analysis.compare.agreement(cells, fit.predictions, keys=keys, outcome=outcome)).iloc[0]
+def of_fit(items: pd.DataFrame, fit: analysis.rsa.Fit, keys: Sequence[str], outcome: str) -> dict[str, float]:
+    """Correlation of what was fitted, told by item, with the fit, as ``r, r_low, r_high``."""
+    table = wide(analysis.compare.agreement(items, fit.predictions, keys=keys, outcome=outcome)).iloc[0]
     return {name: float(table[name]) for name in ("r", "r_low", "r_high")}
 
 

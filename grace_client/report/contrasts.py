@@ -18,7 +18,7 @@ def add(found: Section, material: Material, frame: pd.DataFrame, experiment: str
     table = shown(frame)
     noted = any(m.noise for (_, one), m in material.manifests.items() if one == experiment)
     if noted:
-        table = analysis.mark_noise(table, material.manifests, experiment=experiment, unit="percentage")
+        table = analysis.mark_noise(table, frame, of="contrasts", manifests=material.manifests)
         # What the engine's own noise could make is no effect.
         table["shown"] &= ~table["below_noise"].fillna(False).astype(bool)
     found.content.append(
@@ -30,7 +30,12 @@ def add(found: Section, material: Material, frame: pd.DataFrame, experiment: str
             "that on “lesser”; difference: in dollars of 100, with its two-sided interval; p (Holm): "
             "corrected within the model; d z: effect size; distinct: pairs. people: whether the paper "
             "reports the difference; shown: p < .05"
-            + (", and not below noise (smaller than the engine's own noise)." if noted else ".")
+            + (
+                ", and not below noise. noise floor: what the engine's own noise alone exceeds once in 20 "
+                "times."
+                if noted
+                else "."
+            )
             + " A difference that is not shown is not shown to be absent: read its interval.",
             hidden=("mean_greater", "mean_lesser", "n"),
         )

@@ -44,10 +44,13 @@ def section(material: Material, *, nrp: bool) -> Section:
         found.content += _sampling(material, name)
     found.content += _exclusions(material)
     found.content.append(
-        "Means are over trials. Their 95% intervals are from a bootstrap that draws distinct stimuli (10,000 "
-        "draws; percentile intervals whose levels make up for few clusters, as Student's t does for a mean), "
-        "since a model that scores gives copies of a stimulus one answer; those of agreement with people "
-        "draw cells. Tests are corrected by Holm's method within a model where a column says so. Analyses "
+        "Means are over trials. Their 95% intervals are over what might have been written otherwise: "
+        "distinct stimuli in Study 1, since a model that scores gives copies of one the same answer, and "
+        "domains in Study 2, where names alone tell most texts of a domain apart. Eight and more of them are "
+        "drawn (bootstrap, 10,000 draws, percentile intervals whose levels make up for few clusters); of "
+        "fewer, intervals are Student's t. Those of agreement with people are over domains and over "
+        "people's answers; cells are fixed. Tests are corrected by Holm's method within a model where a "
+        "column says so. Analyses "
         f"were made with grace {__version__}."
     )
     found.content.append(

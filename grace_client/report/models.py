@@ -30,7 +30,8 @@ def comparison(material: Material) -> Section | None:
             continue
         whole = _whole(found, means.assign(prob=means["mean"] / 100), SEEN, 6, f"Study 1, {label}")
         if not whole.empty:
-            _listener(found, whole, name, label)
+            items = analysis.study1.by_item(frame[frame["model"].isin(set(whole["model"]))])
+            _listener(found, whole, items, name, label)
     human = analysis.reference.study2().rename(columns={"share": "prob"})
     for name, label in (("study2-exp2", "scored"), ("study2-exp1", "free text")):
         frame = material.extracted(name) if name.endswith("exp1") else material.frames.get(name)
@@ -39,7 +40,8 @@ def comparison(material: Material) -> Section | None:
         means = analysis.study2.utterances(frame).rename(columns={"mean": "prob"})
         whole = _whole(found, means, CELL, 12, f"Study 2, {label}")
         if not whole.empty:
-            _people(found, whole, human, name, label)
+            items = analysis.study2.by_item(frame[frame["model"].isin(set(whole["model"]))])
+            _people(found, whole, items, human, name, label)
     _ways(found, material, human)
     if found.content:
         found.content.insert(
@@ -61,10 +63,10 @@ def _whole(found: Section, means: pd.DataFrame, keys: tuple[str, ...], cells: in
     return whole
 
 
-def _listener(found: Section, means: pd.DataFrame, name: str, label: str) -> None:
+def _listener(found: Section, means: pd.DataFrame, items: pd.DataFrame, name: str, label: str) -> None:
     """Study 1 beside the knowing listener. Of people the paper prints no cell means."""
     theory = analysis.rsa.predict_study1(ALPHA)
-    long = analysis.compare.agreement(means, theory, keys=SEEN, outcome="state")
+    long = analysis.compare.agreement(items, theory, keys=SEEN, outcome="state")
     cells = analysis.compare.cells(means, theory, keys=SEEN, outcome="state", ordered=True)
     moved = analysis.bootstrap(
         cells.assign(cell=cells["access"] + cells["observe"]), "emd", ["model"], cluster="cell"
@@ -100,13 +102,16 @@ def _listener(found: Section, means: pd.DataFrame, name: str, label: str) -> Non
     )
 
 
-def _people(found: Section, means: pd.DataFrame, human: pd.DataFrame, name: str, label: str) -> None:
+def _people(
+    found: Section, means: pd.DataFrame, items: pd.DataFrame, human: pd.DataFrame, name: str, label: str
+) -> None:
     theory = analysis.rsa.predict_study2(analysis.rsa.people())
-    table = analysis.compare.agreement(means, human, keys=CELL, outcome="utterance")
-    beside = analysis.compare.agreement(means, theory, keys=CELL, outcome="utterance")
+    table = analysis.compare.agreement(items, human, keys=CELL, outcome="utterance")
+    beside = analysis.compare.agreement(items, theory, keys=CELL, outcome="utterance")
     fitted = analysis.compare.agreement(theory.assign(model="RSA"), human, keys=CELL, outcome="utterance")
     ceiling = analysis.reference.noise_ceiling()
-    order = analysis.compare.ranking(means, human, keys=CELL, outcome="utterance")
+    ceiling = ceiling[ceiling["compared"] == "second sample"]
+    order = analysis.compare.ranking(items, human, keys=CELL, outcome="utterance")
     cells = [
         analysis.compare.cells(one, other, keys=CELL, outcome="utterance").assign(beside=name)
         for one, other, name in (

@@ -52,7 +52,8 @@ def _answers(found: Section, material: Material, whole: pd.DataFrame) -> None:
             "Answers wanted and had",
             whole,
             "n: answers wanted, of all trials; distinct: different stimuli. Copies of a stimulus get one "
-            "answer from a model that scores, so intervals are over distinct stimuli.",
+            "answer from a model that scores, so intervals are over distinct stimuli, in Study 2 over "
+            "domains.",
         )
     )
     failures = pd.concat([analysis.quality.failures(frame) for frame in material.frames.values()])

@@ -50,7 +50,7 @@ def scored(material: Material) -> Section | None:
         )
     )
     _anova(found, frame)
-    _fits(found, means)
+    _fits(found, means, analysis.study1.by_item(frame))
     _coherence(found, frame)
     _distributions(found, frame)
     knowledge = analysis.study1.knowledge(frame)
@@ -88,7 +88,7 @@ def _anova(found: Section, frame: pd.DataFrame) -> None:
     ]
 
 
-def _fits(found: Section, means: pd.DataFrame) -> None:
+def _fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
     rows = []
     for model, own in means.groupby("model", sort=False):
         cells = own.assign(prob=own["mean"] / 100)
@@ -102,7 +102,7 @@ def _fits(found: Section, means: pd.DataFrame) -> None:
         rows.append(
             row
             | {name: fit.statistics[name] for name in ("kl", "rmse")}
-            | closeness.of_fit(cells, fit, CELL, "state")
+            | closeness.of_fit(items[items["model"] == model], fit, CELL, "state")
             | {"n_cells": fit.statistics["n_cells"], "at_bound": words.listed(bounds)}
         )
     table = pd.DataFrame(rows)
@@ -115,7 +115,7 @@ def _fits(found: Section, means: pd.DataFrame) -> None:
             "are free); fitted values have no intervals. alpha: optimality of the imagined speaker (0: "
             "words say nothing but what is true); base rate: prior probability that a thing has the "
             "property; lapse: share of belief that is uniform whatever is said; kl: bits between model and "
-            "fit; r: of model and fit, interval from a bootstrap over cells; at bound: parameters that "
+            "fit; r: of model and fit, interval over stories; at bound: parameters that "
             "the data do not pin down.",
         )
     )

@@ -23,7 +23,7 @@ def scored(material: Material) -> Section | None:
         return None
     found = Section("study2-exp2", TITLES["study2-exp2"])
     _said(found, frame, "study2")
-    _fits(found, analysis.study2.utterances(frame))
+    _fits(found, analysis.study2.utterances(frame), analysis.study2.by_item(frame))
     ways.add(found, material, "study2-exp2", ["utterance"], CELL)
     return found
 
@@ -51,8 +51,9 @@ def free(material: Material) -> Section | None:
             "study2-free-negation-model",
             "Logistic model of negation",
             _model(frame),
-            "Log odds against goal informational and 0 hearts, with random intercepts of participant and "
-            "item. separated: the term rests on a cell where all or none negate, and has no finite value.",
+            "Log odds against goal informational and 0 hearts, with random intercepts of item and of item "
+            "in a cell. separated: the term rests on a cell where all or none negate, and has no finite "
+            "value.",
             hidden=("method",),
         ),
     ]
@@ -150,7 +151,7 @@ def _theory(theory: pd.DataFrame) -> str:
     )
 
 
-def _fits(found: Section, means: pd.DataFrame) -> None:
+def _fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
     people = analysis.rsa.people()
     rows, weights = [_known(people)], list[dict[str, str | float]]()
     free = 0
@@ -163,7 +164,7 @@ def _fits(found: Section, means: pd.DataFrame) -> None:
             str(name): words.number(value) + " *" * bool(bound)
             for name, value, bound in zip(values.index, values["value"], values["at_bound"], strict=True)
         }
-        close = closeness.of_fit(cells, fit, CELL, "utterance")
+        close = closeness.of_fit(items[items["model"] == model], fit, CELL, "utterance")
         free = int(fit.statistics["n_parameters"])
         rows.append(
             {"model": str(model), **told}
@@ -201,7 +202,7 @@ def _fits(found: Section, means: pd.DataFrame) -> None:
             "alpha: optimality; cost: of a negation, that of others being 1; weights of the three utilities "
             "sum to 1 in a goal; phi: what the speaker wants to be taken for, from 0 (kind) to 0.975 "
             "(informative); kl: bits between model and fit; r: of model and fit, interval from a bootstrap "
-            "over cells; *: at a bound, so that the data do not pin it down.",
+            "over domains; *: at a bound, so that the data do not pin it down.",
         ),
     ]
 

@@ -35,6 +35,9 @@ class Experiment:
     measures : mapping of question name to callable
         From the normalised distribution of one question, shape (n_options,), to some of `columns`. Together
         they cover `columns`. The columns of a question without an answer stay empty.
+    shown : mapping of str to str
+        What this experiment shows beside the schema's stimulus and is a condition of its own: by name, the
+        column of the trial list.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Experiment:
     questions: Callable[[Trial], tuple[Question, ...]]
     columns: tuple[str, ...] = ()
     measures: Mapping[str, Callable[[Probabilities], dict[str, float]]] = field(default_factory=dict)
+    shown: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def scored(self) -> bool:

@@ -261,5 +261,6 @@ EXPERIMENTS = (
             "mean_quality_score",
         ),
         measures={"appropriateness": _appropriateness_measures, "quality": _quality_measures},
+        shown={"utterance": "Utterance"},
     ),
 )

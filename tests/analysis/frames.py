@@ -28,6 +28,13 @@ def trials(study: str) -> pd.DataFrame:
     return design(studies.read_trials(ROOT / "data" / f"{study}.csv")).reset_index()
 
 
+@cache
+def judged() -> pd.DataFrame:
+    """The design of the project's list of Study 2 where an utterance is judged."""
+    shown = studies.experiment("study2-judgement").shown
+    return design(studies.read_trials(ROOT / "data" / "study2.csv"), shown).reset_index()
+
+
 def scored1(seed: int = 0, model: str = "m", people: bool = False) -> pd.DataFrame:
     """Scored Study 1: equal stimuli have equal answers, as a model gives, or every trial has its own."""
     rows = trials("study1")

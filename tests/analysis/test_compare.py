@@ -54,13 +54,35 @@ def test_agreement_orders_models_as_they_are() -> None:
     """Less noise, better agreement; the value lies in its interval; equal seeds give equal intervals."""
     models = pd.concat([model("near", 0.1), model("far", 0.7)])
     found = compare.agreement(models, HUMAN, keys=KEYS, outcome="utterance", draws=500)
-    assert list(found.columns) == ["model", "statistic", "value", "low", "high", "n_cells"]
+    assert list(found.columns) == [
+        "model",
+        "statistic",
+        "value",
+        "low",
+        "high",
+        "n_cells",
+        "n_items",
+        "drawn",
+    ]
     assert ((found["low"] <= found["value"]) & (found["value"] <= found["high"])).all()
     values = found.set_index(["model", "statistic"])["value"]
     assert values["near", "r"] > values["far", "r"]
     assert values["near", "js"] < values["far", "js"]
     again = compare.agreement(models, HUMAN, keys=KEYS, outcome="utterance", draws=500)
     pd.testing.assert_frame_equal(found, again)
+
+
+def by_item(name: str, noise: float, seed: int, items: int = 12) -> pd.DataFrame:
+    """Items that scatter around people with a share of something else."""
+    rng = np.random.default_rng(seed)
+    prob = model(name, noise)["prob"].to_numpy().reshape(12, 8)
+    drawn = [rng.dirichlet(30 * row + 0.01, size=items) for row in prob]
+    cells = HUMAN[["goal", "state", "utterance"]]
+    parts = [
+        cells.assign(model=name, item=str(i), prob=np.concatenate([cell[i] for cell in drawn]), n=20)
+        for i in range(items)
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def test_ranking_says_how_sure_it_is() -> None:
@@ -71,10 +93,94 @@ def test_ranking_says_how_sure_it_is() -> None:
     assert clear["model"].tolist() == ["near", "far"]
     assert clear[["rank_low", "rank_high", "best"]].to_numpy()[0].tolist() == [1, 1, 1]
     unclear = compare.ranking(
-        pd.concat([model("a", 0.5, seed=1), model("b", 0.5, seed=2)]), HUMAN, keys=KEYS, outcome="utterance"
+        pd.concat([by_item("a", 0.5, seed=1), by_item("b", 0.5, seed=2)]),
+        HUMAN,
+        keys=KEYS,
+        outcome="utterance",
     )
     assert unclear["best"].sum() == pytest.approx(1)
-    assert unclear["rank_high"].max() == 2
+    assert unclear["rank_low"].min() == 1 and unclear["rank_high"].max() == 2
+    same = compare.ranking(
+        pd.concat([model("a", 0.5), model("b", 0.5)]), HUMAN, keys=KEYS, outcome="utterance"
+    )
+    assert same["best"].tolist() == [0.5, 0.5]
+
+
+def test_intervals_say_what_was_drawn() -> None:
+    """Items and people, each where the tables know them; where neither does, there is no interval."""
+    items = by_item("m", 0.3, seed=0)
+    theory = HUMAN.drop(columns=["count", "n"])
+    width = {}
+    for one, other, drawn in (
+        (items, HUMAN, "items and people"),
+        (items, theory, "items"),
+        (model("m", 0.3), HUMAN, "people"),
+        (model("m", 0.3), theory, "nothing"),
+    ):
+        for function in (compare.agreement, compare.ranking):
+            found = function(one, other, keys=KEYS, outcome="utterance", draws=300)
+            assert set(found["drawn"]) == {drawn}
+            assert (found["n_items"] == (12 if "items" in drawn else 0)).all()
+            assert found[["low", "high"]].isna().all(axis=None) == (drawn == "nothing")
+        width[drawn] = float(found["high"].iloc[0] - found["low"].iloc[0])
+    assert width["items and people"] > max(width["items"], width["people"])
+
+
+def test_few_items_are_left_out_in_turn() -> None:
+    """Six stories: Student's t with the jackknife's standard error, by hand; people make it longer."""
+    items, theory = by_item("m", 0.3, seed=0, items=6), HUMAN.drop(columns=["count", "n"])
+
+    def value(rows: pd.DataFrame) -> float:
+        found = compare.agreement(rows, theory, keys=KEYS, outcome="utterance", draws=10)
+        return float(found.loc[found["statistic"] == "js", "value"].item())
+
+    found = compare.agreement(items, theory, keys=KEYS, outcome="utterance").set_index("statistic").loc["js"]
+    left = np.array([value(items[items["item"] != str(i)]) for i in range(6)])
+    error = np.sqrt(5 / 6 * ((left - left.mean()) ** 2).sum())
+    assert found["high"] - found["low"] == pytest.approx(2 * stats.t.ppf(0.975, 5) * error)
+    assert (found["low"] + found["high"]) / 2 == pytest.approx(found["value"])
+    people = compare.agreement(items, HUMAN, keys=KEYS, outcome="utterance").set_index("statistic").loc["js"]
+    assert people["high"] - people["low"] > found["high"] - found["low"]
+    order = compare.ranking(items, theory, keys=KEYS, outcome="utterance").iloc[0]
+    assert order["low"] == pytest.approx(found["low"]) and order[["rank_low", "best"]].isna().all()
+
+
+def test_items_count_by_their_answers() -> None:
+    """The value is that of the cells' means, weighted by n; an item that a cell lacks takes nothing away."""
+    items = by_item("m", 0.3, seed=0)
+    items["n"] = items["item"].astype(int) + 1
+    lost = (items["item"] == "3") & (items["goal"] == "both") & (items["state"] == "1 heart")
+    items = items[~lost]
+    weighted = items.assign(top=items["prob"] * items["n"])
+    cells = weighted.groupby([*KEYS, "utterance"], sort=False)[["top", "n"]].sum().reset_index()
+    means = cells.assign(prob=cells["top"] / cells["n"], model="m").drop(columns="n")
+    found, wanted = (
+        compare.agreement(one, HUMAN, keys=KEYS, outcome="utterance", draws=100) for one in (items, means)
+    )
+    np.testing.assert_allclose(found["value"], wanted["value"], rtol=1e-12)
+    with pytest.raises(SpecError, match="an outcome of an item's cell is there twice"):
+        compare.agreement(pd.concat([items, items]), HUMAN, keys=KEYS, outcome="utterance")
+
+
+def test_intervals_cover_what_they_say() -> None:
+    """Of 95% intervals, as many hold the mean over all items and samples of people as they should.
+
+    200 studies: the share is known to 0.015. Twelve items and 203 people are drawn anew for each.
+    """
+    rng = np.random.default_rng(4)
+    shares = HUMAN["prob"].to_numpy().reshape(12, 8)
+    values, intervals = [], []
+    for study in range(200):
+        people = np.stack([rng.multinomial(203, row) for row in shares])
+        sample = HUMAN.assign(count=people.ravel(), prob=people.ravel() / 203)
+        found = compare.agreement(
+            by_item("m", 0.4, seed=study), sample, keys=KEYS, outcome="utterance", draws=300
+        )
+        values.append(found["value"].to_numpy())
+        intervals.append(found[["low", "high"]].to_numpy())
+    truth, ends = np.mean(values, axis=0), np.stack(intervals)
+    inside = ((ends[..., 0] <= truth) & (truth <= ends[..., 1])).mean(axis=0)
+    assert (inside > 0.90).all() and (inside < 0.99).all()
 
 
 def test_cells_of_ordered_states_have_a_distance() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import spatial, stats
 
-from grace_client.analysis import cell_means, distributions, summarise
+from grace_client.analysis import distributions, summarise
 from grace_client.errors import SpecError
 
 
@@ -54,20 +54,10 @@ def test_words_have_no_mean() -> None:
 def test_failures_are_left_out_and_nonsense_is_named() -> None:
     """A failed item is no observation; a sum that is not 1 is an error."""
     assert summarise(long_table([[np.nan, np.nan]], status="nan")).empty
-    with pytest.raises(ValueError, match=r"prob_norm of .*'trial_id': 1.* sums to 0.900000, not to 1"):
+    with pytest.raises(SpecError, match=r"prob_norm of .*'trial_id': 1.* sums to 0.900000, not to 1"):
         summarise(long_table([[0.5, 0.4]]))
-    with pytest.raises(ValueError, match="column option_mass is missing"):
+    with pytest.raises(SpecError, match="column option_mass is missing"):
         summarise(long_table([[1.0, 0.0]]).drop(columns="option_mass"))
-
-
-def test_cell_means_count_distinct_answers() -> None:
-    """Trials that share a stimulus are one observation: n and n_distinct are both there."""
-    long = long_table([[0.2, 0.8], [0.2, 0.8], [0.6, 0.4]])
-    conditions = pd.DataFrame({"access": ["1", "1", "1"]}, index=pd.Index([1, 2, 3], name="trial_id"))
-    means = cell_means(long, conditions)
-    assert means["prob_norm"].tolist() == pytest.approx([1 / 3, 2 / 3])
-    assert means["n"].tolist() == [3, 3]
-    assert means["n_distinct"].tolist() == [2, 2]
 
 
 def test_the_examples_in_the_docs_are_real() -> None:
@@ -77,7 +67,7 @@ def test_the_examples_in_the_docs_are_real() -> None:
 
 def test_an_option_that_is_missing_is_named() -> None:
     """A question with one option less than the others cannot be summarised."""
-    with pytest.raises(ValueError, match=r"'trial_id': 2.* sums to nan"):
+    with pytest.raises(SpecError, match=r"'trial_id': 2.* sums to nan"):
         summarise(long_table([[0.5, 0.5], [1.0, 0.0]]).drop(index=3))
 
 

@@ -162,3 +162,15 @@ def test_a_missing_column_is_named(column: str) -> None:
     """The error says which."""
     with pytest.raises(SpecError, match=f"no column {column}"):
         figures.states(bets().drop(columns=column))
+
+
+def test_judgements_have_a_panel_for_each_sentence() -> None:
+    """Sentences that are judged at one state do not lie on one another."""
+    cells = reference.study2_negation()[["goal", "state"]]
+    parts = [
+        cells.assign(model="one", utterance=sentence, measure=measure, mean=0.5, low=0.4, high=0.6)
+        for sentence in ("It was okay", "It wasn't bad")
+        for measure in ("appropriate", "quality")
+    ]
+    drawn = figures.svg(figures.judgements(pd.concat(parts, ignore_index=True)))
+    assert drawn.count("It was okay") == 2 and drawn.count("quality") == 2

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from grace_client.analysis import inference
-from grace_client.analysis.inference import bootstrap, bootstrap_draws, holm, mark_noise, resample, wilson
+from grace_client.analysis.inference import bootstrap, bootstrap_draws, holm, resample, wilson
 from grace_client.errors import SpecError
-from grace_client.manifest import Manifest, NoiseFloor, Spec, Spread
 from tests.analysis import frames
 
 
@@ -85,6 +85,40 @@ def test_coverage(method: str, least: float) -> None:
     assert least <= inside <= (0.97 if method == "expanded" else 0.92)
 
 
+@pytest.mark.parametrize("clusters", range(2, 9))
+@pytest.mark.parametrize("kind", ["even", "uneven"])
+def test_coverage_with_few_clusters(clusters: int, kind: str) -> None:
+    """Of 95% intervals over two to eight clusters, 93% at least hold the truth; percentiles alone do not.
+
+    2,000 studies: the share is known to 0.005. `uneven` clusters have one to three observations each.
+    """
+    studies = 2000
+    generator = np.random.default_rng(clusters)
+    value = generator.normal(0, 1, (studies, clusters))
+    sizes = np.ones(clusters, dtype=int) if kind == "even" else 1 + np.arange(clusters) % 3
+    cluster = np.tile(np.repeat(np.arange(clusters), sizes), studies)
+    study = np.repeat(np.arange(studies), sizes.sum())
+    frame = pd.DataFrame({"study": study, "stimulus": cluster, "p": value[study, cluster]})
+    found = bootstrap(frame, "p", ["study"], draws=1000)
+    inside = ((found["low"] <= 0) & (found["high"] >= 0)).mean()
+    plain = bootstrap(frame, "p", ["study"], draws=400, method="percentile")
+    short = ((plain["low"] <= 0) & (plain["high"] >= 0)).mean()
+    least = 0.92 if kind == "uneven" else 0.93
+    assert least <= inside <= 0.97 and short < inside
+
+
+def test_few_clusters_have_the_interval_of_t() -> None:
+    """With one observation per cluster it is that of a t test; a bound cuts it; eight are drawn."""
+    five = pd.DataFrame({"cell": "a", "stimulus": range(5), "p": [0.05, 0.1, 0.1, 0.2, 0.9]})
+    found = bootstrap(five, "p", ["cell"]).iloc[0]
+    wanted = stats.ttest_1samp(five["p"], 0).confidence_interval(0.95)
+    assert (found["low"], found["high"]) == pytest.approx((wanted.low, wanted.high), rel=1e-12)
+    assert found["se"] == pytest.approx(stats.sem(five["p"]))
+    assert found["low"] < 0 and bootstrap(five, "p", ["cell"], bounds=(0, 1)).iloc[0]["low"] == 0
+    eight = bootstrap(pd.concat([five, five.head(3).assign(stimulus=[5, 6, 7])]), "p", ["cell"]).iloc[0]
+    assert eight["low"] > 0
+
+
 def test_copies_are_not_observations() -> None:
     """Fifty copies of six stimuli have the interval of the six, not one that is three times as narrow."""
     six = pd.DataFrame({"cell": "a", "stimulus": range(6), "p": [0.1, 0.2, 0.3, 0.4, 0.6, 0.9]})
@@ -103,7 +137,8 @@ def test_one_cluster_has_no_interval() -> None:
     )
     found = bootstrap(frame, "p", ["cell"]).set_index("cell")
     assert found.loc["a", ["low", "high", "se"]].isna().all()
-    assert found.loc["b", "n"] == 2 and found.loc["b", "low"] == 3 and found.loc["b", "high"] == 5
+    assert found.loc["b", "n"] == 2 and found.loc["b", "mean"] == 4
+    assert found["high"]["b"] - found["mean"]["b"] == pytest.approx(stats.t.ppf(0.975, 1))
     with pytest.raises(SpecError, match="there is nothing to average: no row has a p"):
         bootstrap(frame.assign(p=np.nan), "p", ["cell"])
     with pytest.raises(SpecError, match="has no column stimulus"):
@@ -155,28 +190,6 @@ def test_wilson_stays_in_bounds() -> None:
     """None of ten is an interval that begins at 0 and is not empty."""
     low, high = wilson([0, 10], [10, 10])
     assert low[0] == 0 < high[0] < 0.35 and high[1] == pytest.approx(1)
-
-
-def manifest(points: float | None) -> Manifest:
-    spread = Spread(sd=0.1, median=0.1, p95=points or 0.0, max=1.0)
-    noise = NoiseFloor(questions=5, repeats=5, failed=0, loads=[1], seed=0, nats=spread, points=spread)
-    spec = Spec(experiment="e", engine={"model": "m"}, trials_sha256="", questions_sha256="")
-    return Manifest(trials="", spec=spec, noise=None if points is None else noise)
-
-
-def test_noise_is_set_beside_effects() -> None:
-    """An effect below the measured floor is marked; where no noise was measured nothing is said."""
-    table = pd.DataFrame({"model": ["m", "m", "n"], "difference": [0.004, -0.02, 0.0]})
-    manifests = {("m", "e"): manifest(1.0), ("n", "e"): manifest(None)}
-    found = mark_noise(table, manifests, experiment="e")
-    assert found["noise_floor"].tolist()[:2] == [0.01, 0.01] and np.isnan(found["noise_floor"].iloc[2])
-    assert found["below_noise"].tolist()[:2] == [True, False] and found["below_noise"].isna().iloc[2]
-    percent = mark_noise(table, manifests, experiment="e", unit="percentage")
-    assert percent["noise_floor"].iloc[0] == pytest.approx(1.0488, abs=1e-4)
-    with pytest.raises(SpecError, match="no column experiment"):
-        mark_noise(table, manifests)
-    with pytest.raises(SpecError, match="no unit 'nats'"):
-        mark_noise(table, manifests, experiment="e", unit="nats")
 
 
 def test_the_examples_are_real() -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
-from grace_client.analysis import study1, study2
+from grace_client.analysis import agreement, example, study1, study2
 from grace_client.analysis.inference import wilson
+from grace_client.analysis.study2.shares import negated_share
 from tests.analysis import frames
 
 SCRIPTS = Path(__file__).parent / "r"
@@ -49,7 +51,7 @@ def test_anova(rscript: str, tmp_path: Path, case: str) -> None:
     table = fitted[[*columns, "bet"]].rename(columns={"bet": "y"} | ({within: "block"} if within else {}))
     theirs = run_r(rscript, "anova.R", tmp_path, table)
     assert ours["effect"].tolist() == theirs["effect"].tolist()
-    for name in ("ss", "df", "f", "p"):
+    for name in ("ss", "df", "f", "p", "eta_p2"):
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-6, atol=1e-12, err_msg=name)
     if case == "people":
         residual = ours.set_index("effect").loc["residual"]
@@ -91,33 +93,106 @@ def test_binomial(rscript: str, tmp_path: Path, of: str, alternative: str) -> No
 
 
 @pytest.mark.parametrize("separated", [False, True])
-def test_negation_model(rscript: str, tmp_path: Path, separated: bool) -> None:
+@pytest.mark.parametrize(
+    ("random", "cluster"), [(("participant", "item"), "participant"), (("item", "item_cell"), "item")]
+)
+def test_negation_model(
+    rscript: str, tmp_path: Path, separated: bool, random: tuple[str, ...], cluster: str
+) -> None:
     """The mixed model equals lme4's to 1e-3 of a standard error, GEE R's sandwich to 1e-6.
 
-    With a cell that nobody negates in, every term that does not need it is that of R without the cell.
+    So do the Wald tests of the interaction and the comparison of goals. With a cell that nobody negates in,
+    every term that does not need it is that of R without the cell.
     """
     rows = frames.said2(separated=separated)
-    mixed, gee = (study2.negation_model(rows, method=method) for method in ("mixed", "gee"))
+    both = [study2.negation_fit(rows, method=m, random=random, cluster=cluster) for m in ("mixed", "gee")]
+    mixed, gee = (fit.terms for fit in both)
     assert mixed["separated"].sum() == separated
     assert mixed["converged"].all() and gee["converged"].all()
     for table in (mixed, gee):
         assert (
             table[["estimate", "se", "z", "p", "low", "high"]].isna().all(axis=1) == table["separated"]
         ).all()
-    kept = rows.assign(y=rows["structured"].str.startswith("wasnt").astype(int))
+    kept = rows.assign(y=rows["structured"].str.startswith("wasnt").astype(int), cluster=rows[cluster])
     if separated:
         kept = kept[~((kept["goal"] == "social") & (kept["state"] == "3 hearts"))]
     terms = mixed.loc[~mixed["separated"], ["term"]].reset_index(drop=True)
     goal, state = (terms["term"].str.extract(rf"{name}\[(.+?)\]")[0] for name in ("goal", "state"))
-    terms = terms.assign(goal=goal.fillna("informational"), state=state.fillna("0 hearts"))
-    theirs = run_r(
-        rscript, "negation.R", tmp_path, kept[["y", "goal", "state", "participant", "item"]], terms
+    terms = terms.assign(
+        goal=goal.fillna("informational"), state=state.fillna("0 hearts"), random=" ".join(random)
     )
+    columns = ["y", "goal", "state", "participant", "item", "cluster"]
+    theirs = run_r(rscript, "negation.R", tmp_path, kept[columns], terms)
     mixed, gee = mixed[~mixed["separated"]], gee[~gee["separated"]]
     np.testing.assert_allclose(gee["estimate"], theirs["gee"], rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(gee["se"], theirs["gee_se"], rtol=1e-6)
     # lme4 leaves its search earlier: it is the looser of the two.
     assert (np.abs(mixed["estimate"].to_numpy() - theirs["mixed"]) < 1e-3 * theirs["mixed_se"]).all()
     np.testing.assert_allclose(mixed["se"], theirs["mixed_se"], rtol=1e-3)
-    for name in ("sd_participant", "sd_item"):
-        np.testing.assert_allclose(mixed[name], theirs[name], rtol=1e-3)
+    for name in random:
+        np.testing.assert_allclose(mixed[f"sd_{name}"], theirs[f"sd_{name}"], rtol=1e-3)
+    one = theirs.iloc[0]
+    for fit, chi2, tolerance in zip(both, (one["chi2_mixed"], one["chi2_gee"]), (1e-3, 1e-6), strict=True):
+        found = fit.omnibus.iloc[0]
+        assert found["df"] == one["df"] == 6 - separated and found["separated"] == separated
+        assert found["chi2"] == pytest.approx(chi2, rel=tolerance)
+    clusters = rows[cluster].nunique()
+    assert both[0].omnibus["p"].item() == pytest.approx(stats.chi2.sf(one["chi2_mixed"], one["df"]), rel=1e-2)
+    error = clusters - one["df"]
+    scaled = one["chi2_gee"] * error / ((clusters - 1) * one["df"])
+    assert both[1].omnibus["p"].item() == pytest.approx(stats.f.sf(scaled, one["df"], error), rel=1e-4)
+    assert (both[1].terms["df"] == clusters - 1).all()
+    if not separated:
+        whole = [fit.contrasts.query("against == 'social' and state == 'all'").iloc[0] for fit in both]
+        assert whole[0]["estimate"] == pytest.approx(one["both"], abs=1e-3 * one["both_se"])
+        assert whole[0]["se"] == pytest.approx(one["both_se"], rel=1e-3)
+        assert whole[1]["estimate"] == pytest.approx(one["both_gee"], rel=1e-6)
+        assert whole[1]["se"] == pytest.approx(one["both_gee_se"], rel=1e-6)
+        assert whole[1]["p"] == pytest.approx(2 * stats.t.sf(abs(whole[1]["z"]), clusters - 1))
+
+
+def test_fractional_logit(rscript: str, tmp_path: Path) -> None:
+    """Scored probabilities have R's quasibinomial estimates, its sandwich of items and its Wald test."""
+    frame = example.scored("study2")
+    fit = study2.negation_fit(frame)
+    assert (fit.terms["method"] == "gee").all() and (fit.terms["n_distinct"] == 12).all()
+    shares = frame[frame["option"].str.startswith("wasnt")].groupby("trial_id")["prob_norm"].sum()
+    rows = frame.drop_duplicates("trial_id")
+    rows = rows.assign(y=rows["trial_id"].map(shares))
+    theirs = run_r(rscript, "fractional.R", tmp_path, rows[["y", "goal", "state", "item"]])
+    beside = fit.terms.merge(theirs, on="term", suffixes=("", "_r"))
+    assert len(beside) == len(theirs) == 12
+    np.testing.assert_allclose(beside["estimate"], beside["estimate_r"], rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(beside["se"], beside["se_r"], rtol=1e-6)
+    assert fit.omnibus["chi2"].item() == pytest.approx(theirs["chi2"].iloc[0], rel=1e-6)
+
+
+def test_goals_within_items(rscript: str, tmp_path: Path) -> None:
+    """Paired differences of items are those of t.test and p.adjust, the analysis of variance aov's."""
+    for frame in (example.scored("study2"), example.free("study2")):
+        ours = study2.differences(frame)
+        variance = study2.anova(frame)
+        rows = negated_share(frame)
+        table = rows.groupby(["item", "goal", "state"])["prob"].mean().reset_index(name="y")
+        theirs = run_r(rscript, "goals.R", tmp_path, table)
+        tests, effects = theirs[theirs["what"] == "test"], theirs[theirs["what"] == "effect"]
+        for name, column in (("difference", "a"), ("t", "b"), ("df", "c"), ("p", "d"), ("p_holm", "e")):
+            np.testing.assert_allclose(ours[name], tests[column], rtol=1e-6, atol=1e-12, err_msg=name)
+        for name, column in (("ss", "a"), ("df", "b"), ("f", "c"), ("p", "d"), ("eta_p2", "e")):
+            np.testing.assert_allclose(
+                variance[name][:3], effects[column], rtol=1e-6, atol=1e-12, err_msg=name
+            )
+
+
+def test_variance_components(rscript: str, tmp_path: Path) -> None:
+    """The intraclass correlation is that of R's one-way mean squares, with unequal numbers of answers."""
+    generator = np.random.default_rng(6)
+    sizes = generator.integers(2, 6, 25)
+    stimulus = np.repeat(np.arange(25), sizes)
+    yes = generator.random(len(stimulus)) < generator.random(25)[stimulus]
+    free = pd.DataFrame({"model": "m", "question": "knowledge", "stimulus": stimulus, "status": "ok"})
+    free["structured"] = np.where(yes, "yes", "no")
+    ours = agreement.variance(free).set_index("answer").loc["yes"]
+    theirs = run_r(rscript, "icc.R", tmp_path, pd.DataFrame({"stimulus": stimulus, "y": yes.astype(int)}))
+    for name in ("within", "between", "icc"):
+        assert ours[name] == pytest.approx(theirs[name].item(), rel=1e-9)

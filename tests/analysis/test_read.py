@@ -329,3 +329,17 @@ def test_scored_runs_go_through_every_function(runs: Path) -> None:
     one, two = read(runs, experiment="study1-exp2"), read(runs, experiment="study2-exp2")
     assert study1.cell_means(one, draws=50)["n"].groupby([0] * 24).sum().iloc[0] == 12 * 4
     assert np.isclose(study2.utterances(two, draws=50)["n"].sum(), 12 * 8)
+
+
+def test_what_is_judged_is_a_condition(tmp_path: Path) -> None:
+    """The sentence that is judged comes with it and makes another stimulus; elsewhere it is not shown."""
+    run = make(tmp_path / "run", "study2-judgement", sample=None)
+    frame = read(run)
+    listed = studies.read_trials(ROOT / "data" / "study2.csv").trials
+    wanted = {trial.trial_id: trial["Utterance"] for trial in listed}
+    assert (frame["utterance"] == frame["trial_id"].map(wanted)).all()
+    assert list(frame.columns).index("utterance") == list(frame.columns).index("state") + 1
+    assert frame.groupby("stimulus")["utterance"].nunique().max() == 1
+    judged = study2.judgements(frame, draws=50)
+    assert judged["utterance"].nunique() == 6 and set(judged["measure"]) == {"appropriate", "quality"}
+    assert "utterance" not in read(make(tmp_path / "said", "study2-exp2"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+
 import numpy as np
 import pytest
 
@@ -60,11 +62,28 @@ def test_meanings_are_shares_of_51_people() -> None:
             assert (said > 0.5) != (negated > 0.5)
 
 
-def test_no_model_can_beat_the_ceiling() -> None:
-    """A second sample of people agrees with the first almost wholly, and not quite; seeds repeat."""
+def test_who_knows_people_exactly_is_closer_than_other_people() -> None:
+    """A second sample agrees with the first almost wholly; the true shares, without noise, do better."""
     found = reference.noise_ceiling(draws=200)
-    value = dict(zip(found["statistic"], found["value"], strict=True))
-    assert 0.98 < value["r"] < 1
-    assert 0 < value["js"] < 0.02
+    value = found.set_index(["compared", "statistic"])["value"]
+    again, exact = value["second sample"], value["true shares"]
+    assert 0.98 < again["r"] < exact["r"] < 1
+    assert 0 < exact["js"] < 0.7 * again["js"] < 0.02
+    # Two independent errors of one size, against one.
+    assert again["rmse"] / exact["rmse"] == pytest.approx(np.sqrt(2), rel=0.05)
     assert ((found["low"] <= found["value"]) & (found["value"] <= found["high"])).all()
     assert found.equals(reference.noise_ceiling(draws=200))
+
+
+def test_the_published_speaker() -> None:
+    """Weights sum to 1; kindness weighs most where it is wanted, and least where truth is."""
+    found = reference.study2_speaker().set_index("goal")
+    weights = found[["informational", "social", "presentational"]]
+    assert weights.sum(axis=1).to_numpy() == pytest.approx(np.ones(3), abs=0.011)
+    assert weights["social"].idxmax() == "social" and weights["social"].idxmin() == "informational"
+    assert weights["presentational"].gt(0.4).all()
+
+
+def test_the_examples_are_real() -> None:
+    """Doctest."""
+    assert doctest.testmod(reference).failed == 0

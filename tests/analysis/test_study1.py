@@ -25,6 +25,16 @@ def test_bets_are_dollars_of_a_hundred() -> None:
     assert one["percentage"].iloc[2] == pytest.approx(by_hand)
 
 
+def test_bets_by_story() -> None:
+    """Six stories in every cell; weighted by their trials they make the cell's mean."""
+    items = study1.by_item(frames.scored1())
+    assert items.groupby(["access", "observe", "state"])["item"].nunique().unique().tolist() == [6]
+    weighted = items.assign(bet=100 * items["prob"] * items["n"])
+    sums = weighted.groupby(["access", "observe", "state"])[["bet", "n"]].sum()
+    means = study1.cell_means(frames.scored1()).set_index(["access", "observe", "state"])["mean"]
+    assert (sums["bet"] / sums["n"]).to_numpy() == pytest.approx(means.loc[sums.index].to_numpy())
+
+
 def test_a_trial_with_a_failed_question_has_no_bets() -> None:
     """Three answers of four cannot be normalised; nothing is imputed."""
     frame = frames.scored1()
@@ -115,9 +125,41 @@ def test_conditions_are_factors() -> None:
     as_number = float(smf.ols("bet ~ number + said", one).fit().pvalues["number"])
     assert as_number > 1e10 * as_factor
     assert found["df"].tolist() == [2, 2, 1, 245]
-    numbers = table.assign(access=table["access"].astype(int) * 10, observe=table["observe"].astype(int))
+    numbers = table.assign(access=table["access"].astype(int), observe=table["observe"].astype(float))
     again = study1.anova(numbers, within="participant")
     np.testing.assert_allclose(again["ss"], found["ss"], rtol=1e-9)
+
+
+def test_frames_that_were_read_again_mean_the_same() -> None:
+    """Numbers, categories and blanks around a level are that level; any other is named, none is dropped."""
+    frame, table = frames.scored1(), frames.bets()
+    spelled: dict[str, pd.Series] = {
+        "int64": frame["access"].astype(int),
+        "float64": frame["access"].astype(float),
+        "category": frame["access"].astype("category"),
+        "blank": frame["access"] + " ",
+    }
+    wanted = study1.contrasts(frame)
+    assert wanted["t"].notna().all()
+    for access in spelled.values():
+        again = frame.assign(access=access, observe=frame["observe"].astype(int))
+        pd.testing.assert_frame_equal(study1.contrasts(again), wanted)
+        pd.testing.assert_frame_equal(study1.knowledge(again, draws=50), study1.knowledge(frame, draws=50))
+    back = table.assign(state=table["state"].astype(float), access=table["access"].astype(int))
+    pd.testing.assert_frame_equal(study1.cell_means(back, draws=50), study1.cell_means(table, draws=50))
+    for column, value, message in (
+        ("access", "4", "column access, row 7: '4' is no level of the design; the levels are '1', '2', '3'"),
+        ("access", np.nan, "column access, row 7: missing"),
+        ("observe", "some", "column observe, row 7: 'some' is no level"),
+    ):
+        values = frame[column].astype("object").mask(frame.index == 7, value)
+        for function in (study1.bets, study1.contrasts, study1.knowledge, study1.anova, exclusions.knowledge):
+            with pytest.raises(SpecError, match=message):
+                function(frame.assign(**{column: values}))
+    with pytest.raises(SpecError, match="column state, row 0: '4' is no level"):
+        study1.cell_means(table.assign(state=4))
+    with pytest.raises(SpecError, match="column observe, row 0: 3 where access is 1; nobody names more"):
+        study1.bets(frame.assign(access="1", observe="3"))
 
 
 def test_copies_are_not_participants() -> None:
@@ -126,8 +168,18 @@ def test_copies_are_not_participants() -> None:
     found = study1.anova(frame)
     assert (found["n"] == 300).all() and (found["n_distinct"] == 36).all()
     assert found["df"].tolist() == [2, 2, 1, 36 - 6 - 5]
-    with pytest.raises(SpecError, match="its 300 trials are 36 observations"):
+    with pytest.raises(SpecError, match="its 300 values are 36 observations"):
         study1.anova(frame, within="participant")
+    for function in (study1.cell_means, study1.knowledge, study1.implicature):
+        with pytest.raises(SpecError, match="its participants are no people"):
+            function(frame, cluster="participant")
+    with pytest.raises(SpecError, match="its 1200 values are 144 observations"):
+        study1.contrasts(frame, unit="participant")
+    with pytest.raises(SpecError, match="unit='story'"):
+        study1.contrasts(frame, unit="story")
+    people = frames.scored1(people=True)
+    assert (study1.contrasts(people, unit="participant")["n_distinct"] == 50).all()
+    assert (study1.cell_means(people, cluster="participant", draws=50)["n_distinct"] == 50).all()
     once = study1.anova(study1.bets(frame).drop_duplicates(["stimulus", "state"]))
     np.testing.assert_allclose(found["ss"], once["ss"], rtol=1e-9)
     assert (study1.contrasts(frame)["n_distinct"] == 6).all()

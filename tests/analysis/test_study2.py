@@ -6,8 +6,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from grace_client.analysis import study2
+from grace_client.analysis import agreement, inference, quality
+from grace_client.analysis.files import design
+from grace_client.analysis.study2 import (
+    UTTERANCES,
+    anova,
+    binomial,
+    counts,
+    differences,
+    judgements,
+    negation,
+    negation_fit,
+    negation_model,
+    utilities,
+    utterances,
+)
 from grace_client.errors import SpecError
+from grace_client.trials import TrialList
 from tests.analysis import frames
 
 NEGATION = {
@@ -27,7 +42,7 @@ def scored2(seed: int = 0) -> pd.DataFrame:
         model="m",
         experiment="study2-exp2",
         question="utterance",
-        option=list(study2.UTTERANCES) * len(rows),
+        option=list(UTTERANCES) * len(rows),
         prob_norm=prob.ravel(),
         option_mass=0.9,
         status="ok",
@@ -37,7 +52,7 @@ def scored2(seed: int = 0) -> pd.DataFrame:
 
 def test_human_negation() -> None:
     """The human counts give the published shares."""
-    found = study2.negation(frames.human())
+    found = negation(frames.human())
     for goal, shares in NEGATION.items():
         assert found.loc[found["goal"] == goal, "mean"].round(3).tolist() == shares
     assert (found["n"] == 203).all() and (found["chance"] == 0.5).all()
@@ -46,7 +61,7 @@ def test_human_negation() -> None:
 def test_shares_of_scores_counts_and_answers() -> None:
     """Shares sum to 1 in every cell; scored ones are means over trials; the line is at 1/8."""
     for frame in (scored2(), frames.human(), frames.said2()):
-        found = study2.utterances(frame, draws=200)
+        found = utterances(frame, draws=2000)
         assert list(found.columns) == [
             *["model", "goal", "state", "utterance", "mean", "low", "high", "n", "n_distinct", "chance"]
         ]
@@ -55,13 +70,13 @@ def test_shares_of_scores_counts_and_answers() -> None:
         assert (found["low"] <= found["mean"]).all() and (found["mean"] <= found["high"]).all()
     frame = scored2()
     plain = frame[(frame["goal"] == "both") & (frame["state"] == "1 heart") & (frame["option"] == "was_bad")]
-    found = study2.utterances(frame, draws=200)
+    found = utterances(frame, draws=200)
     row = found.iloc[9]
     assert (row["goal"], row["state"], row["utterance"]) == ("both", "1 heart", "was_bad")
     assert row["mean"] == pytest.approx(plain["prob_norm"].mean())
-    assert (row["n"], row["n_distinct"]) == (len(plain), plain["stimulus"].nunique())
+    assert (row["n"], row["n_distinct"]) == (len(plain), 12)
     negated = frame["option"].str.startswith("wasnt")
-    assert study2.negation(frame, draws=200)["mean"].mean() == pytest.approx(
+    assert negation(frame, draws=200)["mean"].mean() == pytest.approx(
         frame[negated]
         .groupby(["goal", "state"])["prob_norm"]
         .sum()
@@ -70,10 +85,123 @@ def test_shares_of_scores_counts_and_answers() -> None:
     )
 
 
-def test_clusters_may_be_items() -> None:
-    """Clustered by domain, a cell has twelve observations."""
-    found = study2.negation(scored2(), cluster="item", draws=200)
-    assert (found["n_distinct"] == 12).all() and found["n"].sum() == 2424
+def masked(listed: TrialList) -> pd.DataFrame:
+    """The design of a list, with the text of every stimulus once its names are masked."""
+    rows = design(listed)
+    rows["text"] = [
+        "|".join(
+            trial[column].replace(trial["SP_Name"], "S").replace(trial["LS_Name"], "L")
+            for column in listed.schema.stimulus
+        )
+        for trial in listed.trials
+    ]
+    return rows.reset_index()
+
+
+def test_no_interval_takes_names_for_stimuli(study2: TrialList) -> None:
+    """By default nothing in Study 2 is clustered more finely than its text with masked names.
+
+    A cell has some two hundred texts and twelve domains; a model that ignores names has twelve answers.
+    """
+    rows = masked(study2)
+    texts = rows.groupby(["goal", "state"])["text"].nunique()
+    assert (texts == 12).all() and (rows.groupby(["goal", "state"])["stimulus"].nunique() > 100).all()
+    scored, free = scored_of(rows), said_of(rows)
+    judged = pd.concat(
+        [
+            rows.loc[rows.index.repeat(2)].assign(
+                question="appropriateness", option=["appropriate", "inappropriate"] * len(rows), prob_norm=0.5
+            )
+        ]
+    ).assign(model="m", status="ok", utterance="It was okay")
+    mass = {"option_mass": 0.5}
+    pairs = agreement.saying_and_scoring(free, scored)
+    found = {
+        "utterances": utterances(scored, draws=20),
+        "utterances, free": utterances(free, draws=20),
+        "negation": negation(scored, draws=20),
+        "counts": counts(free),
+        "binomial": binomial(free),
+        "judgements": judgements(judged, draws=20),
+        "option mass": quality.option_mass(scored.assign(**mass), ["goal", "state"], draws=20),
+        "bootstrap": inference.bootstrap(scored, "prob_norm", ["goal", "state", "option"], draws=20),
+        "agreement": agreement.by_cell(pairs),
+    }
+    for name, table in found.items():
+        most = table.set_index(["goal", "state"])["n_distinct"]
+        assert (most <= texts.reindex(most.index)).all(), name
+    whole = {
+        "option mass": quality.option_mass(scored.assign(**mass), draws=20),
+        "completeness": quality.completeness(scored),
+        "failures": quality.failures(scored.assign(status="nan")),
+        "agreement": agreement.summary(pairs),
+    }
+    for name, table in whole.items():
+        assert (table["n_distinct"] <= rows["text"].nunique()).all(), name
+
+
+def scored_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """Answers that depend on goal, state and domain, and on nothing else."""
+    number = pd.factorize(rows["goal"] + rows["state"] + rows["item"])[0]
+    prob = np.random.default_rng(1).dirichlet(np.ones(8), number.max() + 1)[number]
+    head = {"model": "m", "experiment": "study2-exp2", "question": "utterance", "status": "ok", "reason": ""}
+    return rows.loc[rows.index.repeat(8)].assign(
+        option=list(UTTERANCES) * len(rows), prob_norm=prob.ravel(), **head
+    )
+
+
+def said_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """One answer to each trial."""
+    said = np.random.default_rng(1).choice(UTTERANCES, len(rows))
+    head = {"model": "m", "experiment": "study2-exp1", "question": "utterance", "status": "ok", "reason": ""}
+    return rows.assign(structured=said, response=said, replicate=1, finish_reason="stop", **head)
+
+
+def test_an_interval_by_item_covers_names_that_do_not_matter() -> None:
+    """Two hundred copies of twelve domains in other names have the interval of the twelve."""
+    scored = scored_of(frames.trials("study2"))
+    twelve = scored.drop_duplicates(["goal", "state", "item", "option"])
+    many, few = (utterances(frame, draws=4000) for frame in (scored, twelve))
+    width, wanted = (table["high"] - table["low"] for table in (many, few))
+    assert (width / wanted).median() == pytest.approx(1, abs=0.1)
+    naive = utterances(scored, cluster="stimulus", draws=4000)
+    assert ((naive["high"] - naive["low"]) / wanted).median() < 0.4
+    with pytest.raises(SpecError, match="its participants are no people"):
+        utterances(scored, cluster="participant")
+    with pytest.raises(SpecError, match="its participants are no people"):
+        negation(scored, cluster="participant")
+    assert (negation(frames.said2(), cluster="participant", draws=50)["n_distinct"] > 12).all()
+
+
+def test_counts_have_no_clusters() -> None:
+    """A cluster that cannot be drawn is refused, not passed over."""
+    for function in (utterances, negation):
+        with pytest.raises(SpecError, match="cluster='item': counts do not tell which choices"):
+            function(frames.human(), cluster="item")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("goal", "kind", "column goal, row 3: 'kind' is no level of the design; the levels are 'both'"),
+        ("goal", None, "column goal, row 3: missing"),
+        ("state", "4 hearts", "column state, row 3: '4 hearts' is no level"),
+    ],
+)
+def test_levels_that_are_none_are_named(column: str, value: object, message: str) -> None:
+    """In counts, scores and answers alike, by column, row and value."""
+    for frame, function in (
+        (frames.human(), counts),
+        (frames.human(), utterances),
+        (frames.human(), binomial),
+        (scored2().reset_index(drop=True), utterances),
+        (scored2().reset_index(drop=True), negation),
+        (frames.said2(), counts),
+        (frames.said2(), negation_model),
+    ):
+        values = frame[column].astype("object").mask(frame.index == 3, value)
+        with pytest.raises(SpecError, match=message):
+            function(frame.assign(**{column: values}))
 
 
 def test_filled_in_zero_rows_are_no_observations() -> None:
@@ -83,17 +211,17 @@ def test_filled_in_zero_rows_are_no_observations() -> None:
     nobody = cells[cells["goal"] == "both"].assign(model="other", count=0)
     bare = full[full["count"] > 0]
     filled = pd.concat([full, nobody], ignore_index=True)
-    for function in (study2.counts, study2.utterances, study2.negation, study2.binomial):
+    for function in (counts, utterances, negation, binomial):
         pd.testing.assert_frame_equal(function(filled), function(bare))
-    assert (study2.counts(filled)["n"] == 203).all()
-    assert (study2.counts(filled)["count"] == 0).any()
+    assert (counts(filled)["n"] == 203).all()
+    assert (counts(filled)["count"] == 0).any()
 
 
 def test_chance_is_that_of_the_question() -> None:
     """A blind speaker is at chance at every level; against 1/8 a pooled adjective would be significant."""
     blind = frames.human().assign(count=25)
     for of, chance in (("utterance", 1 / 8), ("adjective", 1 / 4), ("negation", 1 / 2)):
-        found = study2.binomial(blind, of=of)
+        found = binomial(blind, of=of)
         assert (
             (found["chance"] == chance).all() and (found["p"] == 1).all() and (found["mean"] == chance).all()
         )
@@ -106,13 +234,13 @@ def test_chance_is_that_of_the_question() -> None:
 def test_scores_are_no_choices() -> None:
     """A binomial test of probabilities is refused; so are counts for the mixed model."""
     with pytest.raises(SpecError, match="these are scored probabilities"):
-        study2.binomial(scored2())
+        binomial(scored2())
     with pytest.raises(SpecError, match="counts do not tell who chose"):
-        study2.negation_model(frames.human())
+        negation_model(frames.human())
     with pytest.raises(SpecError, match="no method 'vb'"):
-        study2.negation_model(frames.said2(), method="vb")
+        negation_model(frames.said2(), method="vb")
     with pytest.raises(SpecError, match="no test of 'frame'"):
-        study2.binomial(frames.human(), of="frame")
+        binomial(frames.human(), of="frame")
 
 
 @pytest.mark.parametrize(
@@ -130,26 +258,95 @@ def test_bad_counts_are_named(change: dict[str, object], message: str) -> None:
     for column, value in change.items():
         frame[column] = [value, *frame[column].iloc[1:]]
     with pytest.raises(SpecError, match=message):
-        study2.counts(frame)
+        counts(frame)
 
 
 def test_unclear_answers_are_no_choices() -> None:
     """Refusals are left out of n, and an extraction without one clear answer is an error."""
     answers = frames.said2()
-    whole = study2.counts(answers)
+    whole = counts(answers)
     answers.loc[answers.index[0], "structured"] = "unparsed"
     answers.loc[answers.index[1], ["structured", "status"]] = [None, "timeout"]
-    assert study2.counts(answers)["count"].sum() == whole["count"].sum() - 2
+    assert counts(answers)["count"].sum() == whole["count"].sum() - 2
     with pytest.raises(SpecError, match="no answer is one of the eight"):
-        study2.utterances(answers.assign(structured="unparsed"))
+        utterances(answers.assign(structured="unparsed"))
 
 
 def test_a_model_that_always_negates() -> None:
     """Complete separation: every estimate is missing and marked, and nothing claims to converge."""
     answers = frames.said2(participants=5).assign(structured="wasnt_bad")
     for method in ("mixed", "gee"):
-        found = study2.negation_model(answers, method=method)
+        fit = negation_fit(answers, method=method)
+        found = fit.terms
+        assert fit.omnibus[["chi2", "p"]].isna().all(axis=None) and fit.omnibus["separated"].all()
+        assert fit.contrasts["separated"].all() and fit.contrasts["estimate"].isna().all()
         assert found["separated"].all() and not found["converged"].any() and found["estimate"].isna().all()
+
+
+def test_scored_probabilities_are_modelled_without_choices() -> None:
+    """By a fractional logit of items; a mixed model of them is refused in words that say what to do."""
+    with pytest.raises(SpecError, match="a mixed model needs choices, and these are scored probabilities"):
+        negation_model(scored2(), method="mixed")
+    with pytest.raises(SpecError, match=r"random=\['story'\]: choose among"):
+        negation_model(frames.said2(), random=("story",))
+    frame = scored_of(frames.trials("study2"))
+    found = negation_fit(frame)
+    means = negation(frame, draws=20).set_index(["goal", "state"])["mean"]
+    odds = pd.Series(np.log(means / (1 - means)), index=means.index)
+    terms = found.terms.set_index("term")["estimate"]
+    assert terms["intercept"] == pytest.approx(odds["informational", "0 hearts"])
+    apart = found.contrasts.set_index(["against", "state"])["estimate"]
+    for state in ("0 hearts", "3 hearts"):
+        assert apart["social", state] == pytest.approx(odds["both", state] - odds["social", state])
+    both, social = (float(np.mean(odds[goal])) for goal in ("both", "social"))
+    assert apart["social", "all"] == pytest.approx(both - social)
+
+
+def test_differences_take_items_that_have_both_cells() -> None:
+    """An item without one of two cells is no pair; `all` needs every state."""
+    frame = scored_of(frames.trials("study2"))
+    cell = (frame["goal"] == "both") & (frame["state"] == "1 heart")
+    lost = frame[~(cell & (frame["item"] == frame["item"].iloc[0]))]
+    found = differences(lost).set_index(["against", "state"])
+    pairs = found["n_distinct"]["social"]
+    assert pairs.to_dict() == {"0 hearts": 12, "1 heart": 11, "2 hearts": 12, "3 hearts": 12, "all": 11}
+    whole = differences(frame).set_index(["against", "state"])
+    np.testing.assert_allclose(
+        whole["difference"]["social"][:4].mean(), whole["difference"]["social", "all"], rtol=1e-9
+    )
+    one = differences(frame, of="was_good")
+    assert (one["n_distinct"] == 12).all() and not one["difference"].equals(whole["difference"])
+    with pytest.raises(SpecError, match="counts have lost which item"):
+        differences(frames.human())
+    with pytest.raises(SpecError, match="nothing is called 'was_fine'"):
+        anova(frame, of="was_fine")
+
+
+def test_utilities_are_those_of_the_literal_listener() -> None:
+    """By hand for sure speakers; kind speech gains kindness, true speech information; people show it."""
+    meaning = np.full((8, 4), 0.01)
+    meaning[0] = [1, 0, 0, 0]
+    meaning[3] = [0, 0, 1, 1]
+    sure = frames.human().assign(count=lambda t: 10 * (t["utterance"] == "was_amazing"))
+    found = utilities(sure, semantics=meaning).set_index(["goal", "state", "utility"])["mean"]
+    assert found["both", "3 hearts", "social"] == pytest.approx(2.5)
+    assert found["both", "3 hearts", "informational"] == pytest.approx(np.log(0.5))
+    assert found["both", "0 hearts", "informational"] == -np.inf
+    scored = scored_of(frames.trials("study2"))
+    scored["prob_norm"] = (scored["option"] == "was_amazing").astype(float)
+    again = utilities(scored, semantics=meaning, draws=20).set_index(["goal", "state", "utility"])
+    pd.testing.assert_series_equal(again["mean"], found)
+    assert (again["n_distinct"] == 12).all() and again["best"]["both", "0 hearts", "informational"] == 0
+    people = utilities(frames.human()).set_index(["goal", "state", "utility"]).sort_index()
+    kind, true = people["mean"]["social", "0 hearts"], people["mean"]["informational", "0 hearts"]
+    assert kind["social"] > true["social"] and kind["informational"] < true["informational"]
+    assert (people["low"] < people["mean"]).all() and (people["mean"] < people["best"]).all()
+    with pytest.raises(SpecError, match=r"semantics has the shape \(4, 8\), not \(8, 4\)"):
+        utilities(scored, semantics=meaning.T)
+    with pytest.raises(SpecError, match="semantics: was_bad is true of no state"):
+        utilities(scored, semantics=meaning * (np.arange(8) != 1)[:, None])
+    with pytest.raises(SpecError, match="cluster='item': counts"):
+        utilities(frames.human(), cluster="item")
 
 
 def test_no_item_effect_is_found_to_be_none() -> None:
@@ -157,26 +354,44 @@ def test_no_item_effect_is_found_to_be_none() -> None:
     answers = frames.said2(seed=5)
     rng = np.random.default_rng(0)
     shuffled = answers.assign(item=rng.integers(0, 3, len(answers)).astype(str))
-    found = study2.negation_model(shuffled)
+    found = negation_model(shuffled, random=("participant", "item"))
     assert (
         found["converged"].all() and (found["sd_item"] < 0.2).all() and (found["sd_participant"] > 0.4).all()
     )
 
 
 def test_judgements() -> None:
-    """The mean quality score of certainty about "good" is 4, that of the uniform distribution 3."""
-    rows = frames.trials("study2").head(60)
+    """The mean quality score of certainty about "good" is 4, that of the uniform distribution 3.
+
+    Each of the six sentences is judged apart.
+    """
+    rows = frames.judged()
     words = ["excellent", "good", "neutral", "poor", "terrible"]
-    quality = rows.loc[rows.index.repeat(5)].assign(question="quality", option=words * 60)
-    suits = rows.loc[rows.index.repeat(2)].assign(
-        question="appropriateness", option=["appropriate", "inappropriate"] * 60
-    )
+    suits = np.where(rows["utterance"] == "It was okay", 0.9, 0.7)
     frame = pd.concat(
-        [quality.assign(prob_norm=[0, 1.0, 0, 0, 0] * 60), suits.assign(prob_norm=[0.7, 0.3] * 60)]
-    )
-    frame = frame.assign(model="m", status="ok")
-    found = study2.judgements(frame, draws=50)
+        [
+            rows.loc[rows.index.repeat(5)].assign(
+                question="quality", option=words * len(rows), prob_norm=[0, 1.0, 0, 0, 0] * len(rows)
+            ),
+            rows.loc[rows.index.repeat(2)].assign(
+                question="appropriateness",
+                option=["appropriate", "inappropriate"] * len(rows),
+                prob_norm=np.column_stack([suits, 1 - suits]).ravel(),
+            ),
+        ],
+        ignore_index=True,
+    ).assign(model="m", status="ok")
+    found = judgements(frame, draws=50)
+    assert list(found.columns[:5]) == ["model", "goal", "state", "utterance", "measure"]
+    assert len(found) == 12 * 6 * 2 and found["utterance"].nunique() == 6
+    assert found.groupby("measure")["n"].sum().tolist() == [2424, 2424]
+    assert (found["n_distinct"] <= 12).all()
     assert found.loc[found["measure"] == "quality", "mean"].to_numpy() == pytest.approx(4)
-    assert found.loc[found["measure"] == "appropriate", "mean"].to_numpy() == pytest.approx(0.7)
-    uniform = study2.judgements(frame.assign(prob_norm=0.2), draws=50)
+    appropriate = found[found["measure"] == "appropriate"]
+    okay = appropriate["utterance"] == "It was okay"
+    assert appropriate.loc[okay, "mean"].to_numpy() == pytest.approx(0.9)
+    assert appropriate.loc[~okay, "mean"].to_numpy() == pytest.approx(0.7)
+    uniform = judgements(frame.assign(prob_norm=0.2), draws=50)
     assert uniform.loc[uniform["measure"] == "quality", "mean"].to_numpy() == pytest.approx(3)
+    with pytest.raises(SpecError, match="no column utterance"):
+        judgements(frame.drop(columns="utterance"))

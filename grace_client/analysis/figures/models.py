@@ -64,7 +64,8 @@ def agreement(
     table : DataFrame
         As `compare.agreement` gives it: ``model, statistic, value, low, high``.
     ceiling : DataFrame, optional
-        As `reference.noise_ceiling` gives it: ``statistic, low, high``, drawn as a band.
+        As `reference.noise_ceiling` gives it: ``compared, statistic, low, high``. The second sample is drawn
+        as a band.
     rsa : DataFrame, optional
         The same as `table` of the theory, without ``model``.
 
@@ -86,6 +87,8 @@ def agreement(
     )
     if ceiling is not None:
         band = ceiling[ceiling["statistic"].isin(set(table["statistic"]))]
+        if "compared" in band.columns:
+            band = band[band["compared"] == "second sample"]
         band = band.assign(panel=_panels(band["statistic"]))
         figure += p9.geom_rect(
             p9.aes(xmin=0.4, xmax=len(order) + 0.6, ymin="low", ymax="high"),

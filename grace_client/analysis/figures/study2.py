@@ -151,22 +151,25 @@ def judgements(means: pd.DataFrame) -> Any:
     Parameters
     ----------
     means : DataFrame
-        ``model, goal, state, measure, mean, low, high``: one panel row per measure.
+        As `study2.judgements` gives it: ``model, goal, state, utterance, measure, mean, low, high``. One
+        panel row per measure and utterance.
 
     Returns
     -------
     plotnine.ggplot
     """
-    table = style.together(style.tidy(means, [*CELL, "measure", "mean", "low", "high"]))
+    # Six sentences, of which two are not among the eight utterances that `tidy` knows.
+    named = means.rename(columns={"utterance": "sentence"})
+    table = style.together(style.tidy(named, [*CELL, "sentence", "measure", "mean", "low", "high"]))
     order = style.names(table)
     return (
         p9.ggplot(table, p9.aes("state", "mean", color="model", shape="model", group="model"))
         + style.points(order)
         + style.scales(order)
-        + p9.facet_grid("measure", "goal", scales="free_y")
+        + p9.facet_grid(["measure", "sentence"], "goal", scales="free_y")
         + p9.labs(x="what the speaker thinks of it", y="mean")
         + style.caption(table, style.INTERVAL)
-        + style.theme(7.8, 4.4)
+        + style.theme(7.8, 1.2 + 1.3 * len(table[["measure", "sentence"]].drop_duplicates()))
     )
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "study1_tests",
     "study2",
     "study2_negation",
+    "study2_speaker",
 ]
 
 
@@ -125,6 +126,30 @@ def study2_negation() -> pd.DataFrame:
     return found
 
 
+def study2_speaker() -> pd.DataFrame:
+    """What people want when they speak in Study 2, as the paper's own model has it.
+
+    Returns
+    -------
+    DataFrame
+        One row per goal condition: ``goal``, the inferred weights ``informational, social, presentational``
+        (of the speaker's three utilities; they sum to 1 but for rounding), ``phi`` (what the speaker wants to
+        be taken for: 0 kind, 1 informative) and ``source``.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import reference
+    >>> reference.study2_speaker()[["goal", "social", "presentational"]]
+                goal  social  presentational
+    0           both    0.11            0.54
+    1         social    0.31            0.44
+    2  informational    0.02            0.62
+    """
+    data = _read("study2")["speaker"]
+    rows = [{"goal": goal, **data[goal]} for goal in GOALS.values()]
+    return pd.DataFrame(rows).assign(source=data["source"])
+
+
 def meanings() -> pd.DataFrame:
     """How true people find each utterance of each state in Study 2's material.
 
@@ -145,11 +170,13 @@ def meanings() -> pd.DataFrame:
 
 
 def noise_ceiling(*, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """How well one sample of people predicts another, in Study 2: no model can be expected to do better.
+    """How close one can come to a sample of people in Study 2: people again, and who knows them exactly.
 
-    Two samples of the published size are drawn from the published shares, cell by cell (multinomial), and
-    compared as a model is compared with people (see `grace_client.analysis.compare`). The published shares
-    stand in for the population's, so the figures are estimates.
+    Samples of the published size are drawn from the published shares, cell by cell (multinomial), and
+    compared as a model is compared with people (see `grace_client.analysis.compare`). A ``second sample`` has
+    noise of its own; the ``true shares`` have none, and so come closer: a model that was as good as can be
+    would be there. Neither is a limit. A theory that is fitted to the very sample follows its noise too and
+    may come closer still. The published shares stand in for the population's, so the figures are estimates.
 
     Parameters
     ----------
@@ -161,8 +188,16 @@ def noise_ceiling(*, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per statistic: ``statistic`` (``r``, ``rho``, ``rmse``, ``js``), its median over the draws
-        (``value``) and the middle 95 % of them (``low, high``), ``n`` (answers) and ``source``.
+        One row per comparison and statistic: ``compared`` (``second sample`` or ``true shares``),
+        ``statistic`` (``r``, ``rho``, ``rmse``, ``js``), its median over the draws (``value``) and the middle
+        95 % of them (``low, high``), ``n`` (answers) and ``source``.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import reference
+    >>> found = reference.noise_ceiling(draws=200).set_index(["compared", "statistic"])["value"]
+    >>> bool(found["true shares", "js"] < found["second sample", "js"])
+    True
     """
     from grace_client.analysis import compare
 
@@ -172,10 +207,10 @@ def noise_ceiling(*, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     cells = [rng.multinomial(n, p, size=(2, draws)) / n for n, p in zip(sizes, shares, strict=True)]
     first, second = np.stack(cells, axis=2)
-    found = compare.statistics(first, second)
-    low, middle, high = (
-        {name: float(np.quantile(values, q)) for name, values in found.items()} for q in (0.025, 0.5, 0.975)
-    )
-    rows = [(name, middle[name], low[name], high[name]) for name in found]
-    frame = pd.DataFrame(rows, columns=["statistic", "value", "low", "high"])
+    rows = []
+    for compared, other in (("second sample", second), ("true shares", shares)):
+        for name, values in compare.statistics(first, other).items():
+            low, middle, high = (float(value) for value in np.quantile(values, [0.025, 0.5, 0.975]))
+            rows.append((compared, name, middle, low, high))
+    frame = pd.DataFrame(rows, columns=["compared", "statistic", "value", "low", "high"])
     return frame.assign(n=int(sizes.sum()), source=human["source"].iloc[0])

@@ -33,9 +33,11 @@ class Fit:
     predictions : DataFrame
         The cells that were fitted, with the model's ``prob``.
     statistics : dict
-        ``log_likelihood`` (nats: the sum over cells of n · Σ p ln q, n being 1 where no counts were given),
-        ``kl`` (bits, the mean over cells of the divergence of the fitted distribution q from p: 0 is
-        perfect), ``rmse``, ``r``, ``n_cells``, ``n_parameters`` and ``converged``.
+        How close the fit is to the data it was made from, which says nothing of other data; set
+        ``n_parameters`` beside the number of free shares. ``log_likelihood`` (nats: the sum over cells of
+        n · Σ p ln q, n being 1 where no counts were given), ``kl`` (bits, the mean over cells of the
+        divergence of the fitted distribution q from p: 0 is perfect), ``rmse``, ``r``, ``n_cells``,
+        ``n_parameters`` and ``converged``.
     """
 
     parameters: pd.DataFrame

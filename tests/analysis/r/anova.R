@@ -18,6 +18,8 @@ rows <- do.call(rbind, lapply(names(tests), function(name) {
   )
 }))
 rows <- rbind(rows, data.frame(effect = "residual", ss = deviance(full), df = df.residual(full), f = NA, p = NA))
+# Partial eta squared, from F and its degrees of freedom.
+rows$eta_p2 <- rows$f * rows$df / (rows$f * rows$df + df.residual(full))
 # Where every participant has every cell, aov's stratum within participants is the same residual.
 if (blocks) {
   strata <- summary(aov(y ~ factor(access) * factor(observe) + Error(factor(block)), d))

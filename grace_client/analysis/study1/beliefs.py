@@ -1,9 +1,4 @@
-"""Study 1, knowledge attribution: beliefs about the four states, and what access does to them.
-
-Conditions are factors: ``access`` and ``observe`` are text throughout, and are never used as numbers.
-Goodman, N. D., & Stuhlmüller, A. (2013). Knowledge and implicature: Modeling language understanding as social
-cognition. *Topics in Cognitive Science*, 5(1), 173-184, Experiment 2.
-"""
+"""Beliefs about the four states of Study 1 and about the speaker's knowledge, cell by cell."""
 
 from __future__ import annotations
 
@@ -11,28 +6,15 @@ import numpy as np
 import pandas as pd
 
 from grace_client.analysis.files import BETS, OK
-from grace_client.analysis.inference import bootstrap, holm
-from grace_client.analysis.layout import ordered, per_model, require
-from grace_client.analysis.variance import type_two
+from grace_client.analysis.inference import bootstrap
+from grace_client.analysis.layout import canonical, ordered, require
 from grace_client.errors import SpecError
 
 CELL = ("access", "observe")
 STATES = (0, 1, 2, 3)
-ORDER = {"access": ("1", "2", "3"), "observe": ("1", "2", "3"), "state": STATES}
+LEVELS = {"access": ("1", "2", "3"), "observe": ("1", "2", "3")}
+ORDER = LEVELS | {"state": STATES}
 HEAD = ("model", "trial_id", "participant", "item", "stimulus", *CELL)
-
-CONTRASTS = (
-    ("3", "2", 2, 3),
-    ("3", "1", 1, 3),
-    ("3", "1", 1, 2),
-    ("1", "1", 1, 2),
-    ("1", "1", 1, 3),
-    ("2", "2", 2, 3),
-    ("2", "1", 1, 3),
-    ("2", "1", 1, 2),
-)
-"""The planned contrasts: access, number in the word that was said, state expected higher, state expected
-lower."""
 
 
 def bets(frame: pd.DataFrame) -> pd.DataFrame:
@@ -53,8 +35,20 @@ def bets(frame: pd.DataFrame) -> pd.DataFrame:
         are 0. In free text, ``percentage`` is what the answer gives to each of the four states, and ``bet``
         is it on the same scale; where it names a number instead, ``bet`` is 100 on that number and
         ``percentage`` is missing; an answer with neither has no row.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study1
+    >>> found = study1.bets(example.scored("study1"))
+    >>> found[["trial_id", "state", "percentage", "bet"]].head(4).round(1)
+       trial_id  state  percentage   bet
+    0         1      0         6.1   6.0
+    1         1      1        25.4  25.0
+    2         1      2        47.3  46.5
+    3         1      3        23.0  22.6
     """
     require(frame, [*HEAD, "question", "status"])
+    frame = legal(frame)
     return _said(frame) if "response" in frame.columns else _scored_bets(frame)
 
 
@@ -112,10 +106,49 @@ def cell_means(
     DataFrame
         ``model, access, observe, state, mean, low, high, se, n, n_distinct``; cells in the order of access,
         observe and state; `mean` to `se` in the unit of `value`.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study1
+    >>> found = study1.cell_means(example.scored("study1"))
+    >>> found[["access", "observe", "state", "mean", "n", "n_distinct"]].head(2).round(1)
+      access observe  state  mean   n  n_distinct
+    0      1       1      0   5.7  50           6
+    1      1       1      1  23.5  50           6
     """
-    table = _beliefs(frame)
-    found = bootstrap(table, value, ["model", *CELL, "state"], cluster=cluster, draws=draws, seed=seed)
+    table = beliefs(frame)
+    require(table, [value])
+    by = ["model", *CELL, "state"]
+    found = bootstrap(table, value, by, cluster=cluster, draws=draws, seed=seed, bounds=(0, 100))
     return ordered(found, ORDER)
+
+
+def by_item(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean bets by access, observe and story: what `compare.agreement` draws from.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Study 1 as `read` gives it: scored, or free text with structured answers.
+
+    Returns
+    -------
+    DataFrame
+        ``model, access, observe, item, state``, ``prob`` (mean bet on the state, divided by 100) and ``n``
+        (trials, or answers).
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study1
+    >>> found = study1.by_item(example.scored("study1"))
+    >>> len(found), found["item"].nunique()
+    (144, 6)
+    """
+    known = bets(frame)
+    known = known[known["bet"].notna()]
+    keys = ["model", *CELL, "item", "state"]
+    found = known.groupby(keys, sort=False)["bet"].agg(prob="mean", n="size").reset_index()
+    return found.assign(prob=found["prob"] / 100)
 
 
 def coherence(frame: pd.DataFrame) -> pd.DataFrame:
@@ -132,6 +165,12 @@ def coherence(frame: pd.DataFrame) -> pd.DataFrame:
         One row per trial with four answers: ``model, trial_id, participant, item, stimulus, access,
         observe`` and ``total``, the sum of the four elicited means (percentage points). For cells, give it
         to `inference.bootstrap`.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study1
+    >>> study1.coherence(example.scored("study1"))["total"].round(1).head(2).tolist()
+    [101.8, 106.0]
     """
     found = bets(frame).groupby(list(HEAD), sort=False)["percentage"].agg(total="sum", states="count")
     return found.loc[found["states"] == len(STATES), ["total"]].reset_index()
@@ -153,8 +192,22 @@ def knowledge(
         ``model, access, observe, mean, low, high, se, n, n_distinct, share_yes``. Scored, ``mean`` is the
         mean probability of "yes" and ``share_yes`` the share of trials where it is above one half; in free
         text both are the share of "yes" among the answers yes, no and unsure.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study1
+    >>> found = study1.knowledge(example.scored("study1"))
+    >>> found[["access", "observe", "mean", "share_yes"]].round(2)
+      access observe  mean  share_yes
+    0      1       1  0.23        0.0
+    1      2       1  0.18        0.0
+    2      2       2  0.23        0.0
+    3      3       1  0.88        1.0
+    4      3       2  0.87        1.0
+    5      3       3  0.90        1.0
     """
     require(frame, [*HEAD, "question", "status"])
+    frame = legal(frame)
     rows = frame[(frame["question"] == "knowledge") & (frame["status"] == OK)]
     if "response" in frame.columns:
         require(frame, ["structured"], "free text")
@@ -166,7 +219,8 @@ def knowledge(
         rows = rows.assign(yes=rows["prob_norm"], certain=(rows["prob_norm"] > 0.5).astype(np.float64))
     if rows.empty:
         raise SpecError("the knowledge question has no answer: is this Study 1?")
-    found = bootstrap(rows, "yes", ["model", *CELL], cluster=cluster, draws=draws, seed=seed)
+    by = ["model", *CELL]
+    found = bootstrap(rows, "yes", by, cluster=cluster, draws=draws, seed=seed, bounds=(0, 1))
     share = rows.groupby(["model", *CELL], sort=False)["certain"].mean()
     found["share_yes"] = share.to_numpy()
     return ordered(found, ORDER)
@@ -189,8 +243,20 @@ def implicature(
         trial, the bet on the named state less the mean bet on the states above it (``mean``, dollars), and
         the named state's share of all that is bet on it and the states above it (``share``; trials that bet
         nothing there are left out of it). Cells where "3" was said have no state above and no row.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study1
+    >>> found = study1.implicature(example.scored("study1"))
+    >>> found[["access", "observe", "mean", "share"]].round(2)
+      access observe   mean  share
+    0      1       1 -11.88   0.25
+    1      2       1  15.44   0.44
+    2      2       2  -0.23   0.50
+    3      3       1  69.34   0.83
+    4      3       2  78.21   0.94
     """
-    wide = _wide(_beliefs(frame))
+    wide = wide_bets(beliefs(frame))
     parts = []
     for observe in ("1", "2"):
         rows = wide[wide["observe"] == observe]
@@ -199,166 +265,61 @@ def implicature(
         parts.append(rows.assign(strength=named - above.mean(axis=1), share=named / total.where(total > 0)))
     rows = pd.concat(parts)
     by = ["model", *CELL]
-    found = bootstrap(rows, "strength", by, cluster=cluster, draws=draws, seed=seed)
+    found = bootstrap(rows, "strength", by, cluster=cluster, draws=draws, seed=seed, bounds=(-100, 100))
     if rows["share"].notna().any():
-        share = bootstrap(rows, "share", by, cluster=cluster, draws=draws, seed=seed)
+        share = bootstrap(rows, "share", by, cluster=cluster, draws=draws, seed=seed, bounds=(0, 1))
         share = share.rename(columns={"mean": "share", "low": "share_low", "high": "share_high"})
         found = found.merge(share[[*by, "share", "share_low", "share_high"]], on=by, how="left")
     return ordered(found, ORDER)
 
 
-def contrasts(frame: pd.DataFrame, *, unit: str = "stimulus") -> pd.DataFrame:
-    """The eight planned one-tailed paired contrasts between states.
+def legal(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame of Study 1 with its conditions spelled as `read` spells them.
 
     Parameters
     ----------
     frame : DataFrame
-        Study 1 as `read` gives it, or the result of `bets`.
-    unit : {"stimulus", "item", "participant"}
-        What a pair is. Bets are first averaged within it, so that copies of a stimulus are one pair; use
-        ``participant`` only where participants answered for themselves.
+        Has ``access`` and ``observe``, and may have ``state`` beside ``bet``. Numbers and categories, as in a
+        file that was read again, are taken for the levels that they stand for.
 
     Returns
     -------
     DataFrame
-        ``model, access, observe`` (the number that was said), ``greater, lesser`` (states),
-        ``mean_greater, mean_lesser, difference`` (dollars), ``low, high`` (two-sided 95% interval of the
-        difference, from t), ``t, df, p`` (one-tailed, that the difference is above 0), ``p_holm`` (within
-        the model), ``d_z`` (difference over the standard deviation of the differences), ``n`` (trials, or
-        answers) and ``n_distinct`` (pairs). Where all differences are equal and not 0, ``t`` and ``d_z`` are
-        infinite; where there are fewer than two pairs, or all differences are 0, the test is missing.
-
-    References
-    ----------
-    Lakens, D. (2013). Calculating and reporting effect sizes to facilitate cumulative science. *Frontiers in
-    Psychology*, 4, 863 (d_z).
-    """
-    wide = _wide(_beliefs(frame))
-    rows = []
-    for model, of_model in per_model(wide):
-        for access, observe, greater, lesser in CONTRASTS:
-            cell = of_model[(of_model["access"] == access) & (of_model["observe"] == observe)]
-            pairs = cell.groupby(unit, sort=False)[[greater, lesser]].mean()
-            row = {"model": model, "access": access, "observe": observe, "greater": greater, "lesser": lesser}
-            row |= _paired(pairs[greater].to_numpy(), pairs[lesser].to_numpy())
-            rows.append(row | {"n": len(cell), "n_distinct": len(pairs)})
-    found = pd.DataFrame(rows)
-    found["p_holm"] = found.groupby("model", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
-    order = [*found.columns[:5], "mean_greater", "mean_lesser", "difference", "low", "high", "t", "df", "p"]
-    return found[[*order, "p_holm", "d_z", "n", "n_distinct"]]
-
-
-def _paired(greater: np.ndarray, lesser: np.ndarray) -> dict[str, float]:
-    from scipy import stats
-
-    count = len(greater)
-    found = dict.fromkeys(("mean_greater", "mean_lesser", "difference"), np.nan)
-    found |= dict.fromkeys(("low", "high", "t", "df", "p", "d_z"), np.nan)
-    if count == 0:
-        return found
-    difference = greater - lesser
-    mean = float(difference.mean())
-    found |= {"mean_greater": float(greater.mean()), "mean_lesser": float(lesser.mean()), "difference": mean}
-    if count < 2:
-        return found
-    sd, df = float(difference.std(ddof=1)), count - 1
-    # Equal differences differ by rounding alone.
-    if sd <= 1e-12 * max(1.0, abs(mean)):
-        sign = np.sign(mean) if abs(mean) > 1e-12 else np.nan
-        certain = {1.0: 0.0, -1.0: 1.0}.get(float(sign), np.nan)
-        return found | {
-            "low": mean,
-            "high": mean,
-            "t": sign * np.inf,
-            "df": df,
-            "p": certain,
-            "d_z": sign * np.inf,
-        }
-    error = sd / np.sqrt(count)
-    reach = float(stats.t.ppf(0.975, df)) * error
-    t = mean / error
-    return found | {
-        "low": mean - reach,
-        "high": mean + reach,
-        "t": t,
-        "df": df,
-        "p": float(stats.t.sf(t, df)),
-        "d_z": mean / sd,
-    }
-
-
-def anova(
-    frame: pd.DataFrame, *, state: int = 3, within: str | None = "item", value: str = "bet"
-) -> pd.DataFrame:
-    """Analysis of variance of one state's bets, with access and observe as factors.
-
-    The design is triangular: of the nine cells, the six with observe ≤ access exist. Six cells have five
-    degrees of freedom: two for access, two for observe, one for their interaction.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Study 1 as `read` gives it, or the result of `bets`.
-    state : int
-        Whose bets; the paper reports state 3.
-    within : {"item", "participant", None}
-        What is fitted is ``value ~ within + access * observe`` by least squares. With ``item``, bets are
-        first averaged per stimulus, and stories are blocks: 36 stimuli are 36 observations, however many
-        copies were scored. With ``participant``, bets are averaged per participant and cell, and
-        participants are blocks: the repeated-measures analysis with one pooled error (which assumes
-        sphericity), for people and for sampled answers. With None, stimuli are independent observations.
-    value : {"bet", "percentage"}
-        What to analyse.
-
-    Returns
-    -------
-    DataFrame
-        ``model, effect`` (``access``, ``observe``, ``access:observe``, ``residual``), ``ss, df, ms, f, p``,
-        ``eta_p2`` (partial eta squared), ``n`` (trials or answers) and ``n_distinct`` (observations fitted).
-        Sums of squares are of Type II: access given observe, observe given access, the interaction given
-        both, each given the blocks; the error is that of the full model. Type III has no meaning with empty
-        cells. Where nothing is left to the residual, ``f`` is infinite or missing.
+        ``access`` and ``observe`` as text, ``state`` as integers; all else as it was.
 
     Raises
     ------
     SpecError
-        Where `within` is ``participant`` and copies of a stimulus all have the same answer: then
-        participants are copies, not people.
+        For a level that is missing or none of the design's, and where more is named than was seen; the
+        message names column, row and value.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from grace_client.analysis import study1
+    >>> study1.legal(pd.DataFrame({"access": [3.0], "observe": [2]})).to_dict("records")
+    [{'access': '3', 'observe': '2'}]
     """
-    rows = _beliefs(frame)
-    require(rows, [value])
-    rows = rows[(rows["state"] == state) & rows[value].notna()]
-    if rows.empty:
-        raise SpecError(f"state {state} has no {value}; the states are {', '.join(map(str, STATES))}")
-    if within not in ("item", "participant", None):
-        raise SpecError(f"within={within!r}: choose 'item', 'participant' or None")
-    parts = []
-    for model, of_model in per_model(rows):
-        if within == "participant":
-            _people(model, of_model, value)
-        unit = ["participant"] if within == "participant" else ["stimulus"]
-        block = [within] if within == "item" else []
-        fitted = of_model.groupby([*unit, *block, *CELL], sort=False)[value].mean().reset_index()
-        table = type_two(fitted, value, CELL, within)
-        table.insert(0, "model", model)
-        parts.append(table.assign(n=len(of_model), n_distinct=len(fitted)))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _people(model: str, rows: pd.DataFrame, value: str) -> None:
-    copies = rows.groupby("stimulus")[value]
-    if (copies.size() > 1).any() and copies.nunique().max() == 1:
+    frame = canonical(frame, ORDER if "bet" in frame.columns else LEVELS)
+    # Digits are in the order of their numbers.
+    if (beyond := frame["observe"] > frame["access"]).any():
+        row = frame.index[beyond.to_numpy()][0]
         raise SpecError(
-            f"all copies of a stimulus have the same answer of {model}: its {len(rows)} trials are "
-            f"{copies.ngroups} observations, and its participants are no people. Use within='item'"
+            f"column observe, row {row}: {frame['observe'][beyond].iloc[0]} where access is "
+            f"{frame['access'][beyond].iloc[0]}; nobody names more than they saw"
         )
+    return frame
 
 
-def _beliefs(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame if "bet" in frame.columns else bets(frame)
+def beliefs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Bets, of a frame or as they are, with legal levels."""
+    if "bet" not in frame.columns:
+        return bets(frame)
+    require(frame, [*HEAD, "state"], "the table of bets")
+    return legal(frame)
 
 
-def _wide(table: pd.DataFrame) -> pd.DataFrame:
+def wide_bets(table: pd.DataFrame) -> pd.DataFrame:
     """One row per trial (and replicate) whose four bets are known, a column per state."""
     keys = [*HEAD, *(["replicate"] if "replicate" in table.columns else [])]
     wide = table.dropna(subset=["bet"]).set_index([*keys, "state"])["bet"].unstack("state")

@@ -1,0 +1,198 @@
+"""Made-up answers to try the functions on: frames as `read` gives them, of a reader and speaker who reason.
+
+In Study 1 they are those of the rational listener, in Study 2 those of the polite speaker that fits people,
+each a little different from story to story. Nothing in them was measured.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from grace_client.analysis import study1, study2
+from grace_client.analysis.files import OK
+from grace_client.errors import SpecError
+from grace_client.manifest import Manifest, NoiseFloor, Spec, Spread
+
+MODEL = "example"
+ALPHA = 4.0
+"""Optimality of the rational listener."""
+PARTICIPANTS = {"study1": 50, "study2": 202}
+"""As many as the human studies had."""
+
+
+def scored(study: str, *, seed: int = 0) -> pd.DataFrame:
+    """Scored answers (Experiment 2) to a made-up trial list of the usual size.
+
+    Parameters
+    ----------
+    study : {"study1", "study2"}
+        Which study.
+    seed : int
+        Of what differs from story to story.
+
+    Returns
+    -------
+    DataFrame
+        In the columns of `read`; the option mass of every question is 0.9.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example
+    >>> example.scored("study2").groupby("trial_id")["prob_norm"].sum().round(6).unique().tolist()
+    [1.0]
+    """
+    trials = _trials(study)
+    cases = trials.drop_duplicates(["item", *_factors(study)]).reset_index(drop=True)
+    generator = np.random.default_rng(seed)
+    parts = []
+    for place, (question, prob) in enumerate(_distributions(study, cases).items()):
+        options = list(prob.columns)
+        drawn = prob.to_numpy() * generator.lognormal(0, 0.3, prob.shape)
+        drawn /= drawn.sum(axis=1, keepdims=True)
+        own = cases[["item", *_factors(study)]].reset_index(names="case")
+        rows = trials.merge(own, on=["item", *_factors(study)], how="left")
+        values = drawn[rows.pop("case").to_numpy()]
+        long = rows.loc[rows.index.repeat(len(options))].assign(
+            question=question, option=options * len(rows), prob_norm=values.ravel(), place=place
+        )
+        parts.append(long)
+    found = pd.concat(parts).sort_values(["trial_id", "place"], kind="stable", ignore_index=True)
+    raw = 0.9 * found["prob_norm"]
+    found = found.assign(logprob=np.log(raw), prob_raw=raw, option_mass=0.9, status=OK, reason="")
+    head = ["model", "experiment", "trial_id", "participant", "item", "stimulus", *_factors(study)]
+    tail = ["question", "option", "logprob", "prob_raw", "prob_norm", "option_mass", "status", "reason"]
+    return found.assign(model=MODEL, experiment=f"{study}-exp2")[[*head, *tail]]
+
+
+def free(study: str, *, replicates: int = 1, seed: int = 0) -> pd.DataFrame:
+    """Free text (Experiment 1) with structured answers, drawn from `scored`.
+
+    Parameters
+    ----------
+    study : {"study1", "study2"}
+        Which study.
+    replicates : int
+        Answers to each question.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    DataFrame
+        In the columns of `read`, as far as the functions here use them.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example
+    >>> example.free("study1")[["question", "structured"]].drop_duplicates("question")
+        question structured
+    0     number          2
+    1  knowledge         no
+    """
+    from grace_client.analysis import agreement
+
+    frame = scored(study, seed=seed)
+    beliefs = agreement.beliefs(frame)
+    generator = np.random.default_rng(seed)
+    trials = _trials(study)
+    parts = []
+    for question, own in beliefs.groupby("question", sort=False):
+        wide = own.pivot_table(
+            values="scored", index=["stimulus", *_factors(study)], columns="option", sort=False
+        )
+        prob = wide.reindex(pd.MultiIndex.from_frame(trials[["stimulus", *_factors(study)]])).to_numpy()
+        for replicate in range(1, replicates + 1):
+            at = generator.random((len(trials), 1))
+            chosen = (prob.cumsum(axis=1) < at).sum(axis=1).clip(max=prob.shape[1] - 1)
+            said = wide.columns.to_numpy()[chosen]
+            parts.append(
+                trials.assign(question=str(question), replicate=replicate, structured=said, response=said)
+            )
+    found = pd.concat(parts).sort_values(["trial_id", "replicate"], kind="stable", ignore_index=True)
+    head = ["model", "experiment", "trial_id", "participant", "item", "stimulus", *_factors(study)]
+    tail = [
+        "question",
+        "replicate",
+        "response",
+        "finish_reason",
+        "status",
+        "reason",
+        "structured",
+        "category",
+    ]
+    fixed = {"finish_reason": "stop", "status": OK, "reason": "", "category": "answer"}
+    return found.assign(model=MODEL, experiment=f"{study}-exp1", **fixed)[[*head, *tail]]
+
+
+def manifests(study: str, *, sd: float = 0.1) -> dict[tuple[str, str], Manifest]:
+    """A manifest for `scored`, with a noise floor.
+
+    Parameters
+    ----------
+    study : {"study1", "study2"}
+        Which study.
+    sd : float
+        Standard deviation of an option's probability between repeats, in percentage points.
+
+    Returns
+    -------
+    dict of (model, experiment) to Manifest
+        As in ``frame.attrs["manifests"]``.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example
+    >>> list(example.manifests("study1"))
+    [('example', 'study1-exp2')]
+    """
+    spread = Spread(sd=sd, median=2 * sd, p95=4 * sd, max=5 * sd)
+    noise = NoiseFloor(questions=50, repeats=5, failed=0, loads=[1], seed=0, nats=spread, points=spread)
+    spec = Spec(experiment=f"{study}-exp2", engine={"model": MODEL}, trials_sha256="", questions_sha256="")
+    return {(MODEL, f"{study}-exp2"): Manifest(trials="", spec=spec, noise=noise)}
+
+
+def _factors(study: str) -> list[str]:
+    return list(study1.CELL if study == "study1" else study2.CELL)
+
+
+def _trials(study: str) -> pd.DataFrame:
+    """Every participant meets every item and every cell once; names are new in each trial of Study 2."""
+    if study not in PARTICIPANTS:
+        raise SpecError(f"there is no study {study!r}; there are: {', '.join(PARTICIPANTS)}")
+    if study == "study1":
+        cells = [(a, o) for a in study1.LEVELS["access"] for o in study1.LEVELS["observe"] if o <= a]
+    else:
+        cells = [(goal, state) for goal in study2.GOALS for state in study2.STATES]
+    rows = []
+    for participant in range(1, PARTICIPANTS[study] + 1):
+        for place, cell in enumerate(cells):
+            item = f"item {(participant + place) % len(cells) + 1}"
+            names = "" if study == "study1" else f", names {participant}"
+            rows.append((str(participant), item, f"{item}, {', '.join(cell)}{names}", *cell))
+    found = pd.DataFrame(rows, columns=["participant", "item", "stimulus", *_factors(study)])
+    found.insert(0, "trial_id", np.arange(1, len(found) + 1))
+    return found
+
+
+def _distributions(study: str, cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """By question, a distribution for each case: a column per option, none of them 0."""
+    from grace_client.analysis import rsa
+
+    factors = _factors(study)
+    keys = pd.MultiIndex.from_frame(cases[factors])
+    if study == "study2":
+        said = rsa.predict_study2(rsa.people()).pivot(index=factors, columns="utterance", values="prob")
+        return {"utterance": said.loc[keys, list(study2.UTTERANCES)].clip(lower=1e-6)}
+    heard = rsa.predict_study1(ALPHA, lapse=0.1).pivot(index=factors, columns="state", values="prob")
+    steps = np.arange(0, 101, 10)
+    found = {}
+    for state in heard.columns:
+        # A bump over the percentages around what the listener believes.
+        centre = 100 * heard.loc[keys, state].to_numpy()[:, None]
+        found[f"state{state}"] = pd.DataFrame(
+            np.exp(-np.abs(steps - centre) / 8), columns=[str(step) for step in steps]
+        )
+    knows = np.where(cases["access"] == "3", 0.9, 0.15)
+    found["knowledge"] = pd.DataFrame({"yes": knows, "no": 1 - knows})
+    return found

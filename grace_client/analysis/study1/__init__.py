@@ -1,0 +1,38 @@
+"""Study 1, knowledge attribution: beliefs about the four states, and what access does to them.
+
+Conditions are factors: ``access`` and ``observe`` are text throughout, and are never used as numbers.
+Goodman, N. D., & Stuhlmüller, A. (2013). Knowledge and implicature: Modeling language understanding as social
+cognition. *Topics in Cognitive Science*, 5(1), 173-184, Experiment 2.
+"""
+
+from grace_client.analysis.study1.beliefs import (
+    CELL,
+    LEVELS,
+    ORDER,
+    STATES,
+    bets,
+    by_item,
+    cell_means,
+    coherence,
+    implicature,
+    knowledge,
+    legal,
+)
+from grace_client.analysis.study1.testing import CONTRASTS, anova, contrasts
+
+__all__ = [
+    "CELL",
+    "CONTRASTS",
+    "LEVELS",
+    "ORDER",
+    "STATES",
+    "anova",
+    "bets",
+    "by_item",
+    "cell_means",
+    "coherence",
+    "contrasts",
+    "implicature",
+    "knowledge",
+    "legal",
+]

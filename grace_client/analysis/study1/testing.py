@@ -1,0 +1,154 @@
+"""Tests of Study 1: the planned contrasts, and the analysis of variance of the triangular design."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from grace_client.analysis.inference import holm
+from grace_client.analysis.layout import per_model, refuse_copies, require
+from grace_client.analysis.study1.beliefs import CELL, STATES, beliefs, wide_bets
+from grace_client.analysis.variance import paired, type_two
+from grace_client.errors import SpecError
+
+CONTRASTS = (
+    ("3", "2", 2, 3),
+    ("3", "1", 1, 3),
+    ("3", "1", 1, 2),
+    ("1", "1", 1, 2),
+    ("1", "1", 1, 3),
+    ("2", "2", 2, 3),
+    ("2", "1", 1, 3),
+    ("2", "1", 1, 2),
+)
+"""The planned contrasts: access, number in the word that was said, state expected higher, state expected
+lower."""
+
+
+def contrasts(frame: pd.DataFrame, *, unit: str = "stimulus") -> pd.DataFrame:
+    """The eight planned one-tailed paired contrasts between states.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Study 1 as `read` gives it, or the result of `bets`.
+    unit : {"stimulus", "item", "participant"}
+        What a pair is. Bets are first averaged within it, so that copies of a stimulus are one pair; use
+        ``participant`` only where participants answered for themselves.
+
+    Returns
+    -------
+    DataFrame
+        ``model, access, observe`` (the number that was said), ``greater, lesser`` (states),
+        ``mean_greater, mean_lesser, difference`` (dollars), ``low, high`` (two-sided 95% interval of the
+        difference, from t), ``t, df, p`` (one-tailed, that the difference is above 0), ``p_holm`` (within
+        the model), ``d_z`` (difference over the standard deviation of the differences), ``n`` (trials, or
+        answers) and ``n_distinct`` (pairs). Where all differences are equal and not 0, ``t`` and ``d_z`` are
+        infinite; where there are fewer than two pairs, or all differences are 0, the test is missing.
+
+    Raises
+    ------
+    SpecError
+        Where `unit` is ``participant`` and copies of a stimulus all have the same scored answer: then
+        participants are copies, not people.
+
+    References
+    ----------
+    Lakens, D. (2013). Calculating and reporting effect sizes to facilitate cumulative science. *Frontiers in
+    Psychology*, 4, 863 (d_z).
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study1
+    >>> found = study1.contrasts(example.scored("study1"))
+    >>> found[["access", "observe", "greater", "lesser", "difference", "df"]].head(3).round(1)
+      access observe  greater  lesser  difference  df
+    0      3       2        2       3        78.2   5
+    1      3       1        1       3        72.4   5
+    2      3       1        1       2        66.4   5
+    """
+    if unit not in ("stimulus", "item", "participant"):
+        raise SpecError(f"unit={unit!r}: choose 'stimulus', 'item' or 'participant'")
+    table = beliefs(frame)
+    if unit == "participant" and "replicate" not in table.columns:
+        refuse_copies(table[table["bet"].notna()], "bet", ["state"])
+    wide = wide_bets(table)
+    rows = []
+    for model, of_model in per_model(wide):
+        for access, observe, greater, lesser in CONTRASTS:
+            cell = of_model[(of_model["access"] == access) & (of_model["observe"] == observe)]
+            pairs = cell.groupby(unit, sort=False)[[greater, lesser]].mean()
+            row = {"model": model, "access": access, "observe": observe, "greater": greater, "lesser": lesser}
+            row |= paired(pairs[greater].to_numpy(), pairs[lesser].to_numpy(), alternative="greater")
+            rows.append(row | {"n": len(cell), "n_distinct": len(pairs)})
+    found = pd.DataFrame(rows)
+    found["p_holm"] = found.groupby("model", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
+    order = [*found.columns[:5], "mean_greater", "mean_lesser", "difference", "low", "high", "t", "df", "p"]
+    return found[[*order, "p_holm", "d_z", "n", "n_distinct"]]
+
+
+def anova(
+    frame: pd.DataFrame, *, state: int = 3, within: str | None = "item", value: str = "bet"
+) -> pd.DataFrame:
+    """Analysis of variance of one state's bets, with access and observe as factors.
+
+    The design is triangular: of the nine cells, the six with observe ≤ access exist. Six cells have five
+    degrees of freedom: two for access, two for observe, one for their interaction.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Study 1 as `read` gives it, or the result of `bets`.
+    state : int
+        Whose bets; the paper reports state 3.
+    within : {"item", "participant", None}
+        What is fitted is ``value ~ within + access * observe`` by least squares. With ``item``, bets are
+        first averaged per stimulus, and stories are blocks: 36 stimuli are 36 observations, however many
+        copies were scored. With ``participant``, bets are averaged per participant and cell, and
+        participants are blocks: the repeated-measures analysis with one pooled error (which assumes
+        sphericity), for people and for sampled answers. With None, stimuli are independent observations.
+    value : {"bet", "percentage"}
+        What to analyse.
+
+    Returns
+    -------
+    DataFrame
+        ``model, effect`` (``access``, ``observe``, ``access:observe``, ``residual``), ``ss, df, ms, f, p``,
+        ``eta_p2`` (partial eta squared), ``n`` (trials or answers) and ``n_distinct`` (observations fitted).
+        Sums of squares are of Type II: access given observe, observe given access, the interaction given
+        both, each given the blocks; the error is that of the full model. Type III has no meaning with empty
+        cells. Where nothing is left to the residual, ``f`` is infinite or missing.
+
+    Raises
+    ------
+    SpecError
+        Where `within` is ``participant`` and copies of a stimulus all have the same answer: then
+        participants are copies, not people.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study1
+    >>> study1.anova(example.scored("study1"))[["effect", "df", "n", "n_distinct"]]
+               effect  df    n  n_distinct
+    0          access   2  300          36
+    1         observe   2  300          36
+    2  access:observe   1  300          36
+    3        residual  25  300          36
+    """
+    rows = beliefs(frame)
+    require(rows, [value])
+    rows = rows[(rows["state"] == state) & rows[value].notna()]
+    if rows.empty:
+        raise SpecError(f"state {state} has no {value}; the states are {', '.join(map(str, STATES))}")
+    if within not in ("item", "participant", None):
+        raise SpecError(f"within={within!r}: choose 'item', 'participant' or None")
+    parts = []
+    for model, of_model in per_model(rows):
+        if within == "participant":
+            refuse_copies(of_model, value)
+        unit = ["participant"] if within == "participant" else ["stimulus"]
+        block = [within] if within == "item" else []
+        fitted = of_model.groupby([*unit, *block, *CELL], sort=False)[value].mean().reset_index()
+        table = type_two(fitted, value, CELL, within)
+        table.insert(0, "model", model)
+        parts.append(table.assign(n=len(of_model), n_distinct=len(fitted)))
+    return pd.concat(parts, ignore_index=True)

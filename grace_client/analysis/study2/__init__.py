@@ -1,0 +1,50 @@
+"""Study 2, politeness: what is said by goal and state.
+
+Yoon, E. J., Tessler, M. H., Goodman, N. D., & Frank, M. C. (2020). Polite speech emerges from competing
+social goals. *Open Mind*, 4. doi:10.1162/opmi_a_00035
+"""
+
+from grace_client.analysis.study2.comparing import GOAL_CONTRASTS, anova, differences
+from grace_client.analysis.study2.judging import judgements
+from grace_client.analysis.study2.negating import MODEL_GOALS, NegationFit, negation_fit, negation_model
+from grace_client.analysis.study2.shares import (
+    CELL,
+    CHANCE,
+    GOALS,
+    LEVELS,
+    ORDER,
+    STATES,
+    UTTERANCES,
+    binomial,
+    by_item,
+    choices,
+    counts,
+    negation,
+    utterances,
+)
+from grace_client.analysis.study2.utility import utilities
+
+__all__ = [
+    "CELL",
+    "CHANCE",
+    "GOALS",
+    "GOAL_CONTRASTS",
+    "LEVELS",
+    "MODEL_GOALS",
+    "ORDER",
+    "STATES",
+    "UTTERANCES",
+    "NegationFit",
+    "anova",
+    "binomial",
+    "by_item",
+    "choices",
+    "counts",
+    "differences",
+    "judgements",
+    "negation",
+    "negation_fit",
+    "negation_model",
+    "utilities",
+    "utterances",
+]
