@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import json
 import os
 import shutil
 from asyncio import IncompleteReadError, StreamReader, StreamWriter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,6 +19,8 @@ from grace_client.errors import ReleaseError
 
 BATCH = 200
 """Files that are asked for at a time; the next batch is under way while one arrives."""
+GONE = os.strerror(errno.ENOENT)
+"""What a reader says of a file that was there when it was listed."""
 SMALL = 1 << 22
 """Bytes that may be hashed without letting others work meanwhile."""
 
@@ -116,10 +119,11 @@ class Channel:
         entries: Sequence[Entry],
         place: Callable[[str], Path],
         on_progress: Callable[[Progress], None] = lambda _: None,
+        doubtful: Container[Path] = (),
     ) -> Progress:
         """Bring files home: what is missing or has changed, each from where it broke off.
 
-        A file of equal size and time of writing counts as unchanged.
+        A file of equal size and time of writing counts as unchanged, unless it is doubtful.
 
         Parameters
         ----------
@@ -129,6 +133,8 @@ class Channel:
             From a path on the claim to the path at home.
         on_progress : callable
             Told after every file, and while a large one arrives.
+        doubtful : container of Path
+            Files at home whose content must be compared.
 
         Returns
         -------
@@ -146,7 +152,7 @@ class Channel:
         missing = []
         for entry in entries:
             target = place(entry.path)
-            if _unchanged(entry, target):
+            if target not in doubtful and _unchanged(entry, target):
                 done = replace(
                     done, files=done.files + 1, bytes=done.bytes + entry.size, unchanged=done.unchanged + 1
                 )
@@ -212,8 +218,13 @@ class Channel:
     ) -> Progress:
         head = await self._line()
         assert head["path"] == entry.path, f"{head['path']} came for {entry.path}"
-        if "error" in head:
+        if head.get("error") == GONE:
             return done
+        if "error" in head:
+            raise ReleaseError(
+                f"{entry.path} on the claim cannot be read: {head['error']}. Its owner must let the pod's "
+                "user read it; --runs can leave its run out"
+            )
         part = part_of(offer.target)
         part.parent.mkdir(parents=True, exist_ok=True)
         start, received = head["from"], 0

@@ -234,6 +234,27 @@ def test_one_experiment_that_fails_leaves_the_others(tmp_path: Path) -> None:
     assert len(calls(tmp_path)) == 1
 
 
+def test_questions_that_fail_leave_the_other_experiments(tmp_path: Path) -> None:
+    """Stories longer than the model's context, in a list that the values hold: exit code 1 of that run."""
+    asked = command(tmp_path, "one")
+    asked[asked.index("study1-exp2")] = "study1-exp2,study2-exp2"
+    header, *rows = (ROOT / "data" / "study1.csv").read_text().splitlines()[:3]
+    long = [row.replace("<br>", "very long " * 3000 + "<br>", 1) for row in rows]
+    own = yaml.safe_load((tmp_path / "values" / "one.yaml").read_text())
+    own["queries"] = {"trials": {"study1": "\n".join([header, *long, ""])}}
+    (tmp_path / "values" / "one.yaml").write_text(yaml.safe_dump(own))
+    done = subprocess.run(
+        asked, cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 1, done.stderr
+    (model,) = json.loads(done.stdout)["models"]
+    failed, whole = map(Path, model["results"])
+    assert model["reason"] == "study1-exp2/one/one: too many questions failed"
+    assert model["next"] == f"'grace status {failed}' lists the reasons"
+    results = json.loads((whole / "manifest.json").read_text())["results"]
+    assert results["trials"] == 2 and results["tables"]
+
+
 def test_a_server_that_ends_fails_its_model_and_not_the_next(tmp_path: Path) -> None:
     """With where its log is; the next model begins."""
     asked = command(tmp_path, "one", "two")
