@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 WATCH_S = 30
 """Seconds between two looks of `--watch`."""
+SEEN_S = 0.1
+"""Seconds between two changes of a bar."""
 ANY_MODEL = {"model": {"name": "any", "repository": "any/any", "weightsGiB": 1}}
 """A model that the chart takes where only its Job for files is rendered."""
 
@@ -247,13 +249,22 @@ def _progress(label: str, *, quiet: bool) -> Iterator[Callable[[Progress], None]
         rich_progress.TimeRemainingColumn(),
     )
     with rich_progress.Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda state: bar.update(
-            task,
-            total=state.of_bytes,
-            completed=state.bytes,
-            description=f"{label} {state.files} of {state.of_files} files",
-        )
+        task, last = bar.add_task(label, total=None), 0.0
+
+        def show(state: Progress) -> None:
+            nonlocal last
+            # Of very many small files nobody sees each.
+            if time.monotonic() - last < SEEN_S and state.files < state.of_files:
+                return
+            last = time.monotonic()
+            bar.update(
+                task,
+                total=state.of_bytes,
+                completed=state.bytes,
+                description=f"{label} {state.files} of {state.of_files} files",
+            )
+
+        yield show
 
 
 def _lines(label: str) -> Callable[[Progress], None]:

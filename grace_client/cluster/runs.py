@@ -121,16 +121,21 @@ def runs_of(entries: Sequence[Entry]) -> list[RemoteRun]:
     """The runs among files of the output claim: whatever holds a manifest."""
     found: dict[PurePosixPath, Entry] = {}
     for entry in entries:
-        path = PurePosixPath(entry.path).relative_to(OUTPUT)
-        if path.name == MANIFEST and len(path.parts) > 3:
-            found[path.parent] = entry
+        if entry.path.endswith(f"/{MANIFEST}"):
+            path = PurePosixPath(entry.path).relative_to(OUTPUT)
+            if len(path.parts) > 3:
+                found[path.parent] = entry
     files, sizes = Counter[PurePosixPath](), Counter[PurePosixPath]()
+    # There are many more files than folders.
+    run_of: dict[str, PurePosixPath | None] = {}
     for entry in entries:
-        for folder in PurePosixPath(entry.path).relative_to(OUTPUT).parents:
-            if folder in found:
-                files[folder] += 1
-                sizes[folder] += entry.size
-                break
+        above = entry.path.rpartition("/")[0]
+        if above not in run_of:
+            inner = PurePosixPath(above).relative_to(OUTPUT)
+            run_of[above] = next((folder for folder in (inner, *inner.parents) if folder in found), None)
+        if (run := run_of[above]) is not None:
+            files[run] += 1
+            sizes[run] += entry.size
     return [
         RemoteRun(
             experiment=folder.parts[0],
