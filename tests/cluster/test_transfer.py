@@ -226,7 +226,7 @@ def test_a_listing_tells_of_runs_and_hides_work_in_progress(places: tuple[Path, 
 
 
 def test_a_long_listing_does_not_count_as_a_stalled_connection(places: tuple[Path, Path]) -> None:
-    """A cold file system may take minutes for what fits into one buffer: each file shows that work goes on."""
+    """A cold file system may take minutes for what fits into one buffer: each file shows work."""
     there, _ = places
     write(there, {f"output/{number}": b"" for number in range(50)})
     calls = []
