@@ -6,6 +6,10 @@ import asyncio
 import hashlib
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,7 @@ from grace_client.cluster.transfer import Channel, Entry
 from grace_client.cluster.values import ModelValues
 from grace_client.errors import ReleaseError, SpecError
 from tests.cluster.standin import Tools
+from tests.conftest import ROOT
 
 JOB = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: job-files-m, namespace: lab}\nspec: {}\n"
 RUN = "study1-exp2/m/r"
@@ -364,6 +369,23 @@ def test_watching_ends_with_the_last_job(
     cli("fetch", "r", "--watch", "--to", str(tmp_path / "home"))
     # A look at the runs before each fetch while Jobs go on.
     assert len(cluster.calls(" exec ")) == 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT], ids=lambda one: one.name)
+def test_a_signal_clears_up(cluster: Tools, tmp_path: Path, number: signal.Signals) -> None:
+    """A lost ssh as well as Ctrl-C, with nobody left who reads: the Job is deleted, and the exit code is 3."""
+    cluster.answer("get .*--watch", hang="polite")
+    asked = [sys.executable, "-m", "grace_client", "fetch", "--claim", "mine", "--to", str(tmp_path / "home")]
+    with subprocess.Popen(asked, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        while not (cluster.folder / "pid").exists():
+            assert running.poll() is None
+            time.sleep(0.02)
+        assert running.stdout and running.stderr
+        running.stdout.close()
+        running.stderr.close()
+        running.send_signal(number)
+        assert running.wait(timeout=30) == 3
+    assert cluster.calls(" delete ")
 
 
 def test_one_of_three_is_named() -> None:
