@@ -373,7 +373,7 @@ def test_watching_ends_with_the_last_job(
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT], ids=lambda one: one.name)
 def test_a_signal_clears_up(cluster: Tools, tmp_path: Path, number: signal.Signals) -> None:
-    """A lost ssh as well as Ctrl-C, with nobody left who reads: the Job is deleted, and the exit code is 3."""
+    """A lost ssh as well as Ctrl-C, with nobody left who reads: the Job is deleted, the exit code is 3."""
     cluster.answer("get .*--watch", hang="polite")
     asked = [sys.executable, "-m", "grace_client", "fetch", "--claim", "mine", "--to", str(tmp_path / "home")]
     with subprocess.Popen(asked, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
