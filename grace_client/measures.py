@@ -23,7 +23,9 @@ def mean(prob: ArrayLike, values: ArrayLike) -> Array:
     ndarray, shape (...)
         In the unit of `values`.
     """
-    return np.asarray(np.asarray(prob, dtype=np.float64) @ np.asarray(values, dtype=np.float64))
+    # No matrix product: its last digit is that of the machine's linear algebra, and tables are compared.
+    weighted = np.asarray(prob, dtype=np.float64) * np.asarray(values, dtype=np.float64)
+    return np.asarray(weighted.sum(axis=-1))
 
 
 def std(prob: ArrayLike, values: ArrayLike) -> Array:

@@ -90,7 +90,13 @@ class RunFolder:
                 f"{manifest.grace}, which began {path}; install grace-client=={manifest.grace} to go on "
                 "with it"
             )
-        return cls(path, manifest, experiment, trials, plan, Ledger(path / LEDGER))
+        ledger = Ledger(path / LEDGER)
+        if not ledger.segments and manifest.results.get("distinct_by_status", {}).get(OK):
+            raise SpecError(
+                f"{path} has tables, and {LEDGER}/, the record that they were written from, is not there; "
+                "copy or fetch the folder again, whole"
+            )
+        return cls(path, manifest, experiment, trials, plan, ledger)
 
     @classmethod
     def create(

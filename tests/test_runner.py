@@ -276,8 +276,13 @@ def test_a_list_of_the_other_study_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_run_folder_that_was_tampered_with_is_refused(tmp_path: Path) -> None:
-    """Trial list changed, manifest broken, no run at all."""
-    ask(tmp_path / "a", sample=5)
+    """Record gone, trial list changed, manifest broken, no run at all."""
+    folder, _ = ask(tmp_path / "a", sample=5)
+    tables.export(folder)
+    (tmp_path / "a" / "ledger").rename(tmp_path / "elsewhere")
+    with pytest.raises(SpecError, match=r"has tables, and ledger/.* is not there"):
+        RunFolder.open(tmp_path / "a")
+    (tmp_path / "elsewhere").rename(tmp_path / "a" / "ledger")
     copy = tmp_path / "a" / "trials.csv"
     copy.write_bytes(copy.read_bytes().replace(b"parcels", b"barrels"))
     with pytest.raises(SpecError, match=r"trials.csv has changed since the run began"):

@@ -217,7 +217,7 @@ def run(
         over_budget=over_budget,
     )
     ended = asyncio.run(campaign_run.conduct(_kubectl(kubeconfig, context, namespace), asked, quiet=json))
-    _report(ended, json=json)
+    _report(ended, out, json=json)
 
 
 def _kubectl(kubeconfig: Path | None, context: str | None, namespace: str | None) -> Kubectl:
@@ -226,17 +226,18 @@ def _kubectl(kubeconfig: Path | None, context: str | None, namespace: str | None
     return Kubectl(kubeconfig=kubeconfig, context=context, namespace=namespace)
 
 
-def _report(campaign: Campaign, *, json: bool, troubles: list[str] | None = None) -> None:
+def _report(campaign: Campaign, out: Path, *, json: bool, troubles: list[str] | None = None) -> None:
     from datetime import UTC, datetime
 
+    from grace_client.cli.campaign_run import resume
     from grace_client.cluster.records import Phase
     from grace_client.cluster.report import lines, to_json
 
-    now = datetime.now(UTC)
+    now, again = datetime.now(UTC), resume(campaign, out)
     if json:
-        print_json(to_json(campaign, now) | ({"troubles": troubles} if troubles is not None else {}))
+        print_json(to_json(campaign, now, again) | ({"troubles": troubles} if troubles is not None else {}))
     else:
-        for line in (*lines(campaign, now), *(troubles or ())):
+        for line in (*lines(campaign, now, again), *(troubles or ())):
             typer.echo(line)
     if troubles is not None:
         return
@@ -258,7 +259,7 @@ def status(
     from grace_client.cli import campaign_run
 
     found, told = asyncio.run(campaign_run.look(_kubectl(kubeconfig, context, namespace), out))
-    _report(found, json=json, troubles=told)
+    _report(found, out, json=json, troubles=told)
 
 
 @app.command()
@@ -284,8 +285,10 @@ def stop(
     if json:
         from datetime import UTC, datetime
 
+        from grace_client.cli.campaign_run import resume
         from grace_client.cluster.report import to_json
 
-        print_json({"stopped": ended.name} | to_json(ended, datetime.now(UTC)))
+        again = resume(ended, out)
+        print_json({"stopped": ended.name} | to_json(ended, datetime.now(UTC), again))
     else:
         say(f"campaign {ended.name} is stopped, and holds no GPU")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
-import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,9 +12,11 @@ from typing import Any
 
 from grace_client.cli.campaign_view import shown
 from grace_client.cli.output import say
+from grace_client.cli.signals import on_stop
 from grace_client.cluster import campaign as machine
 from grace_client.cluster import keep
-from grace_client.cluster.conduct import INSTALL_S, POLL_S, Conductor, RealClock
+from grace_client.cluster.clock import Clock, ClusterClock
+from grace_client.cluster.conduct import INSTALL_S, POLL_S, Conductor
 from grace_client.cluster.diagnose import diagnose
 from grace_client.cluster.kubectl import Kubectl
 from grace_client.cluster.observe import observe
@@ -55,7 +55,7 @@ class Asked:
 
 async def conduct(kubectl: Kubectl, asked: Asked, *, quiet: bool) -> Campaign:
     """Begin a campaign, or go on with one, and conduct it to its end."""
-    kept, clock = await keep.read_cluster(kubectl), RealClock()
+    kept, clock = await keep.read_cluster(kubectl), await ClusterClock.of(kubectl)
     namespace = await kubectl.namespace_name()
     campaign = _chosen(asked, kept, keep.read_file(asked.out), namespace)
     if campaign is None:
@@ -68,15 +68,20 @@ async def conduct(kubectl: Kubectl, asked: Asked, *, quiet: bool) -> Campaign:
     else:
         campaign = machine.reopen(campaign, campaign.limits.model_copy(update=dict(asked.limits)))
         say(f"going on with campaign {campaign.name}")
-    return await _conduct(kubectl, campaign, asked, quiet=quiet)
+    return await _conduct(kubectl, campaign, asked, clock, quiet=quiet)
+
+
+def resume(campaign: Campaign, out: Path) -> str:
+    """The command that goes on with a campaign."""
+    where = ["--namespace", campaign.namespace, "--out", str(out)]
+    return shlex.join(["grace", "campaign", "run", *where])
 
 
 async def _conduct(
-    kubectl: Kubectl, campaign: Campaign, asked: Asked, *, quiet: bool, ending: str = ""
+    kubectl: Kubectl, campaign: Campaign, asked: Asked, clock: Clock, *, quiet: bool, ending: str = ""
 ) -> Campaign:
-    clock, store = RealClock(), keep.Store(kubectl, asked.out)
+    store = keep.Store(kubectl, asked.out)
     await store.claim(campaign, clock.now(), take_over=asked.take_over)
-    where = ["--namespace", campaign.namespace, "--out", str(asked.out)]
     with shown(quiet=quiet) as show:
         conductor = Conductor(
             campaign,
@@ -85,11 +90,11 @@ async def _conduct(
             partial(_work, kubectl, asked.out),
             clock=clock,
             show=show,
-            resume=shlex.join(["grace", "campaign", "run", *where]),
+            resume=resume(campaign, asked.out),
             poll=asked.poll,
             install_seconds=asked.install_seconds,
         )
-        _stop_on_signals(conductor)
+        on_stop(partial(_stop, conductor))
         if ending:
             conductor.stop(ending)
         try:
@@ -146,20 +151,14 @@ def _affordable(what: What, limits: Limits) -> None:
         )
 
 
-def _stop_on_signals(conductor: Conductor) -> None:
-    asked = False
-
-    def stop() -> None:
-        nonlocal asked
-        if asked:
-            say("still freeing the GPUs: the release is being uninstalled, and this ends with it")
-        else:
-            say("stopping: the release is uninstalled first, so that no GPU stays held")
-        asked = True
-        conductor.stop("stopped by a signal")
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
+def _stop(conductor: Conductor) -> None:
+    again = conductor.asked_to_stop
+    # First of all: there may be nobody left to tell.
+    conductor.stop("stopped by a signal")
+    if again:
+        say("still freeing the GPUs: the release is being uninstalled, and this ends with it")
+    else:
+        say("stopping: the release is uninstalled first, so that no GPU stays held")
 
 
 async def look(kubectl: Kubectl, out: Path) -> tuple[Campaign, list[str]]:
@@ -172,7 +171,7 @@ async def look(kubectl: Kubectl, out: Path) -> tuple[Campaign, list[str]]:
             f"no campaign is under way in namespace {namespace}, and {out} holds none; 'grace campaign run "
             "--models …' begins one"
         )
-    now, told = RealClock().now(), []
+    now, told = (await ClusterClock.of(kubectl)).now(), []
     if kept is not None:
         alive = kept.conducted(now)
         told.append(
@@ -192,21 +191,17 @@ async def look(kubectl: Kubectl, out: Path) -> tuple[Campaign, list[str]]:
 
 async def end(kubectl: Kubectl, out: Path, *, quiet: bool) -> Campaign | None:
     """End the campaign that is under way; None where there is none."""
-    clock, reason = RealClock(), "'grace campaign stop'"
-    asked = False
+    clock, reason = await ClusterClock.of(kubectl), "'grace campaign stop'"
+    last: Campaign | None = None
     while (kept := await keep.read_cluster(kubectl)) is not None:
-        last = kept.campaign
         if not kept.conducted(clock.now()):
-            campaign = keep.newer(kept, keep.read_file(out)) or last
-            resumed = machine.reopen(campaign, campaign.limits)
-            return await _conduct(
-                kubectl, resumed, Asked(None, out, take_over=True), quiet=quiet, ending=reason
-            )
-        if not asked:
+            found = machine.resumed(keep.newer(kept, keep.read_file(out)) or kept.campaign)
+            asked = Asked(None, out, take_over=True)
+            return await _conduct(kubectl, found, asked, clock, quiet=quiet, ending=reason)
+        if last is None:
             await keep.ask_to_stop(kubectl, reason)
-            say(f"process {kept.holder} conducts campaign {last.name}, and was asked to end it")
-            asked = True
+            say(f"process {kept.holder} conducts campaign {kept.campaign.name}, and was asked to end it")
+        # As it was last seen; its end is in the folder of the process that conducts it.
+        last = kept.campaign
         await clock.sleep(POLL_S / 2)
-        if await keep.read_cluster(kubectl) is None:
-            return last
-    return None
+    return last

@@ -50,7 +50,7 @@ def line(view: View) -> str:
 
 
 def _gpu(view: View, model: ModelState) -> str:
-    overlay = view.campaign.overlay(model)
+    overlay = model.overlay
     return f" on {overlay}" if overlay else ""
 
 
@@ -61,7 +61,7 @@ def _lines(say: Callable[[str], None]) -> Callable[[View], None]:
     def show(view: View) -> None:
         nonlocal last
         model = view.model
-        key = f"{model.model}/{model.attempt}/{model.phase}" if model else ""
+        key = f"{model.model}/{model.overlay}/{model.phase}" if model else ""
         if last is None or key != last[0] or view.at - last[1] >= PLAIN:
             say(line(view))
             last = key, view.at

@@ -2,7 +2,8 @@
 
 A model goes planned → checked → installing → queued → downloading → loading → querying → fetching →
 uninstalling → freed → done or failed. Whatever happens between installing and freed leads through
-uninstalling, which ends only when no pod of the release holds a GPU; until then no other model begins.
+uninstalling, which ends only when no pod of the release holds a GPU; until then no other model begins. A
+model whose Jobs had all succeeded when it was stopped needs no GPU again: its results are collected.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from grace_client.cluster.records import (
     What,
     Why,
 )
-from grace_client.cluster.snapshot import QUERY, SERVER, WEIGHTS, Snapshot
+from grace_client.cluster.snapshot import AUTOSTOP, QUERY, SERVER, WEIGHTS, Snapshot
 
 
 class Step(StrEnum):
@@ -36,6 +37,7 @@ class Step(StrEnum):
     FETCH = "fetch"
     UNINSTALL = "uninstall"
     SETTLE = "settle"
+    COLLECT = "collect"
     FINISH = "finish"
 
 
@@ -57,7 +59,7 @@ def next_step(campaign: Campaign) -> Step:
         return Step.FINISH
     if campaign.stopping and model.phase in (Phase.PLANNED, Phase.CHECKED):
         return Step.FINISH
-    return _STEPS[model.phase]
+    return Step.COLLECT if model.phase is Phase.PLANNED and model.answered else _STEPS[model.phase]
 
 
 def begin(name: str, namespace: str, what: What, limits: Limits, now: datetime) -> Campaign:
@@ -68,15 +70,27 @@ def begin(name: str, namespace: str, what: What, limits: Limits, now: datetime) 
         created=now,
         what=what,
         limits=limits,
-        models=tuple(ModelState(model=model) for model in what.models),
+        models=tuple(ModelState(model=model, overlay=what.gpu) for model in what.models),
     )
 
 
 def reopen(campaign: Campaign, limits: Limits) -> Campaign:
     """The campaign when it is run again: what failed is tried again, what is done stays done."""
-    again = {"phase": Phase.PLANNED, "attempt": 0, "outcome": None, "reason": "", "next": "", "notes": ()}
-    models = (m.model_copy(update=again) if m.phase is Phase.FAILED else m for m in campaign.models)
-    return _changed(campaign, models=tuple(models), limits=limits, stopping="")
+    models = (_again(campaign, m) if m.phase is Phase.FAILED else m for m in campaign.models)
+    return resumed(campaign).model_copy(update={"models": tuple(models), "limits": limits})
+
+
+def _again(campaign: Campaign, model: ModelState) -> ModelState:
+    update: dict[str, Any] = {"phase": Phase.PLANNED, "outcome": None, "reason": "", "next": ""}
+    if not model.answered:
+        # What is answered lies in a folder that is named for its GPUs.
+        update |= {"overlay": campaign.what.gpu, "tried": (), "notes": ()}
+    return model.model_copy(update=update)
+
+
+def resumed(campaign: Campaign) -> Campaign:
+    """The campaign when another process goes on with it: as it was, and no longer asked to end."""
+    return _changed(campaign, stopping="")
 
 
 def stop(campaign: Campaign, reason: str) -> Campaign:
@@ -108,19 +122,24 @@ def checked(campaign: Campaign) -> Campaign:
 def refused(campaign: Campaign, reason: str, command: str) -> Campaign:
     """The rules do not allow the current model, or not on these GPUs."""
     model = _current(campaign, Phase.PLANNED, Phase.CHECKED)
-    if model.attempt and campaign.left(model):
-        note = f"{campaign.overlay(model)}: {reason}"
-        return _put(
-            campaign,
-            model.model_copy(update={"attempt": model.attempt + 1, "notes": (*model.notes, note)}),
-        )
+    if model.tried and campaign.left(model):
+        return _put(campaign, _on_the_next(campaign, model, reason))
     return _put(campaign, model.model_copy(update={"phase": Phase.FAILED, "reason": reason, "next": command}))
 
 
-def installing(campaign: Campaign) -> Campaign:
+def _on_the_next(campaign: Campaign, model: ModelState, why: str) -> ModelState:
+    """With the next overlay in place of the one that cannot be."""
+    note = f"{model.overlay or 'first choice'}: {why}"
+    update = {"overlay": campaign.left(model)[0], "tried": (*model.tried, model.overlay)}
+    return model.model_copy(update=update | {"notes": (*model.notes, note)})
+
+
+def installing(campaign: Campaign, now: datetime) -> Campaign:
     """From here on, pods of the current model may hold GPUs."""
     model = _current(campaign, Phase.CHECKED, Phase.INSTALLING)
-    return _put(campaign, model.model_copy(update={"phase": Phase.INSTALLING}))
+    # Kubernetes tells whole seconds; a pod of this moment is not to seem older.
+    begun = now.replace(microsecond=0) if model.phase is Phase.CHECKED else model.begun
+    return _put(campaign, model.model_copy(update={"phase": Phase.INSTALLING, "begun": begun}))
 
 
 def installed(campaign: Campaign, note: str = "") -> Campaign:
@@ -138,10 +157,18 @@ def failed(campaign: Campaign, reason: str, command: str) -> Campaign:
     return _put(campaign, _uninstall(model, Why.FAILED, reason, command))
 
 
+def noted(campaign: Campaign, note: str) -> Campaign:
+    """What else a reader must know of the current model, once."""
+    model = campaign.current
+    if model is None or not note or note in model.notes:
+        return campaign
+    return _put(campaign, model.model_copy(update={"notes": (*model.notes, note)}))
+
+
 def fetching(campaign: Campaign, problem: str = "", command: str = "") -> Campaign:
     """The current model's Jobs have ended; a problem makes it fail once its results are here."""
     model = _current(campaign, *WATCHED)
-    update = {"phase": Phase.FETCHING, "reason": problem, "next": command}
+    update = {"phase": Phase.FETCHING, "reason": problem, "next": command, "answered": not problem}
     return _put(campaign, _not_waiting(model, None).model_copy(update=update))
 
 
@@ -150,6 +177,26 @@ def fetched(campaign: Campaign, folders: tuple[str, ...]) -> Campaign:
     model = _current(campaign, Phase.FETCHING).model_copy(update={"results": folders})
     why = Why.FAILED if model.reason else Why.DONE
     return _put(campaign, _uninstall(model, why, model.reason, model.next))
+
+
+def collected(campaign: Campaign, folders: tuple[str, ...]) -> Campaign:
+    """The results of a model that needed no GPU any more are here and verified."""
+    model = _current(campaign, Phase.PLANNED)
+    return _put(campaign, model.model_copy(update={"phase": Phase.DONE, "results": folders}))
+
+
+def not_collected(campaign: Campaign, reason: str, command: str, *, answered: bool) -> Campaign:
+    """They could not be brought here; `answered` says whether the next run need only try that again."""
+    model = _current(campaign, Phase.PLANNED)
+    update = {"phase": Phase.FAILED, "reason": reason, "next": command, "answered": answered}
+    return _put(campaign, model.model_copy(update=update))
+
+
+def incomplete(campaign: Campaign, reason: str, command: str) -> Campaign:
+    """The current model's Jobs have succeeded, and yet its results are not whole: it is to be asked again."""
+    campaign = failed(campaign, reason, command)
+    model = _current(campaign, Phase.UNINSTALLING)
+    return _put(campaign, model.model_copy(update={"answered": False}))
 
 
 def freed(campaign: Campaign, snapshot: Snapshot) -> Campaign:
@@ -174,10 +221,9 @@ def settled(campaign: Campaign) -> Campaign:
     match model.outcome:
         case Why.DONE:
             update |= {"phase": Phase.DONE, "reason": "", "next": ""}
-        case Why.FALLBACK:
-            note = f"{campaign.overlay(model) or 'first choice'}: {model.reason}"
-            update |= {"phase": Phase.PLANNED, "attempt": model.attempt + 1, "reason": "", "next": ""}
-            update |= {"notes": (*model.notes, note)}
+        case Why.FALLBACK if campaign.left(model):
+            model = _on_the_next(campaign, model, model.reason)
+            update |= {"phase": Phase.PLANNED, "reason": "", "next": ""}
         case Why.STOPPED:
             update |= {"phase": Phase.PLANNED}
         case _:
@@ -186,11 +232,16 @@ def settled(campaign: Campaign) -> Campaign:
 
 
 def watched(campaign: Campaign, snapshot: Snapshot) -> Campaign:
-    """Note in the ledger what pods of the current model hold, and when they let go."""
+    """Note in the ledger what pods of the current model hold, and when they let go.
+
+    A pod that is gone let go when its release's server was stopped, if that is known, else at this moment.
+    """
     model = campaign.current
     if model is None:
         return campaign
     holds = {hold.uid: hold for hold in model.holds}
+    stops = [job.finished for job in snapshot.jobs if job.component == AUTOSTOP and job.finished]
+    gone = min([*stops, snapshot.at]) if snapshot.replicas == 0 else snapshot.at
     present = {pod.uid: pod for pod in snapshot.pods}
     for pod in snapshot.pods:
         if pod.gpus and pod.scheduled:
@@ -204,7 +255,7 @@ def watched(campaign: Campaign, snapshot: Snapshot) -> Campaign:
             )
     for uid, hold in holds.items():
         if uid not in present and hold.until is None:
-            holds[uid] = hold.model_copy(update={"until": snapshot.at})
+            holds[uid] = hold.model_copy(update={"until": max(gone, hold.since)})
     return _put(campaign, model.model_copy(update={"holds": tuple(holds.values())}))
 
 
@@ -222,7 +273,9 @@ def phase_of(snapshot: Snapshot) -> Phase:
     return Phase.LOADING if loading else Phase.DOWNLOADING
 
 
-def seen(campaign: Campaign, snapshot: Snapshot, found: Sequence[Diagnosis]) -> Campaign:
+def seen(
+    campaign: Campaign, snapshot: Snapshot, found: Sequence[Diagnosis], *, installed: bool = True
+) -> Campaign:
     """What a look at the current model's release makes of a campaign.
 
     Parameters
@@ -233,21 +286,27 @@ def seen(campaign: Campaign, snapshot: Snapshot, found: Sequence[Diagnosis]) -> 
         The release now.
     found : sequence of Diagnosis
         What is wrong with it.
+    installed : bool
+        Whether Helm has the release; asked where none of its objects is left, as Kubernetes deletes Jobs that
+        ended long ago.
     """
     now = snapshot.at
-    campaign = bounded(watched(campaign, snapshot), now)
+    campaign = watched(campaign, snapshot)
+    queries = [one for one in found if one.kind is Trouble.QUERY]
+    if phase_of(snapshot) is Phase.FETCHING and (snapshot.made or snapshot.pods or installed):
+        # First of all: what is answered is brought home, however long nobody looked.
+        problem = "\n".join(one.what for one in queries)
+        return fetching(campaign, problem, queries[0].lasting if queries else "")
+    if not snapshot.made and not snapshot.pods:
+        reason = f"the release {snapshot.release} is not there any more: somebody uninstalled it"
+        return failed(campaign, reason, "run again: answered questions are not asked again")
+    campaign = bounded(campaign, now)
     model = campaign.current
     if model is None or model.phase not in WATCHED:
         return campaign
-    if not snapshot.made and not snapshot.pods:
-        reason = f"the release {model.model} is not there any more: somebody uninstalled it"
-        return failed(campaign, reason, "run again: answered questions are not asked again")
-    queries = [one for one in found if one.kind is Trouble.QUERY]
     if fatal := next((one for one in found if one.fatal and one.kind is not Trouble.QUERY), None):
-        return failed(campaign, fatal.what, fatal.next)
+        return failed(campaign, fatal.what, fatal.lasting)
     phase = phase_of(snapshot)
-    if phase is Phase.FETCHING:
-        return fetching(campaign, "\n".join(one.what for one in queries), queries[0].next if queries else "")
     campaign = moved(campaign, phase, now)
     if phase is not Phase.QUEUED:
         return campaign
@@ -280,11 +339,12 @@ def bounded(campaign: Campaign, now: datetime) -> Campaign:
     """End what has used up its hours: the campaign its budget, the current model its day."""
     budget, day = campaign.limits.budget_hours, campaign.limits.model_hours
     if not campaign.stopping and (used := campaign.gpu_hours(now)) >= budget:
-        return stop(campaign, f"the budget of {budget:g} GPU-hours is used up ({used:.2f} were held)")
+        reason = f"the budget of {budget:g} GPU-hours is used up ({used:.2f} were held)"
+        return stop(campaign, f"{reason}; a larger one with --budget-hours")
     model = campaign.current
     if model is None or model.phase not in WATCHED:
         return campaign
-    hours = sum(hold.gpu_hours(now) / hold.gpus for hold in model.holds)
+    hours = model.held_hours(now)
     if hours < day:
         return campaign
     reason = f"it held its GPUs for {hours:.1f} hours, and a model may for {day:g}"

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from grace_client.cluster import campaign as machine
 from grace_client.cluster.campaign import Step
-from grace_client.cluster.diagnose import Diagnosis, diagnose
+from grace_client.cluster.clock import Clock
+from grace_client.cluster.diagnose import Diagnosis, Trouble, diagnose
+from grace_client.cluster.effort import (
+    DoomedError,
+    IncompleteError,
+    LostError,
+    StopError,
+    Work,
+    insisting,
+    unforeseen,
+)
 from grace_client.cluster.keep import Store
 from grace_client.cluster.observe import Cluster, observe
-from grace_client.cluster.records import INSTALLED, WATCHED, Campaign, ModelState, Phase
+from grace_client.cluster.records import INSTALLED, Campaign, ModelState, Phase, Why
 from grace_client.cluster.snapshot import Snapshot
 from grace_client.cluster.view import View, view
 from grace_client.errors import BusyError, GraceError, ReleaseError, SpecError
@@ -24,66 +33,14 @@ T = TypeVar("T")
 POLL_S = 5.0
 """Seconds between two looks."""
 LOST_S = 900.0
-"""How long a cluster that does not answer is asked again before the campaign is left as it is."""
+"""How long a cluster that does not answer is asked again, where no GPU is held or somebody wants to stop.
+While GPUs may be held and nobody does, it is asked for ever.
+"""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 INSTALL_S = 600.0
 """Seconds that an install may take; it waits for no pod."""
 UNINSTALL_S = 300.0
 """Seconds that pods have to go before the release is told again."""
-
-_TOOK_LONG = re.compile(r"timed out|deadline exceeded|did not end within", re.IGNORECASE)
-
-
-class Clock(Protocol):
-    """The time, and waiting."""
-
-    def now(self) -> datetime:
-        """The time, in UTC."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        ...
-
-
-class RealClock:
-    """The machine's clock."""
-
-    def now(self) -> datetime:
-        """The time, in UTC."""
-        return datetime.now(UTC)
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
-
-
-class Work(Protocol):
-    """What a campaign does with one model."""
-
-    async def check(self) -> str:
-        """Why the rules do not allow it; empty where they do. SpecError where it cannot be rendered."""
-        ...
-
-    async def install(self, *, timeout: float) -> str:
-        """Install its release; what had to be repaired before."""
-        ...
-
-    async def fetch(self) -> tuple[str, ...]:
-        """Bring its results home and verify them; their folders."""
-        ...
-
-    async def uninstall(self, *, timeout: float) -> None:
-        """Remove its release, and wait until no pod of it is left."""
-        ...
-
-
-class LostError(ReleaseError):
-    """The cluster did not answer for longer than anybody should wait."""
-
-
-class _StopError(Exception):
-    """Somebody asked the campaign to end while it worked."""
 
 
 class Conductor:
@@ -106,7 +63,8 @@ class Conductor:
     resume : str
         The command that goes on with it.
     poll, install_seconds, lost_seconds : float
-        Bounds, in seconds.
+        In seconds. `lost_seconds` bounds the waiting for a cluster that does not answer, and counts waiting
+        alone: a laptop that sleeps does not wait.
     """
 
     def __init__(
@@ -124,10 +82,16 @@ class Conductor:
         lost_seconds: float = LOST_S,
     ) -> None:
         self.campaign, self.cluster, self.store, self.work = campaign, cluster, store, work
-        self.clock, self.show, self.resume = clock, show, resume
+        self.clock, self.resume = clock, resume
+        self._show, self._unwritten = show, ""
         self.poll, self.install_seconds, self.lost_seconds = poll, install_seconds, lost_seconds
         self._stop = asyncio.Event()
-        self._why = ""
+        self._why = self._doomed = ""
+
+    @property
+    def asked_to_stop(self) -> bool:
+        """Whether the campaign was asked to end."""
+        return self._stop.is_set()
 
     def stop(self, reason: str) -> None:
         """Ask the campaign to end: what is installed is uninstalled, nothing else begins."""
@@ -154,15 +118,27 @@ class Conductor:
                 break
             try:
                 await self._do(step)
-            except _StopError:
+            except StopError:
                 continue
-            except GraceError:
+            except (BusyError, LostError):
                 raise
-            except Exception as error:  # a fault of grace must leave no GPU held
+            except Exception as error:  # whatever it is, it must leave no GPU held
                 await self._give_up(error)
+        if complaint := self.store.write(self.campaign):
+            # What the cluster holds is the only whole record then, and stays.
+            raise ReleaseError(
+                f"the campaign is over and holds no GPU, but {complaint}. Then its report is: {self.resume}",
+                retryable=True,
+            )
         await self._patiently(self.store.drop)
-        self.store.write(self.campaign)
         return self.campaign
+
+    def show(self, view: View) -> None:
+        """Show something to a person. That it cannot be shown must not decide what is freed."""
+        if self._unwritten and not view.note:
+            view = replace(view, note=self._unwritten)
+        with suppress(Exception):
+            self._show(view)
 
     async def _do(self, step: Step) -> None:
         model = self.campaign.current
@@ -178,18 +154,27 @@ class Conductor:
                 await self._fetch(model)
             case Step.UNINSTALL:
                 await self._uninstall(model)
+            case Step.COLLECT:
+                await self._collect(model)
             case _:
                 await self._set(machine.settled(self.campaign))
 
     async def _give_up(self, error: Exception) -> None:
-        """A fault of grace's own must not leave GPUs held: the model fails, and is uninstalled."""
+        """An unforeseen error must not leave GPUs held: the model fails, and is uninstalled, until it is."""
         model = self.campaign.current
-        if model is None or model.phase not in (Phase.INSTALLING, *WATCHED, Phase.FETCHING):
+        if model is None or model.phase not in INSTALLED:
             raise error
-        reason = f"an error in grace itself, please report it: {error!r}"
-        await self._set(machine.failed(self.campaign, reason, self.resume))
+        reason = unforeseen(error)
+        if model.phase is Phase.UNINSTALLING:
+            self.show(View(self.clock.now(), self.campaign, model, note=f"{reason}\ntrying again"))
+            await self.clock.sleep(self.poll)
+        else:
+            await self._set(machine.failed(self.campaign, reason, self.resume))
 
     async def _check(self, model: ModelState) -> None:
+        await self._set(machine.bounded(self.campaign, self.clock.now()))
+        if self.campaign.stopping:
+            return
         if held := await self._patiently(self._held_by_others):
             raise SpecError(
                 f"{held} holds GPUs in this namespace, and the campaign did not install it; one model at a "
@@ -216,35 +201,49 @@ class Conductor:
 
     async def _install(self, model: ModelState) -> None:
         # What is kept says so before the first object exists: whoever goes on knows what to uninstall.
-        await self._set(machine.installing(self.campaign))
-        work = self.work(self.campaign, model)
+        await self._set(machine.installing(self.campaign, self.clock.now()))
+        if self._stop.is_set():
+            return
 
         async def install() -> str:
-            began = self.clock.now()
-            try:
-                return await work.install(timeout=self.install_seconds)
-            except ReleaseError as error:
-                # Helm's own time that ran out reads like a lost connection, and trying again mends nothing.
-                took = (self.clock.now() - began).total_seconds()
-                late = took >= self.install_seconds and _TOOK_LONG.search(str(error))
-                raise ReleaseError(str(error), retryable=error.retryable and not late) from None
+            return await self.work(self.campaign, model).install(timeout=self.install_seconds)
 
         try:
-            note = await self._attended(self._patiently(install))
+            note = await self._attended(self._patiently(install), meanwhile=self._look_on)
         except (LostError, BusyError):
             raise
+        except DoomedError as error:
+            await self._set(machine.failed(self.campaign, error.why.what, error.why.lasting))
         except GraceError as error:
             await self._set(machine.failed(self.campaign, str(error), self.resume))
         else:
             await self._set(machine.installed(self.campaign, note))
 
-    async def _watch(self, model: ModelState) -> None:
-        async def look() -> tuple[Snapshot, list[Diagnosis]]:
-            snapshot = await self._observe(model)
-            return snapshot, diagnose(snapshot, fallbacks=self._overlays(model))
+    async def _look_on(self) -> None:
+        """Show what an install waits for: a download of the weights in a Job of its own may take hours."""
+        model = self.campaign.current
+        assert model is not None
+        try:
+            snapshot = await observe(self.cluster, model.model, self.clock.now())
+        except GraceError:
+            return
+        found = diagnose(snapshot, fallbacks=self._overlays(model))
+        self.show(view(self.campaign, snapshot, tuple(found)))
+        # A Job of an earlier install may lie there, failed, until helm has replaced it.
+        if why := next((one for one in found if one.fatal and one.kind is not Trouble.QUERY), None):
+            if self._doomed == why.what:
+                raise DoomedError(why)
+            self._doomed = why.what
 
-        snapshot, found = await self._attended(self._patiently(look))
-        await self._set(machine.seen(self.campaign, snapshot, found))
+    async def _watch(self, model: ModelState) -> None:
+        async def look() -> tuple[Snapshot, list[Diagnosis], bool]:
+            snapshot = await self._observe(model)
+            there = bool(snapshot.made or snapshot.pods)
+            installed = there or await self.work(self.campaign, model).installed()
+            return snapshot, diagnose(snapshot, fallbacks=self._overlays(model)), installed
+
+        snapshot, found, installed = await self._attended(self._patiently(lambda: insisting(look())))
+        await self._set(machine.seen(self.campaign, snapshot, found, installed=installed))
         self.show(view(self.campaign, snapshot, tuple(found)))
         now = self.campaign.current
         if (
@@ -256,65 +255,111 @@ class Conductor:
             await self._beat()
 
     def _overlays(self, model: ModelState) -> Sequence[str]:
-        tried = self.campaign.choices()[: model.attempt + 1]
-        return [name for name in self.campaign.what.overlays if name not in tried]
+        return [name for name in self.campaign.what.overlays if name not in (model.overlay, *model.tried)]
 
     async def _fetch(self, model: ModelState) -> None:
-        work = self.work(self.campaign, model)
         try:
-            folders = await self._attended(self._patiently(work.fetch))
+            folders = await self._fetched(model)
         except (LostError, BusyError):
             raise
         except GraceError as error:
             reason = "\n".join(filter(None, (model.reason, f"the results could not be fetched: {error}")))
-            await self._set(
-                machine.failed(self.campaign, reason, model.next or f"grace fetch, or {self.resume}")
-            )
+            end = machine.incomplete if isinstance(error, IncompleteError) else machine.failed
+            await self._set(end(self.campaign, reason, model.next or self.resume))
         else:
             await self._set(machine.fetched(self.campaign, folders))
 
+    async def _collect(self, model: ModelState) -> None:
+        """Bring results home that need no GPU any more."""
+        self.show(View(self.clock.now(), self.campaign, model, note="fetching results; no GPU is needed"))
+        try:
+            folders = await self._fetched(model)
+        except (LostError, BusyError):
+            raise
+        except GraceError as error:
+            reason, answered = f"the results could not be fetched: {error}", True
+            if isinstance(error, IncompleteError):
+                reason, answered = f"{reason}\nWhat is missing is asked when it is run again", False
+            await self._set(machine.not_collected(self.campaign, reason, self.resume, answered=answered))
+        else:
+            await self._set(machine.collected(self.campaign, folders))
+
+    async def _fetched(self, model: ModelState) -> tuple[str, ...]:
+        async def fetch() -> tuple[str, ...]:
+            return await self.work(self.campaign, model).fetch()
+
+        return await self._attended(self._patiently(fetch))
+
     async def _uninstall(self, model: ModelState) -> None:
         self.show(View(self.clock.now(), self.campaign, model))
-        # The ledger: what the pods held until now.
-        await self._set(
-            machine.watched(self.campaign, await self._patiently(lambda: self._observe(model, logs=False)))
-        )
-        work = self.work(self.campaign, model)
-        await self._patiently(lambda: _insisting(work.uninstall(timeout=UNINSTALL_S)))
-        snapshot = await self._patiently(lambda: self._observe(model, logs=False))
+
+        async def uninstall() -> Snapshot:
+            # The ledger: what the pods held until now.
+            snapshot = await self._observe(model, logs=False)
+            await self._set(machine.watched(self.campaign, snapshot))
+            work = self.work(self.campaign, model)
+            if model.outcome is Why.FAILED and (snapshot.made or snapshot.pods):
+                # Logs are worth much, and GPUs more.
+                with suppress(GraceError, OSError):
+                    await self._set(machine.noted(self.campaign, await work.keep_logs()))
+            await work.uninstall(timeout=UNINSTALL_S)
+            return await self._observe(model, logs=False)
+
+        snapshot = await self._attended(self._patiently(lambda: insisting(uninstall())), stoppable=False)
         if snapshot.gpus:
             await self.clock.sleep(self.poll)
         else:
             await self._set(machine.freed(self.campaign, snapshot))
 
     async def _observe(self, model: ModelState, *, logs: bool = True) -> Snapshot:
-        return await _insisting(observe(self.cluster, model.model, self.clock.now(), logs=logs))
+        return await observe(self.cluster, model.model, self.clock.now(), logs=logs)
 
     async def _set(self, campaign: Campaign) -> None:
         """Keep a changed campaign before anything follows from it."""
-        if campaign.version != self.campaign.version:
-            self.campaign = campaign
-            await self._patiently(lambda: _insisting(self.store.save(campaign, self.clock.now())))
+        if campaign.version == self.campaign.version:
+            return
+        self.campaign = campaign
+        self._unwritten = self.store.write(campaign)
+        gone = await self._patiently(lambda: insisting(self.store.save(campaign, self.clock.now())))
+        if gone:
+            self.stop(gone)
 
     async def _beat(self) -> None:
-        with suppress(ReleaseError, SpecError):
-            if reason := await self.store.beat(self.clock.now()):
-                self.stop(reason)
+        try:
+            reason = await self.store.beat(self.clock.now())
+        except BusyError:
+            raise
+        except Exception:  # the next beat may succeed, and the work itself tells what is wrong
+            return
+        if reason:
+            self.stop(reason)
 
-    async def _attended(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do some work, and meanwhile keep the campaign ours; a stop cancels it."""
+    async def _attended(
+        self,
+        work: Coroutine[Any, Any, T],
+        *,
+        stoppable: bool = True,
+        meanwhile: Callable[[], Awaitable[None]] | None = None,
+    ) -> T:
+        """Do some work, and keep the campaign ours; a stop cancels the work unless it must be done.
+
+        `meanwhile` is called now and then; what it raises cancels the work too.
+        """
         task = asyncio.create_task(work)
         stop = asyncio.create_task(self._stop.wait())
+        watched = {task, stop} if stoppable else {task}
         try:
             while True:
                 pause = asyncio.create_task(self.clock.sleep(self.poll))
-                await asyncio.wait({task, stop, pause}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({*watched, pause}, return_when=asyncio.FIRST_COMPLETED)
                 pause.cancel()
                 if task.done():
                     return task.result()
-                if self._stop.is_set():
-                    raise _StopError
+                if stoppable and self._stop.is_set():
+                    raise StopError
                 await self._beat()
+                if meanwhile is not None:
+                    await meanwhile()
         finally:
             stop.cancel()
             task.cancel()
@@ -327,9 +372,9 @@ class Conductor:
         Raises
         ------
         LostError
-            After `lost_seconds`.
+            After `lost_seconds` of waiting, unless GPUs may be held and nobody asked to stop.
         """
-        began, pause = self.clock.now(), FIRST_PAUSE_S
+        waited, pause = 0.0, FIRST_PAUSE_S
         while True:
             try:
                 return await call()
@@ -338,12 +383,14 @@ class Conductor:
             except ReleaseError as error:
                 if not error.retryable:
                     raise
-                now = self.clock.now()
-                if now - began > timedelta(seconds=self.lost_seconds):
+                model = self.campaign.current
+                holding = model is not None and model.phase in INSTALLED
+                if waited >= self.lost_seconds and (self._stop.is_set() or not holding):
                     raise LostError(self._lost(error), retryable=True) from None
                 note = f"{error}\ntrying again in {pause:g} s"
-                self.show(View(now, self.campaign, self.campaign.current, note=note))
+                self.show(View(self.clock.now(), self.campaign, model, note=note))
             await self.clock.sleep(pause)
+            waited += pause
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
     def _lost(self, error: ReleaseError) -> str:
@@ -355,14 +402,3 @@ class Conductor:
                 "model was begun. "
             )
         return f"{error}\n{held}When the cluster answers again: {self.resume}"
-
-
-async def _insisting(call: Awaitable[T]) -> T:
-    """Have a call tried again whatever the cluster complains of: giving up would leave GPUs held.
-
-    An API that has just started knows nobody's rights yet, and says so as if they had none.
-    """
-    try:
-        return await call
-    except (ReleaseError, SpecError) as error:
-        raise ReleaseError(str(error), retryable=True) from None

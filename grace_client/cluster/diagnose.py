@@ -13,6 +13,7 @@ from grace_client.cluster.snapshot import QUERY, SERVER, WEIGHTS, Container, Eve
 FALLBACKS = ("rtx-3090", "l40", "a6000-a40", "v100")
 """Overlays to try, in this order, where the GPUs asked for are not to be had."""
 
+AGAIN = "then run again: what was answered is not asked again"
 PATIENCE = timedelta(minutes=10)
 """How long a fault that may be the network's is given."""
 RESTARTS = 2
@@ -20,7 +21,7 @@ RESTARTS = 2
 
 _PULL = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
 _NO_IMAGE = re.compile(
-    r"not found|not present|manifest unknown|unauthorized|denied|no such|does not exist|invalid",
+    r"not found|not present|manifest unknown|unauthorized|denied|no such (?!host)|does not exist|invalid",
     re.IGNORECASE,
 )
 _NO_VOLUME = re.compile(r"not found|not support|unsupported|invalid|only|cannot|forbidden", re.IGNORECASE)
@@ -62,12 +63,20 @@ class Diagnosis:
         The next command, or what to change.
     fatal : bool
         Whether waiting cannot mend it.
+    change : str
+        What to change, where `next` only looks at objects that go with the release.
     """
 
     kind: Trouble
     what: str
     next: str
     fatal: bool
+    change: str = ""
+
+    @property
+    def lasting(self) -> str:
+        """What to do when the release is gone."""
+        return self.change or self.next
 
     def __str__(self) -> str:
         return f"{self.what}\n  next: {self.next}"
@@ -95,8 +104,8 @@ def diagnose(snapshot: Snapshot, *, fallbacks: Sequence[str] = FALLBACKS) -> lis
 
 def _try(fallbacks: Sequence[str]) -> str:
     if not fallbacks:
-        return "wait, or name another GPU's values: every overlay was tried"
-    return f"wait, or use other GPUs: grace campaign run … --gpu {fallbacks[0]}"
+        return "wait, or name values of another GPU: no overlay is left to try"
+    return f"wait, or stop it and go on with other GPUs: grace campaign run --fallback {fallbacks[0]}"
 
 
 def _tail(log: str, lines: int = 6) -> str:
@@ -170,6 +179,7 @@ def _pod(snapshot: Snapshot, pod: Pod, fallbacks: Sequence[str]) -> Iterator[Dia
                 f"{pod.name} cannot mount a volume: {event.message}",
                 f"kubectl describe pod {pod.name}",
                 fatal=snapshot.at - event.first > 2 * PATIENCE,
+                change=f"look at the claims with 'kubectl describe pvc'; {AGAIN}",
             )
 
 
@@ -197,6 +207,7 @@ def _container(snapshot: Snapshot, pod: Pod, container: Container) -> Iterator[D
             if named
             else f"kubectl describe pod {pod.name}",
             fatal=True,
+            change="" if named else f"correct what the values refer to; {AGAIN}",
         )
     elif not container.exit_code or (container.state == "running" and container.ready):
         return
@@ -223,6 +234,7 @@ def _container(snapshot: Snapshot, pod: Pod, container: Container) -> Iterator[D
             f"{container.restarts} times; it last said:" + _tail(container.log),
             f"kubectl logs {pod.name} -c {container.name} --previous --tail=100",
             fatal=container.restarts >= RESTARTS,
+            change=f"correct by what it said the model's values (model, server, gpu), with --set; {AGAIN}",
         )
 
 
@@ -295,4 +307,5 @@ def _jobs(snapshot: Snapshot) -> Iterator[Diagnosis]:
             if last
             else f"kubectl describe job {job.name}",
             fatal=True,
+            change="" if job.component == WEIGHTS else f"'grace status FOLDER' tells why; {AGAIN}",
         )

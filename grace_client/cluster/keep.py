@@ -25,6 +25,7 @@ FILE = "campaign.json"
 NAME = "grace-campaign"
 LABELS = {"app.kubernetes.io/part-of": "grace", "app.kubernetes.io/component": "campaign"}
 
+GONE = f"ConfigMap {NAME} was deleted: somebody ended the campaign"
 LEASE = timedelta(seconds=90)
 """How long a campaign belongs to a process that is not heard of."""
 RENEW = timedelta(seconds=20)
@@ -166,6 +167,8 @@ class Store:
         ------
         BusyError
             Where another campaign is under way, or another process conducts this one.
+        SpecError
+            Where the file of a campaign that begins cannot be written.
         """
         item = {
             "apiVersion": "v1",
@@ -180,7 +183,9 @@ class Store:
             self.may(_kept(found[0]), campaign, now, take_over=take_over)
             data = self._data(campaign, now) | {"stop": None}
             await self._patch(data, found[0]["metadata"]["resourceVersion"])
-        self.write(campaign)
+        if (complaint := self.write(campaign)) and not campaign.version:
+            await self.drop()
+            raise SpecError(complaint)
         self._renewed = now
 
     @staticmethod
@@ -200,25 +205,26 @@ class Store:
                 "dead, say --take-over"
             )
 
-    async def save(self, campaign: Campaign, now: datetime) -> None:
-        """Keep a changed campaign, in the file and then in the cluster.
+    async def save(self, campaign: Campaign, now: datetime) -> str:
+        """Keep a changed campaign in the cluster; why it should end, where the cluster has it no more.
 
         Raises
         ------
         BusyError
             Where another process has taken it over.
         ReleaseError
-            Where the cluster does not answer; the file is written nonetheless.
+            Where the cluster does not answer.
         """
-        self.write(campaign)
-        await self._mine(self._data(campaign, now))
+        if not await self._mine(self._data(campaign, now)):
+            return GONE
         self._renewed = now
+        return ""
 
     async def beat(self, now: datetime) -> str:
         """Say that this process lives, now and then; why somebody asked the campaign to end, or nothing."""
         found = await self.objects.get("configmaps", names=[NAME])
         if not found:
-            return f"ConfigMap {NAME} was deleted"
+            return GONE
         self._check(found[0])
         if self._renewed is None or now - self._renewed >= RENEW:
             await self._mine({"renewed": now.isoformat()})
@@ -233,10 +239,15 @@ class Store:
         """The campaign is over: nothing of it stays in the cluster."""
         await self.objects.delete("configmap", NAME)
 
-    def write(self, campaign: Campaign) -> None:
-        """Write the file."""
-        with paths.replacing(self.folder / FILE) as new:
-            new.write_text(campaign.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    def write(self, campaign: Campaign) -> str:
+        """Write the file; why it cannot be, or nothing: a full disk here must not keep GPUs held there."""
+        try:
+            with paths.replacing(self.folder / FILE) as new:
+                new.write_text(campaign.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            why = error.strerror or error
+            return f"{self.folder / FILE} cannot be written ({why}); make room, or name another --out"
+        return ""
 
     def _data(self, campaign: Campaign, now: datetime) -> dict[str, str]:
         return {FILE: campaign.model_dump_json(), "holder": self.holder, "renewed": now.isoformat()}
@@ -249,15 +260,16 @@ class Store:
                 "nothing more"
             )
 
-    async def _mine(self, data: Json) -> None:
-        """Change the ConfigMap, as long as it is this process's."""
+    async def _mine(self, data: Json) -> bool:
+        """Change the ConfigMap, as long as it is this process's; False where it is gone."""
         while True:
             found = await self.objects.get("configmaps", names=[NAME])
             if not found:
-                return
+                return False
             self._check(found[0])
             try:
-                return await self._patch(data, found[0]["metadata"]["resourceVersion"])
+                await self._patch(data, found[0]["metadata"]["resourceVersion"])
+                return True
             except ReleaseError as error:
                 # Somebody asked it to stop between the two calls; look again.
                 if "modified" not in str(error):

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import TYPE_CHECKING, Any
@@ -190,6 +191,13 @@ class Kubectl:
                 return False
             raise
         return True
+
+    async def time(self) -> datetime:
+        """The cluster's time, to the second: when it would create an object that it does not."""
+        item = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "grace-time"}}
+        options = ["--dry-run=server", "--output", "json", "--filename", "-"]
+        said = await self._run("create", *options, stdin=json.dumps(item).encode())
+        return datetime.fromisoformat(json.loads(said)["metadata"]["creationTimestamp"])
 
     async def patch(self, kind: str, name: str, patch: Json) -> None:
         """Merge a patch into an object; null deletes."""

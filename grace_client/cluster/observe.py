@@ -8,8 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from grace_client.cluster import manifests
 from grace_client.cluster.snapshot import QUERY, WEIGHTS, Claim, Container, Event, Job, Pod, Snapshot
-from grace_client.errors import ReleaseError
+from grace_client.errors import GraceError
 
 Json = dict[str, Any]
 
@@ -75,8 +76,9 @@ async def _with_logs(cluster: Cluster, pod: Pod) -> Pod:
         tail = LOG_LINES if failed else FEW_LINES
         try:
             log = await cluster.logs(pod.name, container.name, tail=tail, previous=again)
-        except ReleaseError:
-            # A node that does not answer has no log to tell; what the objects say is enough to go on.
+        except GraceError:
+            # A node that does not answer, or answers strangely, has no log to tell; what the objects say is
+            # enough to go on.
             return container
         return replace(container, log=log)
 
@@ -141,7 +143,6 @@ def _pod(item: Json) -> Pod:
     labels: Mapping[str, str] = meta.get("labels", {})
     condition: Json = next((c for c in status.get("conditions", []) if c["type"] == "PodScheduled"), {})
     scheduled = condition.get("status") == "True"
-    asked = [(s.get("resources") or {}).get("limits") or {} for s in spec["containers"]]
     volumes = [volume.get("persistentVolumeClaim") for volume in spec.get("volumes", [])]
     states = {
         s["name"]: s for key in ("initContainerStatuses", "containerStatuses") for s in status.get(key, [])
@@ -153,7 +154,7 @@ def _pod(item: Json) -> Pod:
         experiment=labels.get("grace/experiment", ""),
         job=labels.get("job-name", ""),
         phase=status.get("phase", ""),
-        gpus=sum(int(n) for limits in asked for name, n in limits.items() if _is_gpu(name)),
+        gpus=manifests.Pod((), spec).gpus,
         node=spec.get("nodeName", ""),
         unscheduled=condition.get("message", "") if condition and not scheduled else "",
         created=time(meta["creationTimestamp"]),
@@ -166,10 +167,6 @@ def _pod(item: Json) -> Pod:
         ),
         message=": ".join(filter(None, (status.get("reason"), status.get("message")))),
     )
-
-
-def _is_gpu(resource: str) -> bool:
-    return resource.startswith("nvidia.com/") or resource == "amd.com/gpu"
 
 
 def _container(name: str, status: Json) -> Container:
@@ -193,12 +190,14 @@ def _job(item: Json) -> Job:
     labels, status = item["metadata"].get("labels", {}), item.get("status", {})
     true = {c["type"]: c for c in status.get("conditions") or [] if c["status"] == "True"}
     failed = true.get("Failed")
+    end = true.get("Complete") or failed or {}
     return Job(
         name=item["metadata"]["name"],
         component=labels.get("app.kubernetes.io/component", ""),
         experiment=labels.get("grace/experiment", ""),
         complete="Complete" in true,
         failed=(failed.get("message") or failed.get("reason") or "it failed") if failed else "",
+        finished=time(end["lastTransitionTime"]) if end.get("lastTransitionTime") else None,
     )
 
 

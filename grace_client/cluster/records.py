@@ -60,7 +60,7 @@ class Hold(_Part):
     since : datetime
         When it got its node.
     until : datetime or None
-        When it ended or was seen to be gone; None while it holds them.
+        When it ended; of a pod that is gone, when that was first known. None while it holds them.
     """
 
     uid: str
@@ -83,8 +83,14 @@ class ModelState(_Part):
         Its short name, and that of its release.
     phase : Phase
         Where it is.
-    attempt : int
-        Which of the GPUs it is on: 0 for the first choice.
+    overlay : str
+        The overlay that it is on; empty for the GPUs of its own values.
+    tried : tuple of str
+        Overlays that it was on before, whose GPUs could not be had.
+    begun : datetime or None
+        When it was last begun to be installed.
+    answered : bool
+        Whether all its Jobs have succeeded, so that only its results are to be brought home.
     outcome : Why or None
         Why it is being uninstalled.
     reason, next : str
@@ -103,7 +109,10 @@ class ModelState(_Part):
 
     model: str
     phase: Phase = Phase.PLANNED
-    attempt: int = 0
+    overlay: str = ""
+    tried: tuple[str, ...] = ()
+    begun: datetime | None = None
+    answered: bool = False
     outcome: Why | None = None
     reason: str = ""
     next: str = ""
@@ -116,6 +125,11 @@ class ModelState(_Part):
     def gpu_hours(self, now: datetime) -> float:
         """GPU-hours that its pods held up to now."""
         return sum(hold.gpu_hours(now) for hold in self.holds)
+
+    def held_hours(self, now: datetime) -> float:
+        """Hours for which it held its GPUs since it was last begun to be installed."""
+        own = [hold for hold in self.holds if self.begun is None or hold.since >= self.begun]
+        return sum(hold.gpu_hours(now) / hold.gpus for hold in own)
 
     def queued(self, now: datetime) -> float:
         """Seconds that it waited for GPUs."""
@@ -215,10 +229,6 @@ class Campaign(_Part):
         """GPUs to try, in order; empty for those of the model's own values."""
         return tuple(dict.fromkeys((self.what.gpu, *self.limits.fallbacks)))
 
-    def overlay(self, model: ModelState) -> str:
-        """The overlay that a model is on; empty for none."""
-        return self.choices()[min(model.attempt, len(self.choices()) - 1)]
-
     def left(self, model: ModelState) -> tuple[str, ...]:
         """Overlays that a model can still fall back to."""
-        return self.choices()[model.attempt + 1 :]
+        return tuple(name for name in self.choices() if name not in (model.overlay, *model.tried))

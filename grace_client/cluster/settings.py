@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,9 @@ from grace_client.cluster.values import (
     read_values,
 )
 from grace_client.errors import SpecError
+
+LONGEST_QUEUE = 1439
+"""Minutes for which the chart lets clients wait."""
 
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?")
 _PLAIN = {"true": True, "false": False, "null": None}
@@ -138,10 +142,13 @@ def sets_of(campaign: Campaign, model: ModelState, values: ModelValues) -> dict[
     their run has a folder of its own: no table mixes two kinds.
     """
     sets = dict(campaign.what.sets)
-    overlay = campaign.overlay(model)
+    known = effective(values, sets)
+    if (minutes := math.ceil(campaign.limits.queue_minutes)) > int(known["queries"]["queueMinutes"]):
+        # The clients wait for the server as long as the campaign waits for its GPUs.
+        sets["queries.queueMinutes"] = min(minutes, LONGEST_QUEUE)
+    overlay = model.overlay
     if not overlay:
         return sets
-    known = effective(values, sets)
     sets["queries.runId"] = run_id(campaign, model, known)
     for name, settings in known["queries"]["experiments"].items():
         key = f"queries.experiments.{name}.extraArgs"
@@ -152,7 +159,7 @@ def sets_of(campaign: Campaign, model: ModelState, values: ModelValues) -> dict[
 def run_id(campaign: Campaign, model: ModelState, known: Mapping[str, Any]) -> str:
     """Last part of the folders of a model's results."""
     own = str(known["queries"].get("runId") or model.model)
-    overlay = campaign.overlay(model)
+    overlay = model.overlay
     return f"{own}-{overlay}" if overlay else own
 
 

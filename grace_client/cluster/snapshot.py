@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-SERVER, QUERY, WEIGHTS = "server", "query", "weights"
+SERVER, QUERY, WEIGHTS, AUTOSTOP = "server", "query", "weights", "autostop"
 """Components, as the chart labels them."""
 
 
@@ -131,6 +131,8 @@ class Job:
         Whether it succeeded.
     failed : str
         Why it failed, in Kubernetes' words; empty where it did not.
+    finished : datetime or None
+        When it ended.
     """
 
     name: str
@@ -138,6 +140,7 @@ class Job:
     experiment: str
     complete: bool
     failed: str
+    finished: datetime | None = None
 
     @property
     def over(self) -> bool:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 
 from grace_client.cluster import policy
+from grace_client.cluster.effort import IncompleteError
 from grace_client.cluster.kubectl import Kubectl
 from grace_client.cluster.records import Campaign, ModelState
 from grace_client.cluster.release import Release
 from grace_client.cluster.results import Results
 from grace_client.cluster.rules import Severity
 from grace_client.cluster.settings import effective, experiments, run_id, sets_of, values_of
-from grace_client.errors import ReleaseError
+from grace_client.errors import GraceError, ReleaseError
 
 RESULTS = "results"
 VALUES = "values"
+LOGS = "logs"
+LOG_LINES = 2000
+"""Of each container, when its release has failed and is taken away."""
+
+_TOOK_LONG = re.compile(r"timed out|deadline exceeded|did not end within", re.IGNORECASE)
 
 
 class ModelWork:
@@ -32,7 +42,7 @@ class ModelWork:
 
     def __init__(self, kubectl: Kubectl, campaign: Campaign, model: ModelState, folder: Path) -> None:
         self.kubectl, self.campaign, self.model, self.folder = kubectl, campaign, model, folder
-        self.values = values_of(campaign.what, model.model, campaign.overlay(model), folder / VALUES)
+        self.values = values_of(campaign.what, model.model, model.overlay, folder / VALUES)
         self.sets = sets_of(campaign, model, self.values)
         self.known = effective(self.values, self.sets)
         self.release = Release(kubectl, self.values, name=model.model, sets=self.sets)
@@ -49,14 +59,40 @@ class ModelWork:
         if self.known["weights"]["stage"] == "job":
             # Helm waits for this Job, and it has its own deadline.
             timeout += float(self.known["weights"]["job"]["activeDeadlineSeconds"])
-        return (await self.release.install(timeout=timeout)).repaired
+        began = monotonic()
+        try:
+            return (await self.release.install(timeout=timeout)).repaired
+        except ReleaseError as error:
+            # Helm's own time that ran out reads like a lost connection, and trying again mends nothing.
+            late = monotonic() - began >= timeout and _TOOK_LONG.search(str(error))
+            raise ReleaseError(str(error), retryable=error.retryable and not late) from None
+
+    async def installed(self) -> bool:
+        """Whether Helm has the release."""
+        return await self.release.current() is not None
+
+    async def keep_logs(self) -> str:
+        """Write what every container of the release said last into `logs/`; a sentence that says where."""
+        folder = self.folder / LOGS / f"{self.model.model}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        for pod in await self.kubectl.get("pods", selector=self.release.selector):
+            name, spec = pod["metadata"]["name"], pod["spec"]
+            for container in (*spec.get("initContainers", ()), *spec["containers"]):
+                for previous in (True, False):
+                    with suppress(GraceError):
+                        own = container["name"]
+                        said = await self.kubectl.logs(name, own, tail=LOG_LINES, previous=previous)
+                        if said:
+                            folder.mkdir(parents=True, exist_ok=True)
+                            file = folder / f"{name}-{own}{'-previous' if previous else ''}.log"
+                            file.write_text(said, encoding="utf-8")
+        return f"what its containers said is in {folder}" if folder.exists() else ""
 
     async def fetch(self) -> tuple[str, ...]:
         """Bring the results home; folders of runs, verified.
 
         Raises
         ------
-        ReleaseError
+        IncompleteError
             Where an experiment's tables are not complete although its Job did not fail.
         """
         if not self.campaign.limits.fetch:
@@ -67,7 +103,7 @@ class ModelWork:
         whole = {folder.relative_to(self.folder / RESULTS).parts[0] for folder in done.verified}
         missing = [name for name in experiments(self.known) if name not in whole]
         if missing and not self.model.reason:
-            raise ReleaseError(f"the tables of {', '.join(missing)} are not complete on the claim")
+            raise IncompleteError(f"the tables of {', '.join(missing)} are not complete on the claim")
         return tuple(str(folder) for folder in (*done.verified, *done.partial))
 
     async def uninstall(self, *, timeout: float) -> None:

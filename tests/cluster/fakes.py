@@ -38,6 +38,10 @@ class Fake:
         For how long the API is away, from `away_since` on.
     slow : set of str
         Models whose install takes longer than it may.
+    doomed : set of str
+        Of these, those whose pods refer to a Secret that there is not.
+    stuck : dict of str to float
+        Seconds that a model's uninstall takes.
     well : bool
         Whether everything goes on by itself as time passes.
     """
@@ -53,6 +57,9 @@ class Fake:
     version: int = 0
     installs: list[str] = field(default_factory=list)
     slow: set[str] = field(default_factory=set)
+    releases: set[str] = field(default_factory=set)
+    doomed: set[str] = field(default_factory=set)
+    stuck: dict[str, float] = field(default_factory=dict)
     broken: dict[str, Exception] = field(default_factory=dict)
 
     def call(self, what: str) -> None:
@@ -78,6 +85,10 @@ class Fake:
         release = selector.partition("=")[2]
         snapshot = self.world.snapshot(release)
         found = [_pod(pod) for pod in snapshot.pods] + [_job(job) for job in snapshot.jobs]
+        if release in self.doomed:
+            for pod in found[:1]:
+                waiting = {"reason": "CreateContainerConfigError", "message": 'secret "hf-token" not found'}
+                pod["status"]["initContainerStatuses"][0]["state"] = {"waiting": waiting}
         if snapshot.replicas is not None:
             found.append(_object("Deployment", f"deployment-{release}", "server", {"spec": {"replicas": 1}}))
         return found
@@ -158,12 +169,25 @@ class FakeWork:
     async def install(self, *, timeout: float) -> str:
         """The objects are there before the call returns, as with helm."""
         self.fake.world.install(self.model)
+        self.fake.releases.add(self.model)
         self.fake.installs.append(self.model)
         if self.model in self.fake.slow:
-            await self.fake.sleep(timeout)
-            raise ReleaseError("helm: timed out waiting for the condition", retryable=True)
+            ends = self.fake.now() + timedelta(seconds=timeout)
+            while self.fake.now() < ends:
+                await self.fake.sleep(min(timeout, 10))
+            raise ReleaseError("helm: timed out waiting for the condition")
         await self._do("install")
         return ""
+
+    async def installed(self) -> bool:
+        """Whether it was installed and not uninstalled."""
+        await self._do("installed")
+        return self.model in self.fake.releases
+
+    async def keep_logs(self) -> str:
+        """A sentence."""
+        await self._do("keep_logs")
+        return f"logs of {self.model}"
 
     async def fetch(self) -> tuple[str, ...]:
         """A folder."""
@@ -174,7 +198,10 @@ class FakeWork:
         """Objects go at once, pods when they have ended."""
         await self._do("uninstall")
         self.fake.world.uninstall(self.model)
-        await self.fake.sleep(1)
+        self.fake.releases.discard(self.model)
+        ends = self.fake.now() + timedelta(seconds=self.fake.stuck.get(self.model, 1))
+        while self.fake.now() < ends:
+            await self.fake.sleep(1)
         await self._do("uninstalled")
 
 

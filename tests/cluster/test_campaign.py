@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from grace_client.cluster import campaign as machine
 from grace_client.cluster.campaign import Step
 from grace_client.cluster.diagnose import diagnose
 from grace_client.cluster.records import INSTALLED, Campaign, Hold, Limits, Phase, What, Why
+from grace_client.cluster.snapshot import Job, Snapshot
 from tests.cluster.world import START, World
 
 MODELS = ("small", "large", "last")
@@ -44,7 +46,7 @@ def turn(campaign: Campaign, world: World, *, breaks: bool = False) -> Campaign:
         case Step.CHECK:
             return machine.refused(campaign, "no", "other values") if breaks else machine.checked(campaign)
         case Step.INSTALL:
-            campaign = machine.installing(campaign)
+            campaign = machine.installing(campaign, world.now)
             world.install(name)
             return machine.failed(campaign, "timeout", "again") if breaks else machine.installed(campaign)
         case Step.WATCH:
@@ -161,7 +163,7 @@ def test_gpus_that_are_held_are_not_free() -> None:
 def test_the_next_gpus_are_tried_after_the_bound() -> None:
     """Not before; the wait adds up, what was tried is noted, and the last choice fails with the reason."""
     campaign, world = new(fallbacks=["l40"], queue_minutes=30), World()
-    campaign = machine.installed(machine.installing(machine.checked(campaign)))
+    campaign = machine.installed(machine.installing(machine.checked(campaign), world.now))
     world.install("small")
     campaign = turn(campaign, world)
     world.act("nothing", 29)
@@ -174,7 +176,7 @@ def test_the_next_gpus_are_tried_after_the_bound() -> None:
         campaign = turn(campaign, world)
         world.act("end", 1)
     first = campaign.models[0]
-    assert (first.attempt, campaign.overlay(first), first.queue_seconds) == (1, "l40", 1800)
+    assert (first.tried, first.overlay, first.queue_seconds) == (("",), "l40", 1800)
     assert "first choice: no GPUs within 30 minutes" in first.notes[0] and "nvidia.com/a100" in first.notes[0]
     for _ in range(40):
         campaign = turn(campaign, world)
@@ -204,6 +206,57 @@ def test_a_model_has_a_day() -> None:
     campaign = turn(campaign, world)
     assert "may for 24" in campaign.models[0].reason
     assert campaign.models[0].phase is Phase.UNINSTALLING
+
+
+def test_a_day_begins_anew_with_every_install() -> None:
+    """What used its day up and is run again has another one, and is not ended at the first look."""
+    campaign, world = reached(Phase.QUERYING)
+    world.act("nothing", 25 * 60)
+    campaign = turn(campaign, world)
+    for _ in range(200):
+        if campaign.models[0].phase is Phase.FAILED:
+            break
+        world.act("end", 1)
+        campaign = turn(campaign, world)
+    end = to_the_end(machine.reopen(campaign, campaign.limits), world)
+    assert [model.phase for model in end.models] == [Phase.DONE] * 3
+
+
+def test_a_weekend_without_a_look_costs_nothing() -> None:
+    """The Jobs ended on Friday, and the server was stopped then: hours in which no GPU was held do not count,
+    and the results are fetched, although more than a day has passed.
+    """
+    campaign, world = reached(Phase.QUERYING)
+    world.act("complete", 30)
+    friday = world.now
+    world.act("evict", 0)
+    world.jobs["small"] = replace(world.jobs["small"], complete=True)
+    world.pods["small"] = []
+    world.now += timedelta(days=3)
+    stopped = Job("job-autostop", "autostop", "", True, "", finished=friday + timedelta(minutes=1))
+    seen = world.snapshot("small")
+    campaign = machine.seen(campaign, replace(seen, jobs=(*seen.jobs, stopped), replicas=0), [])
+    (hold,) = campaign.models[0].holds
+    assert hold.until == friday + timedelta(minutes=1)
+    assert campaign.models[0].phase is Phase.FETCHING and not campaign.stopping
+
+
+def test_objects_that_kubernetes_cleared_away_are_no_uninstall() -> None:
+    """A Job that ended a day ago is deleted by itself: the release is there, and its results are fetched."""
+    campaign, _ = reached(Phase.QUERYING)
+    nothing = Snapshot(at=START + timedelta(hours=30), release="small")
+    assert machine.seen(campaign, nothing, [], installed=True).models[0].phase is Phase.FETCHING
+    gone = machine.seen(campaign, nothing, [], installed=False).models[0]
+    assert gone.phase is Phase.UNINSTALLING and "somebody uninstalled it" in gone.reason
+
+
+def test_other_fallbacks_do_not_move_a_model_to_other_gpus() -> None:
+    """A run that goes on with another list of overlays stays on the one that it is on."""
+    campaign = new(fallbacks=["rtx-3090", "l40"])
+    model = campaign.models[0].model_copy(update={"overlay": "l40", "tried": ("", "rtx-3090")})
+    campaign = campaign.model_copy(update={"models": (model, *campaign.models[1:])})
+    campaign = machine.reopen(campaign, Limits(fallbacks=("v100",)))
+    assert campaign.models[0].overlay == "l40" and campaign.left(campaign.models[0]) == ("v100",)
 
 
 @given(

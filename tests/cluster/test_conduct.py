@@ -11,11 +11,12 @@ import pytest
 
 from grace_client.cluster import campaign as machine
 from grace_client.cluster import keep
-from grace_client.cluster.conduct import Conductor, LostError
+from grace_client.cluster.conduct import Conductor
+from grace_client.cluster.effort import IncompleteError, LostError
 from grace_client.cluster.keep import NAME, Store
-from grace_client.cluster.records import Campaign, Limits, Phase, What
+from grace_client.cluster.records import Campaign, Hold, Limits, ModelState, Phase, What
 from grace_client.errors import BusyError, ReleaseError, SpecError
-from tests.cluster.fakes import Fake, KilledError
+from tests.cluster.fakes import Fake, FakeWork, KilledError
 from tests.cluster.world import START
 
 MODELS = ("small", "large", "last")
@@ -221,16 +222,57 @@ def test_a_refusal_is_not_the_last_word(tmp_path: Path) -> None:
         assert not left[0] and nothing_left(fake)
 
 
-def test_an_api_that_stays_away_ends_it_with_the_command(tmp_path: Path) -> None:
-    """Exit code 3, no second model, the record in the file; it goes on when the API is back."""
+def test_an_api_that_stays_away_is_asked_while_gpus_may_be_held(tmp_path: Path) -> None:
+    """However long: nobody else would free them."""
     fake = Fake(away=timedelta(hours=5), away_since=START + timedelta(seconds=4))
-    with pytest.raises(LostError, match="grace campaign run --out here") as raised:
-        run(fake, tmp_path, resume="grace campaign run --out here")
-    assert raised.value.exit_code == 3
-    assert len(fake.world.jobs) <= 1
-    fake.world.now += timedelta(hours=5)
     assert phases(run(fake, tmp_path)) == [Phase.DONE] * 3
     assert nothing_left(fake)
+
+
+def test_an_api_that_stays_away_ends_it_with_the_command(tmp_path: Path) -> None:
+    """Where nothing is held, or somebody wants to leave: exit code 3, the record in the file; it goes on when
+    the API is back.
+    """
+    for where, away in enumerate((START + timedelta(seconds=1), START + timedelta(seconds=4))):
+        fake = Fake(away=timedelta(hours=5), away_since=away)
+
+        async def story(fake: Fake = fake, where: int = where) -> None:
+            campaign, store = new(), Store(fake, tmp_path / str(where))
+            await store.claim(campaign, fake.now())
+            again = "grace campaign run --out here"
+            conductor = Conductor(campaign, fake, store, fake.work, clock=fake, resume=again)
+            running = asyncio.create_task(conductor.run())
+            if where:
+                while fake.world.now < START + timedelta(minutes=30):
+                    await asyncio.sleep(0)
+                conductor.stop("enough")
+            else:
+                fake.world.now += timedelta(seconds=1)
+            await running
+
+        with pytest.raises(LostError, match="grace campaign run --out here") as raised:
+            asyncio.run(story())
+        assert raised.value.exit_code == 3
+        assert len(fake.world.jobs) == where
+        fake.world.now += timedelta(hours=5)
+        assert phases(run(fake, tmp_path / str(where))) == [Phase.DONE] * 3
+        assert nothing_left(fake)
+
+
+def test_time_that_a_machine_sleeps_is_not_waited(tmp_path: Path) -> None:
+    """A laptop that was closed for a night in the middle of a call goes on in the morning."""
+    fake = Fake()
+    call, slept = fake.call, [False]
+
+    def calls(what: str) -> None:
+        call(what)
+        if what == "get pods,jobs,deployments,replicasets" and not slept[0]:
+            slept[0] = True
+            fake.world.now += timedelta(hours=8)
+            raise ReleaseError("unexpected EOF", retryable=True)
+
+    fake.call = calls  # type: ignore[method-assign]
+    assert phases(run(fake, tmp_path)) == [Phase.DONE] * 3
 
 
 def test_what_fails_is_told_and_the_next_model_begins(tmp_path: Path) -> None:
@@ -247,7 +289,7 @@ def test_what_fails_is_told_and_the_next_model_begins(tmp_path: Path) -> None:
     assert nothing_left(fake)
     fake.broken.clear()
     assert phases(run(fake, tmp_path)) == [Phase.DONE] * 3
-    assert fake.installs == [*MODELS, "small", "large"]
+    assert fake.installs == [*MODELS, "small"]
 
 
 def test_an_install_that_takes_too_long_is_not_repeated(tmp_path: Path) -> None:
@@ -266,6 +308,126 @@ def test_a_fault_of_its_own_frees_the_gpus(tmp_path: Path) -> None:
     assert phases(ended) == [Phase.FAILED, Phase.DONE, Phase.DONE]
     assert "not enough values" in ended.models[0].reason
     assert nothing_left(fake)
+
+
+@pytest.mark.parametrize("what", ["show", "uninstall", "uninstalled", "keep_logs", "disk", "work"])
+def test_nothing_unforeseen_keeps_gpus_held(what: str, tmp_path: Path) -> None:
+    """A closed terminal, a full disk, a fault in the uninstall itself: it is tried until they are free."""
+    fake = Fake(broken={"fetch small": ReleaseError("checksums differ")})
+    left = [3]
+
+    def fail(*_: object) -> None:
+        if fake.world.holding() and left[0]:
+            left[0] -= 1
+            raise OSError(28, "No space left on device")
+
+    async def story() -> Campaign:
+        campaign, store = new(), Store(fake, tmp_path)
+        await store.claim(campaign, fake.now())
+        call, work = fake.call, fake.work
+
+        def calls(said: str) -> None:
+            call(said)
+            if said.startswith(f"{what} "):
+                fail()
+
+        def works(campaign: Campaign, model: ModelState) -> FakeWork:
+            if what == "work":
+                fail()
+            return work(campaign, model)
+
+        fake.call = calls  # type: ignore[method-assign, assignment]
+        show = fail if what == "show" else lambda _: None
+        conductor = Conductor(campaign, fake, store, works, clock=fake, show=show)
+        if what == "disk":
+            write = store.folder / keep.FILE
+            write.unlink()
+            write.mkdir()
+        return await conductor.run()
+
+    if what == "disk":
+        with pytest.raises(ReleaseError, match=r"holds no GPU, but .* cannot be written"):
+            asyncio.run(story())
+        assert fake.maps and not fake.world.jobs and not fake.world.holding()
+    else:
+        assert phases(asyncio.run(story()))[1:] == [Phase.DONE] * 2
+        assert left[0] == (2 if what == "keep_logs" else 0) and nothing_left(fake)
+
+
+def test_a_long_uninstall_keeps_the_campaign(tmp_path: Path) -> None:
+    """The lease is renewed meanwhile, so that nobody else takes it over."""
+    fake = Fake(stuck={"small": 600})
+
+    async def story() -> Campaign:
+        running = asyncio.create_task(conduct(fake, tmp_path))
+        while "uninstall small" not in fake.calls:
+            await asyncio.sleep(0)
+        began = fake.now()
+        while fake.now() < began + timedelta(seconds=300):
+            await asyncio.sleep(0)
+        kept = await keep.read_cluster(fake)
+        assert kept is not None and fake.now() - kept.renewed < keep.LEASE
+        return await running
+
+    assert phases(asyncio.run(story())) == [Phase.DONE] * 3
+
+
+def test_a_campaign_that_somebody_ended_installs_nothing(tmp_path: Path) -> None:
+    """Its ConfigMap is gone: the process that comes back to it stops."""
+    fake = Fake()
+    call = fake.call
+
+    def calls(what: str) -> None:
+        call(what)
+        if what == "check large":
+            fake.maps.clear()
+
+    fake.call = calls  # type: ignore[method-assign]
+    ended = run(fake, tmp_path)
+    assert phases(ended) == [Phase.DONE, Phase.PLANNED, Phase.PLANNED]
+    assert fake.installs == ["small"] and "somebody ended the campaign" in ended.stopping
+
+
+def test_what_is_answered_is_fetched_without_gpus(tmp_path: Path) -> None:
+    """A fetch that failed, or was stopped, is all that is done again; nothing is installed for it."""
+    fake = Fake(broken={"fetch large": ReleaseError("no space left on device")})
+    assert phases(run(fake, tmp_path)) == [Phase.DONE, Phase.FAILED, Phase.DONE]
+    assert phases(run(fake, tmp_path)) == [Phase.DONE, Phase.FAILED, Phase.DONE]
+    fake.broken.clear()
+    ended = run(fake, tmp_path)
+    assert phases(ended) == [Phase.DONE] * 3 and ended.models[1].results == ("results/large",)
+    assert fake.installs == list(MODELS) and not ended.models[1].reason
+
+
+def test_results_that_are_not_whole_are_asked_again(tmp_path: Path) -> None:
+    """The Jobs have succeeded, and a table is missing: the next run installs the model again."""
+    fake = Fake(broken={"fetch large": IncompleteError("the tables of study1-exp2 are not complete")})
+    assert phases(run(fake, tmp_path)) == [Phase.DONE, Phase.FAILED, Phase.DONE]
+    fake.broken.clear()
+    assert phases(run(fake, tmp_path)) == [Phase.DONE] * 3
+    assert fake.installs == [*MODELS, "large"]
+
+
+def test_a_used_up_budget_installs_nothing(tmp_path: Path) -> None:
+    """Before the next model, too; a larger budget goes on."""
+    fake = Fake()
+    campaign = new()
+    hold = Hold(uid="1", pod="p", gpus=2, since=START - timedelta(hours=200), until=START)
+    first = campaign.models[0].model_copy(update={"phase": Phase.DONE, "holds": (hold,)})
+    campaign = campaign.model_copy(update={"models": (first, *campaign.models[1:])})
+    ended = run(fake, tmp_path, campaign)
+    assert not fake.installs and "--budget-hours" in ended.stopping
+    larger = machine.reopen(ended, Limits(budget_hours=500))
+    assert phases(run(fake, tmp_path, larger)) == [Phase.DONE] * 3
+
+
+def test_an_install_that_cannot_come_about_is_given_up(tmp_path: Path) -> None:
+    """Helm waits for a download of the weights in a Job of its own: what is wrong with it is told at once."""
+    fake = Fake(slow={"small"}, doomed={"small"})
+    ended = run(fake, tmp_path, install_seconds=80_000.0)
+    assert phases(ended) == [Phase.FAILED, Phase.DONE, Phase.DONE]
+    assert "hf-token" in ended.models[0].reason and "kubectl create secret" in ended.models[0].next
+    assert fake.now() < START + timedelta(hours=1)
 
 
 def test_gpus_that_stay_held_hold_the_campaign(tmp_path: Path) -> None:

@@ -47,7 +47,12 @@ class Case:
 
 CASES = {
     "unschedulable": Case(
-        Trouble.UNSCHEDULABLE, False, Phase.QUEUED, 0, ("gpu.products", "node affinity"), "--gpu rtx-3090"
+        Trouble.UNSCHEDULABLE,
+        False,
+        Phase.QUEUED,
+        0,
+        ("gpu.products", "node affinity"),
+        "--fallback rtx-3090",
     ),
     "quota": Case(
         Trouble.QUOTA, False, Phase.QUEUED, 0, ("exceeded quota: tight", "nvidia.com/a100"), "rtx-3090"
@@ -120,8 +125,8 @@ def test_a_gated_model_without_a_token_is_told_in_the_downloads_words() -> None:
 def test_overlays_that_were_tried_are_not_offered() -> None:
     """The first that is left is; with none left, it says so."""
     snapshot = recorded("unschedulable")
-    assert "--gpu l40" in diagnose(snapshot, fallbacks=["l40", "v100"])[0].next
-    assert "every overlay was tried" in diagnose(snapshot, fallbacks=[])[0].next
+    assert "--fallback l40" in diagnose(snapshot, fallbacks=["l40", "v100"])[0].next
+    assert "no overlay is left" in diagnose(snapshot, fallbacks=[])[0].next
 
 
 def test_a_missing_resource_is_named() -> None:

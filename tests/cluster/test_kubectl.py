@@ -6,12 +6,14 @@ import asyncio
 import json
 import os
 from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from grace_client.cluster import process
+from grace_client.cluster.clock import ClusterClock
 from grace_client.cluster.kubectl import Kubectl, explained
 from grace_client.errors import ExitCode, ReleaseError, SpecError
 from tests.cluster.standin import Tools
@@ -128,6 +130,20 @@ def test_a_large_patch(tools: Tools) -> None:
     assert json.loads(tools.stdin()[0]) == patch
     assert "hf_secret" not in call and len(call) < 500
     assert not Path(call.split()[-1]).exists()
+
+
+def test_the_clusters_time(tools: Tools) -> None:
+    """Is told of an object that is not made."""
+    made = {"kind": "ConfigMap", "metadata": {"creationTimestamp": "2026-11-22T12:00:03Z"}}
+    tools.answer("create .*--dry-run=server", made)
+    assert run(Kubectl(namespace="n").time()).isoformat() == "2026-11-22T12:00:03+00:00"
+    made["metadata"]["creationTimestamp"] = (datetime.now(UTC) + timedelta(hours=2)).isoformat()  # type: ignore[index]
+    tools.answer("create .*--dry-run=server", made)
+    ahead = run(ClusterClock.of(Kubectl(namespace="n"))).now() - datetime.now(UTC)
+    assert timedelta(minutes=119) < ahead < timedelta(minutes=121)
+    made["metadata"]["creationTimestamp"] = datetime.now(UTC).replace(microsecond=0).isoformat()  # type: ignore[index]
+    tools.answer("create .*--dry-run=server", made)
+    assert run(ClusterClock.of(Kubectl(namespace="n"))).ahead == timedelta()
 
 
 def test_logs_that_are_not_there(tools: Tools) -> None:

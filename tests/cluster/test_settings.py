@@ -79,11 +79,21 @@ def test_the_models_own_gpus_change_nothing(tmp_path: Path) -> None:
     assert settings.run_id(campaign, campaign.models[0], settings.effective(values, {})) == "gemma-2b"
 
 
+def test_clients_wait_as_long_as_the_campaign(tmp_path: Path) -> None:
+    """A longer queue is a longer wait of the query Jobs; a shorter one changes nothing."""
+    for minutes, expected in ((30.0, None), (300.5, 301), (1e4, 1439)):
+        campaign = new("gemma-2b")
+        campaign = machine.reopen(campaign, Limits(queue_minutes=minutes))
+        values = settings.values_of(campaign.what, "gemma-2b", "", tmp_path)
+        sets = settings.sets_of(campaign, campaign.models[0], values)
+        assert sets.get("queries.queueMinutes") == expected
+
+
 def test_other_gpus_are_another_run(tmp_path: Path) -> None:
     """Declared in the manifest and in a folder of its own: numbers of two kinds of GPU never mix."""
     campaign = new("gemma-2b", sets={"queries.experiments.study1-exp2.extraArgs": ["--prune=1e-6"]})
-    model = campaign.models[0].model_copy(update={"attempt": 2})
-    values = settings.values_of(campaign.what, "gemma-2b", campaign.overlay(model), tmp_path)
+    model = campaign.models[0].model_copy(update={"overlay": "l40"})
+    values = settings.values_of(campaign.what, "gemma-2b", model.overlay, tmp_path)
     known = document(values, settings.sets_of(campaign, model, values))["queries"]
     assert known["runId"] == "gemma-2b-l40"
     asked = known["experiments"]

@@ -48,7 +48,8 @@ def waiting() -> tuple[Campaign, World]:
     """A campaign whose first model waits for GPUs."""
     limits = Limits(fallbacks=("l40",))
     campaign = machine.begin("three", "ns", What(models=("small", "large")), limits, START)
-    campaign, world = machine.installed(machine.installing(machine.checked(campaign))), World()
+    campaign, world = machine.checked(campaign), World()
+    campaign = machine.installed(machine.installing(campaign, world.now))
     world.install("small")
     for minutes in (0, 5):
         world.act("nothing", minutes)
@@ -93,13 +94,14 @@ def test_the_report_says_what_became_of_each_model() -> None:
     campaign = machine.seen(campaign, world.snapshot("small"), [])
     world.now += timedelta(hours=1)
     campaign = machine.failed(campaign, "it broke", "mend it")
-    (small, large) = to_json(campaign, world.now)["models"]
+    (small, large) = to_json(campaign, world.now, "again")["models"]
     assert small["gpu_hours"] == 2.0 and small["queue_minutes"] == 5.0
     assert (small["reason"], small["next"], large["state"]) == ("it broke", "mend it", "planned")
-    assert lines(campaign, world.now) == [
+    assert lines(campaign, world.now, "again") == [
         "campaign three in ns: 2.00 of 216 GPU-hours held",
         "small: uninstalling, 2.00 GPU-hours, 5 min in the queue",
         "  it broke",
         "  next: mend it",
         "large: planned, 0.00 GPU-hours, 0 min in the queue",
+        "next: again",
     ]

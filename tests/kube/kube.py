@@ -202,6 +202,16 @@ def tables(run: Path) -> dict[str, bytes]:
     return {undated(path.name): path.read_bytes() for path in run.glob("*.csv")}
 
 
+def assert_same(found: Mapping[str, bytes], expected: Mapping[str, bytes]) -> None:
+    """Tables are equal byte for byte; where not, the first line that differs is told."""
+    assert sorted(found) == sorted(expected) and expected
+    for name, content in expected.items():
+        lines, wanted = found[name].splitlines(), content.splitlines()
+        for number, (line, want) in enumerate(zip(lines, wanted, strict=False), start=1):
+            assert line == want, f"{name}, line {number}:\n{line!r}\n{want!r}"
+        assert found[name] == content, f"{name}: {len(lines)} lines, {len(wanted)} expected"
+
+
 def instance(release: str) -> str:
     """Selector of everything of a release."""
     return f"app.kubernetes.io/instance={release}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 from tests.kube.campaigns import SAMPLE, Campaign, admin, answers, cluster, gpus_watched, write_models
-from tests.kube.kube import EVERYTHING, Kube, component, instance, tables
+from tests.kube.kube import EVERYTHING, Kube, assert_same, component, instance, tables
 from tests.support.fault_server import FaultServer, in_thread
 
 SEEDS = {"alpha": 1, "beta": 2, "gamma": 3}
@@ -99,5 +99,4 @@ def test_three_models_through_thick_and_thin(kube: Kube, tmp_path: Path) -> None
             if model != "alpha"
             else campaign.home.glob("out-*/results/*/alpha/alpha")
         )
-        expected = local_tables(tmp_path / "local" / model, model, seed)
-        assert expected and tables(run) == expected
+        assert_same(tables(run), local_tables(tmp_path / "local" / model, model, seed))

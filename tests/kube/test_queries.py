@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from tests.conftest import ROOT
-from tests.kube.kube import CHART, SMALL, Kube, component, tables
+from tests.kube.kube import CHART, SMALL, Kube, assert_same, component, tables
 from tests.support.fault_server import FaultServer, in_thread
 
 RUN = "study1-exp2/fake/killed"
@@ -70,7 +70,7 @@ def test_a_killed_server_leaves_the_same_tables(kube: Kube, tmp_path: Path) -> N
     fetch(kube, "killed", tmp_path / "cluster")
     expected, fetched = tables(local_run(tmp_path / "local")), tables(tmp_path / "cluster")
     assert len(expected) == 3
-    assert fetched == expected
+    assert_same(fetched, expected)
     verify = [sys.executable, "-m", "grace_client", "verify", str(tmp_path / "cluster")]
     subprocess.run(verify, cwd=ROOT, check=True, capture_output=True)
 
