@@ -10,7 +10,8 @@ import typer
 from grace_client import studies
 from grace_client.cli.output import print_json, say
 from grace_client.cli.signals import on_stop
-from grace_client.cluster.local import Ended, Local, Model
+from grace_client.cluster.local import Ended, Local
+from grace_client.cluster.local_model import Model
 from grace_client.cluster.records import Phase
 from grace_client.cluster.values import models as known_models
 from grace_client.cluster.values import values_folder
@@ -18,6 +19,8 @@ from grace_client.errors import ExitCode, SpecError
 
 EMBEDDED = "embedded"
 """Names the model that comes with grace."""
+HERE = frozenset({"models", "out", "experiments", "sample", "values_folder", "local", "vllm", "json"})
+"""Parameters of `grace campaign run` that mean something without a cluster."""
 AGAIN = "the same command goes on; what was answered is not asked again"
 
 
@@ -33,10 +36,9 @@ def run(
 ) -> None:
     """Run models on this machine, one after another, and report."""
     models = _models([name.strip() for name in (names or EMBEDDED).split(",") if name.strip()], folder)
-    wanted = experiments or list(studies.ALL)
-    for name in wanted:
+    for name in experiments:
         studies.experiment(name)
-    ended = asyncio.run(_run(Local(out, wanted, sample=sample, vllm=vllm or "", say=say), models))
+    ended = asyncio.run(_run(Local(out, experiments, sample=sample, vllm=vllm or "", say=say), models))
     if json:
         print_json({"models": [_as_json(one) for one in ended]})
     else:
@@ -50,18 +52,49 @@ def run(
         raise typer.Exit(ExitCode.UNREACHABLE)
 
 
+def refuse(command: typer.Context) -> None:
+    """Refuse options that mean something on a cluster alone, where they were given with --local.
+
+    Parameters
+    ----------
+    command : typer.Context
+        Of `grace campaign run`, which has it as a parameter.
+
+    Raises
+    ------
+    SpecError
+        With the options' names.
+    """
+    given = [
+        parameter.opts[0]
+        for parameter in command.command.params
+        if parameter.name not in HERE
+        and parameter.name in command.params
+        and _was_given(command, str(parameter.name))
+    ]
+    if given:
+        raise SpecError(
+            f"{', '.join(given)}: with --local there is no cluster, and nothing that this could mean. Leave "
+            "it out; what a model's values say is heeded, and --values-folder names values of your own"
+        )
+
+
+def _was_given(command: typer.Context, parameter: str) -> bool:
+    source = command.get_parameter_source(parameter)
+    return source is not None and not source.name.startswith("DEFAULT")
+
+
 def _models(names: list[str], folder: Path | None) -> list[Model]:
     """Models of the values folder, the embedded one, and Hugging Face ids or folders as they are."""
     known = known_models(folder or values_folder())
     found = []
     for name in names:
         if name == EMBEDDED:
-            found.append(Model(EMBEDDED))
+            found.append(Model.plain(EMBEDDED))
         elif name in known:
-            own = known[name].model
-            found.append(Model(name, own.repository, own.revision, own.dtype, own.max_model_len))
-        elif "/" in name:
-            found.append(Model(Path(name).name, name))
+            found.append(Model.of(known[name]))
+        elif "/" in name and Path(name).name.strip("."):
+            found.append(Model.plain(Path(name).name, name))
         else:
             raise SpecError(
                 f"there is no model {name}; there are {EMBEDDED}, {', '.join(known)}, and ids A/B"

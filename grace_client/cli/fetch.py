@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 WATCH_S = 30
 """Seconds between two looks of `--watch`."""
+SEEN_S = 0.1
+"""Seconds between two changes of a bar."""
 ANY_MODEL = {"model": {"name": "any", "repository": "any/any", "weightsGiB": 1}}
 """A model that the chart takes where only its Job for files is rendered."""
 
@@ -85,12 +87,12 @@ def fetch(
     Stop it at any moment; the same command goes on where it was. Nothing is left on the cluster.
     """
     from grace_client.cluster.kubectl import Kubectl
-    from grace_client.cluster.results import Results
+    from grace_client.cluster.results import Results, checked_pattern
 
     async def work() -> list[RemoteRun] | Fetched:
         kubectl = Kubectl(kubeconfig=kubeconfig, context=context, namespace=namespace)
         chosen = await _values(kubectl, release, values, claim)
-        pattern = runs or _pattern(chosen, release, any_model=claim is not None)
+        pattern = checked_pattern(runs or _pattern(chosen, release, any_model=claim is not None))
         async with Results.open(kubectl, chosen, sets=_sets(sets, claim, "output")) as results:
             if listing:
                 return await results.runs(pattern)
@@ -134,7 +136,9 @@ def upload(
 ) -> None:
     """Take trial lists to the input claim, where queries.trials.fromInput finds them."""
     from grace_client.cluster.kubectl import Kubectl
-    from grace_client.cluster.results import Results
+    from grace_client.cluster.results import Results, on_the_claim
+
+    on_the_claim(files, folder)
 
     async def work() -> list[str]:
         kubectl = Kubectl(kubeconfig=kubeconfig, context=context, namespace=namespace)
@@ -198,8 +202,13 @@ async def _ended(kubectl: Kubectl, values: ModelValues, release: str | None, *, 
     mine = f",app.kubernetes.io/instance={release}" if release else f",grace/model={values.name}"
     selector = "app.kubernetes.io/name=grace,app.kubernetes.io/component in (query,server)"
     jobs = await kubectl.get("jobs", selector=selector + ("" if any_model else mine))
+    # One that is about to end may still write.
+    ends = ("Complete", "Failed")
     return all(
-        any(condition["status"] == "True" for condition in job.get("status", {}).get("conditions", []))
+        any(
+            condition.get("type") in ends and condition.get("status") == "True"
+            for condition in job.get("status", {}).get("conditions", [])
+        )
         for job in jobs
     )
 
@@ -240,13 +249,22 @@ def _progress(label: str, *, quiet: bool) -> Iterator[Callable[[Progress], None]
         rich_progress.TimeRemainingColumn(),
     )
     with rich_progress.Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda state: bar.update(
-            task,
-            total=state.of_bytes,
-            completed=state.bytes,
-            description=f"{label} {state.files} of {state.of_files} files",
-        )
+        task, last = bar.add_task(label, total=None), 0.0
+
+        def show(state: Progress) -> None:
+            nonlocal last
+            # Of very many small files nobody sees each.
+            if time.monotonic() - last < SEEN_S and state.files < state.of_files:
+                return
+            last = time.monotonic()
+            bar.update(
+                task,
+                total=state.of_bytes,
+                completed=state.bytes,
+                description=f"{label} {state.files} of {state.of_files} files",
+            )
+
+        yield show
 
 
 def _lines(label: str) -> Callable[[Progress], None]:
@@ -293,6 +311,7 @@ def _tell_fetched(found: Fetched, to: Path, *, json: bool) -> None:
                 "received": found.received,
                 "verified": [str(folder) for folder in found.verified],
                 "partial": [str(folder) for folder in found.partial],
+                "stale": [str(file) for file in found.stale],
             }
         )
         return
@@ -300,6 +319,12 @@ def _tell_fetched(found: Fetched, to: Path, *, json: bool) -> None:
         typer.echo(f"{folder}  complete, tables and ledger as in the manifest")
     for folder in found.partial:
         typer.echo(f"{folder}  partial; 'grace export {folder}' makes tables of what is there")
+    if found.stale:
+        say(
+            "of an older run of the same name, and not on the claim any more: "
+            f"{', '.join(map(str, found.stale))}. Delete them: 'grace verify' and 'grace export' would take "
+            "them for a part of the run"
+        )
     say(
         f"{found.files} files, {size(found.bytes)}; {found.unchanged} were here already, "
         f"{size(found.received)} came over the connection"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -37,7 +38,21 @@ _AWAY = re.compile(
     re.IGNORECASE,
 )
 _FORBIDDEN = re.compile(r"forbidden|denied the request", re.IGNORECASE)
-_NOT_FOUND = re.compile(r"\(NotFound\)|not found", re.IGNORECASE)
+# What a node or a webhook says to the API server, which knows the user well; of one node's certificate or
+# its refusal nobody need log in.
+_BEYOND = re.compile(
+    r"Error from server[^\n]*x509|failed calling webhook|\(\s*(pods|nodes)/(log|exec|attach|proxy)"
+    r"|subresource=proxy|unable to upgrade connection|error dialing backend|:10250/",
+    re.IGNORECASE,
+)
+# A login that fails for want of a network.
+_PLUGIN = re.compile(r"getting credentials", re.IGNORECASE)
+_NETWORK = re.compile(
+    r"dial (tcp|udp)|no such host|i/o timeout|connection (refused|reset)|network is unreachable"
+    r"|name resolution|context deadline exceeded",
+    re.IGNORECASE,
+)
+_NOT_FOUND = re.compile(r"\(NotFound\)")
 _NO_LOG = re.compile(
     r"is waiting to start|previous terminated container|ContainerCreating|PodInitializing"
     r"|is not valid for pod",
@@ -59,8 +74,14 @@ def explained(program: str, said: bytes) -> GraceError:
     allowed stays so: `SpecError`. Anything else is a `ReleaseError` that is not retryable.
     """
     text = words(said) or "it ended without a word"
+    if _BEYOND.search(text):
+        return ReleaseError(
+            f"{program}: {text}\nThe cluster's API had no answer from a node or a webhook; the same command "
+            "may succeed later",
+            retryable=True,
+        )
     # Helm and kubectl wrap an API's refusal in words that sound like a lost connection; the refusal decides.
-    if _LOGIN.search(text):
+    if _LOGIN.search(text) and not (_PLUGIN.search(text) and _NETWORK.search(text)):
         return SpecError(
             f"{program}: {text}\nThe cluster does not know you by this configuration: look at "
             "'kubectl config get-contexts' and log in, or name --kubeconfig and --context"
@@ -180,7 +201,12 @@ class Kubectl:
 
     async def patch(self, kind: str, name: str, patch: Json) -> None:
         """Merge a patch into an object; null deletes."""
-        await self._run("patch", kind, name, "--type", "merge", "--patch", json.dumps(patch))
+        # A command line holds 128 KiB at most, and others may read it. Not through standard input: a kubectl
+        # that opens /dev/stdin cannot where that is a socket, as some versions of Python make it.
+        with tempfile.NamedTemporaryFile("w", prefix="grace-", suffix=".json", encoding="utf-8") as file:
+            json.dump(patch, file)
+            file.flush()
+            await self._run("patch", kind, name, "--type", "merge", "--patch-file", file.name)
 
     async def delete(self, kind: str, name: str, *, wait: bool = False, grace: int | None = None) -> None:
         """Delete an object; that there is none is fine.
@@ -206,7 +232,7 @@ class Kubectl:
         command = await self._command("wait", kind, *names, "--for=delete", f"--timeout={timeout + 5:.0f}s")
         done = await process.run(command, timeout=timeout)
         if done.code and not _NOT_FOUND.search(words(done.err)):
-            if b"timed out" in done.err:
+            if b"timed out waiting" in done.err:
                 raise TimeoutError
             raise explained("kubectl wait", done.err)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import tempfile
+import unicodedata
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -12,6 +14,7 @@ from typing import Any, TypeVar
 
 from grace_client.cluster import helm
 from grace_client.cluster.kubectl import Json, Kubectl, explained
+from grace_client.cluster.reader import inside
 from grace_client.cluster.runs import OUTPUT, RemoteRun, check, runs_of
 from grace_client.cluster.transfer import Channel, Entry, LostError, Progress, home
 from grace_client.cluster.values import ModelValues, chart_folder, document, layered
@@ -28,6 +31,7 @@ IDLE_MINUTES = 2
 """Minutes after which the pod ends by itself when this program has vanished."""
 PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 """How long to wait before each further connection in a row that brings nothing; then it is given up."""
+ENDS = {"Complete", "Failed", "SuccessCriteriaMet", "FailureTarget"}
 HOPELESS = {"ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"}
 # kubectl makes columns of tabs.
 STATE = (
@@ -52,6 +56,8 @@ class Fetched:
         Folders of runs whose tables and ledger are what their manifests say.
     partial : tuple of Path
         Folders of runs whose tables are not written yet, or whose ledger has grown since.
+    stale : tuple of Path
+        Segments of ledgers that are at home, and not on the claim: those of an older run of the same name.
     """
 
     files: int
@@ -60,6 +66,81 @@ class Fetched:
     received: int
     verified: tuple[Path, ...]
     partial: tuple[Path, ...]
+    stale: tuple[Path, ...] = ()
+
+
+def ended(job: Json) -> bool:
+    """Whether a Job has ended, or is about to: one that is suspended goes on some day."""
+    return any(
+        condition.get("type") in ENDS and condition.get("status") == "True"
+        for condition in job.get("status", {}).get("conditions", [])
+    )
+
+
+def checked_pattern(pattern: str) -> str:
+    """A pattern `EXPERIMENT/MODEL/RUN`, before anything is asked of the cluster.
+
+    Raises
+    ------
+    SpecError
+        For one that leaves the claim, or goes down folders of any depth.
+    """
+    try:
+        inside(Path("/"), pattern)
+    except ValueError:
+        raise SpecError(
+            f"--runs {pattern} leaves the claim; name EXPERIMENT/MODEL/RUN with wildcards"
+        ) from None
+    if "**" in pattern:
+        raise SpecError(f"--runs {pattern}: a wildcard stands for one folder; name EXPERIMENT/MODEL/RUN")
+    return pattern
+
+
+def distinct(entries: Sequence[Entry], to: Path) -> None:
+    """Refuse files whose names differ by nothing that the disk at home tells apart.
+
+    Raises
+    ------
+    SpecError
+        With two of them.
+    """
+    seen: dict[str, str] = {}
+    for entry in entries:
+        other = seen.setdefault(unicodedata.normalize("NFC", entry.path).casefold(), entry.path)
+        if other != entry.path and not tells_apart(to):
+            raise SpecError(
+                f"{other} and {entry.path} would be one file in {to}: its disk does not tell capital "
+                "from small letters; fetch them into two folders with --runs and --to"
+            )
+
+
+def tells_apart(folder: Path) -> bool:
+    """Whether a disk tells capital from small letters."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(prefix=".grace-", dir=folder) as probe:
+        path = Path(probe.name)
+        return not path.with_name(path.name.swapcase()).exists()
+
+
+def on_the_claim(files: Sequence[Path], folder: str) -> list[str]:
+    """Where files will lie on the input claim, before anything is asked of the cluster.
+
+    Raises
+    ------
+    SpecError
+        For a folder that is not on the claim, and for two files of one name.
+    """
+    names = [str(PurePosixPath(folder) / file.name) for file in files]
+    for name in names:
+        try:
+            inside(Path("/"), name)
+        except ValueError:
+            raise SpecError(
+                f"--folder {folder} is not on the claim; name a folder from its top, such as lists/mine"
+            ) from None
+    if len(set(names)) < len(names):
+        raise SpecError("two of the files have one name; upload them into different folders")
+    return names
 
 
 class Results:
@@ -128,6 +209,7 @@ class Results:
         pattern : str
             `EXPERIMENT/MODEL/RUN` with wildcards.
         """
+        pattern = checked_pattern(pattern)
         return runs_of(await self._patiently(lambda channel: channel.list(f"{OUTPUT}/{pattern}")))
 
     async def fetch(
@@ -150,21 +232,26 @@ class Results:
         Raises
         ------
         SpecError
-            Where nothing matches the pattern.
+            Where nothing matches the pattern, and where files cannot be written at home.
         ReleaseError
             Where the connection cannot be kept, and where a finished run's tables or ledger are not what its
             manifest says.
         """
+        pattern = checked_pattern(pattern)
         place = home(to, OUTPUT)
+        doubtful: frozenset[Path] = frozenset()
         # A table that was written anew between manifest and table is no fault; it is seen on a second look.
+        # So is a file at home that looks like the one on the claim and is not.
         for last in (False, True):
-            entries, done = await self._bring(pattern, place, on_progress)
+            entries, done = await self._bring(pattern, to, place, on_progress, doubtful)
             if not entries:
                 raise SpecError(
                     f"nothing on the output claim matches {pattern}; 'grace fetch --list' tells what is there"
                 )
             folders = [place(f"{OUTPUT}/{run.path}") for run in runs_of(entries)]
-            checks = [await asyncio.to_thread(check, folder) for folder in folders]
+            listed = {place(entry.path) for entry in entries}
+            checks = [await asyncio.to_thread(check, folder, listed) for folder in folders]
+            doubtful = frozenset(file for found in checks for file in found.doubtful)
             faults = [fault for found in checks for fault in found.faults]
             if not faults or last:
                 break
@@ -180,6 +267,7 @@ class Results:
             received=done.received,
             verified=tuple(folder for folder, found in zip(folders, checks, strict=True) if found.whole),
             partial=tuple(folder for folder, found in zip(folders, checks, strict=True) if not found.whole),
+            stale=tuple(file for found in checks for file in found.stale),
         )
 
     async def upload(self, files: Sequence[Path], folder: str = "") -> list[str]:
@@ -196,10 +284,13 @@ class Results:
         -------
         list of str
             Their paths on the claim, as `queries.trials.fromInput` takes them.
+
+        Raises
+        ------
+        SpecError
+            As `on_the_claim`.
         """
-        names = [str(PurePosixPath(folder) / file.name) for file in files]
-        if len(set(names)) < len(names):
-            raise SpecError("two of the files have one name; upload them into different folders")
+        names = on_the_claim(files, folder)
 
         async def send(channel: Channel) -> None:
             for file, name in zip(files, names, strict=True):
@@ -209,7 +300,12 @@ class Results:
         return names
 
     async def _bring(
-        self, pattern: str, place: Callable[[str], Path], on_progress: Callable[[Progress], None]
+        self,
+        pattern: str,
+        to: Path,
+        place: Callable[[str], Path],
+        on_progress: Callable[[Progress], None],
+        doubtful: Container[Path],
     ) -> tuple[list[Entry], Progress]:
         before = now = 0
 
@@ -222,7 +318,14 @@ class Results:
             nonlocal before, now
             before, now = before + now, 0
             entries = await channel.list(f"{OUTPUT}/{pattern}")
-            return entries, await channel.get(entries, place, told)
+            try:
+                distinct(entries, to)
+                return entries, await channel.get(entries, place, told, doubtful)
+            except OSError as error:
+                raise SpecError(
+                    f"{error.filename or to} cannot be written: {error.strerror}. What has arrived is kept; "
+                    "make room, or name another folder with --to, and the same command goes on"
+                ) from None
 
         entries, done = await self._patiently(bring, lambda: before + now)
         return entries, replace(done, received=before + now)
@@ -261,7 +364,7 @@ class Results:
     async def _pod(self) -> str:
         """The Job's running pod; the Job is started anew where it has ended."""
         jobs = await self._kubectl.get("job", names=[self._name])
-        if any(job.get("status", {}).get("conditions") for job in jobs):
+        if any(ended(job) for job in jobs):
             await self._kubectl.delete("job", self._name, wait=True)
             jobs = []
         if not jobs:

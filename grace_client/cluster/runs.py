@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -56,24 +56,46 @@ class Check:
     whole : bool
         Whether its tables and its ledger are those of the manifest.
     faults : tuple of str
-        Files that are not, although nobody has written to them since.
+        What is not, although nobody has written to it since.
+    doubtful : tuple of Path
+        The files that this concerns.
+    stale : tuple of Path
+        Segments of a ledger that are not among those of the claim.
     """
 
     whole: bool
     faults: tuple[str, ...] = ()
+    doubtful: tuple[Path, ...] = ()
+    stale: tuple[Path, ...] = ()
 
 
-def check(folder: Path) -> Check:
+def check(folder: Path, listed: Container[Path] | None = None) -> Check:
     """Compare a run's tables and ledger with its manifest.
 
     A file that is younger than the manifest belongs to a run that goes on, and is no fault.
+
+    Parameters
+    ----------
+    folder : Path
+        The run.
+    listed : container of Path, optional
+        Files that are the run's. Where a run was done anew under its old name, segments of the older one may
+        lie at home still; they are told, and not counted.
     """
     manifest = folder / MANIFEST
-    results = json.loads(manifest.read_bytes()).get("results") or {}
+    segments = sorted((folder / "ledger").glob("*.jsonl"))
+    ledger = [path for path in segments if listed is None or path in listed]
+    stale = tuple(path for path in segments if path not in ledger)
+    try:
+        results = json.loads(manifest.read_bytes()).get("results") or {}
+    except FileNotFoundError:
+        # It went away between the listing and the transfer.
+        return Check(whole=False, stale=stale)
+    except (ValueError, AttributeError):
+        return Check(False, (f"{manifest}: it is no manifest",), (manifest,), stale)
     if not results:
-        return Check(whole=False)
+        return Check(whole=False, stale=stale)
     written = manifest.stat().st_mtime_ns
-    ledger = sorted((folder / "ledger").glob("*.jsonl"))
     different = [
         (path, [path])
         for path, expected in ((folder / name, sha256) for name, sha256 in results.get("tables", {}).items())
@@ -81,28 +103,39 @@ def check(folder: Path) -> Check:
     ]
     if _sha256(ledger) != results.get("ledger_sha256"):
         different.append((folder / "ledger", ledger))
-    faults = tuple(
-        f"{name}: its checksum is not the manifest's"
+    faulty = [
+        (name, files)
         for name, files in different
         if not any(file.exists() and file.stat().st_mtime_ns > written for file in files)
+    ]
+    return Check(
+        whole=not different,
+        faults=tuple(f"{name}: its checksum is not the manifest's" for name, _ in faulty),
+        # The manifest too: it may be what is wrong.
+        doubtful=tuple(file for _, files in faulty for file in files) + ((manifest,) if faulty else ()),
+        stale=stale,
     )
-    return Check(whole=not different, faults=faults)
 
 
 def runs_of(entries: Sequence[Entry]) -> list[RemoteRun]:
     """The runs among files of the output claim: whatever holds a manifest."""
     found: dict[PurePosixPath, Entry] = {}
     for entry in entries:
-        path = PurePosixPath(entry.path).relative_to(OUTPUT)
-        if path.name == MANIFEST and len(path.parts) > 3:
-            found[path.parent] = entry
+        if entry.path.endswith(f"/{MANIFEST}"):
+            path = PurePosixPath(entry.path).relative_to(OUTPUT)
+            if len(path.parts) > 3:
+                found[path.parent] = entry
     files, sizes = Counter[PurePosixPath](), Counter[PurePosixPath]()
+    # There are many more files than folders.
+    run_of: dict[str, PurePosixPath | None] = {}
     for entry in entries:
-        for folder in PurePosixPath(entry.path).relative_to(OUTPUT).parents:
-            if folder in found:
-                files[folder] += 1
-                sizes[folder] += entry.size
-                break
+        above = entry.path.rpartition("/")[0]
+        if above not in run_of:
+            inner = PurePosixPath(above).relative_to(OUTPUT)
+            run_of[above] = next((folder for folder in (inner, *inner.parents) if folder in found), None)
+        if (run := run_of[above]) is not None:
+            files[run] += 1
+            sizes[run] += entry.size
     return [
         RemoteRun(
             experiment=folder.parts[0],

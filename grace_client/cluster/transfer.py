@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import json
 import os
 import shutil
 from asyncio import IncompleteReadError, StreamReader, StreamWriter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,6 +19,8 @@ from grace_client.errors import ReleaseError
 
 BATCH = 200
 """Files that are asked for at a time; the next batch is under way while one arrives."""
+GONE = os.strerror(errno.ENOENT)
+"""What a reader says of a file that was there when it was listed."""
 SMALL = 1 << 22
 """Bytes that may be hashed without letting others work meanwhile."""
 
@@ -116,10 +119,11 @@ class Channel:
         entries: Sequence[Entry],
         place: Callable[[str], Path],
         on_progress: Callable[[Progress], None] = lambda _: None,
+        doubtful: Container[Path] = (),
     ) -> Progress:
         """Bring files home: what is missing or has changed, each from where it broke off.
 
-        A file of equal size and time of writing counts as unchanged.
+        A file of equal size and time of writing counts as unchanged, unless it is doubtful.
 
         Parameters
         ----------
@@ -129,6 +133,8 @@ class Channel:
             From a path on the claim to the path at home.
         on_progress : callable
             Told after every file, and while a large one arrives.
+        doubtful : container of Path
+            Files at home whose content must be compared.
 
         Returns
         -------
@@ -142,16 +148,17 @@ class Channel:
         DamagedError
             Where a file's checksum is not that with which it was sent; what arrived of it is dropped.
         """
-        done = Progress(of_files=len(entries), of_bytes=sum(entry.size for entry in entries))
-        missing = []
+        here = _Home()
+        missing, same, bytes_of_same = [], 0, 0
         for entry in entries:
             target = place(entry.path)
-            if _unchanged(entry, target):
-                done = replace(
-                    done, files=done.files + 1, bytes=done.bytes + entry.size, unchanged=done.unchanged + 1
-                )
+            if here.may_have(target) and target not in doubtful and _unchanged(entry, target):
+                same += 1
+                bytes_of_same += entry.size
             else:
                 missing.append((entry, target))
+        whole = sum(entry.size for entry in entries)
+        done = Progress(same, len(entries), bytes_of_same, whole, unchanged=same)
         on_progress(done)
         batches: asyncio.Queue[list[tuple[Entry, _Offer]] | None] = asyncio.Queue()
 
@@ -159,7 +166,8 @@ class Channel:
             try:
                 for start in range(0, len(missing), BATCH):
                     batch = [
-                        (entry, await _offer(target)) for entry, target in missing[start : start + BATCH]
+                        (entry, await _offer(here, target))
+                        for entry, target in missing[start : start + BATCH]
                     ]
                     asked = [[entry.path, offer.length, offer.digest.hexdigest()] for entry, offer in batch]
                     await self._send({"op": "get", "files": asked})
@@ -171,7 +179,7 @@ class Channel:
         try:
             while batch := await batches.get():
                 for entry, offer in batch:
-                    done = await self._receive(entry, offer, done, on_progress)
+                    done = await self._receive(entry, offer, here, done, on_progress)
             await asking
         finally:
             asking.cancel()
@@ -208,14 +216,60 @@ class Channel:
         return sent
 
     async def _receive(
-        self, entry: Entry, offer: _Offer, done: Progress, on_progress: Callable[[Progress], None]
+        self,
+        entry: Entry,
+        offer: _Offer,
+        here: _Home,
+        done: Progress,
+        on_progress: Callable[[Progress], None],
     ) -> Progress:
         head = await self._line()
         assert head["path"] == entry.path, f"{head['path']} came for {entry.path}"
-        if "error" in head:
+        if head.get("error") == GONE:
             return done
+        if "error" in head:
+            raise ReleaseError(
+                f"{entry.path} on the claim cannot be read: {head['error']}. Its owner must let the pod's "
+                "user read it; --runs can leave its run out"
+            )
+        here.make_room(offer.target)
         part = part_of(offer.target)
-        part.parent.mkdir(parents=True, exist_ok=True)
+        start, received = head["from"], 0
+        if not start and head["size"] <= CHUNK:
+            received = await self._receive_small(entry, head["mtime"], part)
+        else:
+            received = await self._receive_large(entry, offer, head, part, done, on_progress)
+        part.replace(offer.target)
+        done = replace(
+            done, files=done.files + 1, bytes=done.bytes + entry.size, received=done.received + received
+        )
+        on_progress(done)
+        return done
+
+    async def _receive_small(self, entry: Entry, mtime: int, part: Path) -> int:
+        """A file that is written at once; of each of very many, every call of the system counts."""
+        content = b"".join([frame async for frame in self._frames()])
+        told = await self._line()
+        if told.get("sha256") != hashlib.sha256(content).hexdigest():
+            part.unlink(missing_ok=True)
+            raise DamagedError(entry.path)
+        with part.open("wb", buffering=0) as file:
+            left = memoryview(content)
+            while left:
+                left = left[file.write(left) :]
+            os.utime(file.fileno(), ns=(mtime, mtime))
+        return len(content)
+
+    async def _receive_large(
+        self,
+        entry: Entry,
+        offer: _Offer,
+        head: Json,
+        part: Path,
+        done: Progress,
+        on_progress: Callable[[Progress], None],
+    ) -> int:
+        """A file that is written as it arrives, and goes on where it broke off."""
         start, received = head["from"], 0
         digest = offer.digest if start else hashlib.sha256()
         if start and offer.source != part:
@@ -237,12 +291,7 @@ class Channel:
             part.unlink()
             raise DamagedError(entry.path)
         os.utime(part, ns=(head["mtime"], head["mtime"]))
-        part.replace(offer.target)
-        done = replace(
-            done, files=done.files + 1, bytes=done.bytes + entry.size, received=done.received + received
-        )
-        on_progress(done)
-        return done
+        return received
 
     async def _frames(self) -> AsyncIterator[bytes]:
         while length := int.from_bytes(await self._exactly(4), "big"):
@@ -277,11 +326,44 @@ class Channel:
 
 def home(to: Path, top: str) -> Callable[[str], Path]:
     """Where a path on a claim lies at home: under `to`, without the claim's own folder `top`."""
+    folders: dict[str, Path] = {}
 
     def place(path: str) -> Path:
-        return inside(to, path.removeprefix(f"{top}/"))
+        inner = path.removeprefix(f"{top}/")
+        above, _, name = inner.rpartition("/")
+        if not above or name in ("", ".", "..") or "\0" in name:
+            return inside(to, inner)
+        # There are many more files than folders.
+        if above not in folders:
+            folders[above] = inside(to, above)
+        return folders[above] / name
 
     return place
+
+
+class _Home:
+    """Which files are at home. A folder is looked at once, which is much less than to ask for each file."""
+
+    def __init__(self) -> None:
+        self._names: dict[Path, frozenset[str]] = {}
+        self._made: set[Path] = set()
+
+    def may_have(self, path: Path) -> bool:
+        """Whether a file was there when its folder was looked at."""
+        folder = path.parent
+        if folder not in self._names:
+            try:
+                with os.scandir(folder) as found:
+                    self._names[folder] = frozenset(one.name for one in found)
+            except OSError:
+                self._names[folder] = frozenset()
+        return path.name in self._names[folder]
+
+    def make_room(self, path: Path) -> None:
+        """Make the folder of a file."""
+        if path.parent not in self._made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._made.add(path.parent)
 
 
 def _unchanged(entry: Entry, target: Path) -> bool:
@@ -292,9 +374,11 @@ def _unchanged(entry: Entry, target: Path) -> bool:
     return (told.st_size, told.st_mtime_ns) == (entry.size, entry.mtime)
 
 
-async def _offer(target: Path) -> _Offer:
+async def _offer(here: _Home, target: Path) -> _Offer:
     """The file's own beginning from an earlier attempt, else what is there under its name."""
     for source in part_of(target), target:
+        if not here.may_have(source):
+            continue
         try:
             with source.open("rb") as file:
                 length = os.fstat(file.fileno()).st_size

@@ -82,7 +82,7 @@ class Tools:
         return [line for line in lines if re.search(pattern, line)]
 
     def stdin(self) -> list[str]:
-        """What was given on standard input, in order."""
+        """What was given on standard input or in a patch file, in order."""
         return [path.read_text() for path in sorted(self.folder.glob("stdin-*"))]
 
     def _save(self) -> None:
@@ -93,7 +93,10 @@ def main() -> None:
     """Answer one call."""
     here = Path(os.environ[HERE])
     line = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    if not sys.stdin.isatty() and "exec" not in sys.argv and (given := sys.stdin.read()):
+    given = sys.stdin.read() if not sys.stdin.isatty() and "exec" not in sys.argv else ""
+    if "--patch-file" in sys.argv:
+        given = Path(sys.argv[sys.argv.index("--patch-file") + 1]).read_text()
+    if given:
         (here / f"stdin-{len(list(here.glob('stdin-*'))):03}").write_text(given)
     with (here / "calls").open("a") as log:
         log.write(line + "\n")

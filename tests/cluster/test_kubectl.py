@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,17 @@ AWAY = [
     "Unable to connect to the server: dial tcp: lookup api.example on 10.0.0.2:53: no such host",
     "Error from server (InternalError): an error on the server",
     "error: unexpected EOF",
+    'Error from server: Get "https://10.0.0.5:10250/containerLogs/lab/a/c": x509: certificate has expired',
+    'Error from server: Get "https://10.0.0.5:10250/containerLogs/lab/a": remote error: tls: internal error',
+    "error: You must be logged in to the server (the server has asked for the client to provide credentials "
+    "( pods/log a))",
+    "Error from server (Forbidden): Forbidden (user=kube-apiserver, verb=get, resource=nodes, "
+    "subresource=proxy) ( pods/log a)",
+    "error: unable to upgrade connection: Unauthorized",
+    'Error from server (InternalError): Internal error occurred: failed calling webhook "rules": failed to '
+    'call webhook: Post "https://rules.svc:443/": x509: certificate signed by unknown authority',
+    "error: get-token: authentication error: lookup idp.example: no such host\nUnable to connect to the "
+    "server: getting credentials: exec: executable kubectl failed with exit code 1",
 ]
 REFUSED = [
     'Error from server (Forbidden): nodes is forbidden: User "u" cannot list resource "nodes"',
@@ -37,7 +49,9 @@ REFUSED = [
     "error: cannot locate context nope",
     "error: stat /none: no such file or directory",
     "Unable to connect to the server: x509: certificate signed by unknown authority",
+    "Unable to connect to the server: tls: failed to verify certificate: x509: certificate has expired",
     "Unable to connect to the server: getting credentials: exec: executable kubelogin not found",
+    "Unable to connect to the server: getting credentials: exec: executable aws failed with exit code 1",
 ]
 OTHER = [
     'error: the server doesn\'t have a resource type "foo"',
@@ -101,10 +115,21 @@ def test_changes(tools: Tools) -> None:
     run(kubectl.apply({"kind": "A"}, {"kind": "B"}))
     run(kubectl.patch("job", "x", {"spec": None}))
     run(kubectl.delete("job", "x", wait=True, grace=0))
-    applied, patched, deleted = tools.calls()
+    applied, _, deleted = tools.calls()
     assert "--server-side" in applied and '"items": [{"kind": "A"}, {"kind": "B"}]' in tools.stdin()[0]
-    assert '{"spec": null}' in patched
+    assert json.loads(tools.stdin()[1]) == {"spec": None}
     assert {"--ignore-not-found", "--wait=true", "--grace-period=0"} <= set(deleted.split())
+
+
+def test_a_large_patch(tools: Tools) -> None:
+    """A campaign may be more than a command line holds, and nobody else on the machine reads it."""
+    tools.answer("kubectl patch")
+    patch = {"data": {"campaign": "x" * 500_000, "set": "hf_secret"}}
+    run(Kubectl(namespace="n").patch("configmap", "grace-campaign", patch))
+    (call,) = tools.calls()
+    assert json.loads(tools.stdin()[0]) == patch
+    assert "hf_secret" not in call and len(call) < 500
+    assert not Path(call.split()[-1]).exists()
 
 
 def test_the_clusters_time(tools: Tools) -> None:
@@ -136,6 +161,24 @@ def test_logs_that_are_not_there(tools: Tools) -> None:
         run(kubectl.logs("a", "c"))
     tools.answer("kubectl logs", "line\n")
     assert run(kubectl.logs("a", "c")) == "line\n"
+
+
+def test_what_is_gone(tools: Tools) -> None:
+    """Only what the API itself does not find; a plugin that is not found tells nothing of pods."""
+    kubectl = Kubectl(namespace="n")
+    tools.answer("kubectl wait", err='Error from server (NotFound): pods "a" not found', code=1)
+    run(kubectl.gone("pods", ["a"], timeout=20))
+    tools.answer("kubectl wait", err="error: timed out waiting for the condition on pods/a", code=1)
+    with pytest.raises(TimeoutError):
+        run(kubectl.gone("pods", ["a"], timeout=20))
+    tools.answer("kubectl wait", err=REFUSED[-2], code=1)
+    with pytest.raises(SpecError, match="kubelogin not found"):
+        run(kubectl.gone("pods", ["a"], timeout=20))
+    lost = "Unable to connect to the server: dial tcp 10.0.0.1:6443: connect: connection timed out"
+    tools.answer("kubectl wait", err=lost, code=1)
+    with pytest.raises(ReleaseError) as caught:
+        run(kubectl.gone("pods", ["a"], timeout=20))
+    assert caught.value.retryable
 
 
 def test_a_message_tells_what_pods_are_in(tools: Tools) -> None:

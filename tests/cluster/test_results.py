@@ -6,6 +6,10 @@ import asyncio
 import hashlib
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -18,13 +22,15 @@ from grace_client.cluster import results as module
 from grace_client.cluster.kubectl import Kubectl
 from grace_client.cluster.results import Fetched, Results
 from grace_client.cluster.runs import check, runs_of
-from grace_client.cluster.transfer import Entry
+from grace_client.cluster.transfer import Channel, Entry
 from grace_client.cluster.values import ModelValues
 from grace_client.errors import ReleaseError, SpecError
 from tests.cluster.standin import Tools
+from tests.conftest import ROOT
 
 JOB = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: job-files-m, namespace: lab}\nspec: {}\n"
 RUN = "study1-exp2/m/r"
+ENDED = {"type": "Failed", "status": "True"}
 VALUES = {"model": {"name": "m", "repository": "a/b", "weightsGiB": 1}}
 
 
@@ -143,7 +149,7 @@ def test_who_may_not_is_told_at_once(cluster: Tools, tmp_path: Path) -> None:
 
 def test_a_job_that_has_ended_is_started_anew(cluster: Tools, tmp_path: Path) -> None:
     """Its deadline may come before a large transfer's end."""
-    cluster.answer("get .*job .*", {"metadata": {"name": "x"}, "status": {"conditions": [{}]}}, times=1)
+    cluster.answer("get .*job .*", {"metadata": {"name": "x"}, "status": {"conditions": [ENDED]}}, times=1)
     assert fetched(tmp_path).verified
     verbs = [call.split()[1] for call in cluster.calls(" (apply|delete|exec) ")]
     assert verbs == ["apply", "delete", "apply", "exec", "delete"]
@@ -174,6 +180,109 @@ def test_a_run_that_is_not_what_its_manifest_says(cluster: Tools, tmp_path: Path
     with pytest.raises(ReleaseError, match=r"t1\.csv: its checksum is not the manifest's"):
         fetched(tmp_path)
     assert len(cluster.calls(" exec ")) == 2
+
+
+def test_a_file_that_rotted_at_home_is_healed(cluster: Tools, tmp_path: Path) -> None:
+    """Equal in size and time, and yet not what is on the claim: the second look brings it, and it alone."""
+    home = tmp_path / "home"
+    first = fetched(home)
+    table, ledger, manifest = (home / RUN / name for name in ("t1.csv", "ledger/a.jsonl", "manifest.json"))
+    for file in table, ledger, manifest:
+        told = file.stat()
+        content = bytearray(file.read_bytes())
+        content[-2] ^= 1
+        file.write_bytes(content)
+        os.utime(file, ns=(told.st_mtime_ns, told.st_mtime_ns))
+        found = fetched(home)
+        assert found.verified == first.verified
+        assert 0 < found.received < 40_000
+        assert files(home) == files(cluster.folder / "claims/output")
+
+
+def test_a_ledger_of_an_older_run_is_stale(cluster: Tools, tmp_path: Path) -> None:
+    """A run done anew under its name: what the claim has is verified, what it has no more is named."""
+    fetched(tmp_path)
+    there = cluster.folder / "claims/output" / RUN
+    (there / "ledger" / "a.jsonl").unlink()
+    run(there, ledger=b"other\n")
+    (there / "ledger" / "a.jsonl").rename(there / "ledger" / "b.jsonl")
+    found = fetched(tmp_path)
+    assert found.verified == (tmp_path / RUN,)
+    assert found.stale == (tmp_path / RUN / "ledger" / "a.jsonl",)
+    cluster.answer("helm get values", VALUES)
+    done = CliRunner().invoke(app, ["fetch", "r", "--to", str(tmp_path)], catch_exceptions=False)
+    assert "not on the claim any more" in done.stderr and "a.jsonl" in done.stderr
+
+
+def test_a_manifest_that_vanishes(cluster: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the listing and the transfer: the run is partial."""
+    listed = Channel.list
+
+    async def vanishing(channel: Channel, pattern: str) -> list[Entry]:
+        entries = await listed(channel, pattern)
+        (cluster.folder / "claims/output" / RUN / "manifest.json").unlink()
+        return entries
+
+    monkeypatch.setattr(Channel, "list", vanishing)
+    found = fetched(tmp_path)
+    assert (found.verified, found.partial, found.files) == ((), (tmp_path / RUN,), 301)
+
+
+def test_what_cannot_be_written_at_home(cluster: Tools, tmp_path: Path) -> None:
+    """A folder where a file should be: with its name, not as a lost connection."""
+    (tmp_path / RUN / "t1.csv").mkdir(parents=True)
+    with pytest.raises(SpecError, match=r"t1\.csv.* cannot be written: .*--to"):
+        fetched(tmp_path)
+    assert len(cluster.calls(" exec ")) == 1
+
+
+def test_names_that_a_disk_does_not_tell_apart(
+    cluster: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Are refused where one would overwrite the other, and only there."""
+    run(cluster.folder / "claims/output/study1-exp2/m/R", tables=1)
+    assert len(fetched(tmp_path / "home").verified) == 2
+    monkeypatch.setattr(module, "tells_apart", lambda _: False)
+    with pytest.raises(SpecError, match=r"m/R/.* and .*m/r/.* would be one file"):
+        fetched(tmp_path / "other")
+    assert len(fetched(tmp_path / "third", RUN).verified) == 1
+
+
+def test_a_file_that_may_not_be_read(cluster: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is named, and not passed over as if it were gone."""
+    line = Channel._line
+
+    async def refused(channel: Channel) -> dict[str, Any]:
+        told = await line(channel)
+        if told.get("path") == f"output/{RUN}/manifest.json" and "from" in told:
+            return {"path": told["path"], "error": "Permission denied"}
+        return told
+
+    monkeypatch.setattr(Channel, "_line", refused)
+    with pytest.raises(ReleaseError, match=r"manifest\.json on the claim cannot be read: Permission denied"):
+        fetched(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["../x", "/x", "a/../../x"])
+def test_a_folder_off_the_claim_is_refused_at_once(cluster: Tools, tmp_path: Path, folder: str) -> None:
+    """Before anything is asked of the cluster."""
+    (tmp_path / "list.csv").write_text("x\n")
+    with pytest.raises(SpecError, match=f"--folder {folder} is not on the claim"):
+        cli("upload", str(tmp_path / "list.csv"), "--claim", "mine", "--folder", folder)
+    for runs in folder, "**":
+        with pytest.raises(SpecError, match="EXPERIMENT/MODEL/RUN"):
+            cli("fetch", "--claim", "mine", "--runs", runs)
+    assert not cluster.calls(" apply ")
+
+
+def test_what_has_ended() -> None:
+    """A Job that is suspended has not."""
+    conditions: list[dict[str, str]] = [
+        {"type": "Suspended", "status": "True"},
+        {"type": "Failed", "status": "False"},
+    ]
+    assert not module.ended({}) and not module.ended({"status": {"conditions": conditions}})
+    assert module.ended({"status": {"conditions": [*conditions, ENDED]}})
 
 
 def test_a_run_that_goes_on_is_partial(tmp_path: Path) -> None:
@@ -255,10 +364,28 @@ def test_watching_ends_with_the_last_job(
     cluster.answer("helm get values", VALUES)
     ended = {"kind": "List", "items": [{"status": {"conditions": [{"type": "Complete", "status": "True"}]}}]}
     cluster.answer("get .*jobs .*component in", ended)
-    cluster.answer("get .*jobs .*component in", {"kind": "List", "items": [{"status": {}}]}, times=2)
+    suspended = {"conditions": [{"type": "Suspended", "status": "True"}]}
+    cluster.answer("get .*jobs .*component in", {"kind": "List", "items": [{"status": suspended}]}, times=2)
     cli("fetch", "r", "--watch", "--to", str(tmp_path / "home"))
     # A look at the runs before each fetch while Jobs go on.
     assert len(cluster.calls(" exec ")) == 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT], ids=lambda one: one.name)
+def test_a_signal_clears_up(cluster: Tools, tmp_path: Path, number: signal.Signals) -> None:
+    """A lost ssh as well as Ctrl-C, with nobody left who reads: the Job is deleted, the exit code is 3."""
+    cluster.answer("get .*--watch", hang="polite")
+    asked = [sys.executable, "-m", "grace_client", "fetch", "--claim", "mine", "--to", str(tmp_path / "home")]
+    with subprocess.Popen(asked, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        while not (cluster.folder / "pid").exists():
+            assert running.poll() is None
+            time.sleep(0.02)
+        assert running.stdout and running.stderr
+        running.stdout.close()
+        running.stderr.close()
+        running.send_signal(number)
+        assert running.wait(timeout=30) == 3
+    assert cluster.calls(" delete ")
 
 
 def test_one_of_three_is_named() -> None:
