@@ -136,6 +136,7 @@ def plan(
 
 @app.command()
 def run(
+    command: typer.Context,
     models: Models = None,
     out: Annotated[Path, typer.Option(help="Folder for results, values files and campaign.json.")] = OUT,
     gpu: Gpu = "",
@@ -184,6 +185,7 @@ def run(
     if local:
         from grace_client.cli import campaign_local
 
+        campaign_local.refuse(command)
         campaign_local.run(models, out, _names(experiments), sample, vllm, values_folder, json=json)
         return
     if vllm:

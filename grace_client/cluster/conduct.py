@@ -143,21 +143,17 @@ class Conductor:
     async def _do(self, step: Step) -> None:
         model = self.campaign.current
         assert model is not None
-        match step:
-            case Step.CHECK:
-                await self._check(model)
-            case Step.INSTALL:
-                await self._install(model)
-            case Step.WATCH:
-                await self._watch(model)
-            case Step.FETCH:
-                await self._fetch(model)
-            case Step.UNINSTALL:
-                await self._uninstall(model)
-            case Step.COLLECT:
-                await self._collect(model)
-            case _:
-                await self._set(machine.settled(self.campaign))
+        steps = {
+            Step.CHECK: self._check,
+            Step.INSTALL: self._install,
+            Step.WATCH: self._watch,
+            Step.FETCH: self._fetch,
+            Step.UNINSTALL: self._uninstall,
+            Step.COLLECT: self._collect,
+        }
+        if step is Step.SETTLE:
+            return await self._set(machine.settled(self.campaign))
+        await steps[step](model)
 
     async def _give_up(self, error: Exception) -> None:
         """An unforeseen error must not leave GPUs held: the model fails, and is uninstalled, until it is."""

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from grace_client.manifest import Manifest
 from grace_client.report import words
 from grace_client.report.material import Material
 
-ASKED: dict[str, Callable[[Manifest], str]] = {
+ASKED: dict[str, Callable[[Any], str]] = {
     "trial lists": lambda run: f"list {run.spec.trials_sha256[:8]}",
     "samples": lambda run: "all trials" if run.spec.sample is None else f"{run.spec.sample} trials",
     "questions": lambda run: f"questions {run.spec.questions_sha256[:8]}",
 }
 """What must be equal of all models of an experiment, so that their answers are answers to the same."""
-DRAWN: dict[str, Callable[[Manifest], str]] = {
+DRAWN: dict[str, Callable[[Any], str]] = {
     "draws": lambda run: _draws(run),
     "what becomes of reasoning": lambda run: run.spec.reasoning or "shows none",
 }
@@ -52,7 +51,7 @@ def runs(material: Material) -> list[str]:
     return found
 
 
-def engine(run: Manifest) -> dict[str, str]:
+def engine(run: Any) -> dict[str, str]:
     """What determines a run's answers beside model and questions, in words."""
     described: dict[str, Any] = run.spec.engine
     plain = {name: str(described.get(name)) for name in ("engine", "dtype")}
@@ -73,7 +72,7 @@ def _told(values: dict[str, str]) -> str:
     )
 
 
-def _draws(run: Manifest) -> str:
+def _draws(run: Any) -> str:
     sampling = run.spec.sampling
     if sampling is None:
         return "none"

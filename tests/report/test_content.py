@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from grace_client import analysis
+from grace_client.analysis import example
 from grace_client.errors import ItemError
 from grace_client.manifest import NoiseFloor, Spread
 from grace_client.report import contrasts, making, material, methods, quality, sameness, study1, study2, words
@@ -18,7 +19,7 @@ from grace_client.report.material import Material
 from grace_client.report.parts import Section, Table
 from tests.report.conftest import Salted, make
 
-SPREAD = Spread(sd=1, median=1, p95=100, max=100)
+SPREAD = Spread(sd=100, median=100, p95=100, max=100)
 NOISE = NoiseFloor(questions=1, repeats=2, failed=0, loads=[1], seed=0, nats=SPREAD, points=SPREAD)
 
 
@@ -86,13 +87,15 @@ def test_no_effect_is_no_agreement() -> None:
 
 def test_what_noise_could_make_is_not_shown(found: Material) -> None:
     """A difference below the engine's own noise counts as none, however small its p value."""
-    frame = bets(0.2, "alpha")
-    for noisy, count in ((found, 4), (changed(found, "alpha", "study1-exp2", noise=NOISE), 0)):
+    frame = example.scored("study1").assign(model="alpha")
+    sure = contrasts.shown(frame)["shown"].sum()
+    assert sure >= 3
+    for noisy, count in ((found, sure), (changed(found, "alpha", "study1-exp2", noise=NOISE), 0)):
         section = Section("s", "S")
         contrasts.add(section, noisy, frame, "study1-exp2", "contrasts")
         own = table(section, "contrasts").frame
         assert own["shown"].sum() == count
-        assert (own.loc[own["people"], "p"] < 0.05).all()
+        assert (own["p"] < 0.05).sum() >= sure
 
 
 def test_models_that_were_not_asked_the_same_are_named(found: Material) -> None:
