@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from grace_client.analysis import study1, study2
+from grace_client.analysis import compare, study1, study2
 from grace_client.analysis.distributions import jensen_shannon, total_variation
 from grace_client.analysis.files import OK
 from grace_client.analysis.layout import canonical, distinct, per_model, require
+from grace_client.analysis.sides import jackknifed
 from grace_client.errors import SpecError
 
 
@@ -261,6 +262,50 @@ def by_cell(pairs: pd.DataFrame) -> pd.DataFrame:
     )
     found[["said", "scored"]] = found[["said", "scored"]].div(found["n"], axis=0)
     return found.reset_index()
+
+
+def intervals(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Agreement of saying and scoring with intervals over items: other stories might have been written.
+
+    Each item is left out in turn, of both sides, and the interval is Student's t with the jackknife's
+    standard error, as in `compare.agreement` with few items.
+
+    Returns
+    -------
+    DataFrame
+        One row per model, question and statistic (see `compare.statistics`), over cells and options: ``model,
+        question, statistic, value, low, high`` (95 %), ``n_cells``, ``n_items`` and ``drawn`` (``items``). An
+        interval is missing where there is one item, or a statistic is.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import agreement, example
+    >>> pairs = agreement.saying_and_scoring(example.free("study2"), example.scored("study2"))
+    >>> agreement.intervals(pairs)[["question", "statistic", "n_items"]].head(1)
+        question statistic  n_items
+    0  utterance         r       12
+    """
+    factors = [c for c in ("access", "observe", "goal", "state") if c in pairs.columns]
+
+    def tables(rows: pd.DataFrame) -> dict[str, float]:
+        cells = by_cell(rows).set_index([*factors, "option"])[["said", "scored"]].unstack("option")
+        found = compare.statistics(cells["said"].to_numpy(), cells["scored"].to_numpy())
+        return {name: float(value) for name, value in found.items()} | {"n_cells": len(cells)}
+
+    found = []
+    for (model, question), own in pairs.groupby(["model", "question"], sort=False):
+        items = own["item"].unique()
+        whole = tables(own)
+        left_out = [tables(own[own["item"] != item]) for item in items] if len(items) > 1 else []
+        cells = whole.pop("n_cells")
+        for name, value in whole.items():
+            others = np.array([one[name] for one in left_out])
+            low = high = np.nan
+            if len(others) and not np.isnan([value, *others]).any():
+                low, high = jackknifed(value, others, compare.BOUNDS[name])
+            found.append((model, question, name, value, low, high, cells, len(items), "items"))
+    columns = ["model", "question", "statistic", "value", "low", "high", "n_cells", "n_items", "drawn"]
+    return pd.DataFrame(found, columns=columns)
 
 
 def summary(pairs: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from grace_client.analysis.distributions import jensen_shannon, pmi, total_variation, wasserstein
 from grace_client.analysis.inference import LEVEL, tails
 from grace_client.analysis.layout import per_model, require
-from grace_client.analysis.sides import align, side_by_side
+from grace_client.analysis.sides import align, jackknifed, side_by_side
 
 Array = NDArray[np.float64]
 
@@ -176,7 +176,7 @@ def agreement(
         left_out = statistics(sides.without_each()[i], sides.q) if sides.few else {}
         for name, value in whole.items():
             if sides.few:
-                low, high = sides.jackknifed(float(value), left_out[name], drawn[name], BOUNDS[name])
+                low, high = jackknifed(float(value), left_out[name], BOUNDS[name], drawn[name])
             else:
                 low, high = sides.interval(float(value), drawn[name], BOUNDS[name])
             rows.append((model, name, float(value), low, high, len(sides.q), sides.items, sides.drawn))
@@ -230,7 +230,7 @@ def ranking(
         if sides.few:
             left_out = jensen_shannon(sides.without_each()[i], sides.q).mean(axis=-1)
             people = drawn[i] if sides.people is not None else None
-            low, high = sides.jackknifed(float(js[i]), left_out, people, BOUNDS["js"])
+            low, high = jackknifed(float(js[i]), left_out, BOUNDS["js"], people)
         else:
             low, high = sides.interval(float(js[i]), None if nothing else drawn[i], BOUNDS["js"])
         ends = np.quantile(places[i], tails(LEVEL), method="nearest")

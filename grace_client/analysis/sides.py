@@ -84,22 +84,6 @@ class Sides:
         top = self.by_item.sum(axis=1, keepdims=True) - self.by_item
         return np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1), self.p[:, None])
 
-    def jackknifed(
-        self, value: float, left_out: Array, drawn: Array | None, bounds: tuple[float, float]
-    ) -> tuple[float, float]:
-        """Student's t around a value, its standard error from leaving out each item, and from the draws of
-        people where there are any.
-        """
-        from scipy import stats
-
-        n = len(left_out)
-        error = np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum())
-        if drawn is not None:
-            error = np.hypot(error, np.nanstd(drawn, ddof=1))
-        reach = stats.t.ppf(tails(LEVEL)[1], n - 1) * error
-        low, high = np.clip([value - reach, value + reach], *bounds)
-        return float(low), float(high)
-
     def interval(self, value: float, drawn: Array | None, bounds: tuple[float, float]) -> tuple[float, float]:
         """The draws' distances from their median, laid around a value and kept within its bounds."""
         known = np.array([]) if drawn is None else drawn[~np.isnan(drawn)]
@@ -108,6 +92,24 @@ class Sides:
         levels = expanded(self.items, LEVEL) if self.items > 1 else tails(LEVEL)
         low, high = value + np.quantile(known, levels) - np.median(known)
         return float(np.clip(low, *bounds)), float(np.clip(high, *bounds))
+
+
+def jackknifed(
+    value: float, left_out: Array, bounds: tuple[float, float], drawn: Array | None = None
+) -> tuple[float, float]:
+    """Student's t around a value, kept within its bounds.
+
+    Its standard error is that of leaving out each item, and of draws of people where there are any.
+    """
+    from scipy import stats
+
+    n = len(left_out)
+    error = np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum())
+    if drawn is not None:
+        error = np.hypot(error, np.nanstd(drawn, ddof=1))
+    reach = stats.t.ppf(tails(LEVEL)[1], n - 1) * error
+    low, high = np.clip([value - reach, value + reach], *bounds)
+    return float(low), float(high)
 
 
 def side_by_side(one: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str], outcome: str) -> Sides:

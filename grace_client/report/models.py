@@ -209,7 +209,12 @@ def agreement(material: Material) -> Section | None:
             continue
         pairs = analysis.agreement.saying_and_scoring(free, scored)
         cells = analysis.agreement.by_cell(pairs)
-        summary = _with_intervals(cells, analysis.agreement.summary(pairs))
+        close = closeness.wide(analysis.agreement.intervals(pairs), by=("model", "question"))
+        rest = analysis.agreement.summary(pairs)
+        summary = close.merge(
+            rest[["model", "question", *rest.columns.difference(close.columns, sort=False)]],
+            on=["model", "question"],
+        )
         title = {"study1": "Study 1", "study2": "Study 2"}[study]
         found.content += [
             Figure(
@@ -237,21 +242,3 @@ def agreement(material: Material) -> Section | None:
         told = words.correlations(summary, lambda row: f"{row['model']} ({row['question']})")
         found.summary.append(f"{title}, free text against scored probabilities: {told}.")
     return found if found.content else None
-
-
-def _with_intervals(cells: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
-    """Agreement of saying and scoring, with intervals from a bootstrap over the cells."""
-    keys = [name for name in (*SEEN, *CELL) if name in cells.columns]
-    found = []
-    for (_, question), own in cells.groupby(["model", "question"], sort=False):
-        said, scored = (
-            own[["model", *keys, "option", name]].rename(columns={name: "prob"})
-            for name in ("said", "scored")
-        )
-        long = analysis.compare.agreement(said, scored, keys=keys, outcome="option")
-        found.append(closeness.wide(long).assign(question=str(question)))
-    whole = pd.concat(found, ignore_index=True)
-    rest = [name for name in summary.columns if name not in whole.columns]
-    return whole[
-        ["model", "question", *whole.columns.drop(["model", "question", "n_cells"]), "n_cells"]
-    ].merge(summary[["model", "question", *rest]], on=["model", "question"])

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from grace_client.analysis import agreement, study1, study2
+from grace_client.analysis import agreement, example, study1, study2
 from grace_client.errors import SpecError
 from tests.analysis import frames
 from tests.analysis.test_study2 import scored2
@@ -120,3 +120,17 @@ def test_variance_within_and_between() -> None:
     assert single[["within", "between", "icc"]].isna().all(axis=None)
     with pytest.raises(SpecError, match="no answer has a clear meaning"):
         agreement.variance(free.assign(structured="unparsed"))
+
+
+def test_intervals_are_over_items() -> None:
+    """By hand: each domain left out of both sides; the value is that of the summary."""
+    pairs = agreement.saying_and_scoring(example.free("study2"), example.scored("study2"))
+    found = agreement.intervals(pairs).set_index("statistic")
+    whole = agreement.summary(pairs).iloc[0]
+    assert found["value"][["r", "rmse", "js"]].tolist() == pytest.approx(whole[["r", "rmse", "js"]].tolist())
+    left = [agreement.summary(pairs[pairs["item"] != item])["rmse"].item() for item in pairs["item"].unique()]
+    error = np.sqrt(11 / 12 * ((np.array(left) - np.mean(left)) ** 2).sum())
+    rmse = found.loc["rmse"]
+    assert rmse["high"] - rmse["low"] == pytest.approx(2 * stats.t.ppf(0.975, 11) * error)
+    one = pairs[pairs["item"] == pairs["item"].iloc[0]]
+    assert agreement.intervals(one)[["low", "high"]].isna().all(axis=None)
