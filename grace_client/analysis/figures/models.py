@@ -106,7 +106,7 @@ def agreement(
         + p9.coord_flip()
         + p9.labs(x="", y="")
         + p9.labs(
-            caption="Lines: 95% intervals, bootstrap over cells."
+            caption="Lines: 95% intervals over stories or domains, and over people's answers."
             + (" Grey band: how well a second sample of people would do." if ceiling is not None else "")
             + (" No point: undefined, the answers do not vary." if undefined else "")
         )

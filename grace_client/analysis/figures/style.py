@@ -43,7 +43,7 @@ UTTERANCES = {
     for adjective in ("terrible", "bad", "good", "amazing")
 }
 FAINT = "Faint: too few stimuli for an interval."
-SPAN = "95% intervals, bootstrap over distinct stimuli."
+SPAN = "95% intervals over distinct stimuli, in Study 2 over domains."
 INTERVAL = f"Vertical lines: {SPAN}"
 
 
