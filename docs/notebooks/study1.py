@@ -1,6 +1,6 @@
 """Study 1: does a model mind what the speaker knows?
 
-A speaker who has looked at all three letters and says "two of them have a cheque" means exactly two. One who
+A speaker who has looked at all three parcels and says "two of them have dents" means exactly two. One who
 has looked at two of them may mean at least two. People bet accordingly (Goodman & Stuhlmüller, 2013).
 
 Run it as a script, or cell by cell in an editor that knows the percent format. Name a run folder, or a folder

@@ -1,6 +1,6 @@
 """Study 2: is a model polite as people are?
 
-Who wants to be kind and honest at once says that a bad cake "wasn't terrible" (Yoon, Tessler, Goodman &
+Who wants to be kind and honest at once says that a bad soup "wasn't terrible" (Yoon, Tessler, Goodman &
 Frank, 2020). The human counts come with the package.
 
 Run it as a script, or cell by cell in an editor that knows the percent format. Name a run folder, or a folder
