@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, TypeVar
 
 from grace_client.cluster import campaign as machine
@@ -39,6 +40,8 @@ While GPUs may be held and nobody does, it is asked for ever.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 INSTALL_S = 600.0
 """Seconds that an install may take; it waits for no pod."""
+SURE_S = 20.0
+"""For how long an install must be seen to be hopeless before it is given up."""
 UNINSTALL_S = 300.0
 """Seconds that pods have to go before the release is told again."""
 
@@ -86,7 +89,8 @@ class Conductor:
         self._show, self._unwritten = show, ""
         self.poll, self.install_seconds, self.lost_seconds = poll, install_seconds, lost_seconds
         self._stop = asyncio.Event()
-        self._why = self._doomed = ""
+        self._why = ""
+        self._doomed: tuple[str, datetime] | None = None
 
     @property
     def asked_to_stop(self) -> bool:
@@ -173,12 +177,11 @@ class Conductor:
             return
         if held := await self._patiently(self._held_by_others):
             raise SpecError(
-                f"{held} holds GPUs in this namespace, and the campaign did not install it; one model at a "
-                "time. First "
+                f"{held} holds GPUs here, and the campaign did not install it; one model at a time. First "
                 f"helm uninstall {held} --cascade foreground --wait, then {self.resume}"
             )
         try:
-            reason = await self._attended(self.work(self.campaign, model).check())
+            reason = await self._attended(self._work(model).check())
         except SpecError as error:
             reason = str(error)
         if reason:
@@ -201,11 +204,9 @@ class Conductor:
         if self._stop.is_set():
             return
 
-        async def install() -> str:
-            return await self.work(self.campaign, model).install(timeout=self.install_seconds)
-
         try:
-            note = await self._attended(self._patiently(install), meanwhile=self._look_on)
+            installing = self._patiently(lambda: self._work(model).install(timeout=self.install_seconds))
+            note = await self._attended(installing, meanwhile=self._look_on)
         except (LostError, BusyError):
             raise
         except DoomedError as error:
@@ -226,27 +227,23 @@ class Conductor:
         found = diagnose(snapshot, fallbacks=self._overlays(model))
         self.show(view(self.campaign, snapshot, tuple(found)))
         # A Job of an earlier install may lie there, failed, until helm has replaced it.
-        if why := next((one for one in found if one.fatal and one.kind is not Trouble.QUERY), None):
-            if self._doomed == why.what:
-                raise DoomedError(why)
-            self._doomed = why.what
+        why = next((one for one in found if one.fatal and one.kind is not Trouble.QUERY), None)
+        if why is None or self._doomed is None or self._doomed[0] != why.what:
+            self._doomed = (why.what, snapshot.at) if why else None
+        elif (snapshot.at - self._doomed[1]).total_seconds() >= SURE_S:
+            raise DoomedError(why)
 
     async def _watch(self, model: ModelState) -> None:
         async def look() -> tuple[Snapshot, list[Diagnosis], bool]:
             snapshot = await self._observe(model)
             there = bool(snapshot.made or snapshot.pods)
-            installed = there or await self.work(self.campaign, model).installed()
+            installed = there or await self._work(model).installed()
             return snapshot, diagnose(snapshot, fallbacks=self._overlays(model)), installed
 
         snapshot, found, installed = await self._attended(self._patiently(lambda: insisting(look())))
         await self._set(machine.seen(self.campaign, snapshot, found, installed=installed))
         self.show(view(self.campaign, snapshot, tuple(found)))
-        now = self.campaign.current
-        if (
-            now is not None
-            and now.phase is not Phase.FETCHING
-            and machine.next_step(self.campaign) is Step.WATCH
-        ):
+        if machine.next_step(self.campaign) is Step.WATCH:
             await self._attended(self.clock.sleep(self.poll))
             await self._beat()
 
@@ -281,10 +278,11 @@ class Conductor:
             await self._set(machine.collected(self.campaign, folders))
 
     async def _fetched(self, model: ModelState) -> tuple[str, ...]:
-        async def fetch() -> tuple[str, ...]:
-            return await self.work(self.campaign, model).fetch()
+        # Made in there: what cannot be made is a failure to fetch.
+        return await self._attended(self._patiently(lambda: self._work(model).fetch()))
 
-        return await self._attended(self._patiently(fetch))
+    def _work(self, model: ModelState) -> Work:
+        return self.work(self.campaign, model)
 
     async def _uninstall(self, model: ModelState) -> None:
         self.show(View(self.clock.now(), self.campaign, model))
@@ -293,7 +291,7 @@ class Conductor:
             # The ledger: what the pods held until now.
             snapshot = await self._observe(model, logs=False)
             await self._set(machine.watched(self.campaign, snapshot))
-            work = self.work(self.campaign, model)
+            work = self._work(model)
             if model.outcome is Why.FAILED and (snapshot.made or snapshot.pods):
                 # Logs are worth much, and GPUs more.
                 with suppress(GraceError, OSError):

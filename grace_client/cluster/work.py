@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
@@ -73,7 +72,9 @@ class ModelWork:
 
     async def keep_logs(self) -> str:
         """Write what every container of the release said last into `logs/`; a sentence that says where."""
-        folder = self.folder / LOGS / f"{self.model.model}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        # One for each install, however often its end is tried.
+        began = f"-{self.model.begun:%Y%m%d-%H%M%S}" if self.model.begun else ""
+        folder = self.folder / LOGS / f"{self.model.model}{began}"
         for pod in await self.kubectl.get("pods", selector=self.release.selector):
             name, spec = pod["metadata"]["name"], pod["spec"]
             for container in (*spec.get("initContainers", ()), *spec["containers"]):
