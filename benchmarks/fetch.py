@@ -310,6 +310,8 @@ def main() -> None:
         asyncio.run(fetch_nearby(*given.child))
         return
     size = given.mb * BLOCK
+    if given.work:
+        given.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=given.work, ignore_cleanup_errors=True) as folder:
         work = Path(folder)
         there = (
