@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,14 @@ USERS_LISTS = ROOT.parent / "shared" / "data"
 def _quiet_home(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test depends on how wide the terminal is."""
     monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture
+def a_terminal() -> Iterator[None]:
+    """As if the tests were not run under nohup, whose children ignore a hang-up as well."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def undated(name: str) -> str:

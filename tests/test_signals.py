@@ -28,6 +28,7 @@ async def heard(number: signal.Signals, *, times: int = 1) -> int:
     return calls
 
 
+@pytest.mark.usefixtures("a_terminal")
 @pytest.mark.parametrize("number", STOP_SIGNALS, ids=lambda number: number.name)
 def test_each_is_heard_each_time(number: signal.Signals) -> None:
     """By name; what a second one means is the command's own business."""

@@ -114,6 +114,7 @@ def test_two_models_one_after_another(tmp_path: Path) -> None:
     assert again.returncode == 0 and again.stderr.count(" 0 to ask") == 2
 
 
+@pytest.mark.usefixtures("a_terminal")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_stop_ends_server_and_client(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C, a lost ssh: exit code 3, nothing that was started is left, the next model does not begin."""

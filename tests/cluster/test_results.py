@@ -371,6 +371,7 @@ def test_watching_ends_with_the_last_job(
     assert len(cluster.calls(" exec ")) == 5
 
 
+@pytest.mark.usefixtures("a_terminal")
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT], ids=lambda one: one.name)
 def test_a_signal_clears_up(cluster: Tools, tmp_path: Path, number: signal.Signals) -> None:
     """A lost ssh as well as Ctrl-C, with nobody left who reads: the Job is deleted, the exit code is 3."""
