@@ -23,6 +23,13 @@ def scored(material: Material) -> Section | None:
         return None
     found = Section("study2-exp2", TITLES["study2-exp2"])
     _said(found, frame, "study2")
+    found.content += _negating(
+        frame,
+        "study2",
+        "Log odds against goal informational and 0 hearts: a fractional logit of the probability of a "
+        "negation, with errors robust to any correlation within a domain and Student's t.",
+    )
+    found.content.append(_gained(frame, "study2"))
     _fits(found, analysis.study2.utterances(frame), analysis.study2.by_item(frame))
     ways.add(found, material, "study2-exp2", ["utterance"], CELL)
     return found
@@ -47,24 +54,70 @@ def free(material: Material) -> Section | None:
             "answers as independent: mind n distinct.",
             long=True,
         ),
-        Table(
-            "study2-free-negation-model",
-            "Logistic model of negation",
-            _model(frame),
+        *_negating(
+            frame,
+            "study2-free",
             "Log odds against goal informational and 0 hearts, with random intercepts of item and of item "
-            "in a cell. separated: the term rests on a cell where all or none negate, and has no finite "
-            "value.",
-            hidden=("method",),
+            "in a cell.",
         ),
+        _gained(frame, "study2-free"),
     ]
     return found
 
 
-def _model(frame: pd.DataFrame) -> pd.DataFrame:
-    """The negation model, each interval behind its estimate."""
-    table = analysis.study2.negation_model(frame)
-    first = ["model", "term", "estimate", "low", "high"]
+def _negating(frame: pd.DataFrame, name: str, note: str) -> list[str | Table | Figure]:
+    """The model of negation, its omnibus test, and the paper's two comparisons of goals."""
+    fit = analysis.study2.negation_fit(frame)
+    separated = "separated: it rests on a cell where all or none negate, and has no finite value."
+    return [
+        Table(
+            f"{name}-negation-model",
+            "Logistic model of negation",
+            _estimate_first(fit.terms, "term"),
+            f"{note} {separated}",
+            hidden=("method",),
+        ),
+        Table(
+            f"{name}-negation-omnibus",
+            "Whether goals matter differently at different states",
+            fit.omnibus,
+            "Wald's test of goal by state in that model. separated: a cell without finite log odds is left "
+            "out.",
+            hidden=("method",),
+        ),
+        Table(
+            f"{name}-negation-contrasts",
+            "Negation with the goal both, against each goal alone",
+            _estimate_first(fit.contrasts, "goal", "against", "state"),
+            f"estimate: log odds ratio in that model; p (Holm): corrected within the model. {separated}",
+            long=True,
+            hidden=("method",),
+        ),
+    ]
+
+
+def _estimate_first(table: pd.DataFrame, *keys: str) -> pd.DataFrame:
+    """Each interval behind its estimate."""
+    first = ["model", *keys, "estimate", "low", "high"]
     return table[[*first, *(name for name in table.columns if name not in first)]]
+
+
+def _gained(frame: pd.DataFrame, name: str) -> Table:
+    """Expected utilities of what is said, beside those of what people say."""
+    people = analysis.study2.utilities(analysis.reference.study2().assign(model="people"))
+    beside = people.rename(columns={"mean": "people", "low": "people_low", "high": "people_high"})
+    keys = [*CELL, "utility"]
+    return Table(
+        f"{name}-utilities",
+        "What may be expected of what is said",
+        analysis.study2.utilities(frame).merge(
+            beside[[*keys, "people", "people_low", "people_high"]], on=keys, how="left"
+        ),
+        "With a literal listener, who takes the utterances as 51 people judged them. social: the hearts that "
+        "the listener is led to believe in; informational: the log-probability (nats) of the true state; "
+        "best: the most that any utterance has.",
+        long=True,
+    )
 
 
 def _said(found: Section, frame: pd.DataFrame, name: str) -> None:

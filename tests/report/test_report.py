@@ -76,6 +76,12 @@ def test_two_models_and_all_experiments(
     assert page.count("<figure ") == len(found["figures"]) / 3
     means = pd.read_csv(tables / "study1-cell-means.csv")
     assert {"mean", "low", "high", "n", "n_distinct"} <= set(means.columns)
+    gains = pd.read_csv(tables / "study2-utilities.csv")
+    assert set(gains["utility"]) == {"social", "informational"}
+    assert (gains["people"] <= gains["best"] + 1e-9).all() and gains["people_low"].notna().all()
+    for kind in ("study2", "study2-free"):
+        against = pd.read_csv(tables / f"{kind}-negation-contrasts.csv")
+        assert set(against["against"]) == {"social", "informational"} and {"p", "p_holm"} <= set(against)
     rank = pd.read_csv(tables / "comparison-study2-exp2-rank.csv")
     assert set(rank["model"]) == {"alpha", "beta"}
     for study, questions in (("study1", 5), ("study2", 1)):
