@@ -137,8 +137,7 @@ def _on_the_next(campaign: Campaign, model: ModelState, why: str) -> ModelState:
 def installing(campaign: Campaign, now: datetime) -> Campaign:
     """From here on, pods of the current model may hold GPUs."""
     model = _current(campaign, Phase.CHECKED, Phase.INSTALLING)
-    # Kubernetes tells whole seconds; a pod of this moment is not to seem older.
-    begun = now.replace(microsecond=0) if model.phase is Phase.CHECKED else model.begun
+    begun = now if model.phase is Phase.CHECKED else model.begun
     return _put(campaign, model.model_copy(update={"phase": Phase.INSTALLING, "begun": begun}))
 
 

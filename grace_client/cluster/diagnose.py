@@ -105,7 +105,7 @@ def diagnose(snapshot: Snapshot, *, fallbacks: Sequence[str] = FALLBACKS) -> lis
 def _try(fallbacks: Sequence[str]) -> str:
     if not fallbacks:
         return "wait, or name values of another GPU: no overlay is left to try"
-    return f"wait, or stop it and go on with other GPUs: grace campaign run --fallback {fallbacks[0]}"
+    return f"wait, or stop it, and add to the command that it then prints: --fallback {fallbacks[0]}"
 
 
 def _tail(log: str, lines: int = 6) -> str:

@@ -35,6 +35,12 @@ INSTALLED = (Phase.INSTALLING, *WATCHED, Phase.FETCHING, Phase.UNINSTALLING)
 OVER = (Phase.DONE, Phase.FAILED)
 
 
+SKEW = timedelta(minutes=1)
+"""How far the clocks that tell of installs and of pods may lie apart. A pod of the install before is older,
+or was there for less than that.
+"""
+
+
 class Why(StrEnum):
     """Why a model is uninstalled."""
 
@@ -128,7 +134,7 @@ class ModelState(_Part):
 
     def held_hours(self, now: datetime) -> float:
         """Hours for which it held its GPUs since it was last begun to be installed."""
-        own = [hold for hold in self.holds if self.begun is None or hold.since >= self.begun]
+        own = [hold for hold in self.holds if self.begun is None or hold.since >= self.begun - SKEW]
         return sum(hold.gpu_hours(now) / hold.gpus for hold in own)
 
     def queued(self, now: datetime) -> float:

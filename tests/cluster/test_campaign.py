@@ -222,6 +222,20 @@ def test_a_day_begins_anew_with_every_install() -> None:
     assert [model.phase for model in end.models] == [Phase.DONE] * 3
 
 
+def test_a_clock_that_is_behind_hides_no_hours() -> None:
+    """A pod that seems some seconds older than its install counts; one of the day before does not."""
+    campaign, _ = reached(Phase.QUERYING)
+    model, now = campaign.models[0], START + timedelta(hours=30)
+    begun = START + timedelta(hours=25)
+    holds = tuple(
+        Hold(uid=str(i), pod="p", gpus=2, since=since, until=since + timedelta(hours=hours))
+        for i, (since, hours) in enumerate([(START, 24), (begun - timedelta(seconds=4), 3)])
+    )
+    model = model.model_copy(update={"begun": begun, "holds": holds})
+    assert model.held_hours(now) == pytest.approx(3)
+    assert model.gpu_hours(now) == pytest.approx(54)
+
+
 def test_a_weekend_without_a_look_costs_nothing() -> None:
     """The Jobs ended on Friday, and the server was stopped then: hours in which no GPU was held do not count,
     and the results are fetched, although more than a day has passed.
