@@ -86,8 +86,8 @@ def cells(
     >>> model = study2.utterances(example.scored("study2")).rename(columns={"mean": "prob"})
     >>> compare.cells(model, human, keys=("goal", "state"), outcome="utterance").head(2).round(2)
          model  goal     state    js    tv
-    0  example  both  0 hearts  0.02  0.15
-    1  example  both   1 heart  0.00  0.04
+    0  example  both  0 hearts  0.02  0.13
+    1  example  both   1 heart  0.00  0.05
     """
     models, labels, outcomes, p, q = align(one, other, keys, outcome)
     js, tv = jensen_shannon(p, q), total_variation(p, q)

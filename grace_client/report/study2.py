@@ -113,7 +113,7 @@ def _gained(frame: pd.DataFrame, name: str) -> Table:
         analysis.study2.utilities(frame).merge(
             beside[[*keys, "people", "people_low", "people_high"]], on=keys, how="left"
         ),
-        "With a literal listener, who takes the utterances as 51 people judged them. social: the hearts that "
+        "With a literal listener, who takes the utterances as 49 people judged them. social: the hearts that "
         "the listener is led to believe in; informational: the log-probability (nats) of the true state; "
         "best: the most that any utterance has.",
         long=True,

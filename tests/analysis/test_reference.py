@@ -48,14 +48,18 @@ def test_study1_findings_belong_to_its_cells(study1: TrialList) -> None:
     assert tests["statistic"].to_dict() == {"access": 6.57, "word": 269.8, "access:word": 34.7}
 
 
-def test_meanings_are_shares_of_51_people() -> None:
+def test_meanings_are_shares_of_49_judges() -> None:
     """A positive utterance and its negation are judged in opposite ways at the ends of the scale."""
     judged = reference.meanings()
     found = {
         (u, s): share
         for u, s, share in zip(*(judged[c] for c in ("utterance", "state", "share")), strict=True)
     }
-    assert set(judged["n"]) == {51}
+    assert set(judged["n"]) == {49}
+    counts = judged.set_index(["utterance", "state"])["count"]
+    assert counts["was_terrible"].tolist() == [49, 26, 0, 1]
+    assert counts["wasnt_amazing"].tolist() == [47, 47, 38, 0]
+    assert int(counts.sum()) == 766
     for adjective in ("terrible", "bad", "good", "amazing"):
         for state in ("0 hearts", "3 hearts"):
             said, negated = found[f"was_{adjective}", state], found[f"wasnt_{adjective}", state]

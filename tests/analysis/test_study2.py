@@ -340,6 +340,8 @@ def test_utilities_are_those_of_the_literal_listener() -> None:
     people = utilities(frames.human()).set_index(["goal", "state", "utility"]).sort_index()
     kind, true = people["mean"]["social", "0 hearts"], people["mean"]["informational", "0 hearts"]
     assert kind["social"] > true["social"] and kind["informational"] < true["informational"]
+    assert kind["informational"] == pytest.approx(-2.943, abs=5e-4)
+    assert people["mean"]["both", "0 hearts", "informational"] == pytest.approx(-2.422, abs=5e-4)
     assert (people["low"] < people["mean"]).all() and (people["mean"] < people["best"]).all()
     with pytest.raises(SpecError, match=r"semantics has the shape \(4, 8\), not \(8, 4\)"):
         utilities(scored, semantics=meaning.T)

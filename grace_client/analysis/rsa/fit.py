@@ -93,7 +93,7 @@ def fit_study2(cells: pd.DataFrame, *, semantics: ArrayLike | None = None) -> Fi
         ``n``, how many answers each cell stands for: it weighs the data against the judgements of meaning.
     semantics : array_like, shape (8, 4), optional
         How true each utterance is of each state. Where it is not given, it is found together with the goals,
-        as in the paper: what 51 people judged (`reference.meanings`) then counts beside the data, as a Beta
+        as in the paper: what 49 people judged (`reference.meanings`) then counts beside the data, as a Beta
         prior after a uniform one. For a model's answers give ``people().semantics``, so that only goals
         differ, and the fit takes a second, not a quarter of a minute.
 

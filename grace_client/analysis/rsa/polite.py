@@ -54,7 +54,7 @@ class Goals:
 def meanings() -> Array:
     """How true each utterance is of each state, shape (8, 4).
 
-    The mean of what the judgements of 51 people leave to believe after a uniform prior, (k + 1) / (51 + 2):
+    The mean of what the judgements of 49 people leave to believe after a uniform prior, (k + 1) / (49 + 2):
     nothing is quite impossible. See `reference.meanings`.
     """
     judged = reference.meanings()
@@ -187,7 +187,7 @@ def people() -> Speaker:
     """The speaker that was fitted to the human answers of Study 2; made by `fit_study2`, kept in the package.
 
     It has 43 free parameters: optimality, cost, three for each of three goals, and 32 meanings. The data are
-    the same 96 shares that it is laid beside, of which 84 are free, and what 51 people judged of the
+    the same 96 shares that it is laid beside, of which 84 are free, and what 49 people judged of the
     meanings. That it lies close to people (r² = 0.98) is a fit and not a prediction; the paper reports
     r² = 0.97 for the mean prediction of its Bayesian fit of the same model. The paper's own goal weights
     (`reference.study2_speaker`) differ, since much of what one weight does another can do.

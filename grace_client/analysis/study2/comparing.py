@@ -58,11 +58,11 @@ def differences(frame: pd.DataFrame, *, of: str = "negation") -> pd.DataFrame:
     >>> found = study2.differences(example.scored("study2"))
     >>> found.loc[found["against"] == "informational", ["state", "difference", "df"]].round(2)
           state  difference  df
-    5  0 hearts        0.29  11
+    5  0 hearts        0.33  11
     6   1 heart        0.20  11
-    7  2 hearts       -0.03  11
+    7  2 hearts       -0.05  11
     8  3 hearts       -0.01  11
-    9       all        0.11  11
+    9       all        0.12  11
     """
     rows = _shares(frame, of)
     found = []

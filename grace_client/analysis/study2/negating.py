@@ -112,9 +112,9 @@ def negation_model(
     >>> found = study2.negation_model(example.scored("study2"))
     >>> found[["term", "estimate", "df"]].head(3).round(1)
                term  estimate  df
-    0     intercept      -0.6  11
-    1  goal[social]       0.2  11
-    2    goal[both]       1.2  11
+    0     intercept      -0.7  11
+    1  goal[social]       0.3  11
+    2    goal[both]       1.3  11
     """
     return negation_fit(frame, method=method, random=random, cluster=cluster).terms
 

@@ -136,7 +136,7 @@ def utterances(
     >>> found = study2.utterances(example.scored("study2"))
     >>> found[["goal", "state", "utterance", "mean", "n", "n_distinct"]].head(2).round(2)
        goal     state     utterance  mean    n  n_distinct
-    0  both  0 hearts  was_terrible  0.18  202          12
+    0  both  0 hearts  was_terrible  0.16  202          12
     1  both  0 hearts       was_bad  0.06  202          12
     """
     if "count" in frame.columns:

@@ -40,7 +40,7 @@ def utilities(
         ``model, goal, state, utterance, count``.
     semantics : array_like, shape (8, 4), optional
         How true each utterance is of each state, from 0 to 1, such as ``rsa.people().semantics``. Where it is
-        not given: what 51 people judged (`rsa.meanings`), which owes nothing to any model of speakers.
+        not given: what 49 people judged (`rsa.meanings`), which owes nothing to any model of speakers.
     cluster, draws, seed
         Of the interval, as in `utterances`. Counts have no clusters: their interval is normal, with the
         multinomial error of the mean.
@@ -70,8 +70,8 @@ def utilities(
     >>> kind = found[(found["goal"] == "social") & (found["utility"] == "social")]
     >>> kind[["state", "mean", "best", "n_distinct"]].round(1)
            state  mean  best  n_distinct
-    8   0 hearts   2.1   2.7          12
-    10   1 heart   2.1   2.7          12
+    8   0 hearts   2.0   2.7          12
+    10   1 heart   2.0   2.7          12
     12  2 hearts   2.5   2.7          12
     14  3 hearts   2.7   2.7          12
     """
