@@ -76,7 +76,7 @@ class RunFolder:
         manifest = manifests.load(path)
         experiment = studies.experiment(manifest.spec.experiment)
         try:
-            trials = studies.read_trials(path / TRIALS)
+            trials = studies.read_trials(path / TRIALS, checked=True)
         except TrialError as error:
             raise SpecError(f"the run's own copy of its trial list cannot be read:\n{error}") from None
         if trials.sha256 != manifest.spec.trials_sha256:

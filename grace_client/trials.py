@@ -9,11 +9,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from grace_client import listfile, listtext
 from grace_client.errors import Problem, TrialError
+
+_WHOLE = re.compile(r"\s*(\d+)(?:\.0*)?\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +35,15 @@ class Column:
     derive : callable, optional
         Computes the value from the other columns where the file has no such column; it raises ValueError
         where it cannot. A column without it is required.
+    breaks : bool
+        Whether the study reads ``<br>`` in it as a line break.
     """
 
     name: str
     aliases: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     derive: Callable[[Mapping[str, str]], str] | None = None
+    breaks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,13 @@ class Schema:
         From a trial to its experimental condition, factor name to level.
     stimulus : tuple of str
         Columns that make up what a participant sees.
+    contradictions : callable
+        Yields ``(column, message)`` where columns of one row contradict each other. A run that began before
+        this was asked goes on without it.
+    doubts : callable
+        The same where they may contradict each other: the list is used, with a note.
+    item_text : tuple of str
+        Columns that are the same in all rows of one item.
     participant : str
         Column that names the participant.
     item : str or None
@@ -87,6 +101,9 @@ class Schema:
     stimulus: tuple[str, ...]
     participant: str
     item: str | None = None
+    contradictions: Callable[[Trial], Iterable[tuple[str, str]]] = lambda _: ()
+    doubts: Callable[[Trial], Iterable[tuple[str, str]]] = lambda _: ()
+    item_text: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -140,7 +157,7 @@ class TrialList:
         return hashlib.sha256(self.raw).hexdigest()
 
 
-def read(path: Path | str, schemas: Sequence[Schema]) -> TrialList:
+def read(path: Path | str, schemas: Sequence[Schema], *, checked: bool = False) -> TrialList:
     """Read a trial list in whichever of `schemas` its header fits.
 
     Parameters
@@ -149,6 +166,9 @@ def read(path: Path | str, schemas: Sequence[Schema]) -> TrialList:
         A CSV file in UTF-8 with a header line.
     schemas : sequence of Schema
         The schemas to try.
+    checked : bool
+        Whether this very file was accepted before, as a run folder's was: what is asked of new lists alone is
+        not asked of it again.
 
     Returns
     -------
@@ -165,56 +185,50 @@ def read(path: Path | str, schemas: Sequence[Schema]) -> TrialList:
     except OSError as error:
         reason = error.strerror or str(error)
         raise TrialError(path, [Problem(1, None, f"cannot read the file: {reason}")]) from None
-    return parse(raw, path=str(path), schemas=schemas)
+    return parse(raw, path=str(path), schemas=schemas, checked=checked)
 
 
-def parse(raw: bytes, *, path: str, schemas: Sequence[Schema]) -> TrialList:
+def parse(raw: bytes, *, path: str, schemas: Sequence[Schema], checked: bool = False) -> TrialList:
     """Like `read`, from bytes in memory; `path` names them in messages."""
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        message = f"byte {raw[error.start]:#04x} is not UTF-8; save the file as CSV UTF-8"
-        raise TrialError(path, [Problem(line, None, message)]) from None
-
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: list[tuple[int, list[str]]] = []
-    start = 1
-    try:
-        for row in reader:
-            if row:
-                rows.append((start, row))
-            start = reader.line_num + 1
-    except csv.Error as error:
-        raise TrialError(path, [Problem(start, None, f"not readable as CSV: {error}")]) from None
-    if not rows:
-        raise TrialError(path, [Problem(1, None, "the file is empty; a header line is expected")])
-
-    header = rows[0][1]
+    sheet = listfile.read(raw, path, lambda header: max(len(schema.match(header)) for schema in schemas))
+    header = sheet.header
     schema = _choose(path, header, schemas)
-    if len(rows) == 1:
-        raise TrialError(path, [Problem(rows[0][0], None, "the file has a header but no trials")])
+    if not sheet.rows:
+        raise TrialError(path, [Problem(sheet.line, None, "the file has a header but no trials")])
 
     positions = schema.match(header)
     problems: list[Problem] = []
+    doubts: list[Problem] = []
     trials: list[Trial] = []
-    for trial_id, (line, row) in enumerate(rows[1:], start=1):
+    whole = 0
+    for trial_id, (line, cells) in enumerate(sheet.rows, start=1):
+        row = cells
         if len(row) != len(header):
             message = f"{len(row)} fields where the header has {len(header)}"
             problems.append(Problem(line, None, message))
             continue
-        found, faults = _row(trial_id, row, positions, schema)
+        row, changed = _whole_numbers(row, positions, schema)
+        whole += changed
+        found, faults = _row(trial_id, row, positions, schema, checked=checked)
         problems += [Problem(line, column, message) for column, message in faults]
+        if not faults and not checked:
+            doubts += [
+                Problem(line, column, message) for column, message in _doubts(found, positions, schema)
+            ]
         trials.append(found)
     if problems:
         raise TrialError(path, problems)
 
+    notes = [*sheet.notes, *([f"{whole} cells are written like 2.0 and read as 2"] if whole else [])]
+    if not checked:
+        lines = [line for line, _ in sheet.rows]
+        doubts += [Problem(lines[t.trial_id - 1], column, m) for t, column, m in _two_texts(trials, schema)]
     return TrialList(
         path=path,
         schema=schema,
         trials=tuple(trials),
         raw=raw,
-        notes=tuple(_notes(header, positions, schema)),
+        notes=(*notes, *_notes(header, positions, schema), *_gathered(doubts)),
     )
 
 
@@ -251,7 +265,7 @@ def _choose(path: str, header: Sequence[str], schemas: Sequence[Schema]) -> Sche
 
 
 def _row(
-    trial_id: int, row: Sequence[str], positions: Mapping[str, int], schema: Schema
+    trial_id: int, row: Sequence[str], positions: Mapping[str, int], schema: Schema, *, checked: bool
 ) -> tuple[Trial, list[tuple[str, str]]]:
     fields: dict[str, str] = {name: row[i] for name, i in positions.items()}
     faults: list[tuple[str, str]] = []
@@ -259,8 +273,9 @@ def _row(
         if column.name not in fields:
             continue
         value = fields[column.name]
-        if not value.strip():
-            faults.append((column.name, "is empty"))
+        wrong = list(listtext.faults(value, breaks=column.breaks)) if not checked else []
+        if wrong or not value.strip():
+            faults += [(column.name, message) for message in wrong or ["is empty"]]
         elif column.values and value not in column.values:
             faults.append((column.name, f"is {value!r}; expected one of {', '.join(column.values)}"))
     for column in schema.columns:
@@ -272,8 +287,53 @@ def _row(
             faults.append((column.name, f"is not in the file and cannot be derived: {error}"))
     trial = Trial(trial_id, {name: fields.get(name, "") for name in schema.names})
     if not faults:
-        faults += schema.check(trial)
+        faults += [(name, message + listtext.hidden(trial[name])) for name, message in schema.check(trial)]
+    if not faults and not checked:
+        faults += schema.contradictions(trial)
     return trial, faults
+
+
+def _whole_numbers(row: Sequence[str], positions: Mapping[str, int], schema: Schema) -> tuple[list[str], int]:
+    """A row in which 2.0 is 2 where only whole numbers may stand, and how many cells that changed."""
+    cells, changed = list(row), 0
+    for column in schema.columns:
+        at = positions.get(column.name)
+        if at is None or not column.values or not all(value.isdigit() for value in column.values):
+            continue
+        match = _WHOLE.fullmatch(cells[at])
+        if match and match[1] in column.values and cells[at] != match[1]:
+            cells[at], changed = match[1], changed + 1
+    return cells, changed
+
+
+def _doubts(trial: Trial, positions: Mapping[str, int], schema: Schema) -> Iterator[tuple[str, str]]:
+    for name in positions:
+        for message in listtext.doubts(trial[name]):
+            yield name, message
+    yield from schema.doubts(trial)
+
+
+def _two_texts(trials: Sequence[Trial], schema: Schema) -> Iterator[tuple[Trial, str, str]]:
+    """Trials whose item has another text than in the first trial with it."""
+    if schema.item is None:
+        return
+    first: dict[str, Trial] = {}
+    for trial in trials:
+        before = first.setdefault(trial[schema.item], trial)
+        for column in schema.item_text:
+            if trial[column] != before[column]:
+                message = f"{schema.item} {trial[schema.item]!r} has another text in trial {before.trial_id}"
+                yield trial, column, message
+
+
+def _gathered(doubts: Iterable[Problem]) -> Iterator[str]:
+    """One note for each column and message, with the lines."""
+    lines: dict[tuple[str | None, str], list[int]] = {}
+    for doubt in doubts:
+        lines.setdefault((doubt.column, doubt.message), []).append(doubt.line)
+    for (column, message), at in lines.items():
+        more = f" and {len(at) - 1} more" if len(at) > 1 else ""
+        yield f"line {at[0]}{more}, column {column!r}: {message}"
 
 
 def _notes(header: Sequence[str], positions: Mapping[str, int], schema: Schema) -> Iterator[str]:
@@ -283,6 +343,11 @@ def _notes(header: Sequence[str], positions: Mapping[str, int], schema: Schema) 
     renamed = [f"{header[i]} → {name}" for name, i in positions.items() if header[i] != name]
     if renamed:
         yield f"read under another name: {', '.join(renamed)}"
-    unused = [name for i, name in enumerate(header) if i not in positions.values()]
+    used = {header[i].lower() for i in positions.values()}
+    unused = [
+        f"{name} (a second column of this name)" if name.lower() in used else name
+        for i, name in enumerate(header)
+        if i not in positions.values()
+    ]
     if unused:
         yield f"not part of the {schema.study} schema, not used and not written out: {', '.join(unused)}"

@@ -14,6 +14,8 @@ PACKAGE = ROOT / "grace_client"
 # From left to right, as data flows. A room imports only from rooms that stand before it.
 ROOMS = [
     {"__init__", "errors", "paths"},
+    {"listtext"},
+    {"listfile"},
     {"trials", "options", "measures"},
     {"questions"},
     {"studies"},

@@ -129,7 +129,7 @@ def widened(wide: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, TrialList]:
     names = list(experiment.schema.names)
     rows = ({name: str(row[name]) for name in names} for row in first[names].to_dict("records"))
     raw = trials.to_csv(experiment.schema, rows)
-    listed = trials.parse(raw, path=str(path), schemas=[experiment.schema])
+    listed = trials.parse(raw, path=str(path), schemas=[experiment.schema], checked=True)
     head = {"model": match["model"], "experiment": experiment.name}
     if experiment.scored:
         return _scored(wide, experiment, listed).assign(**head), listed

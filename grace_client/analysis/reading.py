@@ -117,7 +117,8 @@ def _frame(table: Table, trials: str | Path | None) -> pd.DataFrame:
                 f"{table.path} tells trials by number, and no {table.trials.name} lies beside it; name the "
                 "trial list with trials="
             )
-        long, listed = raw, studies.read_trials(table.trials if trials is None else trials)
+        long = raw
+        listed = studies.read_trials(table.trials if trials is None else trials, checked=True)
     else:
         long, listed = files.widened(raw, table.path)
     experiment = checks.one_experiment(long, table.path)

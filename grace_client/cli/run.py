@@ -213,6 +213,8 @@ def _lists(paths: list[Path], needed: set[str]) -> dict[str, TrialList]:
             wanted = " and ".join(sorted(needed))
             raise SpecError(f"{path} is a {study} list, and the experiment needs {wanted}")
         lists[study] = trials
+        for note in trials.notes:
+            say(f"{path}: note: {note}")
     for study in needed - lists.keys():
         lists[study] = stimuli.default(study)
     return lists

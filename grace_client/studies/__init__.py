@@ -31,6 +31,6 @@ def experiment(name: str) -> Experiment:
         raise SpecError(f"there is no experiment {name!r}; there are: {known}") from None
 
 
-def read_trials(path: Path | str) -> TrialList:
-    """Read a trial list of whichever study its header fits."""
-    return trials.read(path, SCHEMAS)
+def read_trials(path: Path | str, *, checked: bool = False) -> TrialList:
+    """Read a trial list of whichever study its header fits; `checked` as for `trials.read`."""
+    return trials.read(path, SCHEMAS, checked=checked)

@@ -64,6 +64,14 @@ KNOWLEDGE_ALONE = KNOWLEDGE.removeprefix("{setup}\n{speech}\n\n")
 _PRIOR = re.compile(r"How many of the (?P<n>\d+) (?P<items>\S.*?) do you think have (?P<rest>\S.*)\?")
 _SPEAKER = re.compile(r"(?P<name>\S+) tells you\b")
 _SPEECH = re.compile(r"looked at (?P<access>\d+) of the \d+ .*?\. (?P<observe>\d+) of the ")
+_KNOWER = re.compile(r"Do you think (?P<name>\S+) knows\b")
+_NUMBERS = {"zero": 0, "no": 0, "none": 0, "neither": 0, "one": 1, "two": 2, "both": 2, "three": 3, "four": 4}
+_NUMBER = rf"(?:all )?(?:\d+|{'|'.join(_NUMBERS)})"
+_SPEECH_WORDS = re.compile(
+    rf"looked at (?P<access>{_NUMBER}) of the (?P<n>{_NUMBER}) "
+    rf".*?\. (?P<observe>{_NUMBER}) of (?:the|them)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +135,50 @@ def _check(trial: Trial) -> Iterator[tuple[str, str]]:
             yield column, f"is {trial[column]}, but the speaker says {said[column]}: {trial['speach']!r}"
 
 
+def _contradictions(trial: Trial) -> Iterator[tuple[str, str]]:
+    story = Story.parse(trial["priorQ"])
+    if said := _SPEECH_WORDS.search(trial["speach"]):
+        for column in ("access", "observe"):
+            if (number := _number(said[column])) is not None and number != int(trial[column]):
+                yield (
+                    column,
+                    f"is {trial[column]}, but the speaker says {said[column].strip()!r}: {trial['speach']!r}",
+                )
+        if _number(said["n"]) not in (None, story.n):
+            yield "speach", f"says {said['n']!r} where priorQ has {story.n}: {trial['speach']!r}"
+    for column in ("speachQ", "knowledgeQ"):
+        if story.items not in trial[column] and story.rest not in trial[column]:
+            yield (
+                column,
+                f"asks of another story than priorQ, which asks how many {story.items} have {story.rest}: "
+                f"{trial[column]!r}",
+            )
+    speaker, knower = _SPEAKER.match(trial["speach"].strip()), _KNOWER.search(trial["knowledgeQ"])
+    if speaker and knower and speaker["name"] != knower["name"]:
+        yield "knowledgeQ", f"asks about {knower['name']}, but the speaker in speach is {speaker['name']}"
+
+
+def _doubts(trial: Trial) -> Iterator[tuple[str, str]]:
+    story = Story.parse(trial["priorQ"])
+    for column in ("speachQ", "knowledgeQ"):
+        if (story.items in trial[column]) != (story.rest in trial[column]):
+            yield column, f"does not name {story.items} and {story.rest!r} as priorQ does: {trial[column]!r}"
+    if story.items not in trial["speach"]:
+        yield "speach", f"does not name the {story.items} of priorQ: {trial['speach']!r}"
+
+
+def _number(words: str) -> int | None:
+    """The number that words such as 'All three' or '2' give; None where they give none alone."""
+    last = words.lower().split()[-1]
+    return int(last) if last.isdecimal() else _NUMBERS.get(last)
+
+
 SCHEMA = Schema(
     study="study1",
     columns=(
         Column("participant_id"),
         Column("story_shortname"),
-        Column("story_setup"),
+        Column("story_setup", breaks=True),
         Column("priorQ"),
         Column("speach", aliases=("speech",)),
         Column("speachQ", aliases=("speechQ",), derive=_derive_now_question),
@@ -145,6 +191,9 @@ SCHEMA = Schema(
     stimulus=("story_setup", "priorQ", "speach"),
     participant="participant_id",
     item="story_shortname",
+    contradictions=_contradictions,
+    doubts=_doubts,
+    item_text=("story_setup", "priorQ"),
 )
 
 

@@ -6,6 +6,7 @@ competing social goals. *Open Mind*, 4. doi:10.1162/opmi_a_00035
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from grace_client import measures
@@ -18,6 +19,22 @@ FRAMES = ("was", "wasnt")
 ADJECTIVES = ("terrible", "bad", "good", "amazing")
 QUALITIES = {"excellent": 5, "good": 4, "neutral": 3, "poor": 2, "terrible": 1}
 GOALS = {"BOTH": "both", "rather than": "social", "as accurate and informative": "informational"}
+
+GOAL_SENTENCES = {
+    "both": re.compile(
+        r"If (?P<speaker>.+?) wanted (?:to )?BOTH (?:to )?make (?P<listener>.+?) feel good,? AND "
+        r"(?:to )?give (?!.*rather than).*accurate and informative feedback\W*"
+    ),
+    "social": re.compile(
+        r"If (?P<speaker>.+?) wanted to make (?P<listener>.+?) feel good,? rather than "
+        r"(?:to )?giv\w+ (?!.*as possible).*informative feedback\W*"
+    ),
+    "informational": re.compile(
+        r"If (?P<speaker>.+?) wanted to give (?!.*feel good)(?!.*rather than)"
+        r".*as accurate and informative (?:feedback )?as possible\W*"
+    ),
+}
+"""The whole sentence of each goal, and whose names it holds."""
 
 FRAME_SPELLINGS = {"was": ("was",), "wasnt": ("wasn't", "wasn\u2019t", "was not")}
 
@@ -115,6 +132,39 @@ def _check(trial: Trial) -> Iterator[tuple[str, str]]:
         yield "Goal", str(error)
 
 
+def _contradictions(trial: Trial) -> Iterator[tuple[str, str]]:
+    goal, speaker, listener = (trial[column].strip() for column in ("Goal", "SP_Name", "LS_Name"))
+    if speaker == listener:
+        yield "LS_Name", f"is {listener!r}, the speaker's name as well"
+    fitting = [pattern.fullmatch(goal) for pattern in GOAL_SENTENCES.values()]
+    match = next((found for found in fitting if found), None)
+    if match is None:
+        yield (
+            "Goal",
+            f"{goal!r} fits none of the goals: 'If A wanted BOTH to make B feel good AND to give "
+            "accurate and informative feedback', 'If A wanted to make B feel good rather than give "
+            "informative feedback', 'If A wanted to give feedback that is as accurate and informative as "
+            "possible'",
+        )
+    else:
+        if match["speaker"] != speaker:
+            yield "SP_Name", f"is {speaker!r}, but the goal is that of {match['speaker']!r}: {goal!r}"
+        if (other := match.groupdict().get("listener")) and other != listener:
+            yield "LS_Name", f"is {listener!r}, but the goal speaks of {other!r}: {goal!r}"
+    if not any(_names(name, trial["Scenario"]) for name in (speaker, listener)):
+        yield "Scenario", f"names neither {speaker} nor {listener}: {trial['Scenario']!r}"
+
+
+def _doubts(trial: Trial) -> Iterator[tuple[str, str]]:
+    for name in (trial["SP_Name"].strip(), trial["LS_Name"].strip()):
+        if not _names(name, trial["Scenario"]):
+            yield "Scenario", f"does not name {name}: {trial['Scenario']!r}"
+
+
+def _names(name: str, text: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
+
+
 SCHEMA = Schema(
     study="study2",
     columns=(
@@ -133,6 +183,8 @@ SCHEMA = Schema(
     stimulus=("Precontext", "Scenario", "Goal", "State"),
     participant="Participant_ID",
     item="Domain",
+    contradictions=_contradictions,
+    doubts=_doubts,
 )
 
 

@@ -1,0 +1,158 @@
+"""What the text of a trial list must not hold: marks for "missing", and what other programs leave behind."""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterator
+
+MISSING = frozenset(
+    [
+        "NA",
+        "N/A",
+        "n/a",
+        "<NA>",
+        "nan",
+        "NaN",
+        "NAN",
+        "null",
+        "Null",
+        "NULL",
+        "none",
+        "None",
+        "NONE",
+        "NIL",
+        "undefined",
+        "#N/A",
+        "#NA",
+        "#NULL!",
+        "#REF!",
+        "#VALUE!",
+        "#NAME?",
+        "#NUM!",
+        "#DIV/0!",
+        "-",
+        "--",
+        "–",
+        "—",
+        "?",
+        ".",
+        "n.a.",
+    ]
+)
+"""Cells that mean "no value" to R, pandas, spreadsheets and people. "Nan" is a name."""
+
+INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+"""Characters that take no room."""
+
+_SPACES = re.compile("[\u00a0\u2007\u202f]")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd]")
+_WIDE = re.compile("[\u0080-\uffff]{2,}")
+_TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9]*)(?:\s[^<>]*)?/?>")
+_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:[A-Za-z][A-Za-z0-9]{1,30}|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});")
+_TAGS = frozenset(
+    [
+        "a",
+        "b",
+        "big",
+        "body",
+        "br",
+        "center",
+        "code",
+        "div",
+        "em",
+        "font",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "hr",
+        "html",
+        "i",
+        "img",
+        "li",
+        "ol",
+        "p",
+        "pre",
+        "s",
+        "script",
+        "small",
+        "span",
+        "strike",
+        "strong",
+        "style",
+        "sub",
+        "sup",
+        "table",
+        "tbody",
+        "td",
+        "th",
+        "tr",
+        "tt",
+        "u",
+        "ul",
+    ]
+)
+
+
+def named(character: str) -> str:
+    """A character that cannot be seen, such as ``U+00A0 (no-break space)``."""
+    known = {"\0": "null", "\ufffd": "replacement character: the text was lost when it was saved"}
+    name = known.get(character) or unicodedata.name(character, "control character").lower()
+    return f"U+{ord(character):04X} ({name})"
+
+
+def faults(text: str, *, breaks: bool) -> Iterator[str]:
+    """What must be wrong in a cell; `breaks` allows ``<br>``, which the study reads as a line break."""
+    if not text.strip():
+        yield "is empty"
+        return
+    if text.strip() in MISSING:
+        yield f"is empty: it holds {text.strip()!r}, which stands for a missing value"
+        return
+    if found := _CONTROL.search(text):
+        yield f"holds {named(found[0])}; correct the text"
+    for run in _WIDE.findall(text):
+        if (meant := _decoded(run)) is not None:
+            yield f"holds {run!r}, which was {meant!r}; open the file as UTF-8 and save it as CSV UTF-8"
+            break
+    for found in _TAG.finditer(text):
+        if found[1].lower() in _TAGS and not (breaks and _BREAK.fullmatch(found[0])):
+            yield f"holds the HTML tag {found[0]!r}, which the model would see; write plain text"
+            break
+    for entity in _ENTITY.findall(text):
+        if (meant := html.unescape(entity)) != entity:
+            shown = meant if meant.isprintable() and not meant.isspace() else "a space"
+            yield f"holds the HTML code {entity!r}, which the model would see; write {shown}"
+            break
+
+
+def doubts(text: str) -> Iterator[str]:
+    """What may be wrong in a cell. It is asked as it is."""
+    for kind in (_SPACES, INVISIBLE):
+        if found := kind.search(text):
+            yield f"holds {named(found[0])}"
+    if len(_BREAK.findall(text)) > 1:
+        yield "holds more than one <br>"
+    for found in _TAG.finditer(text):
+        if found[1].lower() not in _TAGS:
+            yield f"holds {found[0]!r}, which looks like a tag"
+            break
+
+
+def hidden(text: str) -> str:
+    """What to add to a message about a cell, where a character in it cannot be seen."""
+    found = _SPACES.search(text) or INVISIBLE.search(text)
+    return f" (it holds {named(found[0])}; type a plain space or remove it)" if found else ""
+
+
+def _decoded(run: str) -> str | None:
+    """The text that was UTF-8 and was read as Windows-1252; None where it was not."""
+    try:
+        return run.encode("cp1252").decode("utf-8")
+    except UnicodeError:
+        return None
