@@ -74,11 +74,14 @@ class Sampling:
         Bound on the length of answer and reasoning; a text cut by it has finish reason ``"length"``.
     seed : int
         Seed of this answer alone, between 0 and 2**31 - 1.
+    stop : tuple of str
+        Texts that end the answer where they come up; they are not part of it.
     """
 
     temperature: float
     max_tokens: int
     seed: int
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class Generation:
     text : str
         The answer, without special tokens; empty unless the status is ``"ok"``.
     finish_reason : str
-        ``"stop"`` where the model ended its turn, ``"length"`` where the bound cut it.
+        ``"stop"`` where the model ended its turn or a stop text did, ``"length"`` where the bound cut it.
     reasoning : str or None
         What a reasoning model thought before it answered.
     prompt_ids, token_ids : tuple of int

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from grace_client.extraction import turns
+
 REACH = 500
 """Characters before an answer within which rules look for what bears on it."""
 
@@ -72,13 +74,14 @@ class Text:
     ----------
     plain : str
         The response in small letters, with ASCII quotation marks, apostrophes and dashes and without
-        emphasis; thoughts, list numbers and what it repeats of its prompt are blanks.
+        emphasis; thoughts, list numbers, what it repeats of its prompt and all that follows the first answer
+        (`turns.first`) are blanks.
     echoed : bool
         Whether something of the prompt was blanked.
     unclosed : bool
         Whether a thought begins that does not end.
     cut : bool
-        Whether the response was cut off by its bound.
+        Whether the answer was cut off by its bound.
     """
 
     plain: str
@@ -108,8 +111,11 @@ class Text:
         plain = _QUOTE_MARK.sub(_blank, _UNCLOSED.sub(_blank, plain))
         if len({match[1] for match in _LIST.finditer(plain)}) > 1:
             plain = _LIST.sub(_blank, plain)
-        plain, echoed = _without_echoes(plain, _spelled(prompt), keep)
-        return cls(plain, echoed, unclosed, cut)
+        said, echoed = _without_echoes(plain, _spelled(prompt), keep)
+        start, end = turns.first(plain, said)
+        went_on = any(char.isalnum() for char in plain[end:])
+        said = re.sub(r"[^\n]", " ", said[:start]) + said[start:end] + re.sub(r"[^\n]", " ", said[end:])
+        return cls(said, echoed, unclosed, cut and not went_on)
 
     @property
     def said(self) -> bool:
@@ -154,6 +160,19 @@ class Text:
     def finished(self, end: int) -> bool:
         """Whether a clause that ends the answer at `end` was not cut."""
         return not self.cut or _CLAUSE.search(self.plain, end) is not None
+
+
+def first_answer(response: str, prompt: str = "") -> str:
+    """A response up to the end of its first answer (`turns.first`), as it was received.
+
+    Parameters
+    ----------
+    response, prompt : str
+        As they were received and sent.
+    """
+    plain = _QUOTE_MARK.sub(_blank, _THOUGHT.sub(_blank, _spelled(response)))
+    said, _ = _without_echoes(plain, _spelled(prompt), None)
+    return response[: turns.first(plain, said)[1]].rstrip()
 
 
 def _spelled(text: str) -> str:
