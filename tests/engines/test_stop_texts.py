@@ -12,7 +12,7 @@ from typing import Any
 
 from grace_client import manifest, runner, studies
 from grace_client.engines.local import LocalEngine
-from grace_client.questions import Prompt, Sampling
+from grace_client.questions import Prompt, Sampling, Suppress
 from grace_client.studies.base import turn_cue
 from tests.conftest import ROOT
 from tests.engines.test_reasoning_engines import reasoner
@@ -57,7 +57,8 @@ def test_a_thought_is_not_stopped(tmp_path: Path) -> None:
     experiment = studies.experiment("study1-exp1")
     trials = studies.read_trials(ROOT / "data" / "study1.csv")
     info = asyncio.run(reasoner("think").describe())
-    for reasoning, stop in (("none", ()), ("prompt", ()), ("template", ("\nQuestion:",))):
+    stops: dict[Suppress, tuple[str, ...]] = {"none": (), "prompt": (), "template": ("\nQuestion:",)}
+    for reasoning, stop in stops.items():
         folder = runner.RunFolder.create(
             tmp_path / reasoning, experiment, trials, info, sample=2, reasoning=reasoning
         )
