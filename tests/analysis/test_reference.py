@@ -56,7 +56,7 @@ def test_every_figure_is_traced_to_its_source() -> None:
     values = traced.set_index("figure")["value"]
     for figure, value in own.items():
         assert json.loads(values[figure]) == value, figure
-    assert traced[["source", "file", "lines"]].ne("").all(axis=None)
+    assert all(traced[column].str.len().gt(0).all() for column in ("source", "file", "lines"))
     assert traced["commit"].str.fullmatch(r"[0-9a-f]{40}").all()
 
 
