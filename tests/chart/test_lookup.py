@@ -208,7 +208,7 @@ def test_a_new_release_draws_one_key(cluster: Cluster, helm: str) -> None:
 @pytest.mark.parametrize("kind", ["Deployment", "Job"])
 def test_the_key_stays_over_upgrades(cluster: Cluster, kind: str, helm: str) -> None:
     """And with it every pod; a changed Secret replaces server and Jobs, which then have other names."""
-    values = {"server": {"kind": kind, "podAnnotations": {"example.org/note": "x"}}}
+    values: dict[str, Any] = {"server": {"kind": kind, "podAnnotations": {"example.org/note": "x"}}}
     cluster.hold(SECRET, owner="gemma-9b")["data"] = {"api-key": encoded(b"kept")}
     before = cluster.install(helm, **values)
     assert one(before, "Secret")["data"] == {"api-key": encoded(b"kept")}
@@ -223,9 +223,9 @@ def test_the_key_stays_over_upgrades(cluster: Cluster, kind: str, helm: str) -> 
 
 def test_a_key_of_ones_own_that_was_changed(cluster: Cluster) -> None:
     """It replaces the server, too; its checksum alone tells nobody who tries words what it is."""
-    own = {"server": {"apiKey": {"existingSecret": "mine"}}}
+    own: dict[str, Any] = {"server": {"apiKey": {"existingSecret": "mine"}}}
     assert marks(cluster.install(**own)) == {None}
-    found = []
+    found: list[str | None] = []
     for key in (b"word", b"word", b"other"):
         cluster.hold("secrets/mine", uid="9f0c")["data"] = {"api-key": encoded(key)}
         objects = cluster.install(**own)

@@ -103,15 +103,8 @@ def test_helm_3(kube: Kube) -> None:
 
 def test_a_release_that_is_rendered_and_applied(kube: Kube) -> None:
     """It is rendered alike each time, waits for the Secret that it names, and asks with the key in there."""
-    asked = ("template", "life", str(CHART), "--values", str(SMALL), "--kube-version", "1.20.2", *QUICK)
-    asked += (
-        "--namespace",
-        "grace",
-        "--set",
-        "server.apiKey.existingSecret=mine",
-        "--set",
-        "test.enabled=false",
-    )
+    asked = ["template", "life", str(CHART), "--values", str(SMALL), "--kube-version", "1.20.2", *QUICK]
+    asked += ["--namespace", "grace", "--set", "server.apiKey.existingSecret=mine,test.enabled=false"]
     rendered = kube.helm(*asked)
     assert kube.helm(*asked) == rendered
     kube.kubectl("apply", "--filename", "-", stdin=rendered)
