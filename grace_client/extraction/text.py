@@ -7,15 +7,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 from grace_client.extraction import turns
-
-REACH = 500
-"""Characters before an answer within which rules look for what bears on it."""
 
 _SPELLING = str.maketrans(
     dict.fromkeys("\u2018\u2019\u201b\u02bc\u00b4`\u2032", "'")
@@ -134,28 +129,6 @@ class Text:
         words = _WORD.findall(self.plain)
         foreign = sum(word in _FOREIGN for word in words)
         return foreign > sum(word in _ENGLISH for word in words)
-
-    def clause(self, place: int) -> int:
-        """Where the clause begins in which a place lies."""
-        return self._clauses[bisect_right(self._clauses, place) - 1]
-
-    def sentence(self, place: int) -> tuple[int, int]:
-        """Where the sentence begins and ends in which a place lies."""
-        found = bisect_right(self._sentences, (place, len(self.plain))) - 1
-        return self._sentences[found] if found >= 0 else (0, len(self.plain))
-
-    @cached_property
-    def _clauses(self) -> list[int]:
-        return [0, *(match.end() for match in _CLAUSE.finditer(self.plain))]
-
-    @cached_property
-    def _sentences(self) -> list[tuple[int, int]]:
-        return [match.span() for match in SENTENCES.finditer(self.plain)]
-
-    def asks(self, place: int) -> bool:
-        """Whether the sentence in which a place lies is a question."""
-        start, end = self.sentence(place)
-        return self.plain[start:end].rstrip(" '\")").endswith("?")
 
     def finished(self, end: int) -> bool:
         """Whether a clause that ends the answer at `end` was not cut."""

@@ -118,7 +118,8 @@ def _decide(text: Text, rules: Rules, reader: Reader) -> Reading:
         return Reading(UNPARSED, "refusal")
     unsure = [one for one in said if one and one.kind == "unsure"]
     others = [one for one in said if one and one.kind == "value"]
-    if (unsure or doubted) and not others:
+    unclear = [part for part, one in zip(parts, said, strict=True) if one is None and rules.vague(part.text)]
+    if (unsure or doubted) and not others and not (unsure and unclear):
         if rules.unsure == UNPARSED or not unsure:
             return Reading(UNPARSED, "hedge")
         hedge = HEDGE.search(text.plain)

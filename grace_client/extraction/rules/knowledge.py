@@ -20,10 +20,11 @@ _YES = (
 )
 _NO = (
     r"(?:i (?:do not|don't|really don't) (?:think|believe) (?:so|that)|i (?:do not|don't)|i(?:'m|"
-    r" am) afraid not|i think not|i (?:highly |really )?doubt (?:it|that)|(?:probably|definitely|certainly|"
-    r"absolutely|of course|surely|likely|most likely|rather) not|(?:definitely|absolutely|certainly|probably|"
-    r"likely) no|not (?:really|at all|exactly|quite|fully|entirely)|(?:very |highly )?(?:unlikely|doubtful)|"
-    r"no way|hardly|only part(?:ly|ially)|no|nope|nah|n|negative)"
+    r" am) afraid not|i(?:'d| would)? (?:guess|say|think|believe|suppose) not|i (?:highly |"
+    r"really )?doubt (?:it|that)|(?:probably|definitely|certainly|absolutely|of course|surely|likely|"
+    r"most likely|rather) not|(?:definitely|absolutely|certainly|probably|likely) no|not (?:really|at all|"
+    r"exactly|quite|fully|entirely)|(?:very |highly )?(?:unlikely|doubtful)|no way|hardly|only part(?:ly|"
+    r"ially)|no|nope|nah|n|negative)"
 )
 _WEAK_YES = (
     r"(?:definitely|absolutely|certainly|of course|(?:most )?(?:probably|likely)|surely|sure|true|correct|"
@@ -43,7 +44,8 @@ _NEGATIVE = re.compile(
 _NOTHING = re.compile(r"\bnothing (?:was|is) [a-z ]+")
 _ANSWERS = re.compile(r"\b(?:yes|no|know\w*|aware)\b")
 _REASONS = re.compile(
-    rf"(?:{shapes.REASON}|i|she|he|they|it|the|all|one|two|each|every|nothing|both|\d|that|this)\b"
+    rf"(?:{shapes.REASON}|i (?:do|don't|think|believe|am|would)|i'm|she|he|they|it|the|all|one|two|each|"
+    rf"every|nothing|both|\d|that|this)\b"
 )
 
 _TRUE = (
@@ -70,6 +72,7 @@ _MAYBE = re.compile(
     rf"no one) can (?:tell|say|know)(?: (?:whether|if) .*)?|it(?:'s| is)(?: not clear|n't clear| unclear|"
     rf" open)(?: (?:whether|if) .*)?)"
 )
+_YES_OR_NO = re.compile(r"\b(?:yes|no)\b")
 _HEDGED = re.compile(rf"(?:{shapes.LEAD})(?:{HEDGE.pattern})")
 
 
@@ -110,7 +113,8 @@ class Knowledge:
             return HARMLESS
         if _MAYBE.fullmatch(sentence.text) or self.shapes["possible"].fullmatch(sentence.text):
             return Said("unsure")
-        if _HEDGED.match(sentence.text):
+        hedge = _HEDGED.match(sentence.text)
+        if hedge and not _YES_OR_NO.search(sentence.text, hedge.end()):
             return Said("unsure")
         return None
 
@@ -260,7 +264,7 @@ def _patterns(items: str, rest: str, speaker: str) -> dict[str, re.Pattern[str]]
         "nobody": rf"{lead}(?P<answer>{nobody}|{can}){end}",
         "needed": rf"{lead}(?P<answer>{needed})(?P<rest>)",
         "possible": (
-            rf"{lead}{who} (?:might|may|could)(?: or may not)?(?: not)? know{something}.*|"
+            rf"{lead}{who} (?:might|may)(?: or may not)?(?: not)? know{something}.*|"
             rf"{who} may or may not know.*"
         ),
         "who": rf"{who}\b",

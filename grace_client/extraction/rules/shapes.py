@@ -98,6 +98,8 @@ def sentences(plain: str) -> list[Sentence]:
         part = chars[start:end]
         left = start + _BULLET.match(part).end()  # type: ignore[union-attr]
         right = left + len(chars[left:end].rstrip(" ,-"))
+        if chars[left:right].startswith("(") and ")" not in chars[left : right - 1]:
+            left, right = left + 1, right - (chars[right - 1] == ")")
         if any(char.isalnum() for char in chars[left:right]):
             mark = (match["mark"] or "") if match else ""
             found.append(Sentence(chars[left:right], tuple(at[left:right]), mark))
@@ -161,8 +163,8 @@ OPINION = (
     r"(?:(?:i|we)(?:'d|'ll| would| will| do| now| still| really| personally| just| honestly)* (?:think|"
     r"believe|guess|say|expect|estimate|assume|suppose|bet|reckon|go (?:with|for)|pick|choose|"
     r"answer)(?: that)?|i(?:'m| am)(?: fairly| pretty| quite| very| absolutely)? (?:sure|certain|confident|"
-    r"convinced|inclined to (?:say|think))(?: that)?|it(?:'s| is)(?: very| most| quite| highly)? (?:likely|"
-    r"probable|clear|obvious|certain|true) that)"
+    r"convinced|inclined to (?:say|think)|guessing)(?: that)?|it(?:'s| is)(?: very| most| quite|"
+    r" highly)? (?:likely|probable|clear|obvious|certain|true) that)"
 )
 SURE = rf"(?:it(?:'s| is)(?: that)?|that(?:'s| is)|it must be|{ADVERB}|there (?:is|are|'s)|there's)"
 SOFT = r"(?:maybe|perhaps|possibly)"
@@ -190,7 +192,7 @@ TAIL_WORDS = (
 )
 REASON = (
     r"(?:because|since|as|given|based on|considering|due to|for the reason that|seeing that|having|that(?:'s|"
-    r" is) what|which is what|this is because|going by|judging by)"
+    r" is) what|which is|this is because|going by|judging by)"
 )
 REST = rf"(?P<rest>(?:,|:|;| -)? ?\(?{REASON}(?: [^()]+)?\)?)?"
 
@@ -201,7 +203,7 @@ _CONTRAST = re.compile(
     r"nonsense|opposite|sarcas\w+|as if|correction|scratch|rather|also|used to|supposed\w*|pretend\w*|"
     r"wish\w*|hop(?:e|es|ed|ing)|imagine|as far as|so far|as yet|as of|minimum|maximum|at (?:least|most)|"
     r"lower|upper|bound|disagree|(?:don't|do not|not|never) (?:believe|trust|agree|think)|you|your|my|made|"
-    r"asked|meant|invent\w*|answers?|guess)\b|\?"
+    r"asked|meant|invent\w*|possible|plausible|unclear|answers?|guess)\b|\?"
 )
 _CHATTER = re.compile(
     rf"(?:{FILLER}(?:,? {FILLER})*|let me know if [a-z ]+|(?:i )?hope (?:this|that) helps|thank(?:s|"

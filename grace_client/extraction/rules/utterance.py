@@ -28,8 +28,8 @@ _DEGREE = (
 _SUBJECT = r"(?:it|that|this|(?:the|your|his|her|my|their|\w+'s) (?P<thing>\w+(?: \w+){0,2}?))"
 _WAS = r"was(?P<not>n'?t|'nt| n'?t| not)?"
 _CORE = (
-    rf"(?P<said>{_SUBJECT} {_WAS} {_DEGREE}{_ADJECTIVE}|was(?P<not2>n'?t| not)? {_DEGREE}"
-    rf"(?P<adjective2>{_EITHER})(?!\w))"
+    rf"(?P<said>{_SUBJECT} {_WAS} {_DEGREE}{_ADJECTIVE}|was(?P<not2>n'?t|"
+    rf" not)? {_DEGREE}(?P<adjective2>{_EITHER})(?!\w))"
 )
 _CORES = re.compile(_CORE)
 _MANY = 3
@@ -38,7 +38,7 @@ _ANY = re.compile(rf"\b(?:{_EITHER})\b")
 _BARE = re.compile(rf"(?P<said>(?P<not>not )?{_DEGREE}{_ADJECTIVE})")
 _SAY = (
     r"(?:(?:says?|said|saying|answers?|repl(?:y|ies)|responds?(?: with)?|go(?:es)? (?:with|for)|chooses?|"
-    r"picks?|admits?|tells?(?: the truth)?|be saying)"
+    r"picks?|admits?|tells?(?: the truth)?|be saying|be (?:honest|kind|nice|polite)(?: and say)?)"
 )
 _VAGUE = re.compile(r"\bwas\b|\bwasn't\b|\bneither\b|\bsay")
 _THANKS = re.compile(
@@ -65,8 +65,8 @@ def vague(plain: str) -> bool:
 def reader(trial: Trial) -> Reader:
     """What reads the sentences of an answer about a trial."""
     scene = f"{trial['Precontext']} {trial['Scenario']}".lower()
-    names = (trial[column].strip().lower() for column in ("SP_Name", "LS_Name"))
-    return Utterance(*names, scene, trial["Goal"].lower())
+    speaker, listener = (trial[column].strip().lower() for column in ("SP_Name", "LS_Name"))
+    return Utterance(speaker, listener, scene, trial["Goal"].lower())
 
 
 class Utterance:
@@ -96,7 +96,7 @@ class Utterance:
         if (
             shapes.chatter(sentence)
             or shapes.list_mark(sentence)
-            or (_THANKS.fullmatch(sentence.text) and not _ANY.search(sentence.text))
+            or (_THANKS.fullmatch(sentence.text) and self._harmless(sentence.text))
         ):
             return HARMLESS
         if sentence.mark == "?":
@@ -163,8 +163,8 @@ class Utterance:
 
 
 _MORE = re.compile(
-    rf"(?:{shapes.LEAD})(?:it|that) (?:was not|wasn't) (?:just|only|merely) (?P<first>{_EITHER})"
-    rf"(?:,? but(?: also)?|,)(?: (?:it|that) was)?(?: also)? {_ADJECTIVE}"
+    rf"(?:{shapes.LEAD})(?:it|that) (?:was not|wasn't) (?:just|only|"
+    rf"merely) (?P<first>{_EITHER})(?:,? but(?: also)?|,)(?: (?:it|that) was)?(?: also)? {_ADJECTIVE}"
 )
 
 
