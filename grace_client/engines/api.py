@@ -79,11 +79,13 @@ class Api:
         """The answer, unless it is of another model or server."""
         name = fields.text(answer, "model")
         if name != self.card.name:
-            raise StrangerError(f"the model {name!r} answered instead of {self.card.name!r}", name)
+            raise StrangerError(
+                f"the model {fields.quoted(name)} answered instead of {self.card.name!r}", name
+            )
         if self.pinned and (found := fields.text_or_none(answer, "system_fingerprint")) != self.fingerprint:
             raise StrangerError(
-                f"a server with fingerprint {found!r} answered instead of the one with {self.fingerprint!r} "
-                "that this run began with"
+                f"a server with fingerprint {fields.quoted(found)} answered instead of the one with "
+                f"{fields.quoted(self.fingerprint)} that this run began with"
             )
         return fields.mapping(answer)
 

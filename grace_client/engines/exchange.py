@@ -153,7 +153,10 @@ class Reply:
     @property
     def moved(self) -> str | None:
         """The server's URL as a redirect on its own host gives it; None where it leads anywhere else."""
-        here, there = urlsplit(self.url), urlsplit(urljoin(self.url, self.location))
+        try:
+            here, there = urlsplit(self.url), urlsplit(urljoin(self.url, self.location))
+        except ValueError:
+            return None
         asked = here.path[here.path.rfind("/v1/") :] if "/v1/" in here.path else here.path
         if there.hostname != here.hostname or not there.path.endswith(asked):
             return None

@@ -96,6 +96,11 @@ def ids_or_none(value: Any, *path: str | int) -> list[int] | None:
     return None if found is None else _ids(_typed(found, path, list), path)
 
 
+def quoted(found: str | None) -> str:
+    """The start of a text in quotation marks, for a message."""
+    return repr(found if found is None or len(found) <= 80 else f"{found[:80]}…")
+
+
 def _ids(found: list[Any], path: tuple[str | int, ...]) -> list[int]:
     if not set(map(type, found)) <= {int} or (found and not 0 <= min(found) <= max(found) < MOST_IDS):
         raise MalformedError(f"{_name(path)} holds something that is no token id")

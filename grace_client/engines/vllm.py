@@ -263,7 +263,7 @@ class VllmEngine:
         reason = fields.text(choice, "finish_reason")
         if reason not in ("stop", "length"):
             # vLLM answers so while it shuts down: 200, no text, "abort".
-            raise MalformedError(f"the server broke the answer off (finish reason {reason!r})")
+            raise MalformedError(f"the server broke the answer off (finish reason {fields.quoted(reason)})")
         drawn = fields.ids_or_none(choice, "token_ids") or []
         # A chat answer names its prompt's ids at the top, a completion in the choice.
         asked = (
