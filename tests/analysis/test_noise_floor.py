@@ -31,11 +31,11 @@ def disturbed(frame: pd.DataFrame, generator: np.random.Generator) -> pd.DataFra
 
 EFFECTS: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame], str]] = {
     "contrasts": ("study1", study1.contrasts, "difference"),
-    "implicature": ("study1", lambda f: study1.implicature(f, draws=10), "mean"),
-    "cell_means": ("study1", lambda f: study1.cell_means(f, draws=10), "mean"),
-    "knowledge": ("study1", lambda f: study1.knowledge(f, draws=10), "mean"),
-    "utterances": ("study2", lambda f: study2.utterances(f, draws=10), "mean"),
-    "negation": ("study2", lambda f: study2.negation(f, draws=10), "mean"),
+    "implicature": ("study1", lambda f: study1.implicature(f), "mean"),
+    "cell_means": ("study1", lambda f: study1.cell_means(f), "mean"),
+    "knowledge": ("study1", lambda f: study1.knowledge(f), "mean"),
+    "utterances": ("study2", lambda f: study2.utterances(f), "mean"),
+    "negation": ("study2", lambda f: study2.negation(f), "mean"),
     "differences": ("study2", study2.differences, "difference"),
 }
 
@@ -79,9 +79,9 @@ def test_effects_are_marked() -> None:
     assert shuffled["noise_floor"].tolist() == found["noise_floor"].tolist()[::-1]
     bare = mark_noise(table, frame, of="contrasts", manifests={})
     assert bare["noise_floor"].isna().all() and bare["below_noise"].isna().all()
-    assert "below_noise" not in mark_noise(study1.cell_means(frame, draws=10), frame, of="cell_means")
+    assert "below_noise" not in mark_noise(study1.cell_means(frame), frame, of="cell_means")
     said = example.scored("study2")
-    shares = study2.utterances(said, draws=10)
+    shares = study2.utterances(said)
     manifests = example.manifests("study2")
     marked = mark_noise(shares.assign(mean=1 / 8), said, of="utterances", manifests=manifests)
     assert marked["below_noise"].all()

@@ -34,7 +34,7 @@ def test_the_script_makes_the_table_and_the_figure(
     assert done.returncode == 0, done.stderr
     assert ("questions have no answer" in done.stderr) == bool(fault)
     theirs = pd.read_csv(tmp_path / "out" / "cell-means.csv", dtype={"access": str, "observe": str})
-    ours = study1.cell_means(read(run), draws=200)
+    ours = study1.cell_means(read(run))
     assert ours["n"].sum() == 4 * trials
     keys = ["access", "observe", "state"]
     pd.testing.assert_frame_equal(theirs[keys], ours[keys])
