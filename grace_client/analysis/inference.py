@@ -127,10 +127,12 @@ def mean_intervals(
     else:
         reach = student(effective) * error
         low, high = np.maximum(mean - reach, least), np.minimum(mean + reach, most)
-    return table[[*by, "mean"]].assign(low=low, high=high, se=error, n=table["n"], n_distinct=clusters)
+    return table[[*by, "mean"]].assign(
+        low=low, high=high, se=error, n=table["n"], n_distinct=clusters.astype(np.int64)
+    )
 
 
-def clustered(told: pd.DataFrame, pull: str) -> tuple[Array, Array, NDArray[np.int64]]:
+def clustered(told: pd.DataFrame, pull: str) -> tuple[Array, Array, Array]:
     r"""Errors of means, robust to any correlation within a cluster.
 
     With :math:`w_c` the share of a cluster's observations and :math:`u_c` the sum of its deviations from the
@@ -159,8 +161,8 @@ def clustered(told: pd.DataFrame, pull: str) -> tuple[Array, Array, NDArray[np.i
     # What is left of equal values is rounding.
     largest = told[pull].abs().groupby(told["group"]).max().sort_index().to_numpy(dtype=np.float64)
     error = np.where(largest <= 1e-12, error * 0, error)
-    clusters = size.groupby(group).size().sort_index().to_numpy(dtype=np.int64)
-    return np.asarray(error), effective, clusters
+    clusters = np.asarray(size.groupby(group).size().sort_index(), dtype=np.float64)
+    return np.asarray(error, dtype=np.float64), effective, clusters
 
 
 def _observations(

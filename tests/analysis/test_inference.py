@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -38,6 +38,7 @@ def uneven(seed: int = 0, clusters: int = 9) -> pd.DataFrame:
     return pd.DataFrame({"cell": "a", "stimulus": stimulus, "p": p})
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 30))
 def test_the_error_is_that_of_a_loop(seed: int, clusters: int) -> None:
     """Groups at once have the means and intervals that a loop over their clusters gives."""
@@ -112,6 +113,7 @@ def test_six_models_take_seconds() -> None:
     assert first["low"].notna().all() and (second["low"] < second["high"]).all()
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holm(p: list[float]) -> None:
     """Never below the p value, never above Bonferroni's, in the same order; a missing one is no test."""

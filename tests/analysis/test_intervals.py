@@ -7,7 +7,7 @@ import doctest
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import optimize, stats
@@ -62,6 +62,7 @@ def test_small_shares_are_covered(sizes: tuple[int, ...], kind: str, spread: flo
             assert (found["high"] - found["low"] > 1e-3).all()
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.floats(0, 1), min_size=2, max_size=20),
     st.floats(-100, 100),
@@ -101,6 +102,7 @@ def test_what_varies_little_is_known_well() -> None:
         assert (float(low), float(high)) == pytest.approx((mean - reach, mean + reach), rel=0.03)
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.floats(0, 1), st.floats(0, 0.3), st.floats(1.5, 40), st.floats(0.02, 0.98))
 def test_the_test_is_the_interval_turned_round(
     share: float, error: float, clusters: float, chance: float
