@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import re
 from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
@@ -14,10 +13,12 @@ import pandas as pd
 
 from grace_client import paths
 from grace_client.ledger import OK
+from grace_client.manifest import Manifest
 from grace_client.options import OptionSet
 from grace_client.plan import Item
 from grace_client.runner import RunFolder
 from grace_client.scoring import Scores
+from grace_client.studies.base import Experiment
 
 UNASKED = "unasked"
 """Status of an item that no session has come to yet."""
@@ -75,13 +76,12 @@ def export(folder: RunFolder) -> list[Path]:
     """
     manifest, experiment = folder.manifest, folder.experiment
     wide, long = (_scored if experiment.scored else _free)(folder)
-    stem = file_stem(manifest.model, experiment.schema.study, experiment.table, manifest.created)
+    stem = file_stem(manifest, experiment, experiment.table)
     written = []
     frames = [(wide, f"{stem}.csv"), (long, f"{stem}_long.csv"), (long, f"{stem}_long.parquet")]
     reasoning = _reasoning(folder)
     if reasoning["reasoning"].notna().any():
-        stem = file_stem(manifest.model, experiment.schema.study, "reasoning", manifest.created)
-        frames.append((reasoning, f"{stem}.csv"))
+        frames.append((reasoning, f"{file_stem(manifest, experiment, 'reasoning')}.csv"))
     for frame, name in frames:
         path = folder.path / name
         with paths.replacing(path) as new:
@@ -107,10 +107,15 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
     frame.to_csv(path, index=False, lineterminator="\n", quoting=quoting)
 
 
-def file_stem(model: str, study: str, table: str, created: str) -> str:
-    """``{model}_{study}_{table}_{YYYYMMDD}``; the date is the one on which the run began."""
-    short = re.sub(r"[^A-Za-z0-9.-]+", "-", model.rsplit("/", 1)[-1])
-    return f"{short}_{study}_{table}_{created[:10].replace('-', '')}"
+def file_stem(manifest: Manifest, experiment: Experiment, table: str) -> str:
+    """``{model}_{study}_{table}_{YYYYMMDD}``; the date is the one on which the run began.
+
+    A run keeps the name that its tables have.
+    """
+    mark = f"_{experiment.schema.study}_"
+    known = (name.rpartition(mark)[0] for name in manifest.results.get("tables", {}))
+    model = next(filter(None, known), paths.file_name(manifest.model).replace("_", "-"))
+    return f"{model}{mark}{table}_{manifest.created[:10].replace('-', '')}"
 
 
 def scores_of(answer: dict[str, Any], options: OptionSet) -> Scores:

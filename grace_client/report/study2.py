@@ -140,7 +140,8 @@ def _said(found: Section, frame: pd.DataFrame, name: str) -> None:
             f"{name}-negation",
             "Negated utterances",
             negation.merge(_beside(negated, CELL), on=CELL, how="left"),
-            "people: counts of the paper with exact intervals (Clopper and Pearson); chance is one half.",
+            "people: counts of the authors' public data (203 participants) with exact intervals; chance is "
+            "one half.",
             hidden=("chance",),
         ),
         Figure(
@@ -155,7 +156,7 @@ def _said(found: Section, frame: pd.DataFrame, name: str) -> None:
             f"{name}-utterances",
             "Utterances (chance is 0.125)",
             means.merge(_beside(people, [*CELL, "utterance"]), on=[*CELL, "utterance"], how="left"),
-            "people: counts of the paper with exact intervals (Clopper and Pearson).",
+            "people: counts of the authors' public data (203 participants) with exact intervals.",
             long=True,
             hidden=("chance",),
         ),
@@ -253,7 +254,7 @@ def _fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
             f"{free} free parameters, fitted to the model's own mean probabilities; fitted values have no "
             "intervals. Meanings of the utterances are those fitted to people; goals are the model's own. "
             "alpha: optimality; cost: of a negation, that of others being 1; weights of the three utilities "
-            "sum to 1 in a goal; phi: what the speaker wants to be taken for, from 0 (kind) to 0.975 "
+            "sum to 1 in a goal; phi: what the speaker wants to be taken for, from 0 (kind) to 0.98 "
             "(informative); kl: bits between model and fit; r: of model and fit, interval from a bootstrap "
             "over domains; *: at a bound, so that the data do not pin it down.",
         ),

@@ -23,6 +23,8 @@ __all__ = [
     "UTTERANCES",
     "meanings",
     "noise_ceiling",
+    "sources",
+    "speaker_model",
     "study1",
     "study1_tests",
     "study2",
@@ -148,6 +150,40 @@ def study2_speaker() -> pd.DataFrame:
     data = _read("study2")["speaker"]
     rows = [{"goal": goal, **data[goal]} for goal in GOALS.values()]
     return pd.DataFrame(rows).assign(source=data["source"])
+
+
+def speaker_model() -> dict[str, Any]:
+    """What the authors' model of the polite speaker holds possible.
+
+    Returns
+    -------
+    dict
+        ``phi``, the 40 values of φ; ``alpha`` and ``cost``, least and largest optimality and cost of a
+        negation; ``cost_of_others``, of an utterance without one.
+    """
+    return dict(_read("study2")["speaker_model"])
+
+
+def sources() -> pd.DataFrame:
+    """Where each human figure of the package comes from.
+
+    Returns
+    -------
+    DataFrame
+        One row per figure, all text: ``figure`` (its place in the package's files, such as
+        ``study2.counts.both.0 hearts``), ``value`` (JSON), ``source``, ``file`` and ``lines`` in it,
+        ``commit`` of the file's repository (empty for a paper) and ``note``: how the value follows from what
+        stands there, and where sources differ.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import reference
+    >>> traced = reference.sources().set_index("figure")
+    >>> traced.loc["study2.meanings.was_bad", ["value", "file"]].tolist()
+    ['[49, 45, 0, 0]', '02_analysis/01_data/literal_semantics.json']
+    """
+    with resources.files(__name__).joinpath("sources.csv").open(encoding="utf-8") as file:
+        return pd.read_csv(file, dtype=str, keep_default_na=False)
 
 
 def meanings() -> pd.DataFrame:
