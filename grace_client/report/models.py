@@ -66,8 +66,8 @@ def _listener(found: Section, means: pd.DataFrame, items: pd.DataFrame, name: st
     theory = analysis.rsa.predict_study1(ALPHA)
     long = analysis.compare.agreement(items, theory, keys=SEEN, outcome="state")
     cells = analysis.compare.cells(means, theory, keys=SEEN, outcome="state", ordered=True)
-    moved = analysis.bootstrap(
-        cells.assign(cell=cells["access"] + cells["observe"]), "emd", ["model"], cluster="cell"
+    moved = analysis.mean_intervals(
+        cells.assign(cell=cells["access"] + cells["observe"]), "emd", ["model"], cluster="cell", bounds=(0, 3)
     ).rename(columns={"mean": "emd", "low": "emd_low", "high": "emd_high"})
     table = closeness.wide(long, "RSA").merge(moved[["model", "emd", "emd_low", "emd_high"]], on="model")
     found.content += [
