@@ -179,8 +179,8 @@ def kept(folder: RunFolder, answers: Sequence[Answer], use: LlmUse) -> dict[Plac
     ledger, wanted = Ledger(folder.path / LEDGER), _wanted(answers, endpoint, every=True)
     if (there := sum(key in ledger for key in wanted)) < use.texts:
         raise SpecError(
-            f"{folder.path / LEDGER} has lost {use.texts - there} of {use.texts} readings of {use.model}; let "
-            f"it read again: grace extract {folder.path} --llm"
+            f"{folder.path / LEDGER} has lost {use.texts - there} of {use.texts} readings of {use.model}; "
+            f"let it read again: grace extract {folder.path} --llm"
         )
     return _collect(answers, endpoint, wanted, ledger)
 
