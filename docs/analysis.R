@@ -13,7 +13,7 @@ dir.create(out, showWarnings = FALSE, recursive = TRUE)
 # --- Read ---------------------------------------------------------------------------------------------
 
 # Conditions are factors, not numbers: read them as text.
-trials <- read.csv(file.path(run, "trials.csv"), colClasses = "character", encoding = "UTF-8")
+trials <- read.csv(file.path(run, "trials.csv"), colClasses = "character", na.strings = "", encoding = "UTF-8")
 names(trials)[names(trials) == "speech"] <- "speach"
 trials$trial_id <- seq_len(nrow(trials))
 # Trials that show the same have the same answer: they are one observation.
@@ -21,7 +21,7 @@ trials$stimulus <- as.integer(factor(paste(trials$story_setup, trials$priorQ, tr
 
 files <- list.files(run, pattern = "_study1_probabilities_.*_long\\.csv$", full.names = TRUE)
 if (length(files) != 1) stop("expected one table *_study1_probabilities_*_long.csv in ", run)
-long <- read.csv(files, colClasses = c(option = "character"), encoding = "UTF-8")
+long <- read.csv(files, colClasses = c(option = "character"), na.strings = "", encoding = "UTF-8")
 failed <- unique(long[long$status != "ok", c("trial_id", "question", "status")])
 if (nrow(failed)) message(nrow(failed), " questions have no answer")
 

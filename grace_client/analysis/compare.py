@@ -13,7 +13,7 @@ from grace_client.analysis.distributions import jensen_shannon, pmi, total_varia
 from grace_client.analysis.inference import LEVEL, tails
 from grace_client.analysis.layout import per_model, require
 from grace_client.analysis.sides import align, jackknifed, lacking, side_by_side
-from grace_client.errors import SpecError
+from grace_client.errors import NotEnoughDataError
 
 __all__ = [
     "BOUNDS",
@@ -167,8 +167,9 @@ def agreement(
     Raises
     ------
     SpecError
-        Where the tables do not hold the same cells and outcomes, a cell is no distribution, or a model has
-        too few items in a cell (see `lacking`).
+        Where the tables do not hold the same cells and outcomes, or a cell is no distribution.
+    NotEnoughDataError
+        Where a model has too few items in a cell (see `lacking`).
 
     References
     ----------
@@ -312,6 +313,8 @@ def variants(
     """
     require(frame, ["model", "trial_id", *keys, "question", "option", "prob_raw", "prob_norm", "status"])
     rows = frame[(frame["question"] == question) & (frame["status"] == "ok")]
+    if rows.empty:
+        raise NotEnoughDataError(f"the question {question} has no answer")
     columns = {"normalised": rows["prob_norm"], "raw": rows["prob_raw"]}
     if null is not None:
         columns["pmi"] = pmi(rows, null)["prob_pmi"]
@@ -364,6 +367,6 @@ def spread(table: pd.DataFrame, *, keys: Sequence[str]) -> pd.DataFrame:
 
 def _enough(one: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str]) -> None:
     for model, what in lacking(one, other, keys).items():
-        raise SpecError(
+        raise NotEnoughDataError(
             f"cannot compare {model}: {what}; ask more trials of it, or leave the model out of `one`"
         )

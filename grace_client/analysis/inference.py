@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from grace_client.analysis.layout import distinct, refuse_copies, require
-from grace_client.errors import SpecError
+from grace_client.errors import NotEnoughDataError, SpecError
 
 Array = NDArray[np.float64]
 
@@ -251,7 +251,7 @@ def _blocks(
         refuse_copies(frame[frame[value].notna()], value, by)
     rows = frame.loc[frame[value].notna(), list(dict.fromkeys([*by, cluster, value]))]
     if rows.empty:
-        raise SpecError(f"there is nothing to average: no row has a {value}")
+        raise NotEnoughDataError(f"there is nothing to average: no row has a {value}")
     if (unknown := rows[cluster].isna()).any():
         raise SpecError(
             f"column {cluster}, row {rows.index[unknown][0]}: empty; name another column to cluster by"

@@ -10,7 +10,7 @@ import pandas as pd
 from grace_client.analysis.files import OK, unread
 from grace_client.analysis.inference import bootstrap
 from grace_client.analysis.layout import distinct, require
-from grace_client.errors import SpecError
+from grace_client.errors import NotEnoughDataError
 from grace_client.manifest import Manifest
 
 ASKED = ("model", "experiment", "trial_id", "question")
@@ -58,7 +58,7 @@ def option_mass(
     require(frame, [*ASKED, *by, "stimulus", "option_mass", "status"])
     rows = frame[(frame["status"] == OK) & frame["option_mass"].notna()].drop_duplicates(list(ASKED))
     if rows.empty:
-        raise SpecError("no row has an option mass; a wide table has none, read the run's folder")
+        raise NotEnoughDataError("no row has an option mass; a wide table has none, read the run's folder")
     keys = ["model", *by]
     found = bootstrap(rows, "option_mass", keys, cluster=cluster, draws=draws, seed=seed, bounds=(0, 1)).drop(
         columns="se"

@@ -26,9 +26,12 @@ NRP = (
 """As the usage guidelines of CSU TIDE, a part of the cluster, ask users to write (read 2026-11)."""
 
 
+TITLE = "Methods"
+
+
 def section(material: Material, *, nrp: bool) -> Section:
     """Models, engines, prompts, options, sampling, exclusions, statistics, references."""
-    found = Section("methods", "Methods")
+    found = Section("methods", TITLE)
     scored = [name for name, frame in material.frames.items() if "option" in frame.columns]
     free = [name for name in material.frames if name not in scored]
     found.content.append(_models(material))
@@ -42,7 +45,8 @@ def section(material: Material, *, nrp: bool) -> Section:
         )
     for name in free:
         found.content += _sampling(material, name)
-    found.content += _exclusions(material)
+    with found.block("What the means leave out"):
+        found.content += _exclusions(material)
     found.content.append(
         "Means are over trials. Their 95% intervals are over what might have been written otherwise: "
         "distinct stimuli in Study 1, since a model that scores gives copies of one the same answer, and "
@@ -57,16 +61,17 @@ def section(material: Material, *, nrp: bool) -> Section:
         Table("runs", "Runs", _runs(material), "Hashes tell runs with equal trial lists and questions.")
     )
     for name in material.frames:
-        asked = analysis.wording(name, material.trials[name])
-        found.content.append(
-            Table(
-                f"prompts-{name}",
-                f"Prompts of {TITLES[name]}, for the first trial of the list",
-                asked,
-                "As sent, but for the model's chat template. In brackets: surface forms of an option.",
-                long=True,
+        with found.block(f"The wording of the prompts of {TITLES[name]}"):
+            asked = analysis.wording(name, material.trials[name])
+            found.content.append(
+                Table(
+                    f"prompts-{name}",
+                    f"Prompts of {TITLES[name]}, for the first trial of the list",
+                    asked,
+                    "As sent, but for the model's chat template. In brackets: surface forms of an option.",
+                    long=True,
+                )
             )
-        )
     cited = [text for study, text in REFERENCES.items() if any(n.startswith(study) for n in material.frames)]
     found.content += ["Materials and human results: " + " ".join(cited)]
     if nrp:

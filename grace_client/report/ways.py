@@ -21,7 +21,8 @@ def ways(material: Material, experiment: str, question: str, keys: Sequence[str]
     null = material.frames.get(f"{experiment.partition('-')[0]}-null")
     found = [pd.DataFrame(columns=["model", "variant", *keys, "option", "prob"])]
     for model, own in frame.groupby("model", sort=False):
-        if own["prob_raw"].isna().all():
+        answered = (own["question"] == question) & (own["status"] == "ok")
+        if own.loc[answered, "prob_raw"].isna().all():
             continue
         base = None if null is None or model not in set(null["model"]) else null[null["model"] == model]
         found.append(analysis.compare.variants(own, keys=keys, question=question, null=base))

@@ -397,3 +397,20 @@ def test_judgements() -> None:
     assert uniform.loc[uniform["measure"] == "quality", "mean"].to_numpy() == pytest.approx(3)
     with pytest.raises(SpecError, match="no column utterance"):
         judgements(frame.drop(columns="utterance"))
+
+
+def test_one_item_in_a_cell_has_no_error() -> None:
+    """Errors robust to clusters say nothing of cells with one: the estimate stands without error or test."""
+    rows = scored2()
+    first = rows["item"].iloc[0]
+    one = rows[(rows["item"] == first)]
+    fit = negation_fit(one)
+    assert fit.terms["estimate"].notna().all()
+    for name in ("se", "z", "p", "low", "high"):
+        assert fit.terms[name].isna().all(), name
+        assert fit.contrasts[name].isna().all(), name
+    assert fit.omnibus["p"].isna().all()
+    # One cell with one item among cells with many.
+    cell = (rows["goal"] == "social") & (rows["state"] == "0 hearts")
+    terms = negation_fit(rows[~cell | (rows["item"] == first)]).terms.set_index("term")
+    assert (terms["se"].dropna() > 0.01).all()

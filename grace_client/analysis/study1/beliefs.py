@@ -8,7 +8,7 @@ import pandas as pd
 from grace_client.analysis.files import BETS, OK
 from grace_client.analysis.inference import bootstrap
 from grace_client.analysis.layout import canonical, ordered, require
-from grace_client.errors import SpecError
+from grace_client.errors import NotEnoughDataError, SpecError
 
 CELL = ("access", "observe")
 STATES = (0, 1, 2, 3)
@@ -56,7 +56,7 @@ def _scored_bets(frame: pd.DataFrame) -> pd.DataFrame:
     asked = frame["question"].isin([f"state{s}" for s in STATES])
     rows = frame[asked & (frame["status"] == OK)]
     if rows.empty:
-        raise SpecError("no state question was answered: is this Study 1, Experiment 2?")
+        raise NotEnoughDataError("no state question was answered: is this Study 1, Experiment 2?")
     weighted = rows["prob_norm"] * rows["option"].astype(np.float64)
     grouped = rows.assign(percentage=weighted).groupby([*HEAD, "question"], sort=False)["percentage"]
     found = grouped.sum().reset_index()
@@ -83,7 +83,9 @@ def _said(frame: pd.DataFrame) -> pd.DataFrame:
     ]
     found = pd.concat(parts).sort_index(kind="stable").dropna(subset=["bet"]).reset_index(drop=True)
     if found.empty:
-        raise SpecError("no answer names a number: extract the free text first, with 'grace extract'")
+        raise NotEnoughDataError(
+            "no answer names a number: extract the free text first, with 'grace extract'"
+        )
     return found
 
 
@@ -218,7 +220,7 @@ def knowledge(
         rows = rows[rows["option"] == "yes"]
         rows = rows.assign(yes=rows["prob_norm"], certain=(rows["prob_norm"] > 0.5).astype(np.float64))
     if rows.empty:
-        raise SpecError("the knowledge question has no answer: is this Study 1?")
+        raise NotEnoughDataError("the knowledge question has no answer: is this Study 1?")
     by = ["model", *CELL]
     found = bootstrap(rows, "yes", by, cluster=cluster, draws=draws, seed=seed, bounds=(0, 1))
     share = rows.groupby(["model", *CELL], sort=False)["certain"].mean()
@@ -325,5 +327,5 @@ def wide_bets(table: pd.DataFrame) -> pd.DataFrame:
     wide = table.dropna(subset=["bet"]).set_index([*keys, "state"])["bet"].unstack("state")
     wide = wide.reindex(columns=list(STATES)).dropna()
     if wide.empty:
-        raise SpecError("no trial has bets on all four states")
+        raise NotEnoughDataError("no trial has bets on all four states")
     return wide.reset_index()

@@ -9,7 +9,7 @@ from grace_client.analysis.files import OK
 from grace_client.analysis.inference import bootstrap
 from grace_client.analysis.layout import canonical, ordered, require
 from grace_client.analysis.study2.shares import CELL, LEVELS
-from grace_client.errors import SpecError
+from grace_client.errors import NotEnoughDataError
 from grace_client.studies.study2 import QUALITIES
 
 
@@ -71,7 +71,7 @@ def judgements(
         found.insert(len(by), "measure", measure)
         parts.append(found.drop(columns="se"))
     if not parts:
-        raise SpecError("no judgement was answered: is this study2-judgement?")
+        raise NotEnoughDataError("no judgement was answered: is this study2-judgement?")
     table = pd.concat(parts, ignore_index=True)
     order = LEVELS | {"utterance": sorted(table["utterance"].unique()), "measure": tuple(measured)}
     return ordered(table, order)

@@ -8,7 +8,7 @@ import pandas as pd
 from grace_client.analysis.files import OK
 from grace_client.analysis.inference import bootstrap, holm, wilson
 from grace_client.analysis.layout import canonical, distinct, ordered, require
-from grace_client.errors import SpecError
+from grace_client.errors import NotEnoughDataError, SpecError
 from grace_client.studies.study2 import ADJECTIVES, FRAMES
 
 CELL = ("goal", "state")
@@ -97,7 +97,9 @@ def choices(frame: pd.DataFrame) -> pd.DataFrame:
     frame = canonical(frame, LEVELS)
     rows = frame[(frame["status"] == OK) & frame["structured"].isin(UTTERANCES)]
     if rows.empty:
-        raise SpecError("no answer is one of the eight utterances: is this Study 2, and was it extracted?")
+        raise NotEnoughDataError(
+            "no answer is one of the eight utterances: is this Study 2, and was it extracted?"
+        )
     return rows
 
 
@@ -199,7 +201,7 @@ def probabilities(frame: pd.DataFrame) -> pd.DataFrame:
     frame = canonical(frame, LEVELS)
     rows = frame[(frame["question"] == "utterance") & (frame["status"] == OK)]
     if rows.empty:
-        raise SpecError("no utterance question was answered: is this Study 2, Experiment 2?")
+        raise NotEnoughDataError("no utterance question was answered: is this Study 2, Experiment 2?")
     return rows.rename(columns={"option": "utterance", "prob_norm": "prob"})
 
 
