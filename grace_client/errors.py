@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
 
     DONE = 0
     ITEMS_FAILED = 1
-    """More items failed than the threshold allows."""
+    """More items failed than the threshold allows, or an error of grace keeps a part off a report."""
     BAD_INPUT = 2
     """What was asked cannot be; asking again cannot help."""
     UNREACHABLE = 3
@@ -67,6 +67,10 @@ class TrialError(GraceError):
 
 class SpecError(GraceError):
     """What was asked cannot be done as asked."""
+
+
+class NotEnoughDataError(SpecError):
+    """The answers are too few for this analysis; others of the same answers may be possible."""
 
 
 class BusyError(GraceError):

@@ -15,6 +15,9 @@ from grace_client.questions import Prompt, Suppress
 
 FILE = "manifest.json"
 
+SHOWN = 5
+"""How many run folders a message names."""
+
 
 class SamplingSpec(BaseModel):
     """How free text is drawn, and reasoning that is scored after.
@@ -239,11 +242,27 @@ class Manifest(BaseModel):
             new.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
+def below(folder: Path) -> list[Path]:
+    """The run folders that a folder holds, itself among them; hidden folders are not looked into."""
+    if (folder / FILE).exists():
+        return [folder]
+    return sorted(
+        found.parent
+        for found in folder.rglob(FILE)
+        if not any(part.startswith(".") for part in found.relative_to(folder).parts)
+    )
+
+
 def load(folder: Path) -> Manifest:
     """Read a run folder's manifest; SpecError where there is none or it is not one."""
     try:
         return Manifest.model_validate_json((folder / FILE).read_bytes())
     except FileNotFoundError:
+        if runs := below(folder):
+            listed = ", ".join(map(str, runs[:SHOWN])) + (", …" if len(runs) > SHOWN else "")
+            raise SpecError(
+                f"{folder} is not a run folder, it holds {len(runs)}: {listed}. Name one of them"
+            ) from None
         raise SpecError(f"{folder} is not a run folder: it holds no {FILE}. 'grace run' makes one") from None
     except ValidationError as error:
         first = error.errors()[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import re
 from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
@@ -12,12 +11,14 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from grace_client import paths
+from grace_client import paths, table_readme
 from grace_client.ledger import OK
+from grace_client.manifest import Manifest
 from grace_client.options import OptionSet
 from grace_client.plan import Item
 from grace_client.runner import RunFolder
 from grace_client.scoring import Scores
+from grace_client.studies.base import Experiment
 
 UNASKED = "unasked"
 """Status of an item that no session has come to yet."""
@@ -66,7 +67,8 @@ def export(folder: RunFolder) -> list[Path]:
     """Write all tables of a run, each whole or not at all, and the manifest's results.
 
     Items without an answer are rows with a status, a reason and empty values. Where the model reasoned, its
-    reasoning is a table of its own as well, that of items without an answer included.
+    reasoning is a table of its own as well, that of items without an answer included. A note beside them says
+    how other programs read them.
 
     Returns
     -------
@@ -75,13 +77,12 @@ def export(folder: RunFolder) -> list[Path]:
     """
     manifest, experiment = folder.manifest, folder.experiment
     wide, long = (_scored if experiment.scored else _free)(folder)
-    stem = file_stem(manifest.model, experiment.schema.study, experiment.table, manifest.created)
+    stem = file_stem(manifest, experiment, experiment.table)
     written = []
     frames = [(wide, f"{stem}.csv"), (long, f"{stem}_long.csv"), (long, f"{stem}_long.parquet")]
     reasoning = _reasoning(folder)
     if reasoning["reasoning"].notna().any():
-        stem = file_stem(manifest.model, experiment.schema.study, "reasoning", manifest.created)
-        frames.append((reasoning, f"{stem}.csv"))
+        frames.append((reasoning, f"{file_stem(manifest, experiment, 'reasoning')}.csv"))
     for frame, name in frames:
         path = folder.path / name
         with paths.replacing(path) as new:
@@ -90,6 +91,11 @@ def export(folder: RunFolder) -> list[Path]:
             else:
                 frame.to_parquet(new, index=False)
         written.append(path)
+    with paths.replacing(folder.path / table_readme.NAME) as new:
+        names = [path.name for path in written]
+        table_readme.write(
+            new, model=manifest.model, experiment=experiment.name, files=names, scored=experiment.scored
+        )
     manifest.results = _results(folder, long, written)
     manifest.save(folder.path)
     return written
@@ -107,10 +113,15 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
     frame.to_csv(path, index=False, lineterminator="\n", quoting=quoting)
 
 
-def file_stem(model: str, study: str, table: str, created: str) -> str:
-    """``{model}_{study}_{table}_{YYYYMMDD}``; the date is the one on which the run began."""
-    short = re.sub(r"[^A-Za-z0-9.-]+", "-", model.rsplit("/", 1)[-1])
-    return f"{short}_{study}_{table}_{created[:10].replace('-', '')}"
+def file_stem(manifest: Manifest, experiment: Experiment, table: str) -> str:
+    """``{model}_{study}_{table}_{YYYYMMDD}``; the date is the one on which the run began.
+
+    A run keeps the name that its tables have.
+    """
+    mark = f"_{experiment.schema.study}_"
+    known = (name.rpartition(mark)[0] for name in manifest.results.get("tables", {}))
+    model = next(filter(None, known), paths.file_name(manifest.model).replace("_", "-"))
+    return f"{model}{mark}{table}_{manifest.created[:10].replace('-', '')}"
 
 
 def scores_of(answer: dict[str, Any], options: OptionSet) -> Scores:

@@ -10,7 +10,7 @@ from grace_client.analysis.distributions import jensen_shannon, total_variation
 from grace_client.analysis.files import OK
 from grace_client.analysis.layout import canonical, distinct, per_model, require
 from grace_client.analysis.sides import jackknifed
-from grace_client.errors import SpecError
+from grace_client.errors import NotEnoughDataError, SpecError
 
 
 def variance(free: pd.DataFrame) -> pd.DataFrame:
@@ -85,7 +85,9 @@ def _clear(free: pd.DataFrame) -> pd.DataFrame:
     require(free, ["model", "question", "stimulus", "structured", "status"], "free text")
     rows = free[(free["status"] == OK) & free["structured"].notna() & (free["structured"] != "unparsed")]
     if rows.empty:
-        raise SpecError("no answer has a clear meaning: extract the free text first, with 'grace extract'")
+        raise NotEnoughDataError(
+            "no answer has a clear meaning: extract the free text first, with 'grace extract'"
+        )
     return rows
 
 
@@ -134,10 +136,10 @@ def saying_and_scoring(free: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame
         table["n"] = count.reindex(pd.MultiIndex.from_frame(table[["model", "stimulus"]])).to_numpy()
         parts.append(table)
     if not parts:
-        raise SpecError("no free-text answer is one of the scored options")
+        raise NotEnoughDataError("no free-text answer is one of the scored options")
     found = pd.concat(parts).merge(believed, on=["model", "question", "stimulus", "option"])
     if found.empty:
-        raise SpecError("free text and scored answers share no model and stimulus")
+        raise NotEnoughDataError("free text and scored answers share no model and stimulus")
     order = ["model", "question", "stimulus", "item", *factors, "option", "said", "scored", "n"]
     return found[order].sort_values(order[:-3], kind="stable", ignore_index=True).assign(n_distinct=1)
 

@@ -9,9 +9,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from grace_client.analysis.distributions import jensen_shannon, pmi, total_variation, wasserstein
-from grace_client.analysis.inference import LEVEL, tails
+from grace_client.analysis.inference import tails
+from grace_client.analysis.intervals import LEVEL
 from grace_client.analysis.layout import per_model, require
 from grace_client.analysis.sides import align, jackknifed, side_by_side
+from grace_client.errors import NotEnoughDataError
 
 Array = NDArray[np.float64]
 
@@ -287,6 +289,8 @@ def variants(
     """
     require(frame, ["model", "trial_id", *keys, "question", "option", "prob_raw", "prob_norm", "status"])
     rows = frame[(frame["question"] == question) & (frame["status"] == "ok")]
+    if rows.empty:
+        raise NotEnoughDataError(f"the question {question} has no answer")
     columns = {"normalised": rows["prob_norm"], "raw": rows["prob_raw"]}
     if null is not None:
         columns["pmi"] = pmi(rows, null)["prob_pmi"]

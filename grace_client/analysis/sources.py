@@ -97,13 +97,7 @@ def find(source: Source) -> list[Table]:
 
 def _at(path: Path) -> list[Table]:
     if path.is_dir():
-        if (path / manifests.FILE).exists():
-            return [_of_run(path)]
-        runs = sorted(
-            found.parent
-            for found in path.rglob(manifests.FILE)
-            if not any(part.startswith(".") for part in found.relative_to(path).parts)
-        )
+        runs = manifests.below(path)
         if not runs:
             raise SpecError(
                 f"{path} holds no run: no {manifests.FILE} in it or below it. 'grace run' makes one; a table "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from grace_client import studies
+from grace_client import paths, studies
 from grace_client.cli.output import print_json, say
 from grace_client.cli.signals import on_stop
 from grace_client.cluster.local import Ended, Local
@@ -87,14 +87,20 @@ def _was_given(command: typer.Context, parameter: str) -> bool:
 def _models(names: list[str], folder: Path | None) -> list[Model]:
     """Models of the values folder, the embedded one, and Hugging Face ids or folders as they are."""
     known = known_models(folder or values_folder())
-    found = []
+    found: list[Model] = []
     for name in names:
         if name == EMBEDDED:
             found.append(Model.plain(EMBEDDED))
         elif name in known:
             found.append(Model.of(known[name]))
         elif "/" in name and Path(name).name.strip("."):
-            found.append(Model.plain(Path(name).name, name))
+            short = paths.file_name(Path(name).name)
+            if same := [model.repository for model in found if model.name == short]:
+                raise SpecError(
+                    f"{same[0]} and {name} would both be called {short} in the folders of results; run one "
+                    "of them in a campaign of its own, with another --out"
+                )
+            found.append(Model.plain(short, name))
         else:
             raise SpecError(
                 f"there is no model {name}; there are {EMBEDDED}, {', '.join(known)}, and ids A/B"

@@ -7,25 +7,79 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grace_client.cli.output import duration, print_json
-from grace_client.errors import ExitCode, SpecError
+from grace_client.cli.output import duration, print_error, print_json
+from grace_client.errors import ExitCode, GraceError, SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from grace_client.plan import Item
     from grace_client.runner import RunFolder
 
+Runs = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a folder of several.")]
 Run = Annotated[Path, typer.Argument(help="A run folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Found = dict[str, Any]
 
 
-def status(run: Run, json: Json = False) -> None:
+def status(run: Runs, json: Json = False) -> None:
     """Say how far a run is, and why questions failed."""
+    _of_each(run, _status, _print_status, json=json)
+
+
+def verify(run: Runs, json: Json = False) -> None:
+    """Check every line of a run's record. Exit code 1 where something is damaged or missing."""
+    found = _of_each(run, _verified, _print_verified, json=json)
+    if any(one["missing"] or one["changed_tables"] or one["corrupt"] for one in found):
+        raise typer.Exit(ExitCode.ITEMS_FAILED)
+
+
+def export(run: Runs, json: Json = False) -> None:
+    """Write a run's tables anew from its record."""
+    _of_each(run, _exported, lambda found: typer.echo("\n".join(found["files"])), json=json)
+
+
+def _of_each(
+    place: Path, work: Callable[[RunFolder], Found], show: Callable[[Found], None], *, json: bool
+) -> list[Found]:
+    """What a command finds in a run, or in each of those below a folder, and print it.
+
+    A run that cannot be used is told and does not keep the others from being looked at.
+    """
+    from grace_client import manifest as manifests
+    from grace_client.runner import RunFolder
+
+    runs = manifests.below(place)
+    several = runs not in ([], [place])
+    found: list[Found] = []
+    errors: list[Found] = []
+    for run in runs or [place]:
+        try:
+            folder = RunFolder.open(run)
+            one = work(folder)
+            folder.ledger.close()
+        except GraceError as error:
+            if not several:
+                raise
+            errors.append({"run": str(run), "error": str(error), "exit_code": int(error.exit_code)})
+            if not json:
+                print_error(error, as_json=False)
+            continue
+        found.append(one)
+        if not json:
+            show(one)
+    if json:
+        print_json([*found, *errors] if several else found[0])
+    if errors:
+        raise typer.Exit(min(one["exit_code"] for one in errors))
+    return found
+
+
+def _status(folder: RunFolder) -> Found:
     from collections import Counter
 
     from grace_client.ledger import OK
-    from grace_client.runner import RunFolder
 
-    folder = RunFolder.open(run)
     progress = folder.progress()
     reasons = Counter(
         (answer["status"], answer["reason"])
@@ -33,8 +87,8 @@ def status(run: Run, json: Json = False) -> None:
         if (answer := folder.ledger.get(item.key)) and answer["status"] != OK
     )
     noise = folder.manifest.noise
-    found = {
-        "run": str(run),
+    return {
+        "run": str(folder.path),
         "experiment": folder.experiment.name,
         "model": folder.manifest.model,
         "trials": len(folder.plan.trials),
@@ -45,69 +99,54 @@ def status(run: Run, json: Json = False) -> None:
         "wall_seconds": round(folder.ledger.contents.seconds, 1),
         "noise": noise.model_dump() if noise else None,
     }
-    if json:
-        print_json(found)
-        return
+
+
+def _print_status(found: Found) -> None:
     typer.echo(
-        f"{run}: {folder.experiment.name} on {folder.manifest.model}, {progress.done} of {progress.total} "
-        f"distinct questions answered in {duration(folder.ledger.contents.seconds)}"
+        f"{found['run']}: {found['experiment']} on {found['model']}, {found['answered']} of "
+        f"{found['distinct']} distinct questions answered in {duration(found['wall_seconds'])}"
     )
-    if noise:
+    if noise := found["noise"]:
         typer.echo(
-            f"  noise floor: standard deviation {noise.nats.sd:.2g} nats, {noise.points.sd:.2g} percentage "
-            f"points ({noise.questions} questions, {noise.repeats} repeats)"
+            f"  noise floor: standard deviation {noise['nats']['sd']:.2g} nats, {noise['points']['sd']:.2g} "
+            f"percentage points ({noise['questions']} questions, {noise['repeats']} repeats)"
         )
-    for (kind, reason), count in reasons.most_common():
-        typer.echo(f"  {count} failed ({kind}): {reason}")
-    if progress.done < progress.total:
+    for one in found["failed"]:
+        typer.echo(f"  {one['questions']} failed ({one['status']}): {one['reason']}")
+    if found["answered"] < found["distinct"]:
         typer.echo("  to go on: repeat the 'grace run' command that began it")
 
 
-def verify(run: Run, json: Json = False) -> None:
-    """Check every line of a run's record. Exit code 1 where something is damaged or missing."""
-    from grace_client.runner import RunFolder
-
-    folder = RunFolder.open(run)
+def _verified(folder: RunFolder) -> Found:
     damage = folder.ledger.contents.damage
-    missing = sum(item.key not in folder.ledger for item in folder.plan.distinct())
-    changed = _changed_tables(folder)
-    found = {
-        "run": str(run),
+    return {
+        "run": str(folder.path),
         "lines": folder.ledger.contents.lines,
         "torn": [f"{d.segment}:{d.line}" for d in damage if d.torn],
         "corrupt": [f"{d.segment}:{d.line}" for d in damage if not d.torn],
-        "missing": missing,
-        "changed_tables": changed,
+        "missing": sum(item.key not in folder.ledger for item in folder.plan.distinct()),
+        "changed_tables": _changed_tables(folder),
     }
-    if json:
-        print_json(found)
-    else:
-        typer.echo(
-            f"{run}: {folder.ledger.contents.lines} valid lines, {missing} questions without an answer"
-        )
-        for d in damage:
-            what = "cut off by a crash" if d.torn else "corrupt: its checksum does not fit"
-            typer.echo(f"  {d.segment}:{d.line}: {what}; not used, its question counts as not asked")
-        for name in changed:
-            typer.echo(f"  {name}: is not the file that was exported; 'grace export' writes it anew")
-        if missing:
-            typer.echo("  to ask what is missing: repeat the 'grace run' command that began the run")
-    if missing or changed or any(not d.torn for d in damage):
-        raise typer.Exit(ExitCode.ITEMS_FAILED)
 
 
-def export(run: Run, json: Json = False) -> None:
-    """Write a run's tables anew from its record."""
+def _print_verified(found: Found) -> None:
+    typer.echo(
+        f"{found['run']}: {found['lines']} valid lines, {found['missing']} questions without an answer"
+    )
+    for kind, what in (("torn", "cut off by a crash"), ("corrupt", "corrupt: its checksum does not fit")):
+        for place in found[kind]:
+            typer.echo(f"  {place}: {what}; not used, its question counts as not asked")
+    for name in found["changed_tables"]:
+        typer.echo(f"  {name}: is not the file that was exported; 'grace export' writes it anew")
+    if found["missing"]:
+        typer.echo("  to ask what is missing: repeat the 'grace run' command that began the run")
+
+
+def _exported(folder: RunFolder) -> Found:
     from grace_client import tables
-    from grace_client.runner import RunFolder
 
-    folder = RunFolder.open(run)
     files = tables.export(folder)
-    if json:
-        print_json({"run": str(run), **folder.manifest.results, "files": [str(file) for file in files]})
-    else:
-        for file in files:
-            typer.echo(str(file))
+    return {"run": str(folder.path), **folder.manifest.results, "files": [str(file) for file in files]}
 
 
 def explain(

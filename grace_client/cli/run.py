@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grace_client import paths
 from grace_client.cli.engine import (
     ApiKeyFile,
     Choice,
@@ -150,8 +151,7 @@ async def _one(
 
     experiment = studies.experiment(name)
     info = await engine.describe()
-    short = info.model.rsplit("/", 1)[-1]
-    path = out or Path("runs") / f"{short}-{name}"
+    path = out or _default_folder(info.model, name)
     if out is not None and len(lists) > 1:
         path = out / name
     folder = runner.RunFolder.create(
@@ -186,6 +186,14 @@ async def _one(
     if not json:
         print_summary(folder, files)
     return _result(folder, files, state.failed)
+
+
+def _default_folder(model: str, experiment: str) -> Path:
+    """Where a run is without --out; one that was begun under the model's name as it is stays there."""
+    before = Path("runs", f"{model.rsplit('/', 1)[-1]}-{experiment}")
+    # Unlike Path.is_dir, this takes a name that is too long for one of no folder.
+    there = os.path.isdir(before)  # noqa: PTH112
+    return before if there else Path("runs", f"{paths.file_name(model)}-{experiment}")
 
 
 def _result(folder: RunFolder, files: list[Path], failed: int) -> dict[str, Any]:

@@ -67,16 +67,23 @@ def check(
 @app.command()
 def make(
     study: Annotated[str, typer.Argument(help="study1 or study2.")],
-    participants: Annotated[int, typer.Option(help="How many participants.", min=1)],
     out: Annotated[Path, typer.Option(help="File to write.")],
+    participants: Annotated[
+        int | None,
+        typer.Option(
+            help="How many participants. Default: as many as the human study had.",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed makes the same list.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Write a balanced trial list from grace's own stories, in the study's schema."""
     from grace_client import stimuli
 
-    rows = stimuli.write(out, study, participants=participants, seed=seed)
+    rows, people = stimuli.write(out, study, participants=participants, seed=seed)
     if json:
-        print_json({"file": str(out), "study": study, "trials": rows, "participants": participants})
+        print_json({"file": str(out), "study": study, "trials": rows, "participants": people})
     else:
-        typer.echo(f"{out}: {study}, {rows} trials, {participants} participants, seed {seed}")
+        typer.echo(f"{out}: {study}, {rows} trials, {people} participants, seed {seed}")

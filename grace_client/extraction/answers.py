@@ -114,8 +114,7 @@ def replaced(answers: Iterable[Answer], readings: Mapping[Place, Reading]) -> li
 
 def table_path(folder: RunFolder) -> Path:
     """Where a run's structured table is, or will be."""
-    study, created = folder.experiment.schema.study, folder.manifest.created
-    return folder.path / f"{tables.file_stem(folder.manifest.model, study, TABLE, created)}.csv"
+    return folder.path / f"{tables.file_stem(folder.manifest, folder.experiment, TABLE)}.csv"
 
 
 def write(folder: RunFolder, answers: Sequence[Answer], record: Extraction) -> Path:

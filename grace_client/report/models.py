@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 
 from grace_client import analysis
-from grace_client.errors import SpecError
 from grace_client.report import closeness, ways, words
 from grace_client.report.material import ALPHA, Material
 from grace_client.report.parts import Figure, Section, Table
@@ -23,26 +22,25 @@ def comparison(material: Material) -> Section | None:
         frame = material.extracted(name) if name.endswith("exp1") else material.frames.get(name)
         if frame is None:
             continue
-        try:
+        with found.block(f"The comparison of Study 1, {label},"):
             means = analysis.study1.cell_means(frame)
-        except SpecError:
-            # The study's own section says why.
-            continue
-        whole = _whole(found, means.assign(prob=means["mean"] / 100), SEEN, 6, f"Study 1, {label}")
-        if not whole.empty:
-            items = analysis.study1.by_item(frame[frame["model"].isin(set(whole["model"]))])
-            _listener(found, whole, items, name, label)
+            whole = _whole(found, means.assign(prob=means["mean"] / 100), SEEN, 6, f"Study 1, {label}")
+            if not whole.empty:
+                items = analysis.study1.by_item(frame[frame["model"].isin(set(whole["model"]))])
+                _listener(found, whole, items, name, label)
     human = analysis.reference.study2().rename(columns={"share": "prob"})
     for name, label in (("study2-exp2", "scored"), ("study2-exp1", "free text")):
         frame = material.extracted(name) if name.endswith("exp1") else material.frames.get(name)
         if frame is None:
             continue
-        means = analysis.study2.utterances(frame).rename(columns={"mean": "prob"})
-        whole = _whole(found, means, CELL, 12, f"Study 2, {label}")
-        if not whole.empty:
-            items = analysis.study2.by_item(frame[frame["model"].isin(set(whole["model"]))])
-            _people(found, whole, items, human, name, label)
-    _ways(found, material, human)
+        with found.block(f"The comparison of Study 2, {label},"):
+            means = analysis.study2.utterances(frame).rename(columns={"mean": "prob"})
+            whole = _whole(found, means, CELL, 12, f"Study 2, {label}")
+            if not whole.empty:
+                items = analysis.study2.by_item(frame[frame["model"].isin(set(whole["model"]))])
+                _people(found, whole, items, human, name, label)
+    with found.block("The agreement with people by the way of scoring"):
+        _ways(found, material, human)
     if found.content:
         found.content.insert(
             0,
@@ -68,8 +66,8 @@ def _listener(found: Section, means: pd.DataFrame, items: pd.DataFrame, name: st
     theory = analysis.rsa.predict_study1(ALPHA)
     long = analysis.compare.agreement(items, theory, keys=SEEN, outcome="state")
     cells = analysis.compare.cells(means, theory, keys=SEEN, outcome="state", ordered=True)
-    moved = analysis.bootstrap(
-        cells.assign(cell=cells["access"] + cells["observe"]), "emd", ["model"], cluster="cell"
+    moved = analysis.mean_intervals(
+        cells.assign(cell=cells["access"] + cells["observe"]), "emd", ["model"], cluster="cell", bounds=(0, 3)
     ).rename(columns={"mean": "emd", "low": "emd_low", "high": "emd_high"})
     table = closeness.wide(long, "RSA").merge(moved[["model", "emd", "emd_low", "emd_high"]], on="model")
     found.content += [
@@ -207,38 +205,45 @@ def agreement(material: Material) -> Section | None:
         free, scored = material.extracted(f"{study}-exp1"), material.frames.get(f"{study}-exp2")
         if free is None or scored is None or not set(free["model"]) & set(scored["model"]):
             continue
-        pairs = analysis.agreement.saying_and_scoring(free, scored)
-        cells = analysis.agreement.by_cell(pairs)
-        close = closeness.wide(analysis.agreement.intervals(pairs), by=("model", "question"))
-        rest = analysis.agreement.summary(pairs)
-        summary = close.merge(
-            rest[["model", "question", *rest.columns.difference(close.columns, sort=False)]],
-            on=["model", "question"],
-        )
         title = {"study1": "Study 1", "study2": "Study 2"}[study]
-        found.content += [
-            Figure(
-                f"agreement-{study}",
-                f"{title}: what is said beside what is scored",
-                "Share of free-text answers against scored probability, a point for each cell and option.",
-                lambda cells=cells: analysis.figures.saying(cells),  # type: ignore[misc]
-            ),
-            Table(
-                f"agreement-{study}",
-                f"{title}: agreement of free text and scored distributions",
-                summary,
-                f"Of the share of answers and the mean scored probability. {closeness.NOTE}",
-                hidden=("tv", "same_mode"),
-            ),
-            Table(
-                f"agreement-{study}-replicates",
-                f"{title}: how far replicates of a stimulus differ",
-                analysis.agreement.variance(free),
-                "ICC: share of the variance of an answer that the stimulus explains.",
-                long=True,
-                hidden=("share",),
-            ),
-        ]
-        told = words.correlations(summary, lambda row: f"{row['model']} ({row['question']})")
-        found.summary.append(f"{title}, free text against scored probabilities: {told}.")
+        with found.block(f"What is said beside what is scored in {title}"):
+            _said_and_scored(found, free, scored, study, title)
     return found if found.content else None
+
+
+def _said_and_scored(
+    found: Section, free: pd.DataFrame, scored: pd.DataFrame, study: str, title: str
+) -> None:
+    pairs = analysis.agreement.saying_and_scoring(free, scored)
+    cells = analysis.agreement.by_cell(pairs)
+    close = closeness.wide(analysis.agreement.intervals(pairs), by=("model", "question"))
+    rest = analysis.agreement.summary(pairs)
+    summary = close.merge(
+        rest[["model", "question", *rest.columns.difference(close.columns, sort=False)]],
+        on=["model", "question"],
+    )
+    found.content += [
+        Figure(
+            f"agreement-{study}",
+            f"{title}: what is said beside what is scored",
+            "Share of free-text answers against scored probability, a point for each cell and option.",
+            lambda: analysis.figures.saying(cells),
+        ),
+        Table(
+            f"agreement-{study}",
+            f"{title}: agreement of free text and scored distributions",
+            summary,
+            f"Of the share of answers and the mean scored probability. {closeness.NOTE}",
+            hidden=("tv", "same_mode"),
+        ),
+        Table(
+            f"agreement-{study}-replicates",
+            f"{title}: how far replicates of a stimulus differ",
+            analysis.agreement.variance(free),
+            "ICC: share of the variance of an answer that the stimulus explains.",
+            long=True,
+            hidden=("share",),
+        ),
+    ]
+    told = words.correlations(summary, lambda row: f"{row['model']} ({row['question']})")
+    found.summary.append(f"{title}, free text against scored probabilities: {told}.")

@@ -10,25 +10,33 @@ from grace_client.report import sameness, words
 from grace_client.report.material import STRUCTURED, Material
 from grace_client.report.parts import Figure, Section, Table
 
+TITLE = "Quality of the answers"
+
 
 def section(material: Material) -> Section:
     """Answers wanted and had, option mass, extraction, effort, noise."""
-    found = Section("quality", "Quality of the answers")
-    whole = pd.concat([analysis.quality.completeness(frame) for frame in material.frames.values()])
-    _answers(found, material, whole)
-    _same(found, material)
-    _mass(found, material)
-    _extraction(found, material)
-    found.content.append(
-        Table(
-            "effort",
-            "What the runs took",
-            analysis.quality.effort(material.manifests),
-            "n: questions of all trials; distinct: those asked, equal ones once. A dash is what was not "
-            "recorded.",
+    found = Section("quality", TITLE)
+    with found.block("The number of answers"):
+        whole = pd.concat([analysis.quality.completeness(frame) for frame in material.frames.values()])
+        _answers(found, material, whole)
+    with found.block("Whether all models were asked the same"):
+        _same(found, material)
+    with found.block("The option mass"):
+        _mass(found, material)
+    with found.block("How much of the free text has a clear meaning"):
+        _extraction(found, material)
+    with found.block("What the runs took"):
+        found.content.append(
+            Table(
+                "effort",
+                "What the runs took",
+                analysis.quality.effort(material.manifests),
+                "n: questions of all trials; distinct: those asked, equal ones once. A dash is what was not "
+                "recorded.",
+            )
         )
-    )
-    _noise(found, material)
+    with found.block("The noise floor"):
+        _noise(found, material)
     return found
 
 
@@ -42,7 +50,7 @@ def _answers(found: Section, material: Material, whole: pd.DataFrame) -> None:
     text += (
         f", {failed:,} of them missing ({words.percent(failed / wanted, 1)})." if failed else ", all there."
     )
-    found.summary.append(text)
+    found.summary += [text, *material.silent]
     found.content.append(
         text + " A question that failed has no values; nothing is filled in, and it is in no mean."
     )
@@ -56,6 +64,7 @@ def _answers(found: Section, material: Material, whole: pd.DataFrame) -> None:
             "domains.",
         )
     )
+    found.content += material.silent
     failures = pd.concat([analysis.quality.failures(frame) for frame in material.frames.values()])
     if len(failures):
         found.content.append(Table("failures", "Why answers are missing", failures))
@@ -109,7 +118,7 @@ def _mass(found: Section, material: Material) -> None:
     if all(frame["option_mass"].isna().all() for frame in asked):
         return
     rows = pd.concat([frame.drop_duplicates(["model", "trial_id", "question"]) for frame in asked])
-    means = analysis.bootstrap(rows, "option_mass", ["model"])
+    means = analysis.mean_intervals(rows, "option_mass", ["model"], bounds=(0, 1))
     masses = [
         f"{model} {words.interval(mean, low, high)}"
         for model, mean, low, high in zip(*(means[c] for c in ("model", "mean", "low", "high")), strict=True)

@@ -41,16 +41,28 @@ def make(study: str, *, participants: int, seed: int) -> list[Row]:
     return makers[study](material, participants, random.Random(seed))
 
 
-def write(path: Path, study: str, *, participants: int, seed: int) -> int:
-    """Write a balanced trial list; returns its number of trials."""
-    rows = make(study, participants=participants, seed=seed)
+def write(path: Path, study: str, *, participants: int | None = None, seed: int) -> tuple[int, int]:
+    """Write a balanced trial list; returns its numbers of trials and participants.
+
+    Without `participants` there are as many as in `DEFAULT_PARTICIPANTS`.
+    """
+    count = participants or DEFAULT_PARTICIPANTS.get(study, 1)
+    rows = make(study, participants=count, seed=seed)
     with paths.replacing(path) as new:
         new.write_bytes(trials.to_csv(_schema(study), rows))
-    return len(rows)
+    return len(rows), count
 
 
 def default(study: str) -> TrialList:
-    """The list that a run uses when it is given none: the one in `data/`."""
+    """The list that a run uses when it is given none: the one in `data/`.
+
+    Raises
+    ------
+    SpecError
+        Where grace has no list for the study.
+    """
+    if study not in DEFAULT_PARTICIPANTS:
+        raise SpecError(f"grace has no trial list of its own for {study}; name one with --trials FILE")
     rows = make(study, participants=DEFAULT_PARTICIPANTS[study], seed=0)
     schema = _schema(study)
     name = f"grace's own list ({study}, {DEFAULT_PARTICIPANTS[study]} participants, seed 0)"

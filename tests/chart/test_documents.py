@@ -96,7 +96,7 @@ def test_chart_testing_finds_what_its_configuration_names() -> None:
 
 
 def test_the_schema_is_closed_and_of_the_draft_that_helm_knows() -> None:
-    """No key of ours may be misspelt at any level, and every default is described."""
+    """No key of ours may be misspelt or left out at any level, and every default is described."""
     jsonschema.Draft7Validator.check_schema(SCHEMA)
     assert SCHEMA["$schema"] == "http://json-schema.org/draft-07/schema#"
     assert all(ref.startswith("#/definitions/") for ref in references(SCHEMA))
@@ -110,6 +110,8 @@ def test_the_schema_is_closed_and_of_the_draft_that_helm_knows() -> None:
             assert schema.get("additionalProperties") is False, path
             described = schema["properties"]
             assert isinstance(described, dict)
+            # Helm takes a key that is null out of the values; only a required one is then missed.
+            assert schema["required"] == [key for key in described if key != "global"], path
             for key, inner in value.items():
                 closed(described[key], inner, f"{path}.{key}")
 

@@ -24,12 +24,6 @@ NOISE = NoiseFloor(questions=1, repeats=2, failed=0, loads=[1], seed=0, nats=SPR
 
 
 @pytest.fixture(scope="session")
-def found(runs: Path) -> Material:
-    """All runs of both models."""
-    return material.load([runs])
-
-
-@pytest.fixture(scope="session")
 def sections(found: Material) -> dict[str, Section]:
     """All sections of the report, before figures are drawn."""
     made = {name: build(found) for name, build in making.BUILDERS.items()}

@@ -50,7 +50,7 @@ affinity:
 
 {{- /* Context: an image's values. */ -}}
 {{- define "grace.image" -}}
-{{ with .registry }}{{ . }}/{{ end }}{{ .repository }}:{{ .tag }}{{ with .digest }}@{{ . }}{{ end }}
+{{ with .registry }}{{ . }}/{{ end }}{{ .repository }}{{ with .tag }}:{{ . }}{{ end }}{{ with .digest }}@{{ . }}{{ end }}
 {{- end -}}
 
 {{- define "grace.image.client" -}}

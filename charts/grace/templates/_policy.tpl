@@ -20,6 +20,7 @@ The namespace is "default": shared clusters run nothing there; name yours with -
 {{- include "grace.policy.storage" . }}
 {{- include "grace.policy.jobs" . }}
 {{- include "grace.policy.secrets" . }}
+{{- include "grace.policy.key" . }}
 {{- include "grace.policy.trials" . }}
 {{- $priority := .Values.scheduling.priorityClassName }}
 {{- $priorities := list "" "armada-default" "owner-no-preempt" "opportunistic" "opportunistic2" }}
@@ -88,33 +89,10 @@ server.startup.budgetSeconds is {{ $given }}: reading {{ .Values.model.weightsGi
 {{- end }}
 {{- end -}}
 
-{{- /* What the chart sets itself may not be set a second time, and what breaks scoring or leaks a key not at all. */ -}}
-{{- define "grace.policy.arguments" -}}
-{{- $own := dict "model" "model.repository" "revision" "model.revision" "dtype" "model.dtype" "max-model-len" "model.maxModelLen" "reasoning-parser" "model.reasoningParser" "served-model-name" "model.name" "tensor-parallel-size" "gpu.count" "tp" "gpu.count" "pipeline-parallel-size" "gpu.count" "pp" "gpu.count" "data-parallel-size" "gpu.count" "dp" "gpu.count" "gpu-memory-utilization" "gpu.memoryUtilization" "port" "server.port" "shutdown-timeout" "server.shutdownSeconds" }}
-{{- range $argument := concat .Values.server.extraArgs .Values.server.args }}
-{{- $flag := regexFind "^--?[A-Za-z][A-Za-z0-9_-]*" $argument | trimPrefix "-" | trimPrefix "-" | replace "_" "-" }}
-{{- if eq $flag "api-key" }}
-server args hold --api-key: everybody who may read the pod would read the key (P17); use server.apiKey.existingSecret.
-{{- else if eq $flag "enable-scale-out" }}
-server args hold --enable-scale-out: its endpoints are open even with a key, and one of them stops the engine.
-{{- end }}
-{{- end }}
-{{- range $argument := .Values.server.extraArgs }}
-{{- $flag := regexFind "^--?[A-Za-z][A-Za-z0-9_-]*" $argument | trimPrefix "-" | trimPrefix "-" | replace "_" "-" }}
-{{- with get $own $flag }}
-server.extraArgs holds {{ $argument }}: set {{ . }} instead, which the rest of the release is computed from.
-{{- end }}
-{{- end }}
-{{- end -}}
-
 {{- define "grace.policy.resources" -}}
 {{- $requests := .Values.server.resources.requests }}
 {{- $limits := .Values.server.resources.limits }}
 {{- range $what := list "cpu" "memory" "ephemeral-storage" }}
-{{- if or (hasKey $requests $what) (hasKey $limits $what) }}
-{{- if not (and (hasKey $requests $what) (hasKey $limits $what)) }}
-server.resources has only one of requests.{{ $what }} and limits.{{ $what }}: set both, the limit at most 1.2 times the request (P18).
-{{- else }}
 {{- $request := include "grace.quantity.text" (get $requests $what) }}
 {{- $limit := include "grace.quantity.text" (get $limits $what) }}
 {{- $bad := include "grace.policy.quantity" (dict "name" (printf "server.resources.requests.%s" $what) "text" $request) }}
@@ -125,8 +103,6 @@ server.resources has only one of requests.{{ $what }} and limits.{{ $what }}: se
 server.resources.limits.{{ $what }} is {{ $limit }}: a limit may be at most 1.2 times its request (P1), so at most {{ include "grace.quantity.largestLimit" $request }} for the request of {{ $request }}.
 {{- else if eq (include "grace.quantity.exceeds" (dict "a" $request "aBy" 1 "b" $limit "bBy" 1)) "true" }}
 server.resources.limits.{{ $what }} is {{ $limit }}: a limit may not be below its request (P18), so at least {{ $request }}.
-{{- end }}
-{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -174,6 +150,28 @@ server.shmSize is {{ $shm }}: shared memory counts against server.resources.limi
 {{- range $name, $image := $images }}
 {{- if eq $image.tag "latest" }}
 {{ $name }}.tag is latest: what it names changes from day to day; pin a version, and its digest in {{ $name }}.digest.
+{{- end }}
+{{- if contains "://" $image.registry }}
+{{ $name }}.registry is {{ $image.registry }}: an image's name has no scheme; write {{ regexReplaceAll "^.*://" $image.registry "" | trimSuffix "/" }}.
+{{- else if and $image.registry (not (regexMatch "^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$" $image.registry)) }}
+{{ $name }}.registry is {{ $image.registry }}: not a host, perhaps with a port, and a path in lower case, such as registry.example.org/lab.
+{{- else if and $image.registry $image.repository (hasSuffix (print "/" $image.repository) $image.registry) }}
+{{ $name }}.registry is {{ $image.registry }}: it already ends in the image's name, {{ $image.repository }}, which {{ $name }}.repository adds; write {{ trimSuffix (print "/" $image.repository) $image.registry }}.
+{{- end }}
+{{- if contains "://" $image.repository }}
+{{ $name }}.repository is {{ $image.repository }}: an image's name has no scheme; write {{ regexReplaceAll "^.*://" $image.repository "" }}.
+{{- else if contains "@" $image.repository }}
+{{ $name }}.repository is {{ $image.repository }}: its digest belongs in {{ $name }}.digest.
+{{- else if regexMatch ":[^/]*$" $image.repository }}
+{{ $name }}.repository is {{ $image.repository }}: its version belongs in {{ $name }}.tag.
+{{- else if contains ":" $image.repository }}
+{{ $name }}.repository is {{ $image.repository }}: its registry belongs in {{ $name }}.registry.
+{{- else if and $image.repository (not (regexMatch "^[a-z0-9]+([._/-]+[a-z0-9]+)*$" $image.repository)) }}
+{{ $name }}.repository is {{ $image.repository }}: an image's name has lower-case letters and digits, and . _ - / between them.
+{{- else if not (or $image.repository (eq $name "weights.image")) }}
+{{ $name }}.repository is empty: name the image.
+{{- else if and $image.repository (not $image.tag) (not $image.digest) (ne $name "queries.image") }}
+{{ $name }}.tag is empty: name the version of {{ $image.repository }}, or its digest in {{ $name }}.digest.
 {{- end }}
 {{- end }}
 {{- end -}}
