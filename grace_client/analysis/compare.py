@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from grace_client.analysis.deviations import BOUNDS, statistics
 from grace_client.analysis.distributions import jensen_shannon, pmi, total_variation, wasserstein
-from grace_client.analysis.inference import LEVEL, tails
+from grace_client.analysis.inference import tails
+from grace_client.analysis.intervals import LEVEL
 from grace_client.analysis.layout import per_model, require
 from grace_client.analysis.sides import align, jackknifed, lacking, side_by_side
 from grace_client.errors import NotEnoughDataError

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from grace_client.analysis.inference import FEW, LEVEL, expanded, tails
+from grace_client.analysis.inference import FEW, expanded, tails
+from grace_client.analysis.intervals import LEVEL
 from grace_client.errors import SpecError
 
 Array = NDArray[np.float64]

@@ -65,8 +65,8 @@ def _listener(
     long = analysis.compare.agreement(items, theory, keys=SEEN, outcome="state", across=["access"])
     baseline = closeness.wide(_baseline(theory, SEEN, "state", ["access"]), "RSA")
     cells = analysis.compare.cells(means, theory, keys=SEEN, outcome="state", ordered=True)
-    moved = analysis.bootstrap(
-        cells.assign(cell=cells["access"] + cells["observe"]), "emd", ["model"], cluster="cell"
+    moved = analysis.mean_intervals(
+        cells.assign(cell=cells["access"] + cells["observe"]), "emd", ["model"], cluster="cell", bounds=(0, 3)
     ).rename(columns={"mean": "emd", "low": "emd_low", "high": "emd_high"})
     table = closeness.wide(long, "RSA").merge(moved[["model", "emd", "emd_low", "emd_high"]], on="model")
     found.content += [

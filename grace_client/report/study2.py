@@ -57,8 +57,8 @@ def free(material: Material) -> Section | None:
                 "study2-free-binomial",
                 "Each utterance against chance",
                 analysis.study2.binomial(frame),
-                "Exact binomial tests against 1/8; p holm: corrected over all tests of the model. The tests "
-                "take answers as independent: mind n distinct.",
+                "Tests against 1/8 that know which answers are about the same domain, as the intervals do; "
+                "p (Holm): corrected over all tests of the model.",
                 long=True,
             )
         )
@@ -149,7 +149,7 @@ def _said(found: Section, frame: pd.DataFrame, name: str) -> None:
             f"{name}-negation",
             "Negated utterances",
             negation.merge(_beside(negated, CELL), on=CELL, how="left"),
-            "people: counts of the authors' public data (203 participants) with Wilson intervals; chance is "
+            "people: counts of the authors' public data (203 participants) with exact intervals; chance is "
             "one half.",
             hidden=("chance",),
         ),
@@ -165,7 +165,7 @@ def _said(found: Section, frame: pd.DataFrame, name: str) -> None:
             f"{name}-utterances",
             "Utterances (chance is 0.125)",
             means.merge(_beside(people, [*CELL, "utterance"]), on=[*CELL, "utterance"], how="left"),
-            "people: counts of the authors' public data (203 participants) with Wilson intervals.",
+            "people: counts of the authors' public data (203 participants) with exact intervals.",
             long=True,
             hidden=("chance",),
         ),
