@@ -118,7 +118,7 @@ def _mass(found: Section, material: Material) -> None:
     if all(frame["option_mass"].isna().all() for frame in asked):
         return
     rows = pd.concat([frame.drop_duplicates(["model", "trial_id", "question"]) for frame in asked])
-    means = analysis.bootstrap(rows, "option_mass", ["model"])
+    means = analysis.mean_intervals(rows, "option_mass", ["model"], bounds=(0, 1))
     masses = [
         f"{model} {words.interval(mean, low, high)}"
         for model, mean, low, high in zip(*(means[c] for c in ("model", "mean", "low", "high")), strict=True)

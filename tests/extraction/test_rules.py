@@ -282,13 +282,14 @@ ANSWERS = {
 @given(
     answer=st.sampled_from([(question, text) for question, texts in ANSWERS.items() for text in texts]),
     wrap=st.sampled_from(
-        ["**{}**", '"{}"', "“{}”", "  {}\n", "> {}", "- {}", "{} 🙂", "`{}`", "({})", "{}."]
+        ["**{}**", '"{}"', "“{}”", "  {}\n", "> {}", "- {}", "{} 🙂", "`{}`", "[{}]", "{}."]
     ),
     lead=st.sampled_from(["", "Answer: ", "Well, ", "Final answer: ", "So, "]),
 )
 def test_a_wrapping_changes_no_reading(answer: tuple[str, str], wrap: str, lead: str) -> None:
     """Marks, quotation and an opening make of no answer another one, and of a trap no answer."""
     question, text = answer
+    assume(not (lead and wrap == "- {}"))
     assert read(question, lead + wrap.format(text)).structured == read(question, text).structured
 
 
