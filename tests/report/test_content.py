@@ -241,6 +241,21 @@ def test_option_mass_is_told_of_every_cell(sections: dict[str, Section]) -> None
     assert len(two) == 2 * 12
 
 
+def test_option_mass_is_told_by_kind_of_question(found: Material) -> None:
+    """Kinds whose masses differ are never averaged; state0 to state3 are one kind."""
+    one, two = found.frames["study1-exp2"].copy(), found.frames["study2-exp2"].copy()
+    alpha, knows = one["model"] == "alpha", one["question"] == "knowledge"
+    one.loc[alpha & knows, "option_mass"] = 0.64
+    one.loc[alpha & ~knows, "option_mass"] = 0.21
+    two.loc[two["model"] == "alpha", "option_mass"] = 0.056
+    some = replace(found, frames={"study1-exp2": one, "study2-exp2": two})
+    (told,) = (line for line in quality.section(some).summary if "option mass" in line)
+    assert told.startswith(
+        "Mean option mass by kind of question: alpha 0.21 [0.21, 0.21] (study1-exp2, state), "
+        "0.64 [0.64, 0.64] (study1-exp2, knowledge) and 0.06 [0.06, 0.06] (study2-exp2, utterance); beta "
+    )
+
+
 def test_a_heat_map_of_each_model(found: Material) -> None:
     """Named after it; of one model alone, the figure has the plain name."""
     section = study1.scored(found)
