@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from grace_client import paths
+from grace_client import paths, table_readme
 from grace_client.ledger import OK
 from grace_client.manifest import Manifest
 from grace_client.options import OptionSet
@@ -68,7 +68,8 @@ def export(folder: RunFolder) -> list[Path]:
     """Write all tables of a run, each whole or not at all, and the manifest's results.
 
     Items without an answer are rows with a status, a reason and empty values. Where the model reasoned, its
-    reasoning is a table of its own as well, that of items without an answer included.
+    reasoning is a table of its own as well, that of items without an answer included. A note beside them says
+    how other programs read them.
 
     Returns
     -------
@@ -91,6 +92,11 @@ def export(folder: RunFolder) -> list[Path]:
             else:
                 frame.to_parquet(new, index=False)
         written.append(path)
+    with paths.replacing(folder.path / table_readme.NAME) as new:
+        names = [path.name for path in written]
+        table_readme.write(
+            new, model=manifest.model, experiment=experiment.name, files=names, scored=experiment.scored
+        )
     manifest.results = _results(folder, long, written)
     manifest.save(folder.path)
     return written

@@ -23,7 +23,7 @@ ROOMS = [
     {"manifest", "engines"},
     {"plan"},
     {"asker"},
-    {"runner"},
+    {"runner", "table_readme"},
     {"tables"},
     {"noise", "extraction"},
     {"analysis"},

@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from grace_client import analysis
 from grace_client.report import closeness, contrasts, ways, words
 from grace_client.report.material import ALPHA, TITLES, Material
 from grace_client.report.parts import Figure, Section, Table
+from grace_client.studies.study1 import PERCENTAGES
 
 CELL = ["access", "observe"]
 QUESTIONS = ("state0", "state1", "state2", "state3", "knowledge")
@@ -141,7 +143,7 @@ def _fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
 
 
 def _coherence(found: Section, frame: pd.DataFrame) -> None:
-    totals = analysis.bootstrap(analysis.study1.coherence(frame), "total", ["model"])
+    totals = analysis.mean_intervals(analysis.study1.coherence(frame), "total", ["model"], bounds=(0, 400))
     found.content.append(
         Table(
             "study1-coherence",
@@ -164,11 +166,15 @@ def _distributions(found: Section, frame: pd.DataFrame) -> None:
     asked = asked.assign(
         state=asked["question"].str.removeprefix("state"), percentage=asked["option"].astype("float64")
     )
-    cells = analysis.bootstrap(asked, "prob_norm", ["model", *CELL, "state", "percentage"])
+    cells = analysis.mean_intervals(
+        asked, "prob_norm", ["model", *CELL, "state", "percentage"], bounds=(0, 1)
+    )
     spread = analysis.summarise(frame)
     design = frame.drop_duplicates(["model", "trial_id"])[["model", "trial_id", "stimulus", *CELL]]
     spread = spread[spread["question"].str.startswith("state")].merge(design, on=["model", "trial_id"])
-    entropy = analysis.bootstrap(spread, "entropy", ["model", *CELL, "question"])
+    entropy = analysis.mean_intervals(
+        spread, "entropy", ["model", *CELL, "question"], bounds=(0, float(np.log2(len(PERCENTAGES))))
+    )
     found.content += [
         *_heat(cells),
         Table(

@@ -57,8 +57,8 @@ def free(material: Material) -> Section | None:
                 "study2-free-binomial",
                 "Each utterance against chance",
                 analysis.study2.binomial(frame),
-                "Exact binomial tests against 1/8; p holm: corrected over all tests of the model. The tests "
-                "take answers as independent: mind n distinct.",
+                "Tests against 1/8 that know which answers are about the same domain, as the intervals do; "
+                "p (Holm): corrected over all tests of the model.",
                 long=True,
             )
         )
@@ -149,7 +149,7 @@ def _said(found: Section, frame: pd.DataFrame, name: str) -> None:
             f"{name}-negation",
             "Negated utterances",
             negation.merge(_beside(negated, CELL), on=CELL, how="left"),
-            "people: counts of the authors' public data (203 participants) with Wilson intervals; chance is "
+            "people: counts of the authors' public data (203 participants) with exact intervals; chance is "
             "one half.",
             hidden=("chance",),
         ),
@@ -165,7 +165,7 @@ def _said(found: Section, frame: pd.DataFrame, name: str) -> None:
             f"{name}-utterances",
             "Utterances (chance is 0.125)",
             means.merge(_beside(people, [*CELL, "utterance"]), on=[*CELL, "utterance"], how="left"),
-            "people: counts of the authors' public data (203 participants) with Wilson intervals.",
+            "people: counts of the authors' public data (203 participants) with exact intervals.",
             long=True,
             hidden=("chance",),
         ),
@@ -204,13 +204,17 @@ def _theory(theory: pd.DataFrame) -> str:
     long = analysis.compare.agreement(theory, human, keys=CELL, outcome="utterance")
     r = closeness.wide(long).iloc[0]
     cells = int(r["n_cells"])
-    near = words.correlation(r["r"], r["r_low"], r["r_high"])
+    near = words.correlation(r["r_plain"], r["r_plain_low"], r["r_plain_high"])
+    ignores = analysis.compare.blind(human, keys=CELL, outcome="utterance", across=["goal"])
+    blind = analysis.compare.agreement(ignores, human, keys=CELL, outcome="utterance", draws=2)
+    other = words.number(blind.set_index("statistic")["value"]["r_plain"])
     return (
         f"RSA is the polite speaker of Yoon et al. Its {own + meanings} free parameters ({own} for "
         f"optimality, cost and goals, and {meanings} for the meanings of the utterances, which are held "
         "near what people judged them to mean) were fitted to the very answers of people that are shown "
         f"here. That it is close to them (r = {near} over {len(theory)} shares, of which "
-        f"{len(theory) - cells} are free) says that it can describe them, not that it predicts them."
+        f"{len(theory) - cells} are free; somebody who ignores the goal would have r = {other}) says that it "
+        "can describe them, not that it predicts them."
     )
 
 

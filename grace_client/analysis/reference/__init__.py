@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from grace_client.analysis.inference import wilson
+from grace_client.analysis.intervals import counted
 from grace_client.studies.study2 import GOALS, SCHEMA, UTTERANCE_OPTIONS
 
 STATES = next(column.values for column in SCHEMA.columns if column.name == "State")
@@ -77,12 +77,12 @@ def study2() -> pd.DataFrame:
     -------
     DataFrame
         One row per goal, state and utterance (96): ``goal, state, utterance``; ``count`` and ``n`` (answers
-        of the cell); ``share`` with its 95 % Wilson interval ``low, high``; ``source``.
+        of the cell); ``share`` with its exact 95 % interval ``low, high``; ``source``.
 
     References
     ----------
-    Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference. *Journal of
-    the American Statistical Association*, 22(158), for the interval.
+    Clopper, C. J., & Pearson, E. S. (1934). The use of confidence or fiducial limits illustrated in the case
+    of the binomial. *Biometrika*, 26(4), 404-413, for the interval.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def study2() -> pd.DataFrame:
     found = pd.DataFrame(rows, columns=["goal", "state", "utterance", "count"])
     found["n"] = found.groupby(["goal", "state"])["count"].transform("sum")
     found["share"] = found["count"] / found["n"]
-    found["low"], found["high"] = wilson(found["count"], found["n"])
+    found["low"], found["high"] = counted(found["count"], found["n"])
     return found.assign(source=data["source"])
 
 
@@ -113,8 +113,8 @@ def study2_negation() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per goal and state: ``goal, state, count`` (negated answers), ``n``, ``share`` with its 95 %
-        Wilson interval ``low, high``, and ``source``.
+        One row per goal and state: ``goal, state, count`` (negated answers), ``n``, ``share`` with its exact
+        95 % interval ``low, high`` (`intervals.counted`), and ``source``.
     """
     human = study2()
     negated = human[human["utterance"].str.startswith("wasnt")]
@@ -122,7 +122,7 @@ def study2_negation() -> pd.DataFrame:
         count=("count", "sum"), n=("n", "first"), source=("source", "first")
     )
     found.insert(4, "share", found["count"] / found["n"])
-    low, high = wilson(found["count"], found["n"])
+    low, high = counted(found["count"], found["n"])
     found.insert(5, "low", low)
     found.insert(6, "high", high)
     return found
@@ -225,8 +225,8 @@ def noise_ceiling(*, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
     -------
     DataFrame
         One row per comparison and statistic: ``compared`` (``second sample`` or ``true shares``),
-        ``statistic`` (``r``, ``rho``, ``rmse``, ``js``), its median over the draws (``value``) and the middle
-        95 % of them (``low, high``), ``n`` (answers) and ``source``.
+        ``statistic`` (as `compare.statistics` gives it, deviations being over goals), its median over the
+        draws (``value``) and the middle 95 % of them (``low, high``), ``n`` (answers) and ``source``.
 
     Examples
     --------
@@ -240,12 +240,13 @@ def noise_ceiling(*, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
     human = study2()
     sizes = human.groupby(["goal", "state"], sort=False)["n"].first().to_numpy()
     shares = human["share"].to_numpy().reshape(len(sizes), len(UTTERANCES))
+    states = np.tile(np.arange(len(STATES)), len(GOALS))
     rng = np.random.default_rng(seed)
     cells = [rng.multinomial(n, p, size=(2, draws)) / n for n, p in zip(sizes, shares, strict=True)]
     first, second = np.stack(cells, axis=2)
     rows = []
     for compared, other in (("second sample", second), ("true shares", shares)):
-        for name, values in compare.statistics(first, other).items():
+        for name, values in compare.statistics(first, other, states).items():
             low, middle, high = (float(value) for value in np.quantile(values, [0.025, 0.5, 0.975]))
             rows.append((compared, name, middle, low, high))
     frame = pd.DataFrame(rows, columns=["compared", "statistic", "value", "low", "high"])
