@@ -15,7 +15,7 @@ _DIGITS = {
     **dict.fromkeys(("one", "a single one", "a single", "the one"), "1"),
     **dict.fromkeys(("two", "a pair", "a couple", "ii"), "2"),
     **dict.fromkeys(
-        ("three", "all", "every", "every one", "every single one", "each", "each one", "iii"), "3"
+        ("three", "all", "every", "every one", "every single one", "they all", "each", "each one", "iii"), "3"
     ),
     "the whole lot": "3",
 }
