@@ -207,7 +207,8 @@ def _patterns(items: str, rest: str) -> tuple[re.Pattern[str], re.Pattern[str], 
         rf"(?: ?/ ?3\b| (?:of|out of) (?:the |these |those |all |them )*{_THREE}(?: of them)?|"
         rf" (?:of )?(?:the )?{_THREE})"
     )
-    predicate = rf"(?:(?: (?:that|which))?{_ORDINARY} {_HAVE}{_ORDINARY} {has}|{_ORDINARY} {_ELLIPSIS})"
+    # "Have stopped" is also said as "stopped".
+    predicate = rf"(?:(?: (?:that|which))?{_ORDINARY}(?: {_HAVE})?{_ORDINARY} {has}|{_ORDINARY} {_ELLIPSIS})"
     quantity = rf"(?P<quantity>{_VALUE}{_AGAIN}{three}?(?: {of}{three}?)?)"
     end = rf"(?:, all(?: of them)?)?{shapes.TAIL_WORDS}{shapes.REST}"
     number_of = rf"(?:the number of {noun}(?: (?:that|which) {_HAVE} {has}) is )?"

@@ -273,7 +273,7 @@ _ARTICLES = frozenset(("a", "an", "the", "some", "any", "their", "its"))
 
 def _words(words: list[str]) -> str:
     parts = [_numbers(word) for word in words if word not in _ARTICLES]
-    return r"(?:(?:a|an|the|their|its|some|any) )?" + r" (?:(?:a|an|the|their|its) )?".join(parts)
+    return r"(?:(?:a|an|the|their|its|some|any) )?" + r"[ -](?:(?:a|an|the|their|its) )?".join(parts)
 
 
 def _numbers(word: str) -> str:
