@@ -38,9 +38,7 @@ class Draw:
 
 
 @torch.inference_mode()
-def decode(
-    model: Any, draws: Sequence[Draw], stop_ids: frozenset[int], pad_id: int, abandoned: Event
-) -> None:
+def decode(model: Any, draws: Sequence[Draw], stop_ids: frozenset[int], abandoned: Event) -> None:
     """Complete all `draws` in place, as one batch, unless they are abandoned meanwhile.
 
     Each distinct prompt is computed once. Tokens are drawn by inverting the cumulative distribution at the
@@ -50,7 +48,8 @@ def decode(
     device = model.device
     prompts = list(dict.fromkeys(draw.prompt_ids for draw in draws))
     width = max(map(len, prompts))
-    ids = torch.tensor([[pad_id] * (width - len(p)) + list(p) for p in prompts], device=device)
+    # What stands in front is masked, and any id that every model knows will do.
+    ids = torch.tensor([[0] * (width - len(p)) + list(p) for p in prompts], device=device)
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
 
     out = model(

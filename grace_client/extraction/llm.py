@@ -176,8 +176,13 @@ def kept(folder: RunFolder, answers: Sequence[Answer], use: LlmUse) -> dict[Plac
             f"{use.model} read {folder.path} with the instructions of another version of grace; let it read "
             f"again: grace extract {folder.path} --llm"
         )
-    ledger = Ledger(folder.path / LEDGER)
-    return _collect(answers, endpoint, _wanted(answers, endpoint, every=True), ledger)
+    ledger, wanted = Ledger(folder.path / LEDGER), _wanted(answers, endpoint, every=True)
+    if (there := sum(key in ledger for key in wanted)) < use.texts:
+        raise SpecError(
+            f"{folder.path / LEDGER} has lost {use.texts - there} of {use.texts} readings of {use.model}; "
+            f"let it read again: grace extract {folder.path} --llm"
+        )
+    return _collect(answers, endpoint, wanted, ledger)
 
 
 def _wanted(answers: Iterable[Answer], endpoint: Endpoint, *, every: bool) -> dict[str, tuple[str, str]]:

@@ -208,30 +208,6 @@ def test_what_the_fit_to_people_is_worth(sections: dict[str, Section]) -> None:
     assert "over 96 shares, of which 84 are free" in text
 
 
-def test_models_beside_people_and_theory(sections: dict[str, Section]) -> None:
-    """Every pair of model, people and theory, over all cells and in each."""
-    section = sections["comparison"]
-    for name in ("study2-exp2", "study2-exp1"):
-        pairs = table(section, f"comparison-{name}").frame
-        assert list(zip(pairs["model"], pairs["beside"], strict=True)) == [
-            ("alpha", "people"),
-            ("beta", "people"),
-            ("alpha", "RSA"),
-            ("beta", "RSA"),
-            ("RSA", "people"),
-        ]
-        assert {"r", "r_low", "r_high", "rmse_low", "js_high", "n_cells"} <= set(pairs.columns)
-        assert pairs.loc[4, "r"] == pytest.approx(0.99, abs=0.005)
-        cells = table(section, f"comparison-{name}-cells").frame
-        assert cells.groupby(["model", "beside"]).size().tolist() == [12] * 5
-    for name in ("study1-exp2", "study1-exp1"):
-        close = table(section, f"comparison-{name}").frame
-        assert {"r", "rmse", "emd", "emd_low", "emd_high"} <= set(close.columns)
-        cells = table(section, f"comparison-{name}-cells").frame
-        assert list(cells.columns) == ["model", "access", "observe", "r", "rmse", "js", "tv", "emd"]
-        assert len(cells) == 12
-
-
 def test_option_mass_is_told_of_every_cell(sections: dict[str, Section]) -> None:
     """By question and cell, for every scored experiment of the design."""
     one = table(sections["quality"], "option-mass-study1-exp2").frame
