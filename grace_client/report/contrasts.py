@@ -30,8 +30,8 @@ def add(found: Section, material: Material, frame: pd.DataFrame, experiment: str
             "full: by how many dollars of 100 the bet on the named state (greater) exceeds that on a higher "
             "one (lesser) where the speaker saw all three; partial: the same where they saw only what they "
             "name; difference: full less partial, with its two-sided interval. A liking for a label is in "
-            "both, and not in their difference. One-tailed paired t tests over stories; every trial counts the same; "
-            "p (Holm): corrected within the model; d z: effect size; distinct: stories.",
+            "both, and not in their difference. One-tailed paired t tests over stories; every trial counts "
+            "the same; p (Holm): corrected within the model; d z: effect size; distinct: stories.",
             hidden=("n",),
         ),
         Table(
@@ -40,8 +40,8 @@ def add(found: Section, material: Material, frame: pd.DataFrame, experiment: str
             table,
             "One-tailed paired t tests over distinct stimuli that the bet on the state “greater” exceeds "
             "that on “lesser”; every trial counts the same; difference: in dollars of 100, with its "
-            "two-sided interval; p (Holm): corrected within the model; d z: effect size; distinct: pairs. people: "
-            "whether the paper reports the difference; shown: p (Holm) < .05"
+            "two-sided interval; p (Holm): corrected within the model; d z: effect size; distinct: pairs. "
+            "people: whether the paper reports the difference; shown: p (Holm) < .05"
             + (
                 ", and not below noise. noise floor: what the engine's own noise alone exceeds once in 20 "
                 "times."

@@ -236,7 +236,7 @@ def test_what_cannot_be_is_named() -> None:
     """The wrong study, a state that does not exist, a strange grouping."""
     with pytest.raises(SpecError, match="has no column access, observe"):
         study1.cell_means(frames.said2())
-    with pytest.raises(SpecError, match="state 4 has no bet"):
+    with pytest.raises(SpecError, match="there is no state 4"):
         study1.anova(frames.bets(), state=4)
     with pytest.raises(SpecError, match="within='subject'"):
         study1.anova(frames.bets(), within="subject")
