@@ -13,7 +13,7 @@ dir.create(out, showWarnings = FALSE, recursive = TRUE)
 # --- Read ---------------------------------------------------------------------------------------------
 
 # Conditions are factors, not numbers: read them as text.
-trials <- read.csv(file.path(run, "trials.csv"), colClasses = "character", encoding = "UTF-8")
+trials <- read.csv(file.path(run, "trials.csv"), colClasses = "character", na.strings = "", encoding = "UTF-8")
 names(trials)[names(trials) == "speech"] <- "speach"
 trials$trial_id <- seq_len(nrow(trials))
 # Trials that show the same have the same answer: they are one observation.
@@ -21,7 +21,7 @@ trials$stimulus <- as.integer(factor(paste(trials$story_setup, trials$priorQ, tr
 
 files <- list.files(run, pattern = "_study1_probabilities_.*_long\\.csv$", full.names = TRUE)
 if (length(files) != 1) stop("expected one table *_study1_probabilities_*_long.csv in ", run)
-long <- read.csv(files, colClasses = c(option = "character"), encoding = "UTF-8")
+long <- read.csv(files, colClasses = c(option = "character"), na.strings = "", encoding = "UTF-8")
 failed <- unique(long[long$status != "ok", c("trial_id", "question", "status")])
 if (nrow(failed)) message(nrow(failed), " questions have no answer")
 
@@ -40,16 +40,31 @@ bets <- merge(percentage, trials[c("trial_id", "stimulus", "access", "observe")]
 
 # --- Table --------------------------------------------------------------------------------------------
 
+# The 95% interval of a share whose error is known over so many clusters: Clopper and Pearson's, with the
+# effective number of observations, and near 0 and 1 no shorter than that of as many answers as clusters.
+bounded <- function(share, error, clusters, choices) {
+  if (clusters <= 1) return(c(NA, NA))
+  variance <- (error * qt(0.975, clusters - 1) / qnorm(0.975))^2
+  size <- min(if (variance > 0) share * (1 - share) / variance else Inf, 10000 * clusters, choices)
+  lower <- function(cases) {
+    exact <- if (cases > 1e-9) qbeta(0.025, cases, size - cases + 1) else 0
+    min(exact, 0.025^(1 / (clusters * max(1, (size - cases) / 10))))
+  }
+  c(lower(share * size), 1 - lower((1 - share) * size))
+}
+
 # A mean over trials, with a 95% interval that takes stimuli as the observations.
 clustered <- function(rows) {
-  mean_bet <- mean(rows$bet)
-  pull <- tapply(rows$bet - mean_bet, rows$stimulus, sum)
-  m <- length(pull)
-  se <- sqrt(m / (m - 1) * sum(pull^2)) / nrow(rows)
-  reach <- if (m > 1) qt(0.975, m - 1) * se else NA
+  bet <- rows$bet / 100
+  weight <- table(rows$stimulus) / nrow(rows)
+  pull <- tapply(bet - mean(bet), rows$stimulus, sum) / nrow(rows)
+  se <- if (length(pull) > 1) sqrt(sum(pull^2 / (1 - weight))) else NA
+  # Bets of 0 and 100 alone are choices, of which there are no more than trials.
+  choices <- if (all(bet %in% c(0, 1))) nrow(rows) else Inf
+  ends <- 100 * bounded(mean(bet), se, 1 / sum(weight^2), choices)
   data.frame(
     rows[1, c("access", "observe", "state")],
-    mean = mean_bet, low = mean_bet - reach, high = mean_bet + reach, n = nrow(rows), n_distinct = m
+    mean = mean(rows$bet), low = ends[1], high = ends[2], n = nrow(rows), n_distinct = length(pull)
   )
 }
 cells <- do.call(rbind, lapply(split(bets, list(bets$access, bets$observe, bets$state), drop = TRUE), clustered))

@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
 
     DONE = 0
     ITEMS_FAILED = 1
-    """More items failed than the threshold allows."""
+    """More items failed than the threshold allows, or an error of grace keeps a part off a report."""
     BAD_INPUT = 2
     """What was asked cannot be; asking again cannot help."""
     UNREACHABLE = 3
@@ -67,6 +67,33 @@ class TrialError(GraceError):
 
 class SpecError(GraceError):
     """What was asked cannot be done as asked."""
+
+
+class NotEnoughDataError(SpecError):
+    """The answers are too few for this analysis; others of the same answers may be possible."""
+
+
+class RecordError(SpecError):
+    """A run's record that has lost answers which its tables hold.
+
+    Parameters
+    ----------
+    run : str
+        The run folder.
+    lost : int
+        Answers in the tables that the record does not hold any more.
+    damaged : sequence of str
+        Damaged lines, as ``ledger/SEGMENT:LINE``.
+    """
+
+    def __init__(self, run: str, lost: int, damaged: Sequence[str]) -> None:
+        where = ", ".join(damaged[:5]) + (f" and {len(damaged) - 5} more" if len(damaged) > 5 else "")
+        super().__init__(
+            f"{run}: {lost} answers that its tables hold are not in its record any more"
+            + (f"; damaged: {where}" if damaged else "; a file of ledger/ was cut or removed")
+            + ". The tables were left as they are. Restore ledger/ from a copy, or repeat the 'grace run' "
+            "command that began the run: it asks for what is missing"
+        )
 
 
 class BusyError(GraceError):

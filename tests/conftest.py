@@ -12,11 +12,20 @@ from pathlib import Path
 import pytest
 
 from grace_client import studies
+from grace_client.report.parts import RAISE
 from grace_client.trials import TrialList
 
 ROOT = Path(__file__).parents[1]
 USERS_LISTS = ROOT.parent / "shared" / "data"
 """The users' own lists, where they lie beside the checkout."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_sentence_for_an_error() -> Iterator[None]:
+    """A report in which grace itself fails is no report: the error ends the test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(RAISE, "1")
+        yield
 
 
 @pytest.fixture(autouse=True)

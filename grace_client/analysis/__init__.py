@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         exclusions,
         figures,
         inference,
+        intervals,
         quality,
         reference,
         rsa,
@@ -27,13 +28,12 @@ if TYPE_CHECKING:
     )
     from grace_client.analysis.asked import wording
     from grace_client.analysis.distributions import summarise
-    from grace_client.analysis.inference import bootstrap, holm
+    from grace_client.analysis.inference import holm, mean_intervals
     from grace_client.analysis.noise import mark_noise
     from grace_client.analysis.reading import contents, read
 
 __all__ = [
     "agreement",
-    "bootstrap",
     "compare",
     "contents",
     "distributions",
@@ -42,7 +42,9 @@ __all__ = [
     "figures",
     "holm",
     "inference",
+    "intervals",
     "mark_noise",
+    "mean_intervals",
     "quality",
     "read",
     "reference",
@@ -61,6 +63,7 @@ _MODULES = (
     "exclusions",
     "figures",
     "inference",
+    "intervals",
     "quality",
     "reference",
     "rsa",
@@ -68,7 +71,7 @@ _MODULES = (
     "study2",
 )
 _NAMES = {
-    "bootstrap": "inference",
+    "mean_intervals": "inference",
     "contents": "reading",
     "holm": "inference",
     "mark_noise": "noise",

@@ -9,7 +9,7 @@ import pandas as pd
 
 from grace_client import studies
 from grace_client.analysis.files import KEYS, OK
-from grace_client.errors import SpecError
+from grace_client.errors import NotEnoughDataError, SpecError
 from grace_client.studies.base import Experiment
 from grace_client.trials import TrialList
 
@@ -111,7 +111,7 @@ def _answered(long: pd.DataFrame, path: Path) -> pd.DataFrame:
     answered = long[long["status"] == OK]
     if answered.empty:
         told = ", ".join(f"{n} {status}" for status, n in long["status"].value_counts().items())
-        raise SpecError(
+        raise NotEnoughDataError(
             f"{path}: nothing in it was answered ({told or 'no rows'}); 'grace status' of its run lists the "
             "reasons"
         )

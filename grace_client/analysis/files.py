@@ -26,6 +26,9 @@ BETS = ("bet_0", "bet_1", "bet_2", "bet_3")
 DRAWN = ("question", "replicate")
 """What tells the free-text answers of one trial apart."""
 
+TEXT = pd.Series([""]).dtype
+"""What this version of pandas keeps text in."""
+
 LONG = {*KEYS, "status"}
 INTEGERS = ("trial_id", "replicate", "seed", "span_start", "span_end")
 NUMBERS = ("logprob", "prob_raw", "prob_norm", "option_mass", *BETS)
@@ -57,13 +60,19 @@ def typed(long: pd.DataFrame, experiment: Experiment, path: Path) -> pd.DataFram
     for column in frame.columns.intersection([*INTEGERS, *NUMBERS]):
         frame[column] = _numbers(frame[column], path)
     for column in frame.columns.difference([*INTEGERS, *NUMBERS, "confidence"]):
-        text = frame[column].astype("str")
+        text = _text(frame[column])
         frame[column] = text.mask(text == "") if column in ("reasoning", "finish_reason") else text
     if "response" in frame.columns:
         frame["response"] = frame["response"].mask(frame["status"] != OK)
     if "structured" in frame.columns:
         frame["structured"] = frame["structured"].mask(frame["structured"] == "")
     return frame
+
+
+def _text(column: pd.Series) -> pd.Series:
+    """A column as text, where missing stays missing: some versions of pandas would make it the word None."""
+    values = column.astype(object).where(column.notna(), np.nan)
+    return values.map(str, na_action="ignore").astype(TEXT)
 
 
 def _numbers(column: pd.Series, path: Path) -> pd.Series:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from grace_client.analysis import study1, study2
 from grace_client.analysis.files import OK
-from grace_client.analysis.inference import LEVEL
+from grace_client.analysis.intervals import LEVEL
 from grace_client.analysis.layout import canonical, per_model, require
 from grace_client.analysis.study1.beliefs import wide_bets
 from grace_client.analysis.study2.comparing import weights

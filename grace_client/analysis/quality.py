@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from grace_client.analysis.files import OK, unread
-from grace_client.analysis.inference import bootstrap
+from grace_client.analysis.inference import mean_intervals
 from grace_client.analysis.layout import distinct, require
-from grace_client.errors import SpecError
+from grace_client.errors import NotEnoughDataError
 from grace_client.manifest import Manifest
 
 ASKED = ("model", "experiment", "trial_id", "question")
@@ -22,8 +22,6 @@ def option_mass(
     *,
     threshold: float = 0.5,
     cluster: str | None = None,
-    draws: int = 10_000,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """How much probability lies on any of the offered answers at all.
 
@@ -37,9 +35,7 @@ def option_mass(
         Below which a question counts as hardly answered.
     cluster : str, optional
         What is drawn for the interval: ``stimulus``, in Study 2 ``item`` where it is not given; see
-        `inference.bootstrap`.
-    draws, seed : int
-        Of the bootstrap.
+        `inference.mean_intervals`.
 
     Returns
     -------
@@ -58,11 +54,9 @@ def option_mass(
     require(frame, [*ASKED, *by, "stimulus", "option_mass", "status"])
     rows = frame[(frame["status"] == OK) & frame["option_mass"].notna()].drop_duplicates(list(ASKED))
     if rows.empty:
-        raise SpecError("no row has an option mass; a wide table has none, read the run's folder")
+        raise NotEnoughDataError("no row has an option mass; a wide table has none, read the run's folder")
     keys = ["model", *by]
-    found = bootstrap(rows, "option_mass", keys, cluster=cluster, draws=draws, seed=seed, bounds=(0, 1)).drop(
-        columns="se"
-    )
+    found = mean_intervals(rows, "option_mass", keys, cluster=cluster, bounds=(0, 1)).drop(columns="se")
     rows = rows.assign(below=rows["option_mass"] < threshold)
     grouped = rows.groupby(keys, sort=False)
     extremes = grouped.agg(minimum=("option_mass", "min"), share_below=("below", "mean")).reset_index()

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from grace_client.cli.output import print_json, say
+from grace_client.errors import ExitCode
 
 
 def report(
@@ -38,9 +39,17 @@ def report(
                 "summary": written.summary,
                 "figures": [str(path) for path in written.figures],
                 "tables": [str(path) for path in written.tables],
+                "faults": written.faults,
             }
         )
-        return
-    for sentence in written.summary:
-        typer.echo(sentence)
-    typer.echo(str(written.page))
+    else:
+        for sentence in written.summary:
+            typer.echo(sentence)
+        typer.echo(str(written.page))
+    if written.faults:
+        say(
+            f"{len(written.faults)} part{'s' * (len(written.faults) > 1)} of the page could not be computed "
+            "because of an error in grace; the page is written without. Please report the sentences of the "
+            "summary that name the error."
+        )
+        raise typer.Exit(ExitCode.ITEMS_FAILED)

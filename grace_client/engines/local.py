@@ -20,24 +20,29 @@ from numpy.typing import NDArray
 from grace_client.errors import ItemError, SpecError
 
 try:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
+    from grace_client.engines import checkpoint
 except ImportError as error:
     raise SpecError(
         f"the embedded engine needs the extra 'local' ({error}); "
         "install it with: pip install 'grace-client[local]'"
     ) from None
 
-from grace_client.engines import default_model
+from grace_client.engines import default_model, sent
 from grace_client.engines.base import EngineInfo
 from grace_client.engines.dates import with_date
 from grace_client.engines.reasoning import CLOSE, OPEN, separate
-from grace_client.engines.sampling import Draw, decode
+from grace_client.engines.sampling import Draw, before_stop, decode
+from grace_client.engines.soundness import check_causal, check_vocabulary
 from grace_client.engines.template import MARKER, SWITCH, UNASKED, Wanted, shape_of
 from grace_client.engines.tree import CHUNK, TreeScorer, walk
 from grace_client.options import Option, OptionSet, TokenTrie
 from grace_client.questions import Generation, Prompt, Sampling
+
+MEND = (
+    "Correct chat_template.jinja or tokenizer_config.json in a copy of the model's folder, so that a user's "
+    "turn is printed as the text that it is, and give that folder with --model"
+)
+"""What to do about a template or a tokenizer that does not pass questions on."""
 
 BATCH = 16
 """How many free-text answers are drawn together."""
@@ -58,6 +63,11 @@ class LocalEngine:
         How tables and manifest call the model.
     wanted : Wanted
         What is asked of its reasoning.
+
+    Raises
+    ------
+    SpecError
+        Where the model looks ahead, or its tokenizer or chat template does not give it what is asked.
     """
 
     def __init__(
@@ -71,9 +81,12 @@ class LocalEngine:
         self._waiting: list[tuple[Draw, asyncio.Future[None]]] = []
         self._drawing: asyncio.Task[None] | None = None
         self._closing = Event()
+        self._known = model.get_input_embeddings().weight.shape[0]
+        check_vocabulary(tokenizer, self._known, name)
         self._stop_ids = _stop_ids(model, tokenizer)
         self.wanted = wanted
         self._template = self._with_date(name)
+        self._check_template(sent.PROBES[0])
         self.shape = shape_of(
             wanted,
             self._rendered(wanted.options),
@@ -83,6 +96,7 @@ class LocalEngine:
             knows_tags=all(len(self._encode(tag)) == 1 for tag in (OPEN, CLOSE)),
             name=name,
         )
+        check_causal(model, self._check_sent(), name)
         self.tree = TreeScorer(model)
         self.method: Method = self._choose_method()
 
@@ -117,26 +131,19 @@ class LocalEngine:
         SpecError
             Where the model cannot be had or cannot be run, with what to do.
         """
-        logging.disable_progress_bar()
-        logging.set_verbosity_error()
-
-        device = device or _best_device()
-        name, revision, source = default_model.NAME, default_model.REVISION, model
-        if model is None or model == default_model.NAME:
-            source = str(default_model.ensure(say))
-        elif Path(model).is_dir():
-            name, revision = Path(model).resolve().name, _fingerprint(Path(model))
+        device = checkpoint.usable(dtype, device)
+        default = model is None or model == default_model.NAME
+        source = str(default_model.ensure(say)) if default else str(model)
+        name = Path(source).resolve().name if Path(source).is_dir() else source
+        say(f"loading {name} on {device}")
+        loaded, tokenizer = checkpoint.load(source, name, dtype=dtype, device=device)
+        if default:
+            revision = default_model.REVISION
+        elif Path(source).is_dir():
+            revision = checkpoint.fingerprint(Path(source))
         else:
-            name, revision = model, ""
-        try:
-            say(f"loading {name} on {device}")
-            tokenizer = AutoTokenizer.from_pretrained(source)
-            kind = "float32" if dtype == "auto" and device == "cpu" else dtype
-            loaded = AutoModelForCausalLM.from_pretrained(source, dtype=kind, device_map=device)
-        except (OSError, ValueError) as error:
-            raise SpecError(_load_failure(name, error)) from error
-        revision = revision or str(getattr(loaded.config, "_commit_hash", None) or "unknown")
-        engine = cls(loaded.eval(), tokenizer, name=name, revision=revision, wanted=wanted)
+            revision = str(getattr(loaded.config, "_commit_hash", None) or "unknown")
+        engine = cls(loaded, tokenizer, name=name, revision=revision, wanted=wanted)
         kind = str(loaded.dtype).removeprefix("torch.")
         say(f"{name} is ready: {kind} on {device}, scoring by {engine.method}")
         return engine
@@ -179,6 +186,10 @@ class LocalEngine:
         """Token ids of a surface form, without special tokens."""
         return self._encode(text)
 
+    async def decode(self, ids: Sequence[int]) -> str:
+        """Text of token ids, special tokens written out."""
+        return self._decoded(ids)
+
     async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
         """Log-probability of every edge, shape (n_edges,), in nats."""
         logprobs: NDArray[np.float64] = await self._run(partial(self._score, prompt_ids, trie))
@@ -196,6 +207,7 @@ class LocalEngine:
         # The marks of a format may be special tokens.
         text = self.tokenizer.decode(draw.token_ids, skip_special_tokens=form is None)
         begun = form.begun(self.shape.around(direct=prompt.direct)[1]) if form else ""
+        text = before_stop(text, sampling.stop)
         said = separate(text, form=form, begun=begun, cut=cut)
         return Generation(
             text=said.answer,
@@ -226,11 +238,12 @@ class LocalEngine:
             # batch would hold only the first of them.
             await asyncio.sleep(0.002)
             batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-            pad = self.tokenizer.pad_token_id or 0
             draws = [draw for draw, _ in batch]
             failure: Exception | None = None
             try:
-                await self._run(partial(decode, self.model, draws, self._stop_ids, pad, self._closing))
+                await self._run(
+                    partial(decode, self.model, draws, self._stop_ids, self._closing, self.tokenizer.decode)
+                )
             except Exception as error:  # handed to every caller of the batch, below
                 failure = error
             for _, done in batch:
@@ -246,8 +259,38 @@ class LocalEngine:
         ids = self._templated(prompt, options)
         bos = self.tokenizer.bos_token_id
         if bos is not None and ids[:2] == [bos, bos]:
-            raise ItemError("engine_fault", "the prompt starts with two BOS tokens; check the chat template")
+            raise ItemError("engine_fault", "the prompt starts with two BOS tokens")
+        if max(ids) >= self._known:
+            raise ItemError(
+                "engine_fault",
+                f"the prompt holds {self._decoded([max(ids)])!r}, which the tokenizer knows and the model "
+                "does not",
+            )
         return ids + lead
+
+    def _check_template(self, text: str) -> None:
+        """That the chat template can be read, and prints a question at all."""
+        try:
+            self._templated(Prompt(text), self.wanted.options)
+        except Exception as error:  # what a template raises is its author's choice
+            raise SpecError(
+                f"the chat template of {self.name} cannot be used for a question without a system turn "
+                f"({type(error).__name__}: {error}). {MEND}"
+            ) from None
+
+    def _check_sent(self) -> list[int]:
+        """That questions arrive, also where their answers begin at once; the ids of one of them."""
+        ids: list[int] = []
+        try:
+            for direct in (False, True):
+                asked = [(text, self._prompt_ids(Prompt(text, direct=direct))) for text in sent.PROBES]
+                pairs = [(text, ids, self._decoded(ids)) for text, ids in asked]
+                has = "chat template" if self._template else "tokenizer"
+                sent.check(pairs, f"the {has} of {self.name}", MEND)
+                ids = asked[0][1]
+        except ItemError as error:
+            raise SpecError(f"{self.name} cannot be asked: {error}. {MEND}") from None
+        return ids
 
     def _plain_template(self) -> str | None:
         """The chat template as the model comes with it; of several, the one for plain chats."""
@@ -255,7 +298,10 @@ class LocalEngine:
 
     def _with_date(self, name: str) -> str | None:
         """The chat template with the day of the run in place of today."""
-        template = self._plain_template()
+        try:
+            template = self._plain_template()
+        except ValueError as error:  # several templates, and none of them for plain chats
+            raise SpecError(f"{name} cannot be asked: {error}. {MEND}") from None
         if template is None:
             return None
         dated = with_date(template, self.wanted.day)
@@ -269,7 +315,11 @@ class LocalEngine:
 
     def _rendered(self, options: dict[str, Any]) -> str:
         """The template around `MARKER`."""
-        return str(self.tokenizer.decode(self._templated(Prompt(MARKER), options)))
+        return self._decoded(self._templated(Prompt(MARKER), options))
+
+    def _decoded(self, ids: Sequence[int]) -> str:
+        # Cleaned up, a text would not be the one that the ids stand for.
+        return str(self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
     def _encode(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False))
@@ -316,12 +366,6 @@ class LocalEngine:
         return "tree"
 
 
-def _best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
 def _stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     """Tokens that end an answer: the tokenizer's EOS and those of the generation config."""
     declared = getattr(model.generation_config, "eos_token_id", None)
@@ -336,46 +380,3 @@ def _tokenizer_text(tokenizer: Any) -> str:
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _fingerprint(folder: Path) -> str:
-    """Hash over names, sizes and both ends of the files of a model folder.
-
-    The ends are enough to tell two sets of weights apart, and 140 GB need not be read for it.
-    """
-    end = 4 << 20
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix not in {".safetensors", ".bin", ".json", ".model", ".jinja"}:
-            continue
-        size = path.stat().st_size
-        digest.update(f"{path.name}\0{size}\0".encode())
-        with path.open("rb") as file:
-            digest.update(file.read(end))
-            if size > end:
-                file.seek(max(end, size - end))
-                digest.update(file.read(end))
-    return f"sha256:{digest.hexdigest()}"
-
-
-def _load_failure(name: str, error: Exception) -> str:
-    text = str(error)
-    first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
-    if "gated" in text.lower():
-        what = (
-            f"{name} is gated: accept its licence on its model page, make an access token, and set HF_TOKEN "
-            "to it"
-        )
-    elif "is not a valid model identifier" in text or "Repository Not Found" in text:
-        what = (
-            f"there is no model {name!r}, neither as a folder here nor on the hub; check the spelling, and "
-            "set HF_TOKEN if it is private"
-        )
-    elif "connect" in text.lower() or "offline" in text.lower():
-        what = (
-            f"{name} is not in the local cache and the hub cannot be reached; check the network, or give the "
-            "folder of a downloaded model with --model"
-        )
-    else:
-        what = f"{name} cannot be loaded; check that it is a causal language model and its files are complete"
-    return f"{what} (transformers: {first})"

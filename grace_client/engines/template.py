@@ -13,8 +13,8 @@ from grace_client.questions import Suppress
 
 Effort = Literal["low", "medium", "high"]
 
-MARKER = "PROMPT"
-"""The text that stands for a prompt while the template is looked at."""
+MARKER = "What did Oriel leave beside the ninth lantern?"
+"""The text that stands for a prompt while the template is looked at; no template has it of its own."""
 
 DAY = date(2026, 1, 1)
 

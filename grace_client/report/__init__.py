@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grace_client import paths
-from grace_client.report import making
+from grace_client.report import making, sameness
 
 __all__ = ["Report", "write"]
 
@@ -32,6 +32,8 @@ class Report:
         The sentences at its head.
     figures, tables : list of Path
         Files beside it, where they were asked for.
+    faults : list of str
+        What an error of grace keeps off the page, a sentence each; they are in the summary too.
     """
 
     page: Path
@@ -40,6 +42,7 @@ class Report:
     summary: list[str]
     figures: list[Path]
     tables: list[Path]
+    faults: list[str]
 
 
 def write(
@@ -73,7 +76,8 @@ def write(
     Raises
     ------
     SpecError
-        Where a run cannot be trusted; it names run and reason.
+        Where a run cannot be trusted; it names run and reason. What answers are too few for, and what an
+        error of grace keeps from being computed, raises nothing: a sentence stands in its place.
     """
     from grace_client.report import material, page
 
@@ -96,11 +100,13 @@ def write(
         " · ".join([", ".join(found.models), ", ".join(found.frames), f"runs of {span}"]),
         sections,
         drawings,
+        sameness.ONE_WAY,
     )
     with paths.replacing(out) as new:
         new.write_text(html, encoding="utf-8")
-    summary = [sentence for section in sections for sentence in section.summary]
-    return Report(out, found.models, list(found.frames), summary, **written)
+    summary = [sameness.ONE_WAY, *(sentence for section in sections for sentence in section.summary)]
+    faults = [fault for section in sections for fault in section.faults]
+    return Report(out, found.models, list(found.frames), summary, **written, faults=faults)
 
 
 def _made(order: making.Order, say: Callable[[str], None]) -> list[making.Made]:

@@ -6,12 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from grace_client.errors import SpecError
 from grace_client.report import material, methods, models, quality, study1, study2
 from grace_client.report.material import Material
 from grace_client.report.parts import Figure, Section
 
-TITLES = material.TITLES | {"comparison": models.COMPARISON, "agreement": models.AGREEMENT}
+TITLES = material.TITLES | {
+    "quality": quality.TITLE,
+    "comparison": models.COMPARISON,
+    "agreement": models.AGREEMENT,
+    "methods": methods.TITLE,
+}
 BUILDERS: dict[str, Callable[[Material], Section | None]] = {
     "study1-exp2": study1.scored,
     "study1-exp1": study1.free,
@@ -86,23 +90,33 @@ def make(name: str) -> Made | None:
     for place, item in enumerate(section.content):
         if not isinstance(item, Figure) or item.draw is None:
             continue
-        if order.figures is None:
-            drawings[item.name] = drawing.svg(item.draw())
+        try:
+            if order.figures is None:
+                drawings[item.name] = drawing.svg(item.draw())
+            else:
+                saved = drawing.save(item.draw(), order.figures, item.name)
+                drawings[item.name] = saved[0].read_text(encoding="utf-8")
+                files += saved
+        except Exception as error:
+            section.content[place] = section.explain(f"The figure “{item.title}”", error)
         else:
-            saved = drawing.save(item.draw(), order.figures, item.name)
-            drawings[item.name] = saved[0].read_text(encoding="utf-8")
-            files += saved
-        section.content[place] = replace(item, draw=None)
+            section.content[place] = replace(item, draw=None)
+    section.summary += section.faults
+    if section.lost:
+        section.summary.append(
+            f"The answers do not allow {len(section.lost)} part{'s' * (len(section.lost) > 1)} of this "
+            "section; a sentence there says why."
+        )
     return Made(section, drawings, files)
 
 
 def _section(name: str, order: Order) -> Section | None:
-    if name == "quality":
-        return quality.section(order.found)
-    if name == "methods":
-        return methods.section(order.found, nrp=order.nrp)
-    try:
+    """A section before its figures are drawn; where nothing of it can be computed, it says why."""
+    empty = Section(name, TITLES[name])
+    with empty.block("This section"):
+        if name == "quality":
+            return quality.section(order.found)
+        if name == "methods":
+            return methods.section(order.found, nrp=order.nrp)
         return BUILDERS[name](order.found)
-    except SpecError as error:
-        text = f"{TITLES[name]}: cannot be computed. {error}"
-        return Section(name, TITLES[name], summary=[text], content=[text])
+    return empty

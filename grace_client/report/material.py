@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from grace_client import analysis
-from grace_client.errors import SpecError
+from grace_client.errors import NotEnoughDataError, SpecError
 
 TITLES = {
     "study1-exp2": "Study 1, knowledge attribution: probability distributions",
@@ -29,11 +29,24 @@ STRUCTURED = 0.90
 
 @dataclass(frozen=True)
 class Material:
-    """Frames by experiment, as `analysis.read` gives them, manifests by (model, experiment), trial lists."""
+    """What a report is about.
+
+    Attributes
+    ----------
+    frames : dict of str to DataFrame
+        Answers by experiment, as `analysis.read` gives them.
+    manifests : dict of (model, experiment) to Manifest
+        Of the runs that have answers.
+    trials : dict of str to Path
+        Trial list by experiment.
+    silent : tuple of str
+        A sentence on each run in which nothing was answered.
+    """
 
     frames: dict[str, pd.DataFrame]
     manifests: dict[tuple[str, str], Any]
     trials: dict[str, Path]
+    silent: tuple[str, ...] = ()
 
     @property
     def models(self) -> list[str]:
@@ -61,10 +74,36 @@ def load(runs: Sequence[Path]) -> Material:
             f"{bare[0]} lies in no run folder; a report tells how the answers were made, so name the folder "
             "that holds manifest.json"
         )
-    frames = {name: analysis.read(list(runs), experiment=name) for name in named}
+    silent: dict[str, str] = {}
+    try:
+        frames = {name: analysis.read(list(runs), experiment=name) for name in named}
+    except NotEnoughDataError:
+        silent = _silent(there)
+        there = there[~there["path"].isin(set(silent))]
+        if there.empty:
+            raise
+        # A run without answers takes none of the others with it.
+        frames = {
+            name: analysis.read(list(there["path"]), experiment=name)
+            for name in named
+            if name in set(there["experiment"])
+        }
     manifests = {key: value for frame in frames.values() for key, value in frame.attrs["manifests"].items()}
     lists = {
         str(name): Path(path).parent / "trials.csv"
         for name, path in zip(there["experiment"], there["path"], strict=True)
     }
-    return Material(frames, manifests, lists)
+    return Material(frames, manifests, lists, tuple(silent.values()))
+
+
+def _silent(there: pd.DataFrame) -> dict[str, str]:
+    """By its table, a sentence on each run in which nothing was answered."""
+    found = {}
+    for model, experiment, path in zip(
+        *(there[name].astype(str) for name in ("model", "experiment", "path")), strict=True
+    ):
+        try:
+            analysis.read(path, experiment=experiment)
+        except NotEnoughDataError as error:
+            found[path] = f"Review: {model}, {experiment}: this run is on no other part of the page. {error}."
+    return found

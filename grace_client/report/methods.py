@@ -26,9 +26,12 @@ NRP = (
 """As the usage guidelines of CSU TIDE, a part of the cluster, ask users to write (read 2026-11)."""
 
 
+TITLE = "Methods"
+
+
 def section(material: Material, *, nrp: bool) -> Section:
     """Models, engines, prompts, options, sampling, exclusions, statistics, references."""
-    found = Section("methods", "Methods")
+    found = Section("methods", TITLE)
     scored = [name for name, frame in material.frames.items() if "option" in frame.columns]
     free = [name for name in material.frames if name not in scored]
     found.content.append(_models(material))
@@ -42,13 +45,16 @@ def section(material: Material, *, nrp: bool) -> Section:
         )
     for name in free:
         found.content += _sampling(material, name)
-    found.content += _exclusions(material)
+    with found.block("What the means leave out"):
+        found.content += _exclusions(material)
     found.content.append(
         "Means are over trials. Their 95% intervals are over what might have been written otherwise: "
         "distinct stimuli in Study 1, since a model that scores gives copies of one the same answer, and "
-        "domains in Study 2, where names alone tell most texts of a domain apart. Eight and more of them are "
-        "drawn (bootstrap, 10,000 draws, percentile intervals whose levels make up for few clusters); of "
-        "fewer, intervals are Student's t. Those of agreement with people are over domains and over "
+        "domains in Study 2, where names alone tell most texts of a domain apart. Every trial counts the "
+        "same in a mean; its error is robust to what trials of one stimulus or domain share. Intervals of "
+        "shares, probabilities and of what else has a least and a largest value are those of Clopper and "
+        "Pearson for an effective number of answers (Korn and Graubard), which never leave the bounds and "
+        "never have a width of 0. Those of agreement with people are over domains and over "
         "people's answers; cells are fixed. Tests are corrected by Holm's method within a model where a "
         "column says so. Analyses "
         f"were made with grace {__version__}."
@@ -57,16 +63,17 @@ def section(material: Material, *, nrp: bool) -> Section:
         Table("runs", "Runs", _runs(material), "Hashes tell runs with equal trial lists and questions.")
     )
     for name in material.frames:
-        asked = analysis.wording(name, material.trials[name])
-        found.content.append(
-            Table(
-                f"prompts-{name}",
-                f"Prompts of {TITLES[name]}, for the first trial of the list",
-                asked,
-                "As sent, but for the model's chat template. In brackets: surface forms of an option.",
-                long=True,
+        with found.block(f"The wording of the prompts of {TITLES[name]}"):
+            asked = analysis.wording(name, material.trials[name])
+            found.content.append(
+                Table(
+                    f"prompts-{name}",
+                    f"Prompts of {TITLES[name]}, for the first trial of the list",
+                    asked,
+                    "As sent, but for the model's chat template. In brackets: surface forms of an option.",
+                    long=True,
+                )
             )
-        )
     cited = [text for study, text in REFERENCES.items() if any(n.startswith(study) for n in material.frames)]
     found.content += ["Materials and human results: " + " ".join(cited)]
     if nrp:
@@ -104,6 +111,9 @@ def _sampling(material: Material, experiment: str) -> list[str]:
                 f"drawn at temperature {sampling.temperature:g}, of at most {sampling.max_tokens} tokens, "
                 f"each with its own seed derived from base seed {sampling.base_seed}"
             )
+            if sampling.stop:
+                cues = words.listed([f"'{cue.strip()}'" for cue in sampling.stop])
+                text += f"; an answer ends where the model goes on with {cues}"
             told.setdefault(text, []).append(model)
     return [f"In {experiment} ({words.listed(models)}), {text}." for text, models in told.items()]
 

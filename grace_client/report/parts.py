@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from grace_client.errors import GraceError, NotEnoughDataError
 
 FOLDED = 30
 """Rows of a table that the page shows at once."""
 PRINTED = 150
 """Rows of a table that goes on paper, folded or not."""
+RAISE = "GRACE_REPORT_RAISE"
+"""Environment variable that lets an error of grace end the report, as tests need it."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +104,51 @@ class Section:
         Sentences for the summary at the head of the page.
     content : list of str, Table or Figure
         In order; a str is a paragraph.
+    lost : list of str
+        What the answers do not allow to be computed.
+    faults : list of str
+        A sentence on each thing that an error of grace kept from being computed.
     """
 
     name: str
     title: str
     summary: list[str] = field(default_factory=list)
     content: list[str | Table | Figure] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def block(self, what: str) -> Iterator[None]:
+        """Add a part of the section; where it cannot be computed, a sentence that says why.
+
+        Parameters
+        ----------
+        what : str
+            What is added, as the subject of that sentence, such as "The table of contrasts".
+        """
+        there = len(self.content), len(self.summary)
+        try:
+            yield
+        except Exception as error:
+            del self.content[there[0] :], self.summary[there[1] :]
+            self.content.append(self.explain(what, error))
+
+    def explain(self, what: str, error: Exception) -> str:
+        """The sentence that stands in place of what could not be computed, after noting it."""
+        # A full disk is no fault of a section, and tests must see every error but want of answers.
+        if isinstance(error, OSError | MemoryError) or (
+            os.environ.get(RAISE) and not isinstance(error, NotEnoughDataError)
+        ):
+            raise error
+        if isinstance(error, GraceError):
+            self.lost.append(what)
+            return f"{what} could not be computed: {str(error).rstrip('.')}."
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        self.faults.append(
+            f"Review: {what} could not be computed because of an error in grace "
+            f"({type(error).__name__}: {error}; {Path(last.filename).name}, line {last.lineno})."
+        )
+        return self.faults[-1]
 
     @property
     def tables(self) -> list[Table]:

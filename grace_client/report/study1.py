@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from grace_client import analysis
 from grace_client.report import closeness, contrasts, ways, words
 from grace_client.report.material import ALPHA, TITLES, Material
 from grace_client.report.parts import Figure, Section, Table
+from grace_client.studies.study1 import PERCENTAGES
 
 CELL = ["access", "observe"]
 QUESTIONS = ("state0", "state1", "state2", "state3", "knowledge")
@@ -21,7 +24,51 @@ def scored(material: Material) -> Section | None:
     if frame is None:
         return None
     found = Section("study1-exp2", TITLES["study1-exp2"])
-    means = analysis.study1.cell_means(frame)
+    means = cache(lambda: analysis.study1.cell_means(frame))
+    with found.block("The bets on the four states"):
+        _bets(found, means())
+    with found.block("The table of contrasts"):
+        contrasts.add(found, material, frame, "study1-exp2", "study1-contrasts")
+    with found.block("The strength of the upper bound"):
+        found.content.append(
+            Table(
+                "study1-implicature",
+                "Strength of the upper bound",
+                analysis.study1.implicature(frame),
+                "mean: bet on the named state less the mean bet on higher ones, in dollars; share: the named "
+                "state's part of all that is bet on it and higher ones.",
+            )
+        )
+    with found.block("The analysis of variance"):
+        _anova(found, frame)
+    with found.block("The fit of the rational speech act listener"):
+        _fits(found, means(), analysis.study1.by_item(frame))
+    with found.block("The sum of the four elicited percentages"):
+        _coherence(found, frame)
+    with found.block("The elicited distributions"):
+        _distributions(found, frame)
+    with found.block("The answers on what the speaker knows"):
+        knowledge = analysis.study1.knowledge(frame)
+        found.content += [
+            Figure(
+                "study1-knowledge",
+                "Whether the speaker is taken to know exactly how many",
+                "Mean probability of yes with intervals by access, a panel for each number that is said.",
+                lambda: analysis.figures.knowledge(knowledge),
+            ),
+            Table(
+                "study1-knowledge",
+                "Knowledge: probability of “yes”",
+                knowledge,
+                hidden=("share_yes",),
+            ),
+        ]
+    with found.block("How much the way of scoring matters"):
+        ways.add(found, material, "study1-exp2", QUESTIONS, CELL)
+    return found
+
+
+def _bets(found: Section, means: pd.DataFrame) -> None:
     theory = analysis.rsa.predict_study1(ALPHA)
     found.content += [
         "In every story a speaker has looked at 1, 2 or 3 of three things (access) and says how many of them "
@@ -39,37 +86,6 @@ def scored(material: Material) -> Section | None:
         "paper prints tests, not cell means, so people are in the table of contrasts and not in the figure.",
         Table("study1-cell-means", "Mean bets (dollars of 100)", means, long=True),
     ]
-    contrasts.add(found, material, frame, "study1-exp2", "study1-contrasts")
-    found.content.append(
-        Table(
-            "study1-implicature",
-            "Strength of the upper bound",
-            analysis.study1.implicature(frame),
-            "mean: bet on the named state less the mean bet on higher ones, in dollars; share: the named "
-            "state's part of all that is bet on it and higher ones.",
-        )
-    )
-    _anova(found, frame)
-    _fits(found, means, analysis.study1.by_item(frame))
-    _coherence(found, frame)
-    _distributions(found, frame)
-    knowledge = analysis.study1.knowledge(frame)
-    found.content += [
-        Figure(
-            "study1-knowledge",
-            "Whether the speaker is taken to know exactly how many",
-            "Mean probability of yes with intervals by access, a panel for each number that is said.",
-            lambda: analysis.figures.knowledge(knowledge),
-        ),
-        Table(
-            "study1-knowledge",
-            "Knowledge: probability of “yes”",
-            knowledge,
-            hidden=("share_yes",),
-        ),
-    ]
-    ways.add(found, material, "study1-exp2", QUESTIONS, CELL)
-    return found
 
 
 def _anova(found: Section, frame: pd.DataFrame) -> None:
@@ -127,7 +143,7 @@ def _fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
 
 
 def _coherence(found: Section, frame: pd.DataFrame) -> None:
-    totals = analysis.bootstrap(analysis.study1.coherence(frame), "total", ["model"])
+    totals = analysis.mean_intervals(analysis.study1.coherence(frame), "total", ["model"], bounds=(0, 400))
     found.content.append(
         Table(
             "study1-coherence",
@@ -150,11 +166,15 @@ def _distributions(found: Section, frame: pd.DataFrame) -> None:
     asked = asked.assign(
         state=asked["question"].str.removeprefix("state"), percentage=asked["option"].astype("float64")
     )
-    cells = analysis.bootstrap(asked, "prob_norm", ["model", *CELL, "state", "percentage"])
+    cells = analysis.mean_intervals(
+        asked, "prob_norm", ["model", *CELL, "state", "percentage"], bounds=(0, 1)
+    )
     spread = analysis.summarise(frame)
     design = frame.drop_duplicates(["model", "trial_id"])[["model", "trial_id", "stimulus", *CELL]]
     spread = spread[spread["question"].str.startswith("state")].merge(design, on=["model", "trial_id"])
-    entropy = analysis.bootstrap(spread, "entropy", ["model", *CELL, "question"])
+    entropy = analysis.mean_intervals(
+        spread, "entropy", ["model", *CELL, "question"], bounds=(0, float(np.log2(len(PERCENTAGES))))
+    )
     found.content += [
         *_heat(cells),
         Table(
@@ -199,27 +219,30 @@ def free(material: Material) -> Section | None:
     if frame is None:
         found.content.append("The free text has not been given its meaning: run 'grace extract' on the run.")
         return found
-    means = analysis.study1.cell_means(frame)
-    knowledge = analysis.study1.knowledge(frame)
-    found.content += [
-        "Answers that name a number count as a bet of 100 on it; answers without a clear meaning are left "
-        "out.",
-        Figure(
-            "study1-free-states",
-            "Numbers that are said, by what the speaker saw and said",
-            "Share of answers on states 0 to 3 with intervals in the six cells, for every model.",
-            lambda: analysis.figures.states(means, rsa=analysis.rsa.predict_study1(ALPHA)),
-        ),
-        Table("study1-free-cell-means", "Bets in free text (dollars of 100)", means, long=True),
-    ]
-    contrasts.add(found, material, frame, "study1-exp1", "study1-free-contrasts")
-    found.content += [
-        Figure(
-            "study1-free-knowledge",
-            "Whether the speaker is said to know exactly how many",
-            "Share of yes with intervals by access, a panel for each number that is said.",
-            lambda: analysis.figures.knowledge(knowledge),
-        ),
-        Table("study1-free-knowledge", "Knowledge: share of “yes”", knowledge, hidden=("share_yes",)),
-    ]
+    with found.block("The numbers that are said"):
+        means = analysis.study1.cell_means(frame)
+        found.content += [
+            "Answers that name a number count as a bet of 100 on it; answers without a clear meaning are "
+            "left out.",
+            Figure(
+                "study1-free-states",
+                "Numbers that are said, by what the speaker saw and said",
+                "Share of answers on states 0 to 3 with intervals in the six cells, for every model.",
+                lambda: analysis.figures.states(means, rsa=analysis.rsa.predict_study1(ALPHA)),
+            ),
+            Table("study1-free-cell-means", "Bets in free text (dollars of 100)", means, long=True),
+        ]
+    with found.block("The table of contrasts"):
+        contrasts.add(found, material, frame, "study1-exp1", "study1-free-contrasts")
+    with found.block("The answers on what the speaker knows"):
+        knowledge = analysis.study1.knowledge(frame)
+        found.content += [
+            Figure(
+                "study1-free-knowledge",
+                "Whether the speaker is said to know exactly how many",
+                "Share of yes with intervals by access, a panel for each number that is said.",
+                lambda: analysis.figures.knowledge(knowledge),
+            ),
+            Table("study1-free-knowledge", "Knowledge: share of “yes”", knowledge, hidden=("share_yes",)),
+        ]
     return found

@@ -22,16 +22,21 @@ def scored(material: Material) -> Section | None:
     if frame is None:
         return None
     found = Section("study2-exp2", TITLES["study2-exp2"])
-    _said(found, frame, "study2")
-    found.content += _negating(
-        frame,
-        "study2",
-        "Log odds against goal informational and 0 hearts: a fractional logit of the probability of a "
-        "negation, with errors robust to any correlation within a domain and Student's t.",
-    )
-    found.content.append(_gained(frame, "study2"))
-    _fits(found, analysis.study2.utterances(frame), analysis.study2.by_item(frame))
-    ways.add(found, material, "study2-exp2", ["utterance"], CELL)
+    with found.block("What is said, and who negates,"):
+        _said(found, frame, "study2")
+    with found.block("The model of negation"):
+        found.content += _negating(
+            frame,
+            "study2",
+            "Log odds against goal informational and 0 hearts: a fractional logit of the probability of a "
+            "negation, with errors robust to any correlation within a domain and Student's t.",
+        )
+    with found.block("What may be expected of what is said"):
+        found.content.append(_gained(frame, "study2"))
+    with found.block("The fit of the polite speaker"):
+        _fits(found, analysis.study2.utterances(frame), analysis.study2.by_item(frame))
+    with found.block("How much the way of scoring matters"):
+        ways.add(found, material, "study2-exp2", ["utterance"], CELL)
     return found
 
 
@@ -44,24 +49,28 @@ def free(material: Material) -> Section | None:
     if frame is None:
         found.content.append("The free text has not been given its meaning: run 'grace extract' on the run.")
         return found
-    _said(found, frame, "study2-free")
-    found.content += [
-        Table(
-            "study2-free-binomial",
-            "Each utterance against chance",
-            analysis.study2.binomial(frame),
-            "Exact binomial tests against 1/8; p holm: corrected over all tests of the model. The tests take "
-            "answers as independent: mind n distinct.",
-            long=True,
-        ),
-        *_negating(
+    with found.block("What is said, and who negates,"):
+        _said(found, frame, "study2-free")
+    with found.block("The test of each utterance against chance"):
+        found.content.append(
+            Table(
+                "study2-free-binomial",
+                "Each utterance against chance",
+                analysis.study2.binomial(frame),
+                "Tests against 1/8 that know which answers are about the same domain, as the intervals do; "
+                "p (Holm): corrected over all tests of the model.",
+                long=True,
+            )
+        )
+    with found.block("The model of negation"):
+        found.content += _negating(
             frame,
             "study2-free",
             "Log odds against goal informational and 0 hearts, with random intercepts of item and of item "
             "in a cell.",
-        ),
-        _gained(frame, "study2-free"),
-    ]
+        )
+    with found.block("What may be expected of what is said"):
+        found.content.append(_gained(frame, "study2-free"))
     return found
 
 
@@ -140,7 +149,8 @@ def _said(found: Section, frame: pd.DataFrame, name: str) -> None:
             f"{name}-negation",
             "Negated utterances",
             negation.merge(_beside(negated, CELL), on=CELL, how="left"),
-            "people: counts of the paper with Wilson intervals; chance is one half.",
+            "people: counts of the authors' public data (203 participants) with exact intervals; chance is "
+            "one half.",
             hidden=("chance",),
         ),
         Figure(
@@ -155,7 +165,7 @@ def _said(found: Section, frame: pd.DataFrame, name: str) -> None:
             f"{name}-utterances",
             "Utterances (chance is 0.125)",
             means.merge(_beside(people, [*CELL, "utterance"]), on=[*CELL, "utterance"], how="left"),
-            "people: counts of the paper with Wilson intervals.",
+            "people: counts of the authors' public data (203 participants) with exact intervals.",
             long=True,
             hidden=("chance",),
         ),
@@ -194,13 +204,17 @@ def _theory(theory: pd.DataFrame) -> str:
     long = analysis.compare.agreement(theory, human, keys=CELL, outcome="utterance")
     r = closeness.wide(long).iloc[0]
     cells = int(r["n_cells"])
-    near = words.correlation(r["r"], r["r_low"], r["r_high"])
+    near = words.correlation(r["r_plain"], r["r_plain_low"], r["r_plain_high"])
+    ignores = analysis.compare.blind(human, keys=CELL, outcome="utterance", across=["goal"])
+    blind = analysis.compare.agreement(ignores, human, keys=CELL, outcome="utterance", draws=2)
+    other = words.number(blind.set_index("statistic")["value"]["r_plain"])
     return (
         f"RSA is the polite speaker of Yoon et al. Its {own + meanings} free parameters ({own} for "
         f"optimality, cost and goals, and {meanings} for the meanings of the utterances, which are held "
         "near what people judged them to mean) were fitted to the very answers of people that are shown "
         f"here. That it is close to them (r = {near} over {len(theory)} shares, of which "
-        f"{len(theory) - cells} are free) says that it can describe them, not that it predicts them."
+        f"{len(theory) - cells} are free; somebody who ignores the goal would have r = {other}) says that it "
+        "can describe them, not that it predicts them."
     )
 
 
@@ -253,7 +267,7 @@ def _fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
             f"{free} free parameters, fitted to the model's own mean probabilities; fitted values have no "
             "intervals. Meanings of the utterances are those fitted to people; goals are the model's own. "
             "alpha: optimality; cost: of a negation, that of others being 1; weights of the three utilities "
-            "sum to 1 in a goal; phi: what the speaker wants to be taken for, from 0 (kind) to 0.975 "
+            "sum to 1 in a goal; phi: what the speaker wants to be taken for, from 0 (kind) to 0.98 "
             "(informative); kl: bits between model and fit; r: of model and fit, interval from a bootstrap "
             "over domains; *: at a bound, so that the data do not pin it down.",
         ),

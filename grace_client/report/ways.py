@@ -21,7 +21,8 @@ def ways(material: Material, experiment: str, question: str, keys: Sequence[str]
     null = material.frames.get(f"{experiment.partition('-')[0]}-null")
     found = [pd.DataFrame(columns=["model", "variant", *keys, "option", "prob"])]
     for model, own in frame.groupby("model", sort=False):
-        if own["prob_raw"].isna().all():
+        answered = (own["question"] == question) & (own["status"] == "ok")
+        if own.loc[answered, "prob_raw"].isna().all():
             continue
         base = None if null is None or model not in set(null["model"]) else null[null["model"] == model]
         found.append(analysis.compare.variants(own, keys=keys, question=question, null=base))
@@ -45,8 +46,8 @@ def add(
             f"{found.name}-scoring",
             "How much the way of scoring matters",
             whole[["model", "question", "ways", "mean", "low", "high", "highest", "n_cells"]],
-            "Largest total variation between two ways, over the cells: mean, with its interval from a "
-            "bootstrap over cells, and highest. normalised: mean of the normalised probabilities; raw: mean "
+            "Largest total variation between two ways, over the cells: mean, with its interval over "
+            "cells, and highest. normalised: mean of the normalised probabilities; raw: mean "
             "of the raw ones, brought to a sum of 1, in which trials with little option mass count little; "
             "pmi: in proportion to how much the scene raises each option above the null context "
             f"({experiment.partition('-')[0]}-null).",
@@ -63,6 +64,7 @@ def _spread(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
         for key, cell in table.groupby(list(keys), sort=False)
     ]
     apart = pd.concat(cells, ignore_index=True)
-    found = analysis.bootstrap(apart, "mean", ["model"], cluster="cell").rename(columns={"n": "n_cells"})
+    found = analysis.mean_intervals(apart, "mean", ["model"], cluster="cell", bounds=(0, 1))
+    found = found.rename(columns={"n": "n_cells"})
     highest = apart.groupby("model", sort=False)["mean"].max()
     return found.assign(highest=found["model"].map(highest), ways=found["model"].map(told))

@@ -17,7 +17,7 @@ def test_option_mass() -> None:
     frame = frames.scored1()
     mass = pd.Series(np.where(frame["item"] == frame["item"].iloc[0], 0.25, 0.75), index=frame.index)
     frame = frame.assign(option_mass=mass)
-    found = quality.option_mass(frame, draws=100)
+    found = quality.option_mass(frame)
     assert list(found.columns) == [
         *["model", "question", "mean", "low", "high", "minimum", "share_below", "n", "n_distinct"]
     ]
@@ -27,9 +27,9 @@ def test_option_mass() -> None:
     share = (frames.trials("study1")["item"] == frame["item"].iloc[0]).mean()
     assert found["share_below"].to_numpy() == pytest.approx(share)
     assert found["mean"].to_numpy() == pytest.approx(0.75 - 0.5 * share)
-    cells = quality.option_mass(frame, ["question", "access", "observe"], draws=100)
+    cells = quality.option_mass(frame, ["question", "access", "observe"])
     assert len(cells) == 30 and cells["n"].sum() == 1500
-    strict = quality.option_mass(frame, threshold=0.8, draws=100)
+    strict = quality.option_mass(frame, threshold=0.8)
     assert (strict["share_below"] == 1).all()
     with pytest.raises(SpecError, match="no row has an option mass"):
         quality.option_mass(frame.assign(option_mass=np.nan))

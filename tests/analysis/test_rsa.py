@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -99,7 +102,7 @@ def test_limits_of_the_polite_speakers(phi: float, cost: float) -> None:
 
 
 @FINE
-@given(st.floats(0.5, 10), st.floats(1, 5), st.floats(0, 0.975), st.tuples(*[st.floats(0, 1)] * 3))
+@given(st.floats(0.5, 10), st.floats(1, 5), st.floats(0, 0.98), st.tuples(*[st.floats(0, 1)] * 3))
 def test_polite_speakers_are_distributions(
     alpha: float, cost: float, phi: float, weights: tuple[float, float, float]
 ) -> None:
@@ -123,15 +126,32 @@ def test_false_words_are_possible_to_the_kind_alone() -> None:
     assert np.isfinite(rsa.second_speaker(rsa.Goals(1, 0, 0, 0.5), 2.0, 1.0, semantics=semantics)).all()
 
 
+def steps(speaker: rsa.Speaker) -> Iterator[rsa.Speaker]:
+    """A step up and down in each of the 43 parameters, within their bounds."""
+    for factor in (0.97, 1.03):
+        yield replace(speaker, alpha=speaker.alpha * factor)
+        yield replace(speaker, cost=speaker.cost * factor)
+        for i in np.ndindex(speaker.semantics.shape):
+            meaning = speaker.semantics.copy()
+            meaning[i] = np.clip(meaning[i] * factor, 0.001, 0.999)
+            yield replace(speaker, semantics=meaning)
+        for goal, wanted in speaker.goals.items():
+            for name in ("informational", "social", "presentational", "phi"):
+                value = float(np.asarray(getattr(wanted, name)))
+                value = value * factor if value else max(0.0, factor - 1)
+                goals = {**speaker.goals, goal: replace(wanted, **{name: value})}
+                yield replace(speaker, goals=goals)
+
+
 def test_the_fitted_people_are_people() -> None:
-    """The speaker that comes with the package predicts the human shares, and no step nearby does better."""
+    """The speaker kept in the package has r² = 0.98 with people, as docs say, and no step does better."""
     human = reference.study2()
     counts = human["count"].to_numpy().reshape(12, 8)
     judged = reference.meanings()
     true, n = judged["count"].to_numpy(), judged["n"].to_numpy()
     speaker = rsa.people()
     predicted = rsa.predict_study2(speaker)
-    assert np.corrcoef(predicted["prob"], human["share"])[0, 1] ** 2 > 0.97
+    assert round(np.corrcoef(predicted["prob"], human["share"])[0, 1] ** 2, 2) == 0.98
 
     def posterior(changed: rsa.Speaker) -> float:
         q = rsa.predict_study2(changed)["prob"].to_numpy().reshape(12, 8)
@@ -140,15 +160,8 @@ def test_the_fitted_people_are_people() -> None:
         return float((counts * np.log(q)).sum() + prior.sum())
 
     best = posterior(speaker)
-    for factor in (0.9, 1.1):
-        assert (
-            posterior(rsa.Speaker(speaker.alpha * factor, speaker.cost, speaker.goals, speaker.semantics))
-            < best
-        )
-        assert (
-            posterior(rsa.Speaker(speaker.alpha, speaker.cost * factor, speaker.goals, speaker.semantics))
-            < best
-        )
+    for changed in steps(speaker):
+        assert posterior(changed) < best + 0.01
     swapped = {
         "both": speaker.goals["informational"],
         **{g: speaker.goals[g] for g in ("social", "informational")},

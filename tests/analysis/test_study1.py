@@ -144,9 +144,9 @@ def test_frames_that_were_read_again_mean_the_same() -> None:
     for access in spelled.values():
         again = frame.assign(access=access, observe=frame["observe"].astype(int))
         pd.testing.assert_frame_equal(study1.contrasts(again), wanted)
-        pd.testing.assert_frame_equal(study1.knowledge(again, draws=50), study1.knowledge(frame, draws=50))
+        pd.testing.assert_frame_equal(study1.knowledge(again), study1.knowledge(frame))
     back = table.assign(state=table["state"].astype(float), access=table["access"].astype(int))
-    pd.testing.assert_frame_equal(study1.cell_means(back, draws=50), study1.cell_means(table, draws=50))
+    pd.testing.assert_frame_equal(study1.cell_means(back), study1.cell_means(table))
     for column, value, message in (
         ("access", "4", "column access, row 7: '4' is no level of the design; the levels are '1', '2', '3'"),
         ("access", np.nan, "column access, row 7: missing"),
@@ -179,7 +179,7 @@ def test_copies_are_not_participants() -> None:
         study1.contrasts(frame, unit="story")
     people = frames.scored1(people=True)
     assert (study1.contrasts(people, unit="participant")["n_distinct"] == 50).all()
-    assert (study1.cell_means(people, cluster="participant", draws=50)["n_distinct"] == 50).all()
+    assert (study1.cell_means(people, cluster="participant")["n_distinct"] == 50).all()
     once = study1.anova(study1.bets(frame).drop_duplicates(["stimulus", "state"]))
     np.testing.assert_allclose(found["ss"], once["ss"], rtol=1e-9)
     assert (study1.contrasts(frame)["n_distinct"] == 6).all()

@@ -61,7 +61,7 @@ def test_human_negation() -> None:
 def test_shares_of_scores_counts_and_answers() -> None:
     """Shares sum to 1 in every cell; scored ones are means over trials; the line is at 1/8."""
     for frame in (scored2(), frames.human(), frames.said2()):
-        found = utterances(frame, draws=2000)
+        found = utterances(frame)
         assert list(found.columns) == [
             *["model", "goal", "state", "utterance", "mean", "low", "high", "n", "n_distinct", "chance"]
         ]
@@ -70,13 +70,13 @@ def test_shares_of_scores_counts_and_answers() -> None:
         assert (found["low"] <= found["mean"]).all() and (found["mean"] <= found["high"]).all()
     frame = scored2()
     plain = frame[(frame["goal"] == "both") & (frame["state"] == "1 heart") & (frame["option"] == "was_bad")]
-    found = utterances(frame, draws=200)
+    found = utterances(frame)
     row = found.iloc[9]
     assert (row["goal"], row["state"], row["utterance"]) == ("both", "1 heart", "was_bad")
     assert row["mean"] == pytest.approx(plain["prob_norm"].mean())
     assert (row["n"], row["n_distinct"]) == (len(plain), 12)
     negated = frame["option"].str.startswith("wasnt")
-    assert negation(frame, draws=200)["mean"].mean() == pytest.approx(
+    assert negation(frame)["mean"].mean() == pytest.approx(
         frame[negated]
         .groupby(["goal", "state"])["prob_norm"]
         .sum()
@@ -117,21 +117,21 @@ def test_no_interval_takes_names_for_stimuli(study2: TrialList) -> None:
     mass = {"option_mass": 0.5}
     pairs = agreement.saying_and_scoring(free, scored)
     found = {
-        "utterances": utterances(scored, draws=20),
-        "utterances, free": utterances(free, draws=20),
-        "negation": negation(scored, draws=20),
+        "utterances": utterances(scored),
+        "utterances, free": utterances(free),
+        "negation": negation(scored),
         "counts": counts(free),
         "binomial": binomial(free),
-        "judgements": judgements(judged, draws=20),
-        "option mass": quality.option_mass(scored.assign(**mass), ["goal", "state"], draws=20),
-        "bootstrap": inference.bootstrap(scored, "prob_norm", ["goal", "state", "option"], draws=20),
+        "judgements": judgements(judged),
+        "option mass": quality.option_mass(scored.assign(**mass), ["goal", "state"]),
+        "bootstrap": inference.mean_intervals(scored, "prob_norm", ["goal", "state", "option"]),
         "agreement": agreement.by_cell(pairs),
     }
     for name, table in found.items():
         most = table.set_index(["goal", "state"])["n_distinct"]
         assert (most <= texts.reindex(most.index)).all(), name
     whole = {
-        "option mass": quality.option_mass(scored.assign(**mass), draws=20),
+        "option mass": quality.option_mass(scored.assign(**mass)),
         "completeness": quality.completeness(scored),
         "failures": quality.failures(scored.assign(status="nan")),
         "agreement": agreement.summary(pairs),
@@ -161,16 +161,16 @@ def test_an_interval_by_item_covers_names_that_do_not_matter() -> None:
     """Two hundred copies of twelve domains in other names have the interval of the twelve."""
     scored = scored_of(frames.trials("study2"))
     twelve = scored.drop_duplicates(["goal", "state", "item", "option"])
-    many, few = (utterances(frame, draws=4000) for frame in (scored, twelve))
+    many, few = (utterances(frame) for frame in (scored, twelve))
     width, wanted = (table["high"] - table["low"] for table in (many, few))
     assert (width / wanted).median() == pytest.approx(1, abs=0.1)
-    naive = utterances(scored, cluster="stimulus", draws=4000)
+    naive = utterances(scored, cluster="stimulus")
     assert ((naive["high"] - naive["low"]) / wanted).median() < 0.4
     with pytest.raises(SpecError, match="its participants are no people"):
         utterances(scored, cluster="participant")
     with pytest.raises(SpecError, match="its participants are no people"):
         negation(scored, cluster="participant")
-    assert (negation(frames.said2(), cluster="participant", draws=50)["n_distinct"] > 12).all()
+    assert (negation(frames.said2(), cluster="participant")["n_distinct"] > 12).all()
 
 
 def test_counts_have_no_clusters() -> None:
@@ -291,7 +291,7 @@ def test_scored_probabilities_are_modelled_without_choices() -> None:
         negation_model(frames.said2(), random=("story",))
     frame = scored_of(frames.trials("study2"))
     found = negation_fit(frame)
-    means = negation(frame, draws=20).set_index(["goal", "state"])["mean"]
+    means = negation(frame).set_index(["goal", "state"])["mean"]
     odds = pd.Series(np.log(means / (1 - means)), index=means.index)
     terms = found.terms.set_index("term")["estimate"]
     assert terms["intercept"] == pytest.approx(odds["informational", "0 hearts"])
@@ -334,7 +334,7 @@ def test_utilities_are_those_of_the_literal_listener() -> None:
     assert found["both", "0 hearts", "informational"] == -np.inf
     scored = scored_of(frames.trials("study2"))
     scored["prob_norm"] = (scored["option"] == "was_amazing").astype(float)
-    again = utilities(scored, semantics=meaning, draws=20).set_index(["goal", "state", "utility"])
+    again = utilities(scored, semantics=meaning).set_index(["goal", "state", "utility"])
     pd.testing.assert_series_equal(again["mean"], found)
     assert (again["n_distinct"] == 12).all() and again["best"]["both", "0 hearts", "informational"] == 0
     people = utilities(frames.human()).set_index(["goal", "state", "utility"]).sort_index()
@@ -383,7 +383,7 @@ def test_judgements() -> None:
         ],
         ignore_index=True,
     ).assign(model="m", status="ok")
-    found = judgements(frame, draws=50)
+    found = judgements(frame)
     assert list(found.columns[:5]) == ["model", "goal", "state", "utterance", "measure"]
     assert len(found) == 12 * 6 * 2 and found["utterance"].nunique() == 6
     assert found.groupby("measure")["n"].sum().tolist() == [2424, 2424]
@@ -393,7 +393,24 @@ def test_judgements() -> None:
     okay = appropriate["utterance"] == "It was okay"
     assert appropriate.loc[okay, "mean"].to_numpy() == pytest.approx(0.9)
     assert appropriate.loc[~okay, "mean"].to_numpy() == pytest.approx(0.7)
-    uniform = judgements(frame.assign(prob_norm=0.2), draws=50)
+    uniform = judgements(frame.assign(prob_norm=0.2))
     assert uniform.loc[uniform["measure"] == "quality", "mean"].to_numpy() == pytest.approx(3)
     with pytest.raises(SpecError, match="no column utterance"):
         judgements(frame.drop(columns="utterance"))
+
+
+def test_one_item_in_a_cell_has_no_error() -> None:
+    """Errors robust to clusters say nothing of cells with one: the estimate stands without error or test."""
+    rows = scored2()
+    first = rows["item"].iloc[0]
+    one = rows[(rows["item"] == first)]
+    fit = negation_fit(one)
+    assert fit.terms["estimate"].notna().all()
+    for name in ("se", "z", "p", "low", "high"):
+        assert fit.terms[name].isna().all(), name
+        assert fit.contrasts[name].isna().all(), name
+    assert fit.omnibus["p"].isna().all()
+    # One cell with one item among cells with many.
+    cell = (rows["goal"] == "social") & (rows["state"] == "0 hearts")
+    terms = negation_fit(rows[~cell | (rows["item"] == first)]).terms.set_index("term")
+    assert (terms["se"].dropna() > 0.01).all()

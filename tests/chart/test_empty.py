@@ -1,7 +1,7 @@
 """Keys that are left empty or filled with another kind of thing: Helm names each of them and refuses.
 
-Helm removes a key that is given as null from the values, so that a template would read nothing. A refusal lists
-every key that is wrong, so a few renderings try all of them.
+Helm takes a key that is null out of the values, so that a template would read nothing. A refusal lists every
+key that is wrong, so a few renderings try all of them.
 """
 
 from __future__ import annotations

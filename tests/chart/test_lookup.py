@@ -7,6 +7,7 @@ what it could not own, as an installation would.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import threading
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.helm import CHART, HELMS, NAMESPACE, VALUES, Object, RefusedError, of, one, run
+from tests.chart.helm import CHART, HELMS, NAMESPACE, VALUES, Object, RefusedError, of, one, pods, run
 
 KINDS = {
     "v1": {"PersistentVolumeClaim": "persistentvolumeclaims", "Secret": "secrets", "Service": "services"}
@@ -28,6 +29,8 @@ KINDS = {
     "rbac.authorization.k8s.io/v1": {"Role": "roles", "RoleBinding": "rolebindings"},
 }
 CLAIM = "persistentvolumeclaims/pvc-grace-output"
+SECRET = "secrets/secret-gemma-9b-api-key"
+ROOT_CA = "configmaps/kube-root-ca.crt"
 WEIGHTS = "persistentvolumeclaims/pvc-model-weights-gemma-9b"
 
 
@@ -48,6 +51,8 @@ class Cluster(ThreadingHTTPServer):
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": NAMESPACE}}],
         }
         kubeconfig.write_text(json.dumps(config))
+        # Every namespace has it.
+        self.hold(ROOT_CA)
 
     def install(self, helm: str = "helm", release: str = "gemma-9b", **values: Any) -> list[Object]:
         """What would be installed now."""
@@ -169,13 +174,85 @@ def test_a_claim_that_is_going_is_waited_for(cluster: Cluster) -> None:
         cluster.install()
 
 
-def test_the_key_stays_over_upgrades(cluster: Cluster) -> None:
-    """A new one would cut off the clients."""
-    drawn = {one(cluster.install(), "Secret")["data"]["api-key"] for _ in range(2)}
-    assert len(drawn) == 2
-    kept = base64.b64encode(b"kept").decode()
-    cluster.hold("secrets/secret-gemma-9b-api-key", owner="gemma-9b")["data"] = {"api-key": kept}
-    assert one(cluster.install(), "Secret")["data"] == {"api-key": kept}
+def marks(objects: list[Object]) -> set[str | None]:
+    """What pods that read the key say of it."""
+    return {
+        pod["metadata"].get("annotations", {}).get("checksum/api-key")
+        for o, pod in pods(objects)
+        if o["metadata"]["labels"]["app.kubernetes.io/component"] in ("server", "query")
+    }
+
+
+def jobs(objects: list[Object]) -> set[str]:
+    return {job["metadata"]["name"] for job in of(objects, "Job", "query")}
+
+
+def encoded(key: bytes) -> str:
+    return base64.b64encode(key).decode()
+
+
+@pytest.mark.parametrize("helm", HELMS)
+def test_a_new_release_draws_one_key(cluster: Cluster, helm: str) -> None:
+    """Forty characters, others each time; server, Jobs and those who look at the Jobs agree on it."""
+    drawn = []
+    for _ in range(2):
+        objects = cluster.install(helm)
+        drawn.append(one(objects, "Secret")["data"]["api-key"])
+        assert len(base64.b64decode(drawn[-1])) == 40
+        assert marks(objects) == {hashlib.sha256(drawn[-1].encode()).hexdigest()}
+        assert set(one(objects, "Role")["rules"][0]["resourceNames"]) == jobs(objects)
+    assert drawn[0] != drawn[1]
+
+
+@pytest.mark.parametrize("helm", HELMS)
+@pytest.mark.parametrize("kind", ["Deployment", "Job"])
+def test_the_key_stays_over_upgrades(cluster: Cluster, kind: str, helm: str) -> None:
+    """And with it every pod; a changed Secret replaces server and Jobs, which then have other names."""
+    values: dict[str, Any] = {"server": {"kind": kind, "podAnnotations": {"example.org/note": "x"}}}
+    cluster.hold(SECRET, owner="gemma-9b")["data"] = {"api-key": encoded(b"kept")}
+    before = cluster.install(helm, **values)
+    assert one(before, "Secret")["data"] == {"api-key": encoded(b"kept")}
+    assert cluster.install(helm, **values) == before
+    cluster.hold(SECRET, owner="gemma-9b")["data"] = {"api-key": encoded(b"changed")}
+    after = cluster.install(helm, **values)
+    (old,), (new,) = marks(before), marks(after)
+    assert old and new and old != new
+    names = [{o["metadata"]["name"] for o in of(objects, "Job", "server")} for objects in (before, after)]
+    assert not jobs(before) & jobs(after) and not names[0] & names[1]
+
+
+def test_a_key_of_ones_own_that_was_changed(cluster: Cluster) -> None:
+    """It replaces the server, too; its checksum alone tells nobody who tries words what it is."""
+    own: dict[str, Any] = {"server": {"apiKey": {"existingSecret": "mine"}}}
+    assert marks(cluster.install(**own)) == {None}
+    found: list[str | None] = []
+    for key in (b"word", b"word", b"other"):
+        cluster.hold("secrets/mine", uid="9f0c")["data"] = {"api-key": encoded(key)}
+        objects = cluster.install(**own)
+        assert not of(objects, "Secret")
+        found += marks(objects)
+    assert found[0] == found[1] != found[2]
+    guesses = {hashlib.sha256(text).hexdigest() for text in (b"word", encoded(b"word").encode())}
+    assert found[0] not in guesses
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (
+            {"token": encoded(b"x")},
+            r"has no key api-key, or nothing in it; set server.apiKey.key to .*\(token\)",
+        ),
+        ({"api-key": ""}, "has no key api-key, or nothing in it"),
+        ({"api-key": encoded(b"x\n")}, "holds a space or a line break, which the server takes for part"),
+    ],
+    ids=["another name", "empty", "a line break"],
+)
+def test_a_key_of_ones_own_that_cannot_be_used(cluster: Cluster, data: dict[str, str], says: str) -> None:
+    """Found before a GPU is asked for."""
+    cluster.hold("secrets/mine", uid="9f0c")["data"] = data
+    with pytest.raises(RefusedError, match=f"existingSecret is mine: .*{says}"):
+        cluster.install(server={"apiKey": {"existingSecret": "mine"}})
 
 
 def test_weights_beforehand_only_while_their_claim_is_free(cluster: Cluster) -> None:

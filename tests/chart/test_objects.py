@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from grace_client import __version__, studies
 from tests.chart.helm import (
     CHART,
+    HELMS,
     NEWEST,
     VALUES,
     Object,
@@ -56,7 +56,6 @@ def test_names_follow_the_pattern() -> None:
         "rolebinding-gemma-9b-autostop",
         "deployment-gemma-9b",
         "service-gemma-9b",
-        "secret-gemma-9b-api-key",
         "configmap-gemma-9b-logging",
         "networkpolicy-gemma-9b-server",
         "networkpolicy-gemma-9b-clients",
@@ -420,11 +419,8 @@ def test_an_upgrade_replaces_what_changed() -> None:
     assert {e for e in before if before[e] != after[e]} == {"study1-exp1"}
 
 
-def test_the_key_is_generated_or_ones_own() -> None:
-    """Forty characters in a Secret; the server reads it as a variable, a client from a file."""
-    objects = render(MODEL)
-    secret = one(objects, "Secret")
-    assert len(base64.b64decode(secret["data"]["api-key"])) == 40
+def test_a_key_of_ones_own() -> None:
+    """The server reads it as a variable, a client from a file; nothing is generated."""
     own = {"server": {"apiKey": {"existingSecret": "mine", "key": "k"}}, "autoStop": False}
     objects = render(MODEL, values=own)
     assert not of(objects, "Secret")
@@ -436,6 +432,32 @@ def test_the_key_is_generated_or_ones_own() -> None:
         assert args(client)["api-key-file"] == "/etc/grace/api-key/k"
         volume = next(v for v in job["spec"]["template"]["spec"]["volumes"] if v["name"] == "api-key")
         assert volume["secret"]["secretName"] == "mine"
+
+
+@pytest.mark.parametrize("helm", HELMS)
+@pytest.mark.parametrize("kind", ["Deployment", "Job"])
+def test_without_a_cluster_no_key_is_drawn(kind: str, helm: str) -> None:
+    """Two renderings are equal; a note stands for the Secret, and pods wait for one of its name."""
+    asked = ("template", "x", CHART, "-n", "lab", "-f", MODEL, "--set", f"server.kind={kind}")
+    text = run(helm, *asked, "--kube-version", "1.29")
+    assert text == run(helm, *asked, "--kube-version", "1.29")
+    assert "# The Secret secret-gemma-9b-api-key is left out: without a cluster nobody knows the key" in text
+    assert "kind: Secret" not in text and "checksum/api-key" not in text
+    assert "secretName: secret-gemma-9b-api-key" in text
+
+
+@pytest.mark.parametrize("helm", HELMS)
+def test_a_tool_that_applies_what_it_renders_must_name_a_key(helm: str) -> None:
+    """Argo CD hands over what the cluster offers, kinds too, and Helm finds nothing there."""
+    offered = ("--api-versions", "v1/Secret,apps/v1/Deployment")
+    with pytest.raises(
+        RefusedError,
+        match=r"server\.apiKey\.existingSecret is empty: .* as by Argo CD, .*kubectl create secret",
+    ):
+        render(MODEL, helm=helm, options=offered)
+    own = {"server": {"apiKey": {"existingSecret": "mine"}}}
+    assert render(MODEL, helm=helm, values=own, options=offered)
+    assert render(MODEL, helm=helm, options=("--api-versions", "monitoring.coreos.com/v1/PodMonitor"))
 
 
 def test_a_busy_engine_is_left_alone() -> None:
@@ -493,6 +515,10 @@ def test_the_notes_name_what_is_there(kind: str) -> None:
     assert "<no value>" not in shown and "%!" not in shown
     pushed = notes(json.dumps({"queries": {"image": {"registry": "registry.example.org/lab"}}}))
     assert "queries.image.registry=REGISTRY" not in pushed
+    assert "key is in the Secret secret-gemma-9b-api-key, and helm upgrade keeps it" in shown
+    own = notes(json.dumps({"server": {"kind": kind, "apiKey": {"existingSecret": "mine", "key": "k"}}}))
+    assert "The key is k of your Secret mine. Where that is not there yet, the pods wait for it" in own
+    assert "kubectl create secret generic mine -n lab --from-literal=k=" in own
 
 
 def notes(values: str) -> str:

@@ -86,9 +86,46 @@ def test_helm_3(kube: Kube) -> None:
     kube.helm("test", "life", "--timeout", "150s")
     kube.install("life", *QUICK, "--set", "queries.backoffLimit=3", verb="upgrade")
     assert key(kube) == secret
-    assert kube.finished(kube.query_job("life"), 90)
+    query, first = kube.query_job("life"), server(kube, "life")
+    assert kube.finished(query, 90)
+
+    # A new key is one for the server and for the clients.
+    kube.kubectl("delete", "secret", "secret-fake-api-key")
+    kube.install("life", *QUICK, "--set", "queries.backoffLimit=3", verb="upgrade")
+    assert key(kube) != secret
+    kube.until(lambda: len(kube.get("pods", component("life", "server"))) == 1, 60, "a single server")
+    assert server(kube, "life")["metadata"]["uid"] != first["metadata"]["uid"]
+    assert kube.query_job("life") != query
+    assert kube.finished(kube.query_job("life"), 90), kube.log(kube.query_job("life"))
     kube.uninstall("life")
     assert kube.names(EVERYTHING) == KEPT | {f"{WEIGHTS}fake"}
+
+
+def test_a_release_that_is_rendered_and_applied(kube: Kube) -> None:
+    """It is rendered alike each time, waits for the Secret that it names, and asks with the key in there."""
+    asked = ["template", "life", str(CHART), "--values", str(SMALL), "--kube-version", "1.20.2", *QUICK]
+    asked += ["--namespace", "grace", "--set", "server.apiKey.existingSecret=mine,test.enabled=false"]
+    rendered = kube.helm(*asked)
+    assert kube.helm(*asked) == rendered
+    kube.kubectl("apply", "--filename", "-", stdin=rendered)
+
+    def waits() -> bool:
+        """The server's container, after its weights have come."""
+        states = [c["state"] for pod in kube.get("pods", component("life", "server")) for c in statuses(pod)]
+        reasons = [state.get("waiting", {}).get("reason") for state in states]
+        return "CreateContainerConfigError" in reasons
+
+    kube.until(waits, 90, "a server that waits for its key")
+    kube.kubectl("create", "secret", "generic", "mine", "--from-literal=api-key=" + "k" * 40)
+    assert kube.finished(kube.query_job("life"), 120), kube.log(kube.query_job("life"))
+    kube.kubectl("apply", "--filename", "-", stdin=rendered)
+    assert len(kube.get("jobs", component("life", "query"))) == 1
+    kube.kubectl("delete", "--filename", "-", "--wait=false", stdin=rendered)
+
+
+def statuses(pod: Json) -> list[Json]:
+    found: list[Json] = pod["status"].get("containerStatuses", [])
+    return found
 
 
 def test_two_releases_in_one_namespace(kube: Kube) -> None:

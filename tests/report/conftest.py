@@ -17,6 +17,8 @@ from grace_client import studies, tables
 from grace_client.engines.base import Engine, EngineInfo
 from grace_client.manifest import SamplingSpec
 from grace_client.options import TokenTrie
+from grace_client.report import material
+from grace_client.report.material import Material
 from grace_client.runner import RunFolder, run
 from tests.conftest import ROOT
 from tests.support.deterministic import LOGPROBS, DeterministicEngine
@@ -95,3 +97,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if name.endswith("exp1"):
                 structure(path)
     return folder
+
+
+@pytest.fixture(scope="session")
+def found(runs: Path) -> Material:
+    """All runs of both models."""
+    return material.load([runs])

@@ -59,6 +59,11 @@ def test_two_models_and_all_experiments(
     assert (found["models"], set(found["experiments"])) == (["alpha", "beta"], set(EXPERIMENTS))
     page = out.read_text()
     assert anchors(page) == SECTIONS
+    assert found["summary"][0].startswith(
+        "Each question was asked in one wording, and its answers were offered"
+    )
+    head = page[page.index("<header>") : page.index("</header>")]
+    assert found["summary"][0] in head, "it stands before everything else"
     for sentence in found["summary"]:
         assert page.count(sentence.replace("'", "&#39;").replace("<", "&lt;")) >= 1
     assert "National Research Platform" in page
@@ -160,8 +165,9 @@ def test_a_failed_part_is_told_and_not_averaged(
     marks = ("Exactly 3",)
     whole = make(tmp_path / "whole", Salted("whole", fault=fault), "study1-exp2")
     assert grace(monkeypatch, "report", str(whole), "--out", str(out), "--quiet") == 0
-    assert "cannot be computed" in capsys.readouterr().out
-    assert anchors(out.read_text()) == ["summary", "quality", "study1-exp2", "methods", "downloads"]
+    assert "The answers do not allow 6 parts of this section" in capsys.readouterr().out
+    assert "The bets on the four states could not be computed: " in out.read_text()
+    assert "study1-knowledge" in out.read_text(), "what needs no bets is there"
 
 
 def test_free_text_below_ninety_percent_asks_for_review(
@@ -198,6 +204,7 @@ def spoil(run: Path, change: str) -> None:
     # As if it had been exported so: the reader refuses a file that is not the one that was.
     manifest = json.loads((run / "manifest.json").read_text())
     manifest["results"]["tables"][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    del manifest["sha256"]
     (run / "manifest.json").write_text(json.dumps(manifest))
 
 
@@ -209,7 +216,6 @@ def spoil(run: Path, change: str) -> None:
         ("nan", "prob_norm"),
         ("sum", "not to 1"),
         ("study", "study2-exp2"),
-        ("failures", "nothing in it was answered"),
     ],
 )
 def test_a_table_that_cannot_be_trusted_is_named(
@@ -230,6 +236,23 @@ def test_a_table_that_cannot_be_trusted_is_named(
     assert message in told
     assert str(run) in told
     assert not out.exists()
+
+
+def test_a_run_without_answers_takes_no_other_with_it(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is named in the summary, the others are on the page; alone it is refused."""
+    run, out = tmp_path / "run", tmp_path / "report.html"
+    shutil.copytree(runs / "alpha" / "study2-judgement", run)
+    spoil(run, "failures")
+    assert grace(monkeypatch, "report", str(run), "--out", str(out), "--quiet") == 2
+    assert "nothing in it was answered (280 timeout)" in capsys.readouterr().err
+    others = str(runs / "beta" / "study2-judgement")
+    assert grace(monkeypatch, "report", str(run), others, "--out", str(out), "--quiet") == 0
+    told = capsys.readouterr().out
+    assert "1 model, 1 run" in told
+    assert "Review: alpha, study2-judgement: this run is on no other part of the page." in told
+    assert "nothing in it was answered" in out.read_text()
 
 
 def test_runs_that_contradict_each_other_are_named(

@@ -20,6 +20,7 @@ The namespace is "default": shared clusters run nothing there; name yours with -
 {{- include "grace.policy.storage" . }}
 {{- include "grace.policy.jobs" . }}
 {{- include "grace.policy.secrets" . }}
+{{- include "grace.policy.key" . }}
 {{- include "grace.policy.trials" . }}
 {{- $priority := .Values.scheduling.priorityClassName }}
 {{- $priorities := list "" "armada-default" "owner-no-preempt" "opportunistic" "opportunistic2" }}

@@ -52,7 +52,7 @@ def utterances(
         + p9.facet_grid("goal", "state")
         + p9.scale_y_continuous(limits=(0, 1), breaks=(0, 0.25, 0.5, 0.75, 1))
         + p9.labs(x="It …", y="share of utterances")
-        + style.caption(table, style.INTERVAL + " People: Wilson intervals. Dashed horizontal: chance, 1/8.")
+        + style.caption(table, style.INTERVAL + " People: exact intervals. Dashed horizontal: chance, 1/8.")
         + style.theme(*((9.6, 6.4) if len(order) <= 4 else (11.0, 7.6)))
         + p9.theme(axis_text_x=p9.element_text(rotation=60, ha="right", size=8))
     )
@@ -99,7 +99,7 @@ def negation(
         + p9.facet_wrap("goal", ncol=3)
         + p9.scale_y_continuous(limits=(0, 1), breaks=(0, 0.25, 0.5, 0.75, 1))
         + p9.labs(x="what the speaker thinks of it", y="share of negated utterances")
-        + style.caption(table, style.INTERVAL + " People: Wilson intervals.")
+        + style.caption(table, style.INTERVAL + " People: exact intervals.")
         + style.theme(7.8, 3.3)
     )
 

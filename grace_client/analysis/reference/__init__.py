@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from grace_client.analysis.inference import wilson
+from grace_client.analysis.intervals import counted
 from grace_client.studies.study2 import GOALS, SCHEMA, UTTERANCE_OPTIONS
 
 STATES = next(column.values for column in SCHEMA.columns if column.name == "State")
@@ -23,6 +23,8 @@ __all__ = [
     "UTTERANCES",
     "meanings",
     "noise_ceiling",
+    "sources",
+    "speaker_model",
     "study1",
     "study1_tests",
     "study2",
@@ -75,12 +77,12 @@ def study2() -> pd.DataFrame:
     -------
     DataFrame
         One row per goal, state and utterance (96): ``goal, state, utterance``; ``count`` and ``n`` (answers
-        of the cell); ``share`` with its 95 % Wilson interval ``low, high``; ``source``.
+        of the cell); ``share`` with its exact 95 % interval ``low, high``; ``source``.
 
     References
     ----------
-    Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference. *Journal of
-    the American Statistical Association*, 22(158), for the interval.
+    Clopper, C. J., & Pearson, E. S. (1934). The use of confidence or fiducial limits illustrated in the case
+    of the binomial. *Biometrika*, 26(4), 404-413, for the interval.
 
     Examples
     --------
@@ -101,7 +103,7 @@ def study2() -> pd.DataFrame:
     found = pd.DataFrame(rows, columns=["goal", "state", "utterance", "count"])
     found["n"] = found.groupby(["goal", "state"])["count"].transform("sum")
     found["share"] = found["count"] / found["n"]
-    found["low"], found["high"] = wilson(found["count"], found["n"])
+    found["low"], found["high"] = counted(found["count"], found["n"])
     return found.assign(source=data["source"])
 
 
@@ -111,8 +113,8 @@ def study2_negation() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per goal and state: ``goal, state, count`` (negated answers), ``n``, ``share`` with its 95 %
-        Wilson interval ``low, high``, and ``source``.
+        One row per goal and state: ``goal, state, count`` (negated answers), ``n``, ``share`` with its exact
+        95 % interval ``low, high`` (`intervals.counted`), and ``source``.
     """
     human = study2()
     negated = human[human["utterance"].str.startswith("wasnt")]
@@ -120,7 +122,7 @@ def study2_negation() -> pd.DataFrame:
         count=("count", "sum"), n=("n", "first"), source=("source", "first")
     )
     found.insert(4, "share", found["count"] / found["n"])
-    low, high = wilson(found["count"], found["n"])
+    low, high = counted(found["count"], found["n"])
     found.insert(5, "low", low)
     found.insert(6, "high", high)
     return found
@@ -148,6 +150,40 @@ def study2_speaker() -> pd.DataFrame:
     data = _read("study2")["speaker"]
     rows = [{"goal": goal, **data[goal]} for goal in GOALS.values()]
     return pd.DataFrame(rows).assign(source=data["source"])
+
+
+def speaker_model() -> dict[str, Any]:
+    """What the authors' model of the polite speaker holds possible.
+
+    Returns
+    -------
+    dict
+        ``phi``, the 40 values of φ; ``alpha`` and ``cost``, least and largest optimality and cost of a
+        negation; ``cost_of_others``, of an utterance without one.
+    """
+    return dict(_read("study2")["speaker_model"])
+
+
+def sources() -> pd.DataFrame:
+    """Where each human figure of the package comes from.
+
+    Returns
+    -------
+    DataFrame
+        One row per figure, all text: ``figure`` (its place in the package's files, such as
+        ``study2.counts.both.0 hearts``), ``value`` (JSON), ``source``, ``file`` and ``lines`` in it,
+        ``commit`` of the file's repository (empty for a paper) and ``note``: how the value follows from what
+        stands there, and where sources differ.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import reference
+    >>> traced = reference.sources().set_index("figure")
+    >>> traced.loc["study2.meanings.was_bad", ["value", "file"]].tolist()
+    ['[49, 45, 0, 0]', '02_analysis/01_data/literal_semantics.json']
+    """
+    with resources.files(__name__).joinpath("sources.csv").open(encoding="utf-8") as file:
+        return pd.read_csv(file, dtype=str, keep_default_na=False)
 
 
 def meanings() -> pd.DataFrame:
@@ -189,8 +225,8 @@ def noise_ceiling(*, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
     -------
     DataFrame
         One row per comparison and statistic: ``compared`` (``second sample`` or ``true shares``),
-        ``statistic`` (``r``, ``rho``, ``rmse``, ``js``), its median over the draws (``value``) and the middle
-        95 % of them (``low, high``), ``n`` (answers) and ``source``.
+        ``statistic`` (as `compare.statistics` gives it, deviations being over goals), its median over the
+        draws (``value``) and the middle 95 % of them (``low, high``), ``n`` (answers) and ``source``.
 
     Examples
     --------
@@ -204,12 +240,13 @@ def noise_ceiling(*, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
     human = study2()
     sizes = human.groupby(["goal", "state"], sort=False)["n"].first().to_numpy()
     shares = human["share"].to_numpy().reshape(len(sizes), len(UTTERANCES))
+    states = np.tile(np.arange(len(STATES)), len(GOALS))
     rng = np.random.default_rng(seed)
     cells = [rng.multinomial(n, p, size=(2, draws)) / n for n, p in zip(sizes, shares, strict=True)]
     first, second = np.stack(cells, axis=2)
     rows = []
     for compared, other in (("second sample", second), ("true shares", shares)):
-        for name, values in compare.statistics(first, other).items():
+        for name, values in compare.statistics(first, other, states).items():
             low, middle, high = (float(value) for value in np.quantile(values, [0.025, 0.5, 0.975]))
             rows.append((compared, name, middle, low, high))
     frame = pd.DataFrame(rows, columns=["compared", "statistic", "value", "low", "high"])

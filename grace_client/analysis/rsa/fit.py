@@ -94,8 +94,9 @@ def fit_study2(cells: pd.DataFrame, *, semantics: ArrayLike | None = None) -> Fi
     semantics : array_like, shape (8, 4), optional
         How true each utterance is of each state. Where it is not given, it is found together with the goals,
         as in the paper: what 49 people judged (`reference.meanings`) then counts beside the data, as a Beta
-        prior after a uniform one. For a model's answers give ``people().semantics``, so that only goals
-        differ, and the fit takes a second, not a quarter of a minute.
+        prior after a uniform one. (The authors' file counts one judgement "false" less in each cell.) For a
+        model's answers give ``people().semantics``, so that only goals differ, and the fit takes a second,
+        not a quarter of a minute.
 
     Returns
     -------
@@ -117,12 +118,12 @@ def fit_study2(cells: pd.DataFrame, *, semantics: ArrayLike | None = None) -> Fi
     place = [(goals.index(goal), reference.STATES.index(state)) for goal, state in data.index]
     judged = reference.meanings()
     true, false = judged["count"].to_numpy(), (judged["n"] - judged["count"]).to_numpy()
-    most = float(polite.PHI[-1])
+    most, sought = float(polite.PHI[-1]), reference.speaker_model()
     # Two shares stand for three weights: of kindness and looks in all, and of kindness in that.
     names = ["alpha", "cost", *(f"{goal}: {name}" for goal in goals for name in ("rest", "social", "phi"))]
     split = len(names)
-    lower = [0.0, 1.0] + [0.0, 0.0, 0.0] * len(goals)
-    upper = [20.0, 10.0] + [1.0, 1.0, most] * len(goals)
+    lower, upper = ([sought[name][end] for name in ("alpha", "cost")] for end in (0, 1))
+    lower, upper = lower + [0.0, 0.0, 0.0] * len(goals), upper + [1.0, 1.0, most] * len(goals)
     start = [4.0, 2.0] + [0.6, 0.3, 0.4] * len(goals)
     if semantics is None:
         names += [f"meaning: {u}, {s}" for u, s in zip(judged["utterance"], judged["state"], strict=True)]

@@ -25,8 +25,11 @@ from grace_client.analysis.rsa.knowing import literal_listener, softmax
 
 Array = NDArray[np.float64]
 
-PHI = np.arange(40) * 0.025
-"""Values of φ that the pragmatic listener holds possible, equally likely: 0 is all kindness, 1 all truth."""
+PHI = np.array(reference.speaker_model()["phi"])
+"""Values of φ that the pragmatic listener holds possible, equally likely: 0 is all kindness, 1 all truth.
+
+They are the authors' 40: sums of 0.025, rounded to two decimals, and so not quite equally far apart.
+"""
 VALUES = np.arange(4.0)
 """What a state is worth to the listener: its hearts."""
 NEGATED = np.array([name.startswith("wasnt") for name in reference.UTTERANCES])
@@ -41,7 +44,7 @@ class Goals:
     informational, social, presentational : array_like, shape (...)
         Weights of the three utilities; they are divided by their sum.
     phi : array_like, shape (...)
-        What the speaker wants to be taken for, from 0 (kind) to 0.975 (informative).
+        What the speaker wants to be taken for, from 0 (kind) to 0.98 (informative).
     """
 
     informational: ArrayLike
@@ -145,7 +148,7 @@ def second_speaker(
     """
     joint = np.asarray(first_listener(alpha, cost, semantics) if heard is None else heard)
     state, taken_for = joint.sum(axis=-1), _log(joint.sum(axis=-2))
-    place = np.clip(np.asarray(goals.phi, dtype=np.float64), PHI[0], PHI[-1]) / PHI[1]
+    place = np.interp(np.asarray(goals.phi, dtype=np.float64), PHI, np.arange(len(PHI)))
     # A tent over the grid: the weights of its two neighbours, zero elsewhere.
     tent = np.maximum(1 - np.abs(place[..., None] - np.arange(len(PHI))), 0)
     presented = _weigh(tent[..., None, :], taken_for).sum(axis=-1)
@@ -188,9 +191,10 @@ def people() -> Speaker:
 
     It has 43 free parameters: optimality, cost, three for each of three goals, and 32 meanings. The data are
     the same 96 shares that it is laid beside, of which 84 are free, and what 49 people judged of the
-    meanings. That it lies close to people (r² = 0.98) is a fit and not a prediction; the paper reports
-    r² = 0.97 for the mean prediction of its Bayesian fit of the same model. The paper's own goal weights
-    (`reference.study2_speaker`) differ, since much of what one weight does another can do.
+    meanings. Its r² with those shares is 0.98. This figure is of the fit kept here: it describes the shares
+    and predicts nothing. The paper's figure is r² = 0.97, for the mean prediction of its Bayesian fit of the
+    same model. The paper's goal weights (`reference.study2_speaker`) differ from those kept here, since much
+    of what one weight does another can do.
 
     Returns
     -------

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from grace_client.analysis.files import BETS, OK
-from grace_client.analysis.inference import bootstrap
+from grace_client.analysis.inference import mean_intervals
 from grace_client.analysis.layout import canonical, ordered, require
-from grace_client.errors import SpecError
+from grace_client.errors import NotEnoughDataError, SpecError
 
 CELL = ("access", "observe")
 STATES = (0, 1, 2, 3)
@@ -56,7 +56,7 @@ def _scored_bets(frame: pd.DataFrame) -> pd.DataFrame:
     asked = frame["question"].isin([f"state{s}" for s in STATES])
     rows = frame[asked & (frame["status"] == OK)]
     if rows.empty:
-        raise SpecError("no state question was answered: is this Study 1, Experiment 2?")
+        raise NotEnoughDataError("no state question was answered: is this Study 1, Experiment 2?")
     weighted = rows["prob_norm"] * rows["option"].astype(np.float64)
     grouped = rows.assign(percentage=weighted).groupby([*HEAD, "question"], sort=False)["percentage"]
     found = grouped.sum().reset_index()
@@ -83,13 +83,13 @@ def _said(frame: pd.DataFrame) -> pd.DataFrame:
     ]
     found = pd.concat(parts).sort_index(kind="stable").dropna(subset=["bet"]).reset_index(drop=True)
     if found.empty:
-        raise SpecError("no answer names a number: extract the free text first, with 'grace extract'")
+        raise NotEnoughDataError(
+            "no answer names a number: extract the free text first, with 'grace extract'"
+        )
     return found
 
 
-def cell_means(
-    frame: pd.DataFrame, *, value: str = "bet", cluster: str = "stimulus", draws: int = 10_000, seed: int = 0
-) -> pd.DataFrame:
+def cell_means(frame: pd.DataFrame, *, value: str = "bet", cluster: str = "stimulus") -> pd.DataFrame:
     """Mean belief in each state by access and observe.
 
     Parameters
@@ -98,8 +98,8 @@ def cell_means(
         Study 1 as `read` gives it, or the result of `bets`.
     value : {"bet", "percentage"}
         Dollars of 100, or the elicited percentage itself.
-    cluster, draws, seed
-        Of the interval; see `inference.bootstrap`.
+    cluster : str
+        Of the interval; see `inference.mean_intervals`.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def cell_means(
     table = beliefs(frame)
     require(table, [value])
     by = ["model", *CELL, "state"]
-    found = bootstrap(table, value, by, cluster=cluster, draws=draws, seed=seed, bounds=(0, 100))
+    found = mean_intervals(table, value, by, cluster=cluster, bounds=(0, 100))
     return ordered(found, ORDER)
 
 
@@ -164,7 +164,7 @@ def coherence(frame: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per trial with four answers: ``model, trial_id, participant, item, stimulus, access,
         observe`` and ``total``, the sum of the four elicited means (percentage points). For cells, give it
-        to `inference.bootstrap`.
+        to `inference.mean_intervals`.
 
     Examples
     --------
@@ -176,9 +176,7 @@ def coherence(frame: pd.DataFrame) -> pd.DataFrame:
     return found.loc[found["states"] == len(STATES), ["total"]].reset_index()
 
 
-def knowledge(
-    frame: pd.DataFrame, *, cluster: str = "stimulus", draws: int = 10_000, seed: int = 0
-) -> pd.DataFrame:
+def knowledge(frame: pd.DataFrame, *, cluster: str = "stimulus") -> pd.DataFrame:
     """Whether the speaker is taken to know exactly how many, by access and observe.
 
     Parameters
@@ -218,17 +216,15 @@ def knowledge(
         rows = rows[rows["option"] == "yes"]
         rows = rows.assign(yes=rows["prob_norm"], certain=(rows["prob_norm"] > 0.5).astype(np.float64))
     if rows.empty:
-        raise SpecError("the knowledge question has no answer: is this Study 1?")
+        raise NotEnoughDataError("the knowledge question has no answer: is this Study 1?")
     by = ["model", *CELL]
-    found = bootstrap(rows, "yes", by, cluster=cluster, draws=draws, seed=seed, bounds=(0, 1))
+    found = mean_intervals(rows, "yes", by, cluster=cluster, bounds=(0, 1))
     share = rows.groupby(["model", *CELL], sort=False)["certain"].mean()
     found["share_yes"] = share.to_numpy()
     return ordered(found, ORDER)
 
 
-def implicature(
-    frame: pd.DataFrame, *, cluster: str = "stimulus", draws: int = 10_000, seed: int = 0
-) -> pd.DataFrame:
+def implicature(frame: pd.DataFrame, *, cluster: str = "stimulus") -> pd.DataFrame:
     """How strongly "n of them" is taken to mean "not more than n", by access and observe.
 
     Parameters
@@ -265,9 +261,9 @@ def implicature(
         parts.append(rows.assign(strength=named - above.mean(axis=1), share=named / total.where(total > 0)))
     rows = pd.concat(parts)
     by = ["model", *CELL]
-    found = bootstrap(rows, "strength", by, cluster=cluster, draws=draws, seed=seed, bounds=(-100, 100))
+    found = mean_intervals(rows, "strength", by, cluster=cluster, bounds=(-100, 100))
     if rows["share"].notna().any():
-        share = bootstrap(rows, "share", by, cluster=cluster, draws=draws, seed=seed, bounds=(0, 1))
+        share = mean_intervals(rows, "share", by, cluster=cluster, bounds=(0, 1))
         share = share.rename(columns={"mean": "share", "low": "share_low", "high": "share_high"})
         found = found.merge(share[[*by, "share", "share_low", "share_high"]], on=by, how="left")
     return ordered(found, ORDER)
@@ -325,5 +321,5 @@ def wide_bets(table: pd.DataFrame) -> pd.DataFrame:
     wide = table.dropna(subset=["bet"]).set_index([*keys, "state"])["bet"].unstack("state")
     wide = wide.reindex(columns=list(STATES)).dropna()
     if wide.empty:
-        raise SpecError("no trial has bets on all four states")
+        raise NotEnoughDataError("no trial has bets on all four states")
     return wide.reset_index()

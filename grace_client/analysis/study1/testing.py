@@ -8,7 +8,7 @@ from grace_client.analysis.inference import holm
 from grace_client.analysis.layout import per_model, refuse_copies, require
 from grace_client.analysis.study1.beliefs import CELL, STATES, beliefs, wide_bets
 from grace_client.analysis.variance import paired, type_two
-from grace_client.errors import SpecError
+from grace_client.errors import NotEnoughDataError, SpecError
 
 CONTRASTS = (
     ("3", "2", 2, 3),
@@ -137,8 +137,10 @@ def anova(
     rows = beliefs(frame)
     require(rows, [value])
     rows = rows[(rows["state"] == state) & rows[value].notna()]
+    if state not in STATES:
+        raise SpecError(f"there is no state {state}; the states are {', '.join(map(str, STATES))}")
     if rows.empty:
-        raise SpecError(f"state {state} has no {value}; the states are {', '.join(map(str, STATES))}")
+        raise NotEnoughDataError(f"no trial has a {value} on state {state}")
     if within not in ("item", "participant", None):
         raise SpecError(f"within={within!r}: choose 'item', 'participant' or None")
     parts = []

@@ -6,16 +6,14 @@ import numpy as np
 import pandas as pd
 
 from grace_client.analysis.files import OK
-from grace_client.analysis.inference import bootstrap
+from grace_client.analysis.inference import mean_intervals
 from grace_client.analysis.layout import canonical, ordered, require
 from grace_client.analysis.study2.shares import CELL, LEVELS
-from grace_client.errors import SpecError
+from grace_client.errors import NotEnoughDataError
 from grace_client.studies.study2 import QUALITIES
 
 
-def judgements(
-    frame: pd.DataFrame, *, cluster: str | None = None, draws: int = 10_000, seed: int = 0
-) -> pd.DataFrame:
+def judgements(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFrame:
     """How each utterance is judged, by goal and state (experiment ``study2-judgement``).
 
     Parameters
@@ -24,8 +22,6 @@ def judgements(
         As `read` gives it.
     cluster : {"item", "stimulus", "participant"}, optional
         What is drawn for the interval; ``item`` where it is not given, as in `utterances`.
-    draws, seed : int
-        Of the bootstrap.
 
     Returns
     -------
@@ -67,11 +63,11 @@ def judgements(
     for measure, (values, bounds) in measured.items():
         if values.empty:
             continue
-        found = bootstrap(values, "value", by, cluster=cluster, draws=draws, seed=seed, bounds=bounds)
+        found = mean_intervals(values, "value", by, cluster=cluster, bounds=bounds)
         found.insert(len(by), "measure", measure)
         parts.append(found.drop(columns="se"))
     if not parts:
-        raise SpecError("no judgement was answered: is this study2-judgement?")
+        raise NotEnoughDataError("no judgement was answered: is this study2-judgement?")
     table = pd.concat(parts, ignore_index=True)
     order = LEVELS | {"utterance": sorted(table["utterance"].unique()), "measure": tuple(measured)}
     return ordered(table, order)

@@ -21,6 +21,8 @@ Cell = tuple[str, str]
 MODEL_GOALS = ("informational", "social", "both")
 """The goals with the base level first."""
 METHODS = ("mixed", "gee")
+TINY = 1e-9
+"""Log odds below which an error is one of rounding."""
 RANDOM = ("item", "item_cell")
 """Random intercepts of the mixed model: of an item, and of an item in a cell."""
 
@@ -114,7 +116,7 @@ def negation_model(
                term  estimate  df
     0     intercept      -0.7  11
     1  goal[social]       0.3  11
-    2    goal[both]       1.3  11
+    2    goal[both]       1.4  11
     """
     return negation_fit(frame, method=method, random=random, cluster=cluster).terms
 
@@ -239,6 +241,9 @@ class _Fitted:
         for cell, sign in needed.items():
             weights[self.place[cell]] = sign
         estimate, se = float(weights @ self.estimate), float(np.sqrt(weights @ self.covariance @ weights))
+        if not se > TINY:
+            # Of cells with one cluster each, errors that are robust to clusters are 0: nothing varies.
+            return found | {"estimate": estimate}
         law = stats.norm() if self.clusters is None else stats.t(self.clusters - 1)
         reach = float(law.ppf(0.975)) * se
         found |= {
@@ -300,8 +305,10 @@ class _Fitted:
         if df and self.clusters is not None:
             df_error = self.clusters - df if self.clusters > df else np.nan
         if df and (self.clusters is None or self.clusters > df):
-            effect = beyond.T @ self.estimate
-            chi2 = float(effect @ np.linalg.solve(beyond.T @ self.covariance @ beyond, effect))
+            effect, error = beyond.T @ self.estimate, beyond.T @ self.covariance @ beyond
+            # Cells with one cluster each have no error, and the effect none in some direction.
+            known = np.linalg.matrix_rank(error, hermitian=True) == df
+            chi2 = float(effect @ np.linalg.solve(error, effect)) if known else np.nan
             if self.clusters is None:
                 p = float(stats.chi2.sf(chi2, df))
             else:

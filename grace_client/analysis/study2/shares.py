@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from grace_client.analysis.files import OK
-from grace_client.analysis.inference import bootstrap, holm, wilson
+from grace_client.analysis.inference import holm, mean_intervals
+from grace_client.analysis.intervals import against_chance, counted
 from grace_client.analysis.layout import canonical, distinct, ordered, require
-from grace_client.errors import SpecError
+from grace_client.errors import NotEnoughDataError, SpecError
 from grace_client.studies.study2 import ADJECTIVES, FRAMES
 
 CELL = ("goal", "state")
@@ -97,13 +98,13 @@ def choices(frame: pd.DataFrame) -> pd.DataFrame:
     frame = canonical(frame, LEVELS)
     rows = frame[(frame["status"] == OK) & frame["structured"].isin(UTTERANCES)]
     if rows.empty:
-        raise SpecError("no answer is one of the eight utterances: is this Study 2, and was it extracted?")
+        raise NotEnoughDataError(
+            "no answer is one of the eight utterances: is this Study 2, and was it extracted?"
+        )
     return rows
 
 
-def utterances(
-    frame: pd.DataFrame, *, cluster: str | None = None, draws: int = 10_000, seed: int = 0
-) -> pd.DataFrame:
+def utterances(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFrame:
     """How much each utterance is said, by goal and state.
 
     Parameters
@@ -115,15 +116,13 @@ def utterances(
         What is drawn for the interval; ``item`` where it is not given. Within a cell the texts of an item
         (one of twelve domains) differ in names alone: to a model they are nearly one text, and intervals by
         ``stimulus`` would take about two hundred of them for as many observations. Counts have no clusters.
-    draws, seed : int
-        Of the bootstrap; see `inference.bootstrap`.
 
     Returns
     -------
     DataFrame
         ``model, goal, state, utterance, mean, low, high, n, n_distinct, chance``. Scored, ``mean`` is the
-        mean probability; else the share of the choices. The interval is that of the bootstrap, for counts
-        that of Wilson (`inference.wilson`). ``chance`` is 1/8.
+        mean probability; else the share of the choices. The interval is that of `inference.mean_intervals`,
+        for counts that of `intervals.counted`. ``chance`` is 1/8.
 
     Raises
     ------
@@ -142,12 +141,12 @@ def utterances(
     if "count" in frame.columns:
         _unclustered(cluster)
         table = counts(frame)
-        low, high = wilson(table["count"], table["n"])
+        low, high = counted(table["count"], table["n"])
         found = table.assign(mean=table["count"] / table["n"], low=low, high=high, chance=CHANCE["utterance"])
         return found[["model", *CELL, "utterance", "mean", "low", "high", "n", "n_distinct", "chance"]]
     by = ["model", *CELL, "utterance"]
     rows = probabilities(frame)
-    found = bootstrap(rows, "prob", by, cluster=cluster, draws=draws, seed=seed, bounds=(0, 1))
+    found = mean_intervals(rows, "prob", by, cluster=cluster, bounds=(0, 1))
     return ordered(found.drop(columns="se"), ORDER).assign(chance=CHANCE["utterance"])
 
 
@@ -199,13 +198,11 @@ def probabilities(frame: pd.DataFrame) -> pd.DataFrame:
     frame = canonical(frame, LEVELS)
     rows = frame[(frame["question"] == "utterance") & (frame["status"] == OK)]
     if rows.empty:
-        raise SpecError("no utterance question was answered: is this Study 2, Experiment 2?")
+        raise NotEnoughDataError("no utterance question was answered: is this Study 2, Experiment 2?")
     return rows.rename(columns={"option": "utterance", "prob_norm": "prob"})
 
 
-def negation(
-    frame: pd.DataFrame, *, cluster: str | None = None, draws: int = 10_000, seed: int = 0
-) -> pd.DataFrame:
+def negation(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFrame:
     """How much is said with a negation ("It wasn't …"), by goal and state.
 
     Parameters as for `utterances`.
@@ -233,12 +230,10 @@ def negation(
         negated = table["count"].where(table["utterance"].str.startswith("wasnt_"), 0)
         cells = table.assign(k=negated).groupby(keys, sort=False)
         found = cells.agg(k=("k", "sum"), n=("n", "first"), n_distinct=("n_distinct", "first")).reset_index()
-        low, high = wilson(found["k"], found["n"])
+        low, high = counted(found["k"], found["n"])
         found = found.assign(mean=found["k"] / found["n"], low=low, high=high)
     else:
-        found = bootstrap(
-            negated_share(frame), "prob", keys, cluster=cluster, draws=draws, seed=seed, bounds=(0, 1)
-        )
+        found = mean_intervals(negated_share(frame), "prob", keys, cluster=cluster, bounds=(0, 1))
     order = [*keys, "mean", "low", "high", "n", "n_distinct"]
     return ordered(found[order], ORDER).assign(chance=CHANCE["negation"])
 
@@ -253,7 +248,7 @@ def negated_share(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def binomial(frame: pd.DataFrame, *, of: str = "utterance", alternative: str = "two-sided") -> pd.DataFrame:
-    """Exact binomial tests of choices against chance, in every cell.
+    """Tests of choices against chance, in every cell.
 
     Parameters
     ----------
@@ -270,9 +265,11 @@ def binomial(frame: pd.DataFrame, *, of: str = "utterance", alternative: str = "
     -------
     DataFrame
         ``model, goal, state``, `of` (which one; ``negation`` is always ``wasnt``), ``k`` (times chosen),
-        ``mean`` (share), ``low, high`` (95% interval of Clopper and Pearson), ``chance, p``, ``p_holm``
-        (within the model, over all tests of the call), ``n`` (choices) and ``n_distinct``. The test takes
-        choices as independent; where ``n_distinct`` (items) is much smaller than ``n`` they are not.
+        ``mean`` (share), ``low, high`` (95% interval), ``chance, p``, ``p_holm`` (within the model, over all
+        tests of the call), ``n`` (choices) and ``n_distinct`` (items). Choices about one item are not
+        independent: the test is that of `intervals.against_chance`, with the interval of `utterances` and
+        `negation`, and missing where all choices are about one item. Of counts, which do not tell what they
+        are about, it is the exact binomial test with the interval of Clopper and Pearson.
 
     References
     ----------
@@ -288,8 +285,6 @@ def binomial(frame: pd.DataFrame, *, of: str = "utterance", alternative: str = "
     0  both  0 hearts  149  203     0.5
     1  both   1 heart  151  203     0.5
     """
-    from scipy import stats
-
     if of not in CHANCE:
         raise SpecError(f"there is no test of {of!r}; there are: {', '.join(CHANCE)}")
     if "prob_norm" in frame.columns:
@@ -298,27 +293,48 @@ def binomial(frame: pd.DataFrame, *, of: str = "utterance", alternative: str = "
             "give their means with intervals"
         )
     table = counts(frame)
-    label = table["utterance"]
-    if of != "utterance":
-        label = label.str.split("_").str[["adjective", "negation"].index(of) * -1 + 1]
-    cells = table.assign(**{of: label}).groupby(["model", *CELL, of], sort=False)
+    cells = table.assign(**{of: _kind(table["utterance"], of)}).groupby(["model", *CELL, of], sort=False)
     found = cells.agg(k=("count", "sum"), n=("n", "first"), n_distinct=("n_distinct", "first")).reset_index()
+    found = found.assign(mean=found["k"] / found["n"], chance=CHANCE[of])
+    tested = _independent if "count" in frame.columns else _clustered
+    found = tested(frame, found, of, alternative)
     if of == "negation":
         found = found[found["negation"] == "wasnt"].reset_index(drop=True)
-    tests = [
-        stats.binomtest(int(k), int(n), CHANCE[of], alternative=alternative)
-        for k, n in zip(found["k"], found["n"], strict=True)
-    ]
-    spans = [
-        stats.binomtest(int(k), int(n)).proportion_ci(0.95, "exact")
-        for k, n in zip(found["k"], found["n"], strict=True)
-    ]
-    found = found.assign(
-        mean=found["k"] / found["n"],
-        low=[span.low for span in spans],
-        high=[span.high for span in spans],
-        chance=CHANCE[of],
-        p=[test.pvalue for test in tests],
-    )
     found["p_holm"] = found.groupby("model", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
     return found[["model", *CELL, of, "k", "mean", "low", "high", "chance", "p", "p_holm", "n", "n_distinct"]]
+
+
+def _kind(utterance: pd.Series, of: str) -> pd.Series:
+    """The utterance itself, its adjective, or was and wasnt."""
+    return utterance if of == "utterance" else utterance.str.split("_").str[int(of == "adjective")]
+
+
+def _independent(frame: pd.DataFrame, found: pd.DataFrame, of: str, alternative: str) -> pd.DataFrame:
+    """Exact tests and intervals of counts."""
+    from scipy import stats
+
+    low, high = counted(found["k"], found["n"])
+    p = [
+        float(stats.binomtest(int(k), int(n), CHANCE[of], alternative=alternative).pvalue)
+        for k, n in zip(found["k"], found["n"], strict=True)
+    ]
+    return found.assign(low=low, high=high, p=p)
+
+
+def _clustered(frame: pd.DataFrame, found: pd.DataFrame, of: str, alternative: str) -> pd.DataFrame:
+    """Tests and intervals of choices that belong to items."""
+    rows = probabilities(frame)
+    rows = rows.assign(**{of: _kind(rows["utterance"], of)})
+    head = ["model", *CELL, "trial_id", "replicate", "item", "stimulus", of]
+    keys = [name for name in head if name in rows.columns]
+    chosen = rows.groupby(keys, sort=False)["prob"].sum().reset_index()
+    by = ["model", *CELL, of]
+    shares = mean_intervals(chosen, "prob", by, bounds=(0, 1))
+    sizes = chosen.groupby([*by, distinct(chosen)], sort=False).size()
+    effective = (sizes.groupby(by).sum() ** 2 / (sizes**2).groupby(by).sum()).rename("clusters")
+    shares = shares[[*by, "low", "high", "se"]].merge(effective.reset_index(), on=by)
+    found = found.merge(shares, on=by, how="left")
+    p = against_chance(
+        found["mean"], found["se"], found["clusters"], CHANCE[of], choices=found["n"], alternative=alternative
+    )
+    return found.assign(p=p)

@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from grace_client.analysis.inference import bootstrap
+from grace_client.analysis.inference import mean_intervals
 from grace_client.analysis.layout import ordered
 from grace_client.analysis.study2.shares import CELL, LEVELS, STATES, UTTERANCES, counts, probabilities
 from grace_client.errors import SpecError
 
 UTILITIES = ("social", "informational")
+BOUNDS = {"social": (0.0, 3.0), "informational": (-np.inf, 0.0)}
+"""Least and most that each can be: hearts from 0 to 3, and the log of a probability."""
 
 
 def utilities(
@@ -19,8 +21,6 @@ def utilities(
     *,
     semantics: ArrayLike | None = None,
     cluster: str | None = None,
-    draws: int = 10_000,
-    seed: int = 0,
 ) -> pd.DataFrame:
     r"""Expected social and informational utility of what is said, by goal and state.
 
@@ -41,7 +41,7 @@ def utilities(
     semantics : array_like, shape (8, 4), optional
         How true each utterance is of each state, from 0 to 1, such as ``rsa.people().semantics``. Where it is
         not given: what 49 people judged (`rsa.meanings`), which owes nothing to any model of speakers.
-    cluster, draws, seed
+    cluster : str
         Of the interval, as in `utterances`. Counts have no clusters: their interval is normal, with the
         multinomial error of the mean.
 
@@ -94,7 +94,7 @@ def utilities(
         parts = []
         for name in UTILITIES:
             with np.errstate(invalid="ignore"):
-                found = bootstrap(sums, name, ["model", *CELL], cluster=cluster, draws=draws, seed=seed)
+                found = mean_intervals(sums, name, ["model", *CELL], cluster=cluster, bounds=BOUNDS[name])
             parts.append(found.drop(columns="se").assign(utility=name))
         table = pd.concat(parts, ignore_index=True)
     most = {("social", s): social.max() for s in STATES}

@@ -129,12 +129,13 @@ volumeMounts:
 {{- end }}
 {{- end -}}
 
-{{- /* Changed trials are another Job. */ -}}
+{{- /* Changed trials and a changed key are another Job. */ -}}
 {{- define "grace.queries.annotations" -}}
 {{- $trials := .Values.queries.trials -}}
-{{- if or $trials.study1 $trials.study2 -}}
+{{- if or $trials.study1 $trials.study2 }}
 grace/trials: {{ print $trials.study1 $trials.study2 | sha256sum }}
-{{- end -}}
+{{- end }}
+{{ include "grace.key.annotation" . }}
 {{- end -}}
 
 {{- /* Context: {root, experiment, settings}. */ -}}
@@ -154,7 +155,7 @@ template:
     labels:
       {{- include "grace.podLabels" (dict "root" .root "component" "query") | nindent 6 }}
       grace/experiment: {{ .experiment }}
-    {{- with include "grace.queries.annotations" .root }}
+    {{- with include "grace.queries.annotations" .root | trim }}
     annotations:
       {{- . | nindent 6 }}
     {{- end }}

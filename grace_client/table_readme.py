@@ -1,0 +1,87 @@
+"""The note beside a run's tables: which file is which, and how other programs read them unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+NAME = "README.txt"
+
+SCORED = {"": (), "_long": ("option",)}
+FREE = {"": ("response", "reasoning"), "_long": ("response", "reasoning")}
+STRUCTURED = ("response", "structured")
+"""Columns whose text looks like numbers, so that programs must be told that it is text."""
+
+_HEAD = """The tables of a run of {experiment} on {model}, written by grace.
+
+Read them with the commands below. By default pandas takes the texts None, NA, nan, null and N/A for missing
+values, R takes NA, and both take answers such as 007 or 1.0 for numbers. Models do give such answers.
+
+An empty field is a missing value: 'status' and 'reason' say why. Where 'status' is ok and 'response' is
+empty, the model's answer had no characters. No other text stands for a missing value.
+"""
+_PARQUET = """
+{parquet}
+  The same rows as {csv}, with the types of their columns. Every program reads it unchanged:
+    Python:  pd.read_parquet("{parquet}")
+    R:       arrow::read_parquet("{parquet}")
+"""
+_CSV = """
+{csv}
+  {what}
+    Python:  pd.read_csv("{csv}", keep_default_na=False, na_values=[""]{python})
+    R:       read.csv("{csv}", na.strings = "", encoding = "UTF-8"{r})
+    readr:   read_csv("{csv}", na = "", trim_ws = FALSE{readr})
+"""
+_TAIL = """
+Excel and other spreadsheets change what they open by a double click: 2/3 becomes a date, 007 becomes 7, an
+answer that begins with = is taken for a formula, and letters beyond English are shown wrong. Choose Data,
+From Text/CSV, File Origin "65001: Unicode (UTF-8)", Data Type Detection "Do not detect data types". Do not
+save over the file: grace refuses a table that has changed, and 'grace export' writes it again.
+
+In Python, grace_client.analysis.read(FOLDER) reads a run with its conditions, and checks it.
+"""
+
+
+def write(path: Path, *, model: str, experiment: str, files: Sequence[str], scored: bool) -> None:
+    """Write the note.
+
+    Parameters
+    ----------
+    path : Path
+        Where.
+    model, experiment : str
+        Of the run.
+    files : sequence of str
+        Names of its tables: wide, long (CSV and Parquet), and others.
+    scored : bool
+        Whether closed sets of answers were scored, rather than free text drawn.
+    """
+    wide, long, parquet, *others = files
+    texts = SCORED if scored else FREE
+    each = "one row per trial" if scored else "one row per answer"
+    parts = [
+        _HEAD.format(experiment=experiment, model=model),
+        _PARQUET.format(parquet=parquet, csv=long),
+        _csv(
+            long,
+            "Long and tidy: one row per trial, question and " + ("option." if scored else "answer."),
+            texts["_long"],
+        ),
+        _csv(wide, f"Wide: {each}, with the columns of the trial list.", texts[""]),
+        *(
+            _csv(name, "What the model thought; thoughts are no part of an answer.", ("reasoning",))
+            for name in others
+        ),
+    ]
+    if not scored:
+        name = wide.replace("_raw_responses_", "_structured_")
+        parts.append(_csv(name, "The answers as values; 'grace extract' writes it.", STRUCTURED))
+    path.write_text("".join([*parts, _TAIL]), encoding="utf-8", errors="backslashreplace")
+
+
+def _csv(csv: str, what: str, texts: Sequence[str]) -> str:
+    python = ", dtype={" + ", ".join(f'"{name}": str' for name in texts) + "}" if texts else ""
+    r = ", colClasses = c(" + ", ".join(f'{name} = "character"' for name in texts) + ")" if texts else ""
+    readr = ", col_types = cols(" + ", ".join(f'{name} = "c"' for name in texts) + ")" if texts else ""
+    return _CSV.format(csv=csv, what=what, python=python, r=r, readr=readr)
