@@ -22,7 +22,9 @@ TITLES = {
     "study2-null": "Study 2, politeness: null context",
 }
 ALPHA = 4.0
-"""Optimality of the theory that stands beside models in Study 1; its pattern is the same at any."""
+"""Optimality of the theory beside models in Study 1; at even prior odds its pattern is the same at any."""
+PRIORS = (0.5, 0.8, 0.9)
+"""Base rates at which that theory is shown: even odds, and two for stories in which nearly all have it."""
 STRUCTURED = 0.90
 """Share of free-text answers with a clear meaning, below which a person should look at them."""
 
