@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from grace_client import analysis
-from grace_client.report import closeness, listener, ways, words
+from grace_client.report import closeness, listener, stories, ways, words
 from grace_client.report.material import Material
 from grace_client.report.parts import Figure, Section, Table
 
@@ -45,7 +45,8 @@ def comparison(material: Material) -> Section | None:
         found.content.insert(
             0,
             "Study 1 stands beside the rational speech act listener alone, since its paper prints no bets of "
-            "people by cell; Study 2 beside people and the speaker that was fitted to them.",
+            "people by cell; Study 2 beside people and the speaker that was fitted to them. "
+            + " ".join(stories.asked(material)),
         )
     return found if found.content else None
 
