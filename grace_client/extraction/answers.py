@@ -15,6 +15,7 @@ from grace_client import paths, tables
 from grace_client.errors import SpecError
 from grace_client.extraction import rules
 from grace_client.extraction.reading import Reading
+from grace_client.extraction.text import first_answer
 from grace_client.ledger import OK
 from grace_client.manifest import Extraction
 from grace_client.plan import Item
@@ -65,6 +66,11 @@ class Answer:
     reading: Reading | None
 
     @property
+    def first(self) -> str:
+        """The text up to the end of its first answer; empty where there is none."""
+        return first_answer(self.text or "", self.item.question.prompt.text)
+
+    @property
     def place(self) -> Place:
         """Where it stands in the run."""
         assert self.item.replicate is not None
@@ -77,13 +83,14 @@ def by_rules(folder: RunFolder) -> list[Answer]:
     Raises
     ------
     SpecError
-        Where the run's experiment scores closed sets of answers.
+        Where the run's experiment scores closed sets of answers, and where its record has lost some.
     """
     if folder.experiment.scored:
         raise SpecError(
             f"{folder.path} holds {folder.experiment.name}, whose answers are scores; there is no text to "
             "read. 'grace extract' takes runs of study1-exp1 and study2-exp1"
         )
+    tables.check_record(folder)
     answers = []
     for item in folder.plan.items():
         held = folder.ledger.get(item.key)

@@ -112,6 +112,9 @@ def _sampling(material: Material, experiment: str) -> list[str]:
                 f"drawn at temperature {sampling.temperature:g}, of at most {sampling.max_tokens} tokens, "
                 f"each with its own seed derived from base seed {sampling.base_seed}"
             )
+            if sampling.stop:
+                cues = words.listed([f"'{cue.strip()}'" for cue in sampling.stop])
+                text += f"; an answer ends where the model goes on with {cues}"
             told.setdefault(text, []).append(model)
     return [f"In {experiment} ({words.listed(models)}), {text}." for text, models in told.items()]
 

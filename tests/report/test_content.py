@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,26 @@ def test_option_mass_is_told_of_every_cell(sections: dict[str, Section]) -> None
     assert {"access", "observe", "mean", "low", "high", "minimum"} <= set(one.columns)
     two = table(sections["quality"], "option-mass-study2-exp2").frame
     assert len(two) == 2 * 12
+
+
+def test_option_mass_is_told_by_kind_of_question(found: Material) -> None:
+    """Kinds whose masses differ are never averaged; state0 to state3 are one kind."""
+    one, two = found.frames["study1-exp2"].copy(), found.frames["study2-exp2"].copy()
+    alpha, knows = one["model"] == "alpha", one["question"] == "knowledge"
+    one.loc[alpha & knows, "option_mass"] = 0.64
+    one.loc[alpha & ~knows, "option_mass"] = 0.21
+    two.loc[two["model"] == "alpha", "option_mass"] = 0.056
+    some = replace(found, frames={"study1-exp2": one, "study2-exp2": two})
+    (told,) = (line for line in quality.section(some).summary if "option mass" in line)
+    own = told.partition("; beta ")[0]
+    assert own.startswith("Mean option mass by kind of question: alpha ")
+    for kind, mass in (
+        ("study1-exp2, state", "0.21"),
+        ("study1-exp2, knowledge", "0.64"),
+        ("study2-exp2, utterance", "0.06"),
+    ):
+        assert re.search(rf"{mass}[^(]* \({kind}\)", own), own
+    assert own.count("(study") == 3
 
 
 def test_a_heat_map_of_each_model(found: Material) -> None:
