@@ -32,8 +32,8 @@ print(analysis.quality.option_mass(frame).round(3).to_string(index=False))
 
 # %% [markdown]
 # Bets on the four states. `n` counts trials, `n_distinct` the different stimuli among them: the intervals are
-# over stimuli, since a model gives copies of a stimulus the same answer. The listener beside them has even prior
-# odds; the stories say that nearly all things have the property, so look at other base rates too.
+# over stimuli, since a model gives copies of a stimulus the same answer. The listener is shown at three base
+# rates, since the stories say that nearly all things have the property.
 
 # %%
 means = analysis.study1.cell_means(frame)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from grace_client import stimuli, studies
+from grace_client.analysis import example
 from grace_client.report import methods, models, stories
 from grace_client.report.material import Material
 from tests.conftest import ROOT, USERS_LISTS
@@ -42,7 +43,7 @@ def test_other_stories_are_not_called_graces_own(study: str, column: str, tmp_pa
         "Scenario": ("had just walked through", "had seen"),
     }
     some.write_text(text.replace(*old[column]), encoding="utf-8")
-    whole = {"story_setup": (".<br>", ", they say.<br>"), "Scenario": ("Imagine that", "Suppose that")}
+    whole = {"story_setup": ("almost always", "nearly always"), "Scenario": ("Imagine that", "Suppose that")}
     every.write_text(text.replace(*whole[column]), encoding="utf-8")
     assert 0 < stimuli.own(studies.read_trials(some)) < len(studies.read_trials(some).trials)
     assert "and others in " in told(study, some)
@@ -60,10 +61,10 @@ def test_the_users_stories_are_their_own(study: str) -> None:
 
 def test_the_page_says_it_beside_people(found: Material) -> None:
     """In the methods and before the comparison with people; the papers are cited for design and results."""
-    section = models.comparison(found)
-    assert section is not None
-    for one in (section, methods.section(found, nrp=False)):
-        for study in ("Study 1", "Study 2"):
-            assert f"{study}: the models were asked grace's own stories; people in the human" in said(one)
+    beside = models.comparison(Material({"study2-exp2": example.scored("study2")}, {}, {}, lists=found.lists))
+    assert beside is not None
     text = said(methods.section(found, nrp=False))
+    for page in (said(beside), text):
+        for study in ("Study 1", "Study 2"):
+            assert f"{study}: the models were asked grace's own stories; people in the human" in page
     assert "Design and human results: Goodman" in text and "Materials and human" not in text
