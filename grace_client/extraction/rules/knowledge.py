@@ -222,8 +222,8 @@ def _patterns(items: str, rest: str, speaker: str) -> dict[str, re.Pattern[str]]
     exactly = r"(?:exactly|precisely|for (?:sure|certain),?)"
     something = (
         rf"(?: (?:{exactly} )?(?:{how}|how many there are)| {exactly}| that| this| it|"
-        rf" (?:exactly )?the (?:exact |true |correct |right |precise )?(?:number|answer|"
-        rf"count)(?: of {noun}(?: [^,]*{has})?)?)?(?: {exactly})?"
+        rf" (?:exactly )?the (?:exact |true |correct |right |precise )?(?:number|answer|count)(?: of (?:the |"
+        rf"these )?(?:(?:3|three) )?{noun}(?: (?:(?:that|which) (?:have|has)|with) {has})?)?)?(?: {exactly})?"
     )
     end = rf"{shapes.TAIL_WORDS}(?P<rest>(?:,|;| -)? ?\(?(?:{shapes.REASON}|so|and)(?: [^()]+)?\)?)?"
     knows = (

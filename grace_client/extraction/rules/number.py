@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
 
 from grace_client.extraction.rules import shapes
@@ -127,11 +128,7 @@ class Number:
                 continue
             said = self._plain(sentence, begin + place)
             if said and (join or said.strength != "bare" or _STARTS.match(before)):
-                soft = said.soft
-                strength = "own" if said.strength in ("bare", "stated") and join == "but" else said.strength
-                return Said(
-                    "value", said.value, said.span, strength if strength != "bare" else "stated", soft
-                )
+                return said if said.strength in ("own", "announced") else replace(said, strength="stated")
         return None
 
     def _leads(self, before: str, join: str, after: str) -> bool:
@@ -157,16 +154,16 @@ class Number:
             return self._said(sentence, match, str(left)) if _harmless_rest(match["rest"]) else None
         if match := _SUM.fullmatch(text, begin):
             a, b = int(match["a"]), int(match["b"])
-            right = a + b if match["sign"] in "+plus" else a - b
+            right = a + b if match["sign"] in ("+", "plus") else a - b
             good = str(right) == match["value"] and not _NUMBERS.search(match["of"])
             return self._said(sentence, match, match["value"]) if good else None
         match = self.whole.fullmatch(text, begin)
         if not match or not _harmless_rest(match["rest"]):
             return None
         value = _digit(match["value"])
-        if (match["again"] and _digit(match["again"]) != value) or re.fullmatch(
-            r"no(?: ones?)?", match["quantity"]
-        ):
+        if match["again"] and _digit(match["again"]) != value:
+            return None
+        if re.fullmatch(r"no(?: ones?)?", match["quantity"]):
             return None
         if not match["predicate"] and _COUNTED.search(text[begin : match.end("quantity")]):
             return None
