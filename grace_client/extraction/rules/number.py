@@ -43,6 +43,7 @@ _SEEING = re.compile(
     r"\b(?:look(?:s|ed|ing)? at|checked|examined|saw|seen|seeing|observed|inspected|tested|found|opened|"
     r"tells?|told|says?|said|saying|report(?:s|ed|ing)?|mention(?:s|ed)|stat(?:es|ed)|claim(?:s|ed)|knows?)\b"
 )
+_SPEECH = re.compile(r"\bi (?:have )?(?:looked at|checked|inspected)\b")
 _SEEN = re.compile(rf"{_SEEING.pattern}[^,;]*")
 _TOTAL = re.compile(rf"\b(?:of |the |all )+{_THREE}")
 _NUMBERS = re.compile(
@@ -58,6 +59,7 @@ _COUNTED = re.compile(
     rf"\bthere(?:'s| is| are) (?:(?:only|just|exactly|{shapes.ADVERB}) )*(?:\d|zero|one|two|three|"
     rf"no) (?:of )?(?:the )?\w+$"
 )
+_THERE_ARE = re.compile(r"\bthere(?:'s| is| are)\b")
 _SUM = re.compile(
     rf"{shapes.LEAD}(?P<a>\d) ?(?P<sign>\+|-|plus|minus) ?(?P<b>\d) ?(?:=|is|equals|"
     rf"makes) ?(?P<value>[0-3])(?P<of>\b.*)"
@@ -95,6 +97,8 @@ class Number:
 
     def __init__(self, items: str, rest: str, speaker: str) -> None:
         self.whole, self.none, self.but = _patterns(items, rest)
+        self.speech = False
+        """Whether the sentence read last is the speaker's: the next one goes on with what was seen."""
         self.asked = re.compile(rf"{_VALUE}\b.* {_HAVE} {shapes.inflected(rest)}")
         self.report = re.compile(
             rf"(?:{shapes.LEAD})(?:{re.escape(speaker)}|she|he|they|i|the speaker|"
@@ -103,8 +107,9 @@ class Number:
 
     def read(self, sentence: Sentence) -> Said | None:
         """What a sentence says; None where no shape fits the whole of it."""
+        heard, self.speech = self.speech, _SPEECH.search(sentence.text) is not None
         if sentence.mark != "?" and (said := self.value(sentence, 0)):
-            return said
+            return REPORTED if heard and said.strength in ("bare", "stated") else said
         if shapes.chatter(sentence):
             return HARMLESS
         if (denied := _DENIAL.fullmatch(sentence.text)) and sentence.mark != "?":
@@ -164,6 +169,12 @@ class Number:
         if match["again"] and _digit(match["again"]) != value:
             return None
         if re.fullmatch(r"no(?: ones?)?", match["quantity"]):
+            return None
+        if (
+            value == "3"
+            and not match["predicate"]
+            and _THERE_ARE.search(text[begin : match.start("quantity")])
+        ):
             return None
         if not match["predicate"] and _COUNTED.search(text[begin : match.end("quantity")]):
             return None
