@@ -263,7 +263,9 @@ def _patterns(items: str, rest: str, speaker: str) -> dict[str, re.Pattern[str]]
     patterns = {name: rf"{lead}(?P<answer>{word})(?![\w'])" for name, word in words.items()}
     patterns |= {
         "knows": rf"{lead}(?:{_TRUE} )?(?P<answer>{knows}){end}",
-        "ignorant": rf"{lead}(?:{_TRUE} )?(?P<answer>{ignorant})(?:{end}|,? but (?P<beside>(?:{who}) [^.]+))",
+        "ignorant": (
+            rf"{lead}(?:{_TRUE} )?(?P<answer>{ignorant})(?:{end}|,? but (?P<beside>(?:{who}) [^.]+))"
+        ),
         "disbelieved": rf"{lead}(?P<answer>{_FALSE} {knows}){end}",
         "nobody": rf"{lead}(?P<answer>{nobody}|{can}){end}",
         "needed": rf"{lead}(?P<answer>{needed})(?P<rest>)",
