@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from grace_client.engines.together import together
 from grace_client.errors import SpecError
 from grace_client.extraction.answers import Answer, Place
 from grace_client.extraction.endpoint import MAX_TOKENS, Asker, Endpoint
@@ -125,7 +125,8 @@ async def read(
     Raises
     ------
     ServerError
-        Where the endpoint cannot be reached, refuses the key or keeps being busy. What was read is kept.
+        Where the endpoint cannot be reached, refuses the key or keeps being busy. What was read is kept. An
+        answer that is none counts against its text alone, which the next call asks about again.
     SpecError
         Where the endpoint does not take the request at all.
     """
@@ -134,30 +135,27 @@ async def read(
     progress = Progress(total=len(wanted), done=sum(key in ledger for key in wanted))
     spent = Spent()
     on_progress(progress)
+    client = connect(endpoint, concurrency=concurrency)
     try:
-        async with connect(endpoint) as client:
-            asker = Asker(client, endpoint, say)
+        asker = Asker(client, endpoint, say)
 
-            async def work(most: int | None = None) -> None:
-                for count, (key, question, text) in enumerate(waiting, start=1):
-                    entry = await asker.ask(question, text)
-                    ledger.append(key, entry, final=True)
-                    spent.add(entry)
-                    progress.done += 1
-                    progress.asked += 1
-                    progress.failed += entry["status"] != OK
-                    on_progress(progress)
-                    if count == most:
-                        return
+        async def work(most: int | None = None) -> None:
+            for count, (key, question, text) in enumerate(waiting, start=1):
+                entry, final = await asker.ask(question, text)
+                ledger.append(key, entry, final=final)
+                spent.add(entry)
+                progress.done += 1
+                progress.asked += 1
+                progress.failed += entry["status"] != OK
+                on_progress(progress)
+                if count == most:
+                    return
 
-            # The first request alone settles what the endpoint can do.
-            await work(1)
-            async with asyncio.TaskGroup() as group:
-                for _ in range(concurrency):
-                    group.create_task(work())
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+        # The first request alone settles what the endpoint can do.
+        await work(1)
+        await together(*(work() for _ in range(concurrency)))
     finally:
+        await client.close()
         ledger.close()
     return _collect(answers, endpoint, wanted, ledger), _use(endpoint, wanted, ledger), spent
 
@@ -189,7 +187,7 @@ def _wanted(answers: Iterable[Answer], endpoint: Endpoint, *, every: bool) -> di
     """Question and text of everything to ask about, by key."""
     wanted = {}
     for answer in answers:
-        reading, text = answer.reading, answer.text
+        reading, text = answer.reading, answer.first
         if reading and text and reading.category != "empty" and (every or not reading.read):
             question = answer.item.question.name
             wanted[endpoint.key_of(question, text)] = question, text
@@ -201,11 +199,11 @@ def _collect(
 ) -> dict[Place, Reading]:
     readings = {}
     for answer in answers:
-        if answer.reading and answer.text:
-            key = endpoint.key_of(answer.item.question.name, answer.text)
+        if answer.reading and (text := answer.first):
+            key = endpoint.key_of(answer.item.question.name, text)
             entry = ledger.get(key) if key in wanted else None
             if entry:
-                readings[answer.place] = _reading(entry, answer.text, answer.reading)
+                readings[answer.place] = _reading(entry, text, answer.reading)
     ledger.close()
     return readings
 
