@@ -31,7 +31,9 @@ def refusal(error: BaseException, url: str) -> ServerError | None:
     url : str
         The server's.
     """
-    found = next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None)
+    # aiohttp's own errors are of that type too, and carry nothing but the true one.
+    true = (cause for cause in _causes(error) if isinstance(cause, ssl.SSLError) and hasattr(cause, "reason"))
+    found = next(true, None)
     if isinstance(found, ssl.SSLCertVerificationError):
         return ServerError(_certificate(found, url), retryable=False)
     # The other side is gone: it may come back.
