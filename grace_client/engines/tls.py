@@ -42,10 +42,11 @@ def refusal(error: BaseException, url: str) -> ServerError | None:
     reason = found.reason or str(found)
     if reason in PLAIN:
         told = f"{url} speaks http, not https; give http{url.removeprefix('https')}"
-    elif "CERTIFICATE_REQUIRED" in reason:
-        told = f"{url} wants a certificate of the client (mutual TLS), and grace has none to give"
     else:
-        told = f"{url} and this machine cannot agree on an encryption ({reason}); look at the server's TLS"
+        told = (
+            f"{url} and this machine cannot agree on an encryption ({reason}): one of them may be too old; "
+            "ask whoever runs the server"
+        )
     return ServerError(told, retryable=False)
 
 

@@ -120,17 +120,16 @@ def test_https_to_an_http_port_and_http_to_an_https_port(authority: Path) -> Non
     assert code == 2
 
 
-def test_a_server_that_wants_a_certificate_of_the_client(
-    authority: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Is refused as that."""
+def test_no_encryption_that_both_know(authority: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenSSL's words, and code 2."""
     context = tls(authority)
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(authority / "ca.pem")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
     trusting = ssl.create_default_context(cafile=str(authority / "ca.pem"))
+    trusting.minimum_version = ssl.TLSVersion.TLSv1_3
     monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)
     message, code = refused(FaultServer(tls=context))
-    assert "wants a certificate of the client" in message
+    assert "cannot agree on an encryption (" in message
+    assert "PROTOCOL_VERSION" in message
     assert code == 2
 
 
