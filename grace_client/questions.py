@@ -18,6 +18,14 @@ AT_ONCE = "Answer at once, without thinking first."
 """What the prompt begins with where it tells the model not to reason."""
 
 
+def kind(question: str) -> str:
+    """The kind of a question: those whose names differ in a number alone, such as state0 to state3, are one.
+
+    Kinds have different options and wordings, so that a mean over several kinds is true of none.
+    """
+    return question.rstrip("0123456789")
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """One prompt, scenario first and question last.
@@ -74,11 +82,14 @@ class Sampling:
         Bound on the length of answer and reasoning; a text cut by it has finish reason ``"length"``.
     seed : int
         Seed of this answer alone, between 0 and 2**31 - 1.
+    stop : tuple of str
+        Texts that end the answer where they come up; they are not part of it.
     """
 
     temperature: float
     max_tokens: int
     seed: int
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +101,7 @@ class Generation:
     text : str
         The answer, without special tokens; empty unless the status is ``"ok"``.
     finish_reason : str
-        ``"stop"`` where the model ended its turn, ``"length"`` where the bound cut it.
+        ``"stop"`` where the model ended its turn or a stop text did, ``"length"`` where the bound cut it.
     reasoning : str or None
         What a reasoning model thought before it answered.
     prompt_ids, token_ids : tuple of int

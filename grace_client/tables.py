@@ -18,6 +18,7 @@ from grace_client.ledger import OK
 from grace_client.manifest import Manifest
 from grace_client.options import OptionSet
 from grace_client.plan import Item
+from grace_client.questions import kind
 from grace_client.runner import LEDGER, RunFolder
 from grace_client.scoring import Scores
 from grace_client.studies.base import Experiment
@@ -298,7 +299,10 @@ def _results(folder: RunFolder, long: pd.DataFrame, written: list[Path]) -> dict
         "tables": kept | {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in written},
     }
     if folder.experiment.scored:
-        mass = long.loc[long["status"] == OK].groupby(["trial_id", "question"])["option_mass"].first()
-        if len(mass):
-            results["option_mass"] = {"mean": float(mass.mean()), "min": float(mass.min())}
+        answered = long.loc[long["status"] == OK]
+        mass = answered.groupby(["trial_id", "question"], sort=False)["option_mass"].first().reset_index()
+        results["option_mass"] = {
+            str(name): {"mean": float(own.mean()), "min": float(own.min())}
+            for name, own in mass.groupby(mass["question"].map(kind), sort=False)["option_mass"]
+        }
     return results
