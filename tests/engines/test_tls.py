@@ -120,14 +120,24 @@ def test_https_to_an_http_port_and_http_to_an_https_port(authority: Path) -> Non
     assert code == 2
 
 
-def test_no_encryption_that_both_know(authority: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenSSL's words, and code 2."""
-    context = tls(authority)
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
-    trusting = ssl.create_default_context(cafile=str(authority / "ca.pem"))
-    trusting.minimum_version = ssl.TLSVersion.TLSv1_3
-    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)
-    message, code = refused(FaultServer(tls=context))
+def test_no_encryption_that_both_know() -> None:
+    """A server that ends the handshake with an alert: OpenSSL's words, and code 2."""
+
+    async def work() -> tuple[str, int]:
+        async def alert(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            # Fatal (2), protocol version (70).
+            writer.write(b"\x15\x03\x03\x00\x02\x02\x46")
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(alert, "127.0.0.1", 0)
+        try:
+            return await why_not(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        finally:
+            server.close()
+
+    message, code = asyncio.run(work())
     assert "cannot agree on an encryption (" in message
     assert "PROTOCOL_VERSION" in message
     assert code == 2
