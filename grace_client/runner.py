@@ -292,7 +292,10 @@ def _draws(
 ) -> SamplingSpec | None:
     """How a run draws; None where it does not. A scored question has one reasoning for each trial."""
     if not experiment.scored:
-        return sampling or SamplingSpec()
+        # A stop text within a thought would end it there.
+        closed = engine.reasoning_format is None or reasoning == "template"
+        stop = experiment.stop if closed else ()
+        return (sampling or SamplingSpec()).model_copy(update={"stop": stop})
     if reasoning != "none":
         return None
     if engine.reasoning_format is None:

@@ -77,32 +77,70 @@ def free(material: Material) -> Section | None:
 def _negating(frame: pd.DataFrame, name: str, note: str) -> list[str | Table | Figure]:
     """The model of negation, its omnibus test, and the paper's two comparisons of goals."""
     fit = analysis.study2.negation_fit(frame)
-    separated = "separated: it rests on a cell where all or none negate, and has no finite value."
-    return [
-        Table(
-            f"{name}-negation-model",
-            "Logistic model of negation",
-            _estimate_first(fit.terms, "term"),
-            f"{note} {separated}",
-            hidden=("method",),
-        ),
-        Table(
-            f"{name}-negation-omnibus",
-            "Whether goals matter differently at different states",
-            fit.omnibus,
-            "Wald's test of goal by state in that model. separated: a cell without finite log odds is left "
-            "out.",
-            hidden=("method",),
-        ),
-        Table(
-            f"{name}-negation-contrasts",
-            "Negation with the goal both, against each goal alone",
-            _estimate_first(fit.contrasts, "goal", "against", "state"),
-            f"estimate: log odds ratio in that model; p (Holm): corrected within the model. {separated}",
-            long=True,
-            hidden=("method",),
-        ),
-    ]
+    separated = "separated: it rests on a cell where all or none negate, and has no finite value"
+    if "penalised" in fit.terms:
+        separated += (
+            "; penalised: with half an answer of each kind added to each cell (a log-F(1, 1) prior, Firth's "
+            "correction where answers are independent), it has"
+        )
+    found: list[str | Table | Figure] = []
+    if fit.terms["estimate"].notna().any() or "penalised" in fit.terms:
+        found.append(
+            Table(
+                f"{name}-negation-model",
+                "Logistic model of negation",
+                _estimate_first(fit.terms, "term"),
+                f"{note} {separated}.",
+                hidden=("method", *_empty(fit.terms)),
+            )
+        )
+    if fit.omnibus["p"].notna().any():
+        found.append(
+            Table(
+                f"{name}-negation-omnibus",
+                "Whether goals matter differently at different states",
+                fit.omnibus,
+                "Wald's test of goal by state in that model"
+                + (", as Hotelling's T² over domains" if "f" in fit.omnibus else "")
+                + ". separated: a cell without finite log odds is left out.",
+                hidden=("method",),
+            )
+        )
+    else:
+        found.append(
+            "Whether goals matter differently at different states cannot be tested in the logistic model: "
+            "too few cells have finite log odds, or too few domains have answers in each. The exact tests "
+            "below need neither."
+        )
+    return [*found, _goal_contrasts(fit, name, separated)]
+
+
+def _goal_contrasts(fit: analysis.study2.NegationFit, name: str, separated: str) -> Table:
+    """The comparisons of goals in the model, and exactly within domains."""
+    table = fit.contrasts
+    few = int((table["n_distinct"] < 2).sum())
+    return Table(
+        f"{name}-negation-contrasts",
+        "Negation with the goal both, against each goal alone",
+        _estimate_first(table, "goal", "against", "state"),
+        "estimate: log odds ratio in that model; distinct: domains in that of its cells that has the fewest"
+        + (", of which t has one degree of freedom less" if "t" in table else "")
+        + "; p exact: of shares of negation within domains, whose two goals might have changed places, which "
+        "is 2 in 2 to the number of domains at least; Holm: corrected within the model. "
+        + f"{separated}."
+        + f" {few} of {len(table)} need a cell with answers about fewer than two domains, and have no test."
+        * bool(few),
+        long=True,
+        hidden=("method", *_empty(table)),
+    )
+
+
+def _empty(table: pd.DataFrame) -> tuple[str, ...]:
+    """Columns of the unpenalised model where it tells nothing: a table of dashes is none."""
+    if table["estimate"].notna().any():
+        return ()
+    own = ("estimate", "low", "high", "se", "z", "t", "df", "p", "p_holm", "converged")
+    return tuple(name for name in own if name in table)
 
 
 def _estimate_first(table: pd.DataFrame, *keys: str) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 MINUS = "\u2212"
-P_VALUES = ("p", "p_holm")
+P_VALUES = ("p", "p_holm", "p_exact", "p_exact_holm")
 CORRELATIONS = ("r", "rho", "r_plain", "icc")
 """Figures that are undefined where the answers do not vary."""
 NO_VARIATION = "undefined: no variation"
@@ -16,6 +16,7 @@ TEXT = {True: "yes", False: "no"}
 HEADS = {
     "n_distinct": "distinct",
     "p_holm": "p (Holm)",
+    "p_exact_holm": "p exact (Holm)",
     "d_z": "d z",
     "eta_p2": "partial η²",
     "f": "F",

@@ -278,7 +278,7 @@ def test_a_model_that_always_negates() -> None:
     for method in ("mixed", "gee"):
         fit = negation_fit(answers, method=method)
         found = fit.terms
-        assert fit.omnibus[["chi2", "p"]].isna().all(axis=None) and fit.omnibus["separated"].all()
+        assert fit.omnibus["p"].isna().all() and fit.omnibus["separated"].all()
         assert fit.contrasts["separated"].all() and fit.contrasts["estimate"].isna().all()
         assert found["separated"].all() and not found["converged"].any() and found["estimate"].isna().all()
 
@@ -406,7 +406,7 @@ def test_one_item_in_a_cell_has_no_error() -> None:
     one = rows[(rows["item"] == first)]
     fit = negation_fit(one)
     assert fit.terms["estimate"].notna().all()
-    for name in ("se", "z", "p", "low", "high"):
+    for name in ("se", "t", "p", "low", "high"):
         assert fit.terms[name].isna().all(), name
         assert fit.contrasts[name].isna().all(), name
     assert fit.omnibus["p"].isna().all()
@@ -414,3 +414,37 @@ def test_one_item_in_a_cell_has_no_error() -> None:
     cell = (rows["goal"] == "social") & (rows["state"] == "0 hearts")
     terms = negation_fit(rows[~cell | (rows["item"] == first)]).terms.set_index("term")
     assert (terms["se"].dropna() > 0.01).all()
+
+
+def test_a_contrast_needs_clusters_in_its_cells() -> None:
+    """Degrees of freedom are of the cell with the fewest items; a cell with one item has no test."""
+    rows = scored2()
+    items = list(rows["item"].unique())
+    for kept, df in ((3, 2), (2, 1)):
+        cell = (rows["goal"] == "social") & (rows["state"] == "3 hearts")
+        few = negation_fit(rows[~cell | rows["item"].isin(items[:kept])]).contrasts
+        few = few.set_index(["against", "state"])
+        assert few["df"]["social", "3 hearts"] == few["df"]["social", "all"] == df
+        assert few["df"]["social", "1 heart"] == few["df"]["informational", "3 hearts"] == 11
+        assert few["n_distinct"]["social", "3 hearts"] == kept
+        assert few["p_exact"]["social", "3 hearts"] >= 2 / 2**kept
+    one = negation_fit(rows[~cell | (rows["item"] == items[0])]).contrasts.set_index(["against", "state"])
+    tests = ["se", "t", "p", "p_holm", "low", "high", "p_exact"]
+    assert one.loc[("social", "3 hearts"), tests].isna().all()
+    assert one["estimate"].notna().all() and one.loc[("social", "1 heart"), tests].notna().all()
+
+
+def test_a_cell_in_which_nobody_negates_is_not_silent() -> None:
+    """It has a penalised estimate and an exact test; what is separated does not say that it converged."""
+    found = negation_fit(frames.said2(separated=True)).contrasts.set_index(["against", "state"])
+    rows = found.to_dict("index")
+    lost, kept = rows["social", "3 hearts"], rows["social", "1 heart"]
+    assert lost["separated"] and np.isnan(lost["estimate"]) and pd.isna(lost["converged"])
+    assert 0 < lost["penalised_low"] < lost["penalised"] < lost["penalised_high"] < np.inf
+    assert 2 / 2**12 <= lost["p_exact"] < 0.01
+    assert kept["converged"] and kept["penalised"] == pytest.approx(kept["estimate"], abs=0.1)
+    sure = frames.said2(participants=202)
+    sure["structured"] = np.where(sure["goal"] == "both", "wasnt_bad", "was_bad")
+    strong = negation_fit(sure).contrasts
+    assert strong["separated"].all() and strong["penalised"].between(3, 20).all()
+    assert (strong["p_exact"] == 2 / 2**12).all()

@@ -116,7 +116,7 @@ def anova(
         ``eta_p2`` (partial eta squared), ``n`` (trials or answers) and ``n_distinct`` (observations fitted).
         Sums of squares are of Type II: access given observe, observe given access, the interaction given
         both, each given the blocks; the error is that of the full model. Type III has no meaning with empty
-        cells. Where nothing is left to the residual, ``f`` is infinite or missing.
+        cells. Where nothing is left to the residual, ``f`` and ``p`` are missing.
 
     Raises
     ------
