@@ -24,8 +24,8 @@ def table(model: str = "a model", **levels: list[Any]) -> pd.DataFrame:
     return found
 
 
-CELL1 = {"access": ["3"], "observe": ["1", "2", "3"]}
-CELL2 = {"goal": list(style.GOALS), "state": list(style.STATES)}
+CELL1: dict[str, Any] = {"access": ["3"], "observe": ["1", "2", "3"]}
+CELL2: dict[str, Any] = {"goal": list(style.GOALS), "state": list(style.STATES)}
 QUESTIONS = [f"study1-exp2, a question with a long name {i}" for i in range(3)]
 STATISTICS = ["r", "rho", "rmse", "js"]
 ALL = {
