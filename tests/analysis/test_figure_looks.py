@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -18,8 +19,8 @@ NUMBERS = {"mean": 0.5, "low": 0.4, "high": 0.6, "value": 0.5, "minimum": 0.1, "
 
 def table(model: str = "a model", **levels: list[Any]) -> pd.DataFrame:
     """Every combination of levels, with the same numbers; one mean has no interval."""
-    index = pd.MultiIndex.from_product(levels.values(), names=list(levels))
-    found = index.to_frame(index=False).assign(model=model, **NUMBERS)
+    rows = list(itertools.product(*levels.values()))
+    found = pd.DataFrame(rows, columns=list(levels)).assign(model=model, **NUMBERS)
     found.loc[0, ["low", "high"]] = np.nan
     return found
 
