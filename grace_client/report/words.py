@@ -60,6 +60,18 @@ def p_value(value: float) -> str:
     return "< .001" if value < 0.001 else "> .999" if value > 0.999 else f"{value:.3f}".lstrip("0")
 
 
+def equal(value: float) -> str:
+    """A p value behind its letter, such as ``= .012``, ``< .001`` or ``unknown``."""
+    shown = p_value(value)
+    return "unknown" if shown == "–" else shown if shown[0] in "<>" else f"= {shown}"
+
+
+def stories(counts: pd.Series) -> str:
+    """Such as ``6 stories`` or ``5 to 6 stories``."""
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low} to {high} stories" if low < high else f"{low} {'story' if low == 1 else 'stories'}"
+
+
 def interval(mean: float, low: float, high: float, digits: int = 2) -> str:
     """A mean and its 95% interval; a dash where there is no mean."""
     if pd.isna(mean):

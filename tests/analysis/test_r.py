@@ -60,7 +60,7 @@ def test_anova(rscript: str, tmp_path: Path, case: str) -> None:
 
 
 def test_contrasts(rscript: str, tmp_path: Path) -> None:
-    """t, df, p, Holm, interval and effect size, of people with unequal numbers of trials and of a model."""
+    """t, df, p, Holm and effect size, of people with unequal numbers of trials and of a model."""
     people = frames.bets(seed=3)
     people = people[~people["trial_id"].isin(range(5, 300, 7))]
     for rows, unit in ((people, "participant"), (frames.scored1(seed=4), "stimulus")):
@@ -70,9 +70,12 @@ def test_contrasts(rscript: str, tmp_path: Path) -> None:
         for i, (access, observe, greater, lesser) in enumerate(study1.CONTRASTS):
             cell = table[(table["access"] == access) & (table["observe"] == observe)]
             wide = cell.pivot_table(values="bet", index=unit, columns="state")
-            pairs.append(pd.DataFrame({"contrast": i, "greater": wide[greater], "lesser": wide[lesser]}))
+            n = cell[cell["state"] == 0].groupby(unit).size()
+            pairs.append(
+                pd.DataFrame({"contrast": i, "greater": wide[greater], "lesser": wide[lesser], "n": n})
+            )
         theirs = run_r(rscript, "contrasts.R", tmp_path, pd.concat(pairs))
-        for name in ("t", "df", "p", "p_holm", "low", "high", "d_z"):
+        for name in ("difference", "t", "df", "p", "p_holm", "d_z"):
             np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-6, atol=1e-12, err_msg=name)
 
 
