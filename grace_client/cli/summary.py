@@ -10,7 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from grace_client.cli.output import duration
+from grace_client.cli.output import duration, probability
 from grace_client.ledger import OK
 from grace_client.runner import RunFolder
 
@@ -55,7 +55,9 @@ def _scored(console: Console, folder: RunFolder, long: pd.DataFrame) -> None:
     for cell, group in means.groupby(factors, sort=True):
         by_question = group.groupby("question", sort=False)
         mass = by_question["option_mass"].first().mean()
-        table.add_row("/".join(map(str, cell)), *(_spark(by_question, q) for q in questions), f"{mass:.3f}")
+        table.add_row(
+            "/".join(map(str, cell)), *(_spark(by_question, q) for q in questions), probability(mass, 3)
+        )
     console.print(table)
     n, distinct = means["n"], means["n_distinct"]
     console.print(
@@ -69,8 +71,8 @@ def _scored(console: Console, folder: RunFolder, long: pd.DataFrame) -> None:
         console.print("numbers: bars from the lowest option to the highest, below them the mean")
     total = folder.manifest.results["option_mass"]
     console.print(
-        f"[bold]Option mass[/bold], the probability of any valid answer at all: mean {total['mean']:.3f}, "
-        f"lowest {total['min']:.3f}"
+        f"[bold]Option mass[/bold], the probability of any valid answer at all: mean "
+        f"{probability(total['mean'], 3)}, lowest {probability(total['min'], 3)}"
     )
 
 

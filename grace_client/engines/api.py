@@ -19,6 +19,9 @@ from grace_client.errors import ItemError, ServerError, SpecError
 from grace_client.options import TokenTrie
 from grace_client.questions import Prompt
 
+NO_TEMPLATE = ("must provide a chat template", "chat_template is not set")
+"""What a server says of a model without a chat template."""
+
 
 class RefusedError(Exception):
     """A request that this server will not or cannot answer; the text is its own."""
@@ -148,18 +151,22 @@ class Api:
         try:
             await self.tokenize_chat(Prompt("Hello").messages, generation_prompt=True)
         except RefusedError as error:
-            if "chat template" in str(error).lower():
+            # A template that raises may say "chat template" too, and is one.
+            if any(words in str(error).lower() for words in NO_TEMPLATE):
                 return False
             raise
         return True
 
     async def detokenize(self, ids: Sequence[int]) -> str:
-        """Text of token ids, special tokens written out; empty where the server cannot tell."""
+        """Text of token ids, special tokens written out."""
+        body = {"model": self.card.name, "tokens": list(ids)}
         try:
-            answer = await self.post("/detokenize", {"model": self.card.name, "tokens": list(ids)})
-        except (RefusedError, ServerError):
-            return ""
-        return str(answer.get("prompt", "")) if isinstance(answer, dict) else ""
+            return detokenized(await self.post("/detokenize", body))
+        except RefusedError as error:
+            raise SpecError(
+                f"{self.client.url} does not turn token ids back into text, so that nobody could see what "
+                f"the model was sent ({error}); let requests to /detokenize pass to the server"
+            ) from None
 
     async def facts(self) -> dict[str, str]:
         """What the server tells of itself and what stays the same when it is started again."""
@@ -238,6 +245,14 @@ async def models(client: Client, *, deadline: float) -> list[Card]:
         raise ServerError(
             f"{client.url} is not a vLLM server: /v1/models gave {reply.text()!r}", retryable=False
         ) from None
+
+
+def detokenized(answer: Any) -> str:
+    """The text in an answer of `/detokenize`."""
+    text = answer.get("prompt") if isinstance(answer, dict) else None
+    if not isinstance(text, str):
+        raise MalformedError("no text")
+    return text
 
 
 def token_ids(answer: Any) -> list[int]:
