@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from grace_client.engines import sent
@@ -143,9 +144,15 @@ class Asker:
 
     async def _trie(self, options: OptionSet) -> TokenTrie:
         if options not in self._tries:
-            self._tries[options] = asyncio.create_task(self._build(options))
+            self._tries[options] = task = asyncio.create_task(self._build(options))
+            task.add_done_callback(partial(self._built, options))
         # Shielded: the others that wait for it go on where one of them is cancelled.
         return await asyncio.shield(self._tries[options])
+
+    def _built(self, options: OptionSet, task: asyncio.Task[TokenTrie]) -> None:
+        """A trie that could not be built is tried again, whoever still waited for it."""
+        if task.cancelled() or task.exception():
+            self._tries.pop(options, None)
 
     async def _build(self, options: OptionSet) -> TokenTrie:
         end = [self.info.end_of_turn] if options.end_of_turn else []

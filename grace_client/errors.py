@@ -73,6 +73,29 @@ class NotEnoughDataError(SpecError):
     """The answers are too few for this analysis; others of the same answers may be possible."""
 
 
+class RecordError(SpecError):
+    """A run's record that has lost answers which its tables hold.
+
+    Parameters
+    ----------
+    run : str
+        The run folder.
+    lost : int
+        Answers in the tables that the record does not hold any more.
+    damaged : sequence of str
+        Damaged lines, as ``ledger/SEGMENT:LINE``.
+    """
+
+    def __init__(self, run: str, lost: int, damaged: Sequence[str]) -> None:
+        where = ", ".join(damaged[:5]) + (f" and {len(damaged) - 5} more" if len(damaged) > 5 else "")
+        super().__init__(
+            f"{run}: {lost} answers that its tables hold are not in its record any more"
+            + (f"; damaged: {where}" if damaged else "; a file of ledger/ was cut or removed")
+            + ". The tables were left as they are. Restore ledger/ from a copy, or repeat the 'grace run' "
+            "command that began the run: it asks for what is missing"
+        )
+
+
 class BusyError(GraceError):
     """Another process is at work on the same thing; the same call succeeds when it is done."""
 

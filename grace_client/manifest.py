@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,11 @@ from grace_client.errors import SpecError
 from grace_client.questions import Suppress
 
 FILE = "manifest.json"
+
+TRIALS = "trials.csv"
+"""The copy of the trial list in a run folder."""
+
+CHECKSUM = "sha256"
 
 SHOWN = 5
 """How many run folders a message names."""
@@ -225,10 +231,30 @@ class Manifest(BaseModel):
         """Name of the model."""
         return str(self.spec.engine["model"])
 
+    def check_trials(self, path: Path) -> None:
+        """Compare a trial list with the one that the run asked; SpecError where they differ."""
+        try:
+            raw = path.read_bytes()
+        except FileNotFoundError:
+            raise SpecError(f"{path} is missing; restore it from {self.trials}") from None
+        if hashlib.sha256(raw).hexdigest() != self.spec.trials_sha256:
+            raise SpecError(
+                f"{path} is not the list that the run asked: its checksum differs. Restore it from "
+                f"{self.trials}"
+            )
+
     def save(self, folder: Path) -> None:
-        """Replace the folder's manifest."""
+        """Replace the folder's manifest; its last entry is a checksum over all others."""
+        told: dict[str, Any] = json.loads(self.model_dump_json())
+        told[CHECKSUM] = _checksum(told)
         with paths.replacing(folder / FILE) as new:
-            new.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            new.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _checksum(told: dict[str, Any]) -> str:
+    """Hash over what a manifest says, however it is laid out."""
+    text = json.dumps(told, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def below(folder: Path) -> list[Path]:
@@ -243,9 +269,17 @@ def below(folder: Path) -> list[Path]:
 
 
 def load(folder: Path) -> Manifest:
-    """Read a run folder's manifest; SpecError where there is none or it is not one."""
+    """Read a run folder's manifest; SpecError where there is none, it is not one, or it has changed."""
     try:
-        return Manifest.model_validate_json((folder / FILE).read_bytes())
+        told = json.loads((folder / FILE).read_bytes())
+        expected = told.pop(CHECKSUM, None) if isinstance(told, dict) else None
+        # Those of older versions have no checksum.
+        if expected is not None and expected != _checksum(told):
+            raise SpecError(
+                f"{folder / FILE} has changed since grace wrote it: its checksum differs. Restore it from a "
+                f"copy; if you changed it on purpose, remove its last entry, {CHECKSUM!r}"
+            )
+        return Manifest.model_validate(told)
     except FileNotFoundError:
         if runs := below(folder):
             listed = ", ".join(map(str, runs[:SHOWN])) + (", …" if len(runs) > SHOWN else "")
@@ -259,6 +293,11 @@ def load(folder: Path) -> Manifest:
         raise SpecError(
             f"{folder / FILE} cannot be read: {where}: {first['msg']}. Restore it from a copy, or run into "
             "a new folder"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise SpecError(
+            f"{folder / FILE} cannot be read: it is no JSON ({error}). Restore it from a copy, or run into a "
+            "new folder"
         ) from None
 
 

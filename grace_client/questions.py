@@ -18,6 +18,14 @@ AT_ONCE = "Answer at once, without thinking first."
 """What the prompt begins with where it tells the model not to reason."""
 
 
+def kind(question: str) -> str:
+    """The kind of a question: those whose names differ in a number alone, such as state0 to state3, are one.
+
+    Kinds have different options and wordings, so that a mean over several kinds is true of none.
+    """
+    return question.rstrip("0123456789")
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """One prompt, scenario first and question last.

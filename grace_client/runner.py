@@ -19,13 +19,12 @@ from grace_client.asker import Asker
 from grace_client.engines.base import Engine, EngineInfo
 from grace_client.errors import BusyError, SpecError, TrialError
 from grace_client.ledger import OK, Ledger
-from grace_client.manifest import Manifest, SamplingSpec, Session, Spec
+from grace_client.manifest import TRIALS, Manifest, SamplingSpec, Session, Spec
 from grace_client.plan import Plan
 from grace_client.questions import Suppress
 from grace_client.studies.base import Experiment
 from grace_client.trials import TrialList
 
-TRIALS = "trials.csv"
 LEDGER = "ledger"
 
 THINKING_TOKENS = 2048
@@ -75,14 +74,11 @@ class RunFolder:
         """The run that a folder holds; SpecError where it holds none or a damaged one."""
         manifest = manifests.load(path)
         experiment = studies.experiment(manifest.spec.experiment)
+        manifest.check_trials(path / TRIALS)
         try:
             trials = studies.read_trials(path / TRIALS, checked=True)
         except TrialError as error:
             raise SpecError(f"the run's own copy of its trial list cannot be read:\n{error}") from None
-        if trials.sha256 != manifest.spec.trials_sha256:
-            raise SpecError(
-                f"{path / TRIALS} has changed since the run began; restore it from {manifest.trials}"
-            )
         plan = Plan.of(experiment, trials, manifest)
         if plans.questions_sha256(experiment, plan.trials) != manifest.spec.questions_sha256:
             raise SpecError(

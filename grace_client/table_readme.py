@@ -15,7 +15,7 @@ STRUCTURED = ("response", "structured")
 _HEAD = """The tables of a run of {experiment} on {model}, written by grace.
 
 Read them with the commands below. By default pandas takes the texts None, NA, nan, null and N/A for missing
-values, R takes NA, and both take a column of answers such as 007 or 1.0 for numbers. Models give such answers.
+values, R takes NA, and both take answers such as 007 or 1.0 for numbers. Models do give such answers.
 
 An empty field is a missing value: 'status' and 'reason' say why. Where 'status' is ok and 'response' is
 empty, the model's answer had no characters. No other text stands for a missing value.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,11 +13,13 @@ import numpy as np
 import pandas as pd
 
 from grace_client import paths, table_readme
+from grace_client.errors import RecordError
 from grace_client.ledger import OK
 from grace_client.manifest import Manifest
 from grace_client.options import OptionSet
 from grace_client.plan import Item
-from grace_client.runner import RunFolder
+from grace_client.questions import kind
+from grace_client.runner import LEDGER, RunFolder
 from grace_client.scoring import Scores
 from grace_client.studies.base import Experiment
 
@@ -74,7 +77,13 @@ def export(folder: RunFolder) -> list[Path]:
     -------
     list of Path
         The files, wide table first.
+
+    Raises
+    ------
+    RecordError
+        Where the record has lost answers that the tables hold; they are left as they are.
     """
+    check_record(folder)
     manifest, experiment = folder.manifest, folder.experiment
     wide, long = (_scored if experiment.scored else _free)(folder)
     stem = file_stem(manifest, experiment, experiment.table)
@@ -99,6 +108,54 @@ def export(folder: RunFolder) -> list[Path]:
     manifest.results = _results(folder, long, written)
     manifest.save(folder.path)
     return written
+
+
+def check_record(folder: RunFolder, items: Iterable[Item] | None = None) -> None:
+    """Refuse a record that has lost answers which the run's tables hold.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+    items : iterable of Item, optional
+        Look only at these.
+
+    Raises
+    ------
+    RecordError
+        Naming the damaged lines.
+    """
+    before, ledger = folder.manifest.results, folder.ledger
+    if not before or before.get("ledger_sha256") == ledger.sha256():
+        return
+    waiting = [item for item in items or folder.plan.items() if item.key not in ledger]
+    if not waiting:
+        return
+    held = _held(folder)
+    if held is None:
+        # Without the table only how many there were is known.
+        progress = folder.progress()
+        lost = before.get("distinct_by_status", {}).get(OK, 0) - (progress.done - progress.failed)
+    else:
+        lost = sum((item.trial.trial_id, item.question.name, item.replicate or 0) in held for item in waiting)
+    if lost > 0:
+        damaged = [f"{LEDGER}/{d.segment}:{d.line}" for d in ledger.contents.damage]
+        raise RecordError(str(folder.path), lost, damaged)
+
+
+def _held(folder: RunFolder) -> set[tuple[int, str, int]] | None:
+    """Trial, question and replicate of every answer in the long table; None where that is not whole."""
+    written = folder.manifest.results.get("tables", {})
+    for name in written:
+        path = folder.path / name
+        if name.endswith("_long.parquet") and path.exists():
+            if hashlib.sha256(path.read_bytes()).hexdigest() != written[name]:
+                return None
+            long = pd.read_parquet(path)
+            long = long[long["status"] == OK]
+            replicate = long["replicate"] if "replicate" in long else np.zeros(len(long), int)
+            return set(zip(long["trial_id"], long["question"], replicate, strict=True))
+    return None
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
@@ -242,7 +299,10 @@ def _results(folder: RunFolder, long: pd.DataFrame, written: list[Path]) -> dict
         "tables": kept | {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in written},
     }
     if folder.experiment.scored:
-        mass = long.loc[long["status"] == OK].groupby(["trial_id", "question"])["option_mass"].first()
-        if len(mass):
-            results["option_mass"] = {"mean": float(mass.mean()), "min": float(mass.min())}
+        answered = long.loc[long["status"] == OK]
+        mass = answered.groupby(["trial_id", "question"], sort=False)["option_mass"].first().reset_index()
+        results["option_mass"] = {
+            str(name): {"mean": float(own.mean()), "min": float(own.min())}
+            for name, own in mass.groupby(mass["question"].map(kind), sort=False)["option_mass"]
+        }
     return results

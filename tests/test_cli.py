@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -116,6 +117,12 @@ def test_the_summary_is_worth_reading(
         assert "to ask" in captured.err
         if name != "study2-exp1":
             assert "Option mass" in captured.out
+            kinds = {
+                "study1-exp2": ("state", "knowledge"),
+                "study2-judgement": ("appropriateness", "quality"),
+            }
+            for kind in kinds.get(name, ("utterance",)):
+                assert re.search(rf"{kind} [01]\.\d{{3}} \(lowest", captured.out), captured.out
             assert "█" in captured.out
 
 

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "grace_client"
 # From left to right, as data flows. A room imports only from rooms that stand before it.
 ROOMS = [
     {"__init__", "errors", "paths"},
-    {"listtext"},
+    {"listtext", "api_key"},
     {"listfile"},
     {"trials", "options", "measures"},
     {"questions"},

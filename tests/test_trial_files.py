@@ -9,7 +9,7 @@ import pytest
 
 from grace_client import studies
 from grace_client.errors import TrialError
-from grace_client.runner import TRIALS
+from grace_client.manifest import TRIALS
 from grace_client.trials import to_csv
 from tests.conftest import ROOT
 

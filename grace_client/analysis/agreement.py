@@ -8,9 +8,12 @@ import pandas as pd
 from grace_client.analysis import compare, study1, study2
 from grace_client.analysis.distributions import jensen_shannon, total_variation
 from grace_client.analysis.files import OK
-from grace_client.analysis.layout import canonical, distinct, per_model, require
+from grace_client.analysis.layout import canonical, distinct, require
 from grace_client.analysis.sides import jackknifed
 from grace_client.errors import NotEnoughDataError, SpecError
+
+LEAST_CELLS = 3
+"""Cells that agreement needs: deviations of two cells from their mean are mirror images."""
 
 
 def variance(free: pd.DataFrame) -> pd.DataFrame:
@@ -220,7 +223,7 @@ def divergence(pairs: pd.DataFrame) -> pd.DataFrame:
     number       36
     dtype: int64
     """
-    factors = [c for c in ("access", "observe", "goal", "state") if c in pairs.columns]
+    factors = _conditions(pairs)
     found = []
     for key, part in pairs.groupby(["model", "question", "stimulus", *factors], sort=False):
         said, scored = part["said"].to_numpy(), part["scored"].to_numpy()
@@ -253,7 +256,7 @@ def by_cell(pairs: pd.DataFrame) -> pd.DataFrame:
     0  both  0 hearts  was_amazing  202          12
     1  both  0 hearts      was_bad  202          12
     """
-    factors = [c for c in ("access", "observe", "goal", "state") if c in pairs.columns]
+    factors = _conditions(pairs)
     keys = ["model", "question", *factors, "option"]
     weighted = pairs.assign(said=pairs["said"] * pairs["n"], scored=pairs["scored"] * pairs["n"])
     found = weighted.groupby(keys, sort=False).agg(
@@ -276,8 +279,10 @@ def intervals(pairs: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per model, question and statistic (see `compare.statistics`), over cells and options: ``model,
-        question, statistic, value, low, high`` (95 %), ``n_cells``, ``n_items`` and ``drawn`` (``items``). An
-        interval is missing where there is one item, or a statistic is.
+        question, statistic, value, low, high`` (95 %), ``n_cells``, ``n_items``, ``drawn`` (``items``) and
+        ``lacking``: what is missing for a figure, in words, empty where nothing is. Without answers to three
+        items in each of three cells there is neither value nor interval. An interval is also missing where
+        no item changes the statistic.
 
     Examples
     --------
@@ -287,27 +292,22 @@ def intervals(pairs: pd.DataFrame) -> pd.DataFrame:
         question statistic  n_items
     0  utterance         r       12
     """
-    factors = [c for c in ("access", "observe", "goal", "state") if c in pairs.columns]
-
-    def tables(rows: pd.DataFrame) -> dict[str, float]:
-        cells = by_cell(rows).set_index([*factors, "option"])[["said", "scored"]].unstack("option")
-        found = compare.statistics(cells["said"].to_numpy(), cells["scored"].to_numpy())
-        return {name: float(value) for name, value in found.items()} | {"n_cells": len(cells)}
-
     found = []
     for (model, question), own in pairs.groupby(["model", "question"], sort=False):
         items = own["item"].unique()
-        whole = tables(own)
-        left_out = [tables(own[own["item"] != item]) for item in items] if len(items) > 1 else []
-        cells = whole.pop("n_cells")
+        missing = _lacking(own)
+        whole = _statistics(by_cell(own))
+        left_out = [_statistics(by_cell(own[own["item"] != item])) for item in items if not missing]
+        cells = len(own.drop_duplicates(_conditions(own)))
         for name, value in whole.items():
-            others = np.array([one[name] for one in left_out])
             low = high = np.nan
-            if len(others) and not np.isnan([value, *others]).any():
+            others = np.array([one[name] for one in left_out])
+            if not missing and not np.isnan([value, *others]).any():
                 low, high = jackknifed(value, others, compare.BOUNDS[name])
-            found.append((model, question, name, value, low, high, cells, len(items), "items"))
+            told = (np.nan if missing else value, low, high)
+            found.append((model, question, name, *told, cells, len(items), "items", missing))
     columns = ["model", "question", "statistic", "value", "low", "high", "n_cells", "n_items", "drawn"]
-    return pd.DataFrame(found, columns=columns)
+    return pd.DataFrame(found, columns=[*columns, "lacking"])
 
 
 def summary(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -316,11 +316,12 @@ def summary(pairs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``model, question``; ``r`` (Pearson, over cells and options), ``rho`` (Spearman), ``rmse``; ``js`` and
-        ``tv`` between the two mean distributions of a cell, averaged over cells; ``same_mode`` (share of
-        cells whose most said option is the likeliest); ``n`` (answers said) and ``n_distinct`` (stimuli, in
-        Study 2 items).
-        Correlations are missing where either side does not vary.
+        ``model, question``; the statistics of `compare.statistics` over cells and options (``r`` and ``rho``
+        of deviations from the mean over cells, ``r_plain``, ``rmse``, ``js``); ``tv`` between the two mean
+        distributions of a cell, averaged over cells; ``same_mode`` (share of cells whose most said option is
+        the likeliest); ``n`` (answers said), ``n_distinct`` (stimuli, in Study 2 items) and ``lacking``, as
+        in `intervals`: where it is not empty, there are no figures. Correlations are missing where either
+        side does not vary.
 
     Examples
     --------
@@ -330,39 +331,42 @@ def summary(pairs: pd.DataFrame) -> pd.DataFrame:
         question     n  n_distinct
     0  utterance  2424          12
     """
-    from scipy import stats
-
-    cells = by_cell(pairs)
-    factors = [c for c in ("access", "observe", "goal", "state") if c in pairs.columns]
     found = []
-    for model, of_model in per_model(cells):
-        for question, part in of_model.groupby("question", sort=False):
-            said, scored = part["said"].to_numpy(), part["scored"].to_numpy()
-            varies = len(said) > 2 and np.ptp(said) > 0 and np.ptp(scored) > 0
-            apart = [
-                (
-                    float(jensen_shannon(cell["said"], cell["scored"])),
-                    float(total_variation(cell["said"], cell["scored"])),
-                    cell["said"].to_numpy().argmax() == cell["scored"].to_numpy().argmax(),
-                )
-                for _, cell in part.groupby(factors, sort=False)
-            ]
-            js, tv, same = (float(np.mean(values)) for values in zip(*apart, strict=True))
-            own = pairs[(pairs["model"] == model) & (pairs["question"] == question)].drop_duplicates(
-                "stimulus"
+    for (model, question), own in pairs.groupby(["model", "question"], sort=False):
+        cells = by_cell(own)
+        missing = _lacking(own)
+        apart = [
+            (
+                float(total_variation(cell["said"], cell["scored"])),
+                cell["said"].to_numpy().argmax() == cell["scored"].to_numpy().argmax(),
             )
-            found.append(
-                {
-                    "model": model,
-                    "question": question,
-                    "r": float(stats.pearsonr(said, scored)[0]) if varies else np.nan,
-                    "rho": float(stats.spearmanr(said, scored)[0]) if varies else np.nan,
-                    "rmse": float(np.sqrt(np.mean((said - scored) ** 2))),
-                    "js": js,
-                    "tv": tv,
-                    "same_mode": same,
-                    "n": int(own["n"].sum()),
-                    "n_distinct": own[distinct(own)].nunique(),
-                }
-            )
+            for _, cell in cells.groupby(_conditions(own), sort=False)
+        ]
+        tv, same = (float(np.mean(values)) for values in zip(*apart, strict=True))
+        figures = _statistics(cells) | {"tv": tv, "same_mode": same}
+        once = own.drop_duplicates("stimulus")
+        found.append(
+            {"model": model, "question": question}
+            | (dict.fromkeys(figures, np.nan) if missing else figures)
+            | {"n": int(once["n"].sum()), "n_distinct": once[distinct(once)].nunique(), "lacking": missing}
+        )
     return pd.DataFrame(found)
+
+
+def _conditions(pairs: pd.DataFrame) -> list[str]:
+    return [c for c in ("access", "observe", "goal", "state") if c in pairs.columns]
+
+
+def _statistics(cells: pd.DataFrame) -> dict[str, float]:
+    """Agreement over the cells of one model and question."""
+    wide = cells.set_index([*_conditions(cells), "option"])[["said", "scored"]].unstack("option")
+    found = compare.statistics(wide["said"].to_numpy(), wide["scored"].to_numpy())
+    return {name: float(value) for name, value in found.items()}
+
+
+def _lacking(own: pd.DataFrame) -> str:
+    """What is missing for figures of one model and question; empty where nothing is."""
+    conditions = _conditions(own)
+    if (cells := len(own.drop_duplicates(conditions))) < LEAST_CELLS:
+        return f"{cells} cells ({'/'.join(conditions)}) have answers, and {LEAST_CELLS} are needed"
+    return next(iter(compare.lacking(own, own, conditions).values()), "")

@@ -6,57 +6,69 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from grace_client.analysis.deviations import BOUNDS, statistics
 from grace_client.analysis.distributions import jensen_shannon, pmi, total_variation, wasserstein
 from grace_client.analysis.inference import tails
 from grace_client.analysis.intervals import LEVEL
 from grace_client.analysis.layout import per_model, require
-from grace_client.analysis.sides import align, jackknifed, side_by_side
+from grace_client.analysis.sides import align, jackknifed, lacking, side_by_side
 from grace_client.errors import NotEnoughDataError
+
+__all__ = [
+    "BOUNDS",
+    "DRAWS",
+    "agreement",
+    "blind",
+    "cells",
+    "lacking",
+    "ranking",
+    "spread",
+    "statistics",
+    "variants",
+]
 
 Array = NDArray[np.float64]
 
 DRAWS = 2000
 """Bootstrap samples of an interval."""
-BOUNDS = {"r": (-1.0, 1.0), "rho": (-1.0, 1.0), "rmse": (0.0, 1.0), "js": (0.0, 1.0)}
-"""Least and largest value of each statistic."""
 
 
-def statistics(p: ArrayLike, q: ArrayLike) -> dict[str, Array]:
-    r"""Agreement of two tables of distributions.
+def blind(
+    table: pd.DataFrame, *, keys: Sequence[str], outcome: str, across: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Who ignores a condition: in each cell the mean of a table over that condition.
+
+    It is the baseline of a comparison with that table. Its ``r`` and ``rho`` do not exist, and a model whose
+    ``js`` is not below its ``js`` is no closer than somebody who ignores the condition.
 
     Parameters
     ----------
-    p, q : array_like, shape (..., n_cells, n_outcomes)
-        Each row a distribution.
+    table : DataFrame
+        `keys`, `outcome` and ``prob``, such as what people did.
+    keys, outcome, across
+        As in `agreement`.
 
     Returns
     -------
-    dict of str to ndarray, shape (...)
-        ``r`` (Pearson) and ``rho`` (Spearman) over all cells and outcomes; ``rmse``, the root of the mean
-        squared difference of probabilities; ``js``, the mean over cells of the Jensen-Shannon divergence,
-        in bits, between 0 and 1. A correlation is empty where a table does not vary.
-
+    DataFrame
+        ``model`` (``blind``), `keys`, `outcome`, ``prob``: every cell counts the same.
 
     Examples
     --------
-    >>> from grace_client.analysis import compare
-    >>> found = compare.statistics([[0.5, 0.5], [1.0, 0.0]], [[0.5, 0.5], [0.8, 0.2]])
-    >>> {name: round(float(value), 3) for name, value in found.items()}
-    {'r': 1.0, 'rho': 1.0, 'rmse': 0.141, 'js': 0.054}
+    >>> from grace_client.analysis import compare, reference
+    >>> human = reference.study2().rename(columns={"share": "prob"})
+    >>> keys = ("goal", "state")
+    >>> ignores = compare.blind(human, keys=keys, outcome="utterance", across=["goal"])
+    >>> found = compare.agreement(ignores, human, keys=keys, outcome="utterance", across=["goal"])
+    >>> found.set_index("statistic")["value"].round(3).to_dict()
+    {'r': nan, 'rho': nan, 'r_plain': 0.937, 'rmse': 0.076, 'js': 0.055}
     """
-    from scipy.stats import rankdata
-
-    p, q = np.broadcast_arrays(np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64))
-    flat = (*p.shape[:-2], p.shape[-2] * p.shape[-1])
-    x, y = p.reshape(flat), q.reshape(flat)
-    return {
-        "r": _correlation(x, y),
-        "rho": _correlation(rankdata(x, axis=-1), rankdata(y, axis=-1)),
-        "rmse": np.sqrt(((x - y) ** 2).mean(axis=-1)),
-        "js": jensen_shannon(p, q).mean(axis=-1),
-    }
+    kept = [key for key in keys if across is not None and key not in across]
+    found = table[[*keys, outcome, "prob"]].copy()
+    found["prob"] = found.groupby([*kept, outcome], sort=False)["prob"].transform("mean")
+    return found.assign(model="blind")[["model", *keys, outcome, "prob"]]
 
 
 def cells(
@@ -110,10 +122,14 @@ def agreement(
     *,
     keys: Sequence[str],
     outcome: str,
+    across: Sequence[str] | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> pd.DataFrame:
     """How well each model agrees with people, or with a theory.
+
+    Correlations are of deviations from who ignores a condition (see `blind`): they ask whether a model
+    changes with the condition as people do.
 
     The cells are a design, not a sample: no interval is about other cells. What could have come out otherwise
     is what the tables tell of their making. Where `one` has ``item``, items are drawn, the same ones in all
@@ -133,6 +149,9 @@ def agreement(
         As in `cells`. `one` may hold ``item`` beside, with a distribution for each item of a cell, and ``n``,
         its weight in the cell (see `study2.by_item`); `other` may hold ``count``, how often each outcome was
         chosen (see `reference.study2`).
+    across : sequence of str, optional
+        The keys whose effect is compared, such as ``["goal"]``: deviations are from the mean over them. All
+        keys where it is not given.
     draws : int
         Bootstrap samples.
     seed : int
@@ -143,12 +162,15 @@ def agreement(
     DataFrame
         One row per model and statistic (see `statistics`): ``model, statistic, value, low, high`` (95 %),
         ``n_cells``, ``n_items`` (0 where items are unknown) and ``drawn``: what the interval covers,
-        ``items and people``, ``items``, ``people`` or ``nothing``.
+        ``items and people``, ``items``, ``people`` or ``nothing``. There is no interval where nothing that
+        was drawn changed the statistic.
 
     Raises
     ------
     SpecError
         Where the tables do not hold the same cells and outcomes, or a cell is no distribution.
+    NotEnoughDataError
+        Where a model has too few items in a cell (see `lacking`).
 
     References
     ----------
@@ -167,15 +189,17 @@ def agreement(
     0         r       12  items and people
     1       rho       12  items and people
     """
+    _enough(one, other, keys)
     sides = side_by_side(one, other, keys, outcome)
+    blocks = sides.blocks(across)
     p, q = sides.draw(draws, seed)
     people = sides.people is not None
     rows = []
     for i, model in enumerate(sides.models):
-        whole = statistics(sides.p[i], sides.q)
+        whole = statistics(sides.p[i], sides.q, blocks)
         moves = people if sides.few else sides.drawn != "nothing"
-        drawn = statistics(p[i], q) if moves else dict.fromkeys(whole)
-        left_out = statistics(sides.without_each()[i], sides.q) if sides.few else {}
+        drawn = statistics(p[i], q, blocks) if moves else dict.fromkeys(whole)
+        left_out = statistics(sides.without_each()[i], sides.q, blocks) if sides.few else {}
         for name, value in whole.items():
             if sides.few:
                 low, high = jackknifed(float(value), left_out[name], BOUNDS[name], drawn[name])
@@ -219,6 +243,7 @@ def ranking(
        rank    model  best
     0     1  example   1.0
     """
+    _enough(one, other, keys)
     sides = side_by_side(one, other, keys, outcome)
     p, q = sides.draw(draws, seed)
     js = jensen_shannon(sides.p, sides.q).mean(axis=-1)
@@ -341,9 +366,8 @@ def spread(table: pd.DataFrame, *, keys: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["model", "mean", "highest", "n_cells"])
 
 
-def _correlation(x: Array, y: Array) -> Array:
-    x, y = x - x.mean(axis=-1, keepdims=True), y - y.mean(axis=-1, keepdims=True)
-    size = np.sqrt((x**2).sum(axis=-1) * (y**2).sum(axis=-1))
-    return np.asarray(
-        np.divide((x * y).sum(axis=-1), size, out=np.full(size.shape, np.nan), where=size > 1e-12)
-    )
+def _enough(one: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str]) -> None:
+    for model, what in lacking(one, other, keys).items():
+        raise NotEnoughDataError(
+            f"cannot compare {model}: {what}; ask more trials of it, or leave the model out of `one`"
+        )

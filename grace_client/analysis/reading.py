@@ -49,7 +49,8 @@ def read(source: Source, *, experiment: str | None = None, trials: str | Path | 
     Raises
     ------
     SpecError
-        Where a table cannot be trusted; the message names file, row and column. So are a source with
+        Where a table cannot be trusted; the message names file, row and column. So are a table or trial list
+        of a run folder that is not the one its manifest tells, a source with
         several experiments, a run without tables, a table in which nothing was answered, two runs of one
         model, and one model in two revisions.
     TrialError
@@ -118,7 +119,10 @@ def _frame(table: Table, trials: str | Path | None) -> pd.DataFrame:
                 "trial list with trials="
             )
         long = raw
-        listed = studies.read_trials(table.trials if trials is None else trials, checked=True)
+        own = table.trials if trials is None else Path(trials)
+        if table.manifest is not None:
+            table.manifest.check_trials(own)
+        listed = studies.read_trials(own, checked=True)
     else:
         long, listed = files.widened(raw, table.path)
     experiment = checks.one_experiment(long, table.path)

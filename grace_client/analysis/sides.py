@@ -15,6 +15,9 @@ from grace_client.errors import SpecError
 
 Array = NDArray[np.float64]
 
+LEAST = 3
+"""Items that every cell needs; of fewer, a figure is about the stories that happened to be asked."""
+
 
 @dataclass(frozen=True)
 class Sides:
@@ -23,6 +26,9 @@ class Sides:
     Attributes
     ----------
     models : list of str
+    keys : list of str
+    labels : list of tuple
+        The cells.
     p : ndarray, shape (n_models, n_cells, n_outcomes)
     q : ndarray, shape (n_cells, n_outcomes)
     by_item : ndarray, shape (n_models, n_items, n_cells, n_outcomes), or None
@@ -34,6 +40,8 @@ class Sides:
     """
 
     models: list[str]
+    keys: list[str]
+    labels: list[tuple[object, ...]]
     p: Array
     q: Array
     by_item: Array | None
@@ -50,6 +58,17 @@ class Sides:
         """What `draw` draws."""
         told = (("items", self.items > 1), ("people", self.people is not None))
         return " and ".join(name for name, there in told if there) or "nothing"
+
+    def blocks(self, across: Sequence[str] | None) -> Array | None:
+        """By cell, the number of its block: blocks differ in keys other than `across`."""
+        if across is None:
+            return None
+        if unknown := [key for key in across if key not in self.keys]:
+            raise SpecError(f"across={unknown[0]!r} is none of the keys: {', '.join(self.keys)}")
+        kept = [i for i, key in enumerate(self.keys) if key not in across]
+        told = [tuple(label[i] for i in kept) for label in self.labels]
+        order = list(dict.fromkeys(told))
+        return np.array([order.index(one) for one in told], dtype=np.float64)
 
     def draw(self, draws: int, seed: int) -> tuple[Array, Array]:
         """Both tables, drawn again: shapes (n_models, draws, …) and (draws, …). Few items are not drawn."""
@@ -92,7 +111,7 @@ class Sides:
             return float("nan"), float("nan")
         levels = expanded(self.items, LEVEL) if self.items > 1 else tails(LEVEL)
         low, high = value + np.quantile(known, levels) - np.median(known)
-        return float(np.clip(low, *bounds)), float(np.clip(high, *bounds))
+        return _within(low, high, bounds)
 
 
 def jackknifed(
@@ -109,8 +128,52 @@ def jackknifed(
     if drawn is not None:
         error = np.hypot(error, np.nanstd(drawn, ddof=1))
     reach = stats.t.ppf(tails(LEVEL)[1], n - 1) * error
-    low, high = np.clip([value - reach, value + reach], *bounds)
-    return float(low), float(high)
+    return _within(value - reach, value + reach, bounds)
+
+
+def _within(low: float, high: float, bounds: tuple[float, float]) -> tuple[float, float]:
+    """An interval within bounds; none where it has no width, since nothing then is known of what may vary."""
+    low, high = (float(end) for end in np.clip([low, high], *bounds))
+    return (low, high) if high - low > 1e-9 else (float("nan"), float("nan"))
+
+
+def lacking(one: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str]) -> dict[str, str]:
+    """What models lack for a comparison: answers to at least three items in every cell.
+
+    Parameters
+    ----------
+    one : DataFrame
+        ``model`` (optional), `keys` and ``item``, such as `study2.by_item` gives it. A table without ``item``
+        lacks nothing that could be known.
+    other : DataFrame
+        `keys`: the cells of the comparison.
+    keys : sequence of str
+        Columns that make a cell.
+
+    Returns
+    -------
+    dict of str to str
+        By model, what is missing in words; models that lack nothing are not in it.
+    """
+    keys = list(keys)
+    if missing := [column for column in keys if column not in one.columns or column not in other.columns]:
+        raise SpecError(f"cannot compare: no column {', '.join(missing)} on both sides")
+    if "item" not in one.columns:
+        return {}
+    rows = one if "model" in one.columns else one.assign(model="model")
+    wanted = pd.MultiIndex.from_frame(other[keys].drop_duplicates().astype(str))
+    found = {}
+    for model, own in rows.groupby("model", sort=False):
+        items = own.astype(dict.fromkeys(keys, str)).groupby(keys)["item"].nunique()
+        items.index = pd.MultiIndex.from_tuples([i if isinstance(i, tuple) else (i,) for i in items.index])
+        items = items.reindex(wanted, fill_value=0)
+        if thin := int((items < LEAST).sum()):
+            cell, least = ", ".join(map(str, wanted[int(items.to_numpy().argmin())])), int(items.min())
+            found[str(model)] = (
+                f"{thin} of {len(wanted)} cells ({'/'.join(keys)}) have answers to fewer than {LEAST} items, "
+                f"such as {cell} with {least}"
+            )
+    return found
 
 
 def side_by_side(one: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str], outcome: str) -> Sides:
@@ -148,7 +211,7 @@ def side_by_side(one: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str], ou
     people = None
     if "count" in other.columns:
         people = other.groupby(keys)["count"].sum().reindex(cells).to_numpy(dtype=np.float64)
-    return Sides(models, p, q, by_item, weight, people)
+    return Sides(models, keys, labels, p, q, by_item, weight, people)
 
 
 def align(

@@ -11,12 +11,9 @@ import pandas as pd
 
 from grace_client import manifest as manifests
 from grace_client.errors import SpecError
-from grace_client.manifest import Manifest
+from grace_client.manifest import TRIALS, Manifest
 
 Source = str | Path | Sequence[str | Path]
-
-TRIALS = "trials.csv"
-"""The copy of the trial list in a run folder."""
 
 
 class Manifests(dict[tuple[str, str], Manifest]):

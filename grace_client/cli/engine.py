@@ -108,6 +108,7 @@ class Choice:
                 LocalEngine.load, self.model, dtype=self.dtype, device=self.device, wanted=wanted, say=say
             )
             return await asyncio.to_thread(load)
+        from grace_client.api_key import from_file
         from grace_client.engines.vllm import VllmEngine
 
         declared = dict(pair.partition("=")[::2] for pair in self.declare or ())
@@ -118,7 +119,7 @@ class Choice:
         return await VllmEngine.connect(
             self.server,
             model=self.model,
-            api_key=VllmEngine.key_from(self.api_key_file) if self.api_key_file else None,
+            api_key=from_file(self.api_key_file) if self.api_key_file else None,
             wait_minutes=self.wait_minutes,
             prune=self.prune,
             declared=declared,

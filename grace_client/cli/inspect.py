@@ -96,6 +96,7 @@ def _status(folder: RunFolder) -> Found:
         "distinct": progress.total,
         "answered": progress.done,
         "failed": [{"status": s, "reason": r, "questions": n} for (s, r), n in reasons.most_common()],
+        "damaged": [f"{d.segment}:{d.line}" for d in folder.ledger.contents.damage if not d.torn],
         "wall_seconds": round(folder.ledger.contents.seconds, 1),
         "noise": noise.model_dump() if noise else None,
     }
@@ -113,6 +114,11 @@ def _print_status(found: Found) -> None:
         )
     for one in found["failed"]:
         typer.echo(f"  {one['questions']} failed ({one['status']}): {one['reason']}")
+    if found["damaged"]:
+        typer.echo(
+            f"  corrupt and not used: {len(found['damaged'])} lines of the record, the first is "
+            f"{found['damaged'][0]}; 'grace verify' lists them"
+        )
     if found["answered"] < found["distinct"]:
         typer.echo("  to go on: repeat the 'grace run' command that began it")
 
@@ -156,6 +162,7 @@ def explain(
     json: Json = False,
 ) -> None:
     """Trace a trial's numbers: the prompt as sent, its tokens, every form's log-probability, the outcome."""
+    from grace_client import tables
     from grace_client.runner import RunFolder
 
     folder = RunFolder.open(run)
@@ -170,6 +177,7 @@ def explain(
             f"{run} asks nothing such: its trials are {ids[0]} to {ids[-1]} ({len(ids)} of them), its "
             "questions " + ", ".join(q.name for q in folder.experiment.questions(folder.plan.trials[0]))
         )
+    tables.check_record(folder, items)
     traces = [_trace(folder, item) for item in items]
     if json:
         print_json(traces)

@@ -92,8 +92,8 @@ def print_error(error: GraceError, *, as_json: bool) -> None:
 
 
 def probability(value: float, places: int = 6) -> str:
-    """A probability as a person reads it: so many decimal places, or the leading digits of a small one."""
-    if 0 < value < 100 * 10**-places:
+    """A probability as a person reads it: so many decimal places, or two digits of a small one."""
+    if 0 < value < 10 * 10**-places:
         return f"{value:.2g}"
     return f"{value:.{places}f}"
 

@@ -52,10 +52,12 @@ def noise(
     not well above this noise floor says nothing about the model.
     """
     from grace_client import noise as noises
+    from grace_client import tables
     from grace_client.engines.template import Wanted
     from grace_client.runner import RunFolder
 
     folder = RunFolder.open(run)
+    tables.check_record(folder)
     wanted = Wanted.of_run(folder.manifest.spec.reasoning, folder.manifest.spec.engine)
     chosen = Choice(model, dtype, device, server, api_key_file, wait_for_server, prune, declare, wanted)
 

@@ -29,7 +29,7 @@ from grace_client.cli.engine import (
 )
 from grace_client.cli.output import print_json, progress, say
 from grace_client.cli.signals import on_stop
-from grace_client.errors import ExitCode, ServerError, SpecError
+from grace_client.errors import ExitCode, RecordError, ServerError, SpecError
 
 if TYPE_CHECKING:
     from grace_client.engines.base import Engine
@@ -146,7 +146,7 @@ async def _one(
     json: bool,
 ) -> dict[str, Any]:
     """Run one experiment and write its tables."""
-    from grace_client import runner, studies, tables
+    from grace_client import runner, studies
     from grace_client.cli.summary import print_summary
 
     experiment = studies.experiment(name)
@@ -174,7 +174,7 @@ async def _one(
             with progress(name, quiet=quiet) as show:
                 state = await runner.run(folder, engine, on_progress=show, stop=stop)
         except ServerError:
-            say(f"what was answered is kept; tables so far: {tables.export(folder)[0]}")
+            say(f"what was answered is kept; tables so far: {_tables(folder)[0]}")
             raise
     if stop.is_set() and state.done < state.total:
         say(
@@ -182,10 +182,21 @@ async def _one(
             "the same command goes on from there"
         )
     folder = runner.RunFolder.open(path)
-    files = tables.export(folder)
+    files = _tables(folder)
     if not json:
         print_summary(folder, files)
     return _result(folder, files, state.failed)
+
+
+def _tables(folder: RunFolder) -> list[Path]:
+    """Write the tables; where a record that was damaged is not whole again, those that there are stay."""
+    from grace_client import tables
+
+    try:
+        return tables.export(folder)
+    except RecordError as error:
+        say(f"grace: {error}")
+        return [folder.path / name for name in folder.manifest.results["tables"]]
 
 
 def _default_folder(model: str, experiment: str) -> Path:

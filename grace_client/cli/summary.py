@@ -12,6 +12,7 @@ from rich.table import Table
 
 from grace_client.cli.output import duration, probability
 from grace_client.ledger import OK
+from grace_client.questions import kind
 from grace_client.runner import RunFolder
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -51,14 +52,17 @@ def _scored(console: Console, folder: RunFolder, long: pd.DataFrame) -> None:
     table.add_column("cell", style="bold")
     for question in questions:
         table.add_column(question)
+    kinds = list(dict.fromkeys(map(kind, questions)))
     table.add_column("mass", justify="right")
     for cell, group in means.groupby(factors, sort=True):
         by_question = group.groupby("question", sort=False)
-        mass = by_question["option_mass"].first().mean()
-        table.add_row(
-            "/".join(map(str, cell)), *(_spark(by_question, q) for q in questions), probability(mass, 3)
-        )
+        first = group.drop_duplicates("question")
+        mass = first.groupby(first["question"].map(kind))["option_mass"].mean().reindex(kinds)
+        shown = "/".join(probability(value, 2) if value == value else "none" for value in mass)
+        table.add_row("/".join(map(str, cell)), *(_spark(by_question, q) for q in questions), shown)
     console.print(table)
+    if len(kinds) > 1:
+        console.print(f"mass: option mass of {'/'.join(kinds)}")
     n, distinct = means["n"], means["n_distinct"]
     console.print(
         f"cell: {'/'.join(factors)}, {_range(n)} trials each, {_range(distinct)} different distributions"
@@ -69,11 +73,11 @@ def _scored(console: Console, folder: RunFolder, long: pd.DataFrame) -> None:
             console.print(f"{question!s}: bars {', '.join(names)}; below them the likeliest and its share")
     if any(_numbers(rows["option"]) is not None for _, rows in means.groupby("question")):
         console.print("numbers: bars from the lowest option to the highest, below them the mean")
-    total = folder.manifest.results["option_mass"]
-    console.print(
-        f"[bold]Option mass[/bold], the probability of any valid answer at all: mean "
-        f"{probability(total['mean'], 3)}, lowest {probability(total['min'], 3)}"
+    told = "; ".join(
+        f"{name} {probability(mass['mean'], 3)} (lowest {probability(mass['min'], 3)})"
+        for name, mass in folder.manifest.results["option_mass"].items()
     )
+    console.print(f"[bold]Option mass[/bold], the mean probability of any valid answer at all: {told}")
 
 
 def cell_means(long: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:

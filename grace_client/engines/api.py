@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grace_client.engines import fields
 from grace_client.engines.exchange import NAN, MalformedError, Reply, StrangerError
 from grace_client.engines.http import Client
+from grace_client.engines.together import together
 from grace_client.engines.wire import Batch, Method, forced_batches, named_batches
 from grace_client.errors import ItemError, ServerError, SpecError
 from grace_client.options import TokenTrie
 from grace_client.questions import Prompt
+
+T = TypeVar("T")
+
+CONFIG = re.compile(r"^vllm:cache_config_info\{(.*)\}", re.MULTILINE)
+LABEL = re.compile(r'(\w+)="([^"]*)"')
+"""Where `/metrics` tells how the server's cache is set up."""
 
 NO_TEMPLATE = ("must provide a chat template", "chat_template is not set")
 """What a server says of a model without a chat template."""
@@ -69,26 +78,29 @@ class Api:
         self.pinned = False
         """Whether an answer with another fingerprint is one of another server."""
 
-    def mine(self, answer: Any) -> Any:
+    def mine(self, answer: Any) -> dict[str, Any]:
         """The answer, unless it is of another model or server."""
-        if not isinstance(answer, dict):
-            raise MalformedError(f"not an object: {str(answer)[:80]!r}")
-        if answer.get("model") != self.card.name:
-            raise StrangerError(f"the model {answer.get('model')!r} answered instead of {self.card.name!r}")
-        if self.pinned and answer.get("system_fingerprint") != self.fingerprint:
+        name = fields.text(answer, "model")
+        if name != self.card.name:
             raise StrangerError(
-                f"a server with fingerprint {answer.get('system_fingerprint')!r} answered instead of the one "
-                f"with {self.fingerprint!r} that this run began with"
+                f"the model {fields.quoted(name)} answered instead of {self.card.name!r}", name
             )
-        return answer
+        if self.pinned and (found := fields.text_or_none(answer, "system_fingerprint")) != self.fingerprint:
+            raise StrangerError(
+                f"a server with fingerprint {fields.quoted(found)} answered instead of the one with "
+                f"{fields.quoted(self.fingerprint)} that this run began with"
+            )
+        return fields.mapping(answer)
 
-    async def post(self, path: str, body: bytes | dict[str, Any]) -> Any:
-        """One answer.
+    async def post(self, path: str, body: bytes | dict[str, Any], read: Callable[[Any], T]) -> T:
+        """What `read` makes of one answer.
 
         Raises
         ------
         RefusedError
             Where the server will not do it.
+        MalformedError
+            Where the answer is not what was asked for, with the evidence.
         ServerError
             Where the server does not answer, or refuses the key or the model.
         """
@@ -97,19 +109,22 @@ class Api:
         if reply.status != 200:
             self._unanswered(reply, path)
         try:
-            return reply.json()
+            reply.json()
         except MalformedError as error:
-            raise ServerError(f"{self.client.url}{path} gave an answer that is {error}") from None
+            raise ServerError(
+                f"{self.client.url}{path} gave an answer that is {error}: {reply.text()!r}"
+            ) from None
+        return reply.read(read)
 
-    async def complete(self, **fields: Any) -> dict[str, Any]:
+    async def complete(self, **asked: Any) -> dict[str, Any]:
         """The single choice of a completion."""
-        try:
-            answer = self.mine(await self.post("/v1/completions", {"model": self.card.name, **fields}))
-            choice: dict[str, Any] = answer["choices"][0]
-        except (MalformedError, KeyError, IndexError, TypeError) as error:
-            raise ServerError(f"{self.client.url} gave no usable completion: {error}") from None
-        self.fingerprint = answer.get("system_fingerprint")
-        return choice
+
+        def read(answer: Any) -> dict[str, Any]:
+            choice = fields.mapping(self.mine(answer), "choices", 0)
+            self.fingerprint = fields.text_or_none(answer, "system_fingerprint")
+            return choice
+
+        return await self.post("/v1/completions", {"model": self.card.name, **asked}, read)
 
     async def score(self, prompt_ids: Sequence[int], trie: TokenTrie, method: Method) -> NDArray[np.float64]:
         """Log-probability of every edge of a trie, shape (n_edges,).
@@ -127,7 +142,7 @@ class Api:
     async def tokenize(self, text: str, *, special: bool) -> list[int]:
         """Token ids of a text, with or without what the tokenizer puts around texts."""
         body = {"model": self.card.name, "prompt": text, "add_special_tokens": special}
-        return token_ids(await self.post("/tokenize", body))
+        return await self.post("/tokenize", body, token_ids)
 
     async def tokenize_chat(
         self,
@@ -144,7 +159,7 @@ class Api:
         }
         if options:
             body["chat_template_kwargs"] = dict(options)
-        return token_ids(await self.post("/tokenize", body))
+        return await self.post("/tokenize", body, token_ids)
 
     async def has_template(self) -> bool:
         """Whether the server has a chat template."""
@@ -161,7 +176,7 @@ class Api:
         """Text of token ids, special tokens written out."""
         body = {"model": self.card.name, "tokens": list(ids)}
         try:
-            return detokenized(await self.post("/detokenize", body))
+            return await self.post("/detokenize", body, detokenized)
         except RefusedError as error:
             raise SpecError(
                 f"{self.client.url} does not turn token ids back into text, so that nobody could see what "
@@ -171,14 +186,16 @@ class Api:
     async def facts(self) -> dict[str, str]:
         """What the server tells of itself and what stays the same when it is started again."""
         facts = {"vllm": "unknown"}
-        version, metrics = await asyncio.gather(*(self._get(path) for path in ("/version", "/metrics")))
+        version, metrics = await together(*(self._get(path) for path in ("/version", "/metrics")))
         if version:
-            facts["vllm"] = str(json.loads(version).get("version", "unknown"))
-        if found := re.search(r"^vllm:cache_config_info\{(.*)\}", metrics, flags=re.MULTILINE):
-            labels = dict(re.findall(r'(\w+)="([^"]*)"', found[1]))
-            for label in ("enable_prefix_caching", "block_size", "cache_dtype"):
-                if label in labels:
-                    facts[label.removeprefix("enable_")] = labels[label]
+            # A proxy may answer in the server's place.
+            with suppress(MalformedError):
+                facts["vllm"] = version.read(lambda answer: fields.text(answer, "version"))
+        config = CONFIG.search(metrics.whole()) if metrics else None
+        labels = dict(LABEL.findall(config[1])) if config else {}
+        for label in ("enable_prefix_caching", "block_size", "cache_dtype"):
+            if label in labels:
+                facts[label.removeprefix("enable_")] = labels[label]
         if self.fingerprint:
             facts["fingerprint"] = self.fingerprint
         return facts
@@ -188,24 +205,29 @@ class Api:
         metrics = await self._get("/metrics")
         found: dict[str, float] = {}
         for name in ("queries", "hits"):
-            values = re.findall(
-                rf"^vllm:prefix_cache_{name}_total(?:\{{.*\}})? (\S+)$", metrics, re.MULTILINE
-            )
-            if values:
-                found[f"prefix_cache_{name}"] = sum(map(float, values))
+            pattern = rf"^vllm:prefix_cache_{name}_total(?:\{{.*\}})? ([\d.eE+-]+)$"
+            told = re.findall(pattern, metrics.whole(), re.MULTILINE) if metrics else []
+            try:
+                counted = sum(map(float, told))
+            except ValueError:
+                continue
+            if told and math.isfinite(counted):
+                found[f"prefix_cache_{name}"] = counted
         return found
 
-    async def _get(self, path: str) -> str:
+    async def _get(self, path: str) -> Reply | None:
         try:
             reply = await self.client.once("GET", path, deadline=self.deadline)
         except ServerError:
-            return ""
-        return reply.body.decode(errors="replace") if reply.status == 200 else ""
+            return None
+        return reply if reply.status == 200 else None
 
     async def _score(self, prompt_ids: Sequence[int], batch: Batch) -> NDArray[np.float64]:
-        answer = self.mine(await self.post("/v1/completions", batch.body(self.model, prompt_ids)))
+        body = batch.body(self.model, prompt_ids)
         try:
-            return batch.read(answer, len(prompt_ids))
+            return await self.post(
+                "/v1/completions", body, lambda answer: batch.read(self.mine(answer), len(prompt_ids))
+            )
         except ItemError as error:
             raise SpecError(f"{self.client.url} cannot be used: {error}") from None
 
@@ -230,34 +252,37 @@ async def models(client: Client, *, deadline: float) -> list[Card]:
     Raises
     ------
     ServerError
-        Where it does not answer, wants a key, or is no such server.
+        Where it does not answer, or wants a key.
+    MalformedError
+        Where it is no such server.
     """
     reply = await client.once("GET", "/v1/models", deadline=deadline)
     client.refuse(reply)
     if reply.status != 200:
         raise ServerError(f"{client.url} answered HTTP {reply.status}: {reply.text()}")
-    try:
-        return [
-            Card(str(one["id"]), str(one.get("root") or "unknown"), int(one.get("max_model_len") or 0))
-            for one in reply.json()["data"]
-        ]
-    except (MalformedError, KeyError, TypeError, ValueError, AttributeError):
-        raise ServerError(
-            f"{client.url} is not a vLLM server: /v1/models gave {reply.text()!r}", retryable=False
-        ) from None
+    return reply.read(_cards)
+
+
+def _cards(answer: Any) -> list[Card]:
+    return [
+        Card(
+            fields.text(one, "id"),
+            fields.text_or_none(one, "root") or "unknown",
+            fields.whole_or_none(one, "max_model_len") or 0,
+        )
+        for one in fields.listed(answer, "data")
+    ]
 
 
 def detokenized(answer: Any) -> str:
     """The text in an answer of `/detokenize`."""
-    text = answer.get("prompt") if isinstance(answer, dict) else None
-    if not isinstance(text, str):
-        raise MalformedError("no text")
-    return text
+    return fields.text(answer, "prompt")
 
 
 def token_ids(answer: Any) -> list[int]:
-    """The ids in an answer of `/tokenize`."""
-    ids = answer.get("tokens") if isinstance(answer, dict) else None
-    if not isinstance(ids, list) or not set(map(type, ids)) <= {int}:
-        raise MalformedError("no list of token ids")
+    """The ids in an answer of `/tokenize`, which says how many they are."""
+    ids = fields.ids(answer, "tokens")
+    count = fields.whole_or_none(answer, "count")
+    if count is not None and count != len(ids):
+        raise MalformedError(f"{len(ids)} token ids where it counts {count}")
     return ids

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import math
@@ -13,12 +12,13 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from grace_client.engines import served
+from grace_client.engines import fields, served
 from grace_client.engines.api import Api, RefusedError, models, token_ids
 from grace_client.engines.base import EngineInfo
-from grace_client.engines.exchange import MalformedError
+from grace_client.engines.exchange import MalformedError, StrangerError
 from grace_client.engines.served import Outside
 from grace_client.engines.template import UNASKED, Wanted
+from grace_client.engines.together import together
 from grace_client.engines.wire import Method
 from grace_client.errors import ServerError, SpecError
 from grace_client.options import Option, OptionSet, TokenTrie
@@ -85,6 +85,8 @@ class Findings:
         ------
         ServerError
             Retryable where it does not answer, not retryable where it is another one.
+        MalformedError
+            Where one of its answers is malformed, which says nothing yet.
         """
         why = ""
         cards = await models(api.client, deadline=api.deadline)
@@ -93,10 +95,10 @@ class Findings:
         else:
             try:
                 edges = await api.score(self.prompt_ids, self.trie, self.method)
-            except MalformedError as error:
+            except StrangerError as error:
                 why = str(error)
-            except RefusedError as error:
-                raise ServerError(f"{api.client.url} refused the test question: {error}") from None
+            except (RefusedError, SpecError) as error:
+                raise ServerError(f"{api.client.url} did not answer the test question: {error}") from None
             else:
                 difference = _difference(edges, self.edges)
                 if not difference <= self.tolerance:
@@ -142,7 +144,7 @@ async def examine(
     dtype = known.pop("dtype", "unknown")
     try:
         chat = await api.has_template()
-        plain, bare = await asyncio.gather(
+        plain, bare = await together(
             api.tokenize("PROMPT", special=True), api.tokenize("PROMPT", special=False)
         )
         bos = plain[0] if len(plain) > len(bare) and plain[:1] != bare[:1] else None
@@ -158,12 +160,12 @@ async def examine(
         await served.prove(api, outside)
         shape = outside.shape
         bodies = outside.bodies(api.card.name, replace(PROMPT, direct=True))
-        prompt_ids = [token for body in bodies for token in token_ids(await api.post("/tokenize", body))]
+        prompt_ids = [token for body in bodies for token in await api.post("/tokenize", body, token_ids)]
         trie = await _trie(api)
         method, edges, difference = await _choose(api, prompt_ids, trie, dtype, say)
         await _check_mode(api, prompt_ids, trie, method, edges)
         end_of_turn = await _end_of_turn(api, chat)
-        tokenizer = await asyncio.gather(*(api.tokenize(probe, special=False) for probe in PROBES))
+        tokenizer = await together(*(api.tokenize(probe, special=False) for probe in PROBES))
     except RefusedError as error:
         raise SpecError(
             f"{api.client.url} cannot be used: it refused a request of the start-up check: {error}"
@@ -199,7 +201,7 @@ async def _prompt_ids(api: Api, prompt: Prompt, chat: bool) -> list[int]:
 
 
 async def _trie(api: Api) -> TokenTrie:
-    forms = await asyncio.gather(*(api.tokenize(o.forms[0], special=False) for o in OPTIONS.options))
+    forms = await together(*(api.tokenize(o.forms[0], special=False) for o in OPTIONS.options))
     return TokenTrie.build(OPTIONS, [[ids] for ids in forms])
 
 
@@ -257,7 +259,7 @@ async def _check_mode(
     values = []
     top = -math.inf
     for extra in ({}, {"logit_bias": {str(token): 5.0}}, {"temperature": 2.0}):
-        fields = {"temperature": 0.0, **extra}
+        sampling = {"temperature": 0.0, **extra}
         choice = await api.complete(
             prompt=prompt_ids,
             max_tokens=1,
@@ -265,14 +267,11 @@ async def _check_mode(
             seed=0,
             logprob_token_ids=[token],
             return_tokens_as_token_ids=True,
-            **fields,
+            **sampling,
         )
-        try:
-            (named,) = choice["logprobs"]["top_logprobs"]
-            values.append(float(named[f"token_id:{token}"]))
-            top = max(top, *(float(value) for value in named.values())) if not extra else top
-        except (KeyError, TypeError, ValueError) as error:
-            raise MalformedError(f"log-probabilities are missing ({error})") from None
+        named = fields.mapping(choice, "logprobs", "top_logprobs", 0)
+        values.append(fields.number(named, f"token_id:{token}"))
+        top = max(top, *(fields.number(named, one) for one in named)) if not extra else top
     moved = max(values) - min(values)
     if moved > ROUNDED or not SMALLEST_TOP <= top <= 1e-3:
         raise SpecError(

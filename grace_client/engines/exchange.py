@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
+from urllib.parse import urljoin, urlsplit
 
 import orjson
 
+from grace_client.api_key import NO_KEY, ApiKey
 from grace_client.errors import SpecError
+
+T = TypeVar("T")
 
 EVIDENCE = 300
 """Characters of a server's answer that a message quotes."""
@@ -71,12 +75,24 @@ class MalformedError(Exception):
 
 
 class StrangerError(MalformedError):
-    """An answer of another model or server than the one asked; nothing more is asked before this is clear."""
+    """An answer of another model or server than the one asked; nothing more is asked before this is clear.
+
+    Parameters
+    ----------
+    message : str
+        What happened.
+    name : str
+        Of the model that answered, where it is another one.
+    """
+
+    def __init__(self, message: str, name: str = "") -> None:
+        super().__init__(message)
+        self.name = name
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP answer, read to its end.
+    """One HTTP answer, read to its end. Whatever is read of it holds no part of the API key.
 
     Attributes
     ----------
@@ -86,33 +102,84 @@ class Reply:
         As sent.
     retry_after : str or None
         The header of that name.
-    location : str or None
-        The header of that name.
+    location : str
+        The header of that name, empty where there is none.
+    url : str
+        What was asked.
+    key : ApiKey
+        What is to be hidden.
     """
 
     status: int
     body: bytes
     retry_after: str | None = None
-    location: str | None = None
+    location: str = ""
+    url: str = ""
+    key: ApiKey = NO_KEY
 
     def json(self) -> Any:
-        """The answer as JSON; `MalformedError` where it is none."""
+        """The answer as JSON; `MalformedError` where it is none.
+
+        orjson takes 1024 levels at most. What follows never walks down an answer by recursion.
+        """
         try:
-            return orjson.loads(self.body)
+            return self.key.hide_in(orjson.loads(self.body), self.body)
         except ValueError:
-            raise MalformedError(f"not JSON: {self.text()!r}") from None
+            raise MalformedError("not JSON") from None
+
+    def read(self, read: Callable[[Any], T]) -> T:
+        """What `read` makes of the answer; `MalformedError`, with the evidence, where it is malformed."""
+        try:
+            return read(self.json())
+        except MalformedError as error:
+            error.args = (f"{error}; the answer was: {self.text()}",)
+            raise
 
     def text(self) -> str:
         """The server's own words: the error message where there is one, else the start of the answer."""
         try:
-            error = json.loads(self.body)
+            words = orjson.loads(self.body)
             for name in ("error", "message", "detail"):
-                if isinstance(error, dict) and name in error:
-                    error = error[name]
-            words = error if isinstance(error, str) else json.dumps(error)
+                if isinstance(words, dict) and name in words:
+                    words = words[name]
         except ValueError:
-            words = self.body.decode(errors="replace")
-        return words if len(words) <= EVIDENCE else words[:EVIDENCE] + "…"
+            words = None
+        return evidence(words if isinstance(words, str) else self.whole(), self.key)
+
+    def whole(self) -> str:
+        """All of the answer as text."""
+        return self.key.hide(self.body.decode(errors="replace"))
+
+    @property
+    def moved(self) -> str | None:
+        """The server's URL as a redirect on its own host gives it; None where it leads anywhere else."""
+        try:
+            here, there = urlsplit(self.url), urlsplit(urljoin(self.url, self.location))
+        except ValueError:
+            return None
+        asked = here.path[here.path.rfind("/v1/") :] if "/v1/" in here.path else here.path
+        if there.hostname != here.hostname or not there.path.endswith(asked):
+            return None
+        base = f"{there.scheme}://{there.netloc}{there.path.removesuffix(asked)}"
+        return None if self.url.startswith(base + asked) else base
+
+
+ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\/")
+
+
+def evidence(words: str, key: ApiKey) -> str:
+    """Words from outside as a message quotes them: cut, on one line, without the key.
+
+    Parameters
+    ----------
+    words : str
+        As they came.
+    key : ApiKey
+        What is hidden in them, also where JSON's escapes hide it from the eye.
+    """
+    readable = ESCAPED.sub(lambda found: chr(int(found[1], 16)) if found[1] else "/", words[: 10 * EVIDENCE])
+    shown = "".join(one if one.isprintable() else " " for one in key.hide(readable))
+    return shown if len(shown) <= EVIDENCE else shown[:EVIDENCE] + "…"
 
 
 def why(error: Exception) -> str:
@@ -131,6 +198,8 @@ def base_url(url: str) -> str:
         raise SpecError(f"{url!r} is not a server's URL; one looks like http://localhost:8000")
     if parts.username or parts.password:
         raise SpecError("a server's URL holds no user name or password; set VLLM_API_KEY instead")
+    if parts.query or parts.fragment:
+        raise SpecError("a server's URL ends with its path; leave out what follows '?' or '#'")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v1')}"
 
 
@@ -149,6 +218,6 @@ def retry_seconds(header: str | None) -> float | None:
     except ValueError:
         try:
             seconds = parsedate_to_datetime(header).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
     return max(0.0, seconds) if seconds < float("inf") else None

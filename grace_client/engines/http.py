@@ -7,11 +7,13 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import aiohttp
 from yarl import URL
 
+from grace_client.api_key import ApiKey
 from grace_client.engines.circuit import Circuit
 from grace_client.engines.exchange import (
     DEAD,
@@ -21,13 +23,31 @@ from grace_client.engines.exchange import (
     Reply,
     StrangerError,
     base_url,
+    evidence,
     retry_seconds,
     why,
 )
 from grace_client.engines.limiter import AdaptiveLimit
+from grace_client.engines.tls import refusal
 from grace_client.errors import ItemError, ServerError
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What users can do about a server that refuses everything.
+
+    Attributes
+    ----------
+    key : str
+        Where the key is given.
+    missing : str
+        What to look at where the server does not know what is asked.
+    """
+
+    key: str = "set VLLM_API_KEY to the server's key, or name a file that holds it with --api-key-file"
+    missing: str = "'grace' needs a vLLM server with the model of this run"
 
 
 class Client:
@@ -43,6 +63,8 @@ class Client:
         When to wait, to try again and to give up.
     max_in_flight : int
         Bound on the requests in flight.
+    advice : Advice
+        For messages.
     """
 
     def __init__(
@@ -52,12 +74,14 @@ class Client:
         api_key: str | None = None,
         policy: Policy | None = None,
         max_in_flight: int = 64,
+        advice: Advice | None = None,
     ) -> None:
         self.url = base_url(url)
+        self.advice = advice or Advice()
         self.policy = policy or Policy()
         self.limit = AdaptiveLimit(max_in_flight)
         self.circuit = Circuit(self.url, self.policy, opened=self._wake)
-        self._key = api_key
+        self.key = ApiKey(api_key or "")
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
@@ -94,7 +118,7 @@ class Client:
             JSON.
         read : callable
             Turns the parsed answer into the result; raises `MalformedError` where it is not what was
-            asked for.
+            asked for, `ItemError` where it says that there is no answer.
         prompt_tokens, new_tokens : int
             Size of the work, for the deadline.
         limited : bool
@@ -117,22 +141,24 @@ class Client:
                 kind = new_tokens if limited else 0
                 reply = await self._exchange(path, body, deadline + slack, slack, kind)
                 if reply.status == 200:
-                    result = read(reply.json())
+                    result = reply.read(read)
                     self.circuit.failures = 0
                     return result
-                reason = f"HTTP {reply.status}: {self._redacted(reply.text())}"
+                reason = f"HTTP {reply.status}: {reply.text()}"
             except MalformedError as error:
-                status, reason = "engine_fault", f"not what was asked for: {self._redacted(str(error))}"
+                status, reason = "engine_fault", f"not what was asked for: {error}"
                 if isinstance(error, StrangerError):
                     self.circuit.suspect(reason)
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-                reason = f"cannot connect: {why(error)}"
+                self._give_up(refusal(error, self.url))
+                reason = f"cannot connect: {self._why(error)}"
                 refusals += 1
                 self._died(reason, sent_in)
             except TimeoutError:
                 status, reason = "timeout", f"no answer within {deadline + slack:.0f} s"
             except (aiohttp.ClientError, OSError) as error:
-                reason = f"the connection broke: {why(error)}"
+                self._give_up(refusal(error, self.url))
+                reason = f"the connection broke: {self._why(error)}"
                 tries += 1
                 self.circuit.suspect(reason)
             finally:
@@ -177,7 +203,8 @@ class Client:
         except TimeoutError:
             raise ServerError(f"{self.url} gave no answer within {deadline:.0f} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise ServerError(f"{self.url} cannot be reached: {why(error)}") from None
+            final = refusal(error, self.url)
+            raise final or ServerError(f"{self.url} cannot be reached: {self._why(error)}") from None
 
     async def close(self) -> None:
         """Close all connections."""
@@ -186,24 +213,24 @@ class Client:
 
     def refuse(self, reply: Reply) -> None:
         """Raise what a final answer to any request means for the whole run; return where it means nothing."""
-        words = self._redacted(reply.text())
+        words = f"HTTP {reply.status}: {reply.text()}"
+        told = ""
         if reply.status in (401, 403):
-            given = "refuses the API key" if self._key else "wants an API key"
-            raise ServerError(
-                f"{self.url} {given} (HTTP {reply.status}: {words}); set VLLM_API_KEY to the server's key, "
-                "or name a file that holds it",
-                retryable=False,
+            told = f"{'refuses the API key' if self.key else 'wants an API key'} ({words}); {self.advice.key}"
+        elif reply.status == 402:
+            told = f"wants to be paid first ({words})"
+        elif reply.status == 404:
+            told = f"does not serve what is asked ({words}); {self.advice.missing}"
+        elif 300 <= reply.status < 400 and reply.moved:
+            told = f"redirects to {reply.moved}; give that URL instead"
+        elif 300 <= reply.status < 400:
+            told = (
+                f"redirects to {reply.location or 'nowhere'} (HTTP {reply.status}), which is not followed: "
+                "nothing is sent to another address than the one given. It may be a page to sign on at, "
+                "which grace cannot do; ask whoever runs the server for a URL that takes an API key"
             )
-        if reply.status == 404:
-            raise ServerError(
-                f"{self.url} does not serve what is asked (HTTP 404: {words}); 'grace' needs a vLLM server "
-                "with the model of this run",
-                retryable=False,
-            )
-        if 300 <= reply.status < 400:
-            raise ServerError(
-                f"{self.url} redirects to {reply.location}; give that URL instead", retryable=False
-            )
+        if told:
+            raise ServerError(f"{self.url} {told}", retryable=False)
 
     def _final(self, reply: Reply, reason: str) -> None:
         """Raise where asking again cannot help."""
@@ -218,8 +245,7 @@ class Client:
         try:
             self.refuse(reply)
         except ServerError as error:
-            self.circuit.stop(error)
-            raise
+            self._give_up(error)
         self.circuit.failures = 0
         if "context length" in reason or "max_tokens must be at least 1" in reason:
             raise ItemError("context", f"{reason}; nothing was cut")
@@ -242,7 +268,14 @@ class Client:
         ) as response:
             payload = await response.read()
             headers = response.headers
-            return Reply(response.status, payload, headers.get("Retry-After"), headers.get("Location"))
+            return Reply(
+                response.status,
+                payload,
+                headers.get("Retry-After"),
+                evidence(headers.get("Location", ""), self.key),
+                self.url + path,
+                self.key,
+            )
 
     def _at(self, path: str) -> URL:
         if path not in self._urls:
@@ -301,5 +334,12 @@ class Client:
         if sent_in == self.limit.round:
             self.limit.restart()
 
-    def _redacted(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
+    def _give_up(self, error: ServerError | None) -> None:
+        """Let every call end with an error, if it is one."""
+        if error:
+            self.circuit.stop(error)
+            raise error from None
+
+    def _why(self, error: Exception) -> str:
+        # An answer that is no HTTP is quoted in the error.
+        return evidence(why(error), self.key)

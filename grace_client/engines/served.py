@@ -125,7 +125,7 @@ async def prove(api: Api, outside: Outside) -> None:
         pairs = []
         for text in sent.PROBES:
             bodies = outside.bodies(api.card.name, Prompt(text, direct=direct))
-            ids = [token for body in bodies for token in token_ids(await api.post("/tokenize", body))]
+            ids = [token for body in bodies for token in await api.post("/tokenize", body, token_ids)]
             pairs.append((text, ids, await api.detokenize(ids)))
         has = "chat template" if outside.chat else "tokenizer"
         remedy = "Serve it with a template that prints a user's turn: vllm serve … --chat-template FILE"

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grace_client.api_key import from_environment, usable
+from grace_client.engines import fields
 from grace_client.engines.api import Api, Card, RefusedError, detokenized, models, token_ids
 from grace_client.engines.base import EngineInfo
 from grace_client.engines.canary import Findings, examine
-from grace_client.engines.exchange import MalformedError, Policy
+from grace_client.engines.exchange import MalformedError, Policy, StrangerError
 from grace_client.engines.http import Client
 from grace_client.engines.pruning import pruned
 from grace_client.engines.reasoning import separate
 from grace_client.engines.template import UNASKED, Wanted
+from grace_client.engines.tls import speaks_tls
+from grace_client.engines.together import together
 from grace_client.engines.wire import Batch, forced_batches, named_batches
 from grace_client.errors import ItemError, ServerError, SpecError
 from grace_client.options import TokenTrie
@@ -31,6 +33,9 @@ KEPT = 4096
 """Of how many prompts, and of how many surface forms, the token ids are remembered."""
 
 TRIES_KEPT = 64
+
+THOUGHTS = ("reasoning", "reasoning_content")
+"""Fields of a message for its thoughts, by the age of the server's version."""
 
 T = TypeVar("T", bound=Hashable)
 V = TypeVar("V")
@@ -115,10 +120,8 @@ class VllmEngine:
         """
         if prune is not None and not 0 < prune < 1:
             raise SpecError(f"the bound for pruning is a probability between 0 and 1, not {prune}")
-        key = os.environ.get("VLLM_API_KEY") if api_key is None else api_key
-        client = Client(
-            url, api_key=_usable(key) if key else None, policy=policy, max_in_flight=max_in_flight
-        )
+        key = usable(api_key) if api_key else from_environment("VLLM_API_KEY") if api_key is None else None
+        client = Client(url, api_key=key, policy=policy, max_in_flight=max_in_flight)
         try:
             card = await _ready(client, model, wait_minutes * 60, say)
             api = Api(client, card)
@@ -128,17 +131,6 @@ class VllmEngine:
         except BaseException:
             await client.close()
             raise
-
-    @staticmethod
-    def key_from(path: Path) -> str:
-        """The API key that a file holds; SpecError where it holds none."""
-        try:
-            key = path.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SpecError(f"the API key cannot be read from {path}: {type(error).__name__}") from None
-        if not key:
-            raise SpecError(f"{path} is empty; it should hold the API key")
-        return _usable(key)
 
     def concurrency(self, *, scored: bool) -> int:
         """As many as the bound on requests in flight; the client lets fewer pass where that is better."""
@@ -266,35 +258,28 @@ class VllmEngine:
 
         if len(batches) == 1:
             await one(batches[0])
-            return edges
-        try:
-            async with asyncio.TaskGroup() as group:
-                for batch in batches:
-                    group.create_task(one(batch))
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+        else:
+            await together(*map(one, batches))
         return edges
 
     def _read(
         self, answer: Any, prompt: Prompt, prompt_ids: Sequence[int], mark: Sequence[int]
     ) -> Generation:
-        answer = self.api.mine(answer)
-        try:
-            choice = answer["choices"][0]
-            message = choice.get("message") or {"content": choice.get("text")}
-            reason = str(choice["finish_reason"])
-            drawn = choice.get("token_ids") or ()
-            # A chat answer names its prompt's ids at the top, a completion in the choice.
-            asked = answer.get("prompt_token_ids") or choice.get("prompt_token_ids") or prompt_ids
-            text, thoughts = (
-                message.get("content"),
-                message.get("reasoning") or message.get("reasoning_content"),
-            )
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise MalformedError(f"no answer in it ({type(error).__name__}: {error})") from None
+        choice = fields.mapping(self.api.mine(answer), "choices", 0)
+        said_in = fields.mapping(choice, "message") if "message" in choice else choice
+        text = fields.text_or_none(said_in, "content" if "message" in choice else "text")
+        thoughts = next(filter(None, (fields.text_or_none(said_in, name) for name in THOUGHTS)), None)
+        reason = fields.text(choice, "finish_reason")
         if reason not in ("stop", "length"):
             # vLLM answers so while it shuts down: 200, no text, "abort".
-            raise MalformedError(f"the server broke the answer off (finish reason {reason!r})")
+            raise MalformedError(f"the server broke the answer off (finish reason {fields.quoted(reason)})")
+        drawn = fields.ids_or_none(choice, "token_ids") or []
+        # A chat answer names its prompt's ids at the top, a completion in the choice.
+        asked = (
+            fields.ids_or_none(answer, "prompt_token_ids")
+            or fields.ids_or_none(choice, "prompt_token_ids")
+            or prompt_ids
+        )
         if reason == "stop" and drawn and drawn[-1] == self.findings.info.end_of_turn:
             drawn = drawn[:-1]
         shape = self.findings.outside.shape
@@ -343,27 +328,50 @@ async def _ready(client: Client, model: str | None, seconds: float, say: Callabl
     """The model to ask, once the server has answered a completion for it."""
     start, told, last = time.monotonic(), -60.0, ""
     while True:
-        try:
-            card = _pick(await models(client, deadline=30.0), model, client.url)
-            await Api(client, card).complete(prompt="Hello", max_tokens=1, temperature=0.0)
-            return card
-        except RefusedError as error:
-            raise SpecError(f"{client.url} cannot be used: it refused a completion: {error}") from None
-        except ServerError as error:
-            waited = time.monotonic() - start
-            if not error.retryable:
-                raise
-            if waited >= seconds:
-                hint = (
-                    "look at the server's log"
-                    if seconds
-                    else "start it, or wait for it with --wait-for-server"
-                )
-                raise ServerError(f"{error}; {hint}") from None
-            if str(error) != last or waited - told >= 60:
-                say(f"waiting for the server, {waited / 60:.0f} of {seconds / 60:.0f} min: {error}")
-                told, last = waited, str(error)
-            await asyncio.sleep(min(client.policy.probe, max(0.05, seconds - waited)))
+        failure = await _answers(client, model)
+        if isinstance(failure, Card):
+            return failure
+        if not failure.retryable:
+            raise failure
+        if not last and await speaks_tls(client.url):
+            raise SpecError(
+                f"{client.url} speaks https, not http; give https{client.url.removeprefix('http')}"
+            )
+        waited = time.monotonic() - start
+        if waited >= seconds:
+            hint = "start it, or wait for it with --wait-for-server"
+            raise ServerError(f"{failure}; {'look at the log of the server' if seconds else hint}")
+        if str(failure) != last or waited - told >= 60:
+            say(f"waiting for the server, {waited / 60:.0f} of {seconds / 60:.0f} min: {failure}")
+            told, last = waited, str(failure)
+        await asyncio.sleep(min(client.policy.probe, max(0.05, seconds - waited)))
+
+
+async def _answers(client: Client, model: str | None) -> Card | ServerError:
+    """The model to ask, or why the server does not answer for it yet."""
+    try:
+        cards = await models(client, deadline=30.0)
+    except MalformedError as error:
+        return ServerError(f"{client.url} is not a vLLM server: /v1/models: {error}", retryable=False)
+    except ServerError as error:
+        return error
+    card = _pick(cards, model, client.url)
+    try:
+        await Api(client, card).complete(prompt="Hello", max_tokens=1, temperature=0.0)
+    except RefusedError as error:
+        raise SpecError(f"{client.url} cannot be used: it refused a completion: {error}") from None
+    except StrangerError as error:
+        if error.name in {other.name for other in cards}:
+            raise SpecError(
+                f"{client.url} was asked for {card.name!r} and answered as {error.name!r}: both are names of "
+                f"one model, and this server answers by the first. Use it: --model {error.name}"
+            ) from None
+        return ServerError(f"{client.url}: {error}")
+    except MalformedError as error:
+        return ServerError(f"{client.url} gave no usable completion: {error}")
+    except ServerError as error:
+        return error
+    return card
 
 
 def _pick(cards: Sequence[Card], model: str | None, url: str) -> Card:
@@ -376,9 +384,3 @@ def _pick(cards: Sequence[Card], model: str | None, url: str) -> Card:
     if model is None:
         raise SpecError(f"{url} serves {served}; name one with --model")
     raise SpecError(f"{url} does not serve {model!r}; it serves {served}")
-
-
-def _usable(key: str) -> str:
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise SpecError("the API key holds characters that no key has, such as a space or a line break")
-    return key

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from grace_client.engines import fields
 from grace_client.engines.exchange import MalformedError
 from grace_client.errors import ItemError
 from grace_client.options import TokenTrie
@@ -27,6 +28,9 @@ MAX_FORCED = 16
 
 FLOOR = -9999.0
 """JSON has no -inf: vLLM sends this in its place."""
+
+ROUNDING = 1e-3
+"""Nats by which rounding may carry a log-probability above 0."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +80,13 @@ class Batch:
         MalformedError
             Where any is missing or is no number.
         ItemError
-            Where one is NaN.
+            Where one is null, in place of NaN.
         """
+        choices = fields.listed(answer, "choices")
+        if len(choices) != len(self.tails):
+            raise MalformedError(f"{len(choices)} answers to {len(self.tails)} prompts")
         try:
-            choices = answer["choices"]
-            if len(choices) != len(self.tails):
-                raise MalformedError(f"{len(choices)} answers to {len(self.tails)} prompts")
-            values: list[float] = []
+            values: list[Any] = []
             for index, (choice, keys) in enumerate(zip(choices, self.keys, strict=True)):
                 if choice["index"] != index:
                     raise MalformedError("the answers are out of order")
@@ -94,29 +98,33 @@ class Batch:
                 else:
                     forced = choice["prompt_logprobs"]
                     values += [forced[prompt_length + place][key]["logprob"] for place, key in keys]
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except (KeyError, IndexError, TypeError) as error:
             raise MalformedError(f"log-probabilities are missing ({type(error).__name__}: {error})") from None
-        if None in values:
+        kinds = set(map(type, values))
+        if not kinds <= {float, int, type(None)}:
+            raise MalformedError("a log-probability is not a number")
+        if type(None) in kinds:
             raise ItemError("nan", "the server gave no number for a log-probability")
-        try:
-            found = np.array(values, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise MalformedError("a log-probability is not a number") from None
-        if np.isnan(found).any():
-            raise ItemError("nan", "the server gave NaN for a log-probability; the model overflows here")
+        found = np.array(values, dtype=np.float64)
         floor = found <= FLOOR
+        if (found > ROUNDING).any():
+            raise MalformedError(f"a log-probability is above 0: {found.max():.6g}")
         if floor.any():
-            # The chosen token is always among the named ones, and no model gives it no probability at all.
-            if self.method == "logprob_token_ids" and any(
-                max(named.values()) <= FLOOR
-                for choice in choices
-                for named in choice["logprobs"]["top_logprobs"]
-            ):
-                raise MalformedError("even the chosen token has no probability")
+            if self.method == "logprob_token_ids":
+                _check_chosen(choices)
             found[floor] = -math.inf
         elif len(found) > 2 and np.ptp(found) == 0:
             raise MalformedError("all log-probabilities are the same")
         return found
+
+
+def _check_chosen(choices: list[Any]) -> None:
+    """The chosen token is always among the named ones, and no model gives it no probability at all."""
+    for choice in choices:
+        for place in range(len(fields.listed(choice, "logprobs", "top_logprobs"))):
+            named = fields.mapping(choice, "logprobs", "top_logprobs", place)
+            if max((fields.number(named, token) for token in named), default=FLOOR) <= FLOOR:
+                raise MalformedError("even the chosen token has no probability")
 
 
 def named_batches(trie: TokenTrie, nodes: Iterable[int] | None = None) -> tuple[Batch, ...]:

@@ -77,13 +77,14 @@ def by_rules(folder: RunFolder) -> list[Answer]:
     Raises
     ------
     SpecError
-        Where the run's experiment scores closed sets of answers.
+        Where the run's experiment scores closed sets of answers, and where its record has lost some.
     """
     if folder.experiment.scored:
         raise SpecError(
             f"{folder.path} holds {folder.experiment.name}, whose answers are scores; there is no text to "
             "read. 'grace extract' takes runs of study1-exp1 and study2-exp1"
         )
+    tables.check_record(folder)
     answers = []
     for item in folder.plan.items():
         held = folder.ledger.get(item.key)

@@ -2,30 +2,74 @@
 
 from __future__ import annotations
 
-import os
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from grace_client.errors import ServerError, SpecError
+from grace_client.api_key import from_environment
+from grace_client.engines import fields
+from grace_client.engines.exchange import Policy, base_url
+from grace_client.engines.http import Advice, Client
+from grace_client.engines.tls import speaks_tls
+from grace_client.errors import ItemError, ServerError, SpecError
 from grace_client.extraction.instructions import instructions, schema, shape
 from grace_client.extraction.reading import VALUES
 from grace_client.ledger import OK, key_of
-
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
 
 DEEPSEEK_URL, DEEPSEEK_MODEL, DEEPSEEK_KEY = "https://api.deepseek.com", "deepseek-flash", "DEEPSEEK_API_KEY"
 """As DeepSeek's API documentation names them: https://api-docs.deepseek.com/ (read 2026-11)."""
 
 MAX_TOKENS = 256
 ATTEMPTS = 2
-RETRIES, TIMEOUT_SECONDS = 6, 120.0
-"""Of the openai client, which waits as long as ``Retry-After`` says, up to two minutes, or backs off."""
+
+POLICY = Policy(
+    tries=6,
+    refusals=7,
+    backoff_most=8.0,
+    deadline=120.0,
+    per_prompt_token=0.0,
+    window=3600.0,
+    patience=120.0,
+)
+"""Rate limits are waited out for as long as ``Retry-After`` says, up to two minutes."""
+
+KEPT = "What was read so far is kept"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An endpoint's answer.
+
+    Attributes
+    ----------
+    content : str
+        Its text.
+    refusal : str
+        Why it does not read this text; empty where it does.
+    prompt_tokens, completion_tokens : int
+        As the endpoint counted them.
+    """
+
+    content: str
+    refusal: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+def said(answer: Any) -> Said:
+    """What an answer of ``/chat/completions`` says; MalformedError where it is none."""
+    choice = fields.mapping(answer, "choices", 0)
+    message = fields.mapping(choice, "message")
+    filtered = fields.text_or_none(choice, "finish_reason") == "content_filter"
+    refusal = fields.text_or_none(message, "refusal") or ("content filter" if filtered else "")
+    used = {} if fields.optional(answer, "usage") is None else fields.mapping(answer, "usage")
+    counts = [fields.whole_or_none(used, name) or 0 for name in ("prompt_tokens", "completion_tokens")]
+    return Said(fields.text_or_none(message, "content") or "", refusal, *counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +99,8 @@ class Endpoint:
         if url is None:
             url, model, key_env = DEEPSEEK_URL, model or DEEPSEEK_MODEL, key_env or DEEPSEEK_KEY
         assert model is not None
-        key = os.environ.get(key_env) if key_env else None
+        base_url(url)
+        key = from_environment(key_env) if key_env else None
         if key_env and not key and needs_key:
             raise SpecError(
                 f"the key for {url} is expected in the environment variable {key_env}, which is not set; set "
@@ -80,21 +125,15 @@ class Endpoint:
         return key_of(self.url, self.model, self.extra, MAX_TOKENS, ATTEMPTS, instructions(question), text)
 
 
-def client(endpoint: Endpoint) -> AsyncOpenAI:
-    """The openai client for an endpoint; SpecError where the package is not installed."""
-    try:
-        import openai
-    except ImportError:
-        raise SpecError(
-            "an LLM is asked through the openai package, which is not installed: pip install "
-            "'grace-client[extract]'"
-        ) from None
-    # The client wants a key even for an endpoint that has none.
-    return openai.AsyncOpenAI(
-        base_url=endpoint.url,
-        api_key=endpoint.key or "none",
-        max_retries=RETRIES,
-        timeout=TIMEOUT_SECONDS,
+def client(endpoint: Endpoint, *, concurrency: int) -> Client:
+    """The connection to an endpoint."""
+    where = f"the environment variable {endpoint.key_env}" if endpoint.key_env else "--llm-key-env"
+    return Client(
+        endpoint.url,
+        api_key=endpoint.key,
+        policy=POLICY,
+        max_in_flight=concurrency,
+        advice=Advice(f"check the key in {where}", "check --llm-url and --llm-model"),
     )
 
 
@@ -103,7 +142,7 @@ class Asker:
 
     Parameters
     ----------
-    client : AsyncOpenAI
+    client : Client
         Of the endpoint.
     endpoint : Endpoint
         Who reads.
@@ -111,39 +150,49 @@ class Asker:
         Takes lines for people.
     """
 
-    def __init__(self, client: AsyncOpenAI, endpoint: Endpoint, say: Callable[[str], None]) -> None:
+    def __init__(self, client: Client, endpoint: Endpoint, say: Callable[[str], None]) -> None:
         self.client, self.endpoint, self.say = client, endpoint, say
         self.by_schema: bool | None = None
+        # The client's URL is without it.
+        version = "/v1" if endpoint.url.endswith("/v1") else ""
+        self.path = f"{version}/chat/completions"
 
-    async def ask(self, question: str, text: str) -> dict[str, Any]:
-        """The ledger entry of one text."""
+    async def ask(self, question: str, text: str) -> tuple[dict[str, Any], bool]:
+        """The ledger entry of one text, and whether it is final.
+
+        Raises
+        ------
+        ServerError
+            Where the endpoint answers nothing.
+        SpecError
+            Where it does not take the request at all.
+        """
         messages = [
             {"role": "system", "content": instructions(question)},
             {"role": "user", "content": text},
         ]
         entry: dict[str, Any] = {"status": "schema", "reason": "", "prompt_tokens": 0, "completion_tokens": 0}
+        final = True
         for attempt in range(1, ATTEMPTS + 1):
             entry["attempts"] = attempt
             answer = await self._send(question, messages)
-            if isinstance(answer, str):
-                entry |= {"status": "rejected", "reason": answer}
+            if isinstance(answer, ItemError):
+                final = not answer.retryable
+                entry |= {"status": "rejected" if final else answer.status, "reason": str(answer)}
                 break
-            choice, usage = answer.choices[0], answer.usage
-            if usage:
-                entry["prompt_tokens"] += usage.prompt_tokens
-                entry["completion_tokens"] += usage.completion_tokens
-            content = choice.message.content or ""
-            entry["content"] = content
-            if choice.message.refusal or choice.finish_reason == "content_filter":
-                entry |= {"status": "refused", "reason": choice.message.refusal or "content filter"}
+            entry["prompt_tokens"] += answer.prompt_tokens
+            entry["completion_tokens"] += answer.completion_tokens
+            entry["content"] = answer.content
+            if answer.refusal:
+                entry |= {"status": "refused", "reason": answer.refusal}
                 break
             try:
-                coded = shape(question).model_validate_json(content)
+                coded = shape(question).model_validate_json(answer.content)
             except ValidationError as error:
-                entry["reason"] = f"{error.errors()[0]['msg']}: {content[:200]}"
-                said = [{"role": "assistant", "content": content}] if content.strip() else []
+                entry["reason"] = f"{error.errors()[0]['msg']}: {answer.content[:200]}"
+                kept = [{"role": "assistant", "content": answer.content}] if answer.content.strip() else []
                 again = f"That is not valid: {error.errors()[0]['msg']}. Reply with the JSON object alone."
-                messages = [*messages[:2], *said, {"role": "user", "content": again}]
+                messages = [*messages[:2], *kept, {"role": "user", "content": again}]
                 continue
             entry |= {"status": OK, "reason": "", "coded": coded.model_dump()}
             break
@@ -152,36 +201,40 @@ class Asker:
             "text": text,
             "format": "json_schema" if self.by_schema else "json_object",
             "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        }
+        }, final
 
-    async def _send(self, question: str, messages: list[dict[str, str]]) -> Any:
-        """The endpoint's answer, or why it does not take this text."""
-        import openai
-
+    async def _send(self, question: str, messages: list[dict[str, str]]) -> Said | ItemError:
+        """The endpoint's answer, or why it has none to this text."""
         try:
             if self.by_schema is None:
                 return await self._first(question, messages)
-            return await self._create(question, messages, by_schema=self.by_schema)
-        except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-            return _message(error)
-        except openai.APIError as error:
-            raise _stopped(error, self.endpoint) from None
+            return await self._post(question, messages, by_schema=self.by_schema)
+        except ItemError as error:
+            if not error.retryable or error.status == "engine_fault":
+                return error
+            if await speaks_tls(self.client.url):
+                raise SpecError(f"{self.endpoint.url} speaks https, not http; give an https URL") from None
+            raise ServerError(
+                f"{self.endpoint.url}: {error}. {KEPT}; the same command goes on from there later"
+            ) from None
+        except ServerError as error:
+            raise ServerError(f"{error}. {KEPT}", retryable=error.retryable) from None
 
-    async def _first(self, question: str, messages: list[dict[str, str]]) -> Any:
+    async def _first(self, question: str, messages: list[dict[str, str]]) -> Said:
         """The first request, which decides whether the endpoint knows JSON schemas."""
-        import openai
-
-        refused = (openai.BadRequestError, openai.UnprocessableEntityError)
         try:
-            answer = await self._create(question, messages, by_schema=True)
+            answer = await self._post(question, messages, by_schema=True)
             self.by_schema = True
-        except refused as error:
+        except ItemError as error:
+            if error.retryable:
+                raise
             try:
-                answer = await self._create(question, messages, by_schema=False)
-            except refused:
+                answer = await self._post(question, messages, by_schema=False)
+            except ItemError as second:
+                if second.retryable:
+                    raise
                 raise SpecError(
-                    f"{self.endpoint.url} does not take the request for {self.endpoint.model}: "
-                    f"{_message(error)}"
+                    f"{self.endpoint.url} does not take the request for {self.endpoint.model}: {error}"
                 ) from None
             self.by_schema = False
             self.say(
@@ -189,34 +242,16 @@ class Asker:
             )
         return answer
 
-    async def _create(self, question: str, messages: list[dict[str, str]], *, by_schema: bool) -> Any:
+    async def _post(self, question: str, messages: list[dict[str, str]], *, by_schema: bool) -> Said:
         strict = {"name": question, "strict": True, "schema": schema(question)}
         by = {"type": "json_schema", "json_schema": strict} if by_schema else {"type": "json_object"}
-        arguments: dict[str, Any] = {"messages": messages, "response_format": by}
-        return await self.client.chat.completions.create(
-            model=self.endpoint.model,
-            temperature=0,
-            max_tokens=MAX_TOKENS,
-            extra_body=self.endpoint.extra or None,
-            **arguments,
+        body = {
+            "model": self.endpoint.model,
+            "messages": messages,
+            "response_format": by,
+            "temperature": 0,
+            "max_tokens": MAX_TOKENS,
+        }
+        return await self.client.post(
+            self.path, json.dumps(body | self.endpoint.extra).encode(), said, new_tokens=MAX_TOKENS
         )
-
-
-def _message(error: Any) -> str:
-    return " ".join(str(error).split())[:300]
-
-
-def _stopped(error: Any, endpoint: Endpoint) -> ServerError | SpecError:
-    """What keeps the endpoint from answering anything."""
-    import openai
-
-    told = f"{endpoint.url}: {_message(error)}"
-    if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
-        where = f"the environment variable {endpoint.key_env}" if endpoint.key_env else "--llm-key-env"
-        return ServerError(f"{told}. Check the key in {where}", retryable=False)
-    if isinstance(error, openai.NotFoundError):
-        return SpecError(f"{told}. Check --llm-url and --llm-model")
-    status = getattr(error, "status_code", None)
-    if status is not None and status < 500 and status not in (408, 409, 429):
-        return ServerError(f"{told}. What was read so far is kept", retryable=False)
-    return ServerError(f"{told}. What was read so far is kept; the same command goes on from there later")

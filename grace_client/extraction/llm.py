@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from grace_client.engines.together import together
 from grace_client.errors import SpecError
 from grace_client.extraction.answers import Answer, Place
 from grace_client.extraction.endpoint import MAX_TOKENS, Asker, Endpoint
@@ -125,7 +125,8 @@ async def read(
     Raises
     ------
     ServerError
-        Where the endpoint cannot be reached, refuses the key or keeps being busy. What was read is kept.
+        Where the endpoint cannot be reached, refuses the key or keeps being busy. What was read is kept. An
+        answer that is none counts against its text alone, which the next call asks about again.
     SpecError
         Where the endpoint does not take the request at all.
     """
@@ -134,30 +135,27 @@ async def read(
     progress = Progress(total=len(wanted), done=sum(key in ledger for key in wanted))
     spent = Spent()
     on_progress(progress)
+    client = connect(endpoint, concurrency=concurrency)
     try:
-        async with connect(endpoint) as client:
-            asker = Asker(client, endpoint, say)
+        asker = Asker(client, endpoint, say)
 
-            async def work(most: int | None = None) -> None:
-                for count, (key, question, text) in enumerate(waiting, start=1):
-                    entry = await asker.ask(question, text)
-                    ledger.append(key, entry, final=True)
-                    spent.add(entry)
-                    progress.done += 1
-                    progress.asked += 1
-                    progress.failed += entry["status"] != OK
-                    on_progress(progress)
-                    if count == most:
-                        return
+        async def work(most: int | None = None) -> None:
+            for count, (key, question, text) in enumerate(waiting, start=1):
+                entry, final = await asker.ask(question, text)
+                ledger.append(key, entry, final=final)
+                spent.add(entry)
+                progress.done += 1
+                progress.asked += 1
+                progress.failed += entry["status"] != OK
+                on_progress(progress)
+                if count == most:
+                    return
 
-            # The first request alone settles what the endpoint can do.
-            await work(1)
-            async with asyncio.TaskGroup() as group:
-                for _ in range(concurrency):
-                    group.create_task(work())
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+        # The first request alone settles what the endpoint can do.
+        await work(1)
+        await together(*(work() for _ in range(concurrency)))
     finally:
+        await client.close()
         ledger.close()
     return _collect(answers, endpoint, wanted, ledger), _use(endpoint, wanted, ledger), spent
 
@@ -176,8 +174,13 @@ def kept(folder: RunFolder, answers: Sequence[Answer], use: LlmUse) -> dict[Plac
             f"{use.model} read {folder.path} with the instructions of another version of grace; let it read "
             f"again: grace extract {folder.path} --llm"
         )
-    ledger = Ledger(folder.path / LEDGER)
-    return _collect(answers, endpoint, _wanted(answers, endpoint, every=True), ledger)
+    ledger, wanted = Ledger(folder.path / LEDGER), _wanted(answers, endpoint, every=True)
+    if (there := sum(key in ledger for key in wanted)) < use.texts:
+        raise SpecError(
+            f"{folder.path / LEDGER} has lost {use.texts - there} of {use.texts} readings of {use.model}; "
+            f"let it read again: grace extract {folder.path} --llm"
+        )
+    return _collect(answers, endpoint, wanted, ledger)
 
 
 def _wanted(answers: Iterable[Answer], endpoint: Endpoint, *, every: bool) -> dict[str, tuple[str, str]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grace_client import paths
-from grace_client.report import making
+from grace_client.report import making, sameness
 
 __all__ = ["Report", "write"]
 
@@ -100,10 +100,11 @@ def write(
         " · ".join([", ".join(found.models), ", ".join(found.frames), f"runs of {span}"]),
         sections,
         drawings,
+        sameness.ONE_WAY,
     )
     with paths.replacing(out) as new:
         new.write_text(html, encoding="utf-8")
-    summary = [sentence for section in sections for sentence in section.summary]
+    summary = [sameness.ONE_WAY, *(sentence for section in sections for sentence in section.summary)]
     faults = [fault for section in sections for fault in section.faults]
     return Report(out, found.models, list(found.frames), summary, **written, faults=faults)
 

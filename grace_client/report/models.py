@@ -23,22 +23,23 @@ def comparison(material: Material) -> Section | None:
         if frame is None:
             continue
         with found.block(f"The comparison of Study 1, {label},"):
-            means = analysis.study1.cell_means(frame)
-            whole = _whole(found, means.assign(prob=means["mean"] / 100), SEEN, 6, f"Study 1, {label}")
-            if not whole.empty:
-                items = analysis.study1.by_item(frame[frame["model"].isin(set(whole["model"]))])
-                _listener(found, whole, items, name, label)
+            theory = analysis.rsa.predict_study1(ALPHA)
+            items = analysis.study1.by_item(frame)
+            items = closeness.whole(found, items, theory, SEEN, f"Study 1, {label}")
+            if not items.empty:
+                means = analysis.study1.cell_means(frame[frame["model"].isin(set(items["model"]))])
+                _listener(found, means.assign(prob=means["mean"] / 100), items, theory, name, label)
     human = analysis.reference.study2().rename(columns={"share": "prob"})
     for name, label in (("study2-exp2", "scored"), ("study2-exp1", "free text")):
         frame = material.extracted(name) if name.endswith("exp1") else material.frames.get(name)
         if frame is None:
             continue
         with found.block(f"The comparison of Study 2, {label},"):
-            means = analysis.study2.utterances(frame).rename(columns={"mean": "prob"})
-            whole = _whole(found, means, CELL, 12, f"Study 2, {label}")
-            if not whole.empty:
-                items = analysis.study2.by_item(frame[frame["model"].isin(set(whole["model"]))])
-                _people(found, whole, items, human, name, label)
+            items = analysis.study2.by_item(frame)
+            items = closeness.whole(found, items, human, CELL, f"Study 2, {label}")
+            if not items.empty:
+                means = analysis.study2.utterances(frame[frame["model"].isin(set(items["model"]))])
+                _people(found, means.rename(columns={"mean": "prob"}), items, human, name, label)
     with found.block("The agreement with people by the way of scoring"):
         _ways(found, material, human)
     if found.content:
@@ -50,21 +51,19 @@ def comparison(material: Material) -> Section | None:
     return found if found.content else None
 
 
-def _whole(found: Section, means: pd.DataFrame, keys: tuple[str, ...], cells: int, what: str) -> pd.DataFrame:
-    """The models that have answers in all cells; the others are named."""
-    size = means.groupby("model")[list(keys)].apply(lambda table: len(table.drop_duplicates()))
-    whole = means[means["model"].isin(size[size == cells].index)]
-    if partial := sorted(set(means["model"]) - set(whole["model"])):
-        found.content.append(
-            f"Not compared ({what}): {words.listed(partial)}; a cell of the {cells} has no answers."
-        )
-    return whole
+def _baseline(other: pd.DataFrame, keys: tuple[str, ...], outcome: str, across: list[str]) -> pd.DataFrame:
+    """Agreement of who ignores a condition, as `compare.agreement` gives it."""
+    ignores = analysis.compare.blind(other, keys=keys, outcome=outcome, across=across)
+    table = analysis.compare.agreement(ignores, other, keys=keys, outcome=outcome, across=across)
+    return table.assign(model=f"ignores the {across[0]}")
 
 
-def _listener(found: Section, means: pd.DataFrame, items: pd.DataFrame, name: str, label: str) -> None:
+def _listener(
+    found: Section, means: pd.DataFrame, items: pd.DataFrame, theory: pd.DataFrame, name: str, label: str
+) -> None:
     """Study 1 beside the knowing listener. Of people the paper prints no cell means."""
-    theory = analysis.rsa.predict_study1(ALPHA)
-    long = analysis.compare.agreement(items, theory, keys=SEEN, outcome="state")
+    long = analysis.compare.agreement(items, theory, keys=SEEN, outcome="state", across=["access"])
+    baseline = closeness.wide(_baseline(theory, SEEN, "state", ["access"]), "RSA")
     cells = analysis.compare.cells(means, theory, keys=SEEN, outcome="state", ordered=True)
     moved = analysis.mean_intervals(
         cells.assign(cell=cells["access"] + cells["observe"]), "emd", ["model"], cluster="cell", bounds=(0, 3)
@@ -81,22 +80,24 @@ def _listener(found: Section, means: pd.DataFrame, items: pd.DataFrame, name: st
         Table(
             f"comparison-{name}",
             f"Models and the rational speech act listener, {label}",
-            table[[*table.columns.drop("n_cells"), "n_cells"]],
-            f"The listener is fitted to nothing: optimality {ALPHA:g}, even prior odds. {closeness.NOTE} "
-            "EMD: mean distance in states by which the bets of a cell would have to move.",
+            pd.concat([table[[*table.columns.drop("n_cells"), "n_cells"]], baseline], ignore_index=True),
+            f"The listener is fitted to nothing: optimality {ALPHA:g}, even prior odds. "
+            f"{closeness.note('access')} ignores the access: the listener's own mean over access, the "
+            "baseline. EMD: mean distance in states by which the bets of a cell would have to move.",
         ),
         Table(
             f"comparison-{name}-cells",
             f"Distance from the listener in each cell of Study 1, {label}",
-            closeness.per_cell(means, theory, keys=SEEN, outcome="state").merge(cells, on=["model", *SEEN]),
-            "Between mean bets as probabilities. r and RMSE: over the four states; JS: Jensen-Shannon "
-            "divergence in bits; TV: share of the bets that would have to move; EMD: by how many states.",
+            cells,
+            "Between mean bets as probabilities. JS: Jensen-Shannon divergence in bits; TV: share of the "
+            "bets that would have to move; EMD: by how many states.",
             long=True,
         ),
     ]
     told = words.correlations(table, lambda row: row["model"])
     found.summary.append(
-        f"Study 1, {label}, beside the rational speech act listener (fitted to nothing): {told}."
+        f"Study 1, {label}: what access changes in the bets, beside what it changes in those of the rational "
+        f"speech act listener (fitted to nothing; a model that ignores access has no r): {told}."
     )
 
 
@@ -104,9 +105,11 @@ def _people(
     found: Section, means: pd.DataFrame, items: pd.DataFrame, human: pd.DataFrame, name: str, label: str
 ) -> None:
     theory = analysis.rsa.predict_study2(analysis.rsa.people())
-    table = analysis.compare.agreement(items, human, keys=CELL, outcome="utterance")
-    beside = analysis.compare.agreement(items, theory, keys=CELL, outcome="utterance")
-    fitted = analysis.compare.agreement(theory.assign(model="RSA"), human, keys=CELL, outcome="utterance")
+    table, beside, fitted = (
+        analysis.compare.agreement(one, other, keys=CELL, outcome="utterance", across=["goal"])
+        for one, other in ((items, human), (items, theory), (theory.assign(model="RSA"), human))
+    )
+    ignores = _baseline(human, CELL, "utterance", ["goal"])
     ceiling = analysis.reference.noise_ceiling()
     ceiling = ceiling[ceiling["compared"] == "second sample"]
     order = analysis.compare.ranking(items, human, keys=CELL, outcome="utterance")
@@ -135,11 +138,12 @@ def _people(
                     closeness.wide(table, "people"),
                     closeness.wide(beside, "RSA"),
                     closeness.wide(fitted, "people"),
+                    closeness.wide(ignores, "people"),
                 ],
                 ignore_index=True,
             ),
-            f"{closeness.NOTE} RSA is fitted to these very answers of people, so its closeness to them is "
-            "that of a description.",
+            f"{closeness.note('the goal')} RSA is fitted to these very answers of people, so its closeness "
+            "to them is that of a description. ignores the goal: people's own mean over goals, the baseline.",
         ),
         Table(
             f"comparison-{name}-cells",
@@ -159,19 +163,27 @@ def _people(
                 "bootstrap's ranks; best: share of samples in which the model is first.",
             )
         )
+    found.summary.append(_nearest(order, table, ignores, ceiling, label))
+
+
+def _nearest(
+    order: pd.DataFrame, table: pd.DataFrame, ignores: pd.DataFrame, ceiling: pd.DataFrame, label: str
+) -> str:
+    """The sentence on the model that is nearest to people, beside who ignores the goal and other people."""
     first = order.iloc[0]
-    ceil = ceiling[ceiling["statistic"] == "js"].iloc[0]
     r = table[(table["model"] == first["model"]) & (table["statistic"] == "r")].iloc[0]
-    closest = (
-        f"{first['model']} is closest to people (so in {words.percent(first['best'])} of the bootstrap's "
-        "samples)"
-        if len(order) > 1
-        else f"{first['model']} lies beside people"
+    told = (float(r["value"]), float(r["low"]), float(r["high"]))
+    blind, ceil = (rows[rows["statistic"] == "js"].iloc[0] for rows in (ignores, ceiling))
+    verdict = closeness.verdict(
+        str(first["model"]), "the goal", told, (float(first["js"]), float(blind["value"])), len(order)
     )
-    found.summary.append(
-        f"Study 2, {label}: {closest}, with r = {words.correlation(r['value'], r['low'], r['high'])} and a "
-        f"divergence of {words.interval(first['js'], first['low'], first['high'])} bits; a second sample "
-        f"of people would be at {words.interval(ceil['value'], ceil['low'], ceil['high'])} bits."
+    sure = f" (in {words.percent(first['best'])} of the bootstrap's samples)" if len(order) > 1 else ""
+    return (
+        f"Study 2, {label}: {verdict}{sure if pd.notna(first['best']) else ''}. With what the goal changes "
+        f"in people it has r = {words.correlation(*told)}. Its divergence from people is "
+        f"{words.interval(first['js'], first['low'], first['high'])} bits; that of somebody who ignores the "
+        f"goal is {words.number(blind['value'])}, and that of a second sample of people "
+        f"{words.interval(ceil['value'], ceil['low'], ceil['high'])}."
     )
 
 
@@ -180,11 +192,14 @@ def _ways(found: Section, material: Material, human: pd.DataFrame) -> None:
     if "study2-exp2" not in material.frames:
         return
     told = ways.ways(material, "study2-exp2", "utterance", CELL).rename(columns={"option": "utterance"})
+    items = analysis.study2.by_item(material.frames["study2-exp2"])
+    lacking = analysis.compare.lacking(items, human, CELL)
     close = []
-    for (_, variant), one in told.groupby(["model", "variant"], sort=False):
-        if len(one[list(CELL)].drop_duplicates()) == 12:
-            table = analysis.compare.agreement(one, human, keys=CELL, outcome="utterance")
-            close.append(table.assign(variant=str(variant)))
+    for (_, variant), one in told[~told["model"].isin(set(lacking))].groupby(
+        ["model", "variant"], sort=False
+    ):
+        table = analysis.compare.agreement(one, human, keys=CELL, outcome="utterance", across=["goal"])
+        close.append(table.assign(variant=str(variant)))
     if close:
         found.content.append(
             Table(
@@ -192,7 +207,7 @@ def _ways(found: Section, material: Material, human: pd.DataFrame) -> None:
                 "Agreement with people, by the way of scoring",
                 closeness.wide(pd.concat(close, ignore_index=True), by=("model", "variant")),
                 "normalised, raw and, where the null context (study2-null) was scored, PMI. "
-                + closeness.NOTE,
+                + closeness.note("the goal"),
                 long=True,
             )
         )
@@ -216,26 +231,42 @@ def _said_and_scored(
 ) -> None:
     pairs = analysis.agreement.saying_and_scoring(free, scored)
     cells = analysis.agreement.by_cell(pairs)
-    close = closeness.wide(analysis.agreement.intervals(pairs), by=("model", "question"))
-    rest = analysis.agreement.summary(pairs)
-    summary = close.merge(
-        rest[["model", "question", *rest.columns.difference(close.columns, sort=False)]],
-        on=["model", "question"],
-    )
-    found.content += [
+    long = analysis.agreement.intervals(pairs)
+    for (model, question), own in long[long["lacking"] != ""].groupby(["model", "question"], sort=False):
+        found.content.append(
+            f"{title}: free text and scores of {model} are not compared on the question {question}: "
+            f"{own['lacking'].iloc[0]}."
+        )
+    close = closeness.wide(long[long["lacking"] == ""], by=("model", "question"))
+    found.content.append(
         Figure(
             f"agreement-{study}",
             f"{title}: what is said beside what is scored",
             "Share of free-text answers against scored probability, a point for each cell and option.",
             lambda: analysis.figures.saying(cells),
-        ),
-        Table(
-            f"agreement-{study}",
-            f"{title}: agreement of free text and scored distributions",
-            summary,
-            f"Of the share of answers and the mean scored probability. {closeness.NOTE}",
-            hidden=("tv", "same_mode"),
-        ),
+        )
+    )
+    if not close.empty:
+        rest = analysis.agreement.summary(pairs)
+        keys = ["model", "question"]
+        summary = close.merge(
+            rest[[*keys, *rest.columns.difference([*close.columns, "lacking"], sort=False)]], on=keys
+        )
+        found.content.append(
+            Table(
+                f"agreement-{study}",
+                f"{title}: agreement of free text and scored distributions",
+                summary,
+                f"Of the share of answers and the mean scored probability. {closeness.note('the condition')}",
+                hidden=("tv", "same_mode"),
+            )
+        )
+        told = words.correlations(summary, lambda row: f"{row['model']} ({row['question']})")
+        found.summary.append(
+            f"{title}: what the conditions change in free text, beside what they change in scored "
+            f"probabilities: {told}."
+        )
+    found.content.append(
         Table(
             f"agreement-{study}-replicates",
             f"{title}: how far replicates of a stimulus differ",
@@ -243,7 +274,5 @@ def _said_and_scored(
             "ICC: share of the variance of an answer that the stimulus explains.",
             long=True,
             hidden=("share",),
-        ),
-    ]
-    told = words.correlations(summary, lambda row: f"{row['model']} ({row['question']})")
-    found.summary.append(f"{title}, free text against scored probabilities: {told}.")
+        )
+    )

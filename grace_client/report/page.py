@@ -18,7 +18,9 @@ _NAMES = re.compile(r'\s(?:xmlns(?::xlink)?|version)="[^"]*"')
 _SIZE = re.compile(r'(<svg[^>]*?)\s(?:width|height)="[^"]*"')
 
 
-def render(title: str, subtitle: str, sections: Sequence[Section], drawings: Mapping[str, str]) -> str:
+def render(
+    title: str, subtitle: str, sections: Sequence[Section], drawings: Mapping[str, str], caution: str
+) -> str:
     """The page.
 
     Parameters
@@ -29,6 +31,8 @@ def render(title: str, subtitle: str, sections: Sequence[Section], drawings: Map
         In order.
     drawings : mapping of str to str
         SVG of every figure by its name.
+    caution : str
+        What a reader must know before anything else.
     """
     import jinja2
 
@@ -44,6 +48,7 @@ def render(title: str, subtitle: str, sections: Sequence[Section], drawings: Map
         title=title,
         subtitle=subtitle,
         sections=sections,
+        caution=caution,
         svg={name: inline(text, name) for name, text in drawings.items()},
         cells=words.cells,
         tables=tables,

@@ -6,11 +6,14 @@ import pandas as pd
 
 from grace_client import analysis
 from grace_client.analysis.files import unread
+from grace_client.questions import kind
 from grace_client.report import sameness, words
 from grace_client.report.material import STRUCTURED, Material
 from grace_client.report.parts import Figure, Section, Table
 
 TITLE = "Quality of the answers"
+HALF = 0.5
+"""Option mass below which most of what a model would say is none of the offered answers."""
 
 
 def section(material: Material) -> Section:
@@ -110,27 +113,34 @@ def _mass(found: Section, material: Material) -> None:
             "option-mass",
             "Option mass",
             table,
-            "share below: of the questions, those with an option mass below 0.5.",
+            f"share below: of the questions, those with an option mass below {HALF}.",
         )
     )
     _cells(found, scored)
-    asked = [frame for name, frame in scored.items() if not name.endswith("-null")]
-    if all(frame["option_mass"].isna().all() for frame in asked):
-        return
-    rows = pd.concat([frame.drop_duplicates(["model", "trial_id", "question"]) for frame in asked])
-    means = analysis.mean_intervals(rows, "option_mass", ["model"], bounds=(0, 1))
-    masses = [
-        f"{model} {words.interval(mean, low, high)}"
-        for model, mean, low, high in zip(*(means[c] for c in ("model", "mean", "low", "high")), strict=True)
-    ]
-    text = f"Mean option mass: {words.listed(masses)}."
-    low = list(means.loc[means["mean"] < 0.5, "model"])
-    if low:
-        text += (
-            f" {words.listed(low)} put{'s' * (len(low) == 1)} less than half of the belief on the "
-            "offered answers: read the distributions with that in mind."
+    asked = {name: frame for name, frame in scored.items() if not name.endswith("-null")}
+    if any(frame["option_mass"].notna().any() for frame in asked.values()):
+        found.summary.append(_mass_told(asked))
+
+
+def _mass_told(asked: dict[str, pd.DataFrame]) -> str:
+    """Mean option mass of each model by kind of question."""
+    means = pd.concat(
+        analysis.quality.option_mass(frame.assign(kind=name + ", " + frame["question"].map(kind)), ["kind"])
+        for name, frame in asked.items()
+        if frame["option_mass"].notna().any()
+    )
+    told = [
+        f"{model} "
+        + words.listed(
+            f"{words.interval(mean, low, high)} ({name})"
+            for name, mean, low, high in zip(*(own[c] for c in ("kind", "mean", "low", "high")), strict=True)
         )
-    found.summary.append(text)
+        for model, own in means.groupby("model", sort=False)
+    ]
+    text = f"Mean option mass by kind of question: {'; '.join(told)}."
+    if (means["mean"] < HALF).any():
+        text += " Below 0.5, a distribution describes the smaller part of what the model would say."
+    return text
 
 
 def _cells(found: Section, scored: dict[str, pd.DataFrame]) -> None:

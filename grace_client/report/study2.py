@@ -204,13 +204,17 @@ def _theory(theory: pd.DataFrame) -> str:
     long = analysis.compare.agreement(theory, human, keys=CELL, outcome="utterance")
     r = closeness.wide(long).iloc[0]
     cells = int(r["n_cells"])
-    near = words.correlation(r["r"], r["r_low"], r["r_high"])
+    near = words.correlation(r["r_plain"], r["r_plain_low"], r["r_plain_high"])
+    ignores = analysis.compare.blind(human, keys=CELL, outcome="utterance", across=["goal"])
+    blind = analysis.compare.agreement(ignores, human, keys=CELL, outcome="utterance", draws=2)
+    other = words.number(blind.set_index("statistic")["value"]["r_plain"])
     return (
         f"RSA is the polite speaker of Yoon et al. Its {own + meanings} free parameters ({own} for "
         f"optimality, cost and goals, and {meanings} for the meanings of the utterances, which are held "
         "near what people judged them to mean) were fitted to the very answers of people that are shown "
         f"here. That it is close to them (r = {near} over {len(theory)} shares, of which "
-        f"{len(theory) - cells} are free) says that it can describe them, not that it predicts them."
+        f"{len(theory) - cells} are free; somebody who ignores the goal would have r = {other}) says that it "
+        "can describe them, not that it predicts them."
     )
 
 

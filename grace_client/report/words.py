@@ -9,7 +9,7 @@ import pandas as pd
 
 MINUS = "\u2212"
 P_VALUES = ("p", "p_holm")
-CORRELATIONS = ("r", "rho", "icc")
+CORRELATIONS = ("r", "rho", "r_plain", "icc")
 """Figures that are undefined where the answers do not vary."""
 NO_VARIATION = "undefined: no variation"
 TEXT = {True: "yes", False: "no"}

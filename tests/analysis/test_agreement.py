@@ -40,8 +40,9 @@ def test_a_model_that_says_what_it_scores() -> None:
     assert near["n"] == 600 * 20 and near["n_distinct"] == 12
     cells = agreement.by_cell(many)
     assert cells["n_distinct"].max() == 12
-    assert near["r"] == pytest.approx(stats.pearsonr(cells["said"], cells["scored"])[0])
-    assert near["rho"] == pytest.approx(stats.spearmanr(cells["said"], cells["scored"])[0])
+    assert near["r_plain"] == pytest.approx(stats.pearsonr(cells["said"], cells["scored"])[0])
+    one, other = (cells[c] - cells.groupby("option")[c].transform("mean") for c in ("said", "scored"))
+    assert near["r"] == pytest.approx(stats.pearsonr(one, other)[0])
     apart = agreement.divergence(many)
     assert apart["js"].between(0, 1).all() and apart["tv"].between(0, 1).all()
     assert apart["js"].mean() < agreement.divergence(few)["js"].mean()
@@ -132,5 +133,44 @@ def test_intervals_are_over_items() -> None:
     error = np.sqrt(11 / 12 * ((np.array(left) - np.mean(left)) ** 2).sum())
     rmse = found.loc["rmse"]
     assert rmse["high"] - rmse["low"] == pytest.approx(2 * stats.t.ppf(0.975, 11) * error)
-    one = pairs[pairs["item"] == pairs["item"].iloc[0]]
-    assert agreement.intervals(one)[["low", "high"]].isna().all(axis=None)
+
+
+def test_few_answers_give_no_figure() -> None:
+    """Seven answers about knowledge have no r and no interval, and it is said what is missing."""
+    pairs = agreement.saying_and_scoring(example.free("study1"), example.scored("study1"))
+    knows = pairs[pairs["question"] == "knowledge"]
+    few = knows[knows["stimulus"].isin(knows["stimulus"].unique()[:7])]
+    for found in (agreement.intervals(few), agreement.summary(few)):
+        assert found["lacking"].str.contains(r"are needed|fewer than 3 items").all()
+        numbers = found.columns.intersection(["value", "low", "high", "r", "rho", "rmse", "js", "tv"])
+        assert len(numbers) and found[numbers].isna().all(axis=None)
+    whole = agreement.intervals(pairs)
+    assert whole["lacking"].eq("").all() and whole["value"].notna().all()
+    two = knows[knows["access"] == "2"]
+    assert agreement.summary(two)["lacking"].item() == (
+        "2 cells (access/observe) have answers, and 3 are needed"
+    )
+
+
+def test_yes_and_no_count_once() -> None:
+    """What is said and scored without any relation has r near 0, though no mirrors yes."""
+    rng = np.random.default_rng(6)
+    found = []
+    for _ in range(30):
+        rows = [
+            {"access": a, "observe": o, "item": f"s{i}", "stimulus": f"{a}{o}{i}", "option": option}
+            for a, o in study1_cells()
+            for i in range(6)
+            for option in ("yes", "no")
+        ]
+        table = pd.DataFrame(rows).assign(model="m", question="knowledge", n=2, n_distinct=1)
+        for column in ("said", "scored"):
+            yes = np.repeat(rng.beta(30, 4, size=36), 2)
+            table[column] = np.where(table["option"] == "yes", yes, 1 - yes)
+        found.append(agreement.summary(table)[["r", "r_plain"]].iloc[0].to_list())
+    assert np.abs(np.mean(found, axis=0)).max() < 0.3
+
+
+def study1_cells() -> list[tuple[str, str]]:
+    """The six cells of Study 1."""
+    return [(str(a), str(o)) for a in (1, 2, 3) for o in range(1, a + 1)]

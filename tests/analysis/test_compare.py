@@ -29,13 +29,20 @@ def model(name: str, noise: float, seed: int = 0) -> pd.DataFrame:
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 10_000))
 def test_statistics_are_those_of_scipy(seed: int) -> None:
-    """Correlations and divergence equal an independent implementation, alone and vectorised."""
+    """Correlations and divergence equal an independent implementation, alone, vectorised and in blocks."""
     p, q = np.random.default_rng(seed).dirichlet(np.ones(4), size=(2, 5, 6))
-    found = compare.statistics(p, q)
+    found, parted = compare.statistics(p, q), compare.statistics(p, q, [0, 1, 0, 1, 0, 2])
     for i in range(5):
         x, y = p[i].ravel(), q[i].ravel()
-        assert found["r"][i] == pytest.approx(stats.pearsonr(x, y)[0])
-        assert found["rho"][i] == pytest.approx(stats.spearmanr(x, y)[0])
+        assert found["r_plain"][i] == pytest.approx(stats.pearsonr(x, y)[0])
+        a, b = (table - table.mean(axis=0) for table in (p[i], q[i]))
+        assert found["r"][i] == pytest.approx(stats.pearsonr(a.ravel(), b.ravel())[0])
+        assert found["rho"][i] == pytest.approx(stats.spearmanr(a.ravel(), b.ravel())[0], abs=1e-9)
+        c, d = (
+            np.concatenate([t[block] - t[block].mean(axis=0) for block in ([0, 2, 4], [1, 3])])
+            for t in (p[i], q[i])
+        )
+        assert parted["r"][i] == pytest.approx(stats.pearsonr(c.ravel(), d.ravel())[0])
         assert found["rmse"][i] == pytest.approx(np.sqrt(np.mean((x - y) ** 2)))
         apart = [distance.jensenshannon(a, b, base=2) ** 2 for a, b in zip(p[i], q[i], strict=True)]
         assert found["js"][i] == pytest.approx(np.mean(apart))
@@ -48,6 +55,69 @@ def test_a_table_that_does_not_vary_has_no_correlation() -> None:
     assert np.isnan(found["r"])
     assert np.isnan(found["rho"])
     assert found["rmse"] > 0
+
+
+def test_who_ignores_the_goal_does_not_agree() -> None:
+    """People averaged over goals have r = .94 with people as they are, and none in what the goal changes.
+
+    A model that adds changes of its own to them, which have nothing to do with people's, has r near 0.
+    """
+    across = {"keys": KEYS, "outcome": "utterance", "across": ["goal"]}
+    ignores = compare.blind(HUMAN, **across)  # type: ignore[arg-type]
+    found = compare.agreement(ignores, HUMAN, draws=10, **across).set_index("statistic")  # type: ignore[arg-type]
+    assert found.loc["r_plain", "value"] == pytest.approx(0.937, abs=0.0005)
+    assert found.loc[["r", "rho"], "value"].isna().all()
+    rng = np.random.default_rng(3)
+    q = HUMAN["prob"].to_numpy().reshape(12, 8)
+    p = ignores["prob"].to_numpy().reshape(12, 8)
+    others = np.stack([0.7 * p + 0.3 * rng.dirichlet(10 * p[0] + 0.1, size=12) for _ in range(300)])
+    simulated = compare.statistics(others, np.broadcast_to(q, others.shape), np.tile(np.arange(4), 3))
+    assert simulated["r_plain"].min() > 0.8
+    assert abs(simulated["r"].mean()) < 3 * simulated["r"].std() / np.sqrt(300)
+    with pytest.raises(SpecError, match="across='word' is none of the keys"):
+        compare.agreement(ignores, HUMAN, keys=KEYS, outcome="utterance", across=["word"])
+
+
+def test_mirror_images_do_not_agree_by_themselves() -> None:
+    """Yes and no of a model that has nothing to do with people: counted once, and r is 0 on average.
+
+    Both options of two tables in which yes is likely everywhere correlate above .9 from nothing.
+    """
+    rng = np.random.default_rng(5)
+    yes = rng.beta(40, 6, size=(2, 400, 6))
+    p, q = np.stack([yes, 1 - yes], axis=-1)
+    both = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(p, q, strict=True)]
+    assert np.median(both) > 0.9
+    found = compare.statistics(p, q)
+    for name in ("r", "rho", "r_plain"):
+        assert abs(found[name].mean()) < 3 * found[name].std() / 20
+    assert found["r"] == pytest.approx([stats.pearsonr(a, b)[0] for a, b in zip(*yes, strict=True)])
+
+
+def test_too_few_items_give_no_figure() -> None:
+    """Two stories in one cell: an error that names model, cell and what is needed; three are enough."""
+    items = by_item("m", 0.3, seed=0)
+    here = (items["goal"] == "social") & (items["state"] == "1 heart")
+    for kept, enough in ((("0", "1", "2"), True), (("0", "1"), False), ((), False)):
+        some = items[~here | items["item"].isin(kept)]
+        told = compare.lacking(some, HUMAN, KEYS)
+        assert told == {} if enough else f"items, such as social, 1 heart with {len(kept)}" in told["m"]
+        for function in (compare.agreement, compare.ranking):
+            if enough:
+                function(some, HUMAN, keys=KEYS, outcome="utterance", draws=10)
+            else:
+                with pytest.raises(SpecError, match=r"cannot compare m: 1 of 12 cells .*; ask more trials"):
+                    function(some, HUMAN, keys=KEYS, outcome="utterance", draws=10)
+
+
+def test_what_does_not_vary_has_no_interval() -> None:
+    """Items that are all alike tell nothing of other items: no interval of width 0."""
+    theory = HUMAN.drop(columns=["count", "n"])
+    for items in (6, 12):
+        same = pd.concat([model("m", 0.3).assign(item=str(i), n=3) for i in range(items)])
+        found = compare.agreement(same, theory, keys=KEYS, outcome="utterance", draws=50)
+        assert found["value"].notna().all()
+        assert found[["low", "high"]].isna().all(axis=None)
 
 
 def test_agreement_orders_models_as_they_are() -> None:

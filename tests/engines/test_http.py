@@ -148,7 +148,11 @@ def test_a_refusal_is_final_and_keeps_the_servers_words(status: int, message: st
 
 @pytest.mark.parametrize(
     ("kind", "match"),
-    [("500", "HTTP 500: broken"), ("html", "not JSON: '<html>"), ("reset", "the connection broke")],
+    [
+        ("500", "HTTP 500: broken"),
+        ("html", "not JSON; the answer was: <html>"),
+        ("reset", "the connection broke"),
+    ],
 )
 def test_a_failure_that_stays_fails_the_item_and_not_the_run(kind: str, match: str) -> None:
     """After the stated number of tries; the next request is none the worse."""
@@ -310,7 +314,8 @@ def test_the_limit_stops_growing_when_answers_take_longer() -> None:
     [
         (401, r"wants an API key \(HTTP 401: Unauthorized\); set VLLM_API_KEY"),
         (404, r"does not serve what is asked \(HTTP 404: Unauthorized\)"),
-        (307, r"redirects to /elsewhere; give that URL instead"),
+        (402, r"wants to be paid first \(HTTP 402: Unauthorized\)"),
+        (307, r"redirects to /elsewhere \(HTTP 307\), which is not followed"),
     ],
 )
 def test_what_concerns_every_request_ends_the_run(status: int, match: str) -> None:
@@ -529,7 +534,8 @@ def test_the_servers_words_are_found_in_every_shape() -> None:
         ({"error": "Unauthorized"}, "Unauthorized"),
         ({"detail": "Not Found"}, "Not Found"),
         ({"message": "old"}, "old"),
-        ({"detail": [{"msg": "x"}]}, '[{"msg": "x"}]'),
+        ({"detail": [{"msg": "x"}]}, '{"detail": [{"msg": "x"}]}'),
+        ({"error": {"message": "two\nlines and \x1b[31mred"}}, "two lines and  [31mred"),
         (None, "null"),
     ]:
         assert Reply(400, json.dumps(body).encode()).text() == words

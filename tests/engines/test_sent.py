@@ -255,8 +255,8 @@ def test_explain_and_manifest_show_what_was_sent(
 
 @pytest.mark.parametrize(
     ("value", "places", "text"),
-    [(3e-8, 6, "3e-08"), (0.0, 6, "0.000000"), (0.25, 6, "0.250000"), (9.96e-5, 6, "0.0001"),
-     (0.0042, 3, "0.0042"), (1.0, 3, "1.000"), (0.5, 3, "0.500"), (2.5e-12, 3, "2.5e-12")],
+    [(3e-8, 6, "3e-08"), (0.0, 6, "0.000000"), (0.25, 6, "0.250000"), (4.23e-5, 6, "0.000042"),
+     (4.2e-6, 6, "4.2e-06"), (0.0042, 3, "0.0042"), (1.0, 3, "1.000"), (0.5, 3, "0.500"), (2.5e-12, 3, "2.5e-12")],
 )  # fmt: skip
 def test_a_small_probability_is_not_printed_as_none(value: float, places: int, text: str) -> None:
     """Only 0 is printed as 0."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -208,30 +209,6 @@ def test_what_the_fit_to_people_is_worth(sections: dict[str, Section]) -> None:
     assert "over 96 shares, of which 84 are free" in text
 
 
-def test_models_beside_people_and_theory(sections: dict[str, Section]) -> None:
-    """Every pair of model, people and theory, over all cells and in each."""
-    section = sections["comparison"]
-    for name in ("study2-exp2", "study2-exp1"):
-        pairs = table(section, f"comparison-{name}").frame
-        assert list(zip(pairs["model"], pairs["beside"], strict=True)) == [
-            ("alpha", "people"),
-            ("beta", "people"),
-            ("alpha", "RSA"),
-            ("beta", "RSA"),
-            ("RSA", "people"),
-        ]
-        assert {"r", "r_low", "r_high", "rmse_low", "js_high", "n_cells"} <= set(pairs.columns)
-        assert pairs.loc[4, "r"] == pytest.approx(0.99, abs=0.005)
-        cells = table(section, f"comparison-{name}-cells").frame
-        assert cells.groupby(["model", "beside"]).size().tolist() == [12] * 5
-    for name in ("study1-exp2", "study1-exp1"):
-        close = table(section, f"comparison-{name}").frame
-        assert {"r", "rmse", "emd", "emd_low", "emd_high"} <= set(close.columns)
-        cells = table(section, f"comparison-{name}-cells").frame
-        assert list(cells.columns) == ["model", "access", "observe", "r", "rmse", "js", "tv", "emd"]
-        assert len(cells) == 12
-
-
 def test_option_mass_is_told_of_every_cell(sections: dict[str, Section]) -> None:
     """By question and cell, for every scored experiment of the design."""
     one = table(sections["quality"], "option-mass-study1-exp2").frame
@@ -239,6 +216,26 @@ def test_option_mass_is_told_of_every_cell(sections: dict[str, Section]) -> None
     assert {"access", "observe", "mean", "low", "high", "minimum"} <= set(one.columns)
     two = table(sections["quality"], "option-mass-study2-exp2").frame
     assert len(two) == 2 * 12
+
+
+def test_option_mass_is_told_by_kind_of_question(found: Material) -> None:
+    """Kinds whose masses differ are never averaged; state0 to state3 are one kind."""
+    one, two = found.frames["study1-exp2"].copy(), found.frames["study2-exp2"].copy()
+    alpha, knows = one["model"] == "alpha", one["question"] == "knowledge"
+    one.loc[alpha & knows, "option_mass"] = 0.64
+    one.loc[alpha & ~knows, "option_mass"] = 0.21
+    two.loc[two["model"] == "alpha", "option_mass"] = 0.056
+    some = replace(found, frames={"study1-exp2": one, "study2-exp2": two})
+    (told,) = (line for line in quality.section(some).summary if "option mass" in line)
+    own = told.partition("; beta ")[0]
+    assert own.startswith("Mean option mass by kind of question: alpha ")
+    for kind, mass in (
+        ("study1-exp2, state", "0.21"),
+        ("study1-exp2, knowledge", "0.64"),
+        ("study2-exp2, utterance", "0.06"),
+    ):
+        assert re.search(rf"{mass}[^(]* \({kind}\)", own), own
+    assert own.count("(study") == 3
 
 
 def test_a_heat_map_of_each_model(found: Material) -> None:

@@ -59,6 +59,11 @@ def test_two_models_and_all_experiments(
     assert (found["models"], set(found["experiments"])) == (["alpha", "beta"], set(EXPERIMENTS))
     page = out.read_text()
     assert anchors(page) == SECTIONS
+    assert found["summary"][0].startswith(
+        "Each question was asked in one wording, and its answers were offered"
+    )
+    head = page[page.index("<header>") : page.index("</header>")]
+    assert found["summary"][0] in head, "it stands before everything else"
     for sentence in found["summary"]:
         assert page.count(sentence.replace("'", "&#39;").replace("<", "&lt;")) >= 1
     assert "National Research Platform" in page
@@ -199,6 +204,7 @@ def spoil(run: Path, change: str) -> None:
     # As if it had been exported so: the reader refuses a file that is not the one that was.
     manifest = json.loads((run / "manifest.json").read_text())
     manifest["results"]["tables"][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    del manifest["sha256"]
     (run / "manifest.json").write_text(json.dumps(manifest))
 
 
@@ -240,7 +246,7 @@ def test_a_run_without_answers_takes_no_other_with_it(
     shutil.copytree(runs / "alpha" / "study2-judgement", run)
     spoil(run, "failures")
     assert grace(monkeypatch, "report", str(run), "--out", str(out), "--quiet") == 2
-    assert "nothing in it was answered (80 timeout)" in capsys.readouterr().err
+    assert "nothing in it was answered (280 timeout)" in capsys.readouterr().err
     others = str(runs / "beta" / "study2-judgement")
     assert grace(monkeypatch, "report", str(run), others, "--out", str(out), "--quiet") == 0
     told = capsys.readouterr().out

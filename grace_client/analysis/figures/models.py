@@ -11,8 +11,8 @@ from grace_client.analysis.figures import style
 from grace_client.analysis.layout import require
 
 STATISTICS = {
-    "r": "Pearson r (more is closer)",
-    "rho": "Spearman ρ (more is closer)",
+    "r": "Pearson r of deviations (more is closer)",
+    "rho": "Spearman ρ of deviations (more is closer)",
     "rmse": "RMSE (less is closer)",
     "js": "JS divergence, bits (less is closer)",
 }
@@ -74,6 +74,8 @@ def agreement(
     plotnine.ggplot
     """
     require(table, ["model", "statistic", "value", "low", "high"], "the figure's table")
+    table = table[table["statistic"].isin(set(STATISTICS))]
+    rsa = None if rsa is None else rsa[rsa["statistic"].isin(set(STATISTICS))]
     theory = None if rsa is None else rsa.assign(model=style.THEORY, mean=rsa["value"])
     whole = style.together(style.models(table).rename(columns={"value": "mean"}), theory)
     order = style.names(whole)

@@ -225,8 +225,8 @@ def noise_ceiling(*, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
     -------
     DataFrame
         One row per comparison and statistic: ``compared`` (``second sample`` or ``true shares``),
-        ``statistic`` (``r``, ``rho``, ``rmse``, ``js``), its median over the draws (``value``) and the middle
-        95 % of them (``low, high``), ``n`` (answers) and ``source``.
+        ``statistic`` (as `compare.statistics` gives it, deviations being over goals), its median over the
+        draws (``value``) and the middle 95 % of them (``low, high``), ``n`` (answers) and ``source``.
 
     Examples
     --------
@@ -240,12 +240,13 @@ def noise_ceiling(*, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
     human = study2()
     sizes = human.groupby(["goal", "state"], sort=False)["n"].first().to_numpy()
     shares = human["share"].to_numpy().reshape(len(sizes), len(UTTERANCES))
+    states = np.tile(np.arange(len(STATES)), len(GOALS))
     rng = np.random.default_rng(seed)
     cells = [rng.multinomial(n, p, size=(2, draws)) / n for n, p in zip(sizes, shares, strict=True)]
     first, second = np.stack(cells, axis=2)
     rows = []
     for compared, other in (("second sample", second), ("true shares", shares)):
-        for name, values in compare.statistics(first, other).items():
+        for name, values in compare.statistics(first, other, states).items():
             low, middle, high = (float(value) for value in np.quantile(values, [0.025, 0.5, 0.975]))
             rows.append((compared, name, middle, low, high))
     frame = pd.DataFrame(rows, columns=["compared", "statistic", "value", "low", "high"])

@@ -116,7 +116,7 @@ def negation_model(
                term  estimate  df
     0     intercept      -0.7  11
     1  goal[social]       0.3  11
-    2    goal[both]       1.3  11
+    2    goal[both]       1.4  11
     """
     return negation_fit(frame, method=method, random=random, cluster=cluster).terms
 
