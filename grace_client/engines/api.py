@@ -28,7 +28,7 @@ CONFIG = re.compile(r"^vllm:cache_config_info\{(.*)\}", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 """Where `/metrics` tells how the server's cache is set up."""
 
-NO_TEMPLATE = ("must provide a chat template", "chat_template is not set")
+NO_TEMPLATE = ("default chat template is no longer allowed", "chat_template is not set")
 """What a server says of a model without a chat template."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from grace_client import manifest as manifests
 from grace_client import runner, studies
 from grace_client.cli.output import probability
 from grace_client.engines import local, sent
@@ -245,8 +246,9 @@ def test_explain_and_manifest_show_what_was_sent(
     for trace in json.loads(capsys.readouterr().out):
         assert trace["prompt"] == f"<s>Answer the PROMPT of the user.[user]{trace['asked']}[assistant]"
     shutil.rmtree(out / "ledger")
-    manifest = json.loads((out / "manifest.json").read_text()) | {"results": {}}
-    (out / "manifest.json").write_text(json.dumps(manifest))
+    manifest = manifests.load(out)
+    manifest.results.clear()
+    manifest.save(out)
     assert grace(monkeypatch, "explain", str(out), "--trial", trial) == 0
     printed = capsys.readouterr().out
     assert "── not asked yet" in printed
@@ -256,7 +258,7 @@ def test_explain_and_manifest_show_what_was_sent(
 @pytest.mark.parametrize(
     ("value", "places", "text"),
     [(3e-8, 6, "3e-08"), (0.0, 6, "0.000000"), (0.25, 6, "0.250000"), (4.23e-5, 6, "0.000042"),
-     (4.2e-6, 6, "4.2e-06"), (0.0042, 3, "0.0042"), (1.0, 3, "1.000"), (0.5, 3, "0.500"), (2.5e-12, 3, "2.5e-12")],
+     (4.2e-6, 6, "4.2e-06"), (0.0042, 3, "0.0042"), (1.0, 3, "1.000"), (2e-12, 3, "2e-12")],
 )  # fmt: skip
 def test_a_small_probability_is_not_printed_as_none(value: float, places: int, text: str) -> None:
     """Only 0 is printed as 0."""
