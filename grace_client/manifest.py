@@ -38,6 +38,8 @@ class SamplingSpec(BaseModel):
         Base of all seeds.
     share_answers : bool
         Whether trials that ask the very same share the answers to it. Otherwise each has its own.
+    stop : tuple of str
+        Texts that end an answer, see `Sampling`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,6 +49,7 @@ class SamplingSpec(BaseModel):
     replicates: int = Field(default=5, ge=1)
     base_seed: int = 0
     share_answers: bool = False
+    stop: tuple[str, ...] = ()
 
 
 class Spec(BaseModel):

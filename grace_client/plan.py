@@ -79,8 +79,9 @@ class Plan:
                 owner = question.prompt.text if sampling.share_answers else trial.trial_id
                 for replicate in range(1, sampling.replicates + 1):
                     seed = seeds.of(sampling.base_seed, self.experiment.name, owner, question.name, replicate)
-                    draw = Sampling(sampling.temperature, sampling.max_tokens, seed)
-                    drawn = (draw.temperature, draw.max_tokens, draw.seed)
+                    draw = Sampling(sampling.temperature, sampling.max_tokens, seed, sampling.stop)
+                    stop = (draw.stop,) if draw.stop else ()
+                    drawn = (draw.temperature, draw.max_tokens, draw.seed, *stop)
                     key = key_of(engine, question.prompt.text, *options, drawn, *declared)
                     yield Item(trial, question, None if options else replicate, draw, key)
 

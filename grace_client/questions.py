@@ -82,11 +82,14 @@ class Sampling:
         Bound on the length of answer and reasoning; a text cut by it has finish reason ``"length"``.
     seed : int
         Seed of this answer alone, between 0 and 2**31 - 1.
+    stop : tuple of str
+        Texts that end the answer where they come up; they are not part of it.
     """
 
     temperature: float
     max_tokens: int
     seed: int
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ class Generation:
     text : str
         The answer, without special tokens; empty unless the status is ``"ok"``.
     finish_reason : str
-        ``"stop"`` where the model ended its turn, ``"length"`` where the bound cut it.
+        ``"stop"`` where the model ended its turn or a stop text did, ``"length"`` where the bound cut it.
     reasoning : str or None
         What a reasoning model thought before it answered.
     prompt_ids, token_ids : tuple of int

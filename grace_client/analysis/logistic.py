@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -74,14 +74,15 @@ def gee(y: Array, matrix: Array, groups: Codes) -> Fit:
     return Fit(np.asarray(result.params), np.asarray(result.cov_params()), bool(result.converged))
 
 
-def mixed(y: Array, matrix: Array, factors: Mapping[str, Codes]) -> Fit:
+def mixed(y: Array, matrix: Array, factors: Mapping[str, Codes], *, penalised: bool = False) -> Fit:
     r"""Logistic regression with crossed random intercepts, by maximum likelihood.
 
     The likelihood is Laplace's approximation: the random effects :math:`u \sim N(0, I)`, scaled by their
     standard deviations, are at the mode of the penalised likelihood, and what is integrated out adds
-    :math:`\log \det(Z'WZ + I)` to the deviance. The covariance of the coefficients is that at the estimated
-    standard deviations. This is the fit of ``lme4::glmer`` with ``nAGQ = 1``; statsmodels has only
-    variational and posterior-mode fits, whose intervals are too narrow.
+    :math:`\log \det(Z'WZ + I)` to the deviance. The covariance of the coefficients is from the observed
+    information of coefficients and standard deviations together, a numerical Hessian of the deviance. This is
+    the fit of ``lme4::glmer`` with ``nAGQ = 1``, and these are the errors that its ``summary`` prints;
+    statsmodels has only variational and posterior-mode fits, whose intervals are too narrow.
 
     Parameters
     ----------
@@ -91,9 +92,16 @@ def mixed(y: Array, matrix: Array, factors: Mapping[str, Codes]) -> Fit:
         Predictors of the fixed effects.
     factors : mapping of str to ndarray, shape (n,)
         Level of each random intercept, counted from 0.
+    penalised : bool
+        Whether each coefficient has the prior of half an observation of 1 and half of 0 (log-F(1, 1)), so
+        that it is finite where all observations are equal. The columns of `matrix` must be indicators of
+        cells. Without random intercepts this is Jeffreys' prior, the correction of Firth.
 
     References
     ----------
+    Firth, D. (1993). Bias reduction of maximum likelihood estimates. *Biometrika*, 80(1), 27-38. Greenland,
+    S., & Mansournia, M. A. (2015). Penalization, bias reduction, and default priors in logistic and related
+    categorical and survival regressions. *Statistics in Medicine*, 34(23), 3133-3143 (log-F(1, 1)).
     Bates, D., Mächler, M., Bolker, B., & Walker, S. (2015). Fitting linear mixed-effects models using lme4.
     *Journal of Statistical Software*, 67(1).
     """
@@ -106,7 +114,8 @@ def mixed(y: Array, matrix: Array, factors: Mapping[str, Codes]) -> Fit:
     )
     matrix, y = matrix[first_of], np.bincount(inverse.ravel(), weights=y).astype(np.float64)
     factors = {name: level[first_of] for name, level in factors.items()}
-    laplace = _Laplace(y, size.astype(np.float64), matrix, factors)
+    prior = np.eye(matrix.shape[1]) if penalised else np.empty((0, matrix.shape[1]))
+    laplace = _Laplace(y, size.astype(np.float64), matrix, factors, prior)
     count = len(factors)
     # As lme4 does: first the standard deviations alone, then everything together.
     first = optimize.minimize(
@@ -127,10 +136,28 @@ def mixed(y: Array, matrix: Array, factors: Mapping[str, Codes]) -> Fit:
         options={"ftol": 1e-12, "gtol": 1e-4, "maxfun": 100_000},
     )
     theta, beta = second.x[:count], second.x[count:]
-    laplace.deviance(theta, beta)
     spread = {name: float(sd) for name, sd in zip(factors, theta, strict=True)}
     converged = bool(first.success and second.success and laplace.converged)
-    return Fit(beta, laplace.covariance(theta), converged, spread)
+    # The deviance does not mind the sign of a standard deviation.
+    hessian = _hessian(lambda both: laplace.deviance(np.abs(both[:count]), both[count:]), second.x)
+    with np.errstate(all="ignore"):
+        covariance = np.asarray(2 * np.linalg.pinv(hessian)[count:, count:], dtype=np.float64)
+    converged = converged and bool((np.linalg.eigvalsh(covariance) > 0).all())
+    return Fit(beta, covariance, converged, spread)
+
+
+def _hessian(function: Callable[[Array], float], at: Array, step: float = 1e-3) -> Array:
+    """Second derivatives, by central differences."""
+    size = len(at)
+    found = np.empty((size, size))
+    middle, unit = function(at), step * np.eye(size)
+    ends = [(function(at + unit[i]), function(at - unit[i])) for i in range(size)]
+    for i in range(size):
+        found[i, i] = (ends[i][0] - 2 * middle + ends[i][1]) / step**2
+        for j in range(i):
+            both = function(at + unit[i] + unit[j]) + function(at - unit[i] - unit[j])
+            found[i, j] = found[j, i] = (both - sum(ends[i]) - sum(ends[j]) + 2 * middle) / (2 * step**2)
+    return found
 
 
 class _Laplace:
@@ -140,19 +167,24 @@ class _Laplace:
     diagonal, and is eliminated before anything is solved.
     """
 
-    def __init__(self, y: Array, size: Array, matrix: Array, factors: Mapping[str, Codes]) -> None:
+    def __init__(
+        self, y: Array, size: Array, matrix: Array, factors: Mapping[str, Codes], prior: Array
+    ) -> None:
         from scipy import sparse
 
-        self.y, self.size, self.x = y, size, matrix
+        real, half = len(y), len(prior)
+        # Half an observation of each kind, which no random effect touches.
+        self.y, self.size = np.append(y, np.full(half, 0.5)), np.append(size, np.ones(half))
+        self.x = np.vstack([matrix, prior])
         codes = list(factors.values())
         levels = [int(code.max()) + 1 for code in codes]
         self.large = int(np.argmax(levels))
         rest = [i for i in range(len(codes)) if i != self.large]
-        self.code = codes[self.large]
         self.sum = sparse.csr_matrix(
-            (np.ones(len(y)), (self.code, np.arange(len(y)))), (levels[self.large], len(y))
+            (np.ones(real), (codes[self.large], np.arange(real))), (levels[self.large], real + half)
         )
-        self.rest = np.hstack([np.empty((len(y), 0)), *(np.eye(levels[i])[codes[i]] for i in rest)])
+        own = np.hstack([np.empty((real, 0)), *(np.eye(levels[i])[codes[i]] for i in rest)])
+        self.rest = np.vstack([own, np.zeros((half, own.shape[1]))])
         self.factor = np.repeat(rest, [levels[i] for i in rest]).astype(np.int64)
         self.u = np.zeros(levels[self.large])
         self.v = np.zeros(len(self.factor))
@@ -195,15 +227,8 @@ class _Laplace:
         diagonal, _, reduced = self._reduced(scale, rest, 1 / (1 + np.exp(-eta)))
         return float(penalised + np.log(diagonal).sum() + np.linalg.slogdet(reduced)[1])
 
-    def covariance(self, theta: Array) -> Array:
-        """Covariance of the coefficients at the last mode."""
-        scale, rest = theta[self.large], self.rest * theta[self.factor]
-        eta = self._penalised(scale, rest, self.u, self.v, self.beta)[1]
-        reduced = self._reduced(scale, np.hstack([rest, self.x]), 1 / (1 + np.exp(-eta)))[2]
-        return np.asarray(np.linalg.inv(reduced)[len(self.v) :, len(self.v) :], dtype=np.float64)
-
     def _penalised(self, scale: float, rest: Array, u: Array, v: Array, beta: Array) -> tuple[float, Array]:
-        eta = self.x @ beta + scale * u[self.code] + rest @ v
+        eta = self.x @ beta + scale * (self.sum.T @ u) + rest @ v
         fit = 2 * (self.size * np.logaddexp(0, eta) - self.y * eta).sum()
         return float(fit + u @ u + v @ v), eta
 

@@ -203,10 +203,8 @@ def _of_bets(frame: pd.DataFrame, of: str) -> pd.DataFrame:
             rows = wide.assign(variance=variance(unit[state]))
             parts.append(_averaged(rows, keys).assign(state=state))
         return pd.concat(parts, ignore_index=True)
-    # A stimulus counts once in a contrast, however many copies of it there are.
-    once = wide.drop_duplicates(["model", "stimulus"]).index
     for access, observe, greater, lesser in study1.CONTRASTS:
-        rows = wide.assign(variance=variance(unit[greater] - unit[lesser])).loc[once]
+        rows = wide.assign(variance=variance(unit[greater] - unit[lesser]))
         rows = rows[(rows["access"] == access) & (rows["observe"] == observe)]
         parts.append(_averaged(rows, keys).assign(greater=greater, lesser=lesser))
     return pd.concat(parts, ignore_index=True)

@@ -31,7 +31,7 @@ from grace_client.engines import default_model, sent
 from grace_client.engines.base import EngineInfo
 from grace_client.engines.dates import with_date
 from grace_client.engines.reasoning import CLOSE, OPEN, separate
-from grace_client.engines.sampling import Draw, decode
+from grace_client.engines.sampling import Draw, before_stop, decode
 from grace_client.engines.soundness import check_causal, check_vocabulary
 from grace_client.engines.template import MARKER, SWITCH, UNASKED, Wanted, shape_of
 from grace_client.engines.tree import CHUNK, TreeScorer, walk
@@ -207,6 +207,7 @@ class LocalEngine:
         # The marks of a format may be special tokens.
         text = self.tokenizer.decode(draw.token_ids, skip_special_tokens=form is None)
         begun = form.begun(self.shape.around(direct=prompt.direct)[1]) if form else ""
+        text = before_stop(text, sampling.stop)
         said = separate(text, form=form, begun=begun, cut=cut)
         return Generation(
             text=said.answer,
@@ -240,7 +241,9 @@ class LocalEngine:
             draws = [draw for draw, _ in batch]
             failure: Exception | None = None
             try:
-                await self._run(partial(decode, self.model, draws, self._stop_ids, self._closing))
+                await self._run(
+                    partial(decode, self.model, draws, self._stop_ids, self._closing, self.tokenizer.decode)
+                )
             except Exception as error:  # handed to every caller of the batch, below
                 failure = error
             for _, done in batch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any
@@ -28,7 +28,7 @@ class Draw:
     token_ids : list of int
         The answer so far, without the token that ended it.
     finish_reason : str
-        ``"stop"`` or, unless the model stops, ``"length"``.
+        ``"stop"`` or, unless the model or a stop text ends it, ``"length"``.
     """
 
     prompt_ids: tuple[int, ...]
@@ -38,12 +38,19 @@ class Draw:
 
 
 @torch.inference_mode()
-def decode(model: Any, draws: Sequence[Draw], stop_ids: frozenset[int], abandoned: Event) -> None:
+def decode(
+    model: Any,
+    draws: Sequence[Draw],
+    stop_ids: frozenset[int],
+    abandoned: Event,
+    text_of: Callable[[Sequence[int]], str],
+) -> None:
     """Complete all `draws` in place, as one batch, unless they are abandoned meanwhile.
 
     Each distinct prompt is computed once. Tokens are drawn by inverting the cumulative distribution at the
     draw's own uniform numbers, so that an answer depends on its prompt and seed, not on its neighbours in
-    the batch (up to rounding of the logits).
+    the batch (up to rounding of the logits). `text_of` tells the text of token ids, in which the stop texts
+    are looked for; the tokens that spell one stay in `token_ids`, as in vLLM.
     """
     device = model.device
     prompts = list(dict.fromkeys(draw.prompt_ids for draw in draws))
@@ -79,7 +86,9 @@ def decode(model: Any, draws: Sequence[Draw], stop_ids: frozenset[int], abandone
                 draw.finish_reason = "stop"
             else:
                 draw.token_ids.append(token)
-                if len(draw.token_ids) < draw.sampling.max_tokens:
+                if _stopped(draw, text_of):
+                    draw.finish_reason = "stop"
+                elif len(draw.token_ids) < draw.sampling.max_tokens:
                     going.append(row)
         if not going:
             return
@@ -97,6 +106,21 @@ def decode(model: Any, draws: Sequence[Draw], stop_ids: frozenset[int], abandone
             use_cache=True,
         )
         logits = out.logits[:, -1]
+
+
+def before_stop(text: str, stop: Sequence[str]) -> str:
+    """A text up to the first of the stop texts in it."""
+    return text[: min((at for one in stop if (at := text.find(one)) >= 0), default=len(text))]
+
+
+def _stopped(draw: Draw, text_of: Callable[[Sequence[int]], str]) -> bool:
+    stop = draw.sampling.stop
+    if not stop:
+        return False
+    # A token spells at least one byte of the text; what was drawn before was looked at before.
+    reach = max(len(one.encode()) for one in stop) + 4
+    recent = text_of(draw.token_ids[-reach:])
+    return before_stop(recent, stop) != recent
 
 
 def _pick(logits: torch.Tensor, draws: Sequence[Draw], streams: Sequence[np.random.Generator]) -> list[int]:

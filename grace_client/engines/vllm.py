@@ -195,6 +195,8 @@ class VllmEngine:
             "repetition_penalty": 1.0,
             "return_token_ids": True,
         }
+        if sampling.stop:
+            fields["stop"] = list(sampling.stop)
         if chat:
             fields["messages"] = prompt.messages
             if options := outside.shape.options:

@@ -15,6 +15,7 @@ from grace_client import paths, tables
 from grace_client.errors import SpecError
 from grace_client.extraction import rules
 from grace_client.extraction.reading import Reading
+from grace_client.extraction.text import first_answer
 from grace_client.ledger import OK
 from grace_client.manifest import Extraction
 from grace_client.plan import Item
@@ -63,6 +64,11 @@ class Answer:
     status: str
     text: str | None
     reading: Reading | None
+
+    @property
+    def first(self) -> str:
+        """The text up to the end of its first answer; empty where there is none."""
+        return first_answer(self.text or "", self.item.question.prompt.text)
 
     @property
     def place(self) -> Place:

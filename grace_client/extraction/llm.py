@@ -187,7 +187,7 @@ def _wanted(answers: Iterable[Answer], endpoint: Endpoint, *, every: bool) -> di
     """Question and text of everything to ask about, by key."""
     wanted = {}
     for answer in answers:
-        reading, text = answer.reading, answer.text
+        reading, text = answer.reading, answer.first
         if reading and text and reading.category != "empty" and (every or not reading.read):
             question = answer.item.question.name
             wanted[endpoint.key_of(question, text)] = question, text
@@ -199,11 +199,11 @@ def _collect(
 ) -> dict[Place, Reading]:
     readings = {}
     for answer in answers:
-        if answer.reading and answer.text:
-            key = endpoint.key_of(answer.item.question.name, answer.text)
+        if answer.reading and (text := answer.first):
+            key = endpoint.key_of(answer.item.question.name, text)
             entry = ledger.get(key) if key in wanted else None
             if entry:
-                readings[answer.place] = _reading(entry, answer.text, answer.reading)
+                readings[answer.place] = _reading(entry, text, answer.reading)
     ledger.close()
     return readings
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from grace_client.studies import study1, study2
 
@@ -60,60 +60,3 @@ class Reading:
     def read(self) -> bool:
         """Whether the answer says something that can be counted."""
         return self.structured != UNPARSED or self.bets is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One place where a text gives an answer.
-
-    Attributes
-    ----------
-    value : str
-        Which one.
-    start, end : int
-        Where.
-    announced : bool
-        Whether the text presents it as its answer: such a claim goes before others.
-    own : bool
-        Whether the text gives it as its own view ("I think"): such a claim stands beside a doubt.
-    soft : bool
-        Whether the text is not sure of it ("maybe"), or had to be completed.
-    """
-
-    value: str
-    start: int
-    end: int
-    announced: bool = False
-    own: bool = False
-    soft: bool = False
-
-
-@dataclass(slots=True)
-class Found:
-    """What a study's rules find in a text.
-
-    Attributes
-    ----------
-    claims : list of Claim
-        Answers.
-    conflict : bool
-        Whether something forbids to read any of them: a range, a bound, two things at once.
-    vague : bool
-        Whether something speaks of the question without answering it: "not all of them", "some".
-    reported : bool
-        Whether something repeats what the speaker saw or said.
-    hedged : bool
-        Whether something says that the question cannot be decided.
-    bets : tuple of float or None
-        See `Reading`.
-    bets_span : (int, int) or None
-        Where they stand.
-    """
-
-    claims: list[Claim] = field(default_factory=list)
-    conflict: bool = False
-    vague: bool = False
-    reported: bool = False
-    hedged: bool = False
-    bets: tuple[float, ...] | None = None
-    bets_span: tuple[int, int] | None = None

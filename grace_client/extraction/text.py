@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
-REACH = 500
-"""Characters before an answer within which rules look for what bears on it."""
+from grace_client.extraction import turns
 
 _SPELLING = str.maketrans(
     dict.fromkeys("\u2018\u2019\u201b\u02bc\u00b4`\u2032", "'")
@@ -72,13 +69,14 @@ class Text:
     ----------
     plain : str
         The response in small letters, with ASCII quotation marks, apostrophes and dashes and without
-        emphasis; thoughts, list numbers and what it repeats of its prompt are blanks.
+        emphasis; thoughts, list numbers, what it repeats of its prompt and all that follows the first answer
+        (`turns.first`) are blanks.
     echoed : bool
         Whether something of the prompt was blanked.
     unclosed : bool
         Whether a thought begins that does not end.
     cut : bool
-        Whether the response was cut off by its bound.
+        Whether the answer was cut off by its bound.
     """
 
     plain: str
@@ -108,8 +106,11 @@ class Text:
         plain = _QUOTE_MARK.sub(_blank, _UNCLOSED.sub(_blank, plain))
         if len({match[1] for match in _LIST.finditer(plain)}) > 1:
             plain = _LIST.sub(_blank, plain)
-        plain, echoed = _without_echoes(plain, _spelled(prompt), keep)
-        return cls(plain, echoed, unclosed, cut)
+        said, echoed = _without_echoes(plain, _spelled(prompt), keep)
+        start, end = turns.first(plain, said)
+        went_on = any(char.isalnum() for char in plain[end:])
+        said = re.sub(r"[^\n]", " ", said[:start]) + said[start:end] + re.sub(r"[^\n]", " ", said[end:])
+        return cls(said, echoed, unclosed, cut and not went_on)
 
     @property
     def said(self) -> bool:
@@ -129,31 +130,22 @@ class Text:
         foreign = sum(word in _FOREIGN for word in words)
         return foreign > sum(word in _ENGLISH for word in words)
 
-    def clause(self, place: int) -> int:
-        """Where the clause begins in which a place lies."""
-        return self._clauses[bisect_right(self._clauses, place) - 1]
-
-    def sentence(self, place: int) -> tuple[int, int]:
-        """Where the sentence begins and ends in which a place lies."""
-        found = bisect_right(self._sentences, (place, len(self.plain))) - 1
-        return self._sentences[found] if found >= 0 else (0, len(self.plain))
-
-    @cached_property
-    def _clauses(self) -> list[int]:
-        return [0, *(match.end() for match in _CLAUSE.finditer(self.plain))]
-
-    @cached_property
-    def _sentences(self) -> list[tuple[int, int]]:
-        return [match.span() for match in SENTENCES.finditer(self.plain)]
-
-    def asks(self, place: int) -> bool:
-        """Whether the sentence in which a place lies is a question."""
-        start, end = self.sentence(place)
-        return self.plain[start:end].rstrip(" '\")").endswith("?")
-
     def finished(self, end: int) -> bool:
         """Whether a clause that ends the answer at `end` was not cut."""
         return not self.cut or _CLAUSE.search(self.plain, end) is not None
+
+
+def first_answer(response: str, prompt: str = "") -> str:
+    """A response up to the end of its first answer (`turns.first`), as it was received.
+
+    Parameters
+    ----------
+    response, prompt : str
+        As they were received and sent.
+    """
+    plain = _QUOTE_MARK.sub(_blank, _THOUGHT.sub(_blank, _spelled(response)))
+    said, _ = _without_echoes(plain, _spelled(prompt), None)
+    return response[: turns.first(plain, said)[1]].rstrip()
 
 
 def _spelled(text: str) -> str:

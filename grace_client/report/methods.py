@@ -7,7 +7,7 @@ import pandas as pd
 from grace_client import __version__, analysis
 from grace_client.analysis.files import unread
 from grace_client.errors import SpecError
-from grace_client.report import sameness, words
+from grace_client.report import sameness, stories, words
 from grace_client.report.material import TITLES, Material
 from grace_client.report.parts import Section, Table
 
@@ -75,7 +75,8 @@ def section(material: Material, *, nrp: bool) -> Section:
                 )
             )
     cited = [text for study, text in REFERENCES.items() if any(n.startswith(study) for n in material.frames)]
-    found.content += ["Materials and human results: " + " ".join(cited)]
+    found.content += stories.asked(material)
+    found.content.append("Design and human results: " + " ".join(cited))
     if nrp:
         found.content.append(f"Acknowledgement that the cluster asks for: “{NRP}”")
     return found
@@ -111,6 +112,9 @@ def _sampling(material: Material, experiment: str) -> list[str]:
                 f"drawn at temperature {sampling.temperature:g}, of at most {sampling.max_tokens} tokens, "
                 f"each with its own seed derived from base seed {sampling.base_seed}"
             )
+            if sampling.stop:
+                cues = words.listed([f"'{cue.strip()}'" for cue in sampling.stop])
+                text += f"; an answer ends where the model goes on with {cues}"
             told.setdefault(text, []).append(model)
     return [f"In {experiment} ({words.listed(models)}), {text}." for text, models in told.items()]
 

@@ -77,32 +77,70 @@ def free(material: Material) -> Section | None:
 def _negating(frame: pd.DataFrame, name: str, note: str) -> list[str | Table | Figure]:
     """The model of negation, its omnibus test, and the paper's two comparisons of goals."""
     fit = analysis.study2.negation_fit(frame)
-    separated = "separated: it rests on a cell where all or none negate, and has no finite value."
-    return [
-        Table(
-            f"{name}-negation-model",
-            "Logistic model of negation",
-            _estimate_first(fit.terms, "term"),
-            f"{note} {separated}",
-            hidden=("method",),
-        ),
-        Table(
-            f"{name}-negation-omnibus",
-            "Whether goals matter differently at different states",
-            fit.omnibus,
-            "Wald's test of goal by state in that model. separated: a cell without finite log odds is left "
-            "out.",
-            hidden=("method",),
-        ),
-        Table(
-            f"{name}-negation-contrasts",
-            "Negation with the goal both, against each goal alone",
-            _estimate_first(fit.contrasts, "goal", "against", "state"),
-            f"estimate: log odds ratio in that model; p (Holm): corrected within the model. {separated}",
-            long=True,
-            hidden=("method",),
-        ),
-    ]
+    separated = "separated: it rests on a cell where all or none negate, and has no finite value"
+    if "penalised" in fit.terms:
+        separated += (
+            "; penalised: with half an answer of each kind added to each cell (a log-F(1, 1) prior, Firth's "
+            "correction where answers are independent), it has"
+        )
+    found: list[str | Table | Figure] = []
+    if fit.terms["estimate"].notna().any() or "penalised" in fit.terms:
+        found.append(
+            Table(
+                f"{name}-negation-model",
+                "Logistic model of negation",
+                _estimate_first(fit.terms, "term"),
+                f"{note} {separated}.",
+                hidden=("method", *_empty(fit.terms)),
+            )
+        )
+    if fit.omnibus["p"].notna().any():
+        found.append(
+            Table(
+                f"{name}-negation-omnibus",
+                "Whether goals matter differently at different states",
+                fit.omnibus,
+                "Wald's test of goal by state in that model"
+                + (", as Hotelling's T² over domains" if "f" in fit.omnibus else "")
+                + ". separated: a cell without finite log odds is left out.",
+                hidden=("method",),
+            )
+        )
+    else:
+        found.append(
+            "Whether goals matter differently at different states cannot be tested in the logistic model: "
+            "too few cells have finite log odds, or too few domains have answers in each. The exact tests "
+            "below need neither."
+        )
+    return [*found, _goal_contrasts(fit, name, separated)]
+
+
+def _goal_contrasts(fit: analysis.study2.NegationFit, name: str, separated: str) -> Table:
+    """The comparisons of goals in the model, and exactly within domains."""
+    table = fit.contrasts
+    few = int((table["n_distinct"] < 2).sum())
+    return Table(
+        f"{name}-negation-contrasts",
+        "Negation with the goal both, against each goal alone",
+        _estimate_first(table, "goal", "against", "state"),
+        "estimate: log odds ratio in that model; distinct: domains in that of its cells that has the fewest"
+        + (", of which t has one degree of freedom less" if "t" in table else "")
+        + "; p exact: of shares of negation within domains, whose two goals might have changed places, which "
+        "is 2 in 2 to the number of domains at least; Holm: corrected within the model. "
+        + f"{separated}."
+        + f" {few} of {len(table)} need a cell with answers about fewer than two domains, and have no test."
+        * bool(few),
+        long=True,
+        hidden=("method", *_empty(table)),
+    )
+
+
+def _empty(table: pd.DataFrame) -> tuple[str, ...]:
+    """Columns of the unpenalised model where it tells nothing: a table of dashes is none."""
+    if table["estimate"].notna().any():
+        return ()
+    own = ("estimate", "low", "high", "se", "z", "t", "df", "p", "p_holm", "converged")
+    return tuple(name for name in own if name in table)
 
 
 def _estimate_first(table: pd.DataFrame, *keys: str) -> pd.DataFrame:
@@ -222,7 +260,11 @@ def _fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
     people = analysis.rsa.people()
     rows, weights = [_known(people)], list[dict[str, str | float]]()
     free = 0
-    for model, own in means.groupby("model", sort=False):
+    human = analysis.reference.study2()
+    items = closeness.whole(found, items, human, CELL, "the fit of the polite speaker")
+    if items.empty:
+        return
+    for model, own in means[means["model"].isin(set(items["model"]))].groupby("model", sort=False):
         cells = own.rename(columns={"mean": "prob"})[[*CELL, "utterance", "prob", "n"]]
         fit = analysis.rsa.fit_study2(cells, semantics=people.semantics)
         values = fit.parameters.set_index("parameter")
@@ -231,6 +273,14 @@ def _fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
             str(name): words.number(value) + " *" * bool(bound)
             for name, value, bound in zip(values.index, values["value"], values["at_bound"], strict=True)
         }
+        if values["at_bound"]["alpha"] and values["value"]["alpha"] < 1:
+            found.content.append(
+                f"The fit of the polite speaker to {model} ends at optimality 0, the limit: a speaker who "
+                "minds the cost of words alone, whatever the goal and the state. Its weights would mean "
+                "nothing and are left out."
+            )
+            told = {name: text for name, text in told.items() if ": " not in name}
+            values = values.drop(index=[name for name in values.index if ": " in str(name)])
         close = closeness.of_fit(items[items["model"] == model], fit, CELL, "utterance")
         free = int(fit.statistics["n_parameters"])
         rows.append(
@@ -251,15 +301,18 @@ def _fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
         ]
     wide = pd.DataFrame(rows).set_index("model").T.fillna("–").rename_axis("parameter").reset_index()
     wide.columns.name = None
-    table, human = pd.DataFrame(weights), pd.DataFrame(_weights(people))
-    found.content += [
-        Figure(
-            f"{found.name}-goals",
-            "What the polite speaker wants, fitted to each model and to people",
-            "Weights of being informative, being kind and looking both, and what the speaker wants to be "
-            "taken for, a panel for each goal; models and people.",
-            lambda: analysis.figures.goals(table, people=human),
-        ),
+    table, wanted = pd.DataFrame(weights), pd.DataFrame(_weights(people))
+    if weights:
+        found.content.append(
+            Figure(
+                f"{found.name}-goals",
+                "What the polite speaker wants, fitted to each model and to people",
+                "Weights of being informative, being kind and looking both, and what the speaker wants to be "
+                "taken for, a panel for each goal; models and people.",
+                lambda: analysis.figures.goals(table, people=wanted),
+            )
+        )
+    found.content.append(
         Table(
             f"{found.name}-rsa",
             "The polite speaker fitted to each model, and to people",
@@ -268,10 +321,11 @@ def _fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
             "intervals. Meanings of the utterances are those fitted to people; goals are the model's own. "
             "alpha: optimality; cost: of a negation, that of others being 1; weights of the three utilities "
             "sum to 1 in a goal; phi: what the speaker wants to be taken for, from 0 (kind) to 0.98 "
-            "(informative); kl: bits between model and fit; r: of model and fit, interval from a bootstrap "
-            "over domains; *: at a bound, so that the data do not pin it down.",
-        ),
-    ]
+            "(informative); kl: bits between model and fit; r: of what the cells change in model and fit, "
+            "interval from a bootstrap over domains; *: at a limit of the search, so that the answers do not "
+            "say how large it is.",
+        )
+    )
 
 
 def _weights(speaker: Speaker) -> list[dict[str, str | float]]:

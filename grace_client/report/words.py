@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 MINUS = "\u2212"
-P_VALUES = ("p", "p_holm")
+P_VALUES = ("p", "p_holm", "p_exact", "p_exact_holm")
 CORRELATIONS = ("r", "rho", "r_plain", "icc")
 """Figures that are undefined where the answers do not vary."""
 NO_VARIATION = "undefined: no variation"
@@ -16,6 +16,7 @@ TEXT = {True: "yes", False: "no"}
 HEADS = {
     "n_distinct": "distinct",
     "p_holm": "p (Holm)",
+    "p_exact_holm": "p exact (Holm)",
     "d_z": "d z",
     "eta_p2": "partial η²",
     "f": "F",
@@ -57,6 +58,18 @@ def p_value(value: float) -> str:
     if pd.isna(value):
         return "–"
     return "< .001" if value < 0.001 else "> .999" if value > 0.999 else f"{value:.3f}".lstrip("0")
+
+
+def equal(value: float) -> str:
+    """A p value behind its letter, such as ``= .012``, ``< .001`` or ``unknown``."""
+    shown = p_value(value)
+    return "unknown" if shown == "–" else shown if shown[0] in "<>" else f"= {shown}"
+
+
+def stories(counts: pd.Series) -> str:
+    """Such as ``6 stories`` or ``5 to 6 stories``."""
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low} to {high} stories" if low < high else f"{low} {'story' if low == 1 else 'stories'}"
 
 
 def interval(mean: float, low: float, high: float, digits: int = 2) -> str:

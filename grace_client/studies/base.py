@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +13,19 @@ from grace_client.questions import Question
 from grace_client.trials import Schema, Trial
 
 Probabilities = NDArray[np.float64]
+
+_CUE = re.compile(r"^[A-Z]\w*:", re.MULTILINE)
+
+
+def turn_cue(template: str) -> str:
+    """The words with which a prompt's template puts its question, at the beginning of a line: "Question:".
+
+    A model that has answered and goes on with them puts the next question to itself.
+    """
+    cues = _CUE.findall(template)
+    if len(cues) < 2:
+        raise ValueError("a template ends with a cue for its question and a cue for the answer")
+    return str(cues[-2])
 
 
 @dataclass(frozen=True)
@@ -38,6 +52,8 @@ class Experiment:
     shown : mapping of str to str
         What this experiment shows beside the schema's stimulus and is a condition of its own: by name, the
         column of the trial list.
+    stop : tuple of str
+        Free text: what ends an answer, because the prompt's own cue for a question is repeated there.
     """
 
     name: str
@@ -48,6 +64,7 @@ class Experiment:
     columns: tuple[str, ...] = ()
     measures: Mapping[str, Callable[[Probabilities], dict[str, float]]] = field(default_factory=dict)
     shown: Mapping[str, str] = field(default_factory=dict)
+    stop: tuple[str, ...] = ()
 
     @property
     def scored(self) -> bool:

@@ -14,7 +14,7 @@ from functools import partial
 from grace_client import measures
 from grace_client.options import Option, OptionSet, spoken
 from grace_client.questions import Prompt, Question
-from grace_client.studies.base import Experiment, Probabilities
+from grace_client.studies.base import Experiment, Probabilities, turn_cue
 from grace_client.trials import Column, Schema, Trial
 
 STATES = (0, 1, 2, 3)
@@ -278,6 +278,7 @@ EXPERIMENTS = (
         schema=SCHEMA,
         table="raw_responses",
         questions=free_text_questions,
+        stop=(f"\n{turn_cue(FREE_TEXT)}",),
     ),
     Experiment(
         name="study1-exp2",

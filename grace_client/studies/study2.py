@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from grace_client import measures
 from grace_client.options import Option, OptionSet, spoken
 from grace_client.questions import Prompt, Question
-from grace_client.studies.base import Experiment, Probabilities
+from grace_client.studies.base import Experiment, Probabilities, turn_cue
 from grace_client.trials import Column, Schema, Trial
 
 FRAMES = ("was", "wasnt")
@@ -279,6 +279,7 @@ EXPERIMENTS = (
         schema=SCHEMA,
         table="raw_responses",
         questions=free_text_questions,
+        stop=(f"\n{turn_cue(SAY)}",),
     ),
     Experiment(
         name="study2-exp2",

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
+from scipy import stats
 
 from grace_client.analysis import exclusions, study1
 from grace_client.errors import SpecError
@@ -186,13 +187,13 @@ def test_copies_are_not_participants() -> None:
 
 
 def test_perfectly_separated_conditions() -> None:
-    """Where nothing varies within cells, F and t are infinite; where nothing varies at all, missing."""
+    """Where nothing varies within cells, F and t are missing, and no p is 0: it is that of the sign test."""
     table = frames.bets()
     sure = table.assign(bet=np.where(table["state"].astype(str) == table["observe"], 100.0, 0.0))
     tested = study1.contrasts(sure)
-    assert (tested["t"] == np.inf).iloc[[0, 1, 2]].all() and (tested["p"].iloc[[0, 1, 2]] == 0).all()
+    assert tested[["t", "d_z"]].isna().all(axis=None) and (tested["p"].iloc[[0, 1, 2]] == 0.5**6).all()
     variance = study1.anova(sure, within=None).set_index("effect")
-    assert variance.loc["observe", "f"] == np.inf and variance.loc["observe", "p"] == 0
+    assert variance[["f", "p"]].isna().all(axis=None)
     flat = table.assign(bet=25.0)
     assert study1.contrasts(flat)[["t", "p", "p_holm", "d_z"]].isna().all(axis=None)
     assert study1.anova(flat, within=None)[["f", "p"]].isna().all(axis=None)
@@ -235,7 +236,7 @@ def test_what_cannot_be_is_named() -> None:
     """The wrong study, a state that does not exist, a strange grouping."""
     with pytest.raises(SpecError, match="has no column access, observe"):
         study1.cell_means(frames.said2())
-    with pytest.raises(SpecError, match="state 4 has no bet"):
+    with pytest.raises(SpecError, match="there is no state 4"):
         study1.anova(frames.bets(), state=4)
     with pytest.raises(SpecError, match="within='subject'"):
         study1.anova(frames.bets(), within="subject")
@@ -244,3 +245,37 @@ def test_what_cannot_be_is_named() -> None:
         study1.bets(only.assign(status="nan"))
     with pytest.raises(SpecError, match="the knowledge question has no answer"):
         study1.knowledge(only[only["question"] != "knowledge"])
+
+
+def test_every_trial_counts_the_same_in_every_table() -> None:
+    """Where stimuli have unequal numbers of copies, means and contrasts have the very same dollars."""
+    frame = frames.scored1(seed=2)
+    frame = frame[frame["trial_id"] % 7 > 2]
+    means = study1.cell_means(frame).set_index(["access", "observe", "state"])["mean"]
+    for row in study1.contrasts(frame).to_dict("records"):
+        cell = (row["access"], row["observe"])
+        assert row["mean_greater"] == pytest.approx(means[(*cell, row["greater"])], rel=1e-12)
+        assert row["difference"] == pytest.approx(
+            means[(*cell, row["greater"])] - means[(*cell, row["lesser"])], rel=1e-9
+        )
+        assert -100 <= row["low"] < row["high"] <= 100
+    for row in study1.access_effects(frame).to_dict("records"):
+        leads = [
+            means[access, row["observe"], row["greater"]] - means[access, row["observe"], row["lesser"]]
+            for access in ("3", row["observe"])
+        ]
+        assert (row["full"], row["partial"]) == pytest.approx(leads)
+        assert row["difference"] == pytest.approx(leads[0] - leads[1])
+
+
+def test_the_effect_of_access_is_a_paired_test_of_stories() -> None:
+    """With as many trials in each story it is t of the stories' differences between their leads."""
+    table = frames.bets()
+    stories = table.groupby(["item", "stimulus", "access", "observe", "state"])["bet"].mean().reset_index()
+    even = stories.assign(model="m", participant="p", trial_id=pd.factorize(stories["stimulus"])[0])
+    found = study1.access_effects(even.assign(percentage=np.nan)).iloc[0]
+    wide = even.pivot_table(index="item", columns=["access", "observe", "state"], values="bet")
+    lead = wide["3", "2", 2] - wide["3", "2", 3] - wide["2", "2", 2] + wide["2", "2", 3]
+    wanted = stats.ttest_1samp(lead, 0, alternative="greater")
+    assert (found["t"], found["df"], found["p"]) == pytest.approx((wanted.statistic, 5, wanted.pvalue))
+    assert found["difference"] == pytest.approx(lead.mean()) and found["n_distinct"] == 6

@@ -278,7 +278,7 @@ def test_a_model_that_always_negates() -> None:
     for method in ("mixed", "gee"):
         fit = negation_fit(answers, method=method)
         found = fit.terms
-        assert fit.omnibus[["chi2", "p"]].isna().all(axis=None) and fit.omnibus["separated"].all()
+        assert fit.omnibus["p"].isna().all() and fit.omnibus["separated"].all()
         assert fit.contrasts["separated"].all() and fit.contrasts["estimate"].isna().all()
         assert found["separated"].all() and not found["converged"].any() and found["estimate"].isna().all()
 
@@ -406,7 +406,7 @@ def test_one_item_in_a_cell_has_no_error() -> None:
     one = rows[(rows["item"] == first)]
     fit = negation_fit(one)
     assert fit.terms["estimate"].notna().all()
-    for name in ("se", "z", "p", "low", "high"):
+    for name in ("se", "t", "p", "low", "high"):
         assert fit.terms[name].isna().all(), name
         assert fit.contrasts[name].isna().all(), name
     assert fit.omnibus["p"].isna().all()
@@ -414,3 +414,66 @@ def test_one_item_in_a_cell_has_no_error() -> None:
     cell = (rows["goal"] == "social") & (rows["state"] == "0 hearts")
     terms = negation_fit(rows[~cell | (rows["item"] == first)]).terms.set_index("term")
     assert (terms["se"].dropna() > 0.01).all()
+
+
+def test_a_contrast_needs_clusters_in_its_cells() -> None:
+    """Degrees of freedom are of the cell with the fewest items; a cell with one item has no test."""
+    rows = scored2()
+    items = list(rows["item"].unique())
+    for kept, df in ((3, 2), (2, 1)):
+        cell = (rows["goal"] == "social") & (rows["state"] == "3 hearts")
+        few = negation_fit(rows[~cell | rows["item"].isin(items[:kept])]).contrasts
+        few = few.set_index(["against", "state"])
+        assert few["df"]["social", "3 hearts"] == few["df"]["social", "all"] == df
+        assert few["df"]["social", "1 heart"] == few["df"]["informational", "3 hearts"] == 11
+        assert few["n_distinct"]["social", "3 hearts"] == kept
+        assert few["p_exact"]["social", "3 hearts"] >= 2 / 2**kept
+    one = negation_fit(rows[~cell | (rows["item"] == items[0])]).contrasts.set_index(["against", "state"])
+    tests = ["se", "t", "p", "p_holm", "low", "high", "p_exact"]
+    assert one.loc[("social", "3 hearts"), tests].isna().all()
+    assert one["estimate"].notna().all() and one.loc[("social", "1 heart"), tests].notna().all()
+
+
+def test_a_cell_in_which_nobody_negates_is_not_silent() -> None:
+    """It has a penalised estimate and an exact test; what is separated does not say that it converged."""
+    found = negation_fit(frames.said2(separated=True)).contrasts.set_index(["against", "state"])
+    rows = found.to_dict("index")
+    lost, kept = rows["social", "3 hearts"], rows["social", "1 heart"]
+    assert lost["separated"] and np.isnan(lost["estimate"]) and pd.isna(lost["converged"])
+    assert 0 < lost["penalised_low"] < lost["penalised"] < lost["penalised_high"] < np.inf
+    assert 2 / 2**12 <= lost["p_exact"] < 0.01
+    assert kept["converged"] and kept["penalised"] == pytest.approx(kept["estimate"], abs=0.1)
+    sure = frames.said2(participants=202)
+    sure["structured"] = np.where(sure["goal"] == "both", "wasnt_bad", "was_bad")
+    strong = negation_fit(sure).contrasts
+    assert strong["separated"].all() and strong["penalised"].between(3, 20).all()
+    assert (strong["p_exact"] == 2 / 2**12).all()
+
+
+def test_utilities_stay_within_what_utterances_gain() -> None:
+    """No mean and no interval leaves what some utterance gains in the state, and none has a width of 0.
+
+    Models and people, all utterances, one alone, few trials; informational utility is never above 0.
+    """
+    human = frames.human()
+    one = {u: human.assign(count=np.where(human["utterance"] == u, 203, 0)) for u in UTTERANCES}
+    scored = scored2()
+    few = scored[scored["trial_id"].isin(scored["trial_id"].unique()[:40])]
+    for found in [utilities(frame) for frame in (scored, few, human, *one.values())]:
+        known = found.dropna(subset=["low"])
+        assert len(known)
+        assert (known["low"] <= known["mean"] + 1e-9).all() and (known["mean"] <= known["high"] + 1e-9).all()
+        assert (known["high"] <= known["best"] + 1e-9).all()
+        assert (known["high"] - known["low"] > 1e-6).all()
+        hearts = known[known["utility"] == "social"]
+        assert hearts["low"].ge(0).all() and hearts["high"].le(3).all()
+        assert known.loc[known["utility"] == "informational", "high"].lt(0).all()
+    flat = utilities(human, semantics=np.ones((8, 4)))
+    assert flat[["low", "high"]].isna().all(axis=None) and flat["mean"].notna().all()
+
+
+def test_informational_utility_of_people() -> None:
+    """What the judgements of 49 people make of the utterances of 203: bad news said kindly informs least."""
+    found = utilities(frames.human()).set_index(["goal", "state", "utility"])["mean"]
+    assert found["social", "0 hearts", "informational"] == pytest.approx(-2.94, abs=0.005)
+    assert found["both", "0 hearts", "informational"] == pytest.approx(-2.42, abs=0.005)

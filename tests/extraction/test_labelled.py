@@ -11,10 +11,14 @@ import pytest
 
 from grace_client import studies
 from grace_client.extraction import rules
-from grace_client.extraction.reading import CATEGORIES, LEVELS, UNPARSED, VALUES, Reading
+from grace_client.extraction.reading import CATEGORIES, HIGH, LEVELS, LOW, UNPARSED, VALUES, Reading
 from tests.conftest import ROOT
 
 LABELLED = Path(__file__).parent / "labelled"
+TRIALS = {
+    study: {t.trial_id: t for t in studies.read_trials(ROOT / "data" / f"{study}.csv").trials}
+    for study in ("study1", "study2")
+}
 PRECISION, COVERAGE = 0.98, 0.90
 
 
@@ -42,7 +46,7 @@ class Example:
 def examples() -> Iterator[Example]:
     for study in ("study1", "study2"):
         experiment = studies.experiment(f"{study}-exp1")
-        trials = {t.trial_id: t for t in studies.read_trials(ROOT / "data" / f"{study}.csv").trials}
+        trials = TRIALS[study]
         with (LABELLED / f"{study}.csv").open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 trial = trials[int(row["trial_id"])]
@@ -95,6 +99,81 @@ def test_categories() -> None:
     assert len(differ) / len(EXAMPLES) <= 0.05, "\n".join(
         f"{e.response!r}: {e.category}, read as {e.got.category}" for e in differ
     )
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """One answer that is easily misread, and what the rules make of it."""
+
+    kind: str
+    question: str
+    response: str
+    structured: str
+    got: Reading
+
+    @property
+    def wrong(self) -> bool:
+        return self.got.structured not in (self.structured, UNPARSED)
+
+
+def adversaries(file: str) -> list[Adversary]:
+    found = []
+    with (LABELLED / file).open(encoding="utf-8", newline="") as rows:
+        for row in csv.DictReader(rows):
+            study = "study2" if row["question"] == "utterance" else "study1"
+            trial = TRIALS[study][int(row["trial_id"])]
+            asked = {q.name: q.prompt.text for q in studies.experiment(f"{study}-exp1").questions(trial)}
+            got = rules.read(row["question"], row["response"], trial, prompt=asked[row["question"]])
+            found.append(Adversary(row["kind"], row["question"], row["response"], row["structured"], got))
+    return found
+
+
+def shares(found: list[Adversary]) -> tuple[float, float]:
+    """Precision of what is read, and the share that is read of what has a value."""
+    read = [one for one in found if one.got.structured != UNPARSED]
+    answerable = [one for one in found if one.structured != UNPARSED]
+    right = sum(one.got.structured == one.structured for one in read)
+    return right / len(read), sum(one.got.structured == one.structured for one in answerable) / len(
+        answerable
+    )
+
+
+TRAPS, UNSEEN = adversaries("traps.csv"), adversaries("unseen.csv")
+
+
+def test_no_trap_is_misread() -> None:
+    """Negation, mention, another property, a judged number, a text that runs on: read right or not at all."""
+    assert len(TRAPS) >= 150
+    assert {one.kind for one in TRAPS} >= {
+        "outer operator",
+        "mention, not use",
+        "other property",
+        "judgement on the number",
+        "run-on",
+    }
+    mistaken = [f"{one.response!r}: {one.structured}, read {one.got}" for one in TRAPS if one.wrong]
+    assert not mistaken, "\n".join(mistaken)
+    assert shares(TRAPS)[1] >= 0.70
+
+
+@pytest.mark.parametrize("question", VALUES)
+def test_adversarial_answers(question: str) -> None:
+    """Of readings of adversarial answers 97 in 100 are right, and 85 in 100 that have a value are read."""
+    chosen = [one for one in UNSEEN if one.question == question]
+    assert len(chosen) >= 250
+    precision, recall = shares(chosen)
+    assert precision >= 0.97, [one for one in chosen if one.wrong]
+    assert recall >= 0.85
+
+
+def test_confidence_is_honest() -> None:
+    """High stands only where the text is the answer alone or presents it; a doubt is never more than low."""
+    for one in [*TRAPS, *UNSEEN]:
+        if one.got.category == "answer" and one.got.confidence == HIGH:
+            assert not one.wrong, one
+        doubts = ("not sure", "maybe", "perhaps")
+        if one.got.category == "answer" and any(word in one.response.lower() for word in doubts):
+            assert one.got.confidence == LOW, one
 
 
 def test_every_reading_is_consistent() -> None:

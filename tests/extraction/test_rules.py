@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from grace_client import studies
@@ -215,6 +215,8 @@ def test_numbers_paraphrased(
     value, word = number
     said = change(f"{lead}{word}{of}")
     text = wrap.format(said) + end
+    # "1. Nadia ..." begins a list.
+    assume(not (said == "1" and end.startswith(". ")))
     got = read("number", text)
     assert (got.structured, got.category) == (value, "answer"), text
     assert got.span
@@ -262,6 +264,81 @@ def test_utterances_paraphrased(
 def test_yes_and_no_paraphrased(value: str, lead: str, rest: str, wrap: str) -> None:
     """A plain answer is read behind what models put before it, and before what they add."""
     assert read("knowledge", lead + wrap.format(value.capitalize()) + rest).structured == value
+
+
+ANSWERS = {
+    "number": [
+        "2",
+        "I think 1 of them has dents",
+        "2 is wrong",
+        "Two, if not three",
+        "All of them are intact",
+    ],
+    "knowledge": ["Yes", "No, Nadia does not know", "It is impossible that Nadia knows", "Not yes", "Maybe"],
+    "utterance": ["It was good", "Vera would say it was bad", "It was good? Hardly", "It wasn't not bad"],
+}
+
+
+@given(
+    answer=st.sampled_from([(question, text) for question, texts in ANSWERS.items() for text in texts]),
+    wrap=st.sampled_from(
+        ["**{}**", '"{}"', "“{}”", "  {}\n", "> {}", "- {}", "{} 🙂", "`{}`", "[{}]", "{}."]
+    ),
+    lead=st.sampled_from(["", "Answer: ", "Well, ", "Final answer: ", "So, "]),
+)
+def test_a_wrapping_changes_no_reading(answer: tuple[str, str], wrap: str, lead: str) -> None:
+    """Marks, quotation and an opening make of no answer another one, and of a trap no answer."""
+    question, text = answer
+    assume(not (lead and wrap == "- {}"))
+    assert read(question, lead + wrap.format(text)).structured == read(question, text).structured
+
+
+def test_the_property_is_the_question_s_own() -> None:
+    """With or without "have", articles and what follows a preposition; no other property counts."""
+    ways = {
+        "clocks": [
+            "2 clocks have stopped.",
+            "Two of the clocks stopped.",
+            "I think 2 of the 3 clocks had stopped.",
+        ],
+        "parcels": ["2 parcels have dents.", "2 of the parcels have dents in their lid.", "Two with dents."],
+        "loaves": ["2 loaves have burnt crusts.", "Two of the loaves have the burnt crust."],
+    }
+    others = {
+        "clocks": ["2 clocks have not stopped.", "2 clocks are ticking.", "2 clocks have hands."],
+        "parcels": ["2 parcels have no dents.", "2 parcels have lids.", "2 parcels are undamaged."],
+        "loaves": ["2 loaves have a crust.", "2 loaves have a brown crust.", "2 loaves are not burnt."],
+    }
+    trials = {Story.parse(trial["priorQ"]).items: trial for trial in TRIALS["study1"][:12]}
+    for value, said in (("2", ways), (UNPARSED, others)):
+        for items, texts in said.items():
+            for text in texts:
+                assert rules.read("number", text, trials[items]).structured == value, text
+
+
+PROBLEMS = [
+    " is wrong",
+    " is unlikely",
+    "? I doubt it",
+    ", or not",
+    ". No, wait",
+    ". That is what I would have said before",
+    ", unless I am mistaken",
+    " would be a lie",
+    " is what people say",
+    " if all goes well",
+]
+
+
+@given(
+    answer=st.sampled_from([("number", "2"), ("knowledge", "Yes"), ("utterance", "It was good")]),
+    problem=st.sampled_from(PROBLEMS),
+    lead=st.sampled_from(["", "Answer: ", "I think ", "I would say "]),
+)
+def test_what_takes_an_answer_back_is_seen(answer: tuple[str, str], problem: str, lead: str) -> None:
+    """A judgement, a condition or a correction behind an answer leaves it unread."""
+    question, text = answer
+    assert read(question, lead + text + problem).structured in (UNPARSED, "unsure")
 
 
 @given(text=st.text(max_size=80), question=st.sampled_from(sorted(VALUES)), cut=st.booleans())

@@ -77,7 +77,21 @@ def test_no_effect_is_no_agreement() -> None:
     assert "m 0 (0). Of the 4 that people do not show: m 0. A model without any effect shows none" in told
     (told,) = contrasts.told(people, "")
     assert "m 4 (3). Of the 4 that people do not show: m 0." in told
+    assert "corrected by Holm's method, over 6 stories" in told
     assert "agrees" not in told
+
+
+def test_a_liking_for_a_label_is_no_effect_of_access() -> None:
+    """One that bets on state 1 whatever was seen "shows" planned contrasts, and the hypothesis says no."""
+    frame = bets(1.0)
+    liking = frame.assign(bet=frame["bet"] + 15.0 * (frame["state"] == 1) + np.sin(7.0 * frame.index))
+    assert contrasts.shown(liking)["shown"].sum() >= 4
+    effects = analysis.study1.access_effects(liking)
+    assert (effects["p_holm"] > 0.05).all()
+    sentence = contrasts.hypothesis(effects, "")
+    assert "m, over 6 stories: “2”, 2 over 3: " in sentence and "< .001" not in sentence
+    reasons = analysis.study1.access_effects(bets(0.2))
+    assert (reasons["difference"] > 20).all() and reasons["p"].isna().sum() == 0
 
 
 def test_what_noise_could_make_is_not_shown(found: Material) -> None:
@@ -90,7 +104,7 @@ def test_what_noise_could_make_is_not_shown(found: Material) -> None:
         contrasts.add(section, noisy, frame, "study1-exp2", "contrasts")
         own = table(section, "contrasts").frame
         assert own["shown"].sum() == count
-        assert (own["p"] < 0.05).sum() >= sure
+        assert (own["p_holm"] < 0.05).sum() >= sure
 
 
 def test_models_that_were_not_asked_the_same_are_named(found: Material) -> None:

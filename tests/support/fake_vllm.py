@@ -182,9 +182,11 @@ class FakeVllm:
         self._check_prompt(prompt)
         drawn = body.get("seed") if body.get("temperature") else None
         picked = zlib.crc32(f"{self.seed} {drawn} {prompt}".encode()) % len(ANSWERS)
-        text = self.text_pattern.format(answer=ANSWERS[picked])
-        ids = [*self.tokenizer.encode(text), END]
-        ids = ids[: body.get("max_tokens") or body.get("max_completion_tokens")]
+        whole = self.text_pattern.format(answer=ANSWERS[picked])
+        text = _before(body.get("stop") or [], whole)
+        ids = [*self.tokenizer.encode(text), *([END] if text == whole else [])]
+        drawn_all, ids = len(ids), ids[: body.get("max_tokens") or body.get("max_completion_tokens")]
+        stopped = len(ids) == drawn_all
         message: Json = {"role": "assistant", "content": self.tokenizer.decode(i for i in ids if i != END)}
         message |= dict.fromkeys(("refusal", "annotations", "audio", "function_call"))
         tells = bool(body.get("return_token_ids"))
@@ -192,7 +194,7 @@ class FakeVllm:
             "index": 0,
             "message": message | {self.reasoning_field: self.thoughts},
             "logprobs": None,
-            "finish_reason": "stop" if ids[-1] == END else "length",
+            "finish_reason": "stop" if stopped else "length",
             "stop_reason": None,
             "token_ids": ids if tells else None,
             "routed_experts": None,
@@ -317,6 +319,10 @@ class FakeVllm:
             raise bad_request(message, "input_tokens", len(ids))
         if len(ids) == self.max_model_len:
             raise bad_request("max_tokens must be at least 1, got 0.", "max_tokens", 0)
+
+
+def _before(stop: Sequence[str], text: str) -> str:
+    return text[: min((text.find(one) for one in stop if one in text), default=len(text))]
 
 
 def _check_logprobs(body: Json) -> None:

@@ -18,14 +18,16 @@ from grace_client.analysis.study1.beliefs import (
     knowledge,
     legal,
 )
-from grace_client.analysis.study1.testing import CONTRASTS, anova, contrasts
+from grace_client.analysis.study1.testing import ACCESS_EFFECTS, CONTRASTS, access_effects, anova, contrasts
 
 __all__ = [
+    "ACCESS_EFFECTS",
     "CELL",
     "CONTRASTS",
     "LEVELS",
     "ORDER",
     "STATES",
+    "access_effects",
     "anova",
     "bets",
     "by_item",

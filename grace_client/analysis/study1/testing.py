@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
 import pandas as pd
 
 from grace_client.analysis.inference import holm
+from grace_client.analysis.intervals import bounded
 from grace_client.analysis.layout import per_model, refuse_copies, require
 from grace_client.analysis.study1.beliefs import CELL, STATES, beliefs, wide_bets
-from grace_client.analysis.variance import paired, type_two
+from grace_client.analysis.variance import sign_test, type_two
 from grace_client.errors import NotEnoughDataError, SpecError
 
 CONTRASTS = (
@@ -32,18 +36,21 @@ def contrasts(frame: pd.DataFrame, *, unit: str = "stimulus") -> pd.DataFrame:
     frame : DataFrame
         Study 1 as `read` gives it, or the result of `bets`.
     unit : {"stimulus", "item", "participant"}
-        What a pair is. Bets are first averaged within it, so that copies of a stimulus are one pair; use
-        ``participant`` only where participants answered for themselves.
+        What a pair is. Every trial counts the same in the means, as in `cell_means`; copies of a stimulus are
+        one pair all the same, since the error is that of the pairs. Use ``participant`` only where
+        participants answered for themselves.
 
     Returns
     -------
     DataFrame
         ``model, access, observe`` (the number that was said), ``greater, lesser`` (states),
         ``mean_greater, mean_lesser, difference`` (dollars), ``low, high`` (two-sided 95% interval of the
-        difference, from t), ``t, df, p`` (one-tailed, that the difference is above 0), ``p_holm`` (within
-        the model), ``d_z`` (difference over the standard deviation of the differences), ``n`` (trials, or
-        answers) and ``n_distinct`` (pairs). Where all differences are equal and not 0, ``t`` and ``d_z`` are
-        infinite; where there are fewer than two pairs, or all differences are 0, the test is missing.
+        difference: `intervals.bounded`), ``t``, ``df`` (effective number of pairs less one: as many as there
+        are where each has as many trials), ``p`` (one-tailed, that the difference is above 0), ``p_holm``
+        (within the model), ``d_z`` (difference over the standard deviation of the pairs' differences), ``n``
+        (trials, or answers) and ``n_distinct`` (pairs). Where all differences are equal and not 0, ``t`` and
+        ``d_z`` are missing and ``p`` is that of the sign test; where there are fewer than two pairs, or all
+        differences are 0, the test is missing.
 
     Raises
     ------
@@ -76,14 +83,112 @@ def contrasts(frame: pd.DataFrame, *, unit: str = "stimulus") -> pd.DataFrame:
     for model, of_model in per_model(wide):
         for access, observe, greater, lesser in CONTRASTS:
             cell = of_model[(of_model["access"] == access) & (of_model["observe"] == observe)]
-            pairs = cell.groupby(unit, sort=False)[[greater, lesser]].mean()
             row = {"model": model, "access": access, "observe": observe, "greater": greater, "lesser": lesser}
-            row |= paired(pairs[greater].to_numpy(), pairs[lesser].to_numpy(), alternative="greater")
-            rows.append(row | {"n": len(cell), "n_distinct": len(pairs)})
+            row |= {"mean_greater": cell[greater].mean(), "mean_lesser": cell[lesser].mean()}
+            rows.append(row | _tested(_leads(cell, greater, lesser, unit)) | {"n": len(cell)})
     found = pd.DataFrame(rows)
     found["p_holm"] = found.groupby("model", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
     order = [*found.columns[:5], "mean_greater", "mean_lesser", "difference", "low", "high", "t", "df", "p"]
     return found[[*order, "p_holm", "d_z", "n", "n_distinct"]]
+
+
+ACCESS_EFFECTS = (("2", 2, 3), ("1", 1, 3), ("1", 1, 2))
+"""Number in the word that was said, the state that it names, and a higher one."""
+
+
+def access_effects(frame: pd.DataFrame, *, unit: str = "item") -> pd.DataFrame:
+    """Whether the lead of the named state over a higher one depends on what the speaker saw.
+
+    This is the hypothesis: a listener who minds what the speaker knows takes "2 of the 3" for exactly two
+    from a speaker who saw all three, and not from one who saw two. A lead at full access alone may be a
+    liking for a label, and then is there at partial access too; the difference between the leads is not.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Study 1 as `read` gives it, or the result of `bets`.
+    unit : {"item", "participant"}
+        What a pair is: a story with both cells, or a person who had both.
+
+    Returns
+    -------
+    DataFrame
+        ``model, observe`` (the number that was said), ``greater, lesser`` (states), ``full`` (mean lead in
+        dollars where the speaker saw all three), ``partial`` (where they saw only what they name),
+        ``difference`` with ``low, high`` (two-sided 95% interval), ``t, df, p`` (one-tailed, that the lead is
+        larger at full access), ``p_holm`` (within the model), ``d_z``, ``n`` (trials, or answers) and
+        ``n_distinct`` (pairs). Every trial counts the same. Missing and exact values as in `contrasts`.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study1
+    >>> found = study1.access_effects(example.scored("study1"))
+    >>> found[["observe", "greater", "lesser", "full", "partial", "difference"]].round(1)
+      observe  greater  lesser  full  partial  difference
+    0       2        2       3  78.2     -0.2        78.4
+    1       1        1       3  72.3     -0.3        72.6
+    2       1        1       2  66.4    -23.5        89.9
+    """
+    if unit not in ("item", "participant"):
+        raise SpecError(f"unit={unit!r}: choose 'item' or 'participant'")
+    table = beliefs(frame)
+    if unit == "participant" and "replicate" not in table.columns:
+        refuse_copies(table[table["bet"].notna()], "bet", ["state"])
+    rows = []
+    for model, of_model in per_model(wide_bets(table)):
+        for observe, greater, lesser in ACCESS_EFFECTS:
+            own = of_model[of_model["observe"] == observe]
+            cells = [own[own["access"] == access] for access in ("3", observe)]
+            both = set(cells[0][unit]) & set(cells[1][unit])
+            full, partial = (cell[cell[unit].isin(both)] for cell in cells)
+            leads = [_leads(cell, greater, lesser, unit) for cell in (full, partial)]
+            row = {"model": model, "observe": observe, "greater": greater, "lesser": lesser}
+            row |= {name: lead.mean for name, lead in zip(("full", "partial"), leads, strict=True)}
+            rows.append(row | _tested(*leads) | {"n": len(full) + len(partial)})
+    found = pd.DataFrame(rows)
+    found["p_holm"] = found.groupby("model", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
+    order = [*found.columns[:6], "difference", "low", "high", "t", "df", "p", "p_holm", "d_z"]
+    return found[[*order, "n", "n_distinct"]]
+
+
+class _Leads(NamedTuple):
+    """How much more is bet on one state than on another: the mean, and what each pair adds to it."""
+
+    mean: float
+    share: pd.Series
+    pull: pd.Series
+
+
+def _leads(cell: pd.DataFrame, greater: int, lesser: int, unit: str) -> _Leads:
+    lead = cell[greater] - cell[lesser]
+    mean = float(lead.mean()) if len(lead) else np.nan
+    own = (lead - mean).groupby(cell[unit], sort=True)
+    return _Leads(mean, own.size() / len(lead) if len(lead) else own.size(), own.sum() / max(1, len(lead)))
+
+
+def _tested(lead: _Leads, against: _Leads | None = None) -> dict[str, float]:
+    """One-tailed t test of a lead, or of one less another over the same pairs, with errors of the pairs."""
+    from scipy import stats
+
+    most = 100.0 if against is None else 200.0
+    mean, share, pull = lead
+    if against is not None:
+        mean, share, pull = mean - against.mean, (share + against.share) / 2, pull - against.pull
+    count = len(share)
+    found = {"difference": mean, "n_distinct": count}
+    found |= dict.fromkeys(("low", "high", "t", "df", "p", "d_z"), np.nan)
+    if count < 2:
+        return found
+    effective = 1 / float((share**2).sum())
+    error = float(np.sqrt((pull**2 / (1 - share)).sum()))
+    # What is left of equal differences is rounding.
+    error = error if error > 1e-12 * max(1.0, abs(mean)) else 0.0
+    low, high = bounded(mean, error, effective, bounds=(-most, most))
+    found |= {"low": float(low), "high": float(high), "df": effective - 1}
+    if not error:
+        return found | {"p": sign_test(mean, count, "greater")}
+    t = mean / error
+    return found | {"t": t, "p": float(stats.t.sf(t, effective - 1)), "d_z": t / np.sqrt(effective)}
 
 
 def anova(
@@ -116,7 +221,7 @@ def anova(
         ``eta_p2`` (partial eta squared), ``n`` (trials or answers) and ``n_distinct`` (observations fitted).
         Sums of squares are of Type II: access given observe, observe given access, the interaction given
         both, each given the blocks; the error is that of the full model. Type III has no meaning with empty
-        cells. Where nothing is left to the residual, ``f`` is infinite or missing.
+        cells. Where nothing is left to the residual, ``f`` and ``p`` are missing.
 
     Raises
     ------

@@ -6,7 +6,8 @@ social goals. *Open Mind*, 4. doi:10.1162/opmi_a_00035
 
 from grace_client.analysis.study2.comparing import GOAL_CONTRASTS, anova, differences
 from grace_client.analysis.study2.judging import judgements
-from grace_client.analysis.study2.negating import MODEL_GOALS, NegationFit, negation_fit, negation_model
+from grace_client.analysis.study2.log_odds import MODEL_GOALS
+from grace_client.analysis.study2.negating import NegationFit, negation_fit, negation_model
 from grace_client.analysis.study2.shares import (
     CELL,
     CHANCE,

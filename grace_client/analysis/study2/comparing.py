@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from grace_client.analysis.inference import holm
 from grace_client.analysis.layout import per_model, require
 from grace_client.analysis.study2.shares import CELL, STATES, UTTERANCES, negated_share, probabilities
 from grace_client.analysis.variance import paired, type_two
 from grace_client.errors import SpecError
+
+Array = NDArray[np.float64]
 
 GOAL_CONTRASTS = (("both", "social"), ("both", "informational"))
 """The paper's question: who wants to be kind and honest, against who wants one of the two."""
@@ -38,9 +42,9 @@ def differences(frame: pd.DataFrame, *, of: str = "negation") -> pd.DataFrame:
         the mean over the states, of items that have all), ``mean_goal, mean_against, difference`` (of
         probabilities), ``low, high`` (95% interval from t), ``t, df, p`` (two-sided, paired), ``p_holm``
         (within the model, over all rows), ``d_z`` (difference over the standard deviation of the
-        differences), ``n`` (trials, or choices) and ``n_distinct`` (items). Where all differences are equal
-        and not 0, ``t`` and ``d_z`` are infinite; with fewer than two items, or where all are 0, the test is
-        missing.
+        differences), ``n`` (trials, or choices) and ``n_distinct`` (items). Items count the same, however
+        many trials they have. Where all differences are equal and not 0, ``p`` is that of the sign test and
+        the interval is missing; with fewer than two items, or where all are 0, the test is missing.
 
     Raises
     ------
@@ -69,13 +73,9 @@ def differences(frame: pd.DataFrame, *, of: str = "negation") -> pd.DataFrame:
     for model, part in per_model(rows):
         for goal, against in GOAL_CONTRASTS:
             for state in (*STATES, ALL):
-                own = _paired_items(part, goal, against, state)
-                cells = own.groupby(["item", "goal", "state"], sort=False)["prob"].mean()
-                sides = cells.groupby(["item", "goal"], sort=False).mean().unstack()
-                sides = sides.reindex(columns=[goal, against])
-                first, second = (sides[name].to_numpy() for name in (goal, against))
+                first, second, count = item_means(part, goal, against, state)
                 row = {"model": model, "goal": goal, "against": against, "state": state}
-                found.append(row | paired(first, second) | {"n": len(own), "n_distinct": len(sides)})
+                found.append(row | paired(first, second) | {"n": count, "n_distinct": len(first)})
     table = pd.DataFrame(found).rename(columns={"mean_greater": "mean_goal", "mean_lesser": "mean_against"})
     table["p_holm"] = table.groupby("model", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
     order = ["model", "goal", "against", "state", "mean_goal", "mean_against", "difference", "low", "high"]
@@ -125,6 +125,15 @@ def anova(frame: pd.DataFrame, *, of: str = "negation") -> pd.DataFrame:
         table.insert(0, "model", model)
         parts.append(table.assign(n=len(part), n_distinct=len(fitted)))
     return pd.concat(parts, ignore_index=True)
+
+
+def item_means(rows: pd.DataFrame, goal: str, against: str, state: str) -> tuple[Array, Array, int]:
+    """Means of every item for both goals, at a state or over all, and the number of trials."""
+    own = _paired_items(rows, goal, against, state)
+    cells = own.groupby(["item", "goal", "state"], sort=False)["prob"].mean()
+    sides = cells.groupby(["item", "goal"], sort=False).mean().unstack()
+    sides = sides.reindex(columns=[goal, against])
+    return sides[goal].to_numpy(), sides[against].to_numpy(), len(own)
 
 
 def weights(rows: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.Series]]:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from grace_client.analysis.inference import holm
 from grace_client.analysis.layout import per_model, require
-from grace_client.analysis.study2.comparing import ALL, GOAL_CONTRASTS
-from grace_client.analysis.study2.shares import CELL, STATES, negated_share
+from grace_client.analysis.study2.log_odds import Cells, Fitted
+from grace_client.analysis.study2.shares import negated_share
 from grace_client.errors import SpecError
+
+if TYPE_CHECKING:
+    pass
 
 Array = NDArray[np.float64]
 Cell = tuple[str, str]
 
-MODEL_GOALS = ("informational", "social", "both")
-"""The goals with the base level first."""
 METHODS = ("mixed", "gee")
 TINY = 1e-9
 """Log odds below which an error is one of rounding."""
@@ -31,23 +31,28 @@ class NegationFit(NamedTuple):
     """The logistic model of negation, and what it says of the paper's hypothesis.
 
     In all three tables ``separated`` marks what needs a cell in which all choices are negated or none is: it
-    has no finite value and is missing, as is what needs a cell without choices.
+    has no finite value and is missing, as is what needs a cell without choices. An estimate that needs a cell
+    with choices about one item alone stands without error and test. For ``mixed``, ``penalised`` is finite
+    there too, and stands beside the other everywhere.
 
     Attributes
     ----------
     terms : DataFrame
         As `negation_model` returns it.
     omnibus : DataFrame
-        One row per model: ``model, effect`` (``goal:state``), ``chi2`` (Wald's statistic that the effects of
-        the goals are the same at all states, over the cells that have finite log odds), ``df``, ``df_error``,
-        ``p``, ``separated`` (whether a cell is left out), ``converged, method, n, n_distinct``. For ``mixed``
-        p is from chi-squared and ``df_error`` missing. For ``gee`` it is from F with ``df`` and ``df_error =
-        clusters - df`` degrees of freedom, as Hotelling's T-squared; missing with too few clusters.
+        One row per model: ``model, effect`` (``goal:state``), Wald's test that the effects of the goals are
+        the same at all states, over the cells that have finite log odds: ``chi2, df, p`` for ``mixed``, and
+        for ``gee`` ``f, df, df_error, p`` as Hotelling's T-squared, with ``df_error`` = clusters - ``df``;
+        missing with too few clusters. ``separated`` (whether a cell is left out), ``converged, method, n,
+        n_distinct``.
     contrasts : DataFrame
         One row per model, comparison (both against social, both against informational) and state, and ``all``
-        (the mean over the states): ``model, goal, against, state, estimate`` (log odds ratio), ``se, z, p``
-        (two-sided), ``p_holm`` (within the model), ``low, high`` (95%), ``separated, converged, method, n,
-        n_distinct``.
+        (the mean over the states): ``model, goal, against, state, estimate`` (log odds ratio) and its
+        columns as in `negation_model`; ``p_holm`` (of ``p``, within the model); ``p_exact`` (two-sided, of
+        the shares of negation within items, whose two goals might have changed places: see
+        `variance.sign_flips`; it needs no model, and is there where all or none negate) and
+        ``p_exact_holm``; ``separated, converged, method``; ``n`` (choices, or trials, in its cells) and
+        ``n_distinct`` (clusters in that of its cells that has the fewest).
     """
 
     terms: pd.DataFrame
@@ -83,19 +88,22 @@ def negation_model(
         that reads it; where people answered, give ``("participant", "item")``.
     cluster : str, optional
         Column, for ``gee``; ``item`` where it is not given. Twelve clusters are few: errors are raised by
-        G / (G - 1), and tests use t with G - 1 degrees of freedom.
+        G / (G - 1), and tests use t with G - 1 degrees of freedom, where G is the number of clusters in that
+        cell of the term or contrast that has the fewest.
 
     Returns
     -------
     DataFrame
         One row per model and term: ``model, term`` (such as ``goal[social]:state[1 heart]``), ``estimate``
-        (log odds), ``se, z`` (estimate over error), ``df`` (of t; missing for ``mixed``, which takes the
-        normal), ``p`` (two-sided, Wald), ``low, high`` (95%), ``separated, converged, method``,
-        ``sd_participant, sd_item, sd_item_cell`` (log odds; missing where it is not in the model), ``n``
-        (choices, or trials) and ``n_distinct`` (items). ``separated`` marks a term that needs a cell in which
-        all choices are negated or none is: it has no finite value, and it, its error and its test are
-        missing. So are those of a term whose cell has no choices. The other terms are the same with or
-        without such cells.
+        (log odds), ``se``, estimate over error (``z`` for ``mixed``, which takes the normal; ``t`` and ``df``
+        for ``gee``), ``p`` (two-sided, Wald), ``low, high`` (95%); for ``mixed`` also ``penalised,
+        penalised_low, penalised_high``, which add half a choice of each kind to each cell (`logistic.mixed`);
+        ``separated, converged, method``, ``sd_participant, sd_item, sd_item_cell`` (log odds, of ``mixed``;
+        missing where it is not in the model), ``n`` (choices, or trials) and ``n_distinct`` (items).
+        ``separated`` marks a term that needs a cell in which all choices are negated or none is: it has no
+        finite value, and it, its error and its test are missing, and so is ``converged``. So are those of a
+        term whose cell has no choices; one whose cell has choices about one item alone has an estimate, and
+        neither error nor test. The other terms are the same with or without such cells.
 
     Raises
     ------
@@ -175,162 +183,9 @@ def negation_fit(
         raise SpecError(f"random={unknown!r}: choose among 'participant', 'item' and 'item_cell'")
     require(rows, ["item", cluster, *(["participant"] if "participant" in random else [])])
     rows["item_cell"] = rows["item"] + "\0" + rows["goal"] + "\0" + rows["state"]
-    parts = [_Fitted.of(model, part, method, random, cluster) for model, part in per_model(rows)]
+    cells = [Cells.of(model, part, method, cluster) for model, part in per_model(rows)]
+    parts = [Fitted(own, random, cluster) for own in cells]
     terms = pd.concat([part.terms() for part in parts], ignore_index=True)
     contrasts = pd.concat([part.contrasts() for part in parts], ignore_index=True)
     omnibus = pd.DataFrame([part.omnibus() for part in parts])
     return NegationFit(terms, omnibus, contrasts)
-
-
-class _Fitted:
-    """One model's log odds of negation in every cell that has finite ones."""
-
-    def __init__(
-        self,
-        estimate: Array,
-        covariance: Array,
-        place: Mapping[Cell, int],
-        separated: list[Cell],
-        clusters: int | None,
-        told: dict[str, object],
-        spread: Mapping[str, float],
-    ) -> None:
-        self.estimate, self.covariance, self.place = estimate, covariance, place
-        self.separated, self.clusters, self.told, self.spread = separated, clusters, told, spread
-
-    @classmethod
-    def of(cls, model: str, part: pd.DataFrame, method: str, random: Sequence[str], cluster: str) -> _Fitted:
-        from grace_client.analysis import logistic
-
-        value = part["prob"].to_numpy(dtype=np.float64)
-        cells = list(zip(part["goal"], part["state"], strict=True))
-        shares = part["prob"].groupby([part[name] for name in CELL]).mean()
-        known = [cell for g in MODEL_GOALS for s in STATES if (cell := (g, s)) in shares.index]
-        place = {cell: i for i, cell in enumerate(c for c in known if 0 < shares[c] < 1)}
-        used = np.array([cell in place for cell in cells])
-        told: dict[str, object] = {"model": model, "converged": False, "method": method}
-        told |= {"n": len(part), "n_distinct": part["item"].nunique()}
-        separated = [cell for cell in known if cell not in place]
-        clusters = int(part.loc[used, cluster].nunique()) if method == "gee" else None
-        if not place:
-            return cls(np.array([]), np.empty((0, 0)), place, separated, clusters, told, {})
-        code = np.array([place[cell] for cell, there in zip(cells, used, strict=True) if there])
-        matrix, own = np.eye(len(place))[code], part[used]
-        if method == "gee":
-            fit = logistic.gee(value[used], matrix, pd.factorize(own[cluster])[0])
-            assert clusters is not None
-            raised = clusters / (clusters - 1) if clusters > 1 else np.nan
-            covariance = fit.covariance * raised
-        else:
-            levels = {name: pd.factorize(own[name])[0] for name in random}
-            fit = logistic.mixed(value[used], matrix, levels)
-            covariance = fit.covariance
-        told["converged"] = fit.converged
-        return cls(fit.estimate, covariance, place, separated, clusters, told, fit.spread)
-
-    def combined(self, needed: Mapping[Cell, float]) -> dict[str, object]:
-        """Estimate, error, test and interval of a combination of cells' log odds; missing where one is."""
-        from scipy import stats
-
-        found: dict[str, object] = dict.fromkeys(("estimate", "se", "z", "p", "low", "high"), np.nan)
-        found["df"] = np.nan if self.clusters is None else self.clusters - 1
-        found["separated"] = any(cell in self.separated for cell in needed)
-        if not all(cell in self.place for cell in needed):
-            return found
-        weights = np.zeros(len(self.place))
-        for cell, sign in needed.items():
-            weights[self.place[cell]] = sign
-        estimate, se = float(weights @ self.estimate), float(np.sqrt(weights @ self.covariance @ weights))
-        if not se > TINY:
-            # Of cells with one cluster each, errors that are robust to clusters are 0: nothing varies.
-            return found | {"estimate": estimate}
-        law = stats.norm() if self.clusters is None else stats.t(self.clusters - 1)
-        reach = float(law.ppf(0.975)) * se
-        found |= {
-            "estimate": estimate,
-            "se": se,
-            "z": estimate / se,
-            "p": 2 * float(law.sf(abs(estimate / se))),
-        }
-        return found | {"low": estimate - reach, "high": estimate + reach}
-
-    def terms(self) -> pd.DataFrame:
-        """A row per treatment-coded term."""
-        rows = [{"term": term} | self.combined(needed) | self.told for term, needed in _terms()]
-        sd = {f"sd_{name}": self.spread.get(name, np.nan) for name in ("participant", "item", "item_cell")}
-        order = ["model", "term", "estimate", "se", "z", "df", "p", "low", "high", "separated", "converged"]
-        return pd.DataFrame(rows).assign(**sd)[[*order, "method", *sd, "n", "n_distinct"]]
-
-    def contrasts(self) -> pd.DataFrame:
-        """A row per comparison of goals and state."""
-        rows = []
-        for goal, against in GOAL_CONTRASTS:
-            for state in (*STATES, ALL):
-                states = STATES if state == ALL else (state,)
-                needed = {(goal, s): 1 / len(states) for s in states}
-                needed |= {(against, s): -1 / len(states) for s in states}
-                rows.append(
-                    {"goal": goal, "against": against, "state": state} | self.combined(needed) | self.told
-                )
-        table = pd.DataFrame(rows)
-        table["p_holm"] = holm(table["p"].to_numpy())
-        order = [
-            "model",
-            "goal",
-            "against",
-            "state",
-            "estimate",
-            "se",
-            "z",
-            "df",
-            "p",
-            "p_holm",
-            "low",
-            "high",
-        ]
-        return table[[*order, "separated", "converged", "method", "n", "n_distinct"]]
-
-    def omnibus(self) -> dict[str, object]:
-        """Wald's test of the interaction over the cells that there are."""
-        from scipy import stats
-
-        additive = np.array(
-            [[g == goal for g in MODEL_GOALS] + [s == state for s in STATES] for goal, state in self.place],
-            dtype=np.float64,
-        ).reshape(len(self.place), len(MODEL_GOALS) + len(STATES))
-        # What no sum of an effect of goal and one of state can make.
-        left, size, _ = np.linalg.svd(additive)
-        beyond = left[:, int((size > 1e-9).sum()) :]
-        df, chi2, p, df_error = beyond.shape[1], np.nan, np.nan, np.nan
-        if df and self.clusters is not None:
-            df_error = self.clusters - df if self.clusters > df else np.nan
-        if df and (self.clusters is None or self.clusters > df):
-            effect, error = beyond.T @ self.estimate, beyond.T @ self.covariance @ beyond
-            # Cells with one cluster each have no error, and the effect none in some direction.
-            known = np.linalg.matrix_rank(error, hermitian=True) == df
-            chi2 = float(effect @ np.linalg.solve(error, effect)) if known else np.nan
-            if self.clusters is None:
-                p = float(stats.chi2.sf(chi2, df))
-            else:
-                p = float(stats.f.sf(chi2 * df_error / ((self.clusters - 1) * df), df, df_error))
-        row: dict[str, object] = {"model": self.told["model"], "effect": "goal:state", "chi2": chi2, "df": df}
-        row |= {"df_error": df_error, "p": p, "separated": bool(self.separated)}
-        return row | {name: self.told[name] for name in ("converged", "method", "n", "n_distinct")}
-
-
-def _terms() -> list[tuple[str, dict[Cell, int]]]:
-    """Treatment-coded terms, each as the cells whose log odds it adds and subtracts."""
-    goals, states = MODEL_GOALS, STATES
-    base = (goals[0], states[0])
-    terms: list[tuple[str, dict[Cell, int]]] = [("intercept", {base: 1})]
-    terms += [(f"goal[{goal}]", {(goal, states[0]): 1, base: -1}) for goal in goals[1:]]
-    terms += [(f"state[{state}]", {(goals[0], state): 1, base: -1}) for state in states[1:]]
-    terms += [
-        (
-            f"goal[{goal}]:state[{state}]",
-            {(goal, state): 1, (goal, states[0]): -1, (goals[0], state): -1, base: 1},
-        )
-        for goal in goals[1:]
-        for state in states[1:]
-    ]
-    return terms

@@ -1,25 +1,18 @@
 """The rules: what a person would read at a glance, and nothing else.
 
-Every rule is anchored: it takes an answer only where it stands as one, not wherever its words occur. What is
-left is ``unparsed``, with its category. docs/extraction.md has the rules in words.
+Every rule is the grammar of a whole sentence: an answer is taken only where all that the text says fits a
+known shape. What is left is ``unparsed``, with its category. docs/extraction.md has the rules in words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from re import Pattern
 
-from grace_client.extraction.reading import (
-    HIGH,
-    LOW,
-    MEDIUM,
-    UNPARSED,
-    Claim,
-    Found,
-    Reading,
-)
-from grace_client.extraction.rules import study1, study2
+from grace_client.extraction.reading import HIGH, LOW, MEDIUM, UNPARSED, Reading
+from grace_client.extraction.rules import bets, knowledge, number, utterance
+from grace_client.extraction.rules.shapes import Reader, Said, Sentence, sentences
 from grace_client.extraction.text import HEDGE, REFUSAL, Text
 from grace_client.trials import Trial
 
@@ -30,23 +23,29 @@ class Rules:
 
     Attributes
     ----------
-    find : callable
-        From a prepared text and its trial to what it says.
+    reader : callable
+        From a trial to what reads the sentences of an answer to it.
+    vague : callable
+        Whether an unread text speaks of the question without answering it.
+    listed : callable
+        Whether a text repeats the form of the answers rather than one of them.
     keep : re.Pattern or None
         Sentences of the prompt that may be answers; see `Text.of`.
     unsure : str
         Structured value of an answer that says that it cannot be decided.
     """
 
-    find: Callable[[Text, Trial], Found]
+    reader: Callable[[Trial], Reader]
+    vague: Callable[[str], bool]
+    listed: Callable[[str], bool] = lambda _: False
     keep: Pattern[str] | None = None
     unsure: str = UNPARSED
 
 
 RULES = {
-    "number": Rules(study1.number, keep=study1.OBSERVATION),
-    "knowledge": Rules(study1.knowledge, unsure="unsure"),
-    "utterance": Rules(study2.utterance, keep=study2.SENTENCE),
+    "number": Rules(number.reader, number.vague, keep=number.OBSERVATION),
+    "knowledge": Rules(knowledge.reader, knowledge.vague, unsure="unsure"),
+    "utterance": Rules(utterance.reader, utterance.vague, utterance.listed, keep=utterance.SENTENCE),
 }
 """Rules by the name of the question."""
 
@@ -91,39 +90,89 @@ def read(
         return Reading(UNPARSED, "truncated" if text.unclosed else "echo" if text.echoed else "other")
     if text.foreign:
         return Reading(UNPARSED, "other")
-    found = rules.find(text, trial)
-    return _decide(text, found, rules)
+    if question == "number":
+        if found := bets.find(text.plain):
+            return _bets(found)
+        if number.numbers_a_list(text.plain):
+            return Reading(UNPARSED, "other")
+    return _decide(text, rules, rules.reader(trial))
 
 
-def _decide(text: Text, found: Found, rules: Rules) -> Reading:
-    refused, hedge = REFUSAL.search(text.plain), HEDGE.search(text.plain)
-    doubted = refused is not None or hedge is not None or found.hedged
-    whole = [claim for claim in found.claims if text.finished(claim.end)]
-    claims = [claim for claim in whole if claim.announced] or whole
-    values = {claim.value for claim in claims}
-    settled = bool(claims) and claims[0].announced
-    if found.bets is not None and not values:
-        return Reading(UNPARSED, "answer", confidence=HIGH, span=found.bets_span, bets=found.bets)
-    clear = len(values) == 1 and (settled or not found.conflict)
-    if clear and (settled or not doubted or any(claim.own for claim in claims)):
-        reading = _answer(text, claims, doubted=doubted or all(claim.soft for claim in claims))
-        return replace(reading, bets=found.bets)
+def _bets(found: bets.Bets) -> Reading:
+    if found.amounts is None:
+        return Reading(UNPARSED, "ambiguous")
+    return Reading(UNPARSED, "answer", confidence=HIGH, span=found.span, bets=found.amounts)
+
+
+def _decide(text: Text, rules: Rules, reader: Reader) -> Reading:
+    parts = sentences(text.plain)
+    said = [reader.read(part) for part in parts]
+    whole = [one if one is None or not one.span or text.finished(one.span[1]) else None for one in said]
+    refused = REFUSAL.search(text.plain) is not None
+    doubted = refused or HEDGE.search(text.plain) is not None
+    if answer := _one_answer(parts, whole, reader, rules.listed(text.plain)):
+        own = answer.strength in ("own", "announced")
+        if not refused or own:
+            return _answer(text, answer, doubted=doubted)
     if refused:
         return Reading(UNPARSED, "refusal")
-    if doubted:
-        span = hedge.span() if hedge else None
-        level = (MEDIUM if span else LOW) if rules.unsure != UNPARSED else None
-        return Reading(rules.unsure, "hedge", confidence=level, span=span if level else None)
-    if claims or found.conflict or found.vague:
-        return Reading(UNPARSED, "ambiguous")
-    if text.cut or text.unclosed:
-        return Reading(UNPARSED, "truncated")
-    return Reading(UNPARSED, "echo" if text.echoed or found.reported else "other")
+    unsure = [one for one in said if one and one.kind == "unsure"]
+    others = [one for one in said if one and one.kind == "value"]
+    unclear = [part for part, one in zip(parts, said, strict=True) if one is None and rules.vague(part.text)]
+    if (unsure or doubted) and not others and not (unsure and unclear):
+        if rules.unsure == UNPARSED or not unsure:
+            return Reading(UNPARSED, "hedge")
+        hedge = HEDGE.search(text.plain)
+        return Reading(
+            rules.unsure, "hedge", confidence=MEDIUM if hedge else LOW, span=hedge.span() if hedge else None
+        )
+    return Reading(UNPARSED, _category(text, rules, said))
 
 
-def _answer(text: Text, claims: list[Claim], *, doubted: bool) -> Reading:
-    first = claims[0]
-    rest = text.plain[: first.start] + text.plain[first.end :]
+def _category(text: Text, rules: Rules, said: list[Said | None]) -> str:
+    reported = [one for one in said if one and one.kind == "reported"]
+    if (text.cut or text.unclosed) and not any(one and one.kind == "value" for one in said[:-1]):
+        return "truncated"
+    if (said and len(reported) == len(said)) or rules.listed(text.plain):
+        return "echo"
+    if rules.vague(text.plain):
+        return "ambiguous"
+    return "echo" if text.echoed or reported else "other"
+
+
+def _one_answer(parts: list[Sentence], said: list[Said | None], reader: Reader, listed: bool) -> Said | None:
+    """The answer on which all sentences agree; None where there is none or any sentence is in the way."""
+    values = [one for one in said if one and one.kind == "value"]
+    if not values:
+        return None
+    last = said[-1]
+    if last and last.kind == "value" and last.strength == "announced":
+        # What leads to an announced answer may be said in any way, but not as an answer of its own.
+        others = [one for one in values if one.strength in ("bare", "announced")]
+        if listed or all(one.value == last.value for one in others):
+            return last
+    first = next((one for one in values if not one.weak), values[0])
+    if all(_leaves(part, one, first, reader) for part, one in zip(parts, said, strict=True)):
+        return first
+    return None
+
+
+def _leaves(part: Sentence, said: Said | None, answer: Said, reader: Reader) -> bool:
+    """Whether one sentence leaves the answer of another as it is."""
+    if said is None:
+        return not answer.weak and reader.leaves(part, answer.value)
+    if said.kind == "value":
+        return said.value == answer.value
+    if said.kind == "denied":
+        return said.value != answer.value
+    return not answer.weak
+
+
+def _answer(text: Text, answer: Said, *, doubted: bool) -> Reading:
+    assert answer.span is not None
+    start, end = answer.span
+    rest = text.plain[:start] + text.plain[end:]
     alone = not any(char.isalnum() for char in rest)
-    level = LOW if doubted else HIGH if alone or first.announced else MEDIUM
-    return Reading(first.value, "answer", confidence=level, span=(first.start, first.end))
+    sure = alone or answer.strength == "announced"
+    level = LOW if doubted or answer.soft else HIGH if sure else MEDIUM
+    return Reading(answer.value, "answer", confidence=level, span=answer.span)

@@ -1,14 +1,20 @@
-# One-tailed paired t tests, their Holm-adjusted p values and two-sided intervals.
+# One-tailed paired t tests in which every trial counts the same: a pair has as much weight as it has trials.
+# With as many trials in each pair they are those of t.test, which is checked here. Holm-adjusted.
 args <- commandArgs(TRUE)
 d <- read.csv(args[1])
 rows <- do.call(rbind, lapply(split(d, d$contrast), function(pairs) {
-  one <- t.test(pairs$greater, pairs$lesser, paired = TRUE, alternative = "greater")
-  two <- t.test(pairs$greater, pairs$lesser, paired = TRUE)
   difference <- pairs$greater - pairs$lesser
-  data.frame(
-    contrast = pairs$contrast[1], t = unname(one$statistic), df = unname(one$parameter), p = one$p.value,
-    low = two$conf.int[1], high = two$conf.int[2], d_z = mean(difference) / sd(difference)
-  )
+  w <- pairs$n / sum(pairs$n)
+  mean <- sum(w * difference)
+  t <- mean / sqrt(sum((w * (difference - mean))^2 / (1 - w)))
+  df <- 1 / sum(w^2) - 1
+  p <- pt(t, df, lower.tail = FALSE)
+  if (length(unique(pairs$n)) == 1) {
+    one <- t.test(pairs$greater, pairs$lesser, paired = TRUE, alternative = "greater")
+    stopifnot(all.equal(c(t, df, p), unname(c(one$statistic, one$parameter, one$p.value))))
+    stopifnot(all.equal(t / sqrt(df + 1), base::mean(difference) / sd(difference)))
+  }
+  data.frame(contrast = pairs$contrast[1], difference = mean, t = t, df = df, p = p, d_z = t / sqrt(df + 1))
 }))
 rows$p_holm <- p.adjust(rows$p, "holm")
 write.csv(rows, args[2], row.names = FALSE)

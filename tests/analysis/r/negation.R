@@ -34,7 +34,7 @@ contrast <- function(estimate, covariance, goal, state) {
   c(sum(w * estimate), sqrt(drop(t(w) %*% covariance %*% w)))
 }
 rows <- do.call(rbind, lapply(seq_len(nrow(terms)), function(i) {
-  m <- contrast(fixef(mixed), suppressWarnings(as.matrix(vcov(mixed, use.hessian = FALSE))), terms$goal[i], terms$state[i])
+  m <- contrast(fixef(mixed), as.matrix(vcov(mixed)), terms$goal[i], terms$state[i])
   g <- contrast(coef(plain), sandwich, terms$goal[i], terms$state[i])
   data.frame(term = terms$term[i], mixed = m[1], mixed_se = m[2], gee = g[1], gee_se = g[2])
 }))
@@ -48,7 +48,7 @@ wald <- function(b, v) {
   effect <- drop(t(beyond) %*% b)
   sum(effect * solve(t(beyond) %*% v %*% beyond, effect))
 }
-v <- suppressWarnings(as.matrix(vcov(mixed, use.hessian = FALSE)))
+v <- as.matrix(vcov(mixed))
 rows$chi2_mixed <- wald(fixef(mixed), v)
 rows$chi2_gee <- wald(coef(plain), sandwich)
 rows$df <- ncol(beyond)

@@ -1,0 +1,225 @@
+"""Study 1: how many of the items have the property that was asked about, 0 to 3."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from grace_client.extraction.rules import shapes
+from grace_client.extraction.rules.shapes import HARMLESS, REPORTED, Reader, Said, Sentence
+from grace_client.studies.study1 import Story
+from grace_client.trials import Trial
+
+_DIGITS = {
+    **dict.fromkeys(("zero", "none", "no", "not any", "not a single one", "not one"), "0"),
+    **dict.fromkeys(("one", "a single one", "a single", "the one"), "1"),
+    **dict.fromkeys(("two", "a pair", "a couple", "ii"), "2"),
+    **dict.fromkeys(
+        ("three", "all", "every", "every one", "every single one", "they all", "each", "each one", "iii"), "3"
+    ),
+    "the whole lot": "3",
+}
+_VALUE = rf"(?P<value>{'|'.join(sorted(_DIGITS, key=len, reverse=True))}|0?[0-3](?:\.0)?)"
+_DEGREE = r"(?:(?:only|just|exactly|precisely|a total of) )?"
+_AGAIN = r"(?: ?\(?(?:=|i\.e\.)? ?\(?(?P<again>zero|one|two|three|[0-3])\))?"
+_THREE = r"(?:3|three)\b"
+_HAVE = (
+    r"(?:(?:do |will |would |must |should |to )?have|(?:does )?has|had|got|having|with|(?:do|does|are|is|"
+    r"were|was) (?:indeed )?(?:have|having))"
+)
+_ELLIPSIS = r"(?:do|does|did|(?:are|is|be|to be) (?:like that|that way|so))"
+_ORDINARY = rf"(?: {shapes.ADVERB})*"
+
+OBSERVATION = re.compile(r"\d of the .*")
+"""The speaker's "1 of the parcels has ...": also how a listener answers."""
+
+_RANGE = re.compile(
+    r"\b(?:most|some|many|several|few|half|couple|majority|both|not (?:all|every)|at (?:least|most)|more|"
+    r"fewer|less|up to|about|around|almost|nearly|between|either|neither|other|if|one|two|three|zero|none|"
+    r"all|every|each)\b|[<>+≥≤]|\d"
+)
+_SEEING = re.compile(
+    r"\b(?:look(?:s|ed|ing)? at|checked|examined|saw|seen|seeing|observed|inspected|tested|found|opened|"
+    r"tells?|told|says?|said|saying|report(?:s|ed|ing)?|mention(?:s|ed)|stat(?:es|ed)|claim(?:s|ed)|knows?)\b"
+)
+_SEEN = re.compile(rf"{_SEEING.pattern}[^,;]*")
+_TOTAL = re.compile(rf"\b(?:of |the |all )+{_THREE}")
+_NUMBERS = re.compile(
+    r"\b(?:\d+|zero|none|one|two|three|all|both|most|some|every|each|half|third|second|first|another|nothing|"
+    r"other|last|remaining)\b"
+)
+_DENIAL = re.compile(
+    rf"(?:{shapes.LEAD})(?:not|i (?:do not|don't) (?:think|believe)(?: that)?) {_VALUE}\b(?P<rest>[^,]*)"
+)
+_OWN_LAST = re.compile(rf"(?:{shapes.OPINION}|{shapes.ANNOUNCED}) ")
+_STARTS = re.compile(rf"{shapes.REASON}\b|even though\b|although\b|though\b|from\b|according to my\b")
+_COUNTED = re.compile(
+    rf"\bthere(?:'s| is| are) (?:(?:only|just|exactly|{shapes.ADVERB}) )*(?:\d|zero|one|two|three|"
+    rf"no) (?:of )?(?:the )?\w+$"
+)
+_SUM = re.compile(
+    rf"{shapes.LEAD}(?P<a>\d) ?(?P<sign>\+|-|plus|minus) ?(?P<b>\d) ?(?:=|is|equals|"
+    rf"makes) ?(?P<value>[0-3])(?P<of>\b.*)"
+)
+_LIST_MARK = re.compile(rf"\s*1[.)] +(?!{shapes.REASON}|i (?:think|believe)|this|that)[a-z]")
+
+
+def numbers_a_list(plain: str) -> bool:
+    """Whether an answer begins with the number of a list of one: "1. Nadia looked at ..."."""
+    return _LIST_MARK.match(plain) is not None
+
+
+def vague(plain: str) -> bool:
+    """Whether an unread answer speaks of how many."""
+    return _RANGE.search(_TOTAL.sub("", plain)) is not None
+
+
+def reader(trial: Trial) -> Reader:
+    """What reads the sentences of an answer about a trial."""
+    story = Story.parse(trial["priorQ"])
+    name = re.split(r"\W", trial["speach"].strip())[0].lower()
+    return Number(story.items, story.rest, name)
+
+
+class Number:
+    """The shapes of one story.
+
+    Parameters
+    ----------
+    items, rest : str
+        As in `Story`.
+    speaker : str
+        The name of who looked at the items.
+    """
+
+    def __init__(self, items: str, rest: str, speaker: str) -> None:
+        self.whole, self.none, self.but = _patterns(items, rest)
+        self.asked = re.compile(rf"{_VALUE}\b.* {_HAVE} {shapes.inflected(rest)}")
+        self.report = re.compile(
+            rf"(?:{shapes.LEAD})(?:{re.escape(speaker)}|she|he|they|i|the speaker|"
+            rf"let me)\b.*{_SEEING.pattern}"
+        )
+
+    def read(self, sentence: Sentence) -> Said | None:
+        """What a sentence says; None where no shape fits the whole of it."""
+        if sentence.mark != "?" and (said := self.value(sentence, 0)):
+            return said
+        if shapes.chatter(sentence):
+            return HARMLESS
+        if (denied := _DENIAL.fullmatch(sentence.text)) and sentence.mark != "?":
+            return Said("denied", _digit(denied["value"]))
+        if self.report.match(sentence.text):
+            return REPORTED if not re.search(r"\b(?:not|but|however|if)\b|n't", sentence.text) else None
+        return None
+
+    def leaves(self, sentence: Sentence, value: str) -> bool:
+        """Whether a sentence that fits no shape leaves an answer of this value as it is."""
+        del value
+        return sentence.mark != "?" and _harmless(sentence.text)
+
+    def value(self, sentence: Sentence, begin: int) -> Said | None:
+        """The answer that a sentence gives from some place on."""
+        text = sentence.text
+        if said := self._plain(sentence, begin):
+            return said
+        for before, place, join in shapes.clauses(text[begin:]):
+            if not self._leads(before, join, text[begin + place :]):
+                continue
+            said = self._plain(sentence, begin + place)
+            if said and (join or said.strength != "bare" or _STARTS.match(before)):
+                soft = said.soft
+                strength = "own" if said.strength in ("bare", "stated") and join == "but" else said.strength
+                return Said(
+                    "value", said.value, said.span, strength if strength != "bare" else "stated", soft
+                )
+        return None
+
+    def _leads(self, before: str, join: str, after: str) -> bool:
+        """Whether a clause may stand before an answer: a reason, a report, or what it goes against."""
+        own = _OWN_LAST.match(after.removeprefix("now "))
+        if join == "but":
+            return (own is not None and not _OWN_LAST.match(before)) or bool(
+                re.fullmatch(rf"not {_VALUE}.*", before)
+            )
+        if re.search(r"\b(?:if|unless|whether|wrong|lie[sd]?|suppose)\b", before):
+            return False
+        if _STARTS.match(before):
+            return True
+        concluded = own is not None or self.report.match(before) or self.asked.match(after)
+        return bool(join) and bool(concluded)
+
+    def _plain(self, sentence: Sentence, begin: int) -> Said | None:
+        text = sentence.text
+        if match := self.none.fullmatch(text, begin):
+            return self._said(sentence, match, "0") if _harmless_rest(match["rest"]) else None
+        if match := self.but.fullmatch(text, begin):
+            left = 3 - int(_digit(match["value"]))
+            return self._said(sentence, match, str(left)) if _harmless_rest(match["rest"]) else None
+        if match := _SUM.fullmatch(text, begin):
+            a, b = int(match["a"]), int(match["b"])
+            right = a + b if match["sign"] in "+plus" else a - b
+            good = str(right) == match["value"] and not _NUMBERS.search(match["of"])
+            return self._said(sentence, match, match["value"]) if good else None
+        match = self.whole.fullmatch(text, begin)
+        if not match or not _harmless_rest(match["rest"]):
+            return None
+        value = _digit(match["value"])
+        if (match["again"] and _digit(match["again"]) != value) or re.fullmatch(
+            r"no(?: ones?)?", match["quantity"]
+        ):
+            return None
+        if not match["predicate"] and _COUNTED.search(text[begin : match.end("quantity")]):
+            return None
+        return self._said(sentence, match, value)
+
+    def _said(self, sentence: Sentence, match: re.Match[str], value: str) -> Said:
+        groups = match.re.groupindex
+        start, end = match.span("quantity" if "quantity" in groups and match["quantity"] else "value")
+        alone = not any(c.isalnum() for c in sentence.text[:start] + sentence.text[end:])
+        soft = bool(match["soft"] or match["doubt"])
+        return Said("value", value, sentence.span(start, end), shapes.strength_of(match, alone), soft)
+
+
+def _digit(word: str) -> str:
+    return _DIGITS.get(word) or str(int(float(word)))
+
+
+def _harmless_rest(rest: str | None) -> bool:
+    return rest is None or (not shapes.contrasts(rest) and not _counts(rest))
+
+
+def _counts(text: str) -> bool:
+    """Whether a text holds a number that is not what somebody saw or said, or the total."""
+    return _NUMBERS.search(_TOTAL.sub("", _SEEN.sub("", text))) is not None
+
+
+def _harmless(text: str) -> bool:
+    denies = re.search(r"\b(?:no|not|never|cannot|without|nobody)\b|n't\b", text) is not None
+    return shapes.explains(text) and not shapes.contrasts(text) and not _counts(text) and not denies
+
+
+@cache
+def _patterns(items: str, rest: str) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """An answer that names a number; one that says that there is none; one that says all but some."""
+    noun, has = shapes.noun(items), shapes.inflected(rest)
+    of = rf"(?:(?:of )?(?:the |these |those |all )*{noun}\b|(?:of )?them\b)"
+    three = (
+        rf"(?: ?/ ?3\b| (?:of|out of) (?:the |these |those |all |them )*{_THREE}(?: of them)?|"
+        rf" (?:of )?(?:the )?{_THREE})"
+    )
+    # "Have stopped" is also said as "stopped".
+    predicate = rf"(?:(?: (?:that|which))?{_ORDINARY}(?: {_HAVE})?{_ORDINARY} {has}|{_ORDINARY} {_ELLIPSIS})"
+    quantity = rf"(?P<quantity>{_VALUE}{_AGAIN}{three}?(?: {of}{three}?)?)"
+    end = rf"(?:, all(?: of them)?)?{shapes.TAIL_WORDS}{shapes.REST}"
+    number_of = rf"(?:the number of {noun}(?: (?:that|which) {_HAVE} {has}) is )?"
+    whole = rf"{shapes.LEAD}{number_of}{_DEGREE}{quantity}x?(?P<predicate>{predicate})?{end}"
+    none = (
+        rf"{shapes.LEAD}(?:(?P<value>i (?:do not|don't) (?:think|believe)(?: that)?|it(?:'s| is) (?:very |"
+        rf"highly )?(?:unlikely|improbable)(?: that)?) any(?:{three})?(?: {of})?{predicate}|"
+        rf"(?P<quantity>(?:there are )?no) {has} in any(?: of (?:the )?)(?:{_THREE} )?(?:{noun}|them)){end}"
+    )
+    but = (
+        rf"{shapes.LEAD}(?P<quantity>all (?:but|except(?: for)?) (?P<value>one|two|three|"
+        rf"[1-3])(?:{three})?(?: {of})?){predicate}?{end}"
+    )
+    return re.compile(whole), re.compile(none), re.compile(but)

@@ -1,0 +1,293 @@
+"""What the shapes of all questions share: clean sentences, and what may stand before and behind an answer.
+
+A rule reads a sentence only where the whole of it fits a known shape. Whatever else a sentence holds makes it
+unknown, and an unknown sentence makes the answer unparsed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Strength = Literal["bare", "announced", "own", "stated"]
+"""How a sentence gives its answer: as nothing else; presented as the answer; as an opinion; or as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One sentence of a prepared answer, without marks and double blanks.
+
+    Attributes
+    ----------
+    text : str
+        Without the mark that ends it.
+    at : tuple of int
+        Where each of its characters stands in the answer.
+    mark : str
+        ``"."``, ``"!"``, ``"?"``, ``";"`` or nothing.
+    """
+
+    text: str
+    at: tuple[int, ...]
+    mark: str
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """A slice of the sentence as one of the answer."""
+        return self.at[start], self.at[end - 1] + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one sentence says.
+
+    Attributes
+    ----------
+    kind : str
+        ``"value"`` gives an answer; ``"unsure"`` says that there is none; ``"denied"`` says which it is not;
+        ``"reported"`` tells what somebody saw or said; ``"harmless"`` bears on nothing.
+    value : str
+        Of an answer or a denial.
+    span : (int, int) or None
+        Of an answer.
+    strength : str
+        Of an answer.
+    soft : bool
+        Whether the sentence doubts its answer, or it had to be completed.
+    weak : bool
+        Whether it is an answer only where nothing else is said: "Sure".
+    """
+
+    kind: Literal["value", "unsure", "denied", "reported", "harmless"]
+    value: str = ""
+    span: tuple[int, int] | None = None
+    strength: Strength = "stated"
+    soft: bool = False
+    weak: bool = False
+
+
+class Reader(Protocol):
+    """What reads the sentences of the answers to one trial."""
+
+    def read(self, sentence: Sentence) -> Said | None:
+        """What a sentence says; None where no shape fits the whole of it."""
+        ...
+
+    def leaves(self, sentence: Sentence, value: str) -> bool:
+        """Whether a sentence that fits no shape leaves an answer of this value as it is."""
+        ...
+
+
+HARMLESS = Said("harmless")
+REPORTED = Said("reported")
+
+_KEPT = frozenset(".,;:!?-()/%+=<>$'")
+_TOKEN = re.compile(r"&[# ]?\w{2,5};|\\boxed|'{3}\w*|</?\w+>|\s*\n\s*|.", re.DOTALL)
+_STRAY = re.compile(r"\$(?!\d)|>(?=\s)")
+_BULLET = re.compile(r"(?:[ ,:.)]|[-+]+(?=\s))*")
+_ENDS = re.compile(r"(?P<mark>[.!?;])[.!?;]*[)']*(?=\s|$)|\n")
+
+
+def sentences(plain: str) -> list[Sentence]:
+    """The sentences of a prepared answer that hold a letter or a digit."""
+    chars, at = _clean(plain)
+    found, start = list[Sentence](), 0
+    for match in [*_ENDS.finditer(chars), None]:
+        end = match.start() if match else len(chars)
+        part = chars[start:end]
+        left = start + _BULLET.match(part).end()  # type: ignore[union-attr]
+        right = left + len(chars[left:end].rstrip(" ,-"))
+        if chars[left:right].startswith("(") and ")" not in chars[left : right - 1]:
+            left, right = left + 1, right - (chars[right - 1] == ")")
+        if any(char.isalnum() for char in chars[left:right]):
+            mark = (match["mark"] or "") if match else ""
+            found.append(Sentence(chars[left:right], tuple(at[left:right]), mark))
+        start = match.end() if match else end
+    return found
+
+
+def _clean(plain: str) -> tuple[str, list[int]]:
+    chars, at = list[str](), list[int]()
+
+    def put(char: str, place: int) -> None:
+        if char == " " and (not chars or chars[-1] in " \n("):
+            return
+        while chars and (
+            (chars[-1] == " " and char in ".,;:!?)\n") or (chars[-1] == "\n" and char in ".,;:!?")
+        ):
+            chars.pop()
+            at.pop()
+        chars.append(char)
+        at.append(place)
+
+    for match in _TOKEN.finditer(plain):
+        token, place = match[0], match.start()
+        if token in ("&#39;", "& 39;", "&apos;"):
+            put("'", place)
+        elif "\n" in token:
+            # A line that ends with a colon or a comma goes on in the next.
+            put(" " if chars and chars[-1] in ":," else "\n", place)
+        elif (
+            len(token) > 1
+            or _STRAY.match(plain, place)
+            or not (token.isalnum() or token in _KEPT)
+            or (token == "'" and not _within_word(plain, place))
+        ):
+            put(" ", place)
+        else:
+            put(token, place)
+    return "".join(chars), at
+
+
+def _within_word(plain: str, place: int) -> bool:
+    around = plain[place - 1 : place] + plain[place + 1 : place + 2]
+    return len(around) == 2 and around.isalnum()
+
+
+# --- What may stand before an answer ---------------------------------------------------------------------
+
+ADVERB = (
+    r"(?:definitely|probably|certainly|clearly|likely|now|also|really|actually|already|surely|obviously|"
+    r"indeed|most likely|almost certainly|apparently|presumably|therefore|thus|just|simply|still|truly|"
+    r"honestly)"
+)
+FILLER = (
+    r"(?:well|so|hmm+|hm|oh|ok|okay|sure|now|then|therefore|thus|hence|actually|honestly|overall|in short|"
+    r"to sum up|in (?:sum|total|conclusion|the end|that case)|after (?:the|this|that) call|to be (?:honest|"
+    r"fair)|sadly|frankly|unfortunately|and|also|but|finally|(?:great|good|interesting) question|hi|hello|"
+    r"hey|wow|let me (?:see|think)|let's (?:see|think step by step|think)|as i see it|in my (?:opinion|view)|"
+    r"based on (?:the|this|that) call|yes\s?(?:/|or)\s?no\??|here is my answer|i'm sorry|sorry)"
+)
+OPINION = (
+    r"(?:(?:i|we)(?:'d|'ll| would| will| do| now| still| really| personally| just| honestly)* (?:think|"
+    r"believe|guess|say|expect|estimate|assume|conclude|suspect|suppose|bet|reckon|go (?:with|for)|pick|"
+    r"choose|answer)(?: that)?|i(?:'m| am)(?: fairly| pretty| quite| very| absolutely)? (?:sure|certain|"
+    r"confident|convinced|inclined to (?:say|think)|guessing)(?: that)?|it(?:'s| is)(?: very| most| quite|"
+    r" highly)? (?:likely|probable|clear|obvious|certain|true) that)"
+)
+SURE = rf"(?:it(?:'s| is)(?: that)?|that(?:'s| is)|it must be|{ADVERB}|there (?:is|are|'s)|there's)"
+SOFT = r"(?:maybe|perhaps|possibly)"
+ANNOUNCED = (
+    r"(?:(?:(?:the|my|our|final|best|correct|short|most likely|own|honest|full) )*(?:answer|guess|estimate|"
+    r"number|total|result|choice|response|conclusion|option|prediction|sentence)(?: to (?:this|"
+    r"the) question)?(?: ?(?:is|would be|must be|will be|[:=-]))+(?: that)?|a:|final:)"
+)
+DOUBT = (
+    r"(?:(?:i'm|i am) not (?:\w+ )?(?:sure|certain)|i (?:can't|cannot|can not) be (?:\w+ )?(?:sure|certain)|"
+    r"i (?:don't|do not) (?:really )?know(?: for sure)?|not (?:exactly )?sure(?: why you ask)?|hard to say|"
+    r"as an ai[^,.]*(?:, i have no [a-z ]+)?),? but(?=[ ,])"
+)
+LEAD = (
+    rf"(?:(?:(?P<doubt>{DOUBT})|(?P<announced>{ANNOUNCED})|(?P<own>{OPINION})|(?P<soft>{SOFT})|{SURE}|"
+    rf"{FILLER})"
+    r"(?:,|:|\?| -)? )*"
+)
+"""Openings of an answer, in any number."""
+
+TAIL_WORDS = (
+    r"(?:,? (?:(?:i|we)(?:'d| would)? (?:think|believe|guess|suppose|say)|i(?:'m| am) (?:sure|certain|"
+    r"confident)|(?:most )?probably|(?:most )?likely|definitely|in total|in all|altogether|overall|for sure|"
+    r"now|then|indeed|at all))*"
+)
+REASON = (
+    r"(?:because|since|as|given|based on|considering|due to|for the reason that|seeing that|having|that(?:'s|"
+    r" is) what|which is|this is because|going by|judging by)"
+)
+REST = rf"(?P<rest>(?:,|:|;| -)? ?\(?{REASON}(?: [^()]+)?\)?)?"
+
+_CONTRAST = re.compile(
+    r"\b(?:but|however|although|though|yet|unless|if|except|or|maybe|perhaps|possibly|might|may|could|would|"
+    r"should|wrong(?:ly)?|incorrect|false|lies?|lying|lied|unsure|doubt\w*|wait|instead|otherwise|kidding|"
+    r"joking|unlikely|impossible|hardly|barely|until|whether|either|neither|mistaken?|joke|surpris\w+|"
+    r"nonsense|opposite|sarcas\w+|as if|correction|scratch|rather|also|used to|supposed\w*|pretend\w*|"
+    r"wish\w*|hop(?:e|es|ed|ing)|imagine|as far as|so far|as yet|as of|minimum|maximum|at (?:least|most)|"
+    r"lower|upper|bound|disagree|(?:don't|do not|not|never) (?:believe|trust|agree|think)|you|your|my|made|"
+    r"asked|meant|invent\w*|possible|plausible|unclear|answers?|guess)\b|\?"
+)
+_CHATTER = re.compile(
+    rf"(?:{FILLER}(?:,? {FILLER})*|let me know if [a-z ]+|(?:i )?hope (?:this|that) helps|thank(?:s|"
+    rf" you)[a-z ]*|"
+    r"step \d+: (?:read|look|count)[a-z ]*|explanation:?|reasoning:?)"
+)
+_EXPLAINS = re.compile(rf"(?:(?:explanation|reason|reasoning): ?|{REASON} )")
+_OF_ONESELF = re.compile(r"(?:i|we|you)\b")
+_WORDS = re.compile(r"\w+")
+SHORTEST = 4
+"""Fewest words of a sentence that counts as an explanation by itself: "As if." is none."""
+
+
+def list_mark(sentence: Sentence) -> bool:
+    """Whether a sentence is the number of a list alone: "1."."""
+    return sentence.text.isdigit() and sentence.mark == "."
+
+
+def contrasts(text: str) -> bool:
+    """Whether a text may take back, doubt or weigh what stands before it."""
+    return _CONTRAST.search(text) is not None
+
+
+def chatter(sentence: Sentence) -> bool:
+    """Whether a sentence is about nothing: "Great question!"."""
+    return _CHATTER.fullmatch(sentence.text) is not None
+
+
+def explains(text: str) -> bool:
+    """Whether a text gives a reason, or is long enough to be an explanation."""
+    long = len(_WORDS.findall(text)) >= SHORTEST and not _OF_ONESELF.match(text)
+    return _EXPLAINS.match(text) is not None or long
+
+
+def strength_of(match: re.Match[str], alone: bool) -> Strength:
+    """From the opening of a sentence, and whether nothing but the answer is left beside it."""
+    if match["announced"]:
+        return "announced"
+    if match["own"]:
+        return "own"
+    return "bare" if alone else "stated"
+
+
+def clauses(text: str) -> Iterator[tuple[str, int, str]]:
+    """Every way to part a sentence in two: what comes first, where the rest begins, and what joins them."""
+    for match in re.finditer(
+        r"(?:,|;|:)? (?:(?P<join>but|so|therefore|thus|hence|and so) |(?<=, ))|, ", text
+    ):
+        yield text[: match.start()], match.end(), match["join"] or ""
+
+
+def inflected(phrase: str) -> str:
+    """A pattern for a phrase with or without its articles, in singular or plural, or up to its preposition.
+
+    "dents in the lid" is also said as "dents" and "a dent in the lid".
+    """
+    words = phrase.lower().split()
+    ends = [i for i, word in enumerate(words) if i and word in _PREPOSITIONS]
+    whole = _words(words)
+    short = _words(words[: ends[0]]) if ends else ""
+    return f"(?:{whole}|{short})" if short else whole
+
+
+_PREPOSITIONS = frozenset(("in", "on", "at", "of", "with", "from", "inside", "by", "for", "under", "after"))
+_ARTICLES = frozenset(("a", "an", "the", "some", "any", "their", "its"))
+
+
+def _words(words: list[str]) -> str:
+    parts = [_numbers(word) for word in words if word not in _ARTICLES]
+    return r"(?:(?:a|an|the|their|its|some|any) )?" + r"[ -](?:(?:a|an|the|their|its) )?".join(parts)
+
+
+def _numbers(word: str) -> str:
+    """A word in singular and plural."""
+    stem = re.escape(word.removesuffix("s"))
+    return f"{stem}(?:s|es)?"
+
+
+def noun(plural: str) -> str:
+    """A pattern for the items of a story, in singular and plural."""
+    word = plural.lower().split()[-1]
+    stem = re.escape(word.removesuffix("s"))
+    other = [re.escape(word.removesuffix("es"))] if word.endswith("es") else []
+    other += [re.escape(word.removesuffix("ves")) + "f(?:e)?"] if word.endswith("ves") else []
+    other += [re.escape(word.removesuffix("ies")) + "y"] if word.endswith("ies") else []
+    before = re.escape(plural.lower().removesuffix(word))
+    return rf"(?:(?:{before})?(?:{'|'.join([f'{stem}s?', *other])})|items?|ones?)"

@@ -1,0 +1,195 @@
+"""Study 2: which of the eight utterances is said."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from grace_client.extraction.rules import shapes
+from grace_client.extraction.rules.shapes import HARMLESS, Reader, Said, Sentence
+from grace_client.studies.study2 import ADJECTIVES
+from grace_client.trials import Trial
+
+_EITHER = "|".join(ADJECTIVES)
+SENTENCE = re.compile(rf"it was(?:n t| not)? (?:{_EITHER})")
+"""The eight utterances, which stand in the prompt too."""
+
+TEMPLATE = re.compile(
+    r"\bit (?:was|wasn't|was not)\s*$|\bwas\s*/\s*was|\bwas(?:n't)?\s*(?:\[|<|\.{3}\s*\[|___)|"
+    r"terrible\s*/\s*bad|\bwas\s*\["
+)
+"""The form of the utterances rather than one of them."""
+
+_ADJECTIVE = rf"(?P<adjective>{_EITHER})(?!\w)"
+_DEGREE = (
+    r"(?:(?:very|really|so|that|too|quite|pretty|absolutely|truly|all that|actually|simply|honestly|just|"
+    r"exactly|particularly|especially)(?: |, ))*"
+)
+_SUBJECT = r"(?:it|that|this|(?:the|your|his|her|my|their|\w+'s) (?P<thing>\w+(?: \w+){0,2}?))"
+_WAS = r"was(?P<not>n'?t|'nt| n'?t| not)?"
+_CORE = (
+    rf"(?P<said>{_SUBJECT} {_WAS} {_DEGREE}{_ADJECTIVE}|was(?P<not2>n'?t|"
+    rf" not)? {_DEGREE}(?P<adjective2>{_EITHER})(?!\w))"
+)
+_CORES = re.compile(_CORE)
+_MANY = 3
+_FEEL = re.compile(r"\bfeel(?:s|ing)? (?:good|bad|better)\b")
+_ANY = re.compile(rf"\b(?:{_EITHER})\b")
+_BARE = re.compile(rf"(?P<said>(?P<not>not )?{_DEGREE}{_ADJECTIVE})")
+_SAY = (
+    r"(?:(?:says?|said|saying|answers?|repl(?:y|ies)|responds?(?: with)?|go(?:es)? (?:with|for)|chooses?|"
+    r"picks?|admits?|exclaims?|tells?(?: the truth)?|be saying|be (?:honest|kind|nice|polite)(?: and say)?)"
+)
+_VAGUE = re.compile(r"\bwas\b|\bwasn't\b|\bneither\b|\bsay")
+_THANKS = re.compile(
+    r"(?:this|that|it) (?:is|would be|sounds) [a-z ]+|let me know[a-z ]*|and i mean it|i mean it"
+)
+_AGAINST = re.compile(
+    r"(?:rather than|instead of|even if|even though|although|though|while|despite)\b|(?:not|\w+ (?:would|"
+    r"will) (?:not|never) say)\b|\w+ (?:would|will) avoid\b|\w+ (?:thinks?|thought|feels?|felt|believes?|"
+    r"finds?|found|knows?|knew|rated)\b"
+)
+
+
+def listed(plain: str) -> bool:
+    """Whether a text repeats the form of the answers, or many of them."""
+    told = {(bool(m["not"] or m["not2"]), m["adjective"] or m["adjective2"]) for m in _CORES.finditer(plain)}
+    return TEMPLATE.search(plain) is not None or len(told) >= _MANY
+
+
+def vague(plain: str) -> bool:
+    """Whether an unread answer speaks of the utterances."""
+    return _ANY.search(plain) is not None and _VAGUE.search(plain) is not None
+
+
+def reader(trial: Trial) -> Reader:
+    """What reads the sentences of an answer about a trial."""
+    scene = f"{trial['Precontext']} {trial['Scenario']}".lower()
+    speaker, listener = (trial[column].strip().lower() for column in ("SP_Name", "LS_Name"))
+    return Utterance(speaker, listener, scene, trial["Goal"].lower())
+
+
+class Utterance:
+    """The shapes of one scene.
+
+    Parameters
+    ----------
+    speaker, listener : str
+        Their names.
+    scene : str
+        What is told of them; only what it names can be good or bad.
+    goal : str
+        What the speaker wants, as the question has it: an answer may begin with it, not with another goal.
+    """
+
+    def __init__(self, speaker: str, listener: str, scene: str, goal: str) -> None:
+        self.whole, self.named = _patterns(speaker, listener)
+        self.scene = frozenset(re.findall(r"\w+", scene))
+        self.goal = frozenset(re.findall(r"\w+", goal))
+        self.says = re.compile(
+            rf"(?:{re.escape(speaker)}|she|he)(?: would)? (?:says?|answers?|"
+            rf"tells? {re.escape(listener)})(?: to {re.escape(listener)})?"
+        )
+
+    def read(self, sentence: Sentence) -> Said | None:
+        """What a sentence says; None where no shape fits the whole of it."""
+        if (
+            shapes.chatter(sentence)
+            or shapes.list_mark(sentence)
+            or (_THANKS.fullmatch(sentence.text) and self._harmless(sentence.text))
+        ):
+            return HARMLESS
+        if sentence.mark == "?":
+            return None
+        if self.says.fullmatch(sentence.text):
+            return HARMLESS
+        if bare := _BARE.fullmatch(sentence.text):
+            soft = not bare["not"]
+            if soft and re.match(r"(?:too|so|that|all that)\b", bare[0]):
+                return None  # "Too bad!" is about something else.
+            return self._said(sentence, bare, soft)
+        if said := self._plain(sentence, 0):
+            return said
+        for before, place, join in shapes.clauses(sentence.text):
+            after = sentence.text[place:]
+            goal = self.goal == frozenset(re.findall(r"\w+", before))
+            grounds = join == "so" or re.match(rf"{shapes.REASON}\b", before)
+            if goal or (grounds and not _ANY.search(before)) or _AGAINST.match(before):
+                found = self.named.fullmatch(after)
+                if found and self._harmless(found["rest"]):
+                    return self._plain(sentence, place)
+                if before.startswith("not ") and (said := self._plain(sentence, place)):
+                    return said
+        return self._contrast(sentence)
+
+    def _plain(self, sentence: Sentence, begin: int) -> Said | None:
+        match = self.whole.fullmatch(sentence.text, begin)
+        if not match or not self._harmless(match["rest"]):
+            return None
+        if match["thing"] and not self.scene.issuperset(match["thing"].split()):
+            return None
+        may = re.search(r" (?:might|can) ", match["says"] or match["after"] or "")
+        return self._said(sentence, match, bool(match["soft"] or match["doubt"] or may))
+
+    def _contrast(self, sentence: Sentence) -> Said | None:
+        """What "It was not only good but amazing" says."""
+        match = _MORE.fullmatch(sentence.text)
+        if not match or match["first"] == match["adjective"]:
+            return None
+        return Said("value", f"was_{match['adjective']}", sentence.span(*match.span("adjective")))
+
+    def _harmless(self, rest: str | None) -> bool:
+        rest = _FEEL.sub("", rest or "")
+        return not (shapes.contrasts(rest) or _ANY.search(rest))
+
+    def leaves(self, sentence: Sentence, value: str) -> bool:
+        """Whether a sentence that fits no shape leaves an answer of this value as it is."""
+        del value
+        text = sentence.text
+        denies = re.search(r"\b(?:not|never|nobody|cannot)\b|n't\b", text) is not None
+        text = re.sub(r"^\w+ would say (?:this|that|it)\b", "because", text)
+        return sentence.mark != "?" and shapes.explains(text) and self._harmless(text) and not denies
+
+    def _said(self, sentence: Sentence, match: re.Match[str], soft: bool) -> Said:
+        groups = match.groupdict()
+        adjective = groups["adjective"] or groups.get("adjective2")
+        denied = groups["not"] or groups.get("not2")
+        start, end = match.span("said")
+        alone = not any(c.isalnum() for c in sentence.text[:start] + sentence.text[end:])
+        says = groups.get("says") or groups.get("after")
+        strength = "announced" if says or groups.get("announced") else "bare" if alone else "stated"
+        value = f"{'wasnt' if denied else 'was'}_{adjective}"
+        return Said("value", value, sentence.span(start, end), strength, soft)  # type: ignore[arg-type]
+
+
+_MORE = re.compile(
+    rf"(?:{shapes.LEAD})(?:it|that) (?:was not|wasn't) (?:just|only|"
+    rf"merely) (?P<first>{_EITHER})(?:,? but(?: also)?|,)(?: (?:it|that) was)?(?: also)? {_ADJECTIVE}"
+)
+
+
+@cache
+def _patterns(speaker: str, listener: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """A sentence that says an utterance; one in which the speaker says it."""
+    who = rf"(?:{re.escape(speaker)}|she|he|the speaker|i)"
+    to = rf"(?: (?:to )?(?:{re.escape(listener)}|him|her|them))"
+    would = rf"(?:'d| would| will| might| can| would have to)?(?: {shapes.ADVERB})*"
+    says = (
+        rf"(?P<says>{who}{would} (?:{_SAY}){to}?(?: that)?|tells?{to}(?: that)?|respond{to}? with)(?:,|:)? |"
+        rf"{who}: )"
+    )
+    thinks = r"(?:i (?:thought|think|felt|found)(?: that)? )?"
+    addressed = rf"(?:(?:hi|hello|hey|oh|well|dear)? ?{re.escape(listener)}, )?"
+    after = (
+        rf"(?P<after>,?{to}?,? (?:is what )?{who}{would} (?:says?|said|answers?|repl(?:y|ies)|tells?){to}?|"
+        rf" (?:is|would be) {re.escape(speaker)}'s (?:answer|reply|choice|response)|,? (?:says?|said) {who})?"
+    )
+    end = (
+        rf"(?:,? ?(?:{re.escape(listener)}|tbh|sorry|i think|at all|overall|really|"
+        rf"honestly))*{shapes.TAIL_WORDS}{to}?{after}(?:,? and i mean it)?(?P<rest>(?:,|"
+        rf" -)? \(?{shapes.REASON} [^()]+\)?| \(\d hearts?\))?"
+    )
+    lead = shapes.LEAD
+    whole = rf"(?:\d ?[.)] ?)?{lead}{says}?{addressed}{thinks}{_CORE}{end}"
+    named = rf"(?:{shapes.ADVERB} )*(?:{says})(?P<core>.+?)(?P<rest>(?:,| -)? {shapes.REASON} .+)?"
+    return re.compile(whole), re.compile(named)

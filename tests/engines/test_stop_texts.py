@@ -1,0 +1,124 @@
+"""Drawing ends where the prompt's own cue would come again."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from grace_client import manifest, runner, studies
+from grace_client.engines.local import LocalEngine
+from grace_client.questions import Prompt, Sampling, Suppress
+from grace_client.studies.base import turn_cue
+from tests.conftest import ROOT
+from tests.engines.test_reasoning_engines import reasoner
+from tests.support.fake_vllm import FakeVllm
+from tests.support.fault_server import FaultServer, in_thread
+
+PROMPT = Prompt("How many?\nAnswer:")
+
+
+def test_the_embedded_engine_ends_at_a_stop_text(tiny: Callable[..., LocalEngine]) -> None:
+    """The text before it is that of the free draw, and nothing more is drawn."""
+    engine = tiny()
+
+    async def drawn(*stop: str) -> tuple[str, str, int]:
+        got = await engine.generate(PROMPT, Sampling(0.9, 24, 5, stop))
+        return got.text, got.finish_reason, len(got.token_ids)
+
+    async def work() -> None:
+        free, reason, count = await drawn()
+        assert (reason, count) == ("length", 24)
+        stop = next(s for i in range(6, 18) if (s := free[i : i + 3]) in free and free.find(s) == i)
+        text, reason, count = await drawn("never said", stop)
+        assert (text, reason) == (free[: free.find(stop)], "stop")
+        assert count < 24
+        assert await drawn("never said") == (free, "length", 24)
+
+    asyncio.run(work())
+
+
+def test_stop_texts_are_the_prompt_s_own_cue() -> None:
+    """Every free-text experiment stops at the words with which its prompts put the question."""
+    for study in ("study1", "study2"):
+        experiment = studies.experiment(f"{study}-exp1")
+        for trial in studies.read_trials(ROOT / "data" / f"{study}.csv").trials[:10]:
+            for question in experiment.questions(trial):
+                assert [question.prompt.text.count(stop) for stop in experiment.stop] == [1]
+    assert turn_cue("Scene.\nStatement: {x}\nAnswer:") == "Statement:"
+
+
+def test_a_thought_is_not_stopped(tmp_path: Path) -> None:
+    """A model that may think gets no stop text, which would end the thought."""
+    experiment = studies.experiment("study1-exp1")
+    trials = studies.read_trials(ROOT / "data" / "study1.csv")
+    info = asyncio.run(reasoner("think").describe())
+    stops: dict[Suppress, tuple[str, ...]] = {"none": (), "prompt": (), "template": ("\nQuestion:",)}
+    for reasoning, stop in stops.items():
+        folder = runner.RunFolder.create(
+            tmp_path / reasoning, experiment, trials, info, sample=2, reasoning=reasoning
+        )
+        assert folder.manifest.spec.sampling is not None
+        assert folder.manifest.spec.sampling.stop == stop
+        assert {item.sampling.stop for item in folder.plan.items() if item.sampling} == {stop}
+
+
+def grace(*arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "grace_client", *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def run_on(tmp_path: Path, study: str, vllm: type[FakeVllm]) -> list[dict[str, str]]:
+    """The structured table of a run on a server whose model goes on to the next question."""
+    server, out = FaultServer(), tmp_path / study
+    server.vllm = vllm(
+        text_pattern="{answer}\n\nQuestion: Now how many of the 3 jars?\nAnswer: It was bad. No, 0."
+    )
+    with in_thread(server):
+        grace("run", f"{study}-exp1", "--server", server.url, "--out", str(out), "--sample", "12")
+    sampling = manifest.load(out).spec.sampling
+    assert sampling is not None
+    assert sampling.stop == ("\nQuestion:",)
+    grace("extract", str(out))
+    with next(out.glob("*_structured_*.csv")).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+READ = {
+    "number": {"Two.": "2", "I think that it is 3.": "3"},
+    "knowledge": {"Yes.": "yes"},
+    "utterance": {"It was good.": "was_good", "It wasn't terrible.": "wasnt_terrible"},
+}
+
+
+def check(rows: list[dict[str, str]], whole: bool) -> None:
+    for row in rows:
+        answer = row["response"].split("\n\n")[0]
+        assert ("Question:" in row["response"]) == whole
+        if value := READ[row["question"]].get(answer):
+            assert row["structured"] == value, row
+    assert sum(row["structured"] != "unparsed" for row in rows) > 5
+
+
+def test_a_model_that_runs_on_is_stopped_and_read(tmp_path: Path) -> None:
+    """The server is told to stop, and the first answer is what the table holds."""
+    for study in ("study1", "study2"):
+        check(run_on(tmp_path, study, FakeVllm), whole=False)
+
+
+class Deaf(FakeVllm):
+    """A server that takes no notice of stop texts."""
+
+    def chat(self, body: dict[str, Any]) -> dict[str, Any]:
+        return super().chat(body | {"stop": None})
+
+
+def test_a_server_that_does_not_stop_is_read_all_the_same(tmp_path: Path) -> None:
+    """Where the next turn came nevertheless, the first answer counts."""
+    check(run_on(tmp_path, "study1", Deaf), whole=True)
