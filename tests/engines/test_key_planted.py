@@ -23,7 +23,7 @@ from grace_client.api_key import HIDDEN, LEAST
 from grace_client.engines.exchange import Policy
 from grace_client.engines.http import Client
 from grace_client.engines.vllm import VllmEngine
-from grace_client.errors import GraceError, ItemError
+from grace_client.errors import GraceError, ItemError, SpecError
 from grace_client.extraction import answers as extracted
 from grace_client.extraction import endpoint, llm
 from grace_client.extraction.endpoint import Endpoint
@@ -258,6 +258,14 @@ def test_headers_and_broken_http(
     assert len(lines) == 3
     out, err = capfd.readouterr()
     assert not told("\n".join([*lines, caplog.text, out, err]))
+
+
+def test_a_key_that_is_a_part_of_the_models_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cannot be used, since the name must be written down; it is said so."""
+    over_a_wire(monkeypatch, FaultServer(model="lab/gemma-2b-it"))
+    connecting = VllmEngine.connect("http://server", model="lab/gemma-2b-it", api_key="our-gemma-2b-key")
+    with pytest.raises(SpecError, match=r"serves lab/\*\*\*-it: the stars stand for a part of the API key"):
+        asyncio.run(connecting)
 
 
 @pytest.mark.parametrize("echo", [ECHOES[2], ECHOES[8]], ids=["401", "cookie"])
