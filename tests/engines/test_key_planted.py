@@ -264,7 +264,7 @@ def test_a_key_that_is_a_part_of_the_models_name(monkeypatch: pytest.MonkeyPatch
     """Cannot be used, since the name must be written down; it is said so."""
     over_a_wire(monkeypatch, FaultServer(model="lab/gemma-2b-it"))
     connecting = VllmEngine.connect("http://server", model="lab/gemma-2b-it", api_key="our-gemma-2b-key")
-    with pytest.raises(SpecError, match=r"serves lab/\*\*\*-it: the stars stand for a part of the API key"):
+    with pytest.raises(SpecError, match=r"serves lab/\*\*\*it: the stars stand for a part of the API key"):
         asyncio.run(connecting)
 
 
