@@ -32,12 +32,15 @@ print(analysis.quality.option_mass(frame).round(3).to_string(index=False))
 
 # %% [markdown]
 # Bets on the four states. `n` counts trials, `n_distinct` the different stimuli among them: the intervals are
-# over stimuli, since a model gives copies of a stimulus the same answer.
+# over stimuli, since a model gives copies of a stimulus the same answer. The listener is shown at three base
+# rates, since the stories say that nearly all things have the property.
 
 # %%
 means = analysis.study1.cell_means(frame)
 print(means.round(1).to_string(index=False))
-figures.save(figures.states(means, rsa=rsa.predict_study1(alpha=4.0)), out, "study1-states")
+for base_rate in (0.5, 0.8, 0.9):
+    theory = rsa.predict_study1(alpha=4.0, base_rate=base_rate)
+    figures.save(figures.states(means, rsa=theory), out, f"study1-states-{round(100 * base_rate)}")
 
 # %% [markdown]
 # The eight planned contrasts, beside what people do.

@@ -44,7 +44,7 @@ figures.save(figure + p9.theme(figure_size=(11, 7)), out, "study2-utterances")
 human = reference.study2().rename(columns={"share": "prob"})
 model = means.rename(columns={"mean": "prob"})
 items = analysis.study2.by_item(frame)
-agreement = compare.agreement(items, human, keys=("goal", "state"), outcome="utterance")
+agreement = compare.agreement(items, human, keys=("goal", "state"), outcome="utterance", across=["goal"])
 print(agreement.round(3).to_string(index=False))
 print(reference.noise_ceiling().drop(columns="source").round(3).to_string(index=False))
 print(

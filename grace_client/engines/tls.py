@@ -31,7 +31,9 @@ def refusal(error: BaseException, url: str) -> ServerError | None:
     url : str
         The server's.
     """
-    found = next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None)
+    # aiohttp's own errors are of that type too, and carry nothing but the true one.
+    true = (cause for cause in _causes(error) if isinstance(cause, ssl.SSLError) and hasattr(cause, "reason"))
+    found = next(true, None)
     if isinstance(found, ssl.SSLCertVerificationError):
         return ServerError(_certificate(found, url), retryable=False)
     # The other side is gone: it may come back.
@@ -40,10 +42,11 @@ def refusal(error: BaseException, url: str) -> ServerError | None:
     reason = found.reason or str(found)
     if reason in PLAIN:
         told = f"{url} speaks http, not https; give http{url.removeprefix('https')}"
-    elif "CERTIFICATE_REQUIRED" in reason:
-        told = f"{url} wants a certificate of the client (mutual TLS), and grace has none to give"
     else:
-        told = f"{url} and this machine cannot agree on an encryption ({reason}); look at the server's TLS"
+        told = (
+            f"{url} and this machine cannot agree on an encryption ({reason}): one of them may be too old; "
+            "ask whoever runs the server"
+        )
     return ServerError(told, retryable=False)
 
 

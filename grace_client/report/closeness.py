@@ -102,3 +102,10 @@ def whole(
         told = "; ".join(f"{model}: {missing}" for model, missing in lacking.items())
         found.content.append(f"Not compared ({what}): {told}.")
     return items[~items["model"].isin(set(lacking))]
+
+
+def baseline(other: pd.DataFrame, keys: Sequence[str], outcome: str, across: list[str]) -> pd.DataFrame:
+    """Agreement of who ignores a condition, as `compare.agreement` gives it."""
+    ignores = analysis.compare.blind(other, keys=keys, outcome=outcome, across=across)
+    table = analysis.compare.agreement(ignores, other, keys=keys, outcome=outcome, across=across)
+    return table.assign(model=f"ignores the {across[0]}")

@@ -91,10 +91,12 @@ def make(name: str) -> Made | None:
         if not isinstance(item, Figure) or item.draw is None:
             continue
         try:
+            with drawing.cast(order.found.models):
+                figure = item.draw()
             if order.figures is None:
-                drawings[item.name] = drawing.svg(item.draw())
+                drawings[item.name] = drawing.svg(figure)
             else:
-                saved = drawing.save(item.draw(), order.figures, item.name)
+                saved = drawing.save(figure, order.figures, item.name)
                 drawings[item.name] = saved[0].read_text(encoding="utf-8")
                 files += saved
         except Exception as error:

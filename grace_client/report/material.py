@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,9 @@ TITLES = {
     "study2-null": "Study 2, politeness: null context",
 }
 ALPHA = 4.0
-"""Optimality of the theory that stands beside models in Study 1; its pattern is the same at any."""
+"""Optimality of the theory beside models in Study 1; at even prior odds its pattern is the same at any."""
+PRIORS = (0.5, 0.8, 0.9)
+"""Base rates at which that theory is shown: even odds, and two for stories in which nearly all have it."""
 STRUCTURED = 0.90
 """Share of free-text answers with a clear meaning, below which a person should look at them."""
 
@@ -41,12 +43,15 @@ class Material:
         Trial list by experiment.
     silent : tuple of str
         A sentence on each run in which nothing was answered.
+    lists : dict of str to list of Path
+        The trial lists of all runs of an experiment.
     """
 
     frames: dict[str, pd.DataFrame]
     manifests: dict[tuple[str, str], Any]
     trials: dict[str, Path]
     silent: tuple[str, ...] = ()
+    lists: dict[str, list[Path]] = field(default_factory=dict)
 
     @property
     def models(self) -> list[str]:
@@ -89,11 +94,11 @@ def load(runs: Sequence[Path]) -> Material:
             if name in set(there["experiment"])
         }
     manifests = {key: value for frame in frames.values() for key, value in frame.attrs["manifests"].items()}
-    lists = {
-        str(name): Path(path).parent / "trials.csv"
-        for name, path in zip(there["experiment"], there["path"], strict=True)
-    }
-    return Material(frames, manifests, lists, tuple(silent.values()))
+    lists: dict[str, list[Path]] = {}
+    for name, path in zip(there["experiment"], there["path"], strict=True):
+        lists.setdefault(str(name), []).append(Path(path).parent / "trials.csv")
+    first = {name: paths[0] for name, paths in lists.items()}
+    return Material(frames, manifests, first, tuple(silent.values()), lists)
 
 
 def _silent(there: pd.DataFrame) -> dict[str, str]:

@@ -7,7 +7,7 @@ import pandas as pd
 from grace_client import __version__, analysis
 from grace_client.analysis.files import unread
 from grace_client.errors import SpecError
-from grace_client.report import sameness, words
+from grace_client.report import sameness, stories, words
 from grace_client.report.material import TITLES, Material
 from grace_client.report.parts import Section, Table
 
@@ -75,7 +75,8 @@ def section(material: Material, *, nrp: bool) -> Section:
                 )
             )
     cited = [text for study, text in REFERENCES.items() if any(n.startswith(study) for n in material.frames)]
-    found.content += ["Materials and human results: " + " ".join(cited)]
+    found.content += stories.asked(material)
+    found.content.append("Design and human results: " + " ".join(cited))
     if nrp:
         found.content.append(f"Acknowledgement that the cluster asks for: “{NRP}”")
     return found

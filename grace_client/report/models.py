@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from grace_client import analysis
-from grace_client.report import closeness, ways, words
-from grace_client.report.material import ALPHA, Material
+from grace_client.report import closeness, listener, stories, ways, words
+from grace_client.report.material import Material
 from grace_client.report.parts import Figure, Section, Table
 
 SEEN = ("access", "observe")
@@ -23,12 +23,11 @@ def comparison(material: Material) -> Section | None:
         if frame is None:
             continue
         with found.block(f"The comparison of Study 1, {label},"):
-            theory = analysis.rsa.predict_study1(ALPHA)
             items = analysis.study1.by_item(frame)
-            items = closeness.whole(found, items, theory, SEEN, f"Study 1, {label}")
+            items = closeness.whole(found, items, listener.expected(), SEEN, f"Study 1, {label}")
             if not items.empty:
                 means = analysis.study1.cell_means(frame[frame["model"].isin(set(items["model"]))])
-                _listener(found, means.assign(prob=means["mean"] / 100), items, theory, name, label)
+                listener.compare(found, means.assign(prob=means["mean"] / 100), items, name, label)
     human = analysis.reference.study2().rename(columns={"share": "prob"})
     for name, label in (("study2-exp2", "scored"), ("study2-exp1", "free text")):
         frame = material.extracted(name) if name.endswith("exp1") else material.frames.get(name)
@@ -46,59 +45,10 @@ def comparison(material: Material) -> Section | None:
         found.content.insert(
             0,
             "Study 1 stands beside the rational speech act listener alone, since its paper prints no bets of "
-            "people by cell; Study 2 beside people and the speaker that was fitted to them.",
+            "people by cell; Study 2 beside people and the speaker that was fitted to them. "
+            + " ".join(stories.asked(material)),
         )
     return found if found.content else None
-
-
-def _baseline(other: pd.DataFrame, keys: tuple[str, ...], outcome: str, across: list[str]) -> pd.DataFrame:
-    """Agreement of who ignores a condition, as `compare.agreement` gives it."""
-    ignores = analysis.compare.blind(other, keys=keys, outcome=outcome, across=across)
-    table = analysis.compare.agreement(ignores, other, keys=keys, outcome=outcome, across=across)
-    return table.assign(model=f"ignores the {across[0]}")
-
-
-def _listener(
-    found: Section, means: pd.DataFrame, items: pd.DataFrame, theory: pd.DataFrame, name: str, label: str
-) -> None:
-    """Study 1 beside the knowing listener. Of people the paper prints no cell means."""
-    long = analysis.compare.agreement(items, theory, keys=SEEN, outcome="state", across=["access"])
-    baseline = closeness.wide(_baseline(theory, SEEN, "state", ["access"]), "RSA")
-    cells = analysis.compare.cells(means, theory, keys=SEEN, outcome="state", ordered=True)
-    moved = analysis.mean_intervals(
-        cells.assign(cell=cells["access"] + cells["observe"]), "emd", ["model"], cluster="cell", bounds=(0, 3)
-    ).rename(columns={"mean": "emd", "low": "emd_low", "high": "emd_high"})
-    table = closeness.wide(long, "RSA").merge(moved[["model", "emd", "emd_low", "emd_high"]], on="model")
-    found.content += [
-        Figure(
-            f"comparison-{name}",
-            f"Closeness to the rational speech act listener in Study 1, {label}",
-            "Pearson and Spearman correlation, root mean squared error and Jensen-Shannon divergence of each "
-            "model from the listener, with intervals.",
-            lambda: analysis.figures.agreement(long),
-        ),
-        Table(
-            f"comparison-{name}",
-            f"Models and the rational speech act listener, {label}",
-            pd.concat([table[[*table.columns.drop("n_cells"), "n_cells"]], baseline], ignore_index=True),
-            f"The listener is fitted to nothing: optimality {ALPHA:g}, even prior odds. "
-            f"{closeness.note('access')} ignores the access: the listener's own mean over access, the "
-            "baseline. EMD: mean distance in states by which the bets of a cell would have to move.",
-        ),
-        Table(
-            f"comparison-{name}-cells",
-            f"Distance from the listener in each cell of Study 1, {label}",
-            cells,
-            "Between mean bets as probabilities. JS: Jensen-Shannon divergence in bits; TV: share of the "
-            "bets that would have to move; EMD: by how many states.",
-            long=True,
-        ),
-    ]
-    told = words.correlations(table, lambda row: row["model"])
-    found.summary.append(
-        f"Study 1, {label}: what access changes in the bets, beside what it changes in those of the rational "
-        f"speech act listener (fitted to nothing; a model that ignores access has no r): {told}."
-    )
 
 
 def _people(
@@ -109,7 +59,7 @@ def _people(
         analysis.compare.agreement(one, other, keys=CELL, outcome="utterance", across=["goal"])
         for one, other in ((items, human), (items, theory), (theory.assign(model="RSA"), human))
     )
-    ignores = _baseline(human, CELL, "utterance", ["goal"])
+    ignores = closeness.baseline(human, CELL, "utterance", ["goal"])
     ceiling = analysis.reference.noise_ceiling()
     ceiling = ceiling[ceiling["compared"] == "second sample"]
     order = analysis.compare.ranking(items, human, keys=CELL, outcome="utterance")

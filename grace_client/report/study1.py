@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from grace_client import analysis
-from grace_client.report import closeness, contrasts, ways, words
+from grace_client.report import contrasts, listener, ways, words
 from grace_client.report.material import ALPHA, TITLES, Material
 from grace_client.report.parts import Figure, Section, Table
 
@@ -41,7 +40,7 @@ def scored(material: Material) -> Section | None:
     with found.block("The analysis of variance"):
         _anova(found, frame)
     with found.block("The fit of the rational speech act listener"):
-        _fits(found, means(), analysis.study1.by_item(frame))
+        listener.fits(found, means(), analysis.study1.by_item(frame))
     with found.block("The sum of the four elicited percentages"):
         _coherence(found, frame)
     with found.block("The elicited distributions"):
@@ -68,7 +67,7 @@ def scored(material: Material) -> Section | None:
 
 
 def _bets(found: Section, means: pd.DataFrame) -> None:
-    theory = analysis.rsa.predict_study1(ALPHA)
+    theory = listener.expected()
     found.content += [
         "In every story a speaker has looked at 1, 2 or 3 of three things (access) and says how many of them "
         "have a property (observe). A listener who minds what the speaker knows takes “2 of the 3” as "
@@ -81,10 +80,12 @@ def _bets(found: Section, means: pd.DataFrame) -> None:
             "model, beside the rational speech act listener.",
             lambda: analysis.figures.states(means, rsa=theory),
         ),
-        f"RSA is the listener of Goodman and Stuhlmüller with optimality {ALPHA:g} and even prior odds. The "
-        "paper prints tests, not cell means, so people are in the table of contrasts and not in the figure.",
+        f"RSA is the listener of Goodman and Stuhlmüller with optimality {ALPHA:g} and, in the figure, even "
+        "prior odds. The paper prints tests, not cell means, so people are in the table of contrasts and not "
+        "in the figure.",
         Table("study1-cell-means", "Mean bets (dollars of 100)", means, long=True),
     ]
+    listener.priors(found)
 
 
 def _anova(found: Section, frame: pd.DataFrame) -> None:
@@ -101,44 +102,6 @@ def _anova(found: Section, frame: pd.DataFrame) -> None:
         ),
         f"People, as printed in the paper: {words.listed(told)}.",
     ]
-
-
-def _fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
-    rows = []
-    for model, own in means.groupby("model", sort=False):
-        cells = own.assign(prob=own["mean"] / 100)
-        fit = analysis.rsa.fit_study1(cells[[*CELL, "state", "prob"]])
-        values = fit.parameters.set_index("parameter")
-        row: dict[str, Any] = {
-            "model": model,
-            **{name: values["value"][name] for name in ("alpha", "base_rate", "lapse")},
-        }
-        bounds = [name for name in values.index if values["at_bound"][name]]
-        rows.append(
-            row
-            | {name: fit.statistics[name] for name in ("kl", "rmse")}
-            | closeness.of_fit(items[items["model"] == model], fit, CELL, "state")
-            | {"n_cells": fit.statistics["n_cells"], "at_bound": words.listed(bounds)}
-        )
-    table = pd.DataFrame(rows)
-    found.content.append(
-        Table(
-            "study1-rsa",
-            "The rational speech act listener fitted to each model",
-            table,
-            "Three free parameters, fitted to the model's own mean bets (four in a cell, of which three "
-            "are free); fitted values have no intervals. alpha: optimality of the imagined speaker (0: "
-            "words say nothing but what is true); base rate: prior probability that a thing has the "
-            "property; lapse: share of belief that is uniform whatever is said; kl: bits between model and "
-            "fit; r: of model and fit, interval over stories; at bound: parameters that "
-            "the data do not pin down.",
-        )
-    )
-    told = words.correlations(table, lambda row: f"{row['model']} (uniform {words.percent(row['lapse'])})")
-    found.summary.append(
-        "The rational speech act listener, with 3 parameters fitted to the mean bets of each model, one of "
-        f"them how much of the belief is uniform, whatever is said: {told}."
-    )
 
 
 def _coherence(found: Section, frame: pd.DataFrame) -> None:
@@ -230,7 +193,7 @@ def free(material: Material) -> Section | None:
                 "study1-free-states",
                 "Numbers that are said, by what the speaker saw and said",
                 "Share of answers on states 0 to 3 with intervals in the six cells, for every model.",
-                lambda: analysis.figures.states(means, rsa=analysis.rsa.predict_study1(ALPHA)),
+                lambda: analysis.figures.states(means, rsa=listener.expected()),
             ),
             Table("study1-free-cell-means", "Bets in free text (dollars of 100)", means, long=True),
         ]

@@ -95,7 +95,8 @@ def test_distances_equal_those_of_scipy(pair: tuple[np.ndarray, np.ndarray, np.n
     moved = distributions.wasserstein(p, q, values)
     assert moved == pytest.approx(stats.wasserstein_distance(values, values, p, q), abs=1e-9)
     js = distributions.jensen_shannon(p, q)
-    assert js == pytest.approx(spatial.distance.jensenshannon(p, q, base=2) ** 2, abs=1e-9)
+    # Older releases of scipy take the root of a rounding error below 0 where two distributions are the same.
+    assert js == pytest.approx(np.nan_to_num(spatial.distance.jensenshannon(p, q, base=2)) ** 2, abs=1e-9)
     assert js == pytest.approx(distributions.jensen_shannon(q, p))
     tv = distributions.total_variation(p, q)
     assert 0 <= tv <= 1 and tv == pytest.approx(np.abs(p - q).sum() / 2)

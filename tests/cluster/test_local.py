@@ -281,7 +281,7 @@ def test_models_are_named_by_file_or_id(tmp_path: Path) -> None:
     ]
     with pytest.raises(SpecError, match="no model nobody"):
         _models(["nobody"], folder)
-    with pytest.raises(SpecError, match="once"):
+    with pytest.raises(SpecError, match="would both be called one"):
         _models(["one", "org/one"], folder)
 
 

@@ -293,6 +293,29 @@ def test_a_wrapping_changes_no_reading(answer: tuple[str, str], wrap: str, lead:
     assert read(question, lead + wrap.format(text)).structured == read(question, text).structured
 
 
+def test_the_property_is_the_question_s_own() -> None:
+    """With or without "have", articles and what follows a preposition; no other property counts."""
+    ways = {
+        "clocks": [
+            "2 clocks have stopped.",
+            "Two of the clocks stopped.",
+            "I think 2 of the 3 clocks had stopped.",
+        ],
+        "parcels": ["2 parcels have dents.", "2 of the parcels have dents in their lid.", "Two with dents."],
+        "loaves": ["2 loaves have burnt crusts.", "Two of the loaves have the burnt crust."],
+    }
+    others = {
+        "clocks": ["2 clocks have not stopped.", "2 clocks are ticking.", "2 clocks have hands."],
+        "parcels": ["2 parcels have no dents.", "2 parcels have lids.", "2 parcels are undamaged."],
+        "loaves": ["2 loaves have a crust.", "2 loaves have a brown crust.", "2 loaves are not burnt."],
+    }
+    trials = {Story.parse(trial["priorQ"]).items: trial for trial in TRIALS["study1"][:12]}
+    for value, said in (("2", ways), (UNPARSED, others)):
+        for items, texts in said.items():
+            for text in texts:
+                assert rules.read("number", text, trials[items]).structured == value, text
+
+
 PROBLEMS = [
     " is wrong",
     " is unlikely",

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -108,6 +109,8 @@ class FaultServer:
         Seconds that a completion takes.
     model : str
         Name of the model.
+    tls : ssl.SSLContext or None
+        With which it speaks https.
     **options
         Of `FakeVllm`.
 
@@ -132,11 +135,12 @@ class FaultServer:
         api_key: str | None = None,
         delay: float = 0.0,
         model: str = "fake-model",
+        tls: ssl.SSLContext | None = None,
         **options: Any,
     ) -> None:
         self.faults = tuple(faults)
         self.seed, self.port, self.host, self.ignores = seed, port, host, frozenset(ignores)
-        self.api_key, self.delay, self.options = api_key, delay, options
+        self.api_key, self.delay, self.tls, self.options = api_key, delay, tls, options
         self.vllm = FakeVllm(seed=seed, model=model, **options)
         self.requests: Counter[str] = Counter()
         self.given: Counter[str] = Counter()
@@ -159,7 +163,7 @@ class FaultServer:
     @property
     def url(self) -> str:
         """Base URL."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def counters(self) -> Json:
         """What has happened so far."""
@@ -187,7 +191,7 @@ class FaultServer:
         await self._runner.cleanup()
 
     async def _open(self) -> None:
-        self._site = web.TCPSite(self._runner, self.host, self.port)
+        self._site = web.TCPSite(self._runner, self.host, self.port, ssl_context=self.tls)
         await self._site.start()
         self.port = self._runner.addresses[0][1]
         self._closed = False

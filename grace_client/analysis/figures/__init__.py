@@ -8,9 +8,11 @@ from grace_client.analysis.figures.models import agreement, option_mass, saying
 from grace_client.analysis.figures.render import save, svg
 from grace_client.analysis.figures.study1 import entropy, knowledge, percentages, states
 from grace_client.analysis.figures.study2 import goals, judgements, negation, utterances
+from grace_client.analysis.figures.style import cast
 
 __all__ = [
     "agreement",
+    "cast",
     "entropy",
     "goals",
     "judgements",

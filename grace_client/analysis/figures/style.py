@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import pandas as pd
@@ -47,8 +51,40 @@ SPAN = "95% intervals over distinct stimuli, in Study 2 over domains."
 INTERVAL = f"Vertical lines: {SPAN}"
 
 
-def theme(width: float, height: float) -> Any:
-    """The theme of every figure; add your own with ``+``. Sizes in inches."""
+LETTERS = 20
+"""Letters of a caption in an inch, so that the widest text fits."""
+
+_cast: ContextVar[tuple[str, ...]] = ContextVar("cast", default=())
+
+
+@contextmanager
+def cast(models: Sequence[str]) -> Iterator[None]:
+    """Let the figures made here show a model alike, whichever of these models each of them has."""
+    before = _cast.set(tuple(_renamed(name) for name in models))
+    try:
+        yield
+    finally:
+        _cast.reset(before)
+
+
+class _Wrapped:
+    """Breaks the caption of the figure that it is added to into lines that fit its width."""
+
+    def __init__(self, width: float) -> None:
+        self.width = width
+
+    def __radd__(self, figure: Any) -> Any:
+        if caption := figure.labels.get("caption", None):
+            p9.labs(caption=textwrap.fill(caption, int(self.width * LETTERS))).__radd__(figure)
+        return figure
+
+
+def theme(width: float, height: float) -> list[Any]:
+    """The theme of every figure, behind its caption; add your own with ``+``. Sizes in inches."""
+    return [_Wrapped(width), _theme(width, height)]
+
+
+def _theme(width: float, height: float) -> Any:
     return p9.theme_bw(base_size=9, base_family="sans-serif") + p9.theme(
         figure_size=(width, height),
         legend_position="bottom",
@@ -62,6 +98,7 @@ def theme(width: float, height: float) -> Any:
         strip_background=p9.element_rect(fill="#F2F2F2", color="#8C8C8C", size=0.5),
         strip_text=p9.element_text(size=8.5),
         plot_caption=p9.element_text(size=7.5, color="#4D4D4D", ha="left"),
+        plot_caption_position="plot",
         axis_ticks=p9.element_line(color="#8C8C8C", size=0.4),
     )
 
@@ -91,13 +128,18 @@ def _named(column: pd.Series, text: str) -> Any:
 
 def models(frame: pd.DataFrame) -> pd.DataFrame:
     """A copy in which no model has the name that people or the theory have in legends."""
-    taken = {name: f"{name} (model)" for name in (PEOPLE, THEORY)}
-    return frame.assign(model=frame["model"].astype(str).replace(taken))
+    return frame.assign(model=frame["model"].astype(str).map(_renamed))
+
+
+def _renamed(model: str) -> str:
+    return f"{model} (model)" if model in (PEOPLE, THEORY) else model
 
 
 def names(*frames: pd.DataFrame | None) -> list[str]:
     """Models in the order in which they come, then people and theory."""
-    found = dict.fromkeys(name for frame in frames if frame is not None for name in frame["model"])
+    there = dict.fromkeys(name for frame in frames if frame is not None for name in frame["model"])
+    known = [name for name in _cast.get() if name in there]
+    found = dict.fromkeys([*known, *there])
     return [
         *(name for name in found if name not in (PEOPLE, THEORY)),
         *(n for n in (PEOPLE, THEORY) if n in found),
@@ -142,9 +184,10 @@ def look(order: list[str]) -> dict[str, tuple[str, str, Any]]:
         raise SpecError(
             f"a figure tells {MOST} models apart, and the table has {len(own)}; draw fewer at a time"
         )
+    whole = list(dict.fromkeys([*_cast.get(), *own]))
     found: dict[str, tuple[str, str, Any]] = {
         name: (COLOURS[i % len(COLOURS)], SHAPES[i % len(SHAPES)], LINES[i % len(LINES)])
-        for i, name in enumerate(own)
+        for i, name in enumerate(whole)
     }
     return found | {PEOPLE: ("#000000", "*", "solid"), THEORY: ("#7F7F7F", "x", "dashed")}
 

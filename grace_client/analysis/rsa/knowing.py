@@ -165,7 +165,8 @@ def predict_study1(alpha: float, base_rate: float = 0.5, lapse: float = 0.0) -> 
     alpha : float
         The speaker's optimality.
     base_rate : float
-        Prior probability that an item has the property.
+        Prior probability that an item has the property. Even odds are no finding: the stories of Study 1 say
+        that nearly all items have it, and the paper prints no prior of people. Look at several values.
     lapse : float
         Share of answers that are uniform over the states, whatever the words.
 
@@ -173,6 +174,16 @@ def predict_study1(alpha: float, base_rate: float = 0.5, lapse: float = 0.0) -> 
     -------
     DataFrame
         ``access, observe`` (the number the speaker names), ``state`` and ``prob``, which sums to 1 in a cell.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import rsa
+    >>> for base_rate in (0.5, 0.8, 0.9):  # "one" from a speaker who has seen all three: exactly one?
+    ...     found = rsa.predict_study1(4.0, base_rate).set_index(["access", "observe", "state"])["prob"]
+    ...     print(base_rate, round(float(found["3", "1", 1]), 2))
+    0.5 0.91
+    0.8 0.34
+    0.9 0.1
     """
     found = study1_cells(alpha, base_rate, lapse)
     rows = [

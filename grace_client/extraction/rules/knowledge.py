@@ -23,8 +23,8 @@ _NO = (
     r" am) afraid not|i(?:'d| would)? (?:guess|say|think|believe|suppose) not|i (?:highly |"
     r"really )?doubt (?:it|that)|(?:probably|definitely|certainly|absolutely|of course|surely|likely|"
     r"most likely|rather) not|(?:definitely|absolutely|certainly|probably|likely) no|not (?:really|at all|"
-    r"exactly|quite|fully|entirely)|(?:very |highly )?(?:unlikely|doubtful)|no way|hardly|only part(?:ly|"
-    r"ially)|no|nope|nah|n|negative)"
+    r"exactly|quite|fully|entirely)|(?:very |highly )?(?:unlikely|doubtful)|no way|hardly|not for (?:sure|"
+    r"certain)|clearly not|only part(?:ly|ially)|no|nope|nah|n|negative)"
 )
 _WEAK_YES = (
     r"(?:definitely|absolutely|certainly|of course|(?:most )?(?:probably|likely)|surely|sure|true|correct|"

@@ -15,7 +15,7 @@ _DIGITS = {
     **dict.fromkeys(("one", "a single one", "a single", "the one"), "1"),
     **dict.fromkeys(("two", "a pair", "a couple", "ii"), "2"),
     **dict.fromkeys(
-        ("three", "all", "every", "every one", "every single one", "each", "each one", "iii"), "3"
+        ("three", "all", "every", "every one", "every single one", "they all", "each", "each one", "iii"), "3"
     ),
     "the whole lot": "3",
 }
@@ -207,7 +207,8 @@ def _patterns(items: str, rest: str) -> tuple[re.Pattern[str], re.Pattern[str], 
         rf"(?: ?/ ?3\b| (?:of|out of) (?:the |these |those |all |them )*{_THREE}(?: of them)?|"
         rf" (?:of )?(?:the )?{_THREE})"
     )
-    predicate = rf"(?:(?: (?:that|which))?{_ORDINARY} {_HAVE}{_ORDINARY} {has}|{_ORDINARY} {_ELLIPSIS})"
+    # "Have stopped" is also said as "stopped".
+    predicate = rf"(?:(?: (?:that|which))?{_ORDINARY}(?: {_HAVE})?{_ORDINARY} {has}|{_ORDINARY} {_ELLIPSIS})"
     quantity = rf"(?P<quantity>{_VALUE}{_AGAIN}{three}?(?: {of}{three}?)?)"
     end = rf"(?:, all(?: of them)?)?{shapes.TAIL_WORDS}{shapes.REST}"
     number_of = rf"(?:the number of {noun}(?: (?:that|which) {_HAVE} {has}) is )?"

@@ -161,9 +161,9 @@ FILLER = (
 )
 OPINION = (
     r"(?:(?:i|we)(?:'d|'ll| would| will| do| now| still| really| personally| just| honestly)* (?:think|"
-    r"believe|guess|say|expect|estimate|assume|suppose|bet|reckon|go (?:with|for)|pick|choose|"
-    r"answer)(?: that)?|i(?:'m| am)(?: fairly| pretty| quite| very| absolutely)? (?:sure|certain|confident|"
-    r"convinced|inclined to (?:say|think)|guessing)(?: that)?|it(?:'s| is)(?: very| most| quite|"
+    r"believe|guess|say|expect|estimate|assume|conclude|suspect|suppose|bet|reckon|go (?:with|for)|pick|"
+    r"choose|answer)(?: that)?|i(?:'m| am)(?: fairly| pretty| quite| very| absolutely)? (?:sure|certain|"
+    r"confident|convinced|inclined to (?:say|think)|guessing)(?: that)?|it(?:'s| is)(?: very| most| quite|"
     r" highly)? (?:likely|probable|clear|obvious|certain|true) that)"
 )
 SURE = rf"(?:it(?:'s| is)(?: that)?|that(?:'s| is)|it must be|{ADVERB}|there (?:is|are|'s)|there's)"
@@ -171,7 +171,7 @@ SOFT = r"(?:maybe|perhaps|possibly)"
 ANNOUNCED = (
     r"(?:(?:(?:the|my|our|final|best|correct|short|most likely|own|honest|full) )*(?:answer|guess|estimate|"
     r"number|total|result|choice|response|conclusion|option|prediction|sentence)(?: to (?:this|"
-    r"the) question)?(?: ?(?:is|would be|must be|will be|[:=-]))+(?: that)?|a:)"
+    r"the) question)?(?: ?(?:is|would be|must be|will be|[:=-]))+(?: that)?|a:|final:)"
 )
 DOUBT = (
     r"(?:(?:i'm|i am) not (?:\w+ )?(?:sure|certain)|i (?:can't|cannot|can not) be (?:\w+ )?(?:sure|certain)|"
@@ -273,7 +273,7 @@ _ARTICLES = frozenset(("a", "an", "the", "some", "any", "their", "its"))
 
 def _words(words: list[str]) -> str:
     parts = [_numbers(word) for word in words if word not in _ARTICLES]
-    return r"(?:(?:a|an|the|their|its|some|any) )?" + r" (?:(?:a|an|the|their|its) )?".join(parts)
+    return r"(?:(?:a|an|the|their|its|some|any) )?" + r"[ -](?:(?:a|an|the|their|its) )?".join(parts)
 
 
 def _numbers(word: str) -> str:

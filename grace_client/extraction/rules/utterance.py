@@ -38,7 +38,7 @@ _ANY = re.compile(rf"\b(?:{_EITHER})\b")
 _BARE = re.compile(rf"(?P<said>(?P<not>not )?{_DEGREE}{_ADJECTIVE})")
 _SAY = (
     r"(?:(?:says?|said|saying|answers?|repl(?:y|ies)|responds?(?: with)?|go(?:es)? (?:with|for)|chooses?|"
-    r"picks?|admits?|tells?(?: the truth)?|be saying|be (?:honest|kind|nice|polite)(?: and say)?)"
+    r"picks?|admits?|exclaims?|tells?(?: the truth)?|be saying|be (?:honest|kind|nice|polite)(?: and say)?)"
 )
 _VAGUE = re.compile(r"\bwas\b|\bwasn't\b|\bneither\b|\bsay")
 _THANKS = re.compile(
@@ -187,7 +187,7 @@ def _patterns(speaker: str, listener: str) -> tuple[re.Pattern[str], re.Pattern[
     end = (
         rf"(?:,? ?(?:{re.escape(listener)}|tbh|sorry|i think|at all|overall|really|"
         rf"honestly))*{shapes.TAIL_WORDS}{to}?{after}(?:,? and i mean it)?(?P<rest>(?:,|"
-        rf" -)? \(?{shapes.REASON} [^()]+\)?| \([^()]*\))?"
+        rf" -)? \(?{shapes.REASON} [^()]+\)?| \(\d hearts?\))?"
     )
     lead = shapes.LEAD
     whole = rf"(?:\d ?[.)] ?)?{lead}{says}?{addressed}{thinks}{_CORE}{end}"

@@ -1,0 +1,70 @@
+"""The report says whose stories were asked, and that people in the human results saw those of the papers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grace_client import stimuli, studies
+from grace_client.analysis import example
+from grace_client.report import methods, models, stories
+from grace_client.report.material import Material
+from tests.conftest import ROOT, USERS_LISTS
+from tests.report.test_content import said
+
+
+def told(study: str, *lists: Path) -> str:
+    """The sentence on a study whose runs asked these lists."""
+    (sentence,) = stories.asked(Material({}, {}, {}, lists={f"{study}-exp2": list(lists)}))
+    return sentence
+
+
+@pytest.mark.parametrize(
+    ("study", "authors"), [("study1", "Goodman and Stuhlmüller"), ("study2", "Yoon et al.")]
+)
+def test_graces_own_stories_are_called_so(study: str, authors: str, tmp_path: Path) -> None:
+    """The list in data/, and any other that grace makes of its stories; people saw others."""
+    other = tmp_path / "made.csv"
+    stimuli.write(other, study, participants=6, seed=7)
+    for path in (ROOT / "data" / f"{study}.csv", other):
+        sentence = told(study, path)
+        assert "the models were asked grace's own stories; people in the human results were asked" in sentence
+        assert authors in sentence and "the stories may be the reason" in sentence
+
+
+@pytest.mark.parametrize(("study", "column"), [("study1", "story_setup"), ("study2", "Scenario")])
+def test_other_stories_are_not_called_graces_own(study: str, column: str, tmp_path: Path) -> None:
+    """A list with one story changed is told as a mixture; one with all changed as the list that was given."""
+    text = (ROOT / "data" / f"{study}.csv").read_text(encoding="utf-8")
+    some, every = tmp_path / "some.csv", tmp_path / "every.csv"
+    old = {
+        "story_setup": ("coastal route", "river route"),
+        "Scenario": ("had just walked through", "had seen"),
+    }
+    some.write_text(text.replace(*old[column]), encoding="utf-8")
+    whole = {"story_setup": ("almost always", "nearly always"), "Scenario": ("Imagine that", "Suppose that")}
+    every.write_text(text.replace(*whole[column]), encoding="utf-8")
+    assert 0 < stimuli.own(studies.read_trials(some)) < len(studies.read_trials(some).trials)
+    assert "and others in " in told(study, some)
+    assert "the stories of the trial list that was given" in told(study, every)
+    assert "not known to grace" in told(study, every)
+    assert "and others in " in told(study, every, ROOT / "data" / f"{study}.csv")
+
+
+@pytest.mark.skipif(not USERS_LISTS.is_dir(), reason="the users' lists are not beside the checkout")
+@pytest.mark.parametrize("study", ["study1", "study2"])
+def test_the_users_stories_are_their_own(study: str) -> None:
+    """None of the users' trials tells one of grace's stories."""
+    assert stimuli.own(studies.read_trials(USERS_LISTS / f"{study}.csv")) == 0
+
+
+def test_the_page_says_it_beside_people(found: Material) -> None:
+    """In the methods and before the comparison with people; the papers are cited for design and results."""
+    beside = models.comparison(Material({"study2-exp2": example.scored("study2")}, {}, {}, lists=found.lists))
+    assert beside is not None
+    text = said(methods.section(found, nrp=False))
+    for page in (said(beside), text):
+        for study in ("Study 1", "Study 2"):
+            assert f"{study}: the models were asked grace's own stories; people in the human" in page
+    assert "Design and human results: Goodman" in text and "Materials and human" not in text
