@@ -5,6 +5,8 @@ A message says what happened, why, and what to do next.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -20,8 +22,8 @@ class ExitCode(IntEnum):
     BAD_INPUT = 2
     """What was asked cannot be; asking again cannot help."""
     UNREACHABLE = 3
-    """The engine could not be reached, another process is at work, or the run was stopped from outside;
-    asking again may help."""
+    """The engine could not be reached, another process is at work, the run was stopped from outside, or the
+    system has no room (a full disk, too many open files); asking again may help."""
 
 
 class GraceError(Exception):
@@ -155,3 +157,92 @@ class ItemError(GraceError):
         self.status = status
         self.retryable = retryable
         super().__init__(message)
+
+
+class FileError(SpecError):
+    """The operating system did not let grace read or write.
+
+    Parameters
+    ----------
+    message : str
+        The path, why, and what to do next.
+    retryable : bool
+        Whether the same call may succeed later.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        self.retryable = retryable
+        self.exit_code = ExitCode.UNREACHABLE if retryable else ExitCode.BAD_INPUT
+        super().__init__(message)
+
+
+_PASSING = {
+    errno.ENOSPC: "no space is left on its disk. Free some ('df -h' shows how full disks are; 'df -i' counts "
+    "files)",
+    errno.EDQUOT: "your share of its disk is used up. Free some ('quota' shows how much you may use)",
+    errno.EMFILE: "too many files are open in this process. Allow more, such as with 'ulimit -n 4096'",
+    errno.ENFILE: "too many files are open on this machine. End programs that are not needed",
+    errno.ENOMEM: "there is no memory for it. End programs that are not needed",
+    errno.EIO: "its disk gives an error. Look at the disk, or at the connection to it",
+    errno.ESTALE: "the connection to its disk was lost. Look at the disk, or at the connection to it",
+    errno.ETIMEDOUT: "it did not answer in time. Look at the connection",
+    errno.EBUSY: "another program uses it. Wait for that program",
+    errno.EAGAIN: "another program uses it. Wait for that program",
+    errno.ENOLCK: "its disk gives no lock. Look at the disk, or at the connection to it",
+}
+"""What may be otherwise later, by the system's number: why, and what to do before trying again."""
+
+_LASTING = {
+    errno.EACCES: "you have no right to it. 'ls -ld' shows whose it is; name another place, or have its "
+    "rights changed",
+    errno.EPERM: "the system does not allow it. 'ls -ld' and 'lsattr -d' show why; name another place",
+    errno.EROFS: "its disk can only be read. Name a place on another disk",
+    errno.EFBIG: "it would be larger than files may be here. 'ulimit -f unlimited' allows larger ones",
+    errno.ENAMETOOLONG: "the name is too long: a part of a path has at most 255 bytes. Choose a shorter name",
+    errno.ELOOP: "it is a link that leads back to itself. Name the file or folder itself",
+    errno.EISDIR: "it is a folder, and a file is meant. Name a file",
+    errno.ENOTSUP: "its disk does not support it. Name a place on another disk",
+    errno.EINVAL: "it is no ordinary file. Name a file",
+}
+"""What will be the same next time."""
+
+
+def refused(error: OSError, path: Path | str | None = None, *, then: str = "") -> FileError:
+    """What the operating system refused, as an error that says what to do next.
+
+    Parameters
+    ----------
+    error : OSError
+        As the system gave it.
+    path : path, optional
+        What was read or written, where the error itself does not name it.
+    then : str
+        What to do after that, or what has been kept.
+    """
+    given = error.filename if path is None else path
+    place = None if given is None or isinstance(given, int) else Path(os.fsdecode(given))
+    name = "a file" if place is None else str(place)
+    if isinstance(error, ConnectionError):
+        told = f"a connection broke off ({error.strerror or error}); the same command may succeed later"
+        return FileError(told, retryable=True)
+    if why := _PASSING.get(error.errno or 0):
+        then = then or "Then repeat the command: what was written before is kept"
+        return FileError(f"{name}: {why}. {then}", retryable=True)
+    why = _LASTING.get(error.errno or 0) or _misplaced(error, place)
+    return FileError(f"{name}: {why or error.strerror or error}" + (f". {then}" if then else ""))
+
+
+def _misplaced(error: OSError, place: Path | None) -> str | None:
+    """Why a path leads to nothing, or to another thing than is meant; None for other errors."""
+    if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EEXIST) or place is None:
+        return None
+    for part in (*reversed(place.parents), place):
+        if os.path.islink(part) and not os.path.exists(part):  # noqa: PTH110, PTH114 (long names raise there)
+            told = f"{part} is a link to {part.readlink()}, which is not there"
+            return f"{told}. Name the file or folder itself"
+        if not os.path.lexists(part):
+            missing = "it does not exist" if part == place else f"{part} does not exist"
+            return f"{missing}. Check the spelling ('ls {part.parent}' shows what is there)"
+        if not os.path.isdir(part) and (part != place or error.errno != errno.ENOENT):  # noqa: PTH112
+            return f"{part} is a file, and a folder is meant. Name a folder"
+    return None

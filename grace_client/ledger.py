@@ -18,6 +18,7 @@ import re
 import time
 import uuid
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,9 @@ OK = "ok"
 
 SYNC_SECONDS = 5.0
 """How often at most a line is forced to the disk; every line reaches the operating system at once."""
+
+MOST_READERS = 64
+"""Segments open for reading at a time; a run that was stopped often has more than a process may open."""
 
 _CRC = slice(10, 18)
 _BODY = 20
@@ -122,6 +126,8 @@ class Ledger:
             return None
         number = place >> 48
         if number not in self._readers:
+            if len(self._readers) == MOST_READERS:
+                self._readers.pop(next(iter(self._readers))).close()
             self._readers[number] = self.segments[number].open("rb")
         file = self._readers[number]
         file.seek(place & (1 << 48) - 1)
@@ -148,9 +154,13 @@ class Ledger:
         while self._readers:
             self._readers.popitem()[1].close()
         if self._file is not None:
-            os.fsync(self._file)
-            os.close(self._file)
-            self._file = None
+            file, self._file = self._file, None
+            try:
+                os.fsync(file)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(self.segments[-1])) from None
+            finally:
+                os.close(file)
 
     def sha256(self) -> str:
         """Hash over all segments in the order of their names."""
@@ -170,13 +180,19 @@ class Ledger:
         place = len(self.segments) - 1 << 48 | self._offset
         assert self._file is not None
         view = memoryview(line)
-        while view:
-            view = view[os.write(self._file, view) :]
-        self._offset += len(line)
-        now = time.monotonic()
-        if now - self._synced > SYNC_SECONDS:
-            os.fsync(self._file)
-            self._synced = now
+        try:
+            while view:
+                view = view[os.write(self._file, view) :]
+            self._offset += len(line)
+            now = time.monotonic()
+            if now - self._synced > SYNC_SECONDS:
+                os.fsync(self._file)
+                self._synced = now
+        except OSError as error:
+            # A part of a line, as a full disk leaves it, would spoil the next one.
+            with suppress(OSError):
+                os.ftruncate(self._file, self._offset)
+            raise OSError(error.errno, error.strerror, str(self.segments[-1])) from None
         return place
 
     def _start(self) -> None:

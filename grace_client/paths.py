@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -38,18 +40,65 @@ def file_name(model: str) -> str:
     return f"{kept}-{digest}" if kept else f"model-{digest}"
 
 
+def check_folder(path: Path) -> None:
+    """Raise the OSError that making files in a folder would raise, and make nothing.
+
+    So a command can say at its start what would stop it at its end.
+    """
+    for part in (path, *path.absolute().parents):
+        try:
+            mode = part.stat().st_mode
+        except FileNotFoundError:
+            if part.is_symlink():
+                raise
+            continue
+        if not stat.S_ISDIR(mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(part))
+        if os.statvfs(part).f_flag & os.ST_RDONLY:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        if not os.access(part, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return
+
+
+def check_file(path: Path) -> None:
+    """Raise the OSError that replacing a file would raise, and write nothing."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        # Such as /dev/null, which a file in its place would take from every program.
+        raise OSError(errno.EINVAL, "no ordinary file", str(path))
+    folder = Path(os.path.realpath(path)).parent
+    if path.is_symlink() and not folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    check_folder(folder)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Write a file so that others see the old one or the whole new one, never a part.
 
-    Yields a name beside `path`; what was written there takes its place when the block ends well.
+    Yields a name beside `path`; what was written there takes its place when the block ends well. Where `path`
+    is a link, the file that it leads to is replaced.
+
+    Raises
+    ------
+    OSError
+        With `path` as its file name, whichever of the steps failed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Part of the name is enough to tell whose it is, and a whole one may be as long as the disk allows.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
-    os.close(handle)
-    new = Path(name)
+    new: Path | None = None
     try:
+        check_file(path)
+        target = Path(os.path.realpath(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Part of the name is enough to tell whose it is, and a whole one may be as long as the disk allows.
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:40]}.")
+        os.close(handle)
+        new = Path(name)
         yield new
         # mkstemp makes the file private; give it the rights that an ordinary new file would have.
         umask = os.umask(0)
@@ -57,6 +106,12 @@ def replacing(path: Path) -> Iterator[Path]:
         new.chmod(0o666 & ~umask)
         with new.open("rb") as written:
             os.fsync(written.fileno())
-        new.replace(path)
+        new.replace(target)
+    except OSError as error:
+        if error.filename in (None, str(new), os.fspath(path)) or new is None:
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from None
+        raise
     finally:
-        new.unlink(missing_ok=True)
+        if new is not None:
+            with suppress(OSError):
+                new.unlink(missing_ok=True)

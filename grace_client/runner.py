@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -165,10 +166,12 @@ class RunFolder:
         with (self.path / ".lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 message = f"another process is working on {self.path}; wait for it or stop it"
                 # A Job that takes another's place meets its last moments, and is to try again.
                 raise BusyError(message) from None
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, lock.name) from None
             yield
 
     def progress(self) -> Progress:
@@ -208,6 +211,11 @@ async def run(
     -------
     Progress
         At the end.
+
+    Raises
+    ------
+    OSError
+        Where an answer could not be written; those before it are kept.
     """
     info, stop = await engine.describe(), stop or asyncio.Event()
     started, before = datetime.now(UTC).isoformat(timespec="seconds"), await engine.counters()
@@ -244,8 +252,11 @@ async def run(
         raise errors.exceptions[0] from None
     finally:
         patience.cancel()
-        folder.ledger.close()
-        if progress.asked:
+        # What the system refused first is what to tell; the same is refused to what comes after it.
+        refused = isinstance(sys.exception(), OSError)
+        with suppress(OSError) if refused else nullcontext():
+            folder.ledger.close()
+        if progress.asked and not refused:
             # A process that was told to stop has no time to ask more.
             after = {} if stop.is_set() else await engine.counters()
             counted = {name: after[name] - before[name] for name in before.keys() & after.keys()}

@@ -6,6 +6,7 @@ import csv
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,23 +88,25 @@ def export(folder: RunFolder) -> list[Path]:
     manifest, experiment = folder.manifest, folder.experiment
     wide, long = (_scored if experiment.scored else _free)(folder)
     stem = file_stem(manifest, experiment, experiment.table)
-    written = []
     frames = [(wide, f"{stem}.csv"), (long, f"{stem}_long.csv"), (long, f"{stem}_long.parquet")]
     reasoning = _reasoning(folder)
     if reasoning["reasoning"].notna().any():
         frames.append((reasoning, f"{file_stem(manifest, experiment, 'reasoning')}.csv"))
-    for frame, name in frames:
-        path = folder.path / name
-        with paths.replacing(path) as new:
+    written = [folder.path / name for _, name in frames]
+    # All are written before the first takes its place: a disk that fills up meanwhile leaves the old ones.
+    with ExitStack() as stack:
+        for path, (frame, name) in zip(written, frames, strict=True):
+            new = stack.enter_context(paths.replacing(path))
             if name.endswith(".csv"):
                 write_csv(frame, new)
             else:
                 frame.to_parquet(new, index=False)
-        written.append(path)
-    with paths.replacing(folder.path / table_readme.NAME) as new:
-        names = [path.name for path in written]
         table_readme.write(
-            new, model=manifest.model, experiment=experiment.name, files=names, scored=experiment.scored
+            stack.enter_context(paths.replacing(folder.path / table_readme.NAME)),
+            model=manifest.model,
+            experiment=experiment.name,
+            files=[name for _, name in frames],
+            scored=experiment.scored,
         )
     manifest.results = _results(folder, long, written)
     manifest.save(folder.path)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grace_client import listfile, listtext
-from grace_client.errors import Problem, TrialError
+from grace_client.errors import Problem, TrialError, refused
 
 _WHOLE = re.compile(r"\s*(\d+)(?:\.0*)?\s*")
 
@@ -183,8 +183,7 @@ def read(path: Path | str, schemas: Sequence[Schema], *, checked: bool = False) 
     try:
         raw = path.read_bytes()
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise TrialError(path, [Problem(1, None, f"cannot read the file: {reason}")]) from None
+        raise refused(error, path) from None
     return parse(raw, path=str(path), schemas=schemas, checked=checked)
 
 

@@ -146,7 +146,7 @@ def test_run_all_runs_the_four(
         (("run", "study9"), "there is no experiment 'study9'; there are: study1-exp1"),
         (("run", "study2-exp2", "--trials", STUDY1), "is a study1 list, and the experiment needs study2"),
         (("run", "all", "--trials", STUDY1, "--trials", STUDY1), "two trial lists of study1"),
-        (("run", "study1-exp2", "--trials", "none.csv"), "none.csv:1: cannot read the file"),
+        (("run", "study1-exp2", "--trials", "none.csv"), "none.csv: it does not exist. Check the spelling"),
         (("run", "study1-exp2", "--prune", "0.1"), "are for a server; name it with --server"),
         (("run", "study1-exp2", "--server", "x", "--device", "cpu"), "a server decides them itself"),
         (("run", "study1-exp2", "--server", "http://127.0.0.1:9", "--declare", "x"), "takes NAME=VALUE"),

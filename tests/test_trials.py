@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from grace_client import studies
-from grace_client.errors import TrialError
+from grace_client.errors import FileError, TrialError
 from grace_client.trials import TrialList, to_csv
 from tests.conftest import ROOT
 
@@ -190,4 +190,5 @@ def test_a_broken_file_is_a_clear_error(tmp_path: Path, content: bytes, message:
 
 def test_a_missing_file_is_a_clear_error(tmp_path: Path) -> None:
     """Not a traceback."""
-    assert faults(tmp_path / "none.csv") == ["1: cannot read the file: No such file or directory"]
+    with pytest.raises(FileError, match=r"none\.csv: it does not exist. Check the spelling"):
+        studies.read_trials(tmp_path / "none.csv")

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from grace_client import studies, trials
-from grace_client.errors import SpecError
+from grace_client.errors import SpecError, refused
 from grace_client.studies.base import Experiment
 from grace_client.trials import TrialList
 
@@ -44,6 +44,8 @@ def load(path: Path) -> pd.DataFrame:
         # An answer may read "NA" or "None": nothing but an empty number is missing.
         return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise refused(error, path) from None
         raise SpecError(f"{path} cannot be read as a table: {error}") from None
 
 

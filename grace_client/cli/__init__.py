@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -10,7 +11,7 @@ from typer.core import TyperGroup
 
 from grace_client.cli import campaign, extract, fetch, inspect, policy, probe, report, run, trials
 from grace_client.cli.output import outlive_readers, print_error
-from grace_client.errors import GraceError, ServerError
+from grace_client.errors import GraceError, ServerError, refused
 
 
 class _Commands(TyperGroup):
@@ -23,6 +24,8 @@ class _Commands(TyperGroup):
                 f"the connection to a program or a server broke off ({error}); the same command may succeed "
                 "later"
             ) from error
+        except OSError as error:
+            raise refused(error) from error
 
 
 app = typer.Typer(
@@ -56,4 +59,21 @@ def main() -> None:
         app()
     except GraceError as error:
         print_error(error, as_json="--json" in sys.argv)
-        sys.exit(error.exit_code)
+        sys.exit(_flushed(error.exit_code))
+    except SystemExit as ended:
+        sys.exit(_flushed(ended.code))
+
+
+def _flushed(code: str | int | None) -> str | int | None:
+    """The exit code, or that of results that could not be written where all else went well."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # What could not be written is not tried again when the process ends.
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        if code:
+            return code
+        failure = refused(error)
+        print_error(failure, as_json=False)
+        return failure.exit_code
+    return code

@@ -38,6 +38,7 @@ def run(
     models = _models([name.strip() for name in (names or EMBEDDED).split(",") if name.strip()], folder)
     for name in experiments:
         studies.experiment(name)
+    paths.check_folder(out)
     ended = asyncio.run(_run(Local(out, experiments, sample=sample, vllm=vllm or "", say=say), models))
     if json:
         print_json({"models": [_as_json(one) for one in ended]})

@@ -22,6 +22,10 @@ PLAIN_SECONDS = 10.0
 """How often a line of progress appears where there is no terminal."""
 
 
+OUTPUT = "the output"
+"""What a message calls stdout."""
+
+
 class _Results(io.FileIO):
     """A file that takes what it is given whether or not anybody reads it any more."""
 
@@ -32,7 +36,7 @@ class _Results(io.FileIO):
             # A pipe whose reader has gone, and a terminal that was closed. A full disk stays an error.
             if error.errno in (errno.EPIPE, errno.EIO, errno.ENXIO):
                 return len(data)
-            raise
+            raise OSError(error.errno, error.strerror, OUTPUT) from None
 
 
 class _Messages(io.FileIO):
@@ -66,7 +70,8 @@ def _outliving(stream: TextIO | None, kind: type[io.FileIO]) -> TextIO:
     return io.TextIOWrapper(
         io.BufferedWriter(kind(stream.fileno(), "w", closefd=False)),
         encoding=stream.encoding,
-        errors=stream.errors,
+        # A name or an answer with characters that the terminal does not know must not end the command.
+        errors="backslashreplace",
         line_buffering=getattr(stream, "line_buffering", False),
         write_through=getattr(stream, "write_through", False),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from grace_client.cli.output import print_json
-from grace_client.errors import ExitCode, SpecError
+from grace_client.errors import ExitCode, SpecError, refused
 
 if TYPE_CHECKING:
     from grace_client.cluster.manifests import Manifest
@@ -94,7 +94,9 @@ def _read(files: list[str]) -> list[Manifest]:
     for file in files:
         try:
             text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise refused(error, file) from None
+        except UnicodeDecodeError as error:
             raise SpecError(f"{file}: cannot read the file: {error}") from None
         manifests += read_manifests(text, "standard input" if file == "-" else file)
     if not manifests:

@@ -99,6 +99,9 @@ def run(
     wanted = Wanted.of(reasoning, reasoning_effort, prompt_date)
     chosen = Choice(model, dtype, device, server, api_key_file, wait_for_server, prune, declare or [], wanted)
     lists = _lists(trials or [], {e.schema.study for e in experiments})
+    if out is not None:
+        # Before a model is loaded or a server is waited for.
+        paths.check_folder(out)
     sampling = {
         "temperature": temperature,
         "replicates": replicates,
@@ -175,6 +178,9 @@ async def _one(
                 state = await runner.run(folder, engine, on_progress=show, stop=stop)
         except ServerError:
             say(f"what was answered is kept; tables so far: {_tables(folder)[0]}")
+            raise
+        except OSError:
+            say(f"what was answered is kept in {path}; the same command goes on from there")
             raise
     if stop.is_set() and state.done < state.total:
         say(

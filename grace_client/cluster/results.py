@@ -18,7 +18,7 @@ from grace_client.cluster.reader import inside
 from grace_client.cluster.runs import OUTPUT, RemoteRun, check, runs_of
 from grace_client.cluster.transfer import Channel, Entry, LostError, Progress, home
 from grace_client.cluster.values import ModelValues, chart_folder, document, layered
-from grace_client.errors import GraceError, ReleaseError, SpecError
+from grace_client.errors import GraceError, ReleaseError, SpecError, refused
 
 T = TypeVar("T")
 
@@ -322,10 +322,8 @@ class Results:
                 distinct(entries, to)
                 return entries, await channel.get(entries, place, told, doubtful)
             except OSError as error:
-                raise SpecError(
-                    f"{error.filename or to} cannot be written: {error.strerror}. What has arrived is kept; "
-                    "make room, or name another folder with --to, and the same command goes on"
-                ) from None
+                then = "What has arrived is kept: repeat the command, or name another folder with --to"
+                raise refused(error, error.filename or to, then=then) from None
 
         entries, done = await self._patiently(bring, lambda: before + now)
         return entries, replace(done, received=before + now)

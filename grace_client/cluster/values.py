@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 
-from grace_client.errors import SpecError
+from grace_client.errors import SpecError, refused
 
 _PACKAGE = Path(__file__).parents[1]
 _DEPLOY = _PACKAGE / "_deploy"
@@ -160,7 +160,9 @@ def read_values(file: Path) -> dict[str, Any]:
     """
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise refused(error, file) from None
+    except UnicodeDecodeError as error:
         raise SpecError(f"{file}: cannot read the values file: {error}") from None
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""

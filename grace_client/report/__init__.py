@@ -81,6 +81,10 @@ def write(
     """
     from grace_client.report import material, page
 
+    # Before anything is computed.
+    paths.check_file(out)
+    for folder in filter(None, (figures, tables)):
+        paths.check_folder(folder)
     say("reading the runs")
     found = material.load(runs)
     made = _made(making.Order(found, figures, nrp), say)

@@ -83,7 +83,7 @@ def test_json_of_a_check_and_of_the_rules(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("none.yaml",), "none.yaml: cannot read the file"),
+        (("none.yaml",), "none.yaml: it does not exist"),
         (("broken.yaml",), "broken.yaml:2: is not YAML"),
         (("empty.yaml",), "empty.yaml: no Kubernetes object in it"),
         ((), "nothing to check: name files, - for standard input, or a chart"),

@@ -231,7 +231,7 @@ def test_a_manifest_that_vanishes(cluster: Tools, tmp_path: Path, monkeypatch: p
 def test_what_cannot_be_written_at_home(cluster: Tools, tmp_path: Path) -> None:
     """A folder where a file should be: with its name, not as a lost connection."""
     (tmp_path / RUN / "t1.csv").mkdir(parents=True)
-    with pytest.raises(SpecError, match=r"t1\.csv.* cannot be written: .*--to"):
+    with pytest.raises(SpecError, match=r"t1\.csv.*: it is a folder, and a file is meant.*--to"):
         fetched(tmp_path)
     assert len(cluster.calls(" exec ")) == 1
 
