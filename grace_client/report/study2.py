@@ -262,7 +262,11 @@ def _fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
     people = analysis.rsa.people()
     rows, weights = [_known(people)], list[dict[str, str | float]]()
     free = 0
-    for model, own in means.groupby("model", sort=False):
+    human = analysis.reference.study2()
+    items = closeness.whole(found, items, human, CELL, "the fit of the polite speaker")
+    if items.empty:
+        return
+    for model, own in means[means["model"].isin(set(items["model"]))].groupby("model", sort=False):
         cells = own.rename(columns={"mean": "prob"})[[*CELL, "utterance", "prob", "n"]]
         fit = analysis.rsa.fit_study2(cells, semantics=people.semantics)
         values = fit.parameters.set_index("parameter")
@@ -271,6 +275,14 @@ def _fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
             str(name): words.number(value) + " *" * bool(bound)
             for name, value, bound in zip(values.index, values["value"], values["at_bound"], strict=True)
         }
+        if values["at_bound"]["alpha"] and values["value"]["alpha"] < 1:
+            found.content.append(
+                f"The fit of the polite speaker to {model} ends at optimality 0, the limit: a speaker who "
+                "minds the cost of words alone, whatever the goal and the state. Its weights would mean "
+                "nothing and are left out."
+            )
+            told = {name: text for name, text in told.items() if ": " not in name}
+            values = values.drop(index=[name for name in values.index if ": " in str(name)])
         close = closeness.of_fit(items[items["model"] == model], fit, CELL, "utterance")
         free = int(fit.statistics["n_parameters"])
         rows.append(
@@ -291,15 +303,18 @@ def _fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
         ]
     wide = pd.DataFrame(rows).set_index("model").T.fillna("–").rename_axis("parameter").reset_index()
     wide.columns.name = None
-    table, human = pd.DataFrame(weights), pd.DataFrame(_weights(people))
-    found.content += [
-        Figure(
-            f"{found.name}-goals",
-            "What the polite speaker wants, fitted to each model and to people",
-            "Weights of being informative, being kind and looking both, and what the speaker wants to be "
-            "taken for, a panel for each goal; models and people.",
-            lambda: analysis.figures.goals(table, people=human),
-        ),
+    table, wanted = pd.DataFrame(weights), pd.DataFrame(_weights(people))
+    if weights:
+        found.content.append(
+            Figure(
+                f"{found.name}-goals",
+                "What the polite speaker wants, fitted to each model and to people",
+                "Weights of being informative, being kind and looking both, and what the speaker wants to be "
+                "taken for, a panel for each goal; models and people.",
+                lambda: analysis.figures.goals(table, people=wanted),
+            )
+        )
+    found.content.append(
         Table(
             f"{found.name}-rsa",
             "The polite speaker fitted to each model, and to people",
@@ -308,10 +323,11 @@ def _fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
             "intervals. Meanings of the utterances are those fitted to people; goals are the model's own. "
             "alpha: optimality; cost: of a negation, that of others being 1; weights of the three utilities "
             "sum to 1 in a goal; phi: what the speaker wants to be taken for, from 0 (kind) to 0.98 "
-            "(informative); kl: bits between model and fit; r: of model and fit, interval from a bootstrap "
-            "over domains; *: at a bound, so that the data do not pin it down.",
-        ),
-    ]
+            "(informative); kl: bits between model and fit; r: of what the cells change in model and fit, "
+            "interval from a bootstrap over domains; *: at a limit of the search, so that the answers do not "
+            "say how large it is.",
+        )
+    )
 
 
 def _weights(speaker: Speaker) -> list[dict[str, str | float]]:

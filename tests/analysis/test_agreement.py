@@ -123,6 +123,44 @@ def test_variance_within_and_between() -> None:
         agreement.variance(free.assign(structured="unparsed"))
 
 
+def repeated(yes: np.ndarray) -> pd.DataFrame:
+    """Free text: a row per stimulus, a column per answer, true where it is yes."""
+    stimuli, answers = yes.shape
+    return pd.DataFrame(
+        {
+            "model": "m",
+            "question": "knowledge",
+            "status": "ok",
+            "stimulus": np.repeat(np.arange(stimuli), answers),
+            "structured": np.where(yes.ravel(), "yes", "no"),
+        }
+    )
+
+
+def test_shares_of_variance_say_how_sure_they_are() -> None:
+    """Of little, intervals are long, also at 0 and 1; fewer than three stimuli with two answers give none."""
+    rng = np.random.default_rng(0)
+    always = agreement.variance(repeated(np.array([[True] * 2, [False] * 2, [True] * 2, [False] * 2])))
+    assert always["icc"].tolist() == [1, 1] and (always["icc_low"] < 0.6).all()
+    assert (always["icc_high"] == 1).all()
+    never = agreement.variance(repeated(np.array([[True, False]] * 4)))
+    assert never["icc"].tolist() == [0, 0] and (never["icc_low"] == 0).all()
+    assert never["icc_high"].between(0.0, 1).all()
+    few = agreement.variance(repeated(np.array([[True, False], [True, True]])))
+    assert few[["within", "between", "icc", "icc_low", "icc_high"]].isna().all(axis=None)
+    for stimuli, answers, icc in ((36, 3, 0.3), (12, 2, 0.5), (12, 5, 0.8)):
+        share = rng.beta(0.4 * (1 / icc - 1), 0.6 * (1 / icc - 1), size=(150, stimuli, 1))
+        drawn = rng.random((150, stimuli, answers)) < share
+        ends = [
+            agreement.variance(repeated(one)).iloc[-1][["icc_low", "icc", "icc_high"]].to_list()
+            for one in drawn
+            if one.any() and not one.all()
+        ]
+        low, value, high = np.array(ends, dtype=np.float64).T
+        assert ((low <= value) & (value <= high) & (low >= 0) & (high <= 1)).all()
+        assert np.mean((low <= icc) & (icc <= high)) > 0.92
+
+
 def test_intervals_are_over_items() -> None:
     """By hand: each domain left out of both sides; the value is that of the summary."""
     pairs = agreement.saying_and_scoring(example.free("study2"), example.scored("study2"))

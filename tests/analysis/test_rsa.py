@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grace_client.analysis import reference, rsa
-from grace_client.errors import SpecError
+from grace_client.errors import NotEnoughDataError, SpecError
 
 NUMBERS = list(rsa.NUMBERS.values())
 QUANTIFIERS = list(rsa.QUANTIFIERS.values())
@@ -230,11 +230,14 @@ def test_a_fit_finds_the_speaker_again() -> None:
 
 
 def test_what_cannot_be_fitted_is_named() -> None:
-    """A missing column, a missing number, a cell that does not sum to 1."""
+    """A missing column, a missing number, a cell that does not sum to 1, fewer shares than parameters."""
     cells = rsa.predict_study1(2.0)
     with pytest.raises(SpecError, match="column prob is missing"):
         rsa.fit_study1(cells.drop(columns="prob"))
     with pytest.raises(SpecError, match=r"'access': '1', 'observe': '1'.* is not a distribution"):
         rsa.fit_study1(cells.assign(prob=cells["prob"].where(cells.index != 2)))
+    one = cells[(cells["access"] == "3") & (cells["observe"] == "1")]
+    with pytest.raises(NotEnoughDataError, match=r"3 parameters fit any 3 free shares.* in 1 cell"):
+        rsa.fit_study1(one)
     with pytest.raises(SpecError, match="column n is missing"):
         rsa.fit_study2(pd.DataFrame({"goal": [], "state": [], "utterance": [], "prob": []}))

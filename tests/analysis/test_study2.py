@@ -448,3 +448,32 @@ def test_a_cell_in_which_nobody_negates_is_not_silent() -> None:
     strong = negation_fit(sure).contrasts
     assert strong["separated"].all() and strong["penalised"].between(3, 20).all()
     assert (strong["p_exact"] == 2 / 2**12).all()
+
+
+def test_utilities_stay_within_what_utterances_gain() -> None:
+    """No mean and no interval leaves what some utterance gains in the state, and none has a width of 0.
+
+    Models and people, all utterances, one alone, few trials; informational utility is never above 0.
+    """
+    human = frames.human()
+    one = {u: human.assign(count=np.where(human["utterance"] == u, 203, 0)) for u in UTTERANCES}
+    scored = scored2()
+    few = scored[scored["trial_id"].isin(scored["trial_id"].unique()[:40])]
+    for found in [utilities(frame) for frame in (scored, few, human, *one.values())]:
+        known = found.dropna(subset=["low"])
+        assert len(known)
+        assert (known["low"] <= known["mean"] + 1e-9).all() and (known["mean"] <= known["high"] + 1e-9).all()
+        assert (known["high"] <= known["best"] + 1e-9).all()
+        assert (known["high"] - known["low"] > 1e-6).all()
+        hearts = known[known["utility"] == "social"]
+        assert hearts["low"].ge(0).all() and hearts["high"].le(3).all()
+        assert known.loc[known["utility"] == "informational", "high"].lt(0).all()
+    flat = utilities(human, semantics=np.ones((8, 4)))
+    assert flat[["low", "high"]].isna().all(axis=None) and flat["mean"].notna().all()
+
+
+def test_informational_utility_of_people() -> None:
+    """What the judgements of 49 people make of the utterances of 203: bad news said kindly informs least."""
+    found = utilities(frames.human()).set_index(["goal", "state", "utility"])["mean"]
+    assert found["social", "0 hearts", "informational"] == pytest.approx(-2.94, abs=0.005)
+    assert found["both", "0 hearts", "informational"] == pytest.approx(-2.42, abs=0.005)

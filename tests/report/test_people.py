@@ -8,7 +8,7 @@ import pytest
 
 from grace_client import analysis
 from grace_client.analysis import example
-from grace_client.report import closeness, models
+from grace_client.report import closeness, models, study2
 from grace_client.report.material import Material
 from grace_client.report.parts import Section
 from tests.report.test_content import said, table
@@ -114,3 +114,19 @@ def test_the_theory_is_told_with_its_baseline() -> None:
 
     text = _theory(analysis.rsa.predict_study2(analysis.rsa.people()))
     assert "(r = 0.99 [" in text and "somebody who ignores the goal would have r = 0.94)" in text
+
+
+def test_the_speaker_is_fitted_to_enough_answers_alone() -> None:
+    """A model with few answers is named with what it lacks; one that ignores everything has no weights."""
+    scored = example.scored("study2")
+    few = scored[scored["trial_id"].isin(scored["trial_id"].unique()[:7])].assign(model="few")
+    cost = np.where(scored["option"].str.startswith("wasnt"), 0.05, 0.2)
+    even = scored.assign(model="even", prob_norm=cost)
+    whole = pd.concat([scored, few, even], ignore_index=True)
+    found = Section("study2-exp2", "Study 2")
+    study2._fits(found, analysis.study2.utterances(whole), analysis.study2.by_item(whole))
+    wide = table(found, "study2-exp2-rsa").frame.set_index("parameter")
+    assert list(wide.columns) == ["people, as above", "example", "even"]
+    assert "Not compared (the fit of the polite speaker): few: " in said(found)
+    assert "The fit of the polite speaker to even ends at optimality 0, the limit" in said(found)
+    assert wide.loc["both: social", "even"] == "–" != wide.loc["both: social", "example"]

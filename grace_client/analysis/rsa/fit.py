@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from grace_client.analysis import reference
 from grace_client.analysis.rsa import knowing, polite
 from grace_client.analysis.rsa.polite import Goals
-from grace_client.errors import SpecError
+from grace_client.errors import NotEnoughDataError, SpecError
 
 Array = NDArray[np.float64]
 
@@ -64,6 +64,8 @@ def fit_study1(cells: pd.DataFrame) -> Fit:
     ------
     SpecError
         Where a column is missing, a value is not a number, or a cell does not sum to 1.
+    NotEnoughDataError
+        Where there are no more free shares than parameters.
 
     Examples
     --------
@@ -110,6 +112,8 @@ def fit_study2(cells: pd.DataFrame, *, semantics: ArrayLike | None = None) -> Fi
     ------
     SpecError
         Where a column is missing, a value is not a number, or a cell does not sum to 1.
+    NotEnoughDataError
+        Where there are no more free shares than parameters.
     """
     if "n" not in cells.columns:
         raise SpecError("no cells to fit: column n is missing; it says how many answers a cell stands for")
@@ -195,6 +199,12 @@ def _fit(
 ) -> Fit:
     from scipy.optimize import minimize
 
+    shares, count = data.shape[0] * (data.shape[1] - 1), len(names)
+    if prior is None and shares <= count:
+        raise NotEnoughDataError(
+            f"{count} parameters fit any {shares} free shares, so that a fit says nothing: there are answers "
+            f"in {len(data)} {'cell' if len(data) == 1 else 'cells'}"
+        )
     low, high, p = np.array(lower), np.array(upper), data.to_numpy()
 
     def likelihood(x: Array) -> Array:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from grace_client.analysis.inference import mean_intervals
+from grace_client.analysis.intervals import bounded, student
 from grace_client.analysis.layout import ordered
 from grace_client.analysis.study2.shares import CELL, LEVELS, STATES, UTTERANCES, counts, probabilities
 from grace_client.errors import SpecError
 
 UTILITIES = ("social", "informational")
-BOUNDS = {"social": (0.0, 3.0), "informational": (-np.inf, 0.0)}
-"""Least and most that each can be: hearts from 0 to 3, and the log of a probability."""
 
 
 def utilities(
@@ -42,8 +43,8 @@ def utilities(
         How true each utterance is of each state, from 0 to 1, such as ``rsa.people().semantics``. Where it is
         not given: what 49 people judged (`rsa.meanings`), which owes nothing to any model of speakers.
     cluster : str
-        Of the interval, as in `utterances`. Counts have no clusters: their interval is normal, with the
-        multinomial error of the mean.
+        Of the interval, as in `utterances`. Counts have no clusters: their interval takes each choice for one
+        observation. No interval leaves what some utterance gains in the state.
 
     Returns
     -------
@@ -92,9 +93,15 @@ def utilities(
         gains = {name: np.where(prob > 0, value, 0) * prob for name, value in gain.items()}
         sums = rows.assign(**gains).groupby(keys, sort=False)[list(gains)].sum().reset_index()
         parts = []
-        for name in UTILITIES:
+        for (told, own), name in product(sums.groupby("state", sort=False), UTILITIES):
+            ends = _ends(social if name == "social" else informational[STATES.index(str(told))])
+            # A sum over utterances may leave its ends by the last digit of a table.
+            own = own.assign(**{name: own[name].where(~np.isfinite(own[name]), own[name].clip(*ends))})
             with np.errstate(invalid="ignore"):
-                found = mean_intervals(sums, name, ["model", *CELL], cluster=cluster, bounds=BOUNDS[name])
+                found = mean_intervals(own, name, ["model", *CELL], cluster=cluster, bounds=ends)
+            if ends[0] == ends[1]:
+                # Every utterance gains the same: nothing could vary.
+                found[["low", "high"]] = np.nan
             parts.append(found.drop(columns="se").assign(utility=name))
         table = pd.concat(parts, ignore_index=True)
     most = {("social", s): social.max() for s in STATES}
@@ -120,6 +127,11 @@ def _of_utterances(semantics: ArrayLike | None) -> tuple[np.ndarray, np.ndarray]
         return heard @ polite.VALUES, np.log(heard).T
 
 
+def _ends(values: np.ndarray) -> tuple[float, float]:
+    """The least and the most that any utterance gains: no mean and no interval leaves them."""
+    return float(values.min()), float(values.max())
+
+
 def _of_counts(table: pd.DataFrame, social: np.ndarray, informational: np.ndarray) -> pd.DataFrame:
     """Means over choices, with the multinomial error of a mean."""
     parts = []
@@ -131,8 +143,23 @@ def _of_counts(table: pd.DataFrame, social: np.ndarray, informational: np.ndarra
         for name, values in (("social", social), ("informational", informs)):
             said = share > 0
             mean = float(share[said] @ values[said])
-            spread = float(share[said] @ (values[said] - mean) ** 2) if np.isfinite(mean) else np.nan
-            reach = 1.959963984540054 * np.sqrt(spread / n)
-            ends = {"low": mean - reach, "high": mean + reach}
+            low, high = _interval(mean, share[said], values[said], n, _ends(values))
+            ends = {"low": low, "high": high}
             parts.append(row | {"utility": name, "mean": mean} | ends | {"n": n, "n_distinct": n})
     return pd.DataFrame(parts)
+
+
+def _interval(
+    mean: float, share: np.ndarray, values: np.ndarray, n: int, ends: tuple[float, float]
+) -> tuple[float, float]:
+    """Of a mean over independent choices; missing for one choice, or where the mean is not finite."""
+    if n < 2 or not np.isfinite(mean) or ends[0] == ends[1]:
+        return np.nan, np.nan
+    error = np.sqrt(float(share @ (values - mean) ** 2) / (n - 1))
+    if np.isfinite(ends).all():
+        # Choices that are all alike are no more than so many choices.
+        low, high = bounded(mean, error, n, bounds=ends, choices=np.inf if error > 1e-12 else n)
+        return float(low), float(high)
+    if error < 1e-12:
+        return np.nan, np.nan
+    return mean - float(student(n)) * error, min(mean + float(student(n)) * error, ends[1])
