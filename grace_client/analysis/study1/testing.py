@@ -69,10 +69,10 @@ def contrasts(frame: pd.DataFrame, *, unit: str = "stimulus") -> pd.DataFrame:
     >>> from grace_client.analysis import example, study1
     >>> found = study1.contrasts(example.scored("study1"))
     >>> found[["access", "observe", "greater", "lesser", "difference", "df"]].head(3).round(1)
-      access observe  greater  lesser  difference  df
-    0      3       2        2       3        78.2   5
-    1      3       1        1       3        72.4   5
-    2      3       1        1       2        66.4   5
+      access observe  greater  lesser  difference   df
+    0      3       2        2       3        78.2  5.0
+    1      3       1        1       3        72.3  5.0
+    2      3       1        1       2        66.4  5.0
     """
     if unit not in ("stimulus", "item", "participant"):
         raise SpecError(f"unit={unit!r}: choose 'stimulus', 'item' or 'participant'")
@@ -128,7 +128,7 @@ def access_effects(frame: pd.DataFrame, *, unit: str = "item") -> pd.DataFrame:
       observe  greater  lesser  full  partial  difference
     0       2        2       3  78.2     -0.2        78.4
     1       1        1       3  72.3     -0.3        72.6
-    2       1        1       2  66.4    -23.5        89.9
+    2       1        1       2  66.4    -23.4        89.8
     """
     if unit not in ("item", "participant"):
         raise SpecError(f"unit={unit!r}: choose 'item' or 'participant'")
