@@ -167,9 +167,18 @@ class MadeUp:
         """Nothing that a model could be confused with."""
         return EngineInfo("made-up", "made-up", "0", "float64", None, "0", 4096, 0, "", "")
 
+    def __init__(self) -> None:
+        self.texts = dict[tuple[int, ...], str]()
+
     async def tokenize(self, prompt: Prompt) -> list[int]:
         """An id for every word and every mark."""
-        return [zlib.crc32(w.encode()) % VOCABULARY for w in re.findall(r" ?\w+|[^\w\s]|\n", prompt.text)]
+        ids = [zlib.crc32(w.encode()) % VOCABULARY for w in re.findall(r" ?\w+|[^\w\s]|\n", prompt.text)]
+        self.texts[tuple(ids)] = prompt.text
+        return ids
+
+    async def decode(self, ids: Sequence[int]) -> str:
+        """The prompt, which is decoded once."""
+        return self.texts.pop(tuple(ids))
 
     async def tokenize_form(self, text: str) -> list[int]:
         """An id for every character."""

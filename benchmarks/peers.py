@@ -216,7 +216,7 @@ def _asked(folder: RunFolder, item: Item) -> Asked:
         (option, text, ids, -math.inf if value is None else value)
         for option, text, ids, value in answer["forms"]
     ]
-    return Asked(answer["prompt_ids"], folder.manifest.as_sent(item.question.prompt), forms)
+    return Asked(answer["prompt_ids"], answer["prompt"], forms)
 
 
 def by_harness(server: Server, asked: list[Asked], tokenizer: Path) -> tuple[Way, list[float]]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from grace_client.engines import sent
 from grace_client.engines.base import Engine, EngineInfo
 from grace_client.engines.reasoning import FORMATS
 from grace_client.errors import ItemError
@@ -96,6 +97,8 @@ class Asker:
             thoughts = ended
         try:
             prompt_ids, trie, scores = await self.scores(prompt, options, thoughts)
+            shown = await self._shown(prompt, prompt_ids[: len(prompt_ids) - len(thoughts)])
+            shown = await self.engine.decode(prompt_ids) if thoughts else shown
         except ItemError as error:
             if error.retryable:
                 raise
@@ -106,12 +109,25 @@ class Asker:
         )
         # JSON has no -inf.
         told = [[names[o], form, ids, x if math.isfinite(x) else None] for o, form, ids, x in forms]
-        return {"status": OK} | record | {"prompt_ids": prompt_ids, "forms": told}
+        return {"status": OK} | record | {"prompt": shown, "prompt_ids": prompt_ids, "forms": told}
 
     async def _generate(self, item: Item) -> dict[str, Any]:
         assert item.sampling is not None
         drawn = await self._draw(item.question.prompt, item.sampling)
-        return (_failure(drawn, item.sampling) or {"status": OK}) | _record(drawn)
+        shown = await self._shown(item.question.prompt, drawn.prompt_ids)
+        return (_failure(drawn, item.sampling) or {"status": OK}) | {"prompt": shown} | _record(drawn)
+
+    async def _shown(self, prompt: Prompt, prompt_ids: Sequence[int]) -> str:
+        """What was sent, decoded from its ids; ItemError where the question does not stand in it once."""
+        shown = await self.engine.decode(prompt_ids)
+        if (found := sent.times(prompt.text, shown)) != 1:
+            how = f"stands {found} times" if found else "does not stand"
+            raise ItemError(
+                "prompt_lost",
+                f"what was sent is not what is asked: decoded, the prompt's {len(prompt_ids)} tokens begin "
+                f"with {shown[:60]!r}, and the question {how} in them; look at the chat template",
+            )
+        return shown
 
     async def _draw(self, prompt: Prompt, sampling: Sampling) -> Generation:
         self._fits(len(await self.engine.tokenize(prompt)) + sampling.max_tokens)

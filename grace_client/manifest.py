@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grace_client import __version__, paths
 from grace_client.errors import SpecError
-from grace_client.questions import Prompt, Suppress
+from grace_client.questions import Suppress
 
 FILE = "manifest.json"
 
@@ -233,17 +233,6 @@ class Manifest(BaseModel):
     def model(self) -> str:
         """Name of the model."""
         return str(self.spec.engine["model"])
-
-    def as_sent(self, prompt: Prompt) -> str:
-        """A prompt as the model got it, special tokens written out."""
-        engine = self.spec.engine
-        around = [engine[f"prompt_{end}"] for end in ("prefix", "suffix")]
-        if prompt.direct:
-            around = [
-                engine.get(f"direct_{end}", whole)
-                for end, whole in zip(("prefix", "suffix"), around, strict=True)
-            ]
-        return prompt.text.join(around)
 
     def check_trials(self, path: Path) -> None:
         """Compare a trial list with the one that the run asked; SpecError where they differ."""

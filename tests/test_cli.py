@@ -122,7 +122,7 @@ def test_the_summary_is_worth_reading(
                 "study2-judgement": ("appropriateness", "quality"),
             }
             for kind in kinds.get(name, ("utterance",)):
-                assert re.search(rf"{kind} [01]\.\d{{3}} \(lowest", captured.out), captured.out
+                assert re.search(rf"{kind} \d[\d.e-]+ \(lowest", captured.out), captured.out
             assert "█" in captured.out
 
 

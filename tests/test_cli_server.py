@@ -196,7 +196,7 @@ def test_noise_and_probe(tmp_path: Path) -> None:
         assert "maximum 0" in done.stdout
 
         done = grace("probe", "--server", server.url)
-        assert (done.returncode, "answers exactly: option mass 0." in done.stdout) == (0, True)
+        assert (done.returncode, "answers exactly: option mass " in done.stdout) == (0, True)
         found = json.loads(grace("probe", "--server", server.url, "--json").stdout)
         assert sum(found["prob_norm"].values()) == pytest.approx(1)
         assert 0 < found["option_mass"] < 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grace_client.cli.output import duration, print_error, print_json
+from grace_client.cli.output import duration, print_error, print_json, probability
 from grace_client.errors import ExitCode, GraceError, SpecError
 
 if TYPE_CHECKING:
@@ -195,7 +195,9 @@ def _trace(folder: RunFolder, item: Item) -> dict[str, Any]:
         "question": item.question.name,
         "replicate": item.replicate,
         "key": item.key,
-        "prompt": folder.manifest.as_sent(item.question.prompt),
+        "asked": item.question.prompt.text,
+        # Decoded from the ids when they were sent.
+        "prompt": (answer or {}).get("prompt"),
         "answer": answer,
     }
     if answer and "forms" in answer and item.question.options:
@@ -217,8 +219,10 @@ def _trace(folder: RunFolder, item: Item) -> dict[str, Any]:
 def _print_trace(trace: dict[str, Any]) -> None:
     replicate = f", replicate {trace['replicate']}" if trace["replicate"] else ""
     typer.echo(f"── trial {trace['trial_id']}, {trace['question']}{replicate} (key {trace['key']})")
-    typer.echo(trace["prompt"])
     answer = trace["answer"]
+    if trace["prompt"] is None:
+        typer.echo("── the question; what the model gets around it is recorded when it is sent")
+    typer.echo(trace["prompt"] or trace["asked"])
     if answer is None:
         typer.echo("── not asked yet\n")
         return
@@ -235,9 +239,10 @@ def _print_trace(trace: dict[str, Any]) -> None:
     for option, form, ids, logprob in answer["forms"]:
         shown = "-inf" if logprob is None else f"{logprob:.4f}"
         typer.echo(f"  {option:16} {form!r:24} {shown:>10}  tokens {' '.join(map(str, ids))}")
-    typer.echo(f"── options; option mass {trace['option_mass']:.6f}")
+    typer.echo(f"── options; option mass {probability(trace['option_mass'])}")
     for row in trace["options"]:
-        typer.echo(f"  {row['option']:16} raw {row['prob_raw']:.6f}  normalised {row['prob_norm']:.6f}")
+        raw, normalised = probability(row["prob_raw"]), probability(row["prob_norm"])
+        typer.echo(f"  {row['option']:16} raw {raw:8}  normalised {normalised}")
     typer.echo("")
 
 

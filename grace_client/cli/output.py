@@ -96,6 +96,13 @@ def print_error(error: GraceError, *, as_json: bool) -> None:
         say(f"grace: {error}")
 
 
+def probability(value: float, places: int = 6) -> str:
+    """A probability as a person reads it: so many decimal places, or two digits of a small one."""
+    if 0 < value < 10 * 10**-places:
+        return f"{value:.2g}"
+    return f"{value:.{places}f}"
+
+
 def duration(seconds: float) -> str:
     """Such as ``1 h 02 min``, ``3 min 05 s`` or ``12 s``."""
     whole = round(seconds)

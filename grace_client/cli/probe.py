@@ -19,7 +19,7 @@ from grace_client.cli.engine import (
     Server,
     WaitForServer,
 )
-from grace_client.cli.output import print_json, progress, say
+from grace_client.cli.output import print_json, probability, progress, say
 
 if TYPE_CHECKING:
     from grace_client.manifest import NoiseFloor
@@ -128,5 +128,5 @@ def probe(
         return
     typer.echo(question.prompt.text)
     for name, share in zip(names, normalised, strict=True):
-        typer.echo(f"  {name:16} {share:.4f}")
-    typer.echo(f"{served} answers exactly: option mass {mass:.6f}")
+        typer.echo(f"  {name:16} {probability(share)}")
+    typer.echo(f"{served} answers exactly: option mass {probability(mass)}")

@@ -10,7 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from grace_client.cli.output import duration
+from grace_client.cli.output import duration, probability
 from grace_client.ledger import OK
 from grace_client.questions import kind
 from grace_client.runner import RunFolder
@@ -58,7 +58,7 @@ def _scored(console: Console, folder: RunFolder, long: pd.DataFrame) -> None:
         by_question = group.groupby("question", sort=False)
         first = group.drop_duplicates("question")
         mass = first.groupby(first["question"].map(kind))["option_mass"].mean().reindex(kinds)
-        shown = "/".join(f"{value:.2f}" if value == value else "none" for value in mass)
+        shown = "/".join(probability(value, 2) if value == value else "none" for value in mass)
         table.add_row("/".join(map(str, cell)), *(_spark(by_question, q) for q in questions), shown)
     console.print(table)
     if len(kinds) > 1:
@@ -74,7 +74,7 @@ def _scored(console: Console, folder: RunFolder, long: pd.DataFrame) -> None:
     if any(_numbers(rows["option"]) is not None for _, rows in means.groupby("question")):
         console.print("numbers: bars from the lowest option to the highest, below them the mean")
     told = "; ".join(
-        f"{name} {mass['mean']:.3f} (lowest {mass['min']:.3f})"
+        f"{name} {probability(mass['mean'], 3)} (lowest {probability(mass['min'], 3)})"
         for name, mass in folder.manifest.results["option_mass"].items()
     )
     console.print(f"[bold]Option mass[/bold], the mean probability of any valid answer at all: {told}")

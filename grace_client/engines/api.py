@@ -28,6 +28,9 @@ CONFIG = re.compile(r"^vllm:cache_config_info\{(.*)\}", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 """Where `/metrics` tells how the server's cache is set up."""
 
+NO_TEMPLATE = ("default chat template is no longer allowed", "chat_template is not set")
+"""What a server says of a model without a chat template."""
+
 
 class RefusedError(Exception):
     """A request that this server will not or cannot answer; the text is its own."""
@@ -163,18 +166,22 @@ class Api:
         try:
             await self.tokenize_chat(Prompt("Hello").messages, generation_prompt=True)
         except RefusedError as error:
-            if "chat template" in str(error).lower():
+            # A template that raises may say "chat template" too, and is one.
+            if any(words in str(error).lower() for words in NO_TEMPLATE):
                 return False
             raise
         return True
 
     async def detokenize(self, ids: Sequence[int]) -> str:
-        """Text of token ids, special tokens written out; empty where the server cannot tell."""
+        """Text of token ids, special tokens written out."""
         body = {"model": self.card.name, "tokens": list(ids)}
         try:
-            return await self.post("/detokenize", body, lambda answer: fields.text(answer, "prompt"))
-        except RefusedError:
-            return ""
+            return await self.post("/detokenize", body, detokenized)
+        except RefusedError as error:
+            raise SpecError(
+                f"{self.client.url} does not turn token ids back into text, so that nobody could see what "
+                f"the model was sent ({error}); let requests to /detokenize pass to the server"
+            ) from None
 
     async def facts(self) -> dict[str, str]:
         """What the server tells of itself and what stays the same when it is started again."""
@@ -265,6 +272,11 @@ def _cards(answer: Any) -> list[Card]:
         )
         for one in fields.listed(answer, "data")
     ]
+
+
+def detokenized(answer: Any) -> str:
+    """The text in an answer of `/detokenize`."""
+    return fields.text(answer, "prompt")
 
 
 def token_ids(answer: Any) -> list[int]:

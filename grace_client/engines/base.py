@@ -93,6 +93,10 @@ class Engine(Protocol):
         """Token ids of a surface form apart from any prompt, without special tokens."""
         ...
 
+    async def decode(self, ids: Sequence[int]) -> str:
+        """Text of token ids, special tokens written out."""
+        ...
+
     async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
         """Log-probability of every edge of a trie after a prompt.
 

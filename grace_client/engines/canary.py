@@ -157,6 +157,7 @@ async def examine(
         if prompt_ids[:1] != [bos]:
             bos = None
         outside = await served.examine(api, chat, wanted, today or date.today())
+        await served.prove(api, outside)
         shape = outside.shape
         bodies = outside.bodies(api.card.name, replace(PROMPT, direct=True))
         prompt_ids = [token for body in bodies for token in await api.post("/tokenize", body, token_ids)]

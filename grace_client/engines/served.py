@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from grace_client.engines.api import Api
+from grace_client.engines import sent
+from grace_client.engines.api import Api, token_ids
 from grace_client.engines.dates import pinned
 from grace_client.engines.reasoning import CLOSE, OPEN
 from grace_client.engines.template import MARKER, SWITCH, Shape, Wanted, shape_of
 from grace_client.errors import SpecError
 from grace_client.questions import Prompt
-
-QUESTION = Prompt("How many of the 3 letters have checks inside?\nAnswer:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +88,14 @@ async def examine(api: Api, chat: bool, wanted: Wanted, today: date) -> Outside:
         knows_tags=all(len(ids) == 1 for ids in tags),
         name=api.card.name,
     )
-    dated = MARKER.join((shape.prefix, shape.suffix)) != plain
+    dated = pinned(plain, today, wanted.day) != plain
     if dated:
         # Written out as text, a prompt must be the same tokens as through the template.
         prefix, _, suffix = plain.partition(MARKER)
-        written = await api.tokenize(QUESTION.text.join((prefix, suffix)), special=False)
+        question = Prompt(sent.PROBES[0])
+        written = await api.tokenize(question.text.join((prefix, suffix)), special=False)
         if written != await api.tokenize_chat(
-            QUESTION.messages, generation_prompt=True, options=wanted.options
+            question.messages, generation_prompt=True, options=wanted.options
         ):
             raise SpecError(
                 f"the chat template of {api.card.name} prints today's date, so that no run could be taken up "
@@ -104,3 +104,29 @@ async def examine(api: Api, chat: bool, wanted: Wanted, today: date) -> Outside:
                 "vllm serve … --chat-template FILE"
             )
     return Outside(shape, chat, dated)
+
+
+async def prove(api: Api, outside: Outside) -> None:
+    """Check that questions arrive whole, once, and apart from each other.
+
+    Parameters
+    ----------
+    api : Api
+        The server.
+    outside : Outside
+        What stands around its prompts.
+
+    Raises
+    ------
+    SpecError
+        Where the chat template or the tokenizer does not pass them on.
+    """
+    for direct in (False, True):
+        pairs = []
+        for text in sent.PROBES:
+            bodies = outside.bodies(api.card.name, Prompt(text, direct=direct))
+            ids = [token for body in bodies for token in await api.post("/tokenize", body, token_ids)]
+            pairs.append((text, ids, await api.detokenize(ids)))
+        has = "chat template" if outside.chat else "tokenizer"
+        remedy = "Serve it with a template that prints a user's turn: vllm serve … --chat-template FILE"
+        sent.check(pairs, f"the {has} of {api.card.name}", remedy)

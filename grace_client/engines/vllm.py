@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from grace_client.api_key import from_environment, usable
 from grace_client.engines import fields
-from grace_client.engines.api import Api, Card, RefusedError, models, token_ids
+from grace_client.engines.api import Api, Card, RefusedError, detokenized, models, token_ids
 from grace_client.engines.base import EngineInfo
 from grace_client.engines.canary import Findings, examine
 from grace_client.engines.exchange import MalformedError, Policy, StrangerError
@@ -38,6 +38,7 @@ THOUGHTS = ("reasoning", "reasoning_content")
 """Fields of a message for its thoughts, by the age of the server's version."""
 
 T = TypeVar("T", bound=Hashable)
+V = TypeVar("V")
 
 
 class VllmEngine:
@@ -62,8 +63,9 @@ class VllmEngine:
         self.api = api
         self.findings = findings
         self.prune = prune
-        self._forms = Remembered[str](KEPT)
-        self._prompts = Remembered[Prompt](KEPT)
+        self._forms = Remembered[str, list[int]](KEPT)
+        self._prompts = Remembered[Prompt, list[int]](KEPT)
+        self._texts = Remembered[tuple[int, ...], str](KEPT)
         self._tries: OrderedDict[bytes, tuple[Batch, ...]] = OrderedDict()
         client.circuit.probe = self._verify
         api.pinned = True
@@ -144,12 +146,19 @@ class VllmEngine:
 
     async def tokenize(self, prompt: Prompt) -> list[int]:
         """Token ids of a prompt as the model gets it, chat template and BOS included."""
-        return await self._prompts(prompt, lambda: self._tokenize(prompt))
+        return list(await self._prompts(prompt, lambda: self._tokenize(prompt)))
 
     async def tokenize_form(self, text: str) -> list[int]:
         """Token ids of a surface form, without special tokens."""
         body = {"model": self.api.card.name, "prompt": text, "add_special_tokens": False}
-        return await self._forms(text, lambda: self._ids(body))
+        return list(await self._forms(text, lambda: self._ids(body)))
+
+    async def decode(self, ids: Sequence[int]) -> str:
+        """Text of token ids, special tokens written out."""
+        body = json.dumps({"model": self.api.card.name, "tokens": list(ids)}).encode()
+        return await self._texts(
+            tuple(ids), lambda: self.client.post("/detokenize", body, detokenized, limited=False)
+        )
 
     async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
         """Log-probability of every edge, shape (n_edges,), in nats; -inf below a pruned node."""
@@ -282,39 +291,39 @@ class VllmEngine:
         return Generation(said.answer, reason, tuple(asked), tuple(drawn), said.reasoning, said.status, at)
 
 
-class Remembered(Generic[T]):
-    """Token ids of the texts or prompts used last. What is under way is not asked for again.
+class Remembered(Generic[T, V]):
+    """Token ids of the texts or prompts used last, or the texts of ids. What is under way is not asked again.
 
     Parameters
     ----------
     most : int
-        How many texts to remember.
+        How many to remember.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._known: OrderedDict[T, asyncio.Future[list[int]]] = OrderedDict()
+        self._known: OrderedDict[T, asyncio.Future[V]] = OrderedDict()
 
-    async def __call__(self, text: T, ask: Callable[[], Awaitable[list[int]]]) -> list[int]:
-        """The ids of a text, from `ask` where they are not known."""
+    async def __call__(self, text: T, ask: Callable[[], Awaitable[V]]) -> V:
+        """What belongs to a text, from `ask` where it is not known."""
         while (known := self._known.get(text)) is not None:
             # Who asked may have been cancelled or have failed; then this call asks.
             if not known.done():
                 await asyncio.wait([known])
             if not known.cancelled():
-                return list(known.result())
-        mine: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+                return known.result()
+        mine: asyncio.Future[V] = asyncio.get_running_loop().create_future()
         self._known[text] = mine
         try:
-            ids = await ask()
+            found = await ask()
         except BaseException:
             self._known.pop(text, None)
             mine.cancel()
             raise
-        mine.set_result(ids)
+        mine.set_result(found)
         while len(self._known) > self.most:
             self._known.popitem(last=False)
-        return list(ids)
+        return found
 
 
 async def _ready(client: Client, model: str | None, seconds: float, say: Callable[[str], None]) -> Card:

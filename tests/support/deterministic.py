@@ -81,6 +81,9 @@ class DeterministicEngine:
     async def tokenize_form(self, text: str) -> list[int]:
         return list(text.encode())
 
+    async def decode(self, ids: Sequence[int]) -> str:
+        return bytes(ids).decode()
+
     async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
         await self._answer(prompt_ids)
         prompt = zlib.crc32(bytes(prompt_ids))
