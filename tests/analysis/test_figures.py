@@ -111,8 +111,8 @@ def test_a_mean_without_an_interval_is_faint_and_said_to_be() -> None:
     """A cell with one stimulus has no interval: the point is drawn faintly and the caption says why."""
     table = bets(("one",))
     table.loc[0, ["low", "high"]] = np.nan
-    assert "too few stimuli" in figures.svg(figures.states(table))
-    assert "too few stimuli" not in figures.svg(figures.states(bets(("one",))))
+    assert "Faint:" in figures.svg(figures.states(table))
+    assert "Faint:" not in figures.svg(figures.states(bets(("one",))))
 
 
 def test_cells_without_answers_leave_the_others_in_place() -> None:

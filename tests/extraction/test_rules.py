@@ -316,6 +316,37 @@ def test_the_property_is_the_question_s_own() -> None:
                 assert rules.read("number", text, trials[items]).structured == value, text
 
 
+@pytest.mark.parametrize(
+    ("question", "text", "value"),
+    [
+        (
+            "knowledge",
+            "Nadia is unlikely to know the exact number of the 3 parcels with dents in the lid.",
+            "no",
+        ),
+        ("knowledge", "There is no doubt that Nadia knows exactly how many.", "yes"),
+        ("knowledge", "It is impossible that Nadia knows exactly how many.", "no"),
+        ("knowledge", "Nadia does not know exactly how many, but she has seen two of them.", "no"),
+        ("knowledge", "Nadia does not know exactly how many, but she will know the answer soon.", UNPARSED),
+        ("knowledge", "Nadia says that she knows exactly how many.", UNPARSED),
+        ("knowledge", "Nadia knows exactly how many were opened.", UNPARSED),
+        ("number", "Nadia says: I have looked at 2 of the 3 parcels. 1 of the parcels has dents.", UNPARSED),
+        ("number", "There are 3.", UNPARSED),
+        ("number", "Suppose she is right. Then the answer is 2.", UNPARSED),
+        ("number", "She looked at all of them and it is clear. So the answer is 2.", "2"),
+        ("number", "2. So the answer is 3.", UNPARSED),
+        ("number", "I thought of many things. The answer is 2. Or 3.", UNPARSED),
+        ("utterance", "Instead of saying it was bad, Vera would say it was good.", "was_good"),
+        ("utterance", "Walter would say it was good.", UNPARSED),
+        ("utterance", "The weather was bad.", UNPARSED),
+        ("utterance", "The garden was bad.", "was_bad"),
+    ],
+)
+def test_what_stands_around_an_answer(question: str, text: str, value: str) -> None:
+    """Outer words, suppositions, other voices and other subjects decide what an answer is worth."""
+    assert read(question, text).structured == value
+
+
 PROBLEMS = [
     " is wrong",
     " is unlikely",

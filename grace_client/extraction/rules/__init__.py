@@ -12,7 +12,7 @@ from re import Pattern
 
 from grace_client.extraction.reading import HIGH, LOW, MEDIUM, UNPARSED, Reading
 from grace_client.extraction.rules import bets, knowledge, number, utterance
-from grace_client.extraction.rules.shapes import Reader, Said, Sentence, sentences
+from grace_client.extraction.rules.shapes import Reader, Said, Sentence, sentences, supposes
 from grace_client.extraction.text import HEDGE, REFUSAL, Text
 from grace_client.trials import Trial
 
@@ -149,7 +149,8 @@ def _one_answer(parts: list[Sentence], said: list[Said | None], reader: Reader, 
     if last and last.kind == "value" and last.strength == "announced":
         # What leads to an announced answer may be said in any way, but not as an answer of its own.
         others = [one for one in values if one.strength in ("bare", "announced")]
-        if listed or all(one.value == last.value for one in others):
+        agree = all(one.value == last.value for one in others) and not any(map(supposes, parts))
+        if listed or agree:
             return last
     first = next((one for one in values if not one.weak), values[0])
     if all(_leaves(part, one, first, reader) for part, one in zip(parts, said, strict=True)):

@@ -28,7 +28,7 @@ _NO = (
 )
 _WEAK_YES = (
     r"(?:definitely|absolutely|certainly|of course|(?:most )?(?:probably|likely)|surely|sure|true|correct|"
-    r"right|indeed|exactly|that(?:'s| is) (?:right|correct|true)|undoubtedly|(?:she|he|they) do(?:es)?)"
+    r"right|that(?:'s| is) (?:right|correct|true)|undoubtedly|(?:she|he|they) do(?:es)?)"
 )
 _WEAK_NO = (
     r"(?:false|incorrect|(?:she|he|they) (?:does not|doesn't|do not|don't)|that(?:'s| is) (?:wrong|false|"
@@ -40,6 +40,9 @@ _NEGATIVE = re.compile(
     r"\b(?:no|not|never|only|cannot|except|without|nobody|none|neither|hardly|barely|idea|just|one of|"
     r"at least|part(?:ly)?|some|left out|missed|missing|third|rest|remaining|others?|guess\w*|about|those|"
     r"ones|almost|nearly|roughly|approximately|please|help|assist|questions?|happy|glad)\b|n't\b"
+)
+_TAKES_BACK = re.compile(
+    r"\b(?:exactly|precisely|how many|certain|sure|yes|no|answer|will|would|might|may|could|should|knows?)\b"
 )
 _NOTHING = re.compile(r"\bnothing (?:was|is) [a-z ]+")
 _ANSWERS = re.compile(r"\b(?:yes|no|know\w*|aware)\b")
@@ -144,7 +147,8 @@ class Knowledge:
             ("needed", "no"),
         ):
             match = self.shapes[name].fullmatch(sentence.text, begin)
-            if match and self._fits(match["rest"], value):
+            beside = match.groupdict().get("beside") if match else None
+            if match and self._fits(match["rest"], value) and not (beside and _TAKES_BACK.search(beside)):
                 return self._said(sentence, match, value)
         return None
 
@@ -222,8 +226,8 @@ def _patterns(items: str, rest: str, speaker: str) -> dict[str, re.Pattern[str]]
     exactly = r"(?:exactly|precisely|for (?:sure|certain),?)"
     something = (
         rf"(?: (?:{exactly} )?(?:{how}|how many there are)| {exactly}| that| this| it|"
-        rf" (?:exactly )?the (?:exact |true |correct |right |precise )?(?:number|answer|"
-        rf"count)(?: of {noun}(?: [^,]*{has})?)?)?(?: {exactly})?"
+        rf" (?:exactly )?the (?:exact |true |correct |right |precise )?(?:number|answer|count)(?: of (?:the |"
+        rf"these )?(?:(?:3|three) )?{noun}(?: (?:(?:that|which) (?:have|has)|with) {has})?)?)?(?: {exactly})?"
     )
     end = rf"{shapes.TAIL_WORDS}(?P<rest>(?:,|;| -)? ?\(?(?:{shapes.REASON}|so|and)(?: [^()]+)?\)?)?"
     knows = (
@@ -259,7 +263,9 @@ def _patterns(items: str, rest: str, speaker: str) -> dict[str, re.Pattern[str]]
     patterns = {name: rf"{lead}(?P<answer>{word})(?![\w'])" for name, word in words.items()}
     patterns |= {
         "knows": rf"{lead}(?:{_TRUE} )?(?P<answer>{knows}){end}",
-        "ignorant": rf"{lead}(?:{_TRUE} )?(?P<answer>{ignorant}){end}",
+        "ignorant": (
+            rf"{lead}(?:{_TRUE} )?(?P<answer>{ignorant})(?:{end}|,? but (?P<beside>(?:{who}) [^.]+))"
+        ),
         "disbelieved": rf"{lead}(?P<answer>{_FALSE} {knows}){end}",
         "nobody": rf"{lead}(?P<answer>{nobody}|{can}){end}",
         "needed": rf"{lead}(?P<answer>{needed})(?P<rest>)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
 
 from grace_client.extraction.rules import shapes
@@ -42,6 +43,7 @@ _SEEING = re.compile(
     r"\b(?:look(?:s|ed|ing)? at|checked|examined|saw|seen|seeing|observed|inspected|tested|found|opened|"
     r"tells?|told|says?|said|saying|report(?:s|ed|ing)?|mention(?:s|ed)|stat(?:es|ed)|claim(?:s|ed)|knows?)\b"
 )
+_SPEECH = re.compile(r"\bi (?:have )?(?:looked at|checked|inspected)\b")
 _SEEN = re.compile(rf"{_SEEING.pattern}[^,;]*")
 _TOTAL = re.compile(rf"\b(?:of |the |all )+{_THREE}")
 _NUMBERS = re.compile(
@@ -57,6 +59,7 @@ _COUNTED = re.compile(
     rf"\bthere(?:'s| is| are) (?:(?:only|just|exactly|{shapes.ADVERB}) )*(?:\d|zero|one|two|three|"
     rf"no) (?:of )?(?:the )?\w+$"
 )
+_THERE_ARE = re.compile(r"\bthere(?:'s| is| are)\b")
 _SUM = re.compile(
     rf"{shapes.LEAD}(?P<a>\d) ?(?P<sign>\+|-|plus|minus) ?(?P<b>\d) ?(?:=|is|equals|"
     rf"makes) ?(?P<value>[0-3])(?P<of>\b.*)"
@@ -94,6 +97,8 @@ class Number:
 
     def __init__(self, items: str, rest: str, speaker: str) -> None:
         self.whole, self.none, self.but = _patterns(items, rest)
+        self.speech = False
+        """Whether the sentence read last is the speaker's: the next one goes on with what was seen."""
         self.asked = re.compile(rf"{_VALUE}\b.* {_HAVE} {shapes.inflected(rest)}")
         self.report = re.compile(
             rf"(?:{shapes.LEAD})(?:{re.escape(speaker)}|she|he|they|i|the speaker|"
@@ -102,8 +107,9 @@ class Number:
 
     def read(self, sentence: Sentence) -> Said | None:
         """What a sentence says; None where no shape fits the whole of it."""
+        heard, self.speech = self.speech, _SPEECH.search(sentence.text) is not None
         if sentence.mark != "?" and (said := self.value(sentence, 0)):
-            return said
+            return REPORTED if heard and said.strength in ("bare", "stated") else said
         if shapes.chatter(sentence):
             return HARMLESS
         if (denied := _DENIAL.fullmatch(sentence.text)) and sentence.mark != "?":
@@ -127,11 +133,7 @@ class Number:
                 continue
             said = self._plain(sentence, begin + place)
             if said and (join or said.strength != "bare" or _STARTS.match(before)):
-                soft = said.soft
-                strength = "own" if said.strength in ("bare", "stated") and join == "but" else said.strength
-                return Said(
-                    "value", said.value, said.span, strength if strength != "bare" else "stated", soft
-                )
+                return said if said.strength in ("own", "announced") else replace(said, strength="stated")
         return None
 
     def _leads(self, before: str, join: str, after: str) -> bool:
@@ -157,15 +159,21 @@ class Number:
             return self._said(sentence, match, str(left)) if _harmless_rest(match["rest"]) else None
         if match := _SUM.fullmatch(text, begin):
             a, b = int(match["a"]), int(match["b"])
-            right = a + b if match["sign"] in "+plus" else a - b
+            right = a + b if match["sign"] in ("+", "plus") else a - b
             good = str(right) == match["value"] and not _NUMBERS.search(match["of"])
             return self._said(sentence, match, match["value"]) if good else None
         match = self.whole.fullmatch(text, begin)
         if not match or not _harmless_rest(match["rest"]):
             return None
         value = _digit(match["value"])
-        if (match["again"] and _digit(match["again"]) != value) or re.fullmatch(
-            r"no(?: ones?)?", match["quantity"]
+        if match["again"] and _digit(match["again"]) != value:
+            return None
+        if re.fullmatch(r"no(?: ones?)?", match["quantity"]):
+            return None
+        if (
+            value == "3"
+            and not match["predicate"]
+            and _THERE_ARE.search(text[begin : match.start("quantity")])
         ):
             return None
         if not match["predicate"] and _COUNTED.search(text[begin : match.end("quantity")]):

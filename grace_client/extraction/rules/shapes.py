@@ -200,11 +200,12 @@ _CONTRAST = re.compile(
     r"\b(?:but|however|although|though|yet|unless|if|except|or|maybe|perhaps|possibly|might|may|could|would|"
     r"should|wrong(?:ly)?|incorrect|false|lies?|lying|lied|unsure|doubt\w*|wait|instead|otherwise|kidding|"
     r"joking|unlikely|impossible|hardly|barely|until|whether|either|neither|mistaken?|joke|surpris\w+|"
-    r"nonsense|opposite|sarcas\w+|as if|correction|scratch|rather|also|used to|supposed\w*|pretend\w*|"
+    r"nonsense|opposite|sarcas\w+|as if|correction|scratch|rather|also|used to|suppos\w*|assum\w*|pretend\w*|"
     r"wish\w*|hop(?:e|es|ed|ing)|imagine|as far as|so far|as yet|as of|minimum|maximum|at (?:least|most)|"
     r"lower|upper|bound|disagree|(?:don't|do not|not|never) (?:believe|trust|agree|think)|you|your|my|made|"
     r"asked|meant|invent\w*|possible|plausible|unclear|answers?|guess)\b|\?"
 )
+_SUPPOSES = re.compile(rf"{LEAD}(?:suppose|imagine|assume|assuming|pretend|let us say|let's say|say that)\b")
 _CHATTER = re.compile(
     rf"(?:{FILLER}(?:,? {FILLER})*|let me know if [a-z ]+|(?:i )?hope (?:this|that) helps|thank(?:s|"
     rf" you)[a-z ]*|"
@@ -220,6 +221,11 @@ SHORTEST = 4
 def list_mark(sentence: Sentence) -> bool:
     """Whether a sentence is the number of a list alone: "1."."""
     return sentence.text.isdigit() and sentence.mark == "."
+
+
+def supposes(sentence: Sentence) -> bool:
+    """Whether a sentence asks to suppose something, so that what follows holds only then."""
+    return _SUPPOSES.match(sentence.text) is not None
 
 
 def contrasts(text: str) -> bool:

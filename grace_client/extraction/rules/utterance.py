@@ -37,8 +37,8 @@ _FEEL = re.compile(r"\bfeel(?:s|ing)? (?:good|bad|better)\b")
 _ANY = re.compile(rf"\b(?:{_EITHER})\b")
 _BARE = re.compile(rf"(?P<said>(?P<not>not )?{_DEGREE}{_ADJECTIVE})")
 _SAY = (
-    r"(?:(?:says?|said|saying|answers?|repl(?:y|ies)|responds?(?: with)?|go(?:es)? (?:with|for)|chooses?|"
-    r"picks?|admits?|exclaims?|tells?(?: the truth)?|be saying|be (?:honest|kind|nice|polite)(?: and say)?)"
+    r"(?:says?|said|saying|answers?|repl(?:y|ies)|responds?(?: with)?|go(?:es)? (?:with|for)|chooses?|picks?|"
+    r"admits?|exclaims?|tells? the truth|be saying|be (?:honest|kind|nice|polite)(?: and say)?)"
 )
 _VAGUE = re.compile(r"\bwas\b|\bwasn't\b|\bneither\b|\bsay")
 _THANKS = re.compile(
@@ -175,8 +175,8 @@ def _patterns(speaker: str, listener: str) -> tuple[re.Pattern[str], re.Pattern[
     to = rf"(?: (?:to )?(?:{re.escape(listener)}|him|her|them))"
     would = rf"(?:'d| would| will| might| can| would have to)?(?: {shapes.ADVERB})*"
     says = (
-        rf"(?P<says>{who}{would} (?:{_SAY}){to}?(?: that)?|tells?{to}(?: that)?|respond{to}? with)(?:,|:)? |"
-        rf"{who}: )"
+        rf"(?P<says>{who}{would} (?:{_SAY}{to}?|tells?{to}|responds?{to} with)(?: that)?(?:,|:)? |{who}: |"
+        rf"{re.escape(speaker)}'s (?:answer|reply|response)(?: is| would be)?:? )"
     )
     thinks = r"(?:i (?:thought|think|felt|found)(?: that)? )?"
     addressed = rf"(?:(?:hi|hello|hey|oh|well|dear)? ?{re.escape(listener)}, )?"
@@ -185,8 +185,8 @@ def _patterns(speaker: str, listener: str) -> tuple[re.Pattern[str], re.Pattern[
         rf" (?:is|would be) {re.escape(speaker)}'s (?:answer|reply|choice|response)|,? (?:says?|said) {who})?"
     )
     end = (
-        rf"(?:,? ?(?:{re.escape(listener)}|tbh|sorry|i think|at all|overall|really|"
-        rf"honestly))*{shapes.TAIL_WORDS}{to}?{after}(?:,? and i mean it)?(?P<rest>(?:,|"
+        rf"(?:,? ?(?:{re.escape(listener)}|tbh|sorry|i think|at all|overall|really|honestly|"
+        rf"to be honest))*{shapes.TAIL_WORDS}{to}?{after}(?:,? and i mean it)?(?P<rest>(?:,|"
         rf" -)? \(?{shapes.REASON} [^()]+\)?| \(\d hearts?\))?"
     )
     lead = shapes.LEAD
