@@ -45,7 +45,7 @@ bets <- merge(percentage, trials[c("trial_id", "stimulus", "access", "observe")]
 bounded <- function(share, error, clusters, choices) {
   if (clusters <= 1) return(c(NA, NA))
   variance <- (error * qt(0.975, clusters - 1) / qnorm(0.975))^2
-  size <- min(if (variance > 0) share * (1 - share) / variance else Inf, 10000 * clusters, choices)
+  size <- min(if (variance > 0) share * (1 - share) / variance else Inf, 1e5 * clusters, choices)
   lower <- function(cases) {
     exact <- if (cases > 1e-9) qbeta(0.025, cases, size - cases + 1) else 0
     min(exact, 0.025^(1 / (clusters * max(1, (size - cases) / 10))))

@@ -87,7 +87,8 @@ def mean_intervals(
     DataFrame
         One row per group in the order of their first rows: `by`, ``mean``, ``low``, ``high``, ``se``
         (cluster-robust error of the mean), ``n`` (observations) and ``n_distinct`` (clusters). ``low``,
-        ``high`` and ``se`` are missing where all observations are of one cluster.
+        ``high`` and ``se`` are missing where all observations are of one cluster; without bounds, ``low`` and
+        ``high`` also where all clusters are alike.
 
     Raises
     ------
@@ -125,7 +126,8 @@ def mean_intervals(
         choices = np.where(chosen, table["n"].to_numpy(dtype=np.float64), np.inf)
         low, high = bounded(mean, error, effective, bounds=bounds, choices=choices)
     else:
-        reach = student(effective) * error
+        # Clusters that are all alike do not tell how much another may differ.
+        reach = student(effective) * np.where(error > 0, error, np.nan)
         low, high = np.maximum(mean - reach, least), np.minimum(mean + reach, most)
     return table[[*by, "mean"]].assign(
         low=low, high=high, se=error, n=table["n"], n_distinct=clusters.astype(np.int64)

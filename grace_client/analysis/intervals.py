@@ -11,7 +11,7 @@ LEVEL = 0.95
 TAIL = (1 - LEVEL) / 2
 PLENTY = 10
 """From this effective number of cases on, the spread between clusters is itself well enough known."""
-MOST = 10_000
+MOST = 100_000
 """Effective observations of a cluster at most: equal clusters are not known without error."""
 
 

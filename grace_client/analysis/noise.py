@@ -101,10 +101,10 @@ def mark_noise(
     >>> marked = analysis.mark_noise(table, frame, of="contrasts", manifests=example.manifests("study1"))
     >>> marked[["difference", "noise_floor", "below_noise"]].head(4).round(2)
        difference  noise_floor  below_noise
-    0       78.16         0.17        False
-    1       72.37         0.17        False
-    2       66.38         0.16        False
-    3      -23.47         0.13        False
+    0       78.21         0.17        False
+    1       72.31         0.17        False
+    2       66.37         0.16        False
+    3      -23.43         0.13        False
     """
     if of not in EFFECTS:
         raise SpecError(f"there is no table {of!r} to mark; there are: {', '.join(EFFECTS)}")

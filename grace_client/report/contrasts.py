@@ -22,18 +22,9 @@ def add(found: Section, material: Material, frame: pd.DataFrame, experiment: str
         table = analysis.mark_noise(table, frame, of="contrasts", manifests=material.manifests)
         # What the engine's own noise could make is no effect.
         table["shown"] &= ~table["below_noise"].fillna(False).astype(bool)
-    found.content += [
-        Table(
-            name.replace("contrasts", "access"),
-            "Whether it matters what the speaker saw: the test of the hypothesis",
-            effects,
-            "full: by how many dollars of 100 the bet on the named state (greater) exceeds that on a higher "
-            "one (lesser) where the speaker saw all three; partial: the same where they saw only what they "
-            "name; difference: full less partial, with its two-sided interval. A liking for a label is in "
-            "both, and not in their difference. One-tailed paired t tests over stories; every trial counts "
-            "the same; p (Holm): corrected within the model; d z: effect size; distinct: stories.",
-            hidden=("n",),
-        ),
+    if effects["p"].notna().any():
+        found.content.append(_access(name.replace("contrasts", "access"), effects))
+    found.content.append(
         Table(
             name,
             "The eight planned contrasts: four that people show, then four that they do not",
@@ -49,23 +40,46 @@ def add(found: Section, material: Material, frame: pd.DataFrame, experiment: str
                 else "."
             )
             + " A difference that is not shown is not shown to be absent: read its interval. One that is "
-            "shown may be a liking for a label: read the table above.",
+            "shown may be a liking for a label, which the effect of access tells from the hypothesis.",
             hidden=("mean_greater", "mean_lesser", "n"),
-        ),
-    ]
+        )
+    )
     found.summary += [hypothesis(effects, where), *told(table, where)]
+
+
+def _access(name: str, effects: pd.DataFrame) -> Table:
+    """The table of the hypothesis."""
+    return Table(
+        name,
+        "Whether it matters what the speaker saw: the test of the hypothesis",
+        effects,
+        "full: by how many dollars of 100 the bet on the named state (greater) exceeds that on a higher "
+        "one (lesser) where the speaker saw all three; partial: the same where they saw only what they "
+        "name; difference: full less partial, with its two-sided interval. A liking for a label is in "
+        "both, and not in their difference. One-tailed paired t tests over stories; every trial counts "
+        "the same; p (Holm): corrected within the model; d z: effect size; distinct: stories.",
+        hidden=("n",),
+    )
 
 
 def hypothesis(effects: pd.DataFrame, where: str) -> str:
     """What access does to the lead of the named state, in dollars, with p."""
     lines = []
     for model, own in effects.groupby("model", sort=False):
+        if own["p"].isna().all():
+            lines.append(f"{model}: cannot be tested, since no two stories have answers in both and differ")
+            continue
         each = [
             f"“{row['observe']}”, {row['greater']} over {row['lesser']}: "
             f"{words.interval(row['difference'], row['low'], row['high'], 1)}, p {words.equal(row['p_holm'])}"
             for row in own.to_dict("records")
         ]
         lines.append(f"{model}, over {words.stories(own['n_distinct'])}: {'; '.join(each)}")
+    if effects["p"].isna().all():
+        return (
+            f"Whether it matters{where} what the speaker saw in Study 1 cannot be tested: no two stories "
+            "have answers both where the speaker saw all three and where they saw only what they name."
+        )
     return (
         f"Whether it matters{where} what the speaker saw in Study 1: by how many dollars of 100 the lead of "
         "the named state over a higher one is larger where the speaker saw all three than where they saw "

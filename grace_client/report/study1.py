@@ -11,7 +11,6 @@ from grace_client import analysis
 from grace_client.report import contrasts, listener, ways, words
 from grace_client.report.material import ALPHA, TITLES, Material
 from grace_client.report.parts import Figure, Section, Table
-from grace_client.studies.study1 import PERCENTAGES
 
 CELL = ["access", "observe"]
 QUESTIONS = ("state0", "state1", "state2", "state3", "knowledge")
@@ -136,7 +135,10 @@ def _distributions(found: Section, frame: pd.DataFrame) -> None:
     design = frame.drop_duplicates(["model", "trial_id"])[["model", "trial_id", "stimulus", *CELL]]
     spread = spread[spread["question"].str.startswith("state")].merge(design, on=["model", "trial_id"])
     entropy = analysis.mean_intervals(
-        spread, "entropy", ["model", *CELL, "question"], bounds=(0, float(np.log2(len(PERCENTAGES))))
+        spread,
+        "entropy",
+        ["model", *CELL, "question"],
+        bounds=(0, float(np.log2(asked["percentage"].nunique()))),
     )
     found.content += [
         *_heat(cells),

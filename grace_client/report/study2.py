@@ -84,7 +84,7 @@ def _negating(frame: pd.DataFrame, name: str, note: str) -> list[str | Table | F
             "correction where answers are independent), it has"
         )
     found: list[str | Table | Figure] = []
-    if fit.terms["estimate"].notna().any() or "penalised" in fit.terms:
+    if fit.terms[[name for name in ("estimate", "penalised") if name in fit.terms]].notna().any(axis=None):
         found.append(
             Table(
                 f"{name}-negation-model",
@@ -109,10 +109,12 @@ def _negating(frame: pd.DataFrame, name: str, note: str) -> list[str | Table | F
     else:
         found.append(
             "Whether goals matter differently at different states cannot be tested in the logistic model: "
-            "too few cells have finite log odds, or too few domains have answers in each. The exact tests "
-            "below need neither."
+            "too few cells have finite log odds, or too few domains have answers in each."
         )
-    return [*found, _goal_contrasts(fit, name, separated)]
+    tests = [column for column in ("estimate", "penalised", "p_exact") if column in fit.contrasts]
+    if fit.contrasts[tests].notna().any(axis=None):
+        return [*found, _goal_contrasts(fit, name, separated)]
+    return [*found, "Nor can the goals be compared within domains: no two domains have answers for both."]
 
 
 def _goal_contrasts(fit: analysis.study2.NegationFit, name: str, separated: str) -> Table:

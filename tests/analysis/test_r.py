@@ -75,7 +75,7 @@ def test_contrasts(rscript: str, tmp_path: Path) -> None:
                 pd.DataFrame({"contrast": i, "greater": wide[greater], "lesser": wide[lesser], "n": n})
             )
         theirs = run_r(rscript, "contrasts.R", tmp_path, pd.concat(pairs))
-        for name in ("difference", "t", "df", "p", "p_holm", "d_z"):
+        for name in ("difference", "t", "df", "p", "p_holm", "low", "high", "d_z"):
             np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-6, atol=1e-12, err_msg=name)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from grace_client.analysis.inference import holm
-from grace_client.analysis.intervals import bounded
+from grace_client.analysis.intervals import student
 from grace_client.analysis.layout import per_model, refuse_copies, require
 from grace_client.analysis.study1.beliefs import CELL, STATES, beliefs, wide_bets
 from grace_client.analysis.variance import sign_test, type_two
@@ -45,12 +45,13 @@ def contrasts(frame: pd.DataFrame, *, unit: str = "stimulus") -> pd.DataFrame:
     DataFrame
         ``model, access, observe`` (the number that was said), ``greater, lesser`` (states),
         ``mean_greater, mean_lesser, difference`` (dollars), ``low, high`` (two-sided 95% interval of the
-        difference: `intervals.bounded`), ``t``, ``df`` (effective number of pairs less one: as many as there
-        are where each has as many trials), ``p`` (one-tailed, that the difference is above 0), ``p_holm``
-        (within the model), ``d_z`` (difference over the standard deviation of the pairs' differences), ``n``
-        (trials, or answers) and ``n_distinct`` (pairs). Where all differences are equal and not 0, ``t`` and
-        ``d_z`` are missing and ``p`` is that of the sign test; where there are fewer than two pairs, or all
-        differences are 0, the test is missing.
+        difference, from t, within -100 and 100), ``t``, ``df`` (effective number of pairs less one: as many
+        as there are where each has as many trials), ``p`` (one-tailed, that the difference is above 0),
+        ``p_holm`` (within the model), ``d_z`` (difference over the standard deviation of the pairs'
+        differences), ``n`` (trials, or answers) and ``n_distinct`` (pairs).
+        Where all differences are equal and not 0, ``t``, ``d_z`` and the interval are missing and ``p`` is
+        that of the sign test; where there are fewer than two pairs, or all differences are 0, the test is
+        missing.
 
     Raises
     ------
@@ -68,10 +69,10 @@ def contrasts(frame: pd.DataFrame, *, unit: str = "stimulus") -> pd.DataFrame:
     >>> from grace_client.analysis import example, study1
     >>> found = study1.contrasts(example.scored("study1"))
     >>> found[["access", "observe", "greater", "lesser", "difference", "df"]].head(3).round(1)
-      access observe  greater  lesser  difference  df
-    0      3       2        2       3        78.2   5
-    1      3       1        1       3        72.4   5
-    2      3       1        1       2        66.4   5
+      access observe  greater  lesser  difference   df
+    0      3       2        2       3        78.2  5.0
+    1      3       1        1       3        72.3  5.0
+    2      3       1        1       2        66.4  5.0
     """
     if unit not in ("stimulus", "item", "participant"):
         raise SpecError(f"unit={unit!r}: choose 'stimulus', 'item' or 'participant'")
@@ -127,7 +128,7 @@ def access_effects(frame: pd.DataFrame, *, unit: str = "item") -> pd.DataFrame:
       observe  greater  lesser  full  partial  difference
     0       2        2       3  78.2     -0.2        78.4
     1       1        1       3  72.3     -0.3        72.6
-    2       1        1       2  66.4    -23.5        89.9
+    2       1        1       2  66.4    -23.4        89.8
     """
     if unit not in ("item", "participant"):
         raise SpecError(f"unit={unit!r}: choose 'item' or 'participant'")
@@ -183,11 +184,11 @@ def _tested(lead: _Leads, against: _Leads | None = None) -> dict[str, float]:
     error = float(np.sqrt((pull**2 / (1 - share)).sum()))
     # What is left of equal differences is rounding.
     error = error if error > 1e-12 * max(1.0, abs(mean)) else 0.0
-    low, high = bounded(mean, error, effective, bounds=(-most, most))
-    found |= {"low": float(low), "high": float(high), "df": effective - 1}
+    found["df"] = effective - 1
     if not error:
         return found | {"p": sign_test(mean, count, "greater")}
-    t = mean / error
+    t, reach = mean / error, float(student(effective)) * error
+    found |= {"low": max(mean - reach, -most), "high": min(mean + reach, most)}
     return found | {"t": t, "p": float(stats.t.sf(t, effective - 1)), "d_z": t / np.sqrt(effective)}
 
 

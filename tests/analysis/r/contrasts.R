@@ -6,7 +6,8 @@ rows <- do.call(rbind, lapply(split(d, d$contrast), function(pairs) {
   difference <- pairs$greater - pairs$lesser
   w <- pairs$n / sum(pairs$n)
   mean <- sum(w * difference)
-  t <- mean / sqrt(sum((w * (difference - mean))^2 / (1 - w)))
+  se <- sqrt(sum((w * (difference - mean))^2 / (1 - w)))
+  t <- mean / se
   df <- 1 / sum(w^2) - 1
   p <- pt(t, df, lower.tail = FALSE)
   if (length(unique(pairs$n)) == 1) {
@@ -14,7 +15,7 @@ rows <- do.call(rbind, lapply(split(d, d$contrast), function(pairs) {
     stopifnot(all.equal(c(t, df, p), unname(c(one$statistic, one$parameter, one$p.value))))
     stopifnot(all.equal(t / sqrt(df + 1), base::mean(difference) / sd(difference)))
   }
-  data.frame(contrast = pairs$contrast[1], difference = mean, t = t, df = df, p = p, d_z = t / sqrt(df + 1))
+  data.frame(contrast = pairs$contrast[1], difference = mean, t = t, df = df, p = p, d_z = t / sqrt(df + 1), low = mean - qt(0.975, df) * se, high = mean + qt(0.975, df) * se)
 }))
 rows$p_holm <- p.adjust(rows$p, "holm")
 write.csv(rows, args[2], row.names = FALSE)
