@@ -237,12 +237,12 @@ def _misplaced(error: OSError, place: Path | None) -> str | None:
     if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EEXIST) or place is None:
         return None
     for part in (*reversed(place.parents), place):
+        name = "it" if part == place else str(part)
         if os.path.islink(part) and not os.path.exists(part):  # noqa: PTH110, PTH114 (long names raise there)
-            told = f"{part} is a link to {part.readlink()}, which is not there"
+            told = f"{name} is a link to {part.readlink()}, which is not there"
             return f"{told}. Name the file or folder itself"
         if not os.path.lexists(part):
-            missing = "it does not exist" if part == place else f"{part} does not exist"
-            return f"{missing}. Check the spelling ('ls {part.parent}' shows what is there)"
+            return f"{name} does not exist. Check the spelling ('ls {part.parent}' shows what is there)"
         if not os.path.isdir(part) and (part != place or error.errno != errno.ENOENT):  # noqa: PTH112
-            return f"{part} is a file, and a folder is meant. Name a folder"
+            return f"{name} is a file, and a folder is meant. Name a folder"
     return None

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grace_client import __version__, paths
-from grace_client.errors import SpecError
+from grace_client.errors import SpecError, refused
 from grace_client.questions import Suppress
 
 FILE = "manifest.json"
@@ -283,7 +283,9 @@ def load(folder: Path) -> Manifest:
                 f"copy; if you changed it on purpose, remove its last entry, {CHECKSUM!r}"
             )
         return Manifest.model_validate(told)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if folder.is_symlink() and not folder.exists():
+            raise refused(error, folder) from None
         if runs := below(folder):
             listed = ", ".join(map(str, runs[:SHOWN])) + (", …" if len(runs) > SHOWN else "")
             raise SpecError(

@@ -393,3 +393,18 @@ def test_an_error_with_its_path_is_kept_whole(tmp_path: Path) -> None:
     """What was kept, or what to do, can be said with it."""
     told = refused(OSError(errno.EROFS, "x", str(tmp_path)), then="What has arrived is kept")
     assert isinstance(told, FileError) and str(told).endswith("on another disk. What has arrived is kept")
+
+
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [
+        ("file", "file: it is a file, and a folder is meant. Name a folder"),
+        ("file/below", "file is a file, and a folder is meant. Name a folder"),
+        ("dangling", "dangling: it is a link to"),
+        ("missing/deeper", "missing does not exist. Check the spelling"),
+    ],
+)
+def test_the_sentence_says_which_part_is_wrong(place: str, sentence: str, home: Path) -> None:
+    """The path itself, or the part of it that is in the way."""
+    number = errno.ENOENT if place.startswith(("dangling", "missing")) else errno.ENOTDIR
+    assert sentence in str(refused(OSError(number, "", str(home / place))))

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from grace_client.api_key import from_environment, usable
+from grace_client.api_key import HIDDEN, from_environment, usable
 from grace_client.engines import fields
 from grace_client.engines.api import Api, Card, RefusedError, detokenized, models, token_ids
 from grace_client.engines.base import EngineInfo
@@ -378,6 +378,11 @@ async def _answers(client: Client, model: str | None) -> Card | ServerError:
 
 def _pick(cards: Sequence[Card], model: str | None, url: str) -> Card:
     served = ", ".join(card.name for card in cards) or "nothing"
+    if hidden := [card.name for card in cards if HIDDEN in card.name]:
+        raise SpecError(
+            f"{url} serves {hidden[0]}: the stars stand for a part of the API key, which is never "
+            "written down. Give the server another key, or the model another name (--served-model-name)"
+        )
     if model is None and len(cards) == 1:
         return cards[0]
     for card in cards:
