@@ -168,10 +168,11 @@ def lacking(one: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str]) -> dict
         items.index = pd.MultiIndex.from_tuples([i if isinstance(i, tuple) else (i,) for i in items.index])
         items = items.reindex(wanted, fill_value=0)
         if thin := int((items < LEAST).sum()):
-            cell, least = ", ".join(map(str, wanted[int(items.to_numpy().argmin())])), int(items.min())
+            thinnest = wanted[int(items.to_numpy().argmin())]
+            cell = ", ".join(f"{key} {value}" for key, value in zip(keys, thinnest, strict=True))
             found[str(model)] = (
                 f"{thin} of {len(wanted)} cells ({'/'.join(keys)}) have answers to fewer than {LEAST} items, "
-                f"such as {cell} with {least}"
+                f"such as {cell} with {int(items.min())}"
             )
     return found
 

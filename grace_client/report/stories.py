@@ -6,7 +6,7 @@ from grace_client import stimuli, studies
 from grace_client.report.material import Material
 
 STUDIES = {"study1": "Study 1", "study2": "Study 2"}
-SOURCES = {"study1": "Goodman and Stuhlmüller", "study2": "Yoon et al."}
+SOURCES = {"study1": "Goodman and Stuhlmüller", "study2": "Yoon and colleagues"}
 
 
 def asked(material: Material) -> list[str]:

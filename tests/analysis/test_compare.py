@@ -101,7 +101,11 @@ def test_too_few_items_give_no_figure() -> None:
     for kept, enough in ((("0", "1", "2"), True), (("0", "1"), False), ((), False)):
         some = items[~here | items["item"].isin(kept)]
         told = compare.lacking(some, HUMAN, KEYS)
-        assert told == {} if enough else f"items, such as social, 1 heart with {len(kept)}" in told["m"]
+        assert (
+            told == {}
+            if enough
+            else f"items, such as goal social, state 1 heart with {len(kept)}" in told["m"]
+        )
         for function in (compare.agreement, compare.ranking):
             if enough:
                 function(some, HUMAN, keys=KEYS, outcome="utterance", draws=10)

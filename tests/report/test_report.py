@@ -65,7 +65,7 @@ def test_two_models_and_all_experiments(
     head = page[page.index("<header>") : page.index("</header>")]
     assert found["summary"][0] in head, "it stands before everything else"
     for sentence in found["summary"]:
-        assert page.count(sentence.replace("'", "&#39;").replace("<", "&lt;")) >= 1
+        assert page.count(sentence.replace("'", "&#39;").replace("<", "&lt;").replace(">", "&gt;")) >= 1
     assert "National Research Platform" in page
     assert "opmi_a_00035" in page
     names = sorted(Path(path).name for path in found["tables"])

@@ -21,7 +21,7 @@ def told(study: str, *lists: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("study", "authors"), [("study1", "Goodman and Stuhlmüller"), ("study2", "Yoon et al.")]
+    ("study", "authors"), [("study1", "Goodman and Stuhlmüller"), ("study2", "Yoon and colleagues")]
 )
 def test_graces_own_stories_are_called_so(study: str, authors: str, tmp_path: Path) -> None:
     """The list in data/, and any other that grace makes of its stories; people saw others."""
