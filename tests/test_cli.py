@@ -126,6 +126,18 @@ def test_the_summary_is_worth_reading(
             assert "█" in captured.out
 
 
+def test_a_narrow_terminal_cuts_no_number(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Option mass stays in one piece; bars go on in the next line."""
+    monkeypatch.setenv("COLUMNS", "70")
+    command = ("run", "study1-exp2", "--model", model, "--trials", STUDY1, "--sample", "2", "--quiet")
+    assert grace(monkeypatch, *command, "--out", str(tmp_path / "run")) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r" \d[\d.e-]+/\d[\d.e-]+\n", printed)
+    assert "…" not in printed
+
+
 def test_run_all_runs_the_four(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,14 +10,11 @@ from grace_client.analysis.distributions import jensen_shannon, total_variation
 from grace_client.analysis.files import OK
 from grace_client.analysis.layout import canonical, distinct, require
 from grace_client.analysis.sides import jackknifed
+from grace_client.analysis.variance import components
 from grace_client.errors import NotEnoughDataError, SpecError
 
 LEAST_CELLS = 3
 """Cells that agreement needs: deviations of two cells from their mean are mirror images."""
-
-
-LEAST_REPEATED = 3
-"""Stimuli with two answers or more that a share of variance needs."""
 
 
 def variance(free: pd.DataFrame) -> pd.DataFrame:
@@ -72,46 +69,12 @@ def variance(free: pd.DataFrame) -> pd.DataFrame:
                     "question": question,
                     "answer": answer,
                     "share": float(given.mean()),
-                    **_components(groups.mean().to_numpy(), groups.size().to_numpy(dtype=np.float64), given),
+                    **components(groups.mean().to_numpy(), groups.size().to_numpy(dtype=np.float64), given),
                     "n": len(given),
                     "n_distinct": groups.ngroups,
                 }
             )
     return pd.DataFrame(found)
-
-
-def _components(means: np.ndarray, sizes: np.ndarray, values: pd.Series) -> dict[str, float]:
-    total, groups = sizes.sum(), len(sizes)
-    if (sizes > 1).sum() < LEAST_REPEATED:
-        return dict.fromkeys(("within", "between", "icc", "icc_low", "icc_high"), np.nan)
-    # The values are 0 and 1: a group's sum of squares follows from its mean.
-    within = float((sizes * means * (1 - means)).sum() / (total - groups))
-    mean_square = float((sizes * (means - values.mean()) ** 2).sum() / (groups - 1))
-    size = (total - (sizes**2).sum() / total) / (groups - 1)
-    between = max(0.0, (mean_square - within) / size)
-    both = between + within
-    found = {"within": within, "between": between, "icc": between / both if both > 0 else np.nan}
-    if not both > 0:
-        return found | {"icc_low": np.nan, "icc_high": np.nan}
-    # Answers that never differ within a stimulus might have differed once.
-    once = (sizes.max() - 1) / sizes.max() / (total - groups)
-    # What is known of the variance within rests on the stimuli whose answers differ.
-    mixed = max(1, int(((means > 0) & (means < 1)).sum()))
-    freedom = (groups - 1, min(total - groups, 2 * mixed))
-    low, high = (_icc(mean_square / max(within, once) / quantile, size) for quantile in _f(freedom))
-    return found | {"icc_low": min(low, found["icc"]), "icc_high": 1.0 if within == 0 else high}
-
-
-def _f(freedom: tuple[float, float]) -> tuple[float, float]:
-    """The quantiles of F that belong to the lower and the upper end of a 95 % interval."""
-    from scipy import stats
-
-    return float(stats.f.ppf(0.975, *freedom)), float(stats.f.ppf(0.025, *freedom))
-
-
-def _icc(ratio: float, size: float) -> float:
-    """The intraclass correlation of a ratio of mean squares, from 0 to 1."""
-    return float(np.clip((ratio - 1) / (ratio - 1 + size), 0, 1)) if ratio > 1 else 0.0
 
 
 def _clear(free: pd.DataFrame) -> pd.DataFrame:

@@ -51,9 +51,10 @@ def _scored(console: Console, folder: RunFolder, long: pd.DataFrame) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("cell", style="bold")
     for question in questions:
-        table.add_column(question)
+        table.add_column(question, overflow="fold")
     kinds = list(dict.fromkeys(map(kind, questions)))
-    table.add_column("mass", justify="right")
+    # A number that is cut off would be read as another one.
+    table.add_column("mass", justify="right", no_wrap=True)
     for cell, group in means.groupby(factors, sort=True):
         by_question = group.groupby("question", sort=False)
         first = group.drop_duplicates("question")

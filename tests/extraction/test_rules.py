@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from grace_client import studies
@@ -198,6 +198,7 @@ ENDS = [
 ]
 
 
+@settings(deadline=None)
 @given(
     number=st.sampled_from([(n, word) for n, words in NUMBERS.items() for word in words]),
     lead=st.sampled_from(LEADS),
@@ -234,6 +235,7 @@ SAYS = [
 ]
 
 
+@settings(deadline=None)
 @given(
     negated=st.booleans(),
     adjective=st.sampled_from(ADJECTIVES),
@@ -253,6 +255,7 @@ def test_utterances_paraphrased(
     assert text[slice(*got.span)].lower().endswith(adjective)
 
 
+@settings(deadline=None)
 @given(
     value=st.sampled_from(["yes", "no"]),
     lead=st.sampled_from(["", "Answer: ", "I would say ", "Based on the call, ", "So, "]),
@@ -279,6 +282,7 @@ ANSWERS = {
 }
 
 
+@settings(deadline=None)
 @given(
     answer=st.sampled_from([(question, text) for question, texts in ANSWERS.items() for text in texts]),
     wrap=st.sampled_from(
@@ -361,6 +365,7 @@ PROBLEMS = [
 ]
 
 
+@settings(deadline=None)
 @given(
     answer=st.sampled_from([("number", "2"), ("knowledge", "Yes"), ("utterance", "It was good")]),
     problem=st.sampled_from(PROBLEMS),
@@ -372,6 +377,7 @@ def test_what_takes_an_answer_back_is_seen(answer: tuple[str, str], problem: str
     assert read(question, lead + text + problem).structured in (UNPARSED, "unsure")
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=80), question=st.sampled_from(sorted(VALUES)), cut=st.booleans())
 def test_any_text_has_a_reading(text: str, question: str, cut: bool) -> None:
     """Nothing makes the rules fail, and a span is always within the text."""
@@ -379,6 +385,7 @@ def test_any_text_has_a_reading(text: str, question: str, cut: bool) -> None:
     assert got.span is None or 0 <= got.span[0] < got.span[1] <= len(text)
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=80), prompt=st.text(max_size=40))
 def test_preparing_keeps_every_place(text: str, prompt: str) -> None:
     """The prepared text is as long as the response, so that spans are those of the response."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grace_client import studies
+from grace_client.extraction.answers import Answer
 from grace_client.extraction.reading import UNPARSED
-from tests.extraction.test_rules import PROMPTS, read
+from grace_client.extraction.text import first_answer
+from grace_client.ledger import OK
+from grace_client.plan import Item
+from tests.extraction.test_rules import PROMPTS, TRIALS, read
 
 QUESTION = PROMPTS["study1"]["number"].split("Question: ")[1].removesuffix("\nAnswer:")
 NEXT = [
@@ -41,6 +46,14 @@ FIRST = [
 ]
 
 
+def item(question: str) -> Item:
+    """The question of the first trial of Study 1."""
+    trial = TRIALS["study1"][0]
+    asked = {q.name: q for q in studies.experiment("study1-exp1").questions(trial)}
+    return Item(trial, asked[question], 1, None, "key")
+
+
+@settings(deadline=None)
 @given(first=st.sampled_from(FIRST), going_on=st.sampled_from(NEXT), cut=st.booleans())
 def test_a_new_turn_changes_nothing(first: tuple[str, str, str, str], going_on: str, cut: bool) -> None:
     """An answer with another turn behind it is read as the answer alone, span and confidence too."""
@@ -70,3 +83,12 @@ def test_what_stands_before_the_first_answer_is_no_turn(text: str) -> None:
 def test_the_turn_of_somebody_else_is_no_answer(text: str) -> None:
     """A response that begins with somebody else's turn holds no answer."""
     assert read("number", text).structured == UNPARSED
+
+
+def test_an_llm_is_sent_the_first_answer_alone() -> None:
+    """What an LLM reads ends where the first answer ends, as it was received; thoughts and case stay."""
+    for going_on in NEXT:
+        assert first_answer("I think Two" + going_on.format("3")) in ("I think Two", "I think Two.")
+    answer = Answer(item("number"), OK, "Two.\n\nUser: And now?\nAssistant: Three.", None)
+    assert answer.first == "Two."
+    assert Answer(item("number"), OK, None, None).first == ""
