@@ -6,12 +6,12 @@ import re
 
 _NUMBERS = {
     "0": "keine keiner keines zéro aucun aucune cero ninguno ninguna nessuno nessuna nenhum nenhuma geen 零",
-    "1": "eins un une uno una um uma een één 1个 一 一个 一つ",
+    "1": "eins une uno una uma een één 1个 一 一个 一つ",
     "2": "zwei deux dos dois duas twee 2个 二 两 兩 两个 兩個 二つ",
     "3": "drei trois tres três tre drie alle todos todas tutti tutte tous toutes 3个 三 三个 三個 三つ",
 }
 _KNOWLEDGE = {
-    "yes": "ja jawohl oui si sí sì sim da はい 是 是的 да",
+    "yes": "ja jawohl oui si sí sì sim はい 是 是的 да",
     "no": "nein non não nee いいえ 不 不是 нет",
 }
 _WORDS = {

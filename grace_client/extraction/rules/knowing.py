@@ -20,7 +20,7 @@ _NO = (
     r"most likely|rather) not|not yes|(?:definitely|absolutely|certainly|probably|likely) no|not (?:really|"
     r"at all|"
     r"exactly|quite|fully|entirely)|(?:very |highly )?(?:unlikely|doubtful)|no way|hardly|not for (?:sure|"
-    r"certain)|clearly not|only part(?:ly|ially)|no|nope|nah|n|negative)"
+    r"certain)|clearly not|only part(?:ly|ially)|no(?! one\b)|nope|nah|n|negative)"
 )
 _WEAK_YES = (
     r"(?:definitely|absolutely|certainly|of course|(?:most )?(?:probably|likely)|surely|sure|true|correct|"
@@ -90,7 +90,7 @@ def patterns(items: str, rest: str, speaker: str) -> dict[str, re.Pattern[str]]:
     information = (
         r"(?:enough|sufficient|the) (?:information|data)(?: (?:needed |necessary )?to (?:answer|provide|"
         r"give|make|"
-        r"determine|say|tell)(?: (?!but\b|and\b|or\b|yet\b|knows?\b)[a-z']+)*)?"
+        r"determine|say|tell)(?: (?!but\b|and\b|or\b|yet\b|yes\b|no\b|knows?\b)[a-z']+)*)?"
     )
     degree = r"(?: (?:really|actually|exactly|necessarily|possibly|yet|even|fully|quite|to))*"
     ignorant = (
@@ -104,8 +104,10 @@ def patterns(items: str, rest: str, speaker: str) -> dict[str, re.Pattern[str]]:
         rf"confused|unlikely to know|unable to (?:know|tell))|{_CANNOT} have {information}|"
         rf"lacks {information}|"
         rf"(?:seems|appears) not to know|{_CANNOT} (?:think|believe)(?: that)? {who} knows|"
-        rf"(?:only|just|merely) knows? {part}|knows(?: [^,;.]+)?,? but not (?:how many )?(?:of |about |for )?"
-        rf"(?:all|the (?:third|other|last|rest|remaining))[a-z0-9 ]*|fails to know|pretends to know|"
+        rf"(?:only|just|merely) knows? {part}|knows(?: [^,;.]+)?,? but not (?:how many )?(?:of|about|for) "
+        rf"(?:all(?: of)?(?: (?:the|them|3|three|{noun}))+|the (?:third|other|last|rest|"
+        rf"remaining)(?: ones?| {noun})?)|"
+        rf"fails to know|pretends to know|"
         rf"acts as if {who} knows|(?:would (?:have|"
         rf"need)|needs|has) to (?:look|check|see|open|inspect)[^,]* (?:to|before {who}) knows?|"
         rf"knows nothing)(?: of| about| as to)?{about}{something}{about}"
@@ -114,9 +116,9 @@ def patterns(items: str, rest: str, speaker: str) -> dict[str, re.Pattern[str]]:
         rf"(?:(?:nobody|no one|no-one) (?:knows|can know)|neither (?:{who}|i) nor (?:{who}|i) knows?|"
         rf"(?:seldom|rarely|in no way|by no means) does {who} know){something}"
     )
-    later = r"(?:after|once|when|if|by) [a-z0-9 ]+"
+    later = r"(?:after|once|when|if|by)(?: (?!and\b|but\b)[a-z0-9]+)+"
     would = (
-        rf"{who} (?:would|will|could) (?:only know{something} {later}|know{something} only {later})|"
+        rf"{who} (?:would|will) (?:only know{something} {later}|know{something} only {later})|"
         rf"if {who} (?:knew|had known){something}, {who} would(?: have)? [a-z ]+|"
         rf"it(?:'s| is| remains)(?: still)? (?:unknown|not known|a mystery) to (?:{who}|her|him|"
         rf"them){something}"
@@ -135,8 +137,8 @@ def patterns(items: str, rest: str, speaker: str) -> dict[str, re.Pattern[str]]:
             rf"{lead}(?:{_TRUE} )?(?P<answer>{ignorant})(?:{end}|,? but (?P<beside>(?:{who}) [^.]+))"
         ),
         "disbelieved": rf"{lead}(?P<answer>{_FALSE} {knows}){end}",
-        "nobody": rf"{lead}(?P<answer>{nobody}|{can}|{would}){end}",
-        "needed": rf"{lead}(?P<answer>{needed})(?P<rest>)",
+        "nobody": rf"{lead}(?P<answer>{nobody}|{can}){end}",
+        "needed": rf"{lead}(?P<answer>{needed}|{would})(?P<rest>)",
         "possible": (
             rf"{lead}{who} (?:might|may)(?: or may not)?(?: not)? know{something}.*|"
             rf"{who} may or may not know.*"

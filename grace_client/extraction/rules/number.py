@@ -73,6 +73,9 @@ _SUM = re.compile(
     rf"{shapes.LEAD}(?P<a>\d) ?(?P<sign>\+|-|plus|minus) ?(?P<b>\d) ?(?:=|is|equals|"
     rf"makes) ?(?P<value>[0-3])(?P<of>\b.*)"
 )
+_JUDGES = re.compile(r"\b(?:is|are|was|were|not|no|left|unknown|wrong)\b")
+_SO = re.compile(r"(?:so|thus|therefore|hence)\b")
+_IN_ALL = re.compile(r".*\b(?:in total|in all|altogether|overall)\b")
 _LIST_MARK = re.compile(rf"\s*1[.)] +(?!{shapes.REASON}|i (?:think|believe)|this|that)[a-z]")
 
 
@@ -105,7 +108,7 @@ class Number:
     """
 
     def __init__(self, items: str, rest: str, speaker: str) -> None:
-        self.whole, self.none, self.but, self.checked = _patterns(items, rest)
+        self.whole, self.none, self.but, self.checked = _patterns(items, rest, speaker)
         self.complement = complement.patterns(items, rest, _HAVE)
         self.speech = False
         """Whether the sentence read last is the speaker's: the next one goes on with what was seen."""
@@ -184,9 +187,10 @@ class Number:
         if match := _SUM.fullmatch(text, begin):
             a, b = int(match["a"]), int(match["b"])
             right = a + b if match["sign"] in ("+", "plus") else a - b
-            good = str(right) == match["value"] and not _NUMBERS.search(match["of"])
+            judged = _NUMBERS.search(match["of"]) or _JUDGES.search(match["of"])
+            good = str(right) == match["value"] and not judged
             said = self._said(sentence, match, match["value"])
-            concluded = re.match(r"(?:so|thus|therefore|hence)\b", text[begin:])
+            concluded = match["sign"] in ("+", "plus") and _SO.match(text, begin)
             return (replace(said, strength="announced") if concluded else said) if good else None
         match = self.whole.fullmatch(text, begin)
         if not match or not _harmless_rest(match["rest"]):
@@ -205,6 +209,9 @@ class Number:
             and not match["predicate"]
             and _THERE_ARE.search(text[begin : match.start("quantity")])
         ):
+            return None
+        totals = match["all"] is None and " " in match["quantity"]
+        if value == "3" and not match["predicate"] and totals and _IN_ALL.match(text[begin:]):
             return None
         if not match["predicate"] and _COUNTED.search(text[begin : match.end("quantity")]):
             return None
@@ -245,7 +252,7 @@ def _harmless(text: str) -> bool:
 
 
 @cache
-def _patterns(items: str, rest: str) -> tuple[re.Pattern[str], ...]:
+def _patterns(items: str, rest: str, speaker: str) -> tuple[re.Pattern[str], ...]:
     """An answer that names a number; that says that there is none; all but some; which were looked at."""
     noun, has = phrases.noun(items), phrases.inflected(rest)
     of = rf"(?:(?:of )?(?:the |these |those |all )*{noun}\b|(?:of )?them\b)"
@@ -261,13 +268,11 @@ def _patterns(items: str, rest: str) -> tuple[re.Pattern[str], ...]:
     other = rf"(?:,? (?:and )?not (?P<denied>{_WORD})(?: of them)?)?"
     whole = (
         rf"{shapes.LEAD}{_AFTER}{_BOUND}{number_of}{_DEGREE}(?P<all>(?:the|these|those|"
-        rf"\w+'s) (?={_THREE} {noun}))?"
-        rf"{quantity}x?(?P<predicate>{predicate})?{other}{end}"
+        rf"{re.escape(speaker)}'s) (?={_THREE} {noun}))?{quantity}x?(?P<predicate>{predicate})?{other}{end}"
     )
     checked = (
         rf"{shapes.LEAD}(?:all|both|one|two|three|[1-3])(?: {of}| (?:of )?(?:the )?{_THREE})? (?:were|was|"
-        rf"have been|"
-        rf"has been) (?:checked|inspected|examined|looked at|opened|seen|tested),? (?:and|but) "
+        rf"have been|has been) (?:checked|inspected|examined|looked at|opened|seen|tested),? (?:and|but) "
     )
     none = (
         rf"{shapes.LEAD}(?:(?P<value>i (?:do not|don't) (?:think|believe)(?: that)?|it(?:'s| is) (?:very |"

@@ -241,7 +241,7 @@ def contrasts(text: str) -> bool:
 
 def chatter(sentence: Sentence) -> bool:
     """Whether a sentence is about nothing: "Great question!"."""
-    return _CHATTER.fullmatch(sentence.text) is not None
+    return _CHATTER.fullmatch(sentence.text) is not None and sentence.text not in ("but", "however")
 
 
 def explains(text: str) -> bool:
