@@ -15,6 +15,7 @@ NO_VARIATION = "undefined: no variation"
 TEXT = {True: "yes", False: "no"}
 HEADS = {
     "n_distinct": "distinct",
+    "share_below": "share below 0.5",
     "p_holm": "p (Holm)",
     "p_exact_holm": "p exact (Holm)",
     "d_z": "d z",

@@ -93,7 +93,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     for model in ("alpha", "beta"):
         for name in EXPERIMENTS:
-            path = make(folder / model / name, Salted(model), name)
+            # Beside people a model needs answers to three domains in each of twelve cells.
+            sample = 100 if name in ("study2-exp2", "study2-null") else 40
+            path = make(folder / model / name, Salted(model), name, sample)
             if name.endswith("exp1"):
                 structure(path)
     return folder

@@ -111,7 +111,7 @@ def test_the_page_on_paper(chromium: str, pdftotext: str, page: Path) -> None:
     parts = re.split(r'<div class="table[^"]*" id="table-', page.read_text())[1:]
     assert len(parts) >= 30
     for part in parts:
-        name, caption = part.partition('"')[0], re.search(r"<caption>(.*?)</caption>", part)
+        name, caption = part.partition('"')[0], re.search(r"<caption><span>(.*?)</span></caption>", part)
         assert caption is not None
         assert squeezed(caption[1]) in printed
         rows = re.findall(r"<tr>(.*?)</tr>", part, re.DOTALL)[1:]

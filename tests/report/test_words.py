@@ -110,6 +110,7 @@ def test_an_inlined_figure_keeps_its_links_and_no_more() -> None:
         '<use xlink:href="#m1" clip-path="url(#m1)"/></g></svg>'
     )
     assert page.inline(svg, "f") == (
-        '<svg viewBox="0 0 9 8" style="max-width:14px" aria-hidden="true"><defs></defs><g><path id="f-m1"/>'
+        '<svg viewBox="0 0 9 8" style="min-width:11px;max-width:14px" aria-hidden="true"><defs></defs><g>'
+        '<path id="f-m1"/>'
         '<use href="#f-m1" clip-path="url(#f-m1)"/></g></svg>'
     )

@@ -51,7 +51,7 @@ SPAN = "95% intervals over distinct stimuli, in Study 2 over domains."
 INTERVAL = f"Vertical lines: {SPAN}"
 
 
-LETTERS = 20
+LETTERS = 18
 """Letters of a caption in an inch, so that the widest text fits."""
 
 _cast: ContextVar[tuple[str, ...]] = ContextVar("cast", default=())
