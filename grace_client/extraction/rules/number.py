@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from functools import cache
 
-from grace_client.extraction.rules import shapes
+from grace_client.extraction.rules import complement, phrases, shapes
 from grace_client.extraction.rules.shapes import HARMLESS, REPORTED, Reader, Said, Sentence
 from grace_client.studies.study1 import Story
 from grace_client.trials import Trial
@@ -20,13 +20,22 @@ _DIGITS = {
     ),
     "the whole lot": "3",
 }
-_VALUE = rf"(?P<value>{'|'.join(sorted(_DIGITS, key=len, reverse=True))}|0?[0-3](?:\.0)?)"
+_WORD = rf"(?:{'|'.join(sorted(_DIGITS, key=len, reverse=True))}|0?[0-3](?:\.0)?)"
+_VALUE = rf"(?P<value>{_WORD})"
+_BOUND = rf"(?:(?P<bound>more|fewer|less) than (?P<limit>{_WORD}): )?"
+"""A bound that the answer behind it meets: "More than 1: 2"."""
+_BEFORE = re.compile(
+    rf"(?:{shapes.LEAD})(?:before(?: the call)?|prior|previously|earlier|at first|initially)(?: ?[:=-]|"
+    rf",) ?{_WORD}"
+)
+"""What was thought before the call."""
+_AFTER = r"(?:(?:posterior|updated|afterwards|after(?: the call)?)(?: ?[:=-]|,) ?)?"
 _DEGREE = r"(?:(?:only|just|exactly|precisely|a total of) )?"
 _AGAIN = r"(?: ?\(?(?:=|i\.e\.)? ?\(?(?P<again>zero|one|two|three|[0-3])\))?"
 _THREE = r"(?:3|three)\b"
 _HAVE = (
     r"(?:(?:do |will |would |must |should |to )?have|(?:does )?has|had|got|having|with|(?:do|does|are|is|"
-    r"were|was) (?:indeed )?(?:have|having))"
+    r"were|was) (?:indeed )?(?:have|having)|(?:appears?|seems?|(?:is|are) (?:likely|bound|known)) to have)"
 )
 _ELLIPSIS = r"(?:do|does|did|(?:are|is|be|to be) (?:like that|that way|so))"
 _ORDINARY = rf"(?: {shapes.ADVERB})*"
@@ -64,6 +73,9 @@ _SUM = re.compile(
     rf"{shapes.LEAD}(?P<a>\d) ?(?P<sign>\+|-|plus|minus) ?(?P<b>\d) ?(?:=|is|equals|"
     rf"makes) ?(?P<value>[0-3])(?P<of>\b.*)"
 )
+_JUDGES = re.compile(r"\b(?:is|are|was|were|not|no|left|unknown|wrong)\b")
+_SO = re.compile(r"(?:so|thus|therefore|hence)\b")
+_IN_ALL = re.compile(r".*\b(?:in total|in all|altogether|overall)\b")
 _LIST_MARK = re.compile(rf"\s*1[.)] +(?!{shapes.REASON}|i (?:think|believe)|this|that)[a-z]")
 
 
@@ -96,10 +108,11 @@ class Number:
     """
 
     def __init__(self, items: str, rest: str, speaker: str) -> None:
-        self.whole, self.none, self.but = _patterns(items, rest)
+        self.whole, self.none, self.but, self.checked = _patterns(items, rest, speaker)
+        self.complement = complement.patterns(items, rest, _HAVE)
         self.speech = False
         """Whether the sentence read last is the speaker's: the next one goes on with what was seen."""
-        self.asked = re.compile(rf"{_VALUE}\b.* {_HAVE} {shapes.inflected(rest)}")
+        self.asked = re.compile(rf"{_VALUE}\b.* {_HAVE} {phrases.inflected(rest)}")
         self.report = re.compile(
             rf"(?:{shapes.LEAD})(?:{re.escape(speaker)}|she|he|they|i|the speaker|"
             rf"let me)\b.*{_SEEING.pattern}"
@@ -110,7 +123,7 @@ class Number:
         heard, self.speech = self.speech, _SPEECH.search(sentence.text) is not None
         if sentence.mark != "?" and (said := self.value(sentence, 0)):
             return REPORTED if heard and said.strength in ("bare", "stated") else said
-        if shapes.chatter(sentence):
+        if shapes.chatter(sentence) or _BEFORE.fullmatch(sentence.text):
             return HARMLESS
         if (denied := _DENIAL.fullmatch(sentence.text)) and sentence.mark != "?":
             return Said("denied", _digit(denied["value"]))
@@ -120,14 +133,17 @@ class Number:
 
     def leaves(self, sentence: Sentence, value: str) -> bool:
         """Whether a sentence that fits no shape leaves an answer of this value as it is."""
-        del value
+        if others := self.complement.others.fullmatch(sentence.text):
+            return sentence.mark != "?" and complement.fits(others, value)
         return sentence.mark != "?" and _harmless(sentence.text)
 
     def value(self, sentence: Sentence, begin: int) -> Said | None:
         """The answer that a sentence gives from some place on."""
         text = sentence.text
-        if said := self._plain(sentence, begin):
+        if said := self._plain(sentence, begin) or self._by_others(sentence, begin):
             return said
+        if (checked := self.checked.match(text, begin)) and (said := self._plain(sentence, checked.end())):
+            return replace(said, strength="stated")
         for before, place, join in shapes.clauses(text[begin:]):
             if not self._leads(before, join, text[begin + place :]):
                 continue
@@ -145,10 +161,21 @@ class Number:
             )
         if re.search(r"\b(?:if|unless|whether|wrong|lie[sd]?|suppose)\b", before):
             return False
-        if _STARTS.match(before):
+        if _STARTS.match(before) or _BEFORE.fullmatch(before):
             return True
         concluded = own is not None or self.report.match(before) or self.asked.match(after)
         return bool(join) and bool(concluded)
+
+    def _by_others(self, sentence: Sentence, begin: int) -> Said | None:
+        """The answer of a sentence that says as well, or only, which items do not have the property."""
+        shape = self.complement
+        if shape.every and (match := shape.every.fullmatch(sentence.text, begin)):
+            return self._said(sentence, match, "0" if match["value"] in ("all", "every", "each") else "3")
+        for pattern in (shape.beside, shape.behind):
+            match = pattern.fullmatch(sentence.text, begin)
+            if match and complement.fits(match, value := _digit(match["value"])):
+                return self._said(sentence, match, value)
+        return None
 
     def _plain(self, sentence: Sentence, begin: int) -> Said | None:
         text = sentence.text
@@ -160,13 +187,20 @@ class Number:
         if match := _SUM.fullmatch(text, begin):
             a, b = int(match["a"]), int(match["b"])
             right = a + b if match["sign"] in ("+", "plus") else a - b
-            good = str(right) == match["value"] and not _NUMBERS.search(match["of"])
-            return self._said(sentence, match, match["value"]) if good else None
+            judged = _NUMBERS.search(match["of"]) or _JUDGES.search(match["of"])
+            good = str(right) == match["value"] and not judged
+            said = self._said(sentence, match, match["value"])
+            concluded = match["sign"] in ("+", "plus") and _SO.match(text, begin)
+            return (replace(said, strength="announced") if concluded else said) if good else None
         match = self.whole.fullmatch(text, begin)
         if not match or not _harmless_rest(match["rest"]):
             return None
         value = _digit(match["value"])
         if match["again"] and _digit(match["again"]) != value:
+            return None
+        if match["all"] and not (value == "3" and match["predicate"]):
+            return None
+        if (match["denied"] and _digit(match["denied"]) == value) or not _meets(match, int(value)):
             return None
         if re.fullmatch(r"no(?: ones?)?", match["quantity"]):
             return None
@@ -175,6 +209,9 @@ class Number:
             and not match["predicate"]
             and _THERE_ARE.search(text[begin : match.start("quantity")])
         ):
+            return None
+        totals = match["all"] is None and " " in match["quantity"]
+        if value == "3" and not match["predicate"] and totals and _IN_ALL.match(text[begin:]):
             return None
         if not match["predicate"] and _COUNTED.search(text[begin : match.end("quantity")]):
             return None
@@ -192,6 +229,14 @@ def _digit(word: str) -> str:
     return _DIGITS.get(word) or str(int(float(word)))
 
 
+def _meets(match: re.Match[str], value: int) -> bool:
+    """Whether an answer meets the bound that stands before it, if any."""
+    if not match["bound"]:
+        return True
+    limit = int(_digit(match["limit"]))
+    return value > limit if match["bound"] == "more" else value < limit
+
+
 def _harmless_rest(rest: str | None) -> bool:
     return rest is None or (not shapes.contrasts(rest) and not _counts(rest))
 
@@ -207,9 +252,9 @@ def _harmless(text: str) -> bool:
 
 
 @cache
-def _patterns(items: str, rest: str) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """An answer that names a number; one that says that there is none; one that says all but some."""
-    noun, has = shapes.noun(items), shapes.inflected(rest)
+def _patterns(items: str, rest: str, speaker: str) -> tuple[re.Pattern[str], ...]:
+    """An answer that names a number; that says that there is none; all but some; which were looked at."""
+    noun, has = phrases.noun(items), phrases.inflected(rest)
     of = rf"(?:(?:of )?(?:the |these |those |all )*{noun}\b|(?:of )?them\b)"
     three = (
         rf"(?: ?/ ?3\b| (?:of|out of) (?:the |these |those |all |them )*{_THREE}(?: of them)?|"
@@ -219,8 +264,16 @@ def _patterns(items: str, rest: str) -> tuple[re.Pattern[str], re.Pattern[str], 
     predicate = rf"(?:(?: (?:that|which))?{_ORDINARY}(?: {_HAVE})?{_ORDINARY} {has}|{_ORDINARY} {_ELLIPSIS})"
     quantity = rf"(?P<quantity>{_VALUE}{_AGAIN}{three}?(?: {of}{three}?)?)"
     end = rf"(?:, all(?: of them)?)?{shapes.TAIL_WORDS}{shapes.REST}"
-    number_of = rf"(?:the number of {noun}(?: (?:that|which) {_HAVE} {has}) is )?"
-    whole = rf"{shapes.LEAD}{number_of}{_DEGREE}{quantity}x?(?P<predicate>{predicate})?{end}"
+    number_of = rf"(?:the number of (?:the )?(?:{_THREE} )?{noun}(?: (?:(?:that|which) )?{_HAVE} {has}) is )?"
+    other = rf"(?:,? (?:and )?not (?P<denied>{_WORD})(?: of them)?)?"
+    whole = (
+        rf"{shapes.LEAD}{_AFTER}{_BOUND}{number_of}{_DEGREE}(?P<all>(?:the|these|those|"
+        rf"{re.escape(speaker)}'s) (?={_THREE} {noun}))?{quantity}x?(?P<predicate>{predicate})?{other}{end}"
+    )
+    checked = (
+        rf"{shapes.LEAD}(?:all|both|one|two|three|[1-3])(?: {of}| (?:of )?(?:the )?{_THREE})? (?:were|was|"
+        rf"have been|has been) (?:checked|inspected|examined|looked at|opened|seen|tested),? (?:and|but) "
+    )
     none = (
         rf"{shapes.LEAD}(?:(?P<value>i (?:do not|don't) (?:think|believe)(?: that)?|it(?:'s| is) (?:very |"
         rf"highly )?(?:unlikely|improbable)(?: that)?) any(?:{three})?(?: {of})?{predicate}|"
@@ -230,4 +283,4 @@ def _patterns(items: str, rest: str) -> tuple[re.Pattern[str], re.Pattern[str], 
         rf"{shapes.LEAD}(?P<quantity>all (?:but|except(?: for)?) (?P<value>one|two|three|"
         rf"[1-3])(?:{three})?(?: {of})?){predicate}?{end}"
     )
-    return re.compile(whole), re.compile(none), re.compile(but)
+    return tuple(map(re.compile, (whole, none, but, checked)))
