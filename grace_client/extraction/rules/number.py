@@ -108,7 +108,7 @@ class Number:
     """
 
     def __init__(self, items: str, rest: str, speaker: str) -> None:
-        self.whole, self.none, self.but, self.checked = _patterns(items, rest, speaker)
+        self.whole, self.none, self.but, self.checked, self.on = _patterns(items, rest, speaker)
         self.complement = complement.patterns(items, rest, _HAVE)
         self.speech = False
         """Whether the sentence read last is the speaker's: the next one goes on with what was seen."""
@@ -184,6 +184,9 @@ class Number:
         if match := self.but.fullmatch(text, begin):
             left = 3 - int(_digit(match["value"]))
             return self._said(sentence, match, str(left)) if _harmless_rest(match["rest"]) else None
+        if (match := self.on.fullmatch(text, begin)) and not match["again"]:
+            harmless = _harmless_rest(match["rest"])
+            return self._said(sentence, match, _digit(match["value"])) if harmless else None
         if match := _SUM.fullmatch(text, begin):
             a, b = int(match["a"]), int(match["b"])
             right = a + b if match["sign"] in ("+", "plus") else a - b
@@ -261,7 +264,10 @@ def _patterns(items: str, rest: str, speaker: str) -> tuple[re.Pattern[str], ...
         rf" (?:of )?(?:the )?{_THREE})"
     )
     # "Have stopped" is also said as "stopped".
-    predicate = rf"(?:(?: (?:that|which))?{_ORDINARY}(?: {_HAVE})?{_ORDINARY} {has}|{_ORDINARY} {_ELLIPSIS})"
+    predicate = (
+        rf"(?: in total| altogether)?(?:(?: (?:that|which))?{_ORDINARY}(?: {_HAVE})?{_ORDINARY} {has}|"
+        rf"{_ORDINARY} {_ELLIPSIS})"
+    )
     quantity = rf"(?P<quantity>{_VALUE}{_AGAIN}{three}?(?: {of}{three}?)?)"
     end = rf"(?:, all(?: of them)?)?{shapes.TAIL_WORDS}{shapes.REST}"
     number_of = rf"(?:the number of (?:the )?(?:{_THREE} )?{noun}(?: (?:(?:that|which) )?{_HAVE} {has}) is )?"
@@ -283,4 +289,5 @@ def _patterns(items: str, rest: str, speaker: str) -> tuple[re.Pattern[str], ...
         rf"{shapes.LEAD}(?P<quantity>all (?:but|except(?: for)?) (?P<value>one|two|three|"
         rf"[1-3])(?:{three})?(?: {of})?){predicate}?{end}"
     )
-    return tuple(map(re.compile, (whole, none, but, checked)))
+    on = rf"{shapes.LEAD}{has} (?:on|in|inside|of|at) {_DEGREE}{quantity}{end}"
+    return tuple(map(re.compile, (whole, none, but, checked, on)))
