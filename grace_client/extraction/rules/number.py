@@ -74,6 +74,7 @@ _SUM = re.compile(
     rf"makes) ?(?P<value>[0-3])(?P<of>\b.*)"
 )
 _JUDGES = re.compile(r"\b(?:is|are|was|were|not|no|left|unknown|wrong)\b")
+_TOO = re.compile(r"\b(?:too|also|as well|likewise)\b")
 _SO = re.compile(r"(?:so|thus|therefore|hence)\b")
 _IN_ALL = re.compile(r".*\b(?:in total|in all|altogether|overall)\b")
 _LIST_MARK = re.compile(rf"\s*1[.)] +(?!{shapes.REASON}|i (?:think|believe)|this|that)[a-z]")
@@ -110,6 +111,7 @@ class Number:
     def __init__(self, items: str, rest: str, speaker: str) -> None:
         self.whole, self.none, self.but, self.checked, self.on = _patterns(items, rest, speaker)
         self.complement = complement.patterns(items, rest, _HAVE)
+        self.has = re.compile(phrases.inflected(rest))
         self.speech = False
         """Whether the sentence read last is the speaker's: the next one goes on with what was seen."""
         self.asked = re.compile(rf"{_VALUE}\b.* {_HAVE} {phrases.inflected(rest)}")
@@ -163,7 +165,9 @@ class Number:
             return False
         if _STARTS.match(before) or _BEFORE.fullmatch(before):
             return True
-        concluded = own is not None or self.report.match(before) or self.asked.match(after)
+        rest = _TOO.sub("", before)
+        too = self.has.search(before) and rest != before and not (shapes.contrasts(rest) or _denies(rest))
+        concluded = own is not None or self.report.match(before) or self.asked.match(after) or too
         return bool(join) and bool(concluded)
 
     def _by_others(self, sentence: Sentence, begin: int) -> Said | None:
@@ -250,8 +254,11 @@ def _counts(text: str) -> bool:
 
 
 def _harmless(text: str) -> bool:
-    denies = re.search(r"\b(?:no|not|never|cannot|without|nobody)\b|n't\b", text) is not None
-    return shapes.explains(text) and not shapes.contrasts(text) and not _counts(text) and not denies
+    return shapes.explains(text) and not (shapes.contrasts(text) or _counts(text) or _denies(text))
+
+
+def _denies(text: str) -> bool:
+    return re.search(r"\b(?:no|not|never|cannot|without|nobody|lacks?)\b|n't\b", text) is not None
 
 
 @cache
