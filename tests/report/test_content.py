@@ -12,6 +12,7 @@ import pytest
 
 from grace_client import analysis
 from grace_client.analysis import example
+from grace_client.analysis.figures.style import COLOURS
 from grace_client.errors import ItemError
 from grace_client.manifest import NoiseFloor, Spread
 from grace_client.report import contrasts, making, material, methods, quality, sameness, study1, study2, words
@@ -264,3 +265,19 @@ def test_a_heat_map_of_each_model(found: Material) -> None:
     alone = study1.scored(replace(found, frames={"study1-exp2": frame[frame["model"] == "beta"]}))
     assert alone is not None
     assert "study1-percentages" in [figure.name for figure in alone.figures]
+
+
+def test_a_model_looks_the_same_in_sections_that_lack_the_others(found: Material) -> None:
+    """The second model has its own colour also where it stands alone."""
+    one, two = found.frames["study1-exp2"], found.frames["study1-null"]
+    some = replace(
+        found,
+        frames={"study1-exp2": one[one["model"] == "beta"], "study1-null": two[two["model"] == "alpha"]},
+    )
+    for order in (["alpha", "beta"], ["beta", "alpha"]):
+        frames = some.frames if order[0] == "beta" else dict(reversed(some.frames.items()))
+        making.take(making.Order(replace(some, frames=frames), None, False))
+        made = making.make("study1-exp2")
+        assert made is not None
+        drawn = made.drawings["study1-knowledge"].lower()
+        assert [colour.lower() in drawn for colour in COLOURS[:2]] == [name == "beta" for name in order]

@@ -88,6 +88,7 @@ def _theme(width: float, height: float) -> Any:
     return p9.theme_bw(base_size=9, base_family="sans-serif") + p9.theme(
         figure_size=(width, height),
         legend_position="bottom",
+        legend_justification="left",
         legend_title=p9.element_blank(),
         legend_key=p9.element_blank(),
         panel_grid_minor=p9.element_blank(),
