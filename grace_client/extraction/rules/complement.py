@@ -67,8 +67,7 @@ def patterns(items: str, rest: str, have: str) -> Complement:
     named = rf"(?:the )?{one_more} (?P<left>one|two|1|2)(?: {noun})?|the (?:others|rest|{one_more} {noun})"
     lacks = (
         rf"(?:{_BE} {_FINE}|still (?:runs?|works?|goes|ticks?|functions?)|"
-        rf"{_NOT}(?: (?:have )?(?:any )?{has})?|"
-        rf"(?:{_BE} without|have no|has no) (?:any )?{has})"
+        rf"{_NOT}(?: (?:have )?(?:any )?{has})?|(?:{_BE} without|have no|has no) (?:any )?{has})"
     )
     others = rf"(?:{named}|(?P<count>{count}){of}) {lacks}"
     answer = r"(?:(?:only|just|exactly) )?(?P<quantity>(?P<value>one|two|1|2)"

@@ -21,6 +21,13 @@ _TAKES_BACK = re.compile(
     r"\b(?:exactly|precisely|how many|certain|sure|yes|no|answer|will|would|might|may|could|should|knows?)\b"
 )
 _NOTHING = re.compile(r"\bnothing (?:was|is) [a-z ]+")
+_EACH = re.compile(r"\b(?:every|each)(?: single)? one of\b")
+_NOT_YET = re.compile(r"(?:\bnot|n't)(?: [a-z]+)* yet\b")
+_OPEN = re.compile(
+    r"\bthe (?:third|others?|last|remaining|rest)(?: [a-z]+)? (?:could|may|might)(?: (?:or|may|might|could|"
+    r"not|also|still|as|well|have|be)\b)*(?: [a-z]+)*(?: or not)?"
+)
+"""What is left open about the items that the speaker has not seen."""
 _ANSWERS = re.compile(r"\b(?:yes|no|know\w*|aware)\b")
 _REASONS = re.compile(
     rf"(?:{shapes.REASON}|i (?:do|don't|think|believe|am|would)|i'm|she|he|they|it|the|all|one|two|each|"
@@ -69,6 +76,10 @@ class Knowledge:
 
     def read(self, sentence: Sentence) -> Said | None:
         """What a sentence says; None where no shape fits the whole of it."""
+        if sentence.mark == "?":
+            for name, value in (("how_could", "no"), ("why_not", "yes")):
+                if self.shapes[name].fullmatch(sentence.text):
+                    return Said("value", value, sentence.span(0, len(sentence.text)), weak=True)
         why = _WHY_NOT.search(sentence.text)
         if sentence.mark == "?" and why and why.end() == len(sentence.text) and why.start():
             return self.value(Sentence(sentence.text[: why.start()], sentence.at[: why.start()], "."), 0)
@@ -112,6 +123,7 @@ class Knowledge:
         for name, value in (
             ("knows", "yes"),
             ("ignorant", "no"),
+            ("unthinkable", "yes"),
             ("disbelieved", "no"),
             ("nobody", "no"),
             ("needed", "no"),
@@ -142,7 +154,7 @@ class Knowledge:
             if more:
                 # "Yes, but she doesn't know exactly how many": the second answers what was asked.
                 return more if value == "yes" and _CORRECTED.match(rest) and not more.soft else None
-            if value == "no" and self.shapes["not_so"].fullmatch(rest):
+            if self.shapes["not_so" if value == "no" else "counted"].fullmatch(rest):
                 return said
             if not said.weak and self._fits(rest, value) and (self._goes_on(rest) or shapes.explains(rest)):
                 return said
@@ -168,12 +180,17 @@ class Knowledge:
         """Whether what follows an answer leaves it as it is."""
         if not rest:
             return True
+        if value == "no":
+            rest = _NOT_YET.sub("not", _OPEN.sub("", rest))
         if shapes.contrasts(rest):
             return False
         if value == "yes":
-            return not _NEGATIVE.search(_NOTHING.sub("", rest)) and not _ANSWERS.search(rest)
+            return not _NEGATIVE.search(_NOTHING.sub("", _EACH.sub("all", rest))) and not _ANSWERS.search(
+                rest
+            )
         return not re.search(
-            r"\b(?:yes|doubt|questions?|please|thanks?|thank you|knows? (?:exactly|precisely|how|it|that))\b",
+            r"\b(?:yes|doubt|questions?|please|thanks?|thank you|not (?:right|true|correct)|"
+            r"(?<!n't )(?<!not )knows? (?:exactly|precisely|how|it|that)|(?<!n't )(?<!not )knows?$)\b",
             rest,
         )
 

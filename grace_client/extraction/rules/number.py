@@ -4,41 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import cache
 
-from grace_client.extraction.rules import complement, phrases, shapes
+from grace_client.extraction.rules import complement, counting, phrases, shapes
 from grace_client.extraction.rules.shapes import HARMLESS, REPORTED, Reader, Said, Sentence
 from grace_client.studies.study1 import Story
 from grace_client.trials import Trial
-
-_DIGITS = {
-    **dict.fromkeys(("zero", "none", "no", "not any", "not a single one", "not one"), "0"),
-    **dict.fromkeys(("one", "a single one", "a single", "the one"), "1"),
-    **dict.fromkeys(("two", "a pair", "a couple", "ii"), "2"),
-    **dict.fromkeys(
-        ("three", "all", "every", "every one", "every single one", "they all", "each", "each one", "iii"), "3"
-    ),
-    "the whole lot": "3",
-}
-_WORD = rf"(?:{'|'.join(sorted(_DIGITS, key=len, reverse=True))}|0?[0-3](?:\.0)?)"
-_VALUE = rf"(?P<value>{_WORD})"
-_BOUND = rf"(?:(?P<bound>more|fewer|less) than (?P<limit>{_WORD}): )?"
-"""A bound that the answer behind it meets: "More than 1: 2"."""
-_BEFORE = re.compile(
-    rf"(?:{shapes.LEAD})(?:before(?: the call)?|prior|previously|earlier|at first|initially)(?: ?[:=-]|"
-    rf",) ?{_WORD}"
-)
-"""What was thought before the call."""
-_AFTER = r"(?:(?:posterior|updated|afterwards|after(?: the call)?)(?: ?[:=-]|,) ?)?"
-_DEGREE = r"(?:(?:only|just|exactly|precisely|a total of) )?"
-_AGAIN = r"(?: ?\(?(?:=|i\.e\.)? ?\(?(?P<again>zero|one|two|three|[0-3])\))?"
-_THREE = r"(?:3|three)\b"
-_HAVE = (
-    r"(?:(?:do |will |would |must |should |to )?have|(?:does )?has|had|got|having|with|(?:do|does|are|is|"
-    r"were|was) (?:indeed )?(?:have|having)|(?:appears?|seems?|(?:is|are) (?:likely|bound|known)) to have)"
-)
-_ELLIPSIS = r"(?:do|does|did|(?:are|is|be|to be) (?:like that|that way|so))"
-_ORDINARY = rf"(?: {shapes.ADVERB})*"
 
 OBSERVATION = re.compile(r"\d of the .*")
 """The speaker's "1 of the parcels has ...": also how a listener answers."""
@@ -54,13 +24,14 @@ _SEEING = re.compile(
 )
 _SPEECH = re.compile(r"\bi (?:have )?(?:looked at|checked|inspected)\b")
 _SEEN = re.compile(rf"{_SEEING.pattern}[^,;]*")
-_TOTAL = re.compile(rf"\b(?:of |the |all )+{_THREE}")
+_TOTAL = re.compile(rf"\b(?:of |the |all )+{counting.THREE}")
 _NUMBERS = re.compile(
     r"\b(?:\d+|zero|none|one|two|three|all|both|most|some|every|each|half|third|second|first|another|nothing|"
     r"other|last|remaining)\b"
 )
 _DENIAL = re.compile(
-    rf"(?:{shapes.LEAD})(?:not|i (?:do not|don't) (?:think|believe)(?: that)?) {_VALUE}\b(?P<rest>[^,]*)"
+    rf"(?:{shapes.LEAD})(?:not|i (?:do not|don't) (?:think|"
+    rf"believe)(?: that)?) {counting.VALUE}\b(?P<rest>[^,]*)"
 )
 _OWN_LAST = re.compile(rf"(?:{shapes.OPINION}|{shapes.ANNOUNCED}) ")
 _STARTS = re.compile(rf"{shapes.REASON}\b|even though\b|although\b|though\b|from\b|according to my\b")
@@ -74,6 +45,7 @@ _SUM = re.compile(
     rf"makes) ?(?P<value>[0-3])(?P<of>\b.*)"
 )
 _JUDGES = re.compile(r"\b(?:is|are|was|were|not|no|left|unknown|wrong)\b")
+_TOO = re.compile(r"\b(?:too|also|as well|likewise)\b")
 _SO = re.compile(r"(?:so|thus|therefore|hence)\b")
 _IN_ALL = re.compile(r".*\b(?:in total|in all|altogether|overall)\b")
 _LIST_MARK = re.compile(rf"\s*1[.)] +(?!{shapes.REASON}|i (?:think|believe)|this|that)[a-z]")
@@ -108,11 +80,12 @@ class Number:
     """
 
     def __init__(self, items: str, rest: str, speaker: str) -> None:
-        self.whole, self.none, self.but, self.checked = _patterns(items, rest, speaker)
-        self.complement = complement.patterns(items, rest, _HAVE)
+        self.whole, self.none, self.but, self.checked, self.on = counting.patterns(items, rest, speaker)
+        self.complement = complement.patterns(items, rest, counting.HAVE)
+        self.has = re.compile(phrases.inflected(rest))
         self.speech = False
         """Whether the sentence read last is the speaker's: the next one goes on with what was seen."""
-        self.asked = re.compile(rf"{_VALUE}\b.* {_HAVE} {phrases.inflected(rest)}")
+        self.asked = re.compile(rf"{counting.VALUE}\b.* {counting.HAVE} {phrases.inflected(rest)}")
         self.report = re.compile(
             rf"(?:{shapes.LEAD})(?:{re.escape(speaker)}|she|he|they|i|the speaker|"
             rf"let me)\b.*{_SEEING.pattern}"
@@ -123,10 +96,10 @@ class Number:
         heard, self.speech = self.speech, _SPEECH.search(sentence.text) is not None
         if sentence.mark != "?" and (said := self.value(sentence, 0)):
             return REPORTED if heard and said.strength in ("bare", "stated") else said
-        if shapes.chatter(sentence) or _BEFORE.fullmatch(sentence.text):
+        if shapes.chatter(sentence) or counting.BEFORE.fullmatch(sentence.text):
             return HARMLESS
         if (denied := _DENIAL.fullmatch(sentence.text)) and sentence.mark != "?":
-            return Said("denied", _digit(denied["value"]))
+            return Said("denied", counting.digit(denied["value"]))
         if self.report.match(sentence.text):
             return REPORTED if not re.search(r"\b(?:not|but|however|if)\b|n't", sentence.text) else None
         return None
@@ -157,13 +130,15 @@ class Number:
         own = _OWN_LAST.match(after.removeprefix("now "))
         if join == "but":
             return (own is not None and not _OWN_LAST.match(before)) or bool(
-                re.fullmatch(rf"not {_VALUE}.*", before)
+                re.fullmatch(rf"not {counting.VALUE}.*", before)
             )
         if re.search(r"\b(?:if|unless|whether|wrong|lie[sd]?|suppose)\b", before):
             return False
-        if _STARTS.match(before) or _BEFORE.fullmatch(before):
+        if _STARTS.match(before) or counting.BEFORE.fullmatch(before):
             return True
-        concluded = own is not None or self.report.match(before) or self.asked.match(after)
+        rest = _TOO.sub("", before)
+        too = self.has.search(before) and rest != before and not (shapes.contrasts(rest) or _denies(rest))
+        concluded = own is not None or self.report.match(before) or self.asked.match(after) or too
         return bool(join) and bool(concluded)
 
     def _by_others(self, sentence: Sentence, begin: int) -> Said | None:
@@ -173,7 +148,7 @@ class Number:
             return self._said(sentence, match, "0" if match["value"] in ("all", "every", "each") else "3")
         for pattern in (shape.beside, shape.behind):
             match = pattern.fullmatch(sentence.text, begin)
-            if match and complement.fits(match, value := _digit(match["value"])):
+            if match and complement.fits(match, value := counting.digit(match["value"])):
                 return self._said(sentence, match, value)
         return None
 
@@ -182,8 +157,11 @@ class Number:
         if match := self.none.fullmatch(text, begin):
             return self._said(sentence, match, "0") if _harmless_rest(match["rest"]) else None
         if match := self.but.fullmatch(text, begin):
-            left = 3 - int(_digit(match["value"]))
+            left = 3 - int(counting.digit(match["value"]))
             return self._said(sentence, match, str(left)) if _harmless_rest(match["rest"]) else None
+        if (match := self.on.fullmatch(text, begin)) and not match["again"]:
+            harmless = _harmless_rest(match["rest"])
+            return self._said(sentence, match, counting.digit(match["value"])) if harmless else None
         if match := _SUM.fullmatch(text, begin):
             a, b = int(match["a"]), int(match["b"])
             right = a + b if match["sign"] in ("+", "plus") else a - b
@@ -195,12 +173,12 @@ class Number:
         match = self.whole.fullmatch(text, begin)
         if not match or not _harmless_rest(match["rest"]):
             return None
-        value = _digit(match["value"])
-        if match["again"] and _digit(match["again"]) != value:
+        value = counting.digit(match["value"])
+        if match["again"] and counting.digit(match["again"]) != value:
             return None
         if match["all"] and not (value == "3" and match["predicate"]):
             return None
-        if (match["denied"] and _digit(match["denied"]) == value) or not _meets(match, int(value)):
+        if (match["denied"] and counting.digit(match["denied"]) == value) or not _meets(match, int(value)):
             return None
         if re.fullmatch(r"no(?: ones?)?", match["quantity"]):
             return None
@@ -225,15 +203,11 @@ class Number:
         return Said("value", value, sentence.span(start, end), shapes.strength_of(match, alone), soft)
 
 
-def _digit(word: str) -> str:
-    return _DIGITS.get(word) or str(int(float(word)))
-
-
 def _meets(match: re.Match[str], value: int) -> bool:
     """Whether an answer meets the bound that stands before it, if any."""
     if not match["bound"]:
         return True
-    limit = int(_digit(match["limit"]))
+    limit = int(counting.digit(match["limit"]))
     return value > limit if match["bound"] == "more" else value < limit
 
 
@@ -247,40 +221,8 @@ def _counts(text: str) -> bool:
 
 
 def _harmless(text: str) -> bool:
-    denies = re.search(r"\b(?:no|not|never|cannot|without|nobody)\b|n't\b", text) is not None
-    return shapes.explains(text) and not shapes.contrasts(text) and not _counts(text) and not denies
+    return shapes.explains(text) and not (shapes.contrasts(text) or _counts(text) or _denies(text))
 
 
-@cache
-def _patterns(items: str, rest: str, speaker: str) -> tuple[re.Pattern[str], ...]:
-    """An answer that names a number; that says that there is none; all but some; which were looked at."""
-    noun, has = phrases.noun(items), phrases.inflected(rest)
-    of = rf"(?:(?:of )?(?:the |these |those |all )*{noun}\b|(?:of )?them\b)"
-    three = (
-        rf"(?: ?/ ?3\b| (?:of|out of) (?:the |these |those |all |them )*{_THREE}(?: of them)?|"
-        rf" (?:of )?(?:the )?{_THREE})"
-    )
-    # "Have stopped" is also said as "stopped".
-    predicate = rf"(?:(?: (?:that|which))?{_ORDINARY}(?: {_HAVE})?{_ORDINARY} {has}|{_ORDINARY} {_ELLIPSIS})"
-    quantity = rf"(?P<quantity>{_VALUE}{_AGAIN}{three}?(?: {of}{three}?)?)"
-    end = rf"(?:, all(?: of them)?)?{shapes.TAIL_WORDS}{shapes.REST}"
-    number_of = rf"(?:the number of (?:the )?(?:{_THREE} )?{noun}(?: (?:(?:that|which) )?{_HAVE} {has}) is )?"
-    other = rf"(?:,? (?:and )?not (?P<denied>{_WORD})(?: of them)?)?"
-    whole = (
-        rf"{shapes.LEAD}{_AFTER}{_BOUND}{number_of}{_DEGREE}(?P<all>(?:the|these|those|"
-        rf"{re.escape(speaker)}'s) (?={_THREE} {noun}))?{quantity}x?(?P<predicate>{predicate})?{other}{end}"
-    )
-    checked = (
-        rf"{shapes.LEAD}(?:all|both|one|two|three|[1-3])(?: {of}| (?:of )?(?:the )?{_THREE})? (?:were|was|"
-        rf"have been|has been) (?:checked|inspected|examined|looked at|opened|seen|tested),? (?:and|but) "
-    )
-    none = (
-        rf"{shapes.LEAD}(?:(?P<value>i (?:do not|don't) (?:think|believe)(?: that)?|it(?:'s| is) (?:very |"
-        rf"highly )?(?:unlikely|improbable)(?: that)?) any(?:{three})?(?: {of})?{predicate}|"
-        rf"(?P<quantity>(?:there are )?no) {has} in any(?: of (?:the )?)(?:{_THREE} )?(?:{noun}|them)){end}"
-    )
-    but = (
-        rf"{shapes.LEAD}(?P<quantity>all (?:but|except(?: for)?) (?P<value>one|two|three|"
-        rf"[1-3])(?:{three})?(?: {of})?){predicate}?{end}"
-    )
-    return tuple(map(re.compile, (whole, none, but, checked)))
+def _denies(text: str) -> bool:
+    return re.search(r"\b(?:no|not|never|cannot|without|nobody|lacks?)\b|n't\b", text) is not None

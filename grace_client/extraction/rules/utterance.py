@@ -34,6 +34,7 @@ _CORE = (
 _CORES = re.compile(_CORE)
 _MANY = 3
 _FEEL = re.compile(r"\bfeel(?:s|ing)? (?:good|bad|better)\b")
+_LIKED = re.compile(r"i (?:really )?(?:like|liked|love|loved|enjoy|enjoyed) (?:it|the [a-z]+|your [a-z]+)")
 _MENTION = re.compile(
     rf"\b(?:saying|to say)(?: that)? it was(?:n't| not)? (?:{_EITHER}) would"
     r" (?:hurt|upset|offend|disappoint|discourage|be (?:too )?(?:harsh|unkind|rude|cruel|mean|dishonest|"
@@ -140,6 +141,8 @@ class Utterance:
         weaker = match["less"] and ((match["adjective"], match["less"]) not in _SCALE or match["not"])
         if weaker:
             return None
+        if match["purpose"] and not (match["says"] and self._harmless(match["purpose"])):
+            return None
         if match["thing"] and not self.scene.issuperset(match["thing"].split()):
             return None
         may = re.search(r" (?:might|can) ", match["says"] or match["after"] or "")
@@ -158,9 +161,10 @@ class Utterance:
 
     def leaves(self, sentence: Sentence, value: str) -> bool:
         """Whether a sentence that fits no shape leaves an answer of this value as it is."""
-        del value
         text = sentence.text
         denies = re.search(r"\b(?:not|never|nobody|cannot)\b|n't\b", text) is not None
+        if _LIKED.fullmatch(text):
+            return value in ("was_good", "was_amazing")
         text = re.sub(r"^\w+ would say (?:this|that|it)\b", "because", text)
         return sentence.mark != "?" and shapes.explains(text) and self._harmless(text) and not denies
 
@@ -206,7 +210,8 @@ def _patterns(speaker: str, listener: str) -> tuple[re.Pattern[str], re.Pattern[
     )
     end = (
         rf"(?:,? ?(?:{re.escape(listener)}|tbh|sorry|i think|at all|overall|on the whole|really|honestly|"
-        rf"to be honest))*{not_other}{shapes.TAIL_WORDS}{to}?{after}(?:,? and i mean it)?(?P<rest>(?:,|"
+        rf"to be honest))*{not_other}{shapes.TAIL_WORDS}{to}?{after}(?:,? and i mean it)?"
+        rf"(?P<purpose> (?:in order )?to (?:make|spare|help|please|cheer|encourage) [^()]+)?(?P<rest>(?:,|"
         rf" -)? \(?{shapes.REASON} [^()]+\)?| \(\d hearts?\))?"
     )
     lead = shapes.LEAD
