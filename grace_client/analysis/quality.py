@@ -76,8 +76,9 @@ def completeness(frame: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per model, experiment and question: ``n`` (answers wanted), ``n_distinct`` (items:
-        stories or domains), ``answered, failed, share_answered``; for free text ``cut_off`` (answers that reached
-        the longest length); and, where they were extracted, ``unparsed`` (answers without a clear meaning).
+        stories or domains), ``answered, failed, share_answered``; for free text ``cut_off`` (answers that
+        reached the longest length); and, where they were extracted, ``unparsed`` (answers without a clear
+        meaning).
 
     Examples
     --------

@@ -51,11 +51,11 @@ def section(material: Material, *, nrp: bool) -> Section:
         "Means are over trials, and every trial counts the same. The 95% intervals show how far a mean could "
         "move with other texts: in Study 1 they are over stories, in Study 2 over domains. Trials of one "
         "story or domain are nearly copies of each other, so they do not count as separate observations. "
-        "Intervals of shares, of probabilities and of other values with a lowest and a highest possible value "
+        "Intervals of shares, of probabilities and of other values with a least and a largest possible value "
         "are those of Clopper and Pearson for an effective number of answers (Korn and Graubard). They never "
-        "leave the bounds and never have a width of 0. Intervals of agreement with people are over stories or "
-        "domains and over people's answers; the cells of the design are fixed. Tests are corrected by Holm's "
-        f"method within a model where a column says so. Analyses were made with grace {__version__}."
+        "leave the bounds and never have a width of 0. Intervals of agreement with people are over stories "
+        "or domains and over people's answers; the cells of the design are fixed. Tests are corrected by "
+        f"Holm's method within a model where a column says so. Analyses were made with grace {__version__}."
     )
     found.content.append(
         Table("runs", "Runs", _runs(material), "Hashes tell runs with equal trial lists and questions.")

@@ -116,8 +116,8 @@ def duration(seconds: float) -> str:
 def cells(frame: pd.DataFrame, counted: str = "distinct") -> tuple[list[tuple[str, bool]], list[list[str]]]:
     """A table's heads, each with whether its column holds numbers, and its rows as text.
 
-    `counted` is the head of ``n_distinct``. A figure and its interval, such as ``mean, low, high`` or ``share, share_low, share_high``, become one
-    column.
+    `counted` is the head of ``n_distinct``. A figure and its interval, such as ``mean, low, high`` or
+    ``share, share_low, share_high``, become one column.
     """
     names = list(frame.columns)
     # By the column it stands behind, the columns of the interval. No p value has one.

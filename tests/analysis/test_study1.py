@@ -187,7 +187,7 @@ def test_copies_are_not_participants() -> None:
 
 
 def test_a_mean_over_cells_is_over_stories() -> None:
-    """A mean pooled over cells is as sure as its 6 stories let it be, not as if 36 stimuli were independent."""
+    """A mean pooled over cells is as sure as its 6 stories let it be; its 36 stimuli are not independent."""
     frame = study1.coherence(frames.scored1())
     over = {story: 90.0 + 10 * place for place, story in enumerate(frame["item"].unique())}
     frame = frame.assign(total=frame["item"].map(over))
