@@ -8,7 +8,7 @@ import pytest
 
 from grace_client import analysis
 from grace_client.analysis import example
-from grace_client.report import closeness, models, study2
+from grace_client.report import closeness, models, speaker
 from grace_client.report.material import Material
 from grace_client.report.parts import Section
 from tests.report.test_content import said, table
@@ -110,9 +110,7 @@ def test_too_few_answers_are_a_sentence() -> None:
 
 def test_the_theory_is_told_with_its_baseline() -> None:
     """The fit to people has r = .99, and somebody who ignores the goal .94."""
-    from grace_client.report.study2 import _theory
-
-    text = _theory(analysis.rsa.predict_study2(analysis.rsa.people()))
+    text = speaker.theory(analysis.rsa.predict_study2(analysis.rsa.people()))
     assert "(r = 0.99 [" in text and "somebody who ignores the goal would have r = 0.94)" in text
 
 
@@ -124,9 +122,22 @@ def test_the_speaker_is_fitted_to_enough_answers_alone() -> None:
     even = scored.assign(model="even", prob_norm=cost)
     whole = pd.concat([scored, few, even], ignore_index=True)
     found = Section("study2-exp2", "Study 2")
-    study2._fits(found, analysis.study2.utterances(whole), analysis.study2.by_item(whole))
+    speaker.fits(found, analysis.study2.utterances(whole), analysis.study2.by_item(whole))
     wide = table(found, "study2-exp2-rsa").frame.set_index("parameter")
-    assert list(wide.columns) == ["people, as above", "example", "even"]
+    assert list(wide.columns) == ["grace's fit to people", "example", "even"]
     assert "Not compared (the fit of the polite speaker): few: " in said(found)
     assert "The fit of the polite speaker to even ends at optimality 0, the limit" in said(found)
     assert wide.loc["both: social", "even"] == "–" != wide.loc["both: social", "example"]
+    assert "Do not read" not in said(found)
+
+
+def test_a_fit_whose_weights_all_ended_at_a_limit_is_not_to_be_read() -> None:
+    """A model that says one utterance whatever the goal and the state has no weights that mean anything."""
+    scored = example.scored("study2").assign(model="one")
+    stuck = scored.assign(prob_norm=np.where(scored["option"] == "was_terrible", 0.93, 0.01))
+    found = Section("study2-exp2", "Study 2")
+    speaker.fits(found, analysis.study2.utterances(stuck), analysis.study2.by_item(stuck))
+    wide = table(found, "study2-exp2-rsa").frame.set_index("parameter")["one"]
+    even = 0.93 * np.log2(8 * 0.93) + 7 * 0.01 * np.log2(8 * 0.01)
+    assert wide["kl of even answers"] == f"{even:.2f}"
+    assert "Do not read the fitted values of one: every weight ended at a limit" in said(found)
