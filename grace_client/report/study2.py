@@ -12,7 +12,12 @@ from grace_client.report.material import TITLES, Material
 from grace_client.report.parts import Figure, Section, Table
 
 CELL = ["goal", "state"]
-GOALS = ("both", "social", "informational")
+WANTED = {
+    "both": "to be kind and informative",
+    "social": "to be kind",
+    "informational": "to be informative",
+}
+GOALS = tuple(WANTED)
 WEIGHTS = ("informational", "social", "presentational", "phi")
 
 
@@ -213,19 +218,25 @@ def _said(found: Section, frame: pd.DataFrame, name: str) -> None:
     where = "" if name == "study2" else " in free text"
     whole = {"people": negated.rename(columns={"share": "mean"})}
     whole |= {str(model): own for model, own in negation.groupby("model", sort=False)}
-    told = [f"{model} {_bad_news(own)}" for model, own in whole.items() if len(own) == len(negated)]
-    if len(told) > 1:
+    # What is missing in one table would stand beside nothing in the other.
+    whole = {model: own for model, own in whole.items() if len(own) == len(negated)}
+    told = [_bad_news(goal, whole) for goal in GOALS]
+    if len(whole) > 1:
         found.summary.append(
-            f"Bad news (0 hearts) is negated{where}, with the goal {', '.join(GOALS)}: {'; '.join(told)}."
+            f"How often bad news (0 hearts) is negated{where}, by what the speaker wants: {'; '.join(told)}."
         )
 
 
-def _bad_news(cells: pd.DataFrame) -> str:
-    """Negation at 0 hearts, by goal."""
-    own = cells[cells["state"] == "0 hearts"].set_index("goal")
-    return ", ".join(
-        words.share(*(float(own[column][goal]) for column in ("mean", "low", "high"))) for goal in GOALS
-    )
+def _bad_news(goal: str, tables: dict[str, pd.DataFrame]) -> str:
+    """Negation at 0 hearts with a goal, of people and of every model with the number of its domains."""
+    told = []
+    for name, cells in tables.items():
+        own = cells[(cells["state"] == "0 hearts") & (cells["goal"] == goal)].iloc[0]
+        share = words.share(float(own["mean"]), float(own["low"]), float(own["high"]))
+        count = int(own["n_distinct"]) if "n_distinct" in own.index else 0
+        over = f" over {count} domain{'s' * (count > 1)}" if count else ""
+        told.append(f"{name} {share}{over}")
+    return f"{WANTED[goal]}: {', '.join(told)}"
 
 
 def _beside(people: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -249,12 +260,13 @@ def _theory(theory: pd.DataFrame) -> str:
     blind = analysis.compare.agreement(ignores, human, keys=CELL, outcome="utterance", draws=2)
     other = words.number(blind.set_index("statistic")["value"]["r_plain"])
     return (
-        f"RSA is the polite speaker of Yoon et al. Its {own + meanings} free parameters ({own} for "
-        f"optimality, cost and goals, and {meanings} for the meanings of the utterances, which are held "
-        "near what people judged them to mean) were fitted to the very answers of people that are shown "
-        f"here. That it is close to them (r = {near} over {len(theory)} shares, of which "
-        f"{len(theory) - cells} are free; somebody who ignores the goal would have r = {other}) says that it "
-        "can describe them, not that it predicts them."
+        "RSA is the polite speaker of Yoon et al., from rational speech act (RSA) theory. grace fitted its "
+        f"{own + meanings} free parameters to the answers of people that are shown here: {own} for "
+        f"optimality, cost and goals, and {meanings} for the meanings of the utterances, which are held near "
+        f"what people judged them to mean. It is close to these answers: r = {near} over {len(theory)} "
+        f"shares, of which {len(theory) - cells} are free. People's answers averaged over the goals would "
+        f"have r = {other}, and if every answer were equally likely there would be no r. So the theory can "
+        "describe people; this does not show that it predicts them."
     )
 
 
@@ -284,10 +296,18 @@ def _fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
             told = {name: text for name, text in told.items() if ": " not in name}
             values = values.drop(index=[name for name in values.index if ": " in str(name)])
         close = closeness.of_fit(items[items["model"] == model], fit, CELL, "utterance")
+        if np.isnan(close["r"]) and f"{GOALS[0]}: phi" in values.index:
+            found.content.append(
+                f"Do not read the weights and phi of {model}: r is undefined, since the answers of the model "
+                "or of the fitted speaker are the same with every goal and in every state."
+            )
+            values = values.iloc[:0]
         free = int(fit.statistics["n_parameters"])
         rows.append(
             {"model": str(model), **told}
-            | {name: words.number(fit.statistics[name]) for name in ("kl", "rmse")}
+            | {"kl": words.number(fit.statistics["kl"])}
+            | {"kl even": words.number(closeness.from_even(cells["prob"], cells["utterance"]))}
+            | {"rmse": words.number(fit.statistics["rmse"])}
             | {"r": words.correlation(close["r"], close["r_low"], close["r_high"])}
         )
         weights += [
@@ -319,13 +339,14 @@ def _fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
             f"{found.name}-rsa",
             "The polite speaker fitted to each model, and to people",
             wide,
-            f"{free} free parameters, fitted to the model's own mean probabilities; fitted values have no "
+            f"{free} free parameters, which grace fitted to mean probabilities; fitted values have no "
             "intervals. Meanings of the utterances are those fitted to people; goals are the model's own. "
             "alpha: optimality; cost: of a negation, that of others being 1; weights of the three utilities "
             "sum to 1 in a goal; phi: what the speaker wants to be taken for, from 0 (kind) to 0.98 "
-            "(informative); KL: bits between model and fit; r: of what the cells change in model and fit, "
-            "interval from a bootstrap over domains; *: at a limit of the search, so that the answers do not "
-            "say how large it is.",
+            "(informative); kl: bits between model and fit; kl even: bits between the model and even "
+            "answers, the baseline of kl; r: of what the cells change in model and fit, interval from a "
+            "bootstrap over domains; *: at a limit of the search, so that the answers do not say how large "
+            "it is.",
         )
     )
 
@@ -342,7 +363,9 @@ def _known(speaker: Speaker) -> dict[str, str]:
     """A column of the table: the speaker that the package keeps."""
     found = {"alpha": speaker.alpha, "cost": speaker.cost}
     found |= {f"{row['goal']}: {row['parameter']}": float(row["value"]) for row in _weights(speaker)}
-    return {"model": "people, as above"} | {name: words.number(value) for name, value in found.items()}
+    return {"model": "people (fitted by grace)"} | {
+        name: words.number(value) for name, value in found.items()
+    }
 
 
 def judgements(material: Material) -> Section | None:
