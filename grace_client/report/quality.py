@@ -62,9 +62,11 @@ def _answers(found: Section, material: Material, whole: pd.DataFrame) -> None:
             "completeness",
             "Answers wanted and had",
             whole,
-            "n: answers wanted, of all trials; distinct: different stimuli. Copies of a stimulus get one "
-            "answer from a model that scores, so intervals are over distinct stimuli, in Study 2 over "
-            f"domains. {'; '.join(f'{name}: {TITLES[name]}' for name in material.frames)}.",
+            "n: answers wanted, of all trials. Trials of one story (Study 1) or domain (Study 2) have nearly "
+            "the same text, and a model that scores gives equal texts the same answer. Intervals are "
+            "therefore over stories or domains. "
+            f"{'; '.join(f'{name}: {TITLES[name]}' for name in material.frames)}.",
+            counted="stories or domains",
         )
     )
     found.content += material.silent

@@ -89,14 +89,14 @@ def test_intervals_stand_beside_their_means() -> None:
             "n_distinct": [36],
         }
     )
-    heads, rows = words.cells(frame)
+    heads, rows = words.cells(frame, "stories")
     assert [head for head, _ in heads] == [
         "model",
         "mean [95% interval]",
         "share [95% interval]",
         "p",
         "agrees",
-        "distinct",
+        "stories",
     ]
     assert rows == [["a", "0.500 [0.400, 0.600]", "0.250 [0.200, 0.300]", "< .001", "yes", "36"]]
     assert [numeric for _, numeric in heads] == [False, True, True, True, False, True]
