@@ -11,8 +11,13 @@ from grace_client.report import closeness, words
 from grace_client.report.parts import Figure, Section, Table
 
 CELL = ["goal", "state"]
-GOALS = {"both": "kind and informative", "social": "kind", "informational": "informative"}
-"""What a speaker wants to be with each goal, in words."""
+WANTED = {
+    "both": "to be kind and informative",
+    "social": "to be kind",
+    "informational": "to be informative",
+}
+"""What a speaker wants with each goal, in words."""
+GOALS = tuple(WANTED)
 WEIGHTS = ("informational", "social", "presentational", "phi")
 
 
@@ -31,12 +36,13 @@ def theory(predicted: pd.DataFrame) -> str:
     blind = analysis.compare.agreement(ignores, human, keys=CELL, outcome="utterance", draws=2)
     other = words.number(blind.set_index("statistic")["value"]["r_plain"])
     return (
-        f"RSA is the polite speaker of Yoon et al. Its {own + meanings} free parameters ({own} for "
-        f"optimality, cost and goals, and {meanings} for the meanings of the utterances, which are held "
-        "near what people judged them to mean) were fitted to the very answers of people that are shown "
-        f"here. That it is close to them (r = {near} over {len(predicted)} shares, of which "
-        f"{len(predicted) - cells} are free; somebody who ignores the goal would have r = {other}) says that "
-        "it can describe them, not that it predicts them."
+        "RSA is the polite speaker of Yoon et al., from rational speech act (RSA) theory. grace fitted its "
+        f"{own + meanings} free parameters to the answers of people that are shown here: {own} for "
+        f"optimality, cost and goals, and {meanings} for the meanings of the utterances, which are held near "
+        f"what people judged them to mean. It is close to these answers: r = {near} over {len(predicted)} "
+        f"shares, of which {len(predicted) - cells} are free. People's answers averaged over the goals would "
+        f"have r = {other}, and if every answer were equally likely there would be no r. So the theory can "
+        "describe people; this does not show that it predicts them."
     )
 
 
@@ -44,7 +50,7 @@ def fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
     """Add the polite speaker fitted to each model, beside the one that is fitted to people."""
     people = analysis.rsa.people()
     rows, weights = [_known(people)], list[dict[str, str | float]]()
-    free, unread = 0, list[str]()
+    free = 0
     human = analysis.reference.study2()
     items = closeness.whole(found, items, human, CELL, "the fit of the polite speaker")
     if items.empty:
@@ -66,14 +72,19 @@ def fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
             )
             told = {name: text for name, text in told.items() if ": " not in name}
             values = values.drop(index=[name for name in values.index if ": " in str(name)])
-        elif values["at_bound"][[name for name in values.index if ": " in str(name)]].all():
-            unread.append(str(model))
         close = closeness.of_fit(items[items["model"] == model], fit, CELL, "utterance")
+        if np.isnan(close["r"]) and f"{GOALS[0]}: phi" in values.index:
+            found.content.append(
+                f"Do not read the weights and phi of {model}: r is undefined, since the answers of the model "
+                "or of the fitted speaker are the same with every goal and in every state."
+            )
+            values = values.iloc[:0]
         free = int(fit.statistics["n_parameters"])
         rows.append(
             {"model": str(model), **told}
-            | {name: words.number(fit.statistics[name]) for name in ("kl", "rmse")}
-            | {"kl of even answers": words.number(_uneven(cells))}
+            | {"kl": words.number(fit.statistics["kl"])}
+            | {"kl even": words.number(closeness.from_even(cells["prob"], cells["utterance"]))}
+            | {"rmse": words.number(fit.statistics["rmse"])}
             | {"r": words.correlation(close["r"], close["r_low"], close["r_high"])}
         )
         weights += [
@@ -87,11 +98,6 @@ def fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
             for name in WEIGHTS
             if f"{goal}: {name}" in values.index
         ]
-    if unread:
-        found.content.append(
-            f"Do not read the fitted values of {words.listed(unread)}: every weight ended at a limit of the "
-            "search, so that many other values describe the answers as well."
-        )
     wide = pd.DataFrame(rows).set_index("model").T.fillna("–").rename_axis("parameter").reset_index()
     wide.columns.name = None
     table, wanted = pd.DataFrame(weights), pd.DataFrame(_weights(people))
@@ -110,23 +116,16 @@ def fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
             f"{found.name}-rsa",
             "The polite speaker fitted to each model, and to people",
             wide,
-            f"{free} free parameters, fitted to the model's own mean probabilities; fitted values have no "
+            f"{free} free parameters, which grace fitted to mean probabilities; fitted values have no "
             "intervals. Meanings of the utterances are those fitted to people; goals are the model's own. "
             "alpha: optimality; cost: of a negation, that of others being 1; weights of the three utilities "
             "sum to 1 in a goal; phi: what the speaker wants to be taken for, from 0 (kind) to 0.98 "
-            "(informative); KL: bits between model and fit; of even answers: between model and "
-            "eight equally likely utterances; r: of what the cells change in model and fit, "
-            "interval from a bootstrap over domains; *: at a limit of the search, so that the answers do not "
-            "say how large it is.",
+            "(informative); kl: bits between model and fit; kl even: bits between the model and even "
+            "answers, the baseline of kl; r: of what the cells change in model and fit, interval from a "
+            "bootstrap over domains; *: at a limit of the search, so that the answers do not say how large "
+            "it is.",
         )
     )
-
-
-def _uneven(cells: pd.DataFrame) -> float:
-    """Mean Kullback-Leibler divergence (bits) from eight utterances that are equally likely, over cells."""
-    p = cells["prob"].where(cells["prob"] > 0, 1)
-    bits = np.log2(8) * cells["prob"] + cells["prob"] * np.log2(p)
-    return float(bits.groupby([cells[name] for name in CELL]).sum().mean())
 
 
 def _weights(speaker: Speaker) -> list[dict[str, str | float]]:
@@ -141,4 +140,6 @@ def _known(speaker: Speaker) -> dict[str, str]:
     """A column of the table: the speaker that the package keeps."""
     found = {"alpha": speaker.alpha, "cost": speaker.cost}
     found |= {f"{row['goal']}: {row['parameter']}": float(row["value"]) for row in _weights(speaker)}
-    return {"model": "grace's fit to people"} | {name: words.number(value) for name, value in found.items()}
+    return {"model": "people (fitted by grace)"} | {
+        name: words.number(value) for name, value in found.items()
+    }

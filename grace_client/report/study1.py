@@ -87,9 +87,11 @@ def _bets(found: Section, means: pd.DataFrame) -> None:
             "model, beside the rational speech act listener.",
             lambda: analysis.figures.states(means, rsa=theory),
         ),
-        f"RSA is the listener of Goodman and Stuhlmüller with optimality {ALPHA:g} and, in the figure, even "
-        "prior odds. The paper prints tests, not cell means, so people are in the table of contrasts and not "
-        "in the figure.",
+        "RSA is the listener of Goodman and Stuhlmüller, from rational speech act (RSA) theory. Its values "
+        f"are fixed: the speaker that it imagines has optimality {ALPHA:g} (0: says anything that is true; "
+        "higher: chooses the words that tell the listener most), and in the figure a thing has the property "
+        "with probability 0.5 before anybody speaks. The paper prints tests, not cell means, so people are "
+        "in the table of contrasts and not in the figure.",
         Table("study1-cell-means", "Mean bets (dollars of 100)", means, long=True, counted="stories"),
     ]
     listener.priors(found)

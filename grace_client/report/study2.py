@@ -238,23 +238,26 @@ def _said(found: Section, frame: pd.DataFrame, name: str) -> None:
     where = "" if name == "study2" else " in free text"
     whole = {"people": negated.rename(columns={"share": "mean"})}
     whole |= {str(model): own for model, own in negation.groupby("model", sort=False)}
-    whole = {name: own for name, own in whole.items() if len(own) == len(negated)}
+    # What is missing in one table would stand beside nothing in the other.
+    whole = {model: own for model, own in whole.items() if len(own) == len(negated)}
+    told = [_bad_news(goal, whole) for goal in speaker.GOALS]
     if len(whole) > 1:
-        told = [
-            f"a speaker who wants to be {text}: "
-            + ", ".join(f"{name} {_bad_news(own, goal)}" for name, own in whole.items())
-            for goal, text in speaker.GOALS.items()
-        ]
         found.summary.append(
-            f"How often bad news (0 hearts) is negated{where} (half would be chance). {'; '.join(told)}."
+            f"How often bad news (0 hearts) is negated{where}, by what the speaker wants (chance: 50%): "
+            f"{'; '.join(told)}."
         )
 
 
-def _bad_news(cells: pd.DataFrame, goal: str) -> str:
-    """Negation at 0 hearts with a goal, and over how many domains."""
-    own = cells[(cells["state"] == "0 hearts") & (cells["goal"] == goal)].iloc[0]
-    over = f" ({own['n_distinct']} domains)" if "n_distinct" in own else ""
-    return words.share(own["mean"], own["low"], own["high"]) + over
+def _bad_news(goal: str, tables: dict[str, pd.DataFrame]) -> str:
+    """Negation at 0 hearts with a goal, of people and of every model with the number of its domains."""
+    told = []
+    for name, cells in tables.items():
+        own = cells[(cells["state"] == "0 hearts") & (cells["goal"] == goal)].iloc[0]
+        share = words.share(float(own["mean"]), float(own["low"]), float(own["high"]))
+        count = int(own["n_distinct"]) if "n_distinct" in own.index else 0
+        over = f" over {count} domain{'s' * (count > 1)}" if count else ""
+        told.append(f"{name} {share}{over}")
+    return f"{speaker.WANTED[goal]}: {', '.join(told)}"
 
 
 def _beside(people: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

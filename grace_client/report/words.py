@@ -26,6 +26,7 @@ HEADS = {
     "js": "JS",
     "tv": "TV",
     "kl": "KL",
+    "kl_even": "KL even",
     "rmse": "RMSE",
     "rho": "ρ",
     "emd": "EMD",
