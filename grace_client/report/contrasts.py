@@ -103,8 +103,8 @@ def hypothesis(effects: pd.DataFrame, where: str) -> str:
     )
     if against:
         found += (
-            f" An interval that lies wholly below 0 goes against the hypothesis: {'; '.join(against)}. Its p "
-            "is near 1 because the test looks only for differences above 0."
+            f" An interval that lies wholly below 0 goes against the hypothesis: {'; '.join(against)}. There "
+            "p is near 1, because the test looks only for differences above 0."
         )
     return found
 

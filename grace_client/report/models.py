@@ -240,6 +240,7 @@ def _said_and_scored(
             analysis.agreement.variance(free),
             "ICC: share of the variance of an answer that the stimulus explains.",
             long=True,
+            counted="stimuli",
             hidden=("share",),
         )
     )

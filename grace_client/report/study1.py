@@ -115,7 +115,7 @@ def _anova(found: Section, frame: pd.DataFrame, means: pd.DataFrame) -> None:
             "of the nine cells do not exist; stories are blocks; copies of a stimulus count once.",
             counted="stimuli",
         ),
-        f"{_range(means)} A large share of very small differences is still very small.",
+        f"{_range(means)} Partial η² does not say how large a difference is; these dollars do.",
         f"People, as printed in the paper: {words.listed(told)}. Do not compare these F "
         "values with those of a model: F depends on what varies, which is people there and stimuli here.",
     ]

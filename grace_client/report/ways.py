@@ -45,9 +45,10 @@ def add(
         Table(
             f"{found.name}-scoring",
             "How much the way of scoring matters",
-            whole[["model", "question", "ways", "mean", "low", "high", "highest", "n_cells"]],
-            "Largest total variation between two ways, over the cells: mean, with its interval over "
-            "cells, and highest. normalised: mean of the normalised probabilities; raw: mean "
+            whole[["model", "question", "ways", "average", "highest", "n_cells"]],
+            "Largest total variation between two ways in a cell (0: the ways agree, 1: they have nothing in "
+            "common): average and highest over the cells of the design, which are fixed, so that there is no "
+            "interval. normalised: mean of the normalised probabilities; raw: mean "
             "of the raw ones, brought to a sum of 1, in which trials with little option mass count little; "
             "pmi: in proportion to how much the scene raises each option above the null context "
             f"({experiment.partition('-')[0]}-null).",
@@ -64,7 +65,5 @@ def _spread(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
         for key, cell in table.groupby(list(keys), sort=False)
     ]
     apart = pd.concat(cells, ignore_index=True)
-    found = analysis.mean_intervals(apart, "mean", ["model"], cluster="cell", bounds=(0, 1))
-    found = found.rename(columns={"n": "n_cells"})
-    highest = apart.groupby("model", sort=False)["mean"].max()
-    return found.assign(highest=found["model"].map(highest), ways=found["model"].map(told))
+    found = apart.groupby("model", sort=False)["mean"].agg(average="mean", highest="max", n_cells="size")
+    return found.reset_index().assign(ways=lambda table: table["model"].map(told))

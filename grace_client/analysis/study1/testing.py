@@ -102,7 +102,7 @@ def access_effects(frame: pd.DataFrame, *, unit: str = "item") -> pd.DataFrame:
 
     This is the hypothesis: a listener who minds what the speaker knows takes "2 of the 3" for exactly two
     from a speaker who saw all three, and not from one who saw two. A lead at full access alone may be a
-    liking for a label, and then is there at partial access too; the difference between the leads is not.
+    preference for a label, and then is there at partial access too; the difference between the leads is not.
 
     Parameters
     ----------
