@@ -146,7 +146,7 @@ def fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
             "Three free parameters, fitted to the model's own mean bets (four in a cell, of which three "
             "are free); fitted values have no intervals. alpha: optimality of the imagined speaker (0: "
             "words say nothing but what is true); base rate: prior probability that a thing has the "
-            "property; lapse: share of belief that is uniform whatever is said; kl: bits between model and "
+            "property; lapse: share of belief that is uniform whatever is said; KL: bits between model and "
             "fit; r: of what the cells change in model and fit, interval over stories; at bound: parameters "
             "that ended at a limit of the search, so that the bets do not say how large they are.",
         )

@@ -11,6 +11,7 @@ import pandas as pd
 
 from grace_client import analysis
 from grace_client.errors import NotEnoughDataError, SpecError
+from grace_client.questions import kind
 
 TITLES = {
     "study1-exp2": "Study 1, knowledge attribution: probability distributions",
@@ -21,12 +22,35 @@ TITLES = {
     "study1-null": "Study 1, knowledge attribution: null context",
     "study2-null": "Study 2, politeness: null context",
 }
+SHORT = {
+    "study1-exp2": "Study 1",
+    "study1-exp1": "Study 1, free text",
+    "study2-exp2": "Study 2",
+    "study2-exp1": "Study 2, free text",
+    "study2-judgement": "Study 2, judgements",
+    "study1-null": "Study 1, null context",
+    "study2-null": "Study 2, null context",
+}
+KINDS = {
+    "state": "how many",
+    "number": "how many",
+    "knowledge": "does the speaker know",
+    "utterance": "what is said",
+    "appropriateness": "is it appropriate",
+    "quality": "how good it was",
+}
+"""What each kind of question is about."""
 ALPHA = 4.0
 """Optimality of the theory beside models in Study 1; at even prior odds its pattern is the same at any."""
 PRIORS = (0.5, 0.8, 0.9)
 """Base rates at which that theory is shown: even odds, and two for stories in which nearly all have it."""
 STRUCTURED = 0.90
 """Share of free-text answers with a clear meaning, below which a person should look at them."""
+
+
+def asked(experiment: str, question: str) -> str:
+    """A question, or its kind, in words, such as ``Study 1, how many (state0)``."""
+    return f"{SHORT[experiment]}, {KINDS[kind(question)]} ({question})"
 
 
 @dataclass(frozen=True)

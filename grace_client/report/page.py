@@ -69,7 +69,9 @@ def inline(svg: str, name: str) -> str:
     head, rest = svg.split(">", 1)
     # Points are a third larger than pixels, and a figure may be drawn a fifth larger than in print.
     width = re.search(r'\swidth="([\d.]+)pt"', head)
-    most = f' style="max-width:{float(width[1]) * 1.6:.0f}px"' if width else ""
+    size = float(width[1]) if width else 0
+    # Not so small on a phone that nobody can read it: its box scrolls.
+    most = f' style="min-width:{size * 1.2:.0f}px;max-width:{size * 1.6:.0f}px"' if size else ""
     head = _NAMES.sub("", head)
     while (smaller := _SIZE.sub(r"\1", head)) != head:
         head = smaller

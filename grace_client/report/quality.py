@@ -8,7 +8,7 @@ from grace_client import analysis
 from grace_client.analysis.files import unread
 from grace_client.questions import kind
 from grace_client.report import sameness, words
-from grace_client.report.material import STRUCTURED, Material
+from grace_client.report.material import SHORT, STRUCTURED, TITLES, Material, asked
 from grace_client.report.parts import Figure, Section, Table
 
 TITLE = "Quality of the answers"
@@ -64,7 +64,7 @@ def _answers(found: Section, material: Material, whole: pd.DataFrame) -> None:
             whole,
             "n: answers wanted, of all trials; distinct: different stimuli. Copies of a stimulus get one "
             "answer from a model that scores, so intervals are over distinct stimuli, in Study 2 over "
-            "domains.",
+            f"domains. {'; '.join(f'{name}: {TITLES[name]}' for name in material.frames)}.",
         )
     )
     found.content += material.silent
@@ -100,12 +100,14 @@ def _mass(found: Section, material: Material) -> None:
         "Option mass is the probability that a model gives to any of the offered answers at all. Where it is "
         "low, the normalised distributions describe a small part of what the model would say."
     )
+    named = [asked(*row) for row in zip(table["experiment"], table["question"], strict=True)]
+    drawn = table.assign(question=named).drop(columns="experiment")
     found.content.append(
         Figure(
             "option-mass",
             "Option mass by question",
             "Mean option mass with its interval for every model and question, and the lowest single answer.",
-            lambda: analysis.figures.option_mass(table),
+            lambda: analysis.figures.option_mass(drawn),
         )
     )
     found.content.append(
@@ -113,31 +115,33 @@ def _mass(found: Section, material: Material) -> None:
             "option-mass",
             "Option mass",
             table,
-            f"share below: of the questions, those with an option mass below {HALF}.",
+            f"share below {HALF}: of the questions, those with an option mass below {HALF}.",
         )
     )
     _cells(found, scored)
-    asked = {name: frame for name, frame in scored.items() if not name.endswith("-null")}
-    if any(frame["option_mass"].notna().any() for frame in asked.values()):
-        found.summary.append(_mass_told(asked))
+    scenes = {name: frame for name, frame in scored.items() if not name.endswith("-null")}
+    if any(frame["option_mass"].notna().any() for frame in scenes.values()):
+        found.summary.append(_mass_told(scenes))
 
 
-def _mass_told(asked: dict[str, pd.DataFrame]) -> str:
+def _mass_told(scored: dict[str, pd.DataFrame]) -> str:
     """Mean option mass of each model by kind of question."""
     means = pd.concat(
-        analysis.quality.option_mass(frame.assign(kind=name + ", " + frame["question"].map(kind)), ["kind"])
-        for name, frame in asked.items()
+        analysis.quality.option_mass(
+            frame.assign(kind=[asked(name, kind(question)) for question in frame["question"]]), ["kind"]
+        )
+        for name, frame in scored.items()
         if frame["option_mass"].notna().any()
     )
     told = [
-        f"{model} "
-        + words.listed(
-            f"{words.interval(mean, low, high)} ({name})"
+        f"{model}: "
+        + "; ".join(
+            f"{name} {words.interval(mean, low, high)}"
             for name, mean, low, high in zip(*(own[c] for c in ("kind", "mean", "low", "high")), strict=True)
         )
         for model, own in means.groupby("model", sort=False)
     ]
-    text = f"Mean option mass by kind of question: {'; '.join(told)}."
+    text = f"Mean option mass by kind of question. {'. '.join(told)}."
     if (means["mean"] < HALF).any():
         text += " Below 0.5, a distribution describes the smaller part of what the model would say."
     return text
@@ -152,7 +156,7 @@ def _cells(found: Section, scored: dict[str, pd.DataFrame]) -> None:
         found.content.append(
             Table(
                 f"option-mass-{name}",
-                f"Option mass in each cell, {name}",
+                f"Option mass in each cell of {SHORT[name]}",
                 analysis.quality.option_mass(frame, ["question", *cell]),
                 long=True,
             )
@@ -173,13 +177,14 @@ def _extraction(found: Section, material: Material) -> None:
                 )
                 continue
             share = float((~unread(answered)).mean())
-            clear.append(f"{model} {words.percent(share, 1)}")
             if share < STRUCTURED:
                 found.summary.append(
                     f"Review: {model}, {name}: {words.percent(share, 1)} of the free text has a clear "
                     f"meaning, less than {words.percent(STRUCTURED)}; look at the unparsed answers."
                 )
                 found.content.append(found.summary[-1])
+            else:
+                clear.append(f"{model} {words.percent(share, 1)}")
         if clear:
             found.content.append(f"Free text of {name} that has a clear meaning: {words.listed(clear)}.")
 

@@ -323,7 +323,7 @@ def _fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
             "intervals. Meanings of the utterances are those fitted to people; goals are the model's own. "
             "alpha: optimality; cost: of a negation, that of others being 1; weights of the three utilities "
             "sum to 1 in a goal; phi: what the speaker wants to be taken for, from 0 (kind) to 0.98 "
-            "(informative); kl: bits between model and fit; r: of what the cells change in model and fit, "
+            "(informative); KL: bits between model and fit; r: of what the cells change in model and fit, "
             "interval from a bootstrap over domains; *: at a limit of the search, so that the answers do not "
             "say how large it is.",
         )

@@ -15,12 +15,15 @@ NO_VARIATION = "undefined: no variation"
 TEXT = {True: "yes", False: "no"}
 HEADS = {
     "n_distinct": "distinct",
+    "share_below": "share below 0.5",
     "p_holm": "p (Holm)",
     "p_exact_holm": "p exact (Holm)",
     "d_z": "d z",
     "eta_p2": "partial η²",
     "f": "F",
     "df": "df",
+    "ss": "SS",
+    "ms": "MS",
     "js": "JS",
     "tv": "TV",
     "kl": "KL",
@@ -139,6 +142,13 @@ def cells(frame: pd.DataFrame) -> tuple[list[tuple[str, bool]], list[list[str]]]
             digits = decimals(column)
             text = correlation if name in CORRELATIONS else interval
             shown = [text(*row, digits) for row in zip(column, frame[low], frame[high], strict=True)]
+            if "drawn" in frame.columns:
+                # Where nothing was drawn the figure is computed, and an interval is not lacking.
+                fixed = (frame["drawn"] == "nothing") & column.notna()
+                shown = [
+                    number(v, digits) if alone else one
+                    for v, alone, one in zip(column, fixed, shown, strict=True)
+                ]
             head += " [95% interval]"
         elif name in P_VALUES:
             shown = [p_value(value) for value in column]

@@ -154,7 +154,7 @@ def test_frames_that_were_read_again_mean_the_same() -> None:
         ("observe", "some", "column observe, row 7: 'some' is no level"),
     ):
         values = frame[column].astype("object").mask(frame.index == 7, value)
-        for function in (study1.bets, study1.contrasts, study1.knowledge, study1.anova, exclusions.knowledge):
+        for function in (study1.contrasts, study1.knowledge, study1.anova, exclusions.knowledge):
             with pytest.raises(SpecError, match=message):
                 function(frame.assign(**{column: values}))
     with pytest.raises(SpecError, match="column state, row 0: '4' is no level"):
@@ -206,6 +206,14 @@ def test_contrasts_of_two_models_are_corrected_apart() -> None:
     alone = study1.contrasts(one, unit="participant")
     assert both["model"].tolist() == ["m"] * 8 + ["n"] * 8
     pd.testing.assert_frame_equal(both.head(8), alone)
+
+
+def test_models_stand_in_the_order_of_the_answers() -> None:
+    """In every table, whatever their names."""
+    frame = frames.bets()
+    both = pd.concat([frame.assign(model="zebra"), frame.assign(model="ant")], ignore_index=True)
+    for table in (study1.contrasts, study1.access_effects, study1.implicature):
+        assert list(dict.fromkeys(table(both)["model"])) == ["zebra", "ant"], table.__name__
 
 
 def test_exclusion_rules_say_what_they_did() -> None:

@@ -153,7 +153,7 @@ def test_no_trap_is_misread() -> None:
     }
     mistaken = [f"{one.response!r}: {one.structured}, read {one.got}" for one in TRAPS if one.wrong]
     assert not mistaken, "\n".join(mistaken)
-    assert shares(TRAPS)[1] >= 0.70
+    assert shares(TRAPS)[1] >= 0.92
 
 
 @pytest.mark.parametrize("question", VALUES)

@@ -111,7 +111,7 @@ def test_the_page_on_paper(chromium: str, pdftotext: str, page: Path) -> None:
     parts = re.split(r'<div class="table[^"]*" id="table-', page.read_text())[1:]
     assert len(parts) >= 30
     for part in parts:
-        name, caption = part.partition('"')[0], re.search(r"<caption>(.*?)</caption>", part)
+        name, caption = part.partition('"')[0], re.search(r"<caption><span>(.*?)</span></caption>", part)
         assert caption is not None
         assert squeezed(caption[1]) in printed
         rows = re.findall(r"<tr>(.*?)</tr>", part, re.DOTALL)[1:]
@@ -124,7 +124,10 @@ def test_the_page_on_paper(chromium: str, pdftotext: str, page: Path) -> None:
     assert squeezed("Too long for paper") in printed
     assert squeezed("Say how likely the statement is.") in printed
     assert squeezed("Not on paper unless") not in printed
-    # A heading stands above what it is the heading of.
+    # A heading stands above what it is the heading of, and a title above its figure.
+    titles = re.findall(r"<figcaption>(.*?)</figcaption>", page.read_text())
+    assert len(titles) >= 12
+    above = {squeezed(text) for text in (*HEADINGS, *titles)}
     for sheet in pages:
         lines = sheet.strip().splitlines()
-        assert not lines or lines[-1] not in HEADINGS
+        assert not lines or squeezed(lines[-1]) not in above

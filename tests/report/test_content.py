@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 from grace_client import analysis
 from grace_client.analysis import example
+from grace_client.analysis.figures.style import COLOURS
 from grace_client.errors import ItemError
 from grace_client.manifest import NoiseFloor, Spread
 from grace_client.report import contrasts, making, material, methods, quality, sameness, study1, study2, words
@@ -241,15 +241,15 @@ def test_option_mass_is_told_by_kind_of_question(found: Material) -> None:
     two.loc[two["model"] == "alpha", "option_mass"] = 0.056
     some = replace(found, frames={"study1-exp2": one, "study2-exp2": two})
     (told,) = (line for line in quality.section(some).summary if "option mass" in line)
-    own = told.partition("; beta ")[0]
-    assert own.startswith("Mean option mass by kind of question: alpha ")
+    own = told.partition(". beta: ")[0]
+    assert own.startswith("Mean option mass by kind of question. alpha: ")
     for kind, mass in (
-        ("study1-exp2, state", "0.21"),
-        ("study1-exp2, knowledge", "0.64"),
-        ("study2-exp2, utterance", "0.06"),
+        ("Study 1, how many (state)", "0.21"),
+        ("Study 1, does the speaker know (knowledge)", "0.64"),
+        ("Study 2, what is said (utterance)", "0.06"),
     ):
-        assert re.search(rf"{mass}[^(]* \({kind}\)", own), own
-    assert own.count("(study") == 3
+        assert f"{kind} {mass} [" in own, own
+    assert own.count("; ") == 2
 
 
 def test_a_heat_map_of_each_model(found: Material) -> None:
@@ -265,3 +265,19 @@ def test_a_heat_map_of_each_model(found: Material) -> None:
     alone = study1.scored(replace(found, frames={"study1-exp2": frame[frame["model"] == "beta"]}))
     assert alone is not None
     assert "study1-percentages" in [figure.name for figure in alone.figures]
+
+
+def test_a_model_looks_the_same_in_sections_that_lack_the_others(found: Material) -> None:
+    """The second model has its own colour also where it stands alone."""
+    one, two = found.frames["study1-exp2"], found.frames["study1-null"]
+    some = replace(
+        found,
+        frames={"study1-exp2": one[one["model"] == "beta"], "study1-null": two[two["model"] == "alpha"]},
+    )
+    for order in (["alpha", "beta"], ["beta", "alpha"]):
+        frames = some.frames if order[0] == "beta" else dict(reversed(some.frames.items()))
+        making.take(making.Order(replace(some, frames=frames), None, False))
+        made = making.make("study1-exp2")
+        assert made is not None
+        drawn = made.drawings["study1-knowledge"].lower()
+        assert [colour.lower() in drawn for colour in COLOURS[:2]] == [name == "beta" for name in order]

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grace_client.report import page, words
+from grace_client import studies
+from grace_client.report import material, page, words
+from tests.conftest import ROOT
 
 
 @given(st.floats(-1e6, 1e6), st.integers(0, 4))
@@ -110,6 +112,33 @@ def test_an_inlined_figure_keeps_its_links_and_no_more() -> None:
         '<use xlink:href="#m1" clip-path="url(#m1)"/></g></svg>'
     )
     assert page.inline(svg, "f") == (
-        '<svg viewBox="0 0 9 8" style="max-width:14px" aria-hidden="true"><defs></defs><g><path id="f-m1"/>'
+        '<svg viewBox="0 0 9 8" style="min-width:11px;max-width:14px" aria-hidden="true"><defs></defs><g>'
+        '<path id="f-m1"/>'
         '<use href="#f-m1" clip-path="url(#f-m1)"/></g></svg>'
     )
+
+
+def test_what_nothing_was_drawn_for_lacks_no_interval() -> None:
+    """A figure that is computed stands alone; one of too few stimuli says why it does."""
+    frame = pd.DataFrame(
+        {
+            "js": [0.25, 0.5, 0.75],
+            "js_low": [0.125, None, None],
+            "js_high": [0.375, None, None],
+            "drawn": ["items", "nothing", "items"],
+        }
+    )
+    assert [row[0] for row in words.cells(frame)[1]] == [
+        "0.250 [0.125, 0.375]",
+        "0.500",
+        "0.750 (no interval: too few stimuli)",
+    ]
+
+
+def test_every_question_has_a_name_in_words() -> None:
+    """Whatever a study asks can be named on the page."""
+    for name, experiment in studies.EXPERIMENTS.items():
+        trials = studies.read_trials(ROOT / "data" / f"{experiment.schema.study}.csv").trials
+        for question in experiment.questions(trials[0]):
+            assert material.asked(name, question.name).endswith(f" ({question.name})")
+    assert material.asked("study1-exp2", "state0") == "Study 1, how many (state0)"

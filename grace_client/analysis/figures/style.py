@@ -51,7 +51,7 @@ SPAN = "95% intervals over distinct stimuli, in Study 2 over domains."
 INTERVAL = f"Vertical lines: {SPAN}"
 
 
-LETTERS = 20
+LETTERS = 18
 """Letters of a caption in an inch, so that the widest text fits."""
 
 _cast: ContextVar[tuple[str, ...]] = ContextVar("cast", default=())
@@ -88,6 +88,7 @@ def _theme(width: float, height: float) -> Any:
     return p9.theme_bw(base_size=9, base_family="sans-serif") + p9.theme(
         figure_size=(width, height),
         legend_position="bottom",
+        legend_justification="left",
         legend_title=p9.element_blank(),
         legend_key=p9.element_blank(),
         panel_grid_minor=p9.element_blank(),

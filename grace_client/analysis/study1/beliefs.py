@@ -316,10 +316,10 @@ def beliefs(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def wide_bets(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per trial (and replicate) whose four bets are known, a column per state."""
+    """A row per trial (and replicate) whose four bets are known, models as they come; a column per state."""
     keys = [*HEAD, *(["replicate"] if "replicate" in table.columns else [])]
     wide = table.dropna(subset=["bet"]).set_index([*keys, "state"])["bet"].unstack("state")
     wide = wide.reindex(columns=list(STATES)).dropna()
     if wide.empty:
         raise NotEnoughDataError("no trial has bets on all four states")
-    return wide.reset_index()
+    return ordered(wide.reset_index(), {}, table["model"])

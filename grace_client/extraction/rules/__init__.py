@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from re import Pattern
 
 from grace_client.extraction.reading import HIGH, LOW, MEDIUM, UNPARSED, Reading
-from grace_client.extraction.rules import bets, knowledge, number, utterance
+from grace_client.extraction.rules import bets, foreign, knowledge, number, utterance
 from grace_client.extraction.rules.shapes import Reader, Said, Sentence, sentences, supposes
 from grace_client.extraction.text import HEDGE, REFUSAL, Text
 from grace_client.trials import Trial
@@ -88,6 +88,8 @@ def read(
     text = Text.of(response, prompt, cut=cut, keep=rules.keep)
     if not text.said:
         return Reading(UNPARSED, "truncated" if text.unclosed else "echo" if text.echoed else "other")
+    if word := foreign.read(question, text.plain):
+        return Reading(word[0], "answer", confidence=HIGH, span=word[1])
     if text.foreign:
         return Reading(UNPARSED, "other")
     if question == "number":

@@ -4,32 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import cache
 
-from grace_client.extraction.rules import shapes
+from grace_client.extraction.rules import complement, counting, phrases, shapes
 from grace_client.extraction.rules.shapes import HARMLESS, REPORTED, Reader, Said, Sentence
 from grace_client.studies.study1 import Story
 from grace_client.trials import Trial
-
-_DIGITS = {
-    **dict.fromkeys(("zero", "none", "no", "not any", "not a single one", "not one"), "0"),
-    **dict.fromkeys(("one", "a single one", "a single", "the one"), "1"),
-    **dict.fromkeys(("two", "a pair", "a couple", "ii"), "2"),
-    **dict.fromkeys(
-        ("three", "all", "every", "every one", "every single one", "they all", "each", "each one", "iii"), "3"
-    ),
-    "the whole lot": "3",
-}
-_VALUE = rf"(?P<value>{'|'.join(sorted(_DIGITS, key=len, reverse=True))}|0?[0-3](?:\.0)?)"
-_DEGREE = r"(?:(?:only|just|exactly|precisely|a total of) )?"
-_AGAIN = r"(?: ?\(?(?:=|i\.e\.)? ?\(?(?P<again>zero|one|two|three|[0-3])\))?"
-_THREE = r"(?:3|three)\b"
-_HAVE = (
-    r"(?:(?:do |will |would |must |should |to )?have|(?:does )?has|had|got|having|with|(?:do|does|are|is|"
-    r"were|was) (?:indeed )?(?:have|having))"
-)
-_ELLIPSIS = r"(?:do|does|did|(?:are|is|be|to be) (?:like that|that way|so))"
-_ORDINARY = rf"(?: {shapes.ADVERB})*"
 
 OBSERVATION = re.compile(r"\d of the .*")
 """The speaker's "1 of the parcels has ...": also how a listener answers."""
@@ -45,13 +24,14 @@ _SEEING = re.compile(
 )
 _SPEECH = re.compile(r"\bi (?:have )?(?:looked at|checked|inspected)\b")
 _SEEN = re.compile(rf"{_SEEING.pattern}[^,;]*")
-_TOTAL = re.compile(rf"\b(?:of |the |all )+{_THREE}")
+_TOTAL = re.compile(rf"\b(?:of |the |all )+{counting.THREE}")
 _NUMBERS = re.compile(
     r"\b(?:\d+|zero|none|one|two|three|all|both|most|some|every|each|half|third|second|first|another|nothing|"
     r"other|last|remaining)\b"
 )
 _DENIAL = re.compile(
-    rf"(?:{shapes.LEAD})(?:not|i (?:do not|don't) (?:think|believe)(?: that)?) {_VALUE}\b(?P<rest>[^,]*)"
+    rf"(?:{shapes.LEAD})(?:not|i (?:do not|don't) (?:think|"
+    rf"believe)(?: that)?) {counting.VALUE}\b(?P<rest>[^,]*)"
 )
 _OWN_LAST = re.compile(rf"(?:{shapes.OPINION}|{shapes.ANNOUNCED}) ")
 _STARTS = re.compile(rf"{shapes.REASON}\b|even though\b|although\b|though\b|from\b|according to my\b")
@@ -64,6 +44,10 @@ _SUM = re.compile(
     rf"{shapes.LEAD}(?P<a>\d) ?(?P<sign>\+|-|plus|minus) ?(?P<b>\d) ?(?:=|is|equals|"
     rf"makes) ?(?P<value>[0-3])(?P<of>\b.*)"
 )
+_JUDGES = re.compile(r"\b(?:is|are|was|were|not|no|left|unknown|wrong)\b")
+_TOO = re.compile(r"\b(?:too|also|as well|likewise)\b")
+_SO = re.compile(r"(?:so|thus|therefore|hence)\b")
+_IN_ALL = re.compile(r".*\b(?:in total|in all|altogether|overall)\b")
 _LIST_MARK = re.compile(rf"\s*1[.)] +(?!{shapes.REASON}|i (?:think|believe)|this|that)[a-z]")
 
 
@@ -96,10 +80,12 @@ class Number:
     """
 
     def __init__(self, items: str, rest: str, speaker: str) -> None:
-        self.whole, self.none, self.but = _patterns(items, rest)
+        self.whole, self.none, self.but, self.checked, self.on = counting.patterns(items, rest, speaker)
+        self.complement = complement.patterns(items, rest, counting.HAVE)
+        self.has = re.compile(phrases.inflected(rest))
         self.speech = False
         """Whether the sentence read last is the speaker's: the next one goes on with what was seen."""
-        self.asked = re.compile(rf"{_VALUE}\b.* {_HAVE} {shapes.inflected(rest)}")
+        self.asked = re.compile(rf"{counting.VALUE}\b.* {counting.HAVE} {phrases.inflected(rest)}")
         self.report = re.compile(
             rf"(?:{shapes.LEAD})(?:{re.escape(speaker)}|she|he|they|i|the speaker|"
             rf"let me)\b.*{_SEEING.pattern}"
@@ -110,24 +96,27 @@ class Number:
         heard, self.speech = self.speech, _SPEECH.search(sentence.text) is not None
         if sentence.mark != "?" and (said := self.value(sentence, 0)):
             return REPORTED if heard and said.strength in ("bare", "stated") else said
-        if shapes.chatter(sentence):
+        if shapes.chatter(sentence) or counting.BEFORE.fullmatch(sentence.text):
             return HARMLESS
         if (denied := _DENIAL.fullmatch(sentence.text)) and sentence.mark != "?":
-            return Said("denied", _digit(denied["value"]))
+            return Said("denied", counting.digit(denied["value"]))
         if self.report.match(sentence.text):
             return REPORTED if not re.search(r"\b(?:not|but|however|if)\b|n't", sentence.text) else None
         return None
 
     def leaves(self, sentence: Sentence, value: str) -> bool:
         """Whether a sentence that fits no shape leaves an answer of this value as it is."""
-        del value
+        if others := self.complement.others.fullmatch(sentence.text):
+            return sentence.mark != "?" and complement.fits(others, value)
         return sentence.mark != "?" and _harmless(sentence.text)
 
     def value(self, sentence: Sentence, begin: int) -> Said | None:
         """The answer that a sentence gives from some place on."""
         text = sentence.text
-        if said := self._plain(sentence, begin):
+        if said := self._plain(sentence, begin) or self._by_others(sentence, begin):
             return said
+        if (checked := self.checked.match(text, begin)) and (said := self._plain(sentence, checked.end())):
+            return replace(said, strength="stated")
         for before, place, join in shapes.clauses(text[begin:]):
             if not self._leads(before, join, text[begin + place :]):
                 continue
@@ -141,32 +130,55 @@ class Number:
         own = _OWN_LAST.match(after.removeprefix("now "))
         if join == "but":
             return (own is not None and not _OWN_LAST.match(before)) or bool(
-                re.fullmatch(rf"not {_VALUE}.*", before)
+                re.fullmatch(rf"not {counting.VALUE}.*", before)
             )
         if re.search(r"\b(?:if|unless|whether|wrong|lie[sd]?|suppose)\b", before):
             return False
-        if _STARTS.match(before):
+        if _STARTS.match(before) or counting.BEFORE.fullmatch(before):
             return True
-        concluded = own is not None or self.report.match(before) or self.asked.match(after)
+        rest = _TOO.sub("", before)
+        too = self.has.search(before) and rest != before and not (shapes.contrasts(rest) or _denies(rest))
+        concluded = own is not None or self.report.match(before) or self.asked.match(after) or too
         return bool(join) and bool(concluded)
+
+    def _by_others(self, sentence: Sentence, begin: int) -> Said | None:
+        """The answer of a sentence that says as well, or only, which items do not have the property."""
+        shape = self.complement
+        if shape.every and (match := shape.every.fullmatch(sentence.text, begin)):
+            return self._said(sentence, match, "0" if match["value"] in ("all", "every", "each") else "3")
+        for pattern in (shape.beside, shape.behind):
+            match = pattern.fullmatch(sentence.text, begin)
+            if match and complement.fits(match, value := counting.digit(match["value"])):
+                return self._said(sentence, match, value)
+        return None
 
     def _plain(self, sentence: Sentence, begin: int) -> Said | None:
         text = sentence.text
         if match := self.none.fullmatch(text, begin):
             return self._said(sentence, match, "0") if _harmless_rest(match["rest"]) else None
         if match := self.but.fullmatch(text, begin):
-            left = 3 - int(_digit(match["value"]))
+            left = 3 - int(counting.digit(match["value"]))
             return self._said(sentence, match, str(left)) if _harmless_rest(match["rest"]) else None
+        if (match := self.on.fullmatch(text, begin)) and not match["again"]:
+            harmless = _harmless_rest(match["rest"])
+            return self._said(sentence, match, counting.digit(match["value"])) if harmless else None
         if match := _SUM.fullmatch(text, begin):
             a, b = int(match["a"]), int(match["b"])
             right = a + b if match["sign"] in ("+", "plus") else a - b
-            good = str(right) == match["value"] and not _NUMBERS.search(match["of"])
-            return self._said(sentence, match, match["value"]) if good else None
+            judged = _NUMBERS.search(match["of"]) or _JUDGES.search(match["of"])
+            good = str(right) == match["value"] and not judged
+            said = self._said(sentence, match, match["value"])
+            concluded = match["sign"] in ("+", "plus") and _SO.match(text, begin)
+            return (replace(said, strength="announced") if concluded else said) if good else None
         match = self.whole.fullmatch(text, begin)
         if not match or not _harmless_rest(match["rest"]):
             return None
-        value = _digit(match["value"])
-        if match["again"] and _digit(match["again"]) != value:
+        value = counting.digit(match["value"])
+        if match["again"] and counting.digit(match["again"]) != value:
+            return None
+        if match["all"] and not (value == "3" and match["predicate"]):
+            return None
+        if (match["denied"] and counting.digit(match["denied"]) == value) or not _meets(match, int(value)):
             return None
         if re.fullmatch(r"no(?: ones?)?", match["quantity"]):
             return None
@@ -175,6 +187,9 @@ class Number:
             and not match["predicate"]
             and _THERE_ARE.search(text[begin : match.start("quantity")])
         ):
+            return None
+        totals = match["all"] is None and " " in match["quantity"]
+        if value == "3" and not match["predicate"] and totals and _IN_ALL.match(text[begin:]):
             return None
         if not match["predicate"] and _COUNTED.search(text[begin : match.end("quantity")]):
             return None
@@ -188,8 +203,12 @@ class Number:
         return Said("value", value, sentence.span(start, end), shapes.strength_of(match, alone), soft)
 
 
-def _digit(word: str) -> str:
-    return _DIGITS.get(word) or str(int(float(word)))
+def _meets(match: re.Match[str], value: int) -> bool:
+    """Whether an answer meets the bound that stands before it, if any."""
+    if not match["bound"]:
+        return True
+    limit = int(counting.digit(match["limit"]))
+    return value > limit if match["bound"] == "more" else value < limit
 
 
 def _harmless_rest(rest: str | None) -> bool:
@@ -202,32 +221,8 @@ def _counts(text: str) -> bool:
 
 
 def _harmless(text: str) -> bool:
-    denies = re.search(r"\b(?:no|not|never|cannot|without|nobody)\b|n't\b", text) is not None
-    return shapes.explains(text) and not shapes.contrasts(text) and not _counts(text) and not denies
+    return shapes.explains(text) and not (shapes.contrasts(text) or _counts(text) or _denies(text))
 
 
-@cache
-def _patterns(items: str, rest: str) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """An answer that names a number; one that says that there is none; one that says all but some."""
-    noun, has = shapes.noun(items), shapes.inflected(rest)
-    of = rf"(?:(?:of )?(?:the |these |those |all )*{noun}\b|(?:of )?them\b)"
-    three = (
-        rf"(?: ?/ ?3\b| (?:of|out of) (?:the |these |those |all |them )*{_THREE}(?: of them)?|"
-        rf" (?:of )?(?:the )?{_THREE})"
-    )
-    # "Have stopped" is also said as "stopped".
-    predicate = rf"(?:(?: (?:that|which))?{_ORDINARY}(?: {_HAVE})?{_ORDINARY} {has}|{_ORDINARY} {_ELLIPSIS})"
-    quantity = rf"(?P<quantity>{_VALUE}{_AGAIN}{three}?(?: {of}{three}?)?)"
-    end = rf"(?:, all(?: of them)?)?{shapes.TAIL_WORDS}{shapes.REST}"
-    number_of = rf"(?:the number of {noun}(?: (?:that|which) {_HAVE} {has}) is )?"
-    whole = rf"{shapes.LEAD}{number_of}{_DEGREE}{quantity}x?(?P<predicate>{predicate})?{end}"
-    none = (
-        rf"{shapes.LEAD}(?:(?P<value>i (?:do not|don't) (?:think|believe)(?: that)?|it(?:'s| is) (?:very |"
-        rf"highly )?(?:unlikely|improbable)(?: that)?) any(?:{three})?(?: {of})?{predicate}|"
-        rf"(?P<quantity>(?:there are )?no) {has} in any(?: of (?:the )?)(?:{_THREE} )?(?:{noun}|them)){end}"
-    )
-    but = (
-        rf"{shapes.LEAD}(?P<quantity>all (?:but|except(?: for)?) (?P<value>one|two|three|"
-        rf"[1-3])(?:{three})?(?: {of})?){predicate}?{end}"
-    )
-    return re.compile(whole), re.compile(none), re.compile(but)
+def _denies(text: str) -> bool:
+    return re.search(r"\b(?:no|not|never|cannot|without|nobody|lacks?)\b|n't\b", text) is not None

@@ -157,21 +157,27 @@ FILLER = (
     r"to sum up|in (?:sum|total|conclusion|the end|that case)|after (?:the|this|that) call|to be (?:honest|"
     r"fair)|sadly|frankly|unfortunately|and|also|but|finally|(?:great|good|interesting) question|hi|hello|"
     r"hey|wow|let me (?:see|think)|let's (?:see|think step by step|think)|as i see it|in my (?:opinion|view)|"
-    r"based on (?:the|this|that) call|yes\s?(?:/|or)\s?no\??|here is my answer|i'm sorry|sorry)"
+    r"(?:based on|according to|from|given) (?:the|this|that|her|his) (?:call|context|scenario|story|"
+    r"(?:given |available )?information(?: (?:given|provided))?)|yes\s?(?:/|or)\s?no\??|here is my answer|"
+    r"(?:(?:i'm|i am) )?sorry(?: (?:for|about) (?:the|any) (?:confusion|misunderstanding))?|however|"
+    r"i(?:'m| am) afraid(?: that)?|in (?:a|one|two)(?: \w+)? (?:sentences?|words?)|"
+    r"(?:that|this|it)(?:'s| is) an? (?:great|good|interesting|tricky) question)"
 )
 OPINION = (
     r"(?:(?:i|we)(?:'d|'ll| would| will| do| now| still| really| personally| just| honestly)* (?:think|"
     r"believe|guess|say|expect|estimate|assume|conclude|suspect|suppose|bet|reckon|go (?:with|for)|pick|"
     r"choose|answer)(?: that)?|i(?:'m| am)(?: fairly| pretty| quite| very| absolutely)? (?:sure|certain|"
     r"confident|convinced|inclined to (?:say|think)|guessing)(?: that)?|it(?:'s| is)(?: very| most| quite|"
-    r" highly)? (?:likely|probable|clear|obvious|certain|true) that)"
+    r" highly)? (?:likely|probable|clear|obvious|certain|true) that|"
+    r"it (?:seems|appears|looks like)(?: to me)?(?: that)?)"
 )
 SURE = rf"(?:it(?:'s| is)(?: that)?|that(?:'s| is)|it must be|{ADVERB}|there (?:is|are|'s)|there's)"
 SOFT = r"(?:maybe|perhaps|possibly)"
 ANNOUNCED = (
     r"(?:(?:(?:the|my|our|final|best|correct|short|most likely|own|honest|full) )*(?:answer|guess|estimate|"
     r"number|total|result|choice|response|conclusion|option|prediction|sentence)(?: to (?:this|"
-    r"the) question)?(?: ?(?:is|would be|must be|will be|[:=-]))+(?: that)?|a:|final:)"
+    r"the) question)?(?: ?(?:is|would be|must be|will be|[:=-]))+(?: that)?|a:|final:|"
+    r"(?:so|thus|therefore|hence),? (?:in total|in all|altogether|overall))"
 )
 DOUBT = (
     r"(?:(?:i'm|i am) not (?:\w+ )?(?:sure|certain)|i (?:can't|cannot|can not) be (?:\w+ )?(?:sure|certain)|"
@@ -235,7 +241,7 @@ def contrasts(text: str) -> bool:
 
 def chatter(sentence: Sentence) -> bool:
     """Whether a sentence is about nothing: "Great question!"."""
-    return _CHATTER.fullmatch(sentence.text) is not None
+    return _CHATTER.fullmatch(sentence.text) is not None and sentence.text not in ("but", "however")
 
 
 def explains(text: str) -> bool:
@@ -259,41 +265,3 @@ def clauses(text: str) -> Iterator[tuple[str, int, str]]:
         r"(?:,|;|:)? (?:(?P<join>but|so|therefore|thus|hence|and so) |(?<=, ))|, ", text
     ):
         yield text[: match.start()], match.end(), match["join"] or ""
-
-
-def inflected(phrase: str) -> str:
-    """A pattern for a phrase with or without its articles, in singular or plural, or up to its preposition.
-
-    "dents in the lid" is also said as "dents" and "a dent in the lid".
-    """
-    words = phrase.lower().split()
-    ends = [i for i, word in enumerate(words) if i and word in _PREPOSITIONS]
-    whole = _words(words)
-    short = _words(words[: ends[0]]) if ends else ""
-    return f"(?:{whole}|{short})" if short else whole
-
-
-_PREPOSITIONS = frozenset(("in", "on", "at", "of", "with", "from", "inside", "by", "for", "under", "after"))
-_ARTICLES = frozenset(("a", "an", "the", "some", "any", "their", "its"))
-
-
-def _words(words: list[str]) -> str:
-    parts = [_numbers(word) for word in words if word not in _ARTICLES]
-    return r"(?:(?:a|an|the|their|its|some|any) )?" + r"[ -](?:(?:a|an|the|their|its) )?".join(parts)
-
-
-def _numbers(word: str) -> str:
-    """A word in singular and plural."""
-    stem = re.escape(word.removesuffix("s"))
-    return f"{stem}(?:s|es)?"
-
-
-def noun(plural: str) -> str:
-    """A pattern for the items of a story, in singular and plural."""
-    word = plural.lower().split()[-1]
-    stem = re.escape(word.removesuffix("s"))
-    other = [re.escape(word.removesuffix("es"))] if word.endswith("es") else []
-    other += [re.escape(word.removesuffix("ves")) + "f(?:e)?"] if word.endswith("ves") else []
-    other += [re.escape(word.removesuffix("ies")) + "y"] if word.endswith("ies") else []
-    before = re.escape(plural.lower().removesuffix(word))
-    return rf"(?:(?:{before})?(?:{'|'.join([f'{stem}s?', *other])})|items?|ones?)"

@@ -26,7 +26,7 @@ _DEGREE = (
     r"exactly|particularly|especially)(?: |, ))*"
 )
 _SUBJECT = r"(?:it|that|this|(?:the|your|his|her|my|their|\w+'s) (?P<thing>\w+(?: \w+){0,2}?))"
-_WAS = r"was(?P<not>n'?t|'nt| n'?t| not)?"
+_WAS = r"(?:was(?P<not>n'?t|'nt| n'?t| not)?|(?P<aint>ain't))"
 _CORE = (
     rf"(?P<said>{_SUBJECT} {_WAS} {_DEGREE}{_ADJECTIVE}|was(?P<not2>n'?t|"
     rf" not)? {_DEGREE}(?P<adjective2>{_EITHER})(?!\w))"
@@ -34,6 +34,13 @@ _CORE = (
 _CORES = re.compile(_CORE)
 _MANY = 3
 _FEEL = re.compile(r"\bfeel(?:s|ing)? (?:good|bad|better)\b")
+_LIKED = re.compile(r"i (?:really )?(?:like|liked|love|loved|enjoy|enjoyed) (?:it|the [a-z]+|your [a-z]+)")
+_MENTION = re.compile(
+    rf"\b(?:saying|to say)(?: that)? it was(?:n't| not)? (?:{_EITHER}) would"
+    r" (?:hurt|upset|offend|disappoint|discourage|be (?:too )?(?:harsh|unkind|rude|cruel|mean|dishonest|"
+    r"untrue))\b"
+)
+"""Why another utterance is not said."""
 _ANY = re.compile(rf"\b(?:{_EITHER})\b")
 _BARE = re.compile(rf"(?P<said>(?P<not>not )?{_DEGREE}{_ADJECTIVE})")
 _SAY = (
@@ -53,7 +60,10 @@ _AGAINST = re.compile(
 
 def listed(plain: str) -> bool:
     """Whether a text repeats the form of the answers, or many of them."""
-    told = {(bool(m["not"] or m["not2"]), m["adjective"] or m["adjective2"]) for m in _CORES.finditer(plain)}
+    told = {
+        (bool(m["not"] or m["aint"] or m["not2"]), m["adjective"] or m["adjective2"])
+        for m in _CORES.finditer(plain)
+    }
     return TEMPLATE.search(plain) is not None or len(told) >= _MANY
 
 
@@ -126,6 +136,13 @@ class Utterance:
         match = self.whole.fullmatch(sentence.text, begin)
         if not match or not self._harmless(match["rest"]):
             return None
+        if match["other"] and (match["other"] == match["adjective"] or match["not"] or match["aint"]):
+            return None
+        weaker = match["less"] and ((match["adjective"], match["less"]) not in _SCALE or match["not"])
+        if weaker:
+            return None
+        if match["purpose"] and not (match["says"] and self._harmless(match["purpose"])):
+            return None
         if match["thing"] and not self.scene.issuperset(match["thing"].split()):
             return None
         may = re.search(r" (?:might|can) ", match["says"] or match["after"] or "")
@@ -139,21 +156,22 @@ class Utterance:
         return Said("value", f"was_{match['adjective']}", sentence.span(*match.span("adjective")))
 
     def _harmless(self, rest: str | None) -> bool:
-        rest = _FEEL.sub("", rest or "")
+        rest = _MENTION.sub("", _FEEL.sub("", rest or ""))
         return not (shapes.contrasts(rest) or _ANY.search(rest))
 
     def leaves(self, sentence: Sentence, value: str) -> bool:
         """Whether a sentence that fits no shape leaves an answer of this value as it is."""
-        del value
         text = sentence.text
         denies = re.search(r"\b(?:not|never|nobody|cannot)\b|n't\b", text) is not None
+        if _LIKED.fullmatch(text):
+            return value in ("was_good", "was_amazing")
         text = re.sub(r"^\w+ would say (?:this|that|it)\b", "because", text)
         return sentence.mark != "?" and shapes.explains(text) and self._harmless(text) and not denies
 
     def _said(self, sentence: Sentence, match: re.Match[str], soft: bool) -> Said:
         groups = match.groupdict()
         adjective = groups["adjective"] or groups.get("adjective2")
-        denied = groups["not"] or groups.get("not2")
+        denied = groups["not"] or groups.get("aint") or groups.get("not2")
         start, end = match.span("said")
         alone = not any(c.isalnum() for c in sentence.text[:start] + sentence.text[end:])
         says = groups.get("says") or groups.get("after")
@@ -162,6 +180,8 @@ class Utterance:
         return Said("value", value, sentence.span(start, end), strength, soft)  # type: ignore[arg-type]
 
 
+_SCALE = frozenset((("good", "amazing"), ("bad", "terrible")))
+"""What is said, and the stronger word that it leaves open: "It was good, though it wasn't amazing"."""
 _MORE = re.compile(
     rf"(?:{shapes.LEAD})(?:it|that) (?:was not|wasn't) (?:just|only|"
     rf"merely) (?P<first>{_EITHER})(?:,? but(?: also)?|,)(?: (?:it|that) was)?(?: also)? {_ADJECTIVE}"
@@ -184,9 +204,14 @@ def _patterns(speaker: str, listener: str) -> tuple[re.Pattern[str], re.Pattern[
         rf"(?P<after>,?{to}?,? (?:is what )?{who}{would} (?:says?|said|answers?|repl(?:y|ies)|tells?){to}?|"
         rf" (?:is|would be) {re.escape(speaker)}'s (?:answer|reply|choice|response)|,? (?:says?|said) {who})?"
     )
+    not_other = (
+        rf"(?: ?\((?:and )?not:? (?:it was )?(?P<other>{_EITHER})\)?|"
+        rf"(?:,| -)? (?:though|although|even though) it (?:wasn't|was not) (?P<less>{_EITHER}))?"
+    )
     end = (
-        rf"(?:,? ?(?:{re.escape(listener)}|tbh|sorry|i think|at all|overall|really|honestly|"
-        rf"to be honest))*{shapes.TAIL_WORDS}{to}?{after}(?:,? and i mean it)?(?P<rest>(?:,|"
+        rf"(?:,? ?(?:{re.escape(listener)}|tbh|sorry|i think|at all|overall|on the whole|really|honestly|"
+        rf"to be honest))*{not_other}{shapes.TAIL_WORDS}{to}?{after}(?:,? and i mean it)?"
+        rf"(?P<purpose> (?:in order )?to (?:make|spare|help|please|cheer|encourage) [^()]+)?(?P<rest>(?:,|"
         rf" -)? \(?{shapes.REASON} [^()]+\)?| \(\d hearts?\))?"
     )
     lead = shapes.LEAD
