@@ -85,7 +85,7 @@ def patterns(items: str, rest: str, speaker: str) -> dict[str, re.Pattern[str]]:
         rf"(?:(?:about |of )?(?:the (?:one|ones|two|first|1|2)|those|these)(?: (?:one|ones|two|{noun}))?"
         rf"(?: (?:that )?{who} (?:saw|checked|has (?:seen|checked)|(?:has )?looked at))?|"
         rf"(?:that |about |it's |it is )?{some}(?: (?:the|these|those|her|his))?(?: (?:3|three))?"
-        rf"(?: (?:{noun}|them|2|two))?(?: (?:have|has|is|does|do|did|do not|does not|not|{has}))*)"
+        rf"(?: (?:{noun}|them|2|two))?(?: (?:have|has|is|does|do|did|do not|does not|not|{has})){{0,4}})"
     )
     partial = rf"(?:yes,? )?{who}{adverbs} (?:does |do )?knows? {part}"
     information = (

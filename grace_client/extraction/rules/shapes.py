@@ -185,7 +185,7 @@ DOUBT = (
     r"as an ai[^,.]*(?:, i have no [a-z ]+)?),? but(?=[ ,])"
 )
 LEAD = (
-    rf"(?:(?:(?P<doubt>{DOUBT})|(?P<announced>{ANNOUNCED})|(?P<own>{OPINION})|(?P<soft>{SOFT})|{SURE}|"
+    rf"(?:(?>(?P<doubt>{DOUBT})|(?P<announced>{ANNOUNCED})|(?P<own>{OPINION})|(?P<soft>{SOFT})|{SURE}|"
     rf"{FILLER})"
     r"(?:,|:|\?| -)? )*"
 )
