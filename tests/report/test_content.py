@@ -246,9 +246,9 @@ def test_option_mass_is_told_by_kind_of_question(found: Material) -> None:
     own = told.partition(". beta: ")[0]
     assert own.startswith("Mean option mass by kind of question. alpha: ")
     for kind, mass in (
-        ("Study 1, how many (state)", "0.21"),
-        ("Study 1, does the speaker know (knowledge)", "0.64"),
-        ("Study 2, what is said (utterance)", "0.06"),
+        ("Study 1, how many (state)", "0.210"),
+        ("Study 1, does the speaker know (knowledge)", "0.640"),
+        ("Study 2, what is said (utterance)", "0.0560"),
     ):
         assert f"{kind} {mass} [" in own, own
     assert own.count("; ") == 2
