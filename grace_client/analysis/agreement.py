@@ -361,5 +361,8 @@ def _lacking(own: pd.DataFrame) -> str:
     """What is missing for figures of one model and question; empty where nothing is."""
     conditions = _conditions(own)
     if (cells := len(own.drop_duplicates(conditions))) < LEAST_CELLS:
-        return f"{cells} cells ({'/'.join(conditions)}) have answers, and {LEAST_CELLS} are needed"
+        return (
+            f"{cells} cells ({'/'.join(conditions)}) have answers that were offered for scoring, and "
+            f"{LEAST_CELLS} are needed"
+        )
     return next(iter(compare.lacking(own, own, conditions).values()), "")

@@ -8,7 +8,7 @@ import pytest
 
 from grace_client import analysis
 from grace_client.analysis import example
-from grace_client.report import closeness, listener, models, study2
+from grace_client.report import closeness, listener, models, speaker, study2
 from grace_client.report.material import Material
 from grace_client.report.parts import Section
 from tests.report.test_content import said, table
@@ -124,9 +124,7 @@ def test_too_few_answers_are_a_sentence() -> None:
 
 def test_the_theory_is_told_with_its_baseline() -> None:
     """The fit to people has r = .99, and answers averaged over the goals .94."""
-    from grace_client.report.study2 import _theory
-
-    text = _theory(analysis.rsa.predict_study2(analysis.rsa.people()))
+    text = speaker.theory(analysis.rsa.predict_study2(analysis.rsa.people()))
     assert "r = 0.99 [" in text and "averaged over the goals would have r = 0.94," in text
 
 
@@ -138,7 +136,7 @@ def test_the_speaker_is_fitted_to_enough_answers_alone() -> None:
     even = scored.assign(model="even", prob_norm=cost)
     whole = pd.concat([scored, few, even], ignore_index=True)
     found = Section("study2-exp2", "Study 2")
-    study2._fits(found, analysis.study2.utterances(whole), analysis.study2.by_item(whole))
+    speaker.fits(found, analysis.study2.utterances(whole), analysis.study2.by_item(whole))
     wide = table(found, "study2-exp2-rsa").frame.set_index("parameter")
     assert list(wide.columns) == ["people (fitted by grace)", "example", "even"]
     assert "Not compared (the fit of the polite speaker): few: " in said(found)
@@ -153,7 +151,7 @@ def test_weights_of_a_speaker_that_never_changes_are_not_to_be_read(monkeypatch:
     nothing = dict.fromkeys(("r", "r_low", "r_high"), float("nan"))
     monkeypatch.setattr(closeness, "of_fit", lambda *_: nothing)
     found = Section("study2-exp2", "Study 2")
-    study2._fits(found, analysis.study2.utterances(scored), analysis.study2.by_item(scored))
+    speaker.fits(found, analysis.study2.utterances(scored), analysis.study2.by_item(scored))
     assert "Do not read the weights and phi of example: " in said(found)
     assert not found.figures and "both: phi" in set(table(found, "study2-exp2-rsa").frame["parameter"])
 
