@@ -238,7 +238,7 @@ def by_cell(pairs: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         ``model, question``, the factors, ``option, said, scored, n`` (answers said) and ``n_distinct``
-        (stimuli, in Study 2 items). Every stimulus counts by the number of its answers.
+        (items: stories or domains). Every stimulus counts by the number of its answers.
 
     Examples
     --------
@@ -312,7 +312,7 @@ def summary(pairs: pd.DataFrame) -> pd.DataFrame:
         ``model, question``; the statistics of `compare.statistics` over cells and options (``r`` and ``rho``
         of deviations from the mean over cells, ``r_plain``, ``rmse``, ``js``); ``tv`` between the two mean
         distributions of a cell, averaged over cells; ``same_mode`` (share of cells whose most said option is
-        the likeliest); ``n`` (answers said), ``n_distinct`` (stimuli, in Study 2 items) and ``lacking``, as
+        the likeliest); ``n`` (answers said), ``n_distinct`` (items: stories or domains) and ``lacking``, as
         in `intervals`: where it is not empty, there are no figures. Correlations are missing where either
         side does not vary.
 
@@ -361,5 +361,8 @@ def _lacking(own: pd.DataFrame) -> str:
     """What is missing for figures of one model and question; empty where nothing is."""
     conditions = _conditions(own)
     if (cells := len(own.drop_duplicates(conditions))) < LEAST_CELLS:
-        return f"{cells} cells ({'/'.join(conditions)}) have answers, and {LEAST_CELLS} are needed"
+        return (
+            f"{cells} cells ({'/'.join(conditions)}) have answers that were offered for scoring, and "
+            f"{LEAST_CELLS} are needed"
+        )
     return next(iter(compare.lacking(own, own, conditions).values()), "")

@@ -22,6 +22,7 @@ __all__ = [
     "agreement",
     "blind",
     "cells",
+    "even",
     "lacking",
     "ranking",
     "spread",
@@ -69,6 +70,25 @@ def blind(
     found = table[[*keys, outcome, "prob"]].copy()
     found["prob"] = found.groupby([*kept, outcome], sort=False)["prob"].transform("mean")
     return found.assign(model="blind")[["model", *keys, outcome, "prob"]]
+
+
+def even(table: pd.DataFrame, *, keys: Sequence[str], outcome: str) -> pd.DataFrame:
+    """Who knows nothing: in each cell every outcome is equally likely. A baseline, as `blind` is.
+
+    Returns
+    -------
+    DataFrame
+        ``model`` (``even``), `keys`, `outcome`, ``prob``.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import compare, reference
+    >>> human = reference.study2().rename(columns={"share": "prob"})
+    >>> compare.even(human, keys=("goal", "state"), outcome="utterance")["prob"].unique().tolist()
+    [0.125]
+    """
+    found = table[[*keys, outcome]].assign(model="even", prob=1 / table[outcome].nunique())
+    return found[["model", *keys, outcome, "prob"]]
 
 
 def cells(
@@ -123,6 +143,7 @@ def agreement(
     keys: Sequence[str],
     outcome: str,
     across: Sequence[str] | None = None,
+    ordered: bool = False,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -152,6 +173,8 @@ def agreement(
     across : sequence of str, optional
         The keys whose effect is compared, such as ``["goal"]``: deviations are from the mean over them. All
         keys where it is not given.
+    ordered : bool
+        Whether the outcomes are numbers, so that their distance has a meaning: adds ``emd``.
     draws : int
         Bootstrap samples.
     seed : int
@@ -194,12 +217,13 @@ def agreement(
     blocks = sides.blocks(across)
     p, q = sides.draw(draws, seed)
     people = sides.people is not None
+    places = np.asarray(sides.outcomes, dtype=np.float64) if ordered else None
     rows = []
     for i, model in enumerate(sides.models):
-        whole = statistics(sides.p[i], sides.q, blocks)
+        whole = statistics(sides.p[i], sides.q, blocks, places)
         moves = people if sides.few else sides.drawn != "nothing"
-        drawn = statistics(p[i], q, blocks) if moves else dict.fromkeys(whole)
-        left_out = statistics(sides.without_each()[i], sides.q, blocks) if sides.few else {}
+        drawn = statistics(p[i], q, blocks, places) if moves else dict.fromkeys(whole)
+        left_out = statistics(sides.without_each()[i], sides.q, blocks, places) if sides.few else {}
         for name, value in whole.items():
             if sides.few:
                 low, high = jackknifed(float(value), left_out[name], BOUNDS[name], drawn[name])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from grace_client.analysis.distributions import jensen_shannon
+from grace_client.analysis.distributions import jensen_shannon, wasserstein
 
 Array = NDArray[np.float64]
 
@@ -15,11 +15,14 @@ BOUNDS = {
     "r_plain": (-1.0, 1.0),
     "rmse": (0.0, 1.0),
     "js": (0.0, 1.0),
+    "emd": (0.0, float("inf")),
 }
 """Least and largest value of each statistic."""
 
 
-def statistics(p: ArrayLike, q: ArrayLike, blocks: ArrayLike | None = None) -> dict[str, Array]:
+def statistics(
+    p: ArrayLike, q: ArrayLike, blocks: ArrayLike | None = None, places: ArrayLike | None = None
+) -> dict[str, Array]:
     r"""Agreement of two tables of distributions.
 
     A table that gives one and the same distribution in all cells correlates with another, since some outcomes
@@ -34,14 +37,17 @@ def statistics(p: ArrayLike, q: ArrayLike, blocks: ArrayLike | None = None) -> d
     blocks : array_like, shape (n_cells,), optional
         Which cells belong together, such as the cells of one state where goals are compared; all of them
         where it is not given. A block of one cell has no deviations and does not count in ``r`` and ``rho``.
+    places : array_like, shape (n_outcomes,), optional
+        Where the outcomes are numbers: these, ascending.
 
     Returns
     -------
     dict of str to ndarray, shape (...)
         ``r`` (Pearson) and ``rho`` (Spearman) of the deviations; ``r_plain`` (Pearson) of the probabilities
         as they are; ``rmse``, the root of the mean squared difference of probabilities; ``js``, the mean over
-        cells of the Jensen-Shannon divergence, in bits, between 0 and 1. A correlation is empty where a table
-        does not vary.
+        cells of the Jensen-Shannon divergence, in bits, between 0 and 1; with `places` ``emd``, the mean over
+        cells of the Wasserstein-1 distance, in their unit. A correlation is empty where a table does not
+        vary.
 
     Examples
     --------
@@ -54,13 +60,16 @@ def statistics(p: ArrayLike, q: ArrayLike, blocks: ArrayLike | None = None) -> d
 
     p, q = np.broadcast_arrays(np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64))
     x, y = deviations(p, blocks), deviations(q, blocks)
-    return {
+    found = {
         "r": _correlation(x, y),
         "rho": _correlation(rankdata(x, axis=-1), rankdata(y, axis=-1)),
         "r_plain": _correlation(counted(p), counted(q)),
         "rmse": np.sqrt(((p - q) ** 2).mean(axis=(-1, -2))),
         "js": jensen_shannon(p, q).mean(axis=-1),
     }
+    if places is not None:
+        found["emd"] = wasserstein(p, q, places).mean(axis=-1)
+    return found
 
 
 def counted(table: Array) -> Array:

@@ -73,10 +73,10 @@ def mean_intervals(
         Columns that make the groups.
     cluster : str, optional
         Column that says which observations belong together: those of one stimulus, item or participant.
-        Where it is not given, it is ``stimulus``, and ``item`` for a frame of Study 2 (which has ``goal``). A
-        deterministic model gives copies of a stimulus the same answer, so that 300 copies of 36 stimuli are
-        36 observations; and texts that differ in names alone are nearly copies, so that the 202 trials of a
-        cell of Study 2 are its 12 domains.
+        Where it is not given, it is ``item`` (the story of Study 1, the domain of Study 2) if the frame names
+        it, else ``stimulus``. A deterministic model gives copies of a stimulus the same answer, and texts of
+        one story or domain are nearly copies: the 300 trials of Study 1 are its 6 stories, in one cell as in
+        all, and the 202 trials of a cell of Study 2 its 12 domains.
     bounds : pair of float
         Least and largest value that an observation can have: (0, 1) for a share or a probability, (0, 100)
         for dollars. Where both are finite, the interval is that of `intervals.bounded`; else it is

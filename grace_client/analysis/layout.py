@@ -80,12 +80,13 @@ def _spelled(value: object, legal: Sequence[object]) -> object:
 
 
 def distinct(frame: pd.DataFrame) -> str:
-    """The column that says which observations are different ones, in the design that a frame is of.
+    """The column that says which observations do not depend on each other.
 
-    In Study 1 it is ``stimulus``: a story in a cell is one text. In Study 2 it is ``item``: within a cell the
-    texts of a domain differ in nothing but the names of speaker and listener.
+    It is ``item``, the story of Study 1 and the domain of Study 2: texts of one story resemble each other in
+    all cells of the design. Where a frame does not name them, it is ``stimulus``.
     """
-    return "item" if {"goal", "item"} <= set(frame.columns) else "stimulus"
+    named = "item" in frame.columns and frame["item"].notna().all() and (frame["item"] != "").all()
+    return "item" if named else "stimulus"
 
 
 def refuse_copies(rows: pd.DataFrame, value: str, by: Sequence[str] = ()) -> None:

@@ -34,7 +34,7 @@ def option_mass(
     threshold : float
         Below which a question counts as hardly answered.
     cluster : str, optional
-        What is drawn for the interval: ``stimulus``, in Study 2 ``item`` where it is not given; see
+        What is drawn for the interval: ``item`` (the story or domain) where it is not given; see
         `inference.mean_intervals`.
 
     Returns
@@ -75,9 +75,10 @@ def completeness(frame: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per model, experiment and question: ``n`` (answers wanted), ``n_distinct`` (stimuli, in
-        Study 2 items), ``answered, failed, share_answered``; for free text ``cut_off`` (answers that reached
-        the longest length); and, where they were extracted, ``unparsed`` (answers without a clear meaning).
+        One row per model, experiment and question: ``n`` (answers wanted), ``n_distinct`` (items:
+        stories or domains), ``answered, failed, share_answered``; for free text ``cut_off`` (answers that
+        reached the longest length); and, where they were extracted, ``unparsed`` (answers without a clear
+        meaning).
 
     Examples
     --------
@@ -117,8 +118,8 @@ def failures(frame: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per model, experiment, question, status other than ``ok``, and reason: ``count``, ``share``
-        (of the answers wanted), ``n`` (answers wanted) and ``n_distinct`` (stimuli concerned, in Study 2
-        items). Empty where nothing failed.
+        (of the answers wanted), ``n`` (answers wanted) and ``n_distinct`` (items concerned: stories or
+        domains). Empty where nothing failed.
 
     Examples
     --------

@@ -29,6 +29,8 @@ class Sides:
     keys : list of str
     labels : list of tuple
         The cells.
+    outcomes : list
+        What the distributions are over.
     p : ndarray, shape (n_models, n_cells, n_outcomes)
     q : ndarray, shape (n_cells, n_outcomes)
     by_item : ndarray, shape (n_models, n_items, n_cells, n_outcomes), or None
@@ -42,6 +44,7 @@ class Sides:
     models: list[str]
     keys: list[str]
     labels: list[tuple[object, ...]]
+    outcomes: list[object]
     p: Array
     q: Array
     by_item: Array | None
@@ -212,7 +215,7 @@ def side_by_side(one: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str], ou
     people = None
     if "count" in other.columns:
         people = other.groupby(keys)["count"].sum().reindex(cells).to_numpy(dtype=np.float64)
-    return Sides(models, keys, labels, p, q, by_item, weight, people)
+    return Sides(models, keys, labels, outcomes, p, q, by_item, weight, people)
 
 
 def align(

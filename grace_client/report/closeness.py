@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from grace_client import analysis
+from grace_client.report import words
 from grace_client.report.parts import Section
 
 NOTE = (
-    "r and ρ: Pearson and Spearman correlation of what {condition} changes: of deviations from the mean over "
-    "it, so that a model that ignores it has none; of yes and no, yes alone counts. r plain: of the "
-    "probabilities as they are, which is high for anybody who knows what is common. RMSE: of probabilities; "
-    "JS: mean Jensen-Shannon divergence of a cell, in bits. The cells are fixed; intervals are over what "
-    "drawn names: stories or domains (items), and the answers of people."
+    "r and ρ: Pearson and Spearman correlation of what {condition} changes. From each probability its mean "
+    "over {condition} is taken away first, so a model that ignores {condition} has no r. Where the answers "
+    "are yes and no, only yes counts. r plain: correlation of the probabilities themselves; it is high for "
+    "any answers in which the same options are common. RMSE: root mean squared difference of probabilities. "
+    "JS: mean Jensen-Shannon divergence of a cell, in bits (0: equal). The cells are fixed. The column "
+    "“drawn” says what an interval covers: other stories or domains (items), other people, both, or nothing."
 )
+EVEN = "every answer equally likely"
+"""Name of the baseline that knows nothing."""
 
 
 def note(condition: str) -> str:
@@ -55,41 +60,56 @@ def of_fit(items: pd.DataFrame, fit: analysis.rsa.Fit, keys: Sequence[str], outc
     return {name: float(table[name]) for name in ("r", "r_low", "r_high")}
 
 
-def verdict(name: str, ignores: str, r: tuple[float, float, float], js: tuple[float, float], of: int) -> str:
+def from_even(prob: pd.Series, outcome: pd.Series) -> float:
+    """Bits between distributions and even ones, the mean over cells: the baseline of a fit's ``kl``."""
+    from scipy.special import xlogy
+
+    outcomes = outcome.nunique()
+    return float(xlogy(prob, outcomes * prob).sum() / np.log(2) * outcomes / len(prob))
+
+
+def verdict(
+    name: str,
+    condition: str,
+    r: tuple[float, float, float],
+    js: tuple[float, float],
+    baselines: dict[str, float],
+    of: int,
+) -> str:
     """How near people the nearest model is, in words; what a baseline beats is not called close.
 
     Parameters
     ----------
     name : str
         The nearest of the models.
-    ignores : str
-        What the baseline ignores, such as ``the goal``.
+    condition : str
+        What the deviations are about, such as ``the goal``.
     r : tuple of float
         The model's correlation of deviations with its interval.
     js : tuple of float
-        Divergence of the model and of the baseline.
+        Divergence of the model and the lower end of its interval.
+    baselines : dict of str to float
+        Divergence of each baseline by its name.
     of : int
         How many models there are.
     """
-    follows = r[1] > 0
-    if js[0] >= js[1]:
-        other = f"somebody who ignores {ignores}"
+    further = [one for one, own in baselines.items() if js[1] > own]
+    if other := further or [one for one, own in baselines.items() if js[0] >= own]:
+        named = f"the baseline{'s' * (len(other) > 1)} {words.listed(f'“{one}”' for one in other)}"
+        told = f"{'further from' if further else 'no closer to'} people than {named}"
+        # Of several models the nearest speaks for all.
+        return f"even the nearest model, {name}, is {told}" if of > 1 else f"{name} is {told}"
+    if not r[1] > 0:
         return (
-            f"no model is closer to people than {other}; the nearest is {name}"
-            if of > 1
-            else f"{name} is no closer to people than {other}"
-        )
-    if not follows:
-        return (
-            f"{name} is the nearest to people over all cells, but is not shown to change with {ignores} as "
+            f"{name} is the nearest to people over all cells, but is not shown to change with {condition} as "
             "they do"
             if of > 1
-            else f"{name} is not shown to change with {ignores} as people do"
+            else f"{name} is not shown to change with {condition} as people do"
         )
     return (
         f"{name} is closest to people"
         if of > 1
-        else f"{name} changes with {ignores} as people do, more than by chance"
+        else f"{name} changes with {condition} as people do, more than by chance"
     )
 
 
@@ -104,8 +124,25 @@ def whole(
     return items[~items["model"].isin(set(lacking))]
 
 
-def baseline(other: pd.DataFrame, keys: Sequence[str], outcome: str, across: list[str]) -> pd.DataFrame:
-    """Agreement of who ignores a condition, as `compare.agreement` gives it."""
+def baselines(
+    other: pd.DataFrame,
+    keys: Sequence[str],
+    outcome: str,
+    averaged: tuple[str, str],
+    *,
+    ordered: bool = False,
+) -> pd.DataFrame:
+    """Agreement of the two baselines of a comparison, as `compare.agreement` gives it.
+
+    Parameters
+    ----------
+    other, keys, outcome, ordered
+        As in `compare.agreement`.
+    averaged : tuple of str
+        The condition that the first baseline ignores, and that baseline's name. The second is `EVEN`.
+    """
+    across, name = [averaged[0]], averaged[1]
     ignores = analysis.compare.blind(other, keys=keys, outcome=outcome, across=across)
-    table = analysis.compare.agreement(ignores, other, keys=keys, outcome=outcome, across=across)
-    return table.assign(model=f"ignores the {across[0]}")
+    even = analysis.compare.even(other, keys=keys, outcome=outcome)
+    both = pd.concat([ignores.assign(model=name), even.assign(model=EVEN)], ignore_index=True)
+    return analysis.compare.agreement(both, other, keys=keys, outcome=outcome, across=across, ordered=ordered)

@@ -14,10 +14,14 @@ from grace_client.report.parts import Figure, Section, Table
 CELL = ("access", "observe")
 UNIFORM = 0.5
 """Share of belief that is uniform, from which on a fit is mainly that."""
+NEARLY = 0.9
+"""Share of belief that is uniform, from which on almost nothing is left."""
+AVERAGED = "the listener's beliefs averaged over access"
+"""Name of the baseline that ignores what the speaker saw."""
 ODDS = (
-    "The listener needs a prior: how likely it is that a thing has the property before anybody speaks. The "
-    "stories say that nearly all have it, people were asked what they expected, and their answers are not in "
-    "the paper. So the listener is shown at three base rates: "
+    "The listener needs a base rate: how likely it is that a thing has the property before anybody speaks. "
+    "The stories say that nearly all have it. People were asked what they expected, but their answers are "
+    "not in the paper. So the listener is shown at three base rates: "
 )
 
 
@@ -36,12 +40,12 @@ def priors(found: Section) -> None:
     one = wide[(wide["access"] == "3") & (wide["observe"] == "1") & (wide["state"] == 1)].iloc[0]
     told = ", ".join(f"{one[f'base rate {rate:g}']:.2f} at {rate:g}" for rate in PRIORS)
     found.content += [
-        f"{ODDS}{words.listed(f'{rate:g}' for rate in PRIORS)}. It makes a difference: from “one” by a "
-        f"speaker who saw all three, the listener believes in exactly one with {told}. The pattern of the "
-        "paper is that of even odds, at any optimality.",
+        f"{ODDS}{words.listed(f'{rate:g}' for rate in PRIORS)}. The base rate matters: where a speaker "
+        f"who saw all three says “one”, the listener's probability of exactly one is {told}. The pattern of "
+        "the paper is that of a base rate of 0.5, at any optimality above 0.",
         Table(
             f"{found.name}-priors",
-            "What the rational speech act listener believes, at three base rates",
+            "What the RSA listener with fixed values believes, at three base rates",
             wide,
             f"Optimality {ALPHA:g}. Probabilities of the four states in each cell; they are computed, and "
             "have no intervals.",
@@ -50,10 +54,12 @@ def priors(found: Section) -> None:
 
 
 def compare(found: Section, means: pd.DataFrame, items: pd.DataFrame, name: str, label: str) -> None:
-    """Study 1 beside the listener. Of people the paper prints no cell means."""
+    """Study 1 beside the listener with fixed values. Of people the paper prints no cell means."""
     names = {rate: f"RSA, base rate {rate:g}" for rate in PRIORS}
     long = {
-        rate: analysis.compare.agreement(items, expected(rate), keys=CELL, outcome="state", across=["access"])
+        rate: analysis.compare.agreement(
+            items, expected(rate), keys=CELL, outcome="state", across=["access"], ordered=True
+        )
         for rate in PRIORS
     }
     cells = pd.concat(
@@ -65,39 +71,36 @@ def compare(found: Section, means: pd.DataFrame, items: pd.DataFrame, name: str,
         ],
         ignore_index=True,
     )
-    moved = analysis.mean_intervals(
-        cells.assign(cell=cells["access"] + cells["observe"]),
-        "emd",
-        ["model", "beside"],
-        cluster="cell",
-        bounds=(0, 3),
-    ).rename(columns={"mean": "emd", "low": "emd_low", "high": "emd_high"})
-    near = pd.concat([closeness.wide(long[rate], names[rate]) for rate in PRIORS], ignore_index=True)
-    near = near.merge(moved[["model", "beside", "emd", "emd_low", "emd_high"]], on=["model", "beside"])
-    baseline = [
-        closeness.wide(closeness.baseline(expected(rate), CELL, "state", ["access"]), names[rate])
+    baselines = [
+        closeness.wide(
+            closeness.baselines(expected(rate), CELL, "state", ("access", AVERAGED), ordered=True),
+            names[rate],
+        )
         for rate in PRIORS
     ]
     found.content += [
         Figure(
             f"comparison-{name}",
-            f"Closeness to the rational speech act listener in Study 1, {label}, at even prior odds",
+            f"Closeness to the RSA listener with fixed values in Study 1, {label}, at a base rate of 0.5",
             "Pearson and Spearman correlation, root mean squared error and Jensen-Shannon divergence of each "
             "model from the listener, with intervals.",
             lambda: analysis.figures.agreement(long[PRIORS[0]]),
         ),
         Table(
             f"comparison-{name}",
-            f"Models and the rational speech act listener, {label}",
-            pd.concat([near[[*near.columns.drop("n_cells"), "n_cells"]], *baseline], ignore_index=True),
-            f"The listener is fitted to nothing: optimality {ALPHA:g}, and three base rates, since the "
-            f"stories say that nearly all things have the property. {closeness.note('access')} ignores the "
-            "access: the listener's own mean over access, the baseline. EMD: mean distance in states by "
-            "which the bets of a cell would have to move.",
+            f"Models and the RSA listener with fixed values, {label}",
+            pd.concat(
+                [*(closeness.wide(long[rate], names[rate]) for rate in PRIORS), *baselines], ignore_index=True
+            ),
+            "The listener of rational speech act (RSA) theory is not fitted to the models here: its "
+            f"optimality is {ALPHA:g}, and it is shown at three base rates, since the stories say that "
+            f"nearly all things have the property. {closeness.note('access')} EMD: mean distance in states "
+            f"by which the bets of a cell would have to move. Two baselines: "
+            f"{AVERAGED}, and {closeness.EVEN}.",
         ),
         Table(
             f"comparison-{name}-cells",
-            f"Distance from the listener in each cell of Study 1, {label}",
+            f"Distance from the RSA listener with fixed values in each cell of Study 1, {label}",
             cells[["model", "beside", *CELL, "js", "tv", "emd"]],
             "Between mean bets as probabilities. JS: Jensen-Shannon divergence in bits; TV: share of the "
             "bets that would have to move; EMD: by how many states.",
@@ -105,12 +108,12 @@ def compare(found: Section, means: pd.DataFrame, items: pd.DataFrame, name: str,
         ),
     ]
     told = "; ".join(
-        f"at a base rate of {rate:g} {words.correlations(closeness.wide(long[rate]), _name)}"
-        for rate in PRIORS
+        f"with base rate {rate:g}, {words.correlations(closeness.wide(long[rate]), _name)}" for rate in PRIORS
     )
     found.summary.append(
-        f"Study 1, {label}: what access changes in the bets, beside what it changes in those of the rational "
-        f"speech act listener (fitted to nothing; a model that ignores access has no r): {told}."
+        f"Study 1, {label}: do the bets change with what the speaker saw as rational speech act (RSA) theory "
+        "predicts? The answer is r of these changes (1: as predicted; 0: no relation; a model that ignores "
+        f"what the speaker saw has none). The theory is not fitted to the models: {told}."
     )
 
 
@@ -120,7 +123,7 @@ def _name(row: Any) -> str:
 
 def fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
     """Add the listener fitted to each model that has enough answers, and what the fit is, in words."""
-    items = closeness.whole(found, items, expected(), CELL, "the fit of the rational speech act listener")
+    items = closeness.whole(found, items, expected(), CELL, "the fit of the RSA listener")
     rows, told = [], []
     for model, own in items.groupby("model", sort=False):
         cells = means[means["model"] == model]
@@ -131,34 +134,41 @@ def fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
         row: dict[str, Any] = {
             "model": model,
             **{name: float(values["value"][name]) for name in ("alpha", "base_rate", "lapse")},
-            **{name: fit.statistics[name] for name in ("kl", "rmse")},
+            "kl": fit.statistics["kl"],
+            "kl_even": closeness.from_even(cells["prob"], cells["state"]),
+            "rmse": fit.statistics["rmse"],
             **closeness.of_fit(own, fit, CELL, "state"),
         }
-        rows.append(row | {"n_cells": fit.statistics["n_cells"], "at_bound": words.listed(bounds)})
         told.append(f"{model}: {called(row, bounds)}")
+        if row["lapse"] >= UNIFORM:
+            row |= {"alpha": float("nan"), "base_rate": float("nan")}
+        rows.append(row | {"n_cells": fit.statistics["n_cells"], "at_bound": words.listed(bounds)})
     if not rows:
         return
     found.content.append(
         Table(
             "study1-rsa",
-            "The rational speech act listener fitted to each model",
+            "The RSA listener fitted to each model",
             pd.DataFrame(rows),
             "Three free parameters, fitted to the model's own mean bets (four in a cell, of which three "
             "are free); fitted values have no intervals. alpha: optimality of the imagined speaker (0: "
-            "words say nothing but what is true); base rate: prior probability that a thing has the "
-            "property; lapse: share of belief that is uniform whatever is said; KL: bits between model and "
-            "fit; r: of what the cells change in model and fit, interval over stories; at bound: parameters "
-            "that ended at a limit of the search, so that the bets do not say how large they are.",
+            "the speaker says anything that is true); base rate: prior probability that a thing has the "
+            "property; lapse: share of the bets that is spread evenly over the states whatever the speaker "
+            "says. Where lapse is 0.5 or more, alpha and base rate describe the smaller part of the bets: "
+            "they are left out (–). KL: bits between model and fit; KL even: bits between the model and even "
+            "bets on all states, the baseline of KL. r: correlation of what the cells change in model and "
+            "fit, interval over stories. At bound: parameters that ended at a limit of the search, so that "
+            "the bets do not say how large they are.",
         )
     )
     found.summary.append(
-        "The rational speech act listener, with 3 parameters fitted to the mean bets of each model: "
-        f"{'; '.join(told)}."
+        "The listener of rational speech act (RSA) theory, with 3 parameters fitted to each model's mean "
+        f"bets: {'; '.join(told)}."
     )
 
 
 def called(row: dict[str, Any], bounds: list[str]) -> str:
-    """What a fitted listener is, in words: no listener at all where its belief is mainly uniform.
+    """What a fitted listener is, in words: hardly a listener where its bets are mainly even.
 
     Parameters
     ----------
@@ -168,12 +178,16 @@ def called(row: dict[str, Any], bounds: list[str]) -> str:
         The parameters at a limit of the search.
     """
     if row["lapse"] >= UNIFORM:
+        part = "almost nothing" if row["lapse"] >= NEARLY else "the smaller part"
         return (
-            f"{words.percent(row['lapse'])} of its bets are uniform in the fit, whatever is said, so that "
-            "hardly any listener is left to describe"
+            f"in the best fit, {words.percent(row['lapse'])} of its bets are spread evenly over the four "
+            f"states whatever the speaker says; the theory describes {part} of this model, and optimality "
+            "and base rate are not to be read"
         )
     near = f"r = {words.correlation(row['r'], row['r_low'], row['r_high'])}"
-    base = f"base rate {words.number(row['base_rate'])}, {words.percent(row['lapse'])} of the bets uniform"
+    base = (
+        f"base rate {words.number(row['base_rate'])}, {words.percent(row['lapse'])} of the bets spread evenly"
+    )
     if "alpha" in bounds and row["alpha"] < 1:
         return (
             "the fit ends at optimality 0, the limit: a listener who takes words literally and expects no "

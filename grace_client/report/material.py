@@ -41,7 +41,7 @@ KINDS = {
 }
 """What each kind of question is about."""
 ALPHA = 4.0
-"""Optimality of the theory beside models in Study 1; at even prior odds its pattern is the same at any."""
+"""Optimality of the theory beside models in Study 1; at even odds its pattern is that of any above 0."""
 PRIORS = (0.5, 0.8, 0.9)
 """Base rates at which that theory is shown: even odds, and two for stories in which nearly all have it."""
 STRUCTURED = 0.90

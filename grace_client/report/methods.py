@@ -37,27 +37,25 @@ def section(material: Material, *, nrp: bool) -> Section:
     found.content.append(_models(material))
     if scored:
         found.content.append(
-            f"In {words.listed(scored)} every answer of a closed set was scored: the log-probability of "
-            "each of its surface forms, token by token after the chat-templated prompt and without "
-            "temperature, summed over tokens, and over forms as probabilities. Probabilities were "
-            "normalised over the set; the sum before that is the option mass. Equal questions were asked "
-            "once."
+            f"In {words.listed(scored)} every answer of a closed set was scored. An answer can be written in "
+            "several ways (surface forms). For each form, the log-probabilities of its tokens after the "
+            "chat-templated prompt were added up, without temperature. The probability of an answer is the "
+            "sum over its forms. The sum over all answers of the set is the option mass; the answers' "
+            "probabilities were divided by it. Equal questions were asked once."
         )
     for name in free:
         found.content += _sampling(material, name)
     with found.block("What the means leave out"):
         found.content += _exclusions(material)
     found.content.append(
-        "Means are over trials. Their 95% intervals are over what might have been written otherwise: "
-        "distinct stimuli in Study 1, since a model that scores gives copies of one the same answer, and "
-        "domains in Study 2, where names alone tell most texts of a domain apart. Every trial counts the "
-        "same in a mean; its error is robust to what trials of one stimulus or domain share. Intervals of "
-        "shares, probabilities and of what else has a least and a largest value are those of Clopper and "
-        "Pearson for an effective number of answers (Korn and Graubard), which never leave the bounds and "
-        "never have a width of 0. Those of agreement with people are over domains and over "
-        "people's answers; cells are fixed. Tests are corrected by Holm's method within a model where a "
-        "column says so. Analyses "
-        f"were made with grace {__version__}."
+        "Means are over trials, and every trial counts the same. The 95% intervals show how far a mean could "
+        "move with other texts: in Study 1 they are over stories, in Study 2 over domains. Trials of one "
+        "story or domain are nearly copies of each other, so they do not count as separate observations. "
+        "Intervals of shares, of probabilities and of other values with a least and a largest possible value "
+        "are those of Clopper and Pearson for an effective number of answers (Korn and Graubard). They never "
+        "leave the bounds and never have a width of 0. Intervals of agreement with people are over stories "
+        "or domains and over people's answers; the cells of the design are fixed. Tests are corrected by "
+        f"Holm's method within a model where a column says so. Analyses were made with grace {__version__}."
     )
     found.content.append(
         Table("runs", "Runs", _runs(material), "Hashes tell runs with equal trial lists and questions.")
@@ -126,11 +124,10 @@ def _exclusions(material: Material) -> list[str]:
         if manifest.spec.sample is not None
     }
     gone = [sentence for name, frame in material.frames.items() for sentence in _left_out(name, frame)]
-    text = "No rule of exclusion was applied."
-    text += (
-        f" But what has no value is in no mean: {'; '.join(gone)}."
+    text = (
+        f"Some answers have no value and are in no mean: {'; '.join(gone)}. Nothing else was left out."
         if gone
-        else " Every answer of every trial that was asked is in the means."
+        else "Every answer of every trial that was asked is in the means; nothing was left out."
     )
     return [text, *([f"Not the whole list was asked: {words.listed(sorted(samples))}."] if samples else [])]
 

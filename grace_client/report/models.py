@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from grace_client import analysis
@@ -13,6 +15,8 @@ SEEN = ("access", "observe")
 CELL = ("goal", "state")
 COMPARISON = "Models, people and theory"
 AGREEMENT = "Saying and scoring"
+AVERAGED = "people's answers averaged over the goals"
+"""Name of the baseline that ignores the goal."""
 
 
 def comparison(material: Material) -> Section | None:
@@ -44,9 +48,9 @@ def comparison(material: Material) -> Section | None:
     if found.content:
         found.content.insert(
             0,
-            "Study 1 stands beside the rational speech act listener alone, since its paper prints no bets of "
-            "people by cell; Study 2 beside people and the speaker that was fitted to them. "
-            + " ".join(stories.asked(material)),
+            "Study 1 is compared with rational speech act (RSA) theory alone, with a listener whose values "
+            "are fixed, since its paper prints no bets of people by cell. Study 2 is compared with people, "
+            "and with an RSA speaker that grace fitted to these people. " + " ".join(stories.asked(material)),
         )
     return found if found.content else None
 
@@ -59,7 +63,7 @@ def _people(
         analysis.compare.agreement(one, other, keys=CELL, outcome="utterance", across=["goal"])
         for one, other in ((items, human), (items, theory), (theory.assign(model="RSA"), human))
     )
-    ignores = closeness.baseline(human, CELL, "utterance", ["goal"])
+    baselines = closeness.baselines(human, CELL, "utterance", ("goal", AVERAGED))
     ceiling = analysis.reference.noise_ceiling()
     ceiling = ceiling[ceiling["compared"] == "second sample"]
     order = analysis.compare.ranking(items, human, keys=CELL, outcome="utterance")
@@ -82,18 +86,19 @@ def _people(
         ),
         Table(
             f"comparison-{name}",
-            f"Models, people and the rational speech act speaker, {label}",
+            f"Models, people and the RSA speaker fitted to people, {label}",
             pd.concat(
                 [
                     closeness.wide(table, "people"),
                     closeness.wide(beside, "RSA"),
                     closeness.wide(fitted, "people"),
-                    closeness.wide(ignores, "people"),
+                    closeness.wide(baselines, "people"),
                 ],
                 ignore_index=True,
             ),
-            f"{closeness.note('the goal')} RSA is fitted to these very answers of people, so its closeness "
-            "to them is that of a description. ignores the goal: people's own mean over goals, the baseline.",
+            f"{closeness.note('the goal')} RSA: the speaker of rational speech act theory. grace fitted it "
+            "to these answers of people, so it describes them and does not predict them. Two baselines: "
+            f"{AVERAGED}, and {closeness.EVEN}.",
         ),
         Table(
             f"comparison-{name}-cells",
@@ -113,28 +118,39 @@ def _people(
                 "bootstrap's ranks; best: share of samples in which the model is first.",
             )
         )
-    found.summary.append(_nearest(order, table, ignores, ceiling, label))
+    found.summary.append(_nearest(order, table, baselines, ceiling, label))
 
 
 def _nearest(
-    order: pd.DataFrame, table: pd.DataFrame, ignores: pd.DataFrame, ceiling: pd.DataFrame, label: str
+    order: pd.DataFrame, table: pd.DataFrame, baselines: pd.DataFrame, ceiling: pd.DataFrame, label: str
 ) -> str:
-    """The sentence on the model that is nearest to people, beside who ignores the goal and other people."""
+    """The sentence on the model that is nearest to people, beside the baselines and other people."""
     first = order.iloc[0]
     r = table[(table["model"] == first["model"]) & (table["statistic"] == "r")].iloc[0]
     told = (float(r["value"]), float(r["low"]), float(r["high"]))
-    blind, ceil = (rows[rows["statistic"] == "js"].iloc[0] for rows in (ignores, ceiling))
+    below, ceil = (rows[rows["statistic"] == "js"] for rows in (baselines, ceiling.assign(model="")))
     verdict = closeness.verdict(
-        str(first["model"]), "the goal", told, (float(first["js"]), float(blind["value"])), len(order)
+        str(first["model"]),
+        "the goal",
+        told,
+        (float(first["js"]), float(first["low"])),
+        dict(zip(below["model"], below["value"].astype(float), strict=True)),
+        len(order),
     )
+    others = "; ".join(f"{row['model']}: {_bits(row)}" for row in below.to_dict("records"))
     sure = f" (in {words.percent(first['best'])} of the bootstrap's samples)" if len(order) > 1 else ""
     return (
-        f"Study 2, {label}: {verdict}{sure if pd.notna(first['best']) else ''}. With what the goal changes "
-        f"in people it has r = {words.correlation(*told)}. Its divergence from people is "
-        f"{words.interval(first['js'], first['low'], first['high'])} bits; that of somebody who ignores the "
-        f"goal is {words.number(blind['value'])}, and that of a second sample of people "
-        f"{words.interval(ceil['value'], ceil['low'], ceil['high'])}."
+        f"Study 2, {label}: {verdict}{sure if pd.notna(first['best']) else ''}. The changes with the goal "
+        f"correlate with those of people at r = {words.correlation(*told)} (1: the same changes; 0: no "
+        "relation). Jensen-Shannon divergence from people, in bits (0: equal, 1: nothing in common): "
+        f"{first['model']}: {words.interval(first['js'], first['low'], first['high'], 3)}; {others}; a "
+        f"second sample of people: {_bits(ceil.iloc[0])}."
     )
+
+
+def _bits(row: Any) -> str:
+    """A divergence with its interval; three decimals, since that of a second sample of people is near .01."""
+    return words.interval(row["value"], row["low"], row["high"], 3)
 
 
 def _ways(found: Section, material: Material, human: pd.DataFrame) -> None:
@@ -156,8 +172,9 @@ def _ways(found: Section, material: Material, human: pd.DataFrame) -> None:
                 "comparison-scoring",
                 "Agreement with people, by the way of scoring",
                 closeness.wide(pd.concat(close, ignore_index=True), by=("model", "variant")),
-                "normalised, raw and, where the null context (study2-null) was scored, PMI. "
-                + closeness.note("the goal"),
+                "normalised, raw and, where the null context (study2-null) was scored, PMI. These intervals "
+                "cover other people alone; those of the table of models, people and RSA cover other domains "
+                "too, and are wider. " + closeness.note("the goal"),
                 long=True,
             )
         )
@@ -213,8 +230,8 @@ def _said_and_scored(
         )
         told = words.correlations(summary, lambda row: f"{row['model']} ({row['question']})")
         found.summary.append(
-            f"{title}: what the conditions change in free text, beside what they change in scored "
-            f"probabilities: {told}."
+            f"{title}: do the conditions change what a model writes as they change its scored "
+            f"probabilities? r of these changes (1: the same; 0: no relation): {told}."
         )
     found.content.append(
         Table(

@@ -40,6 +40,8 @@ class Table:
         Whether it is folded away until it is asked for; a table of more than `FOLDED` rows is in any case.
     hidden : tuple of str
         Columns that are in the file alone.
+    counted : str
+        What the column ``n_distinct`` counts, as its head on the page.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Table:
     note: str = ""
     long: bool = False
     hidden: tuple[str, ...] = ()
+    counted: str = "distinct"
 
     @property
     def folded(self) -> bool:

@@ -14,6 +14,8 @@ from grace_client.report.parts import Figure, Section, Table
 TITLE = "Quality of the answers"
 HALF = 0.5
 """Option mass below which most of what a model would say is none of the offered answers."""
+COUNTED = {"study1": "stories", "study2": "domains"}
+"""What intervals of a study are over."""
 
 
 def section(material: Material) -> Section:
@@ -34,8 +36,9 @@ def section(material: Material) -> Section:
                 "effort",
                 "What the runs took",
                 analysis.quality.effort(material.manifests),
-                "n: questions of all trials; distinct: those asked, equal ones once. A dash is what was not "
+                "n: questions of all trials; questions asked: equal ones count once. A dash is what was not "
                 "recorded.",
+                counted="questions asked",
             )
         )
     with found.block("The noise floor"):
@@ -53,6 +56,7 @@ def _answers(found: Section, material: Material, whole: pd.DataFrame) -> None:
     text += (
         f", {failed:,} of them missing ({words.percent(failed / wanted, 1)})." if failed else ", all there."
     )
+    text += _asked(material, whole)
     found.summary += [text, *material.silent]
     found.content.append(
         text + " A question that failed has no values; nothing is filled in, and it is in no mean."
@@ -62,15 +66,38 @@ def _answers(found: Section, material: Material, whole: pd.DataFrame) -> None:
             "completeness",
             "Answers wanted and had",
             whole,
-            "n: answers wanted, of all trials; distinct: different stimuli. Copies of a stimulus get one "
-            "answer from a model that scores, so intervals are over distinct stimuli, in Study 2 over "
-            f"domains. {'; '.join(f'{name}: {TITLES[name]}' for name in material.frames)}.",
+            "n: answers wanted, of all trials. Trials of one story (Study 1) or domain (Study 2) have nearly "
+            "the same text, and a model that scores gives equal texts the same answer. Intervals are "
+            "therefore over stories or domains. "
+            f"{'; '.join(f'{name}: {TITLES[name]}' for name in material.frames)}.",
+            counted="stories or domains",
         )
     )
     found.content += material.silent
     failures = pd.concat([analysis.quality.failures(frame) for frame in material.frames.values()])
     if len(failures):
         found.content.append(Table("failures", "Why answers are missing", failures))
+
+
+def _asked(material: Material, whole: pd.DataFrame) -> str:
+    """How many questions were asked, whether a sample, and how much free text has no clear meaning."""
+    told = []
+    effort = analysis.quality.effort(material.manifests)
+    if effort["n_distinct"].notna().all() and effort["n_distinct"].sum() < effort["n"].sum():
+        told.append(
+            f"{int(effort['n_distinct'].sum()):,} questions were asked; equal questions were asked once, and "
+            "their answers copied."
+        )
+    if "unparsed" in whole and whole["unparsed"].notna().any():
+        free = whole[whole["unparsed"].notna()]
+        told.append(
+            f"{int(free['unparsed'].sum()):,} of the {int(free['answered'].sum()):,} free-text answers have "
+            "no clear meaning."
+        )
+    samples = sum(run.spec.sample is not None for run in material.manifests.values())
+    if samples:
+        told.append(f"{samples} run{'s' * (samples > 1)} asked only a random sample of the trials.")
+    return "".join(f" {sentence}" for sentence in told)
 
 
 def _same(found: Section, material: Material) -> None:
@@ -97,8 +124,8 @@ def _mass(found: Section, material: Material) -> None:
     table = pd.concat(tables, ignore_index=True)
     table = table[["model", "experiment", *[c for c in table.columns if c not in ("model", "experiment")]]]
     found.content.append(
-        "Option mass is the probability that a model gives to any of the offered answers at all. Where it is "
-        "low, the normalised distributions describe a small part of what the model would say."
+        "Option mass is the probability that a model gives to all offered answers together. Where it is low, "
+        "the normalised distributions describe a small part of what the model would say."
     )
     named = [asked(*row) for row in zip(table["experiment"], table["question"], strict=True)]
     drawn = table.assign(question=named).drop(columns="experiment")
@@ -116,6 +143,7 @@ def _mass(found: Section, material: Material) -> None:
             "Option mass",
             table,
             f"share below {HALF}: of the questions, those with an option mass below {HALF}.",
+            counted="stories or domains",
         )
     )
     _cells(found, scored)
@@ -141,7 +169,10 @@ def _mass_told(scored: dict[str, pd.DataFrame]) -> str:
         )
         for model, own in means.groupby("model", sort=False)
     ]
-    text = f"Mean option mass by kind of question. {'. '.join(told)}."
+    text = (
+        "Option mass is the probability that a model gives to all offered answers together. "
+        f"Mean option mass by kind of question. {'. '.join(told)}."
+    )
     if (means["mean"] < HALF).any():
         text += " Below 0.5, a distribution describes the smaller part of what the model would say."
     return text
@@ -159,6 +190,7 @@ def _cells(found: Section, scored: dict[str, pd.DataFrame]) -> None:
                 f"Option mass in each cell of {SHORT[name]}",
                 analysis.quality.option_mass(frame, ["question", *cell]),
                 long=True,
+                counted=COUNTED[name.partition("-")[0]],
             )
         )
 
@@ -205,8 +237,8 @@ def _noise(found: Section, material: Material) -> None:
     ]
     if not rows:
         found.content.append(
-            "No noise floor was measured ('grace noise' does): what an engine's answers vary by when nothing "
-            "but order and load changes is not known."
+            "It was not measured how far answers vary when the same questions are asked again in another "
+            "order or on a busier machine ('grace noise' measures it)."
         )
         return
     columns = ["model", "experiment", "sd_nats", "sd_points", "p95_points", "questions", "repeats"]

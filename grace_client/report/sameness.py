@@ -23,8 +23,8 @@ DRAWN: dict[str, Callable[[Any], str]] = {
 
 ONE_WAY = (
     "Each question was asked in one wording, and its answers were offered in one order. Another wording or "
-    "order may give another result: on the model that grace brings along, the share of negated utterances in "
-    "Study 2 was .10 with the list of utterances as it is and .94 with the same list reversed."
+    "order may give another result: with smollm2-135m, the model that comes with grace, the share of negated "
+    "utterances in Study 2 was .10 with the list of utterances as it is and .94 with the same list reversed."
 )
 """What stands before everything that a report says."""
 

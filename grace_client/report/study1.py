@@ -33,12 +33,14 @@ def scored(material: Material) -> Section | None:
                 "study1-implicature",
                 "Strength of the upper bound",
                 analysis.study1.implicature(frame),
-                "mean: bet on the named state less the mean bet on higher ones, in dollars; share: the named "
-                "state's part of all that is bet on it and higher ones.",
+                "mean: bet on the named state less the mean bet on higher ones, in dollars (even bets: 0); "
+                "share: the named state's part of all that is bet on it and higher ones (even bets: .333 "
+                "where “1” was said, .500 where “2” was).",
+                counted="stories",
             )
         )
     with found.block("The analysis of variance"):
-        _anova(found, frame)
+        _anova(found, frame, means())
     with found.block("The fit of the rational speech act listener"):
         listener.fits(found, means(), analysis.study1.by_item(frame))
     with found.block("The sum of the four elicited percentages"):
@@ -58,7 +60,9 @@ def scored(material: Material) -> Section | None:
                 "study1-knowledge",
                 "Knowledge: probability of “yes”",
                 knowledge,
+                "Guessing: .5.",
                 hidden=("share_yes",),
+                counted="stories",
             ),
         ]
     with found.block("How much the way of scoring matters"):
@@ -69,10 +73,13 @@ def scored(material: Material) -> Section | None:
 def _bets(found: Section, means: pd.DataFrame) -> None:
     theory = listener.expected()
     found.content += [
-        "In every story a speaker has looked at 1, 2 or 3 of three things (access) and says how many of them "
-        "have a property (observe). A listener who minds what the speaker knows takes “2 of the 3” as "
-        "exactly two from a speaker who saw all three, and not from one who saw two. Bets are the elicited "
-        "percentages of the four states divided by their sum, times 100, as people divided $100.",
+        "In every story a speaker has looked at 1, 2 or 3 of three things (access) and says how many of "
+        "them have a property (observe). A listener who minds what the speaker knows takes “2 of the 3” as "
+        "exactly two from a speaker who saw all three, and not from one who saw two. For each state the "
+        "model was offered the percentages 0%, 10% to 100%. Each percentage was multiplied by its "
+        "probability, and the sum is the elicited percentage of the state. The four elicited percentages "
+        "are divided by their sum and multiplied by 100: these are the bets, as people divided $100. Even "
+        "bets are 25 each.",
         Figure(
             "study1-states",
             "Bets on the four states, by what the speaker saw and said",
@@ -80,28 +87,48 @@ def _bets(found: Section, means: pd.DataFrame) -> None:
             "model, beside the rational speech act listener.",
             lambda: analysis.figures.states(means, rsa=theory),
         ),
-        f"RSA is the listener of Goodman and Stuhlmüller with optimality {ALPHA:g} and, in the figure, even "
-        "prior odds. The paper prints tests, not cell means, so people are in the table of contrasts and not "
-        "in the figure.",
-        Table("study1-cell-means", "Mean bets (dollars of 100)", means, long=True),
+        "RSA is the listener of Goodman and Stuhlmüller, from rational speech act (RSA) theory. Its values "
+        f"are fixed: the speaker that it imagines has optimality {ALPHA:g} (0: says anything that is true; "
+        "higher: chooses the words that tell the listener most), and in the figure a thing has the property "
+        "with probability 0.5 before anybody speaks. The paper prints tests, not cell means, so people are "
+        "in the table of contrasts and not in the figure.",
+        Table("study1-cell-means", "Mean bets (dollars of 100)", means, long=True, counted="stories"),
     ]
     listener.priors(found)
 
 
-def _anova(found: Section, frame: pd.DataFrame) -> None:
+def _anova(found: Section, frame: pd.DataFrame, means: pd.DataFrame) -> None:
     table = analysis.study1.anova(frame)
     tests = analysis.reference.study1_tests()
-    told = [f"{row.effect}: F({row.df1}, {row.df2}) = {row.statistic}" for row in tests.itertuples()]
+    # What the paper calls word is observe here.
+    names = [effect.replace("word", "observe") for effect in tests["effect"]]
+    told = [
+        f"{name}: F({row.df1}, {row.df2}) = {row.statistic}"
+        for name, row in zip(names, tests.itertuples(), strict=True)
+    ]
     found.content += [
         Table(
             "study1-anova",
             "Analysis of variance of the bets on state 3",
             table,
-            "Access and observe are factors; sums of squares are of type II, since three of the nine cells "
-            "do not exist; stories are blocks; copies of a stimulus count once.",
+            "Access and observe are factors; sums of squares (SS, dollars²) are of type II, since three "
+            "of the nine cells do not exist; stories are blocks; copies of a stimulus count once.",
+            counted="stimuli",
         ),
-        f"People, as printed in the paper: {words.listed(told)}.",
+        f"{_range(means)} A large share of very small differences is still very small.",
+        f"People, as printed in the paper: {words.listed(told)}. Do not compare these F "
+        "values with those of a model: F depends on what varies, which is people there and stimuli here.",
     ]
+
+
+def _range(means: pd.DataFrame) -> str:
+    """Between which dollars the cell means of state 3 lie, of each model."""
+    own = means[means["state"] == 3].groupby("model", sort=False)["mean"]
+    told = [
+        f"{model} {words.number(low, 1)} to {words.number(high, 1)}"
+        for model, low, high in zip(own.groups, own.min(), own.max(), strict=True)
+    ]
+    return f"Mean bets on state 3 in the six cells, in dollars: {words.listed(told)}."
 
 
 def _coherence(found: Section, frame: pd.DataFrame) -> None:
@@ -111,7 +138,9 @@ def _coherence(found: Section, frame: pd.DataFrame) -> None:
             "study1-coherence",
             "Coherence: sum of the four elicited percentages",
             totals,
-            "The four states exclude each other and one of them is true: coherent answers sum to 100.",
+            "The four states exclude each other and one of them is true: coherent answers sum to 100. "
+            "Percentages chosen evenly from 0 to 100 would sum to 200.",
+            counted="stories",
         )
     )
     told = [
@@ -119,7 +148,8 @@ def _coherence(found: Section, frame: pd.DataFrame) -> None:
         for model, mean, low, high in zip(*(totals[c] for c in ("model", "mean", "low", "high")), strict=True)
     ]
     found.summary.append(
-        f"The elicited percentages of the four states, which should sum to 100: {words.listed(told)}."
+        f"The elicited percentages of the four states, which should sum to 100 (200 if chosen evenly): "
+        f"{words.listed(told)}."
     )
 
 
@@ -146,8 +176,10 @@ def _distributions(found: Section, frame: pd.DataFrame) -> None:
             "study1-percentages",
             "Mean probability of each percentage",
             cells,
-            "The figures of the heat map, with intervals.",
+            "The numbers behind the heat map, with intervals. Chosen evenly, each of the 11 percentages has "
+            "1/11 = .091.",
             long=True,
+            counted="stories",
         ),
         Figure(
             "study1-entropy",
@@ -155,7 +187,14 @@ def _distributions(found: Section, frame: pd.DataFrame) -> None:
             "Mean entropy in bits with intervals of the answers about each state, by cell.",
             lambda: analysis.figures.entropy(entropy),
         ),
-        Table("study1-entropy", "Entropy of the answers (bits)", entropy, long=True),
+        Table(
+            "study1-entropy",
+            "Entropy of the answers (bits)",
+            entropy,
+            "0 is certain; 11 percentages that are equally likely have the most, log2(11) = 3.46 bits.",
+            long=True,
+            counted="stories",
+        ),
     ]
 
 
@@ -195,7 +234,14 @@ def free(material: Material) -> Section | None:
                 "Share of answers on states 0 to 3 with intervals in the six cells, for every model.",
                 lambda: analysis.figures.states(means, rsa=listener.expected()),
             ),
-            Table("study1-free-cell-means", "Bets in free text (dollars of 100)", means, long=True),
+            Table(
+                "study1-free-cell-means",
+                "Bets in free text (dollars of 100)",
+                means,
+                "Even bets are 25 each.",
+                long=True,
+                counted="stories",
+            ),
         ]
     with found.block("The table of contrasts"):
         contrasts.add(found, material, frame, "study1-exp1", "study1-free-contrasts")
@@ -208,6 +254,14 @@ def free(material: Material) -> Section | None:
                 "Share of yes with intervals by access, a panel for each number that is said.",
                 lambda: analysis.figures.knowledge(knowledge),
             ),
-            Table("study1-free-knowledge", "Knowledge: share of “yes”", knowledge, hidden=("share_yes",)),
+            Table(
+                "study1-free-knowledge",
+                "Knowledge: share of “yes”",
+                knowledge,
+                "Of the answers yes, no and unsure: “unsure” counts as not yes. Guessing between yes and no: "
+                ".5.",
+                hidden=("share_yes",),
+                counted="stories",
+            ),
         ]
     return found

@@ -14,7 +14,6 @@ CORRELATIONS = ("r", "rho", "r_plain", "icc")
 NO_VARIATION = "undefined: no variation"
 TEXT = {True: "yes", False: "no"}
 HEADS = {
-    "n_distinct": "distinct",
     "share_below": "share below 0.5",
     "p_holm": "p (Holm)",
     "p_exact_holm": "p exact (Holm)",
@@ -27,6 +26,7 @@ HEADS = {
     "js": "JS",
     "tv": "TV",
     "kl": "KL",
+    "kl_even": "KL even",
     "rmse": "RMSE",
     "rho": "ρ",
     "emd": "EMD",
@@ -76,11 +76,13 @@ def stories(counts: pd.Series) -> str:
 
 
 def interval(mean: float, low: float, high: float, digits: int = 2) -> str:
-    """A mean and its 95% interval; a dash where there is no mean."""
+    """A mean and its 95% interval, with as many decimals as show a width; a dash where there is no mean."""
     if pd.isna(mean):
         return "–"
     if pd.isna(low) or pd.isna(high):
         return f"{number(mean, digits)} (no interval: too few stimuli)"
+    while digits < 4 and low < high and number(low, digits) == number(high, digits):
+        digits += 1
     return f"{number(mean, digits)} [{number(low, digits)}, {number(high, digits)}]"
 
 
@@ -114,11 +116,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
 
 
-def cells(frame: pd.DataFrame) -> tuple[list[tuple[str, bool]], list[list[str]]]:
+def cells(frame: pd.DataFrame, counted: str = "distinct") -> tuple[list[tuple[str, bool]], list[list[str]]]:
     """A table's heads, each with whether its column holds numbers, and its rows as text.
 
-    A figure and its interval, such as ``mean, low, high`` or ``share, share_low, share_high``, become one
-    column.
+    `counted` is the head of ``n_distinct``. A figure and its interval, such as ``mean, low, high`` or
+    ``share, share_low, share_high``, become one column.
     """
     names = list(frame.columns)
     # By the column it stands behind, the columns of the interval. No p value has one.
@@ -136,7 +138,7 @@ def cells(frame: pd.DataFrame) -> tuple[list[tuple[str, bool]], list[list[str]]]
     for name in (name for name in names if name not in away):
         column = frame[name]
         numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-        head = HEADS.get(name, name.replace("_", " "))
+        head = counted if name == "n_distinct" else HEADS.get(name, name.replace("_", " "))
         if name in bounds:
             low, high = bounds[name]
             digits = decimals(column)

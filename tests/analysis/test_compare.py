@@ -265,6 +265,37 @@ def test_cells_of_ordered_states_have_a_distance() -> None:
     assert found[["js", "tv", "emd"]].to_numpy().tolist() == [[1, 1, 3]]
 
 
+def test_the_distance_of_ordered_states_is_over_items() -> None:
+    """EMD is the mean of the cells, with an interval of the same items as the other statistics."""
+    rng = np.random.default_rng(0)
+    keys = ["cell", "item", "state"]
+    rows = pd.MultiIndex.from_product([["a", "b"], range(5), range(4)], names=keys).to_frame(index=False)
+    rows["prob"] = rng.dirichlet(np.ones(4), size=10).ravel()
+    theory = pd.DataFrame({"cell": ["a"] * 4 + ["b"] * 4, "state": [0, 1, 2, 3] * 2, "prob": 0.25})
+    found = compare.agreement(rows, theory, keys=["cell"], outcome="state", ordered=True)
+    emd = found.set_index("statistic").loc["emd"]
+    assert (emd["drawn"], emd["n_items"]) == ("items", 5)
+
+    def distance(some: pd.DataFrame) -> float:
+        means = some.groupby(["cell", "state"])["prob"].mean().reset_index()
+        cells = compare.cells(means, theory, keys=["cell"], outcome="state", ordered=True)
+        return float(cells["emd"].mean())
+
+    assert emd["value"] == pytest.approx(distance(rows))
+    others = np.array([distance(rows[rows["item"] != item]) for item in range(5)])
+    error = np.sqrt(4 / 5 * ((others - others.mean()) ** 2).sum())
+    assert emd["high"] - emd["value"] == pytest.approx(2.776 * error, rel=1e-3)
+    assert "emd" not in set(compare.agreement(rows, theory, keys=["cell"], outcome="state")["statistic"])
+
+
+def test_nobody_knows_less_than_the_even_baseline() -> None:
+    """Every outcome has the same probability in every cell: no r, and a divergence."""
+    even = compare.even(HUMAN, keys=KEYS, outcome="utterance")
+    assert even["prob"].eq(1 / 8).all() and len(even) == len(HUMAN)
+    found = compare.agreement(even, HUMAN, keys=KEYS, outcome="utterance").set_index("statistic")
+    assert np.isnan(found["value"]["r"]) and found["value"]["js"] == pytest.approx(0.352, abs=0.0005)
+
+
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [

@@ -32,7 +32,7 @@ def test_a_sample_is_hypergeometric() -> None:
 @FINE
 @given(alphas, rates)
 def test_the_listener_reproduces_the_paper(alpha: float, rate: float) -> None:
-    """With access to all, "one" and "two" mean no more; with less they do not. So at any optimality.
+    """With access to all, "one" and "two" mean no more; with less they do not. So at any optimality above 0.
 
     A listener who holds every item likely, or unlikely, moves the bets: the pattern is that of even odds.
     """

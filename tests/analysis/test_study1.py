@@ -8,7 +8,7 @@ import pytest
 import statsmodels.formula.api as smf
 from scipy import stats
 
-from grace_client.analysis import exclusions, study1
+from grace_client.analysis import exclusions, mean_intervals, study1
 from grace_client.errors import SpecError
 from tests.analysis import frames
 
@@ -184,6 +184,23 @@ def test_copies_are_not_participants() -> None:
     once = study1.anova(study1.bets(frame).drop_duplicates(["stimulus", "state"]))
     np.testing.assert_allclose(found["ss"], once["ss"], rtol=1e-9)
     assert (study1.contrasts(frame)["n_distinct"] == 6).all()
+
+
+def test_a_mean_over_cells_is_over_stories() -> None:
+    """A mean pooled over cells is as sure as its 6 stories let it be; its 36 stimuli are not independent."""
+    frame = study1.coherence(frames.scored1())
+    over = {story: 90.0 + 10 * place for place, story in enumerate(frame["item"].unique())}
+    frame = frame.assign(total=frame["item"].map(over))
+    pooled = mean_intervals(frame, "total", ["model"], bounds=(0, 400)).iloc[0]
+    one = frame.drop_duplicates("item").merge(frame.groupby("item").size().rename("n").reset_index())
+    weight = one["n"] / one["n"].sum()
+    pull = weight * (one["total"] - (weight * one["total"]).sum())
+    assert pooled["n_distinct"] == 6
+    assert pooled["se"] == pytest.approx(float(np.sqrt((pull**2 / (1 - weight)).sum())))
+    stimuli = mean_intervals(frame, "total", ["model"], cluster="stimulus", bounds=(0, 400)).iloc[0]
+    assert pooled["high"] - pooled["low"] > 2 * (stimuli["high"] - stimuli["low"])
+    unnamed = mean_intervals(frame.drop(columns="item"), "total", ["model"], bounds=(0, 400)).iloc[0]
+    assert unnamed["n_distinct"] == 36
 
 
 def test_perfectly_separated_conditions() -> None:

@@ -81,6 +81,28 @@ def test_no_effect_is_no_agreement() -> None:
     assert "agrees" not in told
 
 
+def test_what_was_not_tested_is_no_miss() -> None:
+    """Contrasts without a test are neither shown nor counted; they are named."""
+    whole = bets(0.2)
+    one = whole[whole["item"] == "s0"]
+    table = contrasts.shown(one)
+    assert table["shown"].isna().all()
+    (told,) = contrasts.told(table, " in free text")
+    assert told == "None of the 8 differences could be tested in free text: too few stories have answers."
+    full = whole[(whole["access"] == "3") | (whole["item"] == "s0")]
+    counted, missing = contrasts.told(contrasts.shown(full), "")
+    assert "over 6 stories: m 3 (3). Of the 4 that people do not show: m " in counted
+    assert missing.endswith("since too few stories have answers: 5 of m.")
+
+
+def test_an_effect_against_the_hypothesis_is_called_so() -> None:
+    """An interval wholly below 0 is named, with why its p is near 1."""
+    effects = analysis.study1.access_effects(example.scored("study1"))
+    turned = effects.assign(difference=-effects["difference"], low=-effects["high"], high=-effects["low"])
+    assert "goes against the hypothesis: example (“2”, 2 over 3" in contrasts.hypothesis(turned, "")
+    assert "against the hypothesis" not in contrasts.hypothesis(effects, "")
+
+
 def test_a_liking_for_a_label_is_no_effect_of_access() -> None:
     """One that bets on state 1 whatever was seen "shows" planned contrasts, and the hypothesis says no."""
     frame = bets(1.0)
@@ -90,6 +112,9 @@ def test_a_liking_for_a_label_is_no_effect_of_access() -> None:
     assert (effects["p_holm"] > 0.05).all()
     sentence = contrasts.hypothesis(effects, "")
     assert "m, over 6 stories: “2”, 2 over 3: " in sentence and "< .001" not in sentence
+    section = Section("s", "S")
+    contrasts.add(section, Material({}, {}, {}), liking, "study1-exp2", "contrasts")
+    assert "may be a preference for a label and is no evidence of an upper bound" in section.summary[-1]
     reasons = analysis.study1.access_effects(bets(0.2))
     assert (reasons["difference"] > 20).all() and reasons["p"].isna().sum() == 0
 
@@ -204,7 +229,9 @@ def test_people_in_words_are_those_of_the_reference(
     sections: dict[str, Section], found: Material, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Shares with intervals, from the published counts and from nowhere else."""
-    assert "people 73% [67, 79], 50% [43, 57], 28% [22, 34]; alpha " in said(sections["study2-exp2"])
+    text = said(sections["study2-exp2"])
+    for share in ("73% [67, 79]", "50% [43, 57]", "28% [22, 34]"):
+        assert f": people {share}, alpha " in text
     human = analysis.reference.study2_negation()
     monkeypatch.setattr(analysis.reference, "study2_negation", lambda: human.assign(share=0.11))
     section = study2.free(found)
@@ -218,8 +245,8 @@ def test_what_the_fit_to_people_is_worth(sections: dict[str, Section]) -> None:
     few = analysis.rsa.fit_study2(human, semantics=analysis.rsa.people().semantics)
     free = int(few.statistics["n_parameters"])
     text = said(sections["study2-exp2"])
-    assert f"Its {free + 32} free parameters ({free} for optimality, cost and goals, and 32 for" in text
-    assert "fitted to the very answers of people" in text
+    assert f"its {free + 32} free parameters to the answers of people that are shown here: {free} for" in text
+    assert "and 32 for the meanings of the utterances" in text
     assert "over 96 shares, of which 84 are free" in text
 
 
@@ -242,11 +269,12 @@ def test_option_mass_is_told_by_kind_of_question(found: Material) -> None:
     some = replace(found, frames={"study1-exp2": one, "study2-exp2": two})
     (told,) = (line for line in quality.section(some).summary if "option mass" in line)
     own = told.partition(". beta: ")[0]
-    assert own.startswith("Mean option mass by kind of question. alpha: ")
+    assert own.startswith("Option mass is the probability that a model gives to all offered answers together")
+    assert "Mean option mass by kind of question. alpha: " in own
     for kind, mass in (
-        ("Study 1, how many (state)", "0.21"),
-        ("Study 1, does the speaker know (knowledge)", "0.64"),
-        ("Study 2, what is said (utterance)", "0.06"),
+        ("Study 1, how many (state)", "0.210"),
+        ("Study 1, does the speaker know (knowledge)", "0.640"),
+        ("Study 2, what is said (utterance)", "0.0560"),
     ):
         assert f"{kind} {mass} [" in own, own
     assert own.count("; ") == 2

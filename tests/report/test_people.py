@@ -8,7 +8,7 @@ import pytest
 
 from grace_client import analysis
 from grace_client.analysis import example
-from grace_client.report import closeness, models, study2
+from grace_client.report import closeness, listener, models, speaker, study2
 from grace_client.report.material import Material
 from grace_client.report.parts import Section
 from tests.report.test_content import said, table
@@ -42,49 +42,63 @@ def test_models_beside_people_theory_and_baseline(compared: Section) -> None:
         ("near", "RSA"),
         ("blind", "RSA"),
         ("RSA", "people"),
-        ("ignores the goal", "people"),
+        (models.AVERAGED, "people"),
+        (closeness.EVEN, "people"),
     ]
     rows = pairs[pairs["beside"] == "people"]
     r, plain = (dict(zip(rows["model"], rows[c].astype(float), strict=True)) for c in ("r", "r_plain"))
-    assert plain["ignores the goal"] == pytest.approx(0.937, abs=0.0005)
-    assert np.isnan(r["ignores the goal"]) and np.isnan(r["blind"])
+    assert plain[models.AVERAGED] == pytest.approx(0.937, abs=0.0005)
+    assert np.isnan(r[models.AVERAGED]) and np.isnan(r["blind"])
     assert plain["RSA"] == pytest.approx(0.99, abs=0.005)
     assert r["near"] > 0.8
+    js = dict(zip(rows["model"], rows["js"].astype(float), strict=True))
+    assert js[models.AVERAGED] == pytest.approx(0.055, abs=0.0005)
+    assert js[closeness.EVEN] == pytest.approx(0.352, abs=0.0005) and np.isnan(plain[closeness.EVEN])
+    assert rows["js_low"].notna().all()
     cells = table(compared, "comparison-study2-exp2-cells").frame
     assert cells.groupby(["model", "beside"]).size().tolist() == [12] * 5
     close = table(compared, "comparison-study1-exp2").frame
-    assert close["model"].tolist() == ["example"] * 3 + ["ignores the access"] * 3
-    assert close["r"].isna().tolist() == [False] * 3 + [True] * 3 and close["r_plain"].gt(0.5).iloc[3]
+    assert close["model"].tolist() == ["example"] * 3 + [listener.AVERAGED, closeness.EVEN] * 3
+    assert close["r"].isna().tolist() == [False] * 3 + [True] * 6 and close["r_plain"].gt(0.5).iloc[3]
+    assert close["n_items"].tolist() == [6] * 3 + [0] * 6 and close["emd_low"].notna().sum() == 3
     own = table(compared, "comparison-study1-exp2-cells").frame
     assert list(own.columns) == ["model", "beside", "access", "observe", "js", "tv", "emd"]
 
 
 def test_the_sentence_on_people_has_its_baseline(compared: Section) -> None:
-    """Who is closest, with r, and beside it who ignores the goal and a second sample of people."""
+    """Who is closest, with r, and beside it both baselines and a second sample of people, with widths."""
     (sentence,) = (one for one in compared.summary if one.startswith("Study 2, scored"))
     assert sentence.startswith("Study 2, scored: near is closest to people (in ")
-    assert "that of somebody who ignores the goal is 0.06" in sentence
-    assert "a second sample of people 0.01 [" in sentence
+    assert "people's answers averaged over the goals: 0.055 [0.048, 0.063]" in sentence
+    assert "every answer equally likely: 0.3" in sentence and "a second sample of people: 0.01" in sentence
 
 
 @pytest.mark.parametrize(
     ("r", "js", "of", "told"),
     [
-        ((0.6, 0.4, 0.7), (0.03, 0.055), 2, "m is closest to people"),
-        ((0.6, 0.4, 0.7), (0.03, 0.055), 1, "m changes with the goal as people do, more than by chance"),
-        ((0.1, -0.2, 0.4), (0.03, 0.055), 2, "m is the nearest to people over all cells, but is not shown"),
-        ((0.1, -0.2, 0.4), (0.03, 0.055), 1, "m is not shown to change with the goal as people do"),
-        ((-0.1, -0.3, 0.1), (0.3, 0.055), 2, "no model is closer to people than somebody who ignores"),
-        ((0.9, 0.8, 0.95), (0.3, 0.055), 1, "m is no closer to people than somebody who ignores the goal"),
-        ((np.nan,) * 3, (0.055, 0.055), 2, "no model is closer to people than somebody who ignores"),
-        ((0.6, np.nan, np.nan), (0.03, 0.055), 1, "m is not shown to change with the goal as people do"),
+        ((0.6, 0.4, 0.7), (0.03, 0.02), 2, "m is closest to people"),
+        ((0.6, 0.4, 0.7), (0.03, 0.02), 1, "m changes with the goal as people do, more than by chance"),
+        ((0.1, -0.2, 0.4), (0.03, 0.02), 2, "m is the nearest to people over all cells, but is not shown"),
+        ((0.1, -0.2, 0.4), (0.03, 0.02), 1, "m is not shown to change with the goal as people do"),
+        ((0.6, np.nan, np.nan), (0.03, 0.02), 1, "m is not shown to change with the goal as people do"),
+        ((-0.1, -0.3, 0.1), (0.3, 0.2), 2, "even the nearest model, m, is further from people than the"),
+        ((0.9, 0.8, 0.95), (0.3, 0.2), 1, "m is further from people than the baseline “averaged”"),
+        (
+            (0.9, 0.8, 0.95),
+            (0.5, 0.4),
+            1,
+            "m is further from people than the baselines “averaged” and “even”",
+        ),
+        ((0.9, 0.8, 0.95), (0.06, 0.05), 1, "m is no closer to people than the baseline “averaged”"),
+        ((np.nan,) * 3, (0.055, np.nan), 1, "m is no closer to people than the baseline “averaged”"),
     ],
 )
 def test_what_a_baseline_beats_is_not_called_close(
     r: tuple[float, float, float], js: tuple[float, float], of: int, told: str
 ) -> None:
-    """Closest to people is said with a correlation above 0 and a divergence below the baseline's alone."""
-    assert closeness.verdict("m", "the goal", r, js, of).startswith(told)
+    """Closest to people is said with r above 0 and a divergence below both baselines."""
+    text = closeness.verdict("m", "the goal", r, js, {"averaged": 0.055, "even": 0.35}, of)
+    assert text.startswith(told) and ("even" in text.replace("even the", "")) == (js[0] == 0.5)
 
 
 def test_too_few_answers_are_a_sentence() -> None:
@@ -109,11 +123,9 @@ def test_too_few_answers_are_a_sentence() -> None:
 
 
 def test_the_theory_is_told_with_its_baseline() -> None:
-    """The fit to people has r = .99, and somebody who ignores the goal .94."""
-    from grace_client.report.study2 import _theory
-
-    text = _theory(analysis.rsa.predict_study2(analysis.rsa.people()))
-    assert "(r = 0.99 [" in text and "somebody who ignores the goal would have r = 0.94)" in text
+    """The fit to people has r = .99, and answers averaged over the goals .94."""
+    text = speaker.theory(analysis.rsa.predict_study2(analysis.rsa.people()))
+    assert "r = 0.99 [" in text and "averaged over the goals would have r = 0.94," in text
 
 
 def test_the_speaker_is_fitted_to_enough_answers_alone() -> None:
@@ -124,9 +136,32 @@ def test_the_speaker_is_fitted_to_enough_answers_alone() -> None:
     even = scored.assign(model="even", prob_norm=cost)
     whole = pd.concat([scored, few, even], ignore_index=True)
     found = Section("study2-exp2", "Study 2")
-    study2._fits(found, analysis.study2.utterances(whole), analysis.study2.by_item(whole))
+    speaker.fits(found, analysis.study2.utterances(whole), analysis.study2.by_item(whole))
     wide = table(found, "study2-exp2-rsa").frame.set_index("parameter")
-    assert list(wide.columns) == ["people, as above", "example", "even"]
+    assert list(wide.columns) == ["people (fitted by grace)", "example", "even"]
     assert "Not compared (the fit of the polite speaker): few: " in said(found)
     assert "The fit of the polite speaker to even ends at optimality 0, the limit" in said(found)
     assert wide.loc["both: social", "even"] == "–" != wide.loc["both: social", "example"]
+    assert "Do not read" not in said(found)
+
+
+def test_weights_of_a_speaker_that_never_changes_are_not_to_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where r is undefined the weights are in the table with a warning, and in no figure."""
+    scored = example.scored("study2")
+    nothing = dict.fromkeys(("r", "r_low", "r_high"), float("nan"))
+    monkeypatch.setattr(closeness, "of_fit", lambda *_: nothing)
+    found = Section("study2-exp2", "Study 2")
+    speaker.fits(found, analysis.study2.utterances(scored), analysis.study2.by_item(scored))
+    assert "Do not read the weights and phi of example: " in said(found)
+    assert not found.figures and "both: phi" in set(table(found, "study2-exp2-rsa").frame["parameter"])
+
+
+def test_bad_news_is_told_goal_by_goal() -> None:
+    """Of each goal people and the model stand side by side, and the model's interval has its domains."""
+    found = Section("study2-exp2", "Study 2")
+    study2._said(found, example.scored("study2"), "study2")
+    (text,) = found.summary
+    assert "to be kind and informative: people 73% [67, 79], example " in text
+    assert text.count(" over 12 domains") == 3 and text.index("to be kind:") < text.index(
+        "to be informative:"
+    )

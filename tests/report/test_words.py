@@ -29,6 +29,8 @@ def test_what_is_missing_is_a_dash() -> None:
     assert words.number(float("-inf")) == "−∞"
     assert words.interval(0.5, float("nan"), float("nan")) == "0.50 (no interval: too few stimuli)"
     assert words.interval(float("nan"), float("nan"), float("nan")) == "–"
+    assert words.interval(0.0108, 0.007, 0.0142) == "0.011 [0.007, 0.014]"
+    assert words.interval(0.5, 0.5, 0.5) == "0.50 [0.50, 0.50]"
     assert words.correlation(float("nan"), float("nan"), float("nan")) == "undefined: no variation"
     assert words.correlation(0.5, 0.25, 0.75) == "0.50 [0.25, 0.75]"
     assert words.share(0.734, 0.67, 0.79) == "73% [67, 79]"
@@ -89,14 +91,14 @@ def test_intervals_stand_beside_their_means() -> None:
             "n_distinct": [36],
         }
     )
-    heads, rows = words.cells(frame)
+    heads, rows = words.cells(frame, "stories")
     assert [head for head, _ in heads] == [
         "model",
         "mean [95% interval]",
         "share [95% interval]",
         "p",
         "agrees",
-        "distinct",
+        "stories",
     ]
     assert rows == [["a", "0.500 [0.400, 0.600]", "0.250 [0.200, 0.300]", "< .001", "yes", "36"]]
     assert [numeric for _, numeric in heads] == [False, True, True, True, False, True]

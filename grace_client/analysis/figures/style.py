@@ -47,7 +47,7 @@ UTTERANCES = {
     for adjective in ("terrible", "bad", "good", "amazing")
 }
 FAINT = "Faint: too few stimuli for an interval."
-SPAN = "95% intervals over distinct stimuli, in Study 2 over domains."
+SPAN = "95% intervals over stories in Study 1, over domains in Study 2."
 INTERVAL = f"Vertical lines: {SPAN}"
 
 

@@ -89,7 +89,7 @@ def _said(frame: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-def cell_means(frame: pd.DataFrame, *, value: str = "bet", cluster: str = "stimulus") -> pd.DataFrame:
+def cell_means(frame: pd.DataFrame, *, value: str = "bet", cluster: str | None = None) -> pd.DataFrame:
     """Mean belief in each state by access and observe.
 
     Parameters
@@ -98,8 +98,8 @@ def cell_means(frame: pd.DataFrame, *, value: str = "bet", cluster: str = "stimu
         Study 1 as `read` gives it, or the result of `bets`.
     value : {"bet", "percentage"}
         Dollars of 100, or the elicited percentage itself.
-    cluster : str
-        Of the interval; see `inference.mean_intervals`.
+    cluster : str, optional
+        Of the interval, the story where it is not given; see `inference.mean_intervals`.
 
     Returns
     -------
@@ -176,7 +176,7 @@ def coherence(frame: pd.DataFrame) -> pd.DataFrame:
     return found.loc[found["states"] == len(STATES), ["total"]].reset_index()
 
 
-def knowledge(frame: pd.DataFrame, *, cluster: str = "stimulus") -> pd.DataFrame:
+def knowledge(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFrame:
     """Whether the speaker is taken to know exactly how many, by access and observe.
 
     Parameters
@@ -224,7 +224,7 @@ def knowledge(frame: pd.DataFrame, *, cluster: str = "stimulus") -> pd.DataFrame
     return ordered(found, ORDER)
 
 
-def implicature(frame: pd.DataFrame, *, cluster: str = "stimulus") -> pd.DataFrame:
+def implicature(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFrame:
     """How strongly "n of them" is taken to mean "not more than n", by access and observe.
 
     Parameters

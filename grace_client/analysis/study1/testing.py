@@ -28,7 +28,7 @@ CONTRASTS = (
 lower."""
 
 
-def contrasts(frame: pd.DataFrame, *, unit: str = "stimulus") -> pd.DataFrame:
+def contrasts(frame: pd.DataFrame, *, unit: str = "item") -> pd.DataFrame:
     """The eight planned one-tailed paired contrasts between states.
 
     Parameters
