@@ -122,6 +122,9 @@ def walk(model: Any, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.f
     prompt = torch.tensor([list(prompt_ids)], device=model.device)
     first = model(input_ids=prompt, use_cache=True, **last_logits(model, 1))
     cache = getattr(first, "past_key_values", None)
+    if any(hasattr(layer, "conv_states") for layer in getattr(cache, "layers", ())):
+        # A recurrent state, which some releases of transformers go on from only token by token.
+        cache = None
     rows = {0: first.logits[0, -1]}
     by_depth: dict[int, list[int]] = defaultdict(list)
     for node in trie.inner[1:]:

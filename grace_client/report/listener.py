@@ -19,9 +19,9 @@ NEARLY = 0.9
 AVERAGED = "the listener's beliefs averaged over access"
 """Name of the baseline that ignores what the speaker saw."""
 ODDS = (
-    "The listener needs a prior: how likely it is that a thing has the property before anybody speaks. The "
-    "stories say that nearly all have it, people were asked what they expected, and their answers are not in "
-    "the paper. So the listener is shown at three base rates: "
+    "The listener needs a base rate: how likely it is that a thing has the property before anybody speaks. "
+    "The stories say that nearly all have it. People were asked what they expected, but their answers are "
+    "not in the paper. So the listener is shown at three base rates: "
 )
 
 
@@ -40,9 +40,9 @@ def priors(found: Section) -> None:
     one = wide[(wide["access"] == "3") & (wide["observe"] == "1") & (wide["state"] == 1)].iloc[0]
     told = ", ".join(f"{one[f'base rate {rate:g}']:.2f} at {rate:g}" for rate in PRIORS)
     found.content += [
-        f"{ODDS}{words.listed(f'{rate:g}' for rate in PRIORS)}. It makes a difference: from “one” by a "
-        f"speaker who saw all three, the listener believes in exactly one with {told}. The pattern of the "
-        "paper is that of even odds, at any optimality above 0.",
+        f"{ODDS}{words.listed(f'{rate:g}' for rate in PRIORS)}. The base rate matters: where a speaker "
+        f"who saw all three says “one”, the listener's probability of exactly one is {told}. The pattern of "
+        "the paper is that of a base rate of 0.5, at any optimality above 0.",
         Table(
             f"{found.name}-priors",
             "What the RSA listener with fixed values believes, at three base rates",

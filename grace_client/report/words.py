@@ -76,11 +76,13 @@ def stories(counts: pd.Series) -> str:
 
 
 def interval(mean: float, low: float, high: float, digits: int = 2) -> str:
-    """A mean and its 95% interval; a dash where there is no mean."""
+    """A mean and its 95% interval, with as many decimals as show a width; a dash where there is no mean."""
     if pd.isna(mean):
         return "–"
     if pd.isna(low) or pd.isna(high):
         return f"{number(mean, digits)} (no interval: too few stimuli)"
+    while digits < 4 and low < high and number(low, digits) == number(high, digits):
+        digits += 1
     return f"{number(mean, digits)} [{number(low, digits)}, {number(high, digits)}]"
 
 

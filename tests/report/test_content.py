@@ -272,9 +272,9 @@ def test_option_mass_is_told_by_kind_of_question(found: Material) -> None:
     assert own.startswith("Option mass is the probability that a model gives to all offered answers together")
     assert "Mean option mass by kind of question. alpha: " in own
     for kind, mass in (
-        ("Study 1, how many (state)", "0.21"),
-        ("Study 1, does the speaker know (knowledge)", "0.64"),
-        ("Study 2, what is said (utterance)", "0.06"),
+        ("Study 1, how many (state)", "0.210"),
+        ("Study 1, does the speaker know (knowledge)", "0.640"),
+        ("Study 2, what is said (utterance)", "0.0560"),
     ):
         assert f"{kind} {mass} [" in own, own
     assert own.count("; ") == 2

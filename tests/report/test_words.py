@@ -29,6 +29,8 @@ def test_what_is_missing_is_a_dash() -> None:
     assert words.number(float("-inf")) == "−∞"
     assert words.interval(0.5, float("nan"), float("nan")) == "0.50 (no interval: too few stimuli)"
     assert words.interval(float("nan"), float("nan"), float("nan")) == "–"
+    assert words.interval(0.0108, 0.007, 0.0142) == "0.011 [0.007, 0.014]"
+    assert words.interval(0.5, 0.5, 0.5) == "0.50 [0.50, 0.50]"
     assert words.correlation(float("nan"), float("nan"), float("nan")) == "undefined: no variation"
     assert words.correlation(0.5, 0.25, 0.75) == "0.50 [0.25, 0.75]"
     assert words.share(0.734, 0.67, 0.79) == "73% [67, 79]"
