@@ -186,7 +186,7 @@ def test_few_answers_give_no_figure() -> None:
     assert whole["lacking"].eq("").all() and whole["value"].notna().all()
     two = knows[knows["access"] == "2"]
     assert agreement.summary(two)["lacking"].item() == (
-        "2 cells (access/observe) have answers, and 3 are needed"
+        "2 cells (access/observe) have answers that were offered for scoring, and 3 are needed"
     )
 
 
