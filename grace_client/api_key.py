@@ -12,7 +12,7 @@ from urllib.parse import quote
 from grace_client.errors import SpecError
 
 LEAST = 8
-"""So many characters of a key in a row are hidden; fewer tell nobody the key."""
+"""Parts of a key with this many characters or more are hidden; shorter ones do not give the key away."""
 
 HIDDEN = "***"
 

@@ -98,13 +98,22 @@ class RecordError(SpecError):
         )
 
 
+class _MayPassError(GraceError):
+    """An error that says itself whether the same call may succeed later."""
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        self.retryable = retryable
+        self.exit_code = ExitCode.UNREACHABLE if retryable else ExitCode.BAD_INPUT
+        super().__init__(message)
+
+
 class BusyError(GraceError):
     """Another process is at work on the same thing; the same call succeeds when it is done."""
 
     exit_code = ExitCode.UNREACHABLE
 
 
-class ServerError(GraceError):
+class ServerError(_MayPassError):
     """The engine as a whole does not answer.
 
     Parameters
@@ -116,12 +125,10 @@ class ServerError(GraceError):
     """
 
     def __init__(self, message: str, *, retryable: bool = True) -> None:
-        self.retryable = retryable
-        self.exit_code = ExitCode.UNREACHABLE if retryable else ExitCode.BAD_INPUT
-        super().__init__(message)
+        super().__init__(message, retryable=retryable)
 
 
-class ReleaseError(GraceError):
+class ReleaseError(_MayPassError):
     """Something on the cluster did not come about.
 
     Parameters
@@ -131,11 +138,6 @@ class ReleaseError(GraceError):
     retryable : bool
         Whether the same call may succeed later: the cluster's API was away, or something is still going on.
     """
-
-    def __init__(self, message: str, *, retryable: bool = False) -> None:
-        self.retryable = retryable
-        self.exit_code = ExitCode.UNREACHABLE if retryable else ExitCode.BAD_INPUT
-        super().__init__(message)
 
 
 class ItemError(GraceError):
@@ -159,7 +161,7 @@ class ItemError(GraceError):
         super().__init__(message)
 
 
-class FileError(SpecError):
+class FileError(_MayPassError, SpecError):
     """The operating system did not let grace read or write.
 
     Parameters
@@ -169,11 +171,6 @@ class FileError(SpecError):
     retryable : bool
         Whether the same call may succeed later.
     """
-
-    def __init__(self, message: str, *, retryable: bool = False) -> None:
-        self.retryable = retryable
-        self.exit_code = ExitCode.UNREACHABLE if retryable else ExitCode.BAD_INPUT
-        super().__init__(message)
 
 
 _PASSING = {

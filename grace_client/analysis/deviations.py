@@ -1,4 +1,4 @@
-"""Agreement of two tables of distributions, on what a table adds to its mean over conditions."""
+"""Agreement of two tables of distributions, after the mean over conditions is taken from each."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ def clustered(told: pd.DataFrame, pull: str) -> tuple[Array, Array, Array]:
 def _observations(
     frame: pd.DataFrame, value: str, by: Sequence[str], cluster: str | None
 ) -> tuple[pd.DataFrame, str]:
-    """The rows that have a value, and the column of their clusters."""
+    """The rows that have a value, and the name of the column with their clusters."""
     cluster = distinct(frame) if cluster is None else cluster
     require(frame, [value, *by, cluster])
     if cluster == "participant" and "stimulus" in frame.columns and "replicate" not in frame.columns:

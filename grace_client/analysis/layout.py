@@ -80,7 +80,7 @@ def _spelled(value: object, legal: Sequence[object]) -> object:
 
 
 def distinct(frame: pd.DataFrame) -> str:
-    """The column that says which observations do not depend on each other.
+    """The column whose values are independent of each other: the clusters of every interval.
 
     It is ``item``, the story of Study 1 and the domain of Study 2: texts of one story resemble each other in
     all cells of the design. Where a frame does not name them, it is ``stimulus``.

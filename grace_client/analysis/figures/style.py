@@ -59,7 +59,7 @@ _cast: ContextVar[tuple[str, ...]] = ContextVar("cast", default=())
 
 @contextmanager
 def cast(models: Sequence[str]) -> Iterator[None]:
-    """Let the figures made here show a model alike, whichever of these models each of them has."""
+    """Give each of these models the same look in all figures made within, whichever models a figure has."""
     before = _cast.set(tuple(_renamed(name) for name in models))
     try:
         yield

@@ -94,7 +94,7 @@ def contrasts(frame: pd.DataFrame, *, unit: str = "item") -> pd.DataFrame:
 
 
 ACCESS_EFFECTS = (("2", 2, 3), ("1", 1, 3), ("1", 1, 2))
-"""Number in the word that was said, the state that it names, and a higher one."""
+"""The number that was said, the state of that number, and a higher state."""
 
 
 def access_effects(frame: pd.DataFrame, *, unit: str = "item") -> pd.DataFrame:

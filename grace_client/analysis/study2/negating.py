@@ -22,7 +22,7 @@ Cell = tuple[str, str]
 
 METHODS = ("mixed", "gee")
 TINY = 1e-9
-"""Log odds below which an error is one of rounding."""
+"""A standard error below this (log odds) is rounding: the estimate has no error that could be known."""
 RANDOM = ("item", "item_cell")
 """Random intercepts of the mixed model: of an item, and of an item in a cell."""
 

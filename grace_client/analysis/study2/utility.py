@@ -128,7 +128,7 @@ def _of_utterances(semantics: ArrayLike | None) -> tuple[np.ndarray, np.ndarray]
 
 
 def _ends(values: np.ndarray) -> tuple[float, float]:
-    """The least and the most that any utterance gains: no mean and no interval leaves them."""
+    """Least and greatest utility of any utterance; means and intervals stay between them."""
     return float(values.min()), float(values.max())
 
 
