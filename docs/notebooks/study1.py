@@ -32,8 +32,8 @@ print(analysis.quality.option_mass(frame).round(3).to_string(index=False))
 
 # %% [markdown]
 # Bets on the four states. `n` counts trials, `n_distinct` the stories among them. The intervals are over
-# stories, since texts of one story are nearly copies of each other. The listener is shown at three base rates,
-# since the stories say that nearly all things have the property.
+# stories, since texts of one story are nearly copies of each other. The listener is shown at three base
+# rates, since the stories say that nearly all things have the property.
 
 # %%
 means = analysis.study1.cell_means(frame)
