@@ -34,11 +34,11 @@ from rich.console import Console
 from rich.table import Table
 
 from grace_client import stimuli, studies
-from grace_client.engines.vllm import VllmEngine
-from grace_client.engines.wire import named_batches
-from grace_client.options import OptionSet, TokenTrie
-from grace_client.runner import RunFolder, run
-from grace_client.trials import Trial
+from grace_client.core.options import OptionSet, TokenTrie
+from grace_client.core.trials import Trial
+from grace_client.engines.vllm.engine import VllmEngine
+from grace_client.engines.vllm.wire_format import named_batches
+from grace_client.run.runner import RunFolder, run
 from tests.support.fake_vllm import FakeVllm, RefusedError
 
 ROOT = Path(__file__).parents[1]

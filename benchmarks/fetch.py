@@ -46,10 +46,10 @@ from rich.console import Console
 from rich.table import Table
 
 from grace_client.cli.fetch import ANY_MODEL, _sets
-from grace_client.cluster import helm, process
-from grace_client.cluster.kubectl import Kubectl
-from grace_client.cluster.results import TEMPLATE, Results
-from grace_client.cluster.values import chart_folder, layered
+from grace_client.deploy.values import chart_folder, layered
+from grace_client.kube import helm, process
+from grace_client.kube.kubectl import Kubectl
+from grace_client.transfer.claims import TEMPLATE, Results
 
 RUN = "study1-exp2/benchmark/fetch"
 SMALL, BLOCK = 200, 1_000_000
@@ -106,7 +106,7 @@ class Nearby:
 
     def stream(self, verb: str, *_: str, stdin: bool = False) -> AbstractAsyncContextManager[process.Running]:
         """The watch for the pod, and the connection to it."""
-        reader = [sys.executable, "-m", "grace_client.cluster.reader", "serve", f"--root={self.root}"]
+        reader = [sys.executable, "-m", "grace_client.transfer.reader", "serve", f"--root={self.root}"]
         command = reader if verb == "exec" else ["echo", "here|now|"]
         return process.started(command, stdin=PIPE if stdin else DEVNULL)
 
@@ -184,7 +184,7 @@ async def _maker(
     )
     job = made.body
     (container,) = job["spec"]["template"]["spec"]["containers"]
-    waiting = ["python", "-m", "grace_client.cluster.reader", "wait", "--idle=1800"]
+    waiting = ["python", "-m", "grace_client.transfer.reader", "wait", "--idle=1800"]
     container["command"] = ["python", "-c", MAKE, f"/output/{RUN}", str(count), str(size), *waiting]
     container.pop("args")
     for mount in container["volumeMounts"]:

@@ -51,13 +51,15 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoModelForCausalLM
 
-from grace_client import paths, runner, stimuli, studies, tables
-from grace_client.engines import default_model
-from grace_client.engines.vllm import VllmEngine
-from grace_client.plan import Item
-from grace_client.runner import RunFolder
-from grace_client.studies.base import Experiment
-from grace_client.trials import TrialList
+from grace_client import stimuli, studies
+from grace_client.core import paths
+from grace_client.core.trials import TrialList
+from grace_client.engines.local import default_model
+from grace_client.engines.vllm.engine import VllmEngine
+from grace_client.run import runner, tables
+from grace_client.run.plan import Item
+from grace_client.run.runner import RunFolder
+from grace_client.studies.declaration import Experiment
 
 ROOT = Path(__file__).parents[1]
 HARNESS = ("lm_eval[api]==0.4.13", "transformers==5.19.0")

@@ -38,13 +38,13 @@ from rich.console import Console
 from rich.table import Table
 
 from grace_client import stimuli, studies
-from grace_client.engines.local import LocalEngine
-from grace_client.engines.tree import last_logits
-from grace_client.options import OptionSet, TokenTrie
-from grace_client.questions import Question
-from grace_client.scoring import score
-from grace_client.studies.base import Experiment
-from grace_client.trials import Trial
+from grace_client.core.options import OptionSet, TokenTrie
+from grace_client.core.questions import Question
+from grace_client.core.scoring import score
+from grace_client.core.trials import Trial
+from grace_client.engines.local.engine import LocalEngine
+from grace_client.engines.local.tree import last_logits
+from grace_client.studies.declaration import Experiment
 
 WAYS = ("grace", "passes", "one_form")
 TARGET_RATIO, TARGET_LIST_RATIO, TARGET_TOKENS, TARGET_NATS = 12, 90, 1.1, 1e-4

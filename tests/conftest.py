@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from grace_client import studies
-from grace_client.report.parts import RAISE
-from grace_client.trials import TrialList
+from grace_client.core.trials import TrialList
+from grace_client.report.blocks import RAISE
+from tests.kube.standin import HERE, Tools
 
 ROOT = Path(__file__).parents[1]
 USERS_LISTS = ROOT.parent / "shared" / "data"
@@ -87,3 +88,17 @@ def rscript() -> str:
 def chromium() -> str:
     """A browser that runs without a screen."""
     return _program("chromium", "chromium")
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tools:
+    """The only programs of these names on the PATH."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv(HERE, str(folder))
+    made = Tools(folder)
+    made.answer("config view", "lab")
+    made.answer("kubectl .*get", "")
+    return made

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
         study1,
         study2,
     )
-    from grace_client.analysis.asked import wording
+    from grace_client.analysis._data.reading import contents, read
+    from grace_client.analysis._data.wording import wording
+    from grace_client.analysis._statistics.noise import mark_noise
     from grace_client.analysis.distributions import summarise
     from grace_client.analysis.inference import holm, mean_intervals
-    from grace_client.analysis.noise import mark_noise
-    from grace_client.analysis.reading import contents, read
 
 __all__ = [
     "agreement",
@@ -72,12 +72,12 @@ _MODULES = (
 )
 _NAMES = {
     "mean_intervals": "inference",
-    "contents": "reading",
+    "contents": "_data.reading",
     "holm": "inference",
-    "mark_noise": "noise",
-    "read": "reading",
+    "mark_noise": "_statistics.noise",
+    "read": "_data.reading",
     "summarise": "distributions",
-    "wording": "asked",
+    "wording": "_data.wording",
 }
 
 

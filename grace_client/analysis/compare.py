@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from grace_client.analysis.deviations import BOUNDS, statistics
+from grace_client.analysis._data.layout import per_model, require
+from grace_client.analysis._statistics.deviations import BOUNDS, statistics
+from grace_client.analysis._statistics.table_pairs import align, jackknifed, lacking, side_by_side
 from grace_client.analysis.distributions import jensen_shannon, pmi, total_variation, wasserstein
 from grace_client.analysis.inference import tails
 from grace_client.analysis.intervals import LEVEL
-from grace_client.analysis.layout import per_model, require
-from grace_client.analysis.sides import align, jackknifed, lacking, side_by_side
-from grace_client.errors import NotEnoughDataError
+from grace_client.core.errors import NotEnoughDataError
 
 __all__ = [
     "BOUNDS",

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from grace_client import measures
-from grace_client.analysis.layout import require
-from grace_client.errors import SpecError
+from grace_client.analysis._data.layout import require
+from grace_client.core import measures
+from grace_client.core.errors import SpecError
 
 Array = NDArray[np.float64]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from grace_client.analysis._data.layout import distinct, refuse_copies, require
 from grace_client.analysis.intervals import bounded, student
-from grace_client.analysis.layout import distinct, refuse_copies, require
-from grace_client.errors import NotEnoughDataError, SpecError
+from grace_client.core.errors import NotEnoughDataError, SpecError
 
 Array = NDArray[np.float64]
 

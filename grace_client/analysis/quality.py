@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from grace_client.analysis.files import OK, unread
+from grace_client.analysis._data.files import OK, unread
+from grace_client.analysis._data.layout import distinct, require
 from grace_client.analysis.inference import mean_intervals
-from grace_client.analysis.layout import distinct, require
-from grace_client.errors import NotEnoughDataError
-from grace_client.manifest import Manifest
+from grace_client.core.errors import NotEnoughDataError
+from grace_client.run.manifest import Manifest
 
 ASKED = ("model", "experiment", "trial_id", "question")
 

@@ -9,9 +9,10 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from grace_client.cli import campaign, extract, fetch, inspect, policy, probe, report, run, trials
-from grace_client.cli.output import outlive_readers, print_error
-from grace_client.errors import GraceError, ServerError, refused
+from grace_client.cli import extract, fetch, policy, probe, report, run, run_folder, trials
+from grace_client.cli._output import outlive_readers, print_error
+from grace_client.cli.campaign import commands
+from grace_client.core.errors import GraceError, ServerError, refused
 
 
 class _Commands(TyperGroup):
@@ -38,15 +39,15 @@ app = typer.Typer(
 )
 app.add_typer(trials.app, name="trials")
 app.add_typer(policy.app, name="policy")
-app.add_typer(campaign.app, name="campaign")
+app.add_typer(commands.app, name="campaign")
 app.add_typer(extract.app, name="extract")
 app.command("run")(run.run)
-app.command("status")(inspect.status)
-app.command("verify")(inspect.verify)
+app.command("status")(run_folder.status)
+app.command("verify")(run_folder.verify)
 app.command("noise")(probe.noise)
 app.command("probe")(probe.probe)
-app.command("export")(inspect.export)
-app.command("explain")(inspect.explain)
+app.command("export")(run_folder.export)
+app.command("explain")(run_folder.explain)
 app.command("report")(report.report)
 app.command("fetch")(fetch.fetch)
 app.command("upload")(fetch.upload)

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from grace_client.cli.output import PLAIN_SECONDS, print_json, say
-from grace_client.cli.signals import on_stop
-from grace_client.errors import ExitCode, SpecError
+from grace_client.cli._output import PLAIN_SECONDS, print_json, say
+from grace_client.cli._signals import on_stop
+from grace_client.core.errors import ExitCode, SpecError
 
 if TYPE_CHECKING:
-    from grace_client.cluster.kubectl import Kubectl
-    from grace_client.cluster.results import Fetched
-    from grace_client.cluster.runs import RemoteRun
-    from grace_client.cluster.transfer import Progress
-    from grace_client.cluster.values import ModelValues
+    from grace_client.deploy.values import ModelValues
+    from grace_client.kube.kubectl import Kubectl
+    from grace_client.transfer.claims import Fetched
+    from grace_client.transfer.download import Progress
+    from grace_client.transfer.runs import RemoteRun
 
 T = TypeVar("T")
 
@@ -86,8 +86,8 @@ def fetch(
 
     Stop it at any moment; the same command goes on where it was. Nothing is left on the cluster.
     """
-    from grace_client.cluster.kubectl import Kubectl
-    from grace_client.cluster.results import Results, checked_pattern
+    from grace_client.kube.kubectl import Kubectl
+    from grace_client.transfer.claims import Results, checked_pattern
 
     async def work() -> list[RemoteRun] | Fetched:
         kubectl = Kubectl(kubeconfig=kubeconfig, context=context, namespace=namespace)
@@ -135,8 +135,8 @@ def upload(
     json: AsJson = False,
 ) -> None:
     """Take trial lists to the input claim, where queries.trials.fromInput finds them."""
-    from grace_client.cluster.kubectl import Kubectl
-    from grace_client.cluster.results import Results, on_the_claim
+    from grace_client.kube.kubectl import Kubectl
+    from grace_client.transfer.claims import Results, on_the_claim
 
     on_the_claim(files, folder)
 
@@ -159,7 +159,7 @@ def upload(
 async def _values(
     kubectl: Kubectl, release: str | None, files: list[Path] | None, claim: str | None
 ) -> ModelValues:
-    from grace_client.cluster.values import ModelValues, model_values
+    from grace_client.deploy.values import ModelValues, model_values
 
     if sum(given is not None for given in (release, files, claim)) != 1:
         raise SpecError(
@@ -168,7 +168,7 @@ async def _values(
     if files:
         return model_values(*files)
     if release:
-        from grace_client.cluster.release import installed_values
+        from grace_client.deploy.release import installed_values
 
         return await installed_values(kubectl, release)
     return ModelValues.model_validate(ANY_MODEL).model_copy(update={"values": ANY_MODEL})

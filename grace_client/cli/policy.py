@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grace_client.cli.output import print_json
-from grace_client.errors import ExitCode, SpecError, refused
+from grace_client.cli._output import print_json
+from grace_client.core.errors import ExitCode, SpecError, refused
 
 if TYPE_CHECKING:
-    from grace_client.cluster.manifests import Manifest
-    from grace_client.cluster.policy import Finding, Report
+    from grace_client.kube.manifests import Manifest
+    from grace_client.policy.check import Finding, Report
 
 app = typer.Typer(
     help="Check manifests against the rules of the cluster (NRP Nautilus).", no_args_is_help=True
@@ -51,10 +51,10 @@ def check(
     Objects that are applied together are checked together, since some rules count over all of them.
     Exit code 2 on any error, 0 otherwise; notes never fail.
     """
-    from grace_client.cluster import policy
+    from grace_client.policy import check as policy
 
     if chart is not None:
-        from grace_client.cluster import helm
+        from grace_client.kube import helm
 
         if files:
             raise SpecError("checking takes files or --chart, not both; run it twice")
@@ -84,7 +84,7 @@ def check(
 
 
 def _read(files: list[str]) -> list[Manifest]:
-    from grace_client.cluster.manifests import read_manifests
+    from grace_client.kube.manifests import read_manifests
 
     if not files:
         raise SpecError(
@@ -141,7 +141,7 @@ def _show(report: Report) -> None:
 @app.command()
 def rules(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List every rule: severity, the rule, where it was read, and what a manifest cannot tell."""
-    from grace_client.cluster.rules import RULES
+    from grace_client.policy.rules import RULES
 
     if json:
         print_json(

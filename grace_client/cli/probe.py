@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grace_client.cli.engine import (
+from grace_client.cli._engine_options import (
     ApiKeyFile,
     Choice,
     Declare,
@@ -19,11 +19,11 @@ from grace_client.cli.engine import (
     Server,
     WaitForServer,
 )
-from grace_client.cli.output import print_json, probability, progress, say
+from grace_client.cli._output import print_json, probability, progress, say
 
 if TYPE_CHECKING:
-    from grace_client.manifest import NoiseFloor
-    from grace_client.scoring import Scores
+    from grace_client.core.scoring import Scores
+    from grace_client.run.manifest import NoiseFloor
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -51,10 +51,10 @@ def noise(
     manifest. The options that name the engine are those of the run. A difference between conditions that is
     not well above this noise floor says nothing about the model.
     """
-    from grace_client import noise as noises
-    from grace_client import tables
-    from grace_client.engines.template import Wanted
-    from grace_client.runner import RunFolder
+    from grace_client.engines.chat.template import Wanted
+    from grace_client.run import noise as noises
+    from grace_client.run import tables
+    from grace_client.run.runner import RunFolder
 
     folder = RunFolder.open(run)
     tables.check_record(folder)
@@ -103,7 +103,7 @@ def probe(
     from dataclasses import replace
 
     from grace_client import stimuli, studies
-    from grace_client.asker import Asker
+    from grace_client.run.answering import Asker
 
     chosen = Choice(model=model, server=server, api_key_file=api_key_file, wait_minutes=wait_for_server)
     trial = stimuli.default("study2").trials[0]

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from grace_client.cli.output import print_json, say
-from grace_client.errors import ExitCode
+from grace_client.cli._output import print_json, say
+from grace_client.core.errors import ExitCode
 
 
 def report(

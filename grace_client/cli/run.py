@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grace_client import paths
-from grace_client.cli.engine import (
+from grace_client.cli._engine_options import (
     ApiKeyFile,
     Choice,
     Declare,
@@ -27,15 +26,16 @@ from grace_client.cli.engine import (
     Server,
     WaitForServer,
 )
-from grace_client.cli.output import print_json, progress, say
-from grace_client.cli.signals import on_stop
-from grace_client.errors import ExitCode, RecordError, ServerError, SpecError
+from grace_client.cli._output import print_json, progress, say
+from grace_client.cli._signals import on_stop
+from grace_client.core import paths
+from grace_client.core.errors import ExitCode, RecordError, ServerError, SpecError
 
 if TYPE_CHECKING:
+    from grace_client.core.trials import TrialList
     from grace_client.engines.base import Engine
-    from grace_client.engines.template import Wanted
-    from grace_client.runner import RunFolder
-    from grace_client.trials import TrialList
+    from grace_client.engines.chat.template import Wanted
+    from grace_client.run.runner import RunFolder
 
 
 def run(
@@ -92,7 +92,7 @@ def run(
     Stop it at any moment; the same command goes on where it was.
     """
     from grace_client import studies
-    from grace_client.engines.template import Wanted
+    from grace_client.engines.chat.template import Wanted
 
     names = studies.ALL if experiment == "all" else (experiment,)
     experiments = [studies.experiment(name) for name in names]
@@ -149,8 +149,9 @@ async def _one(
     json: bool,
 ) -> dict[str, Any]:
     """Run one experiment and write its tables."""
-    from grace_client import runner, studies
+    from grace_client import studies
     from grace_client.cli.summary import print_summary
+    from grace_client.run import runner
 
     experiment = studies.experiment(name)
     info = await engine.describe()
@@ -196,7 +197,7 @@ async def _one(
 
 def _tables(folder: RunFolder) -> list[Path]:
     """Write the tables; where a record that was damaged is not whole again, those that there are stay."""
-    from grace_client import tables
+    from grace_client.run import tables
 
     try:
         return tables.export(folder)

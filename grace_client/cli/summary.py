@@ -10,10 +10,10 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from grace_client.cli.output import duration, probability
-from grace_client.ledger import OK
-from grace_client.questions import kind
-from grace_client.runner import RunFolder
+from grace_client.cli._output import duration, probability
+from grace_client.core.questions import kind
+from grace_client.run.ledger import OK
+from grace_client.run.runner import RunFolder
 
 BARS = "▁▂▃▄▅▆▇█"
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from grace_client.cli.output import print_json
-from grace_client.errors import TrialError
+from grace_client.cli._output import print_json
+from grace_client.core.errors import TrialError
 
 app = typer.Typer(help="Check and make trial lists.", no_args_is_help=True)
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from grace_client.cluster.estimate import Assumptions, Load
+from grace_client.campaign.estimate import Assumptions, Load
 
 if TYPE_CHECKING:
-    from grace_client.options import OptionSet
-    from grace_client.trials import TrialList
+    from grace_client.core.options import OptionSet
+    from grace_client.core.trials import TrialList
 
 _PIECES = re.compile(r"\d|[^\W\d]{1,4}|\W")
 
@@ -37,7 +37,8 @@ def loads(known: Mapping[str, Any], assumptions: Assumptions) -> list[Load]:
 
 
 def _load(name: str, own: Mapping[str, Any], text: str, assumptions: Assumptions) -> Load:
-    from grace_client import plan, studies
+    from grace_client import studies
+    from grace_client.run import plan
 
     experiment = studies.experiment(name)
     drawn = plan.sample(_list(experiment.schema.study, text), own.get("sample") or None)
@@ -58,7 +59,8 @@ def _load(name: str, own: Mapping[str, Any], text: str, assumptions: Assumptions
 
 @lru_cache
 def _list(study: str, text: str) -> TrialList:
-    from grace_client import stimuli, studies, trials
+    from grace_client import stimuli, studies
+    from grace_client.core import trials
 
     if not text:
         return stimuli.default(study)

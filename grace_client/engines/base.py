@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from grace_client.options import TokenTrie
-from grace_client.questions import Generation, Prompt, Sampling
+from grace_client.core.options import TokenTrie
+from grace_client.core.questions import Generation, Prompt, Sampling
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,16 @@ from typing import Any
 
 import pandas as pd
 
-from grace_client import paths, tables
-from grace_client.errors import SpecError
+from grace_client.core import paths
+from grace_client.core.errors import SpecError
 from grace_client.extraction import rules
 from grace_client.extraction.reading import Reading
 from grace_client.extraction.text import first_answer
-from grace_client.ledger import OK
-from grace_client.manifest import Extraction
-from grace_client.plan import Item
-from grace_client.runner import RunFolder
+from grace_client.run import tables
+from grace_client.run.ledger import OK
+from grace_client.run.manifest import Extraction
+from grace_client.run.plan import Item
+from grace_client.run.runner import RunFolder
 from grace_client.studies.study1 import STATES
 
 TABLE = "structured"

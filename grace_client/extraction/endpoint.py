@@ -11,15 +11,15 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from grace_client.api_key import from_environment
-from grace_client.engines import fields
-from grace_client.engines.exchange import Policy, base_url
-from grace_client.engines.http import Advice, Client
-from grace_client.engines.tls import speaks_tls
-from grace_client.errors import ItemError, ServerError, SpecError
+from grace_client.core.api_key import from_environment
+from grace_client.core.errors import ItemError, ServerError, SpecError
+from grace_client.engines.vllm import fields
+from grace_client.engines.vllm.http_client import Advice, Client
+from grace_client.engines.vllm.responses import Policy, base_url
+from grace_client.engines.vllm.tls import speaks_tls
 from grace_client.extraction.instructions import instructions, schema, shape
 from grace_client.extraction.reading import VALUES
-from grace_client.ledger import OK, key_of
+from grace_client.run.ledger import OK, key_of
 
 DEEPSEEK_URL, DEEPSEEK_MODEL, DEEPSEEK_KEY = "https://api.deepseek.com", "deepseek-flash", "DEEPSEEK_API_KEY"
 """As DeepSeek's API documentation names them: https://api-docs.deepseek.com/ (read 2026-11)."""

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from grace_client.engines.together import together
-from grace_client.errors import SpecError
+from grace_client.core.errors import SpecError
+from grace_client.engines.vllm.tasks import together
 from grace_client.extraction.answers import Answer, Place
 from grace_client.extraction.endpoint import MAX_TOKENS, Asker, Endpoint
 from grace_client.extraction.endpoint import client as connect
 from grace_client.extraction.instructions import instructions
 from grace_client.extraction.reading import LLM, UNPARSED, Reading
-from grace_client.ledger import OK, Ledger
-from grace_client.manifest import LlmUse
-from grace_client.runner import Progress, RunFolder
+from grace_client.run.ledger import OK, Ledger
+from grace_client.run.manifest import LlmUse
+from grace_client.run.runner import Progress, RunFolder
 
 LEDGER = "extraction"
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grace_client import paths
-from grace_client.errors import SpecError
+from grace_client.core import paths
+from grace_client.core.errors import SpecError
 from grace_client.extraction.answers import Answer, Place
 from grace_client.extraction.reading import HIGH, HUMAN, RULE, UNPARSED, VALUES, Reading
 

@@ -9,8 +9,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from grace_client import paths
-from grace_client.report import making, sameness
+from grace_client.core import paths
+from grace_client.report import section_process
+from grace_client.report.sections import comparability
 
 __all__ = ["Report", "write"]
 
@@ -79,7 +80,8 @@ def write(
         Where a run cannot be trusted; it names run and reason. What answers are too few for, and what an
         error of grace keeps from being computed, raises nothing: a sentence stands in its place.
     """
-    from grace_client.report import material, page
+    from grace_client.report import page
+    from grace_client.report import runs as material
 
     # Before anything is computed.
     paths.check_file(out)
@@ -87,7 +89,7 @@ def write(
         paths.check_folder(folder)
     say("reading the runs")
     found = material.load(runs)
-    made = _made(making.Order(found, figures, nrp), say)
+    made = _made(section_process.Order(found, figures, nrp), say)
     sections = [one.section for one in made]
     drawings = {name: svg for one in made for name, svg in one.drawings.items()}
     written = {"figures": [path for one in made for path in one.files], "tables": list[Path]()}
@@ -104,20 +106,20 @@ def write(
         " · ".join([", ".join(found.models), ", ".join(found.frames), f"runs of {span}"]),
         sections,
         drawings,
-        sameness.ONE_WAY,
+        comparability.ONE_WAY,
     )
     with paths.replacing(out) as new:
         new.write_text(html, encoding="utf-8")
-    summary = [sameness.ONE_WAY, *(sentence for section in sections for sentence in section.summary)]
+    summary = [comparability.ONE_WAY, *(sentence for section in sections for sentence in section.summary)]
     faults = [fault for section in sections for fault in section.faults]
     return Report(out, found.models, list(found.frames), summary, **written, faults=faults)
 
 
-def _made(order: making.Order, say: Callable[[str], None]) -> list[making.Made]:
+def _made(order: section_process.Order, say: Callable[[str], None]) -> list[section_process.Made]:
     """All sections that there are, in their order; of several models computed and drawn side by side."""
-    made: dict[str, making.Made | None] = {}
+    made: dict[str, section_process.Made | None] = {}
 
-    def done(name: str, one: making.Made | None) -> None:
+    def done(name: str, one: section_process.Made | None) -> None:
         made[name] = one
         if one is not None:
             say(f"{one.section.title}: {len(one.drawings)} figures, {len(one.section.tables)} tables")
@@ -125,16 +127,16 @@ def _made(order: making.Order, say: Callable[[str], None]) -> list[making.Made]:
     workers = min(os.cpu_count() or 1, MOST_WORKERS, len(order.found.models))
     if workers == 1:
         # One model takes hardly longer than another process takes to begin.
-        making.take(order)
-        for name in making.NAMES:
-            done(name, making.make(name))
+        section_process.take(order)
+        for name in section_process.NAMES:
+            done(name, section_process.make(name))
     else:
         # New processes rather than copies of this one: copies of processes with threads may hang.
         context = multiprocessing.get_context("spawn")
         # There are as many as cores, so that threads of each would only be in the others' way.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        with ProcessPoolExecutor(workers, context, making.take, (order,)) as pool:
-            jobs = {pool.submit(making.make, name): name for name in making.LONGEST_FIRST}
+        with ProcessPoolExecutor(workers, context, section_process.take, (order,)) as pool:
+            jobs = {pool.submit(section_process.make, name): name for name in section_process.LONGEST_FIRST}
             for job in as_completed(jobs):
                 done(jobs[job], job.result())
-    return [one for name in making.NAMES if (one := made[name]) is not None]
+    return [one for name in section_process.NAMES if (one := made[name]) is not None]

@@ -9,8 +9,8 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from grace_client.report import words
-from grace_client.report.parts import Section, Table
+from grace_client.report import format
+from grace_client.report.blocks import Section, Table
 
 _HEAD = re.compile(r"^.*?(?=<svg)", re.DOTALL)
 _DROPPED = re.compile(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", re.DOTALL)
@@ -50,7 +50,7 @@ def render(
         sections=sections,
         caution=caution,
         svg={name: inline(text, name) for name, text in drawings.items()},
-        cells=words.cells,
+        cells=format.cells,
         tables=tables,
         csv={table.name: _data(csv(table), "text/csv;charset=utf-8") for table in tables},
         archive=_data(_zip(tables), "application/zip"),

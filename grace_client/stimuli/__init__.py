@@ -8,10 +8,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from grace_client import paths, trials
-from grace_client.errors import SpecError
+from grace_client.core import paths, trials
+from grace_client.core.errors import SpecError
+from grace_client.core.trials import TrialList
 from grace_client.studies import SCHEMAS, study1, study2
-from grace_client.trials import TrialList
 
 DEFAULT_PARTICIPANTS = {"study1": 50, "study2": 202}
 """As many as the human studies had; `data/` holds these lists, made with seed 0."""

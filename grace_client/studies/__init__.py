@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from grace_client import trials
-from grace_client.errors import SpecError
+from grace_client.core import trials
+from grace_client.core.errors import SpecError
+from grace_client.core.trials import Schema, TrialList
 from grace_client.studies import study1, study2
-from grace_client.studies.base import Experiment
-from grace_client.trials import Schema, TrialList
+from grace_client.studies.declaration import Experiment
 
 STUDIES = (study1, study2)
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from grace_client import measures
-from grace_client.options import Option, OptionSet, spoken
-from grace_client.questions import Prompt, Question
-from grace_client.studies.base import Experiment, Probabilities, turn_cue
-from grace_client.trials import Column, Schema, Trial
+from grace_client.core import measures
+from grace_client.core.options import Option, OptionSet, spoken
+from grace_client.core.questions import Prompt, Question
+from grace_client.core.trials import Column, Schema, Trial
+from grace_client.studies.declaration import Experiment, Probabilities, turn_cue
 
 STATES = (0, 1, 2, 3)
 PERCENTAGES = tuple(range(0, 101, 10))

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from grace_client import measures
-from grace_client.options import Option, OptionSet, spoken
-from grace_client.questions import Prompt, Question
-from grace_client.studies.base import Experiment, Probabilities, turn_cue
-from grace_client.trials import Column, Schema, Trial
+from grace_client.core import measures
+from grace_client.core.options import Option, OptionSet, spoken
+from grace_client.core.questions import Prompt, Question
+from grace_client.core.trials import Column, Schema, Trial
+from grace_client.studies.declaration import Experiment, Probabilities, turn_cue
 
 FRAMES = ("was", "wasnt")
 ADJECTIVES = ("terrible", "bad", "good", "amazing")

@@ -9,7 +9,7 @@ import pandas as pd
 
 from grace_client import studies
 from grace_client.analysis import study2
-from grace_client.analysis.files import design
+from grace_client.analysis._data.files import design
 from tests.conftest import ROOT
 
 PERCENTAGES = [str(p) for p in range(0, 101, 10)]

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from grace_client.analysis import agreement, example, study1, study2
-from grace_client.errors import SpecError
+from grace_client.core.errors import SpecError
 from tests.analysis import frames
 from tests.analysis.test_study2 import scored2
 

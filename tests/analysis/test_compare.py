@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.spatial import distance
 
 from grace_client.analysis import compare, reference
-from grace_client.errors import SpecError
+from grace_client.core.errors import SpecError
 
 KEYS = ("goal", "state")
 HUMAN = reference.study2().rename(columns={"share": "prob"})

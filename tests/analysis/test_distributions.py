@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import spatial, stats
 
 from grace_client.analysis import distributions, summarise
-from grace_client.errors import SpecError
+from grace_client.core.errors import SpecError
 
 
 def long_table(prob: list[list[float]], status: str = "ok") -> pd.DataFrame:

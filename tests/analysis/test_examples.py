@@ -13,7 +13,7 @@ import pytest
 
 from grace_client import analysis
 from grace_client.analysis import agreement, compare, example, exclusions, quality, study1, study2
-from grace_client.errors import SpecError
+from grace_client.core.errors import SpecError
 
 MODULES = sorted(
     found.name

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from grace_client.analysis import figures
-from grace_client.analysis.figures import style
+from grace_client.analysis.figures import _style
 
 NUMBERS = {"mean": 0.5, "low": 0.4, "high": 0.6, "value": 0.5, "minimum": 0.1, "said": 0.4, "scored": 0.5}
 
@@ -26,7 +26,7 @@ def table(model: str = "a model", **levels: list[Any]) -> pd.DataFrame:
 
 
 CELL1: dict[str, Any] = {"access": ["3"], "observe": ["1", "2", "3"]}
-CELL2: dict[str, Any] = {"goal": list(style.GOALS), "state": list(style.STATES)}
+CELL2: dict[str, Any] = {"goal": list(_style.GOALS), "state": list(_style.STATES)}
 QUESTIONS = [f"study1-exp2, a question with a long name {i}" for i in range(3)]
 STATISTICS = ["r", "rho", "rmse", "js"]
 ALL = {
@@ -34,9 +34,9 @@ ALL = {
     "percentages": lambda: figures.percentages(table(**CELL1, state=[0, 1], percentage=[0, 10])),
     "entropy": lambda: figures.entropy(table(**CELL1, question=["state0", "state1"])),
     "knowledge": lambda: figures.knowledge(table(**CELL1)),
-    "utterances": lambda: figures.utterances(table(**CELL2, utterance=list(style.UTTERANCES))),
+    "utterances": lambda: figures.utterances(table(**CELL2, utterance=list(_style.UTTERANCES))),
     "negation": lambda: figures.negation(table(**CELL2)),
-    "goals": lambda: figures.goals(table(goal=list(style.GOALS), parameter=["social", "phi"])),
+    "goals": lambda: figures.goals(table(goal=list(_style.GOALS), parameter=["social", "phi"])),
     "judgements": lambda: figures.judgements(table(**CELL2, utterance=["It was good"], measure=["quality"])),
     "option_mass": lambda: figures.option_mass(table(question=QUESTIONS)),
     "agreement": lambda: figures.agreement(
@@ -76,10 +76,10 @@ def test_a_model_looks_the_same_where_others_are_missing() -> None:
     """Within one cast colour, shape and line are the model's own; without, they go by the figure."""
     models = ["a", "people", "c"]
     with figures.cast(models):
-        whole, some = style.look(["a", "people (model)", "c"]), style.look(["c", "people"])
+        whole, some = _style.look(["a", "people (model)", "c"]), _style.look(["c", "people"])
         assert some["c"] == whole["c"]
         assert some["people"] == ("#000000", "*", "solid")
-        assert style.names(table("c", question=["q"]), table("a", question=["q"])) == ["a", "c"]
+        assert _style.names(table("c", question=["q"]), table("a", question=["q"])) == ["a", "c"]
         built = figures.option_mass(table("c", question=["q"]))
         assert whole["c"][0].lower() in figures.svg(built)
-    assert style.look(["c"])["c"] == whole["a"]
+    assert _style.look(["c"])["c"] == whole["a"]

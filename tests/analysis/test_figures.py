@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from grace_client.analysis import figures, reference, rsa
-from grace_client.analysis.figures import style
-from grace_client.errors import SpecError
+from grace_client.analysis.figures import _style
+from grace_client.core.errors import SpecError
 
 MODELS = ("one", "two")
 
@@ -53,11 +53,11 @@ def test_a_figure_is_written_three_ways(tmp_path: Path) -> None:
 
 def test_models_differ_without_colour() -> None:
     """Twelve models, people and theory have a shape and a line each; colours are those of Okabe and Ito."""
-    looks = list(style.look([*(f"m{i}" for i in range(12)), style.PEOPLE, style.THEORY]).values())
+    looks = list(_style.look([*(f"m{i}" for i in range(12)), _style.PEOPLE, _style.THEORY]).values())
     assert len({shape for _, shape, _ in looks}) == 14
     assert len({str(line) for _, _, line in looks[:12]}) == 12
-    assert {"#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"} <= set(style.COLOURS)
-    assert "#F0E442" not in style.COLOURS, "yellow lines cannot be seen on white"
+    assert {"#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"} <= set(_style.COLOURS)
+    assert "#F0E442" not in _style.COLOURS, "yellow lines cannot be seen on white"
     negation = reference.study2_negation()
     own = pd.concat([negation.rename(columns={"share": "mean"}).assign(model=m) for m in MODELS])
     drawn = figures.svg(figures.negation(own, people=negation))
@@ -66,13 +66,13 @@ def test_models_differ_without_colour() -> None:
 
 def test_no_two_models_look_alike() -> None:
     """Every model has its own pair of colour and shape; where pairs run out, that is an error."""
-    many = [f"m{i}" for i in range(style.MOST)]
-    looks = style.look(many)
-    assert len({looks[name][:2] for name in many}) == style.MOST
+    many = [f"m{i}" for i in range(_style.MOST)]
+    looks = _style.look(many)
+    assert len({looks[name][:2] for name in many}) == _style.MOST
     with pytest.raises(
-        SpecError, match=f"tells {style.MOST} models apart, and the table has {len(many) + 1}"
+        SpecError, match=f"tells {_style.MOST} models apart, and the table has {len(many) + 1}"
     ):
-        style.scales([*many, "one more", style.PEOPLE])
+        _style.scales([*many, "one more", _style.PEOPLE])
 
 
 def test_a_model_may_be_called_people() -> None:

@@ -14,7 +14,7 @@ from scipy import stats
 
 from grace_client.analysis import inference
 from grace_client.analysis.inference import holm, mean_intervals
-from grace_client.errors import SpecError
+from grace_client.core.errors import SpecError
 from tests.analysis import frames
 
 

@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from grace_client.analysis import logistic, variance
-from grace_client.analysis.logistic import mixed
-from grace_client.analysis.variance import paired, sign_flips, sign_test
+from grace_client.analysis._statistics import logistic, variance
+from grace_client.analysis._statistics.logistic import mixed
+from grace_client.analysis._statistics.variance import paired, sign_flips, sign_test
 
 Array = NDArray[np.float64]
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(60)

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from grace_client.analysis import example, mark_noise, study1, study2
-from grace_client.analysis.noise import PERCENTAGES, linear_gain
-from grace_client.errors import SpecError
+from grace_client.analysis._statistics.noise import PERCENTAGES, linear_gain
+from grace_client.core.errors import SpecError
 from tests.analysis import frames
 
 SD = 0.02

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from grace_client.analysis import quality
-from grace_client.errors import SpecError
-from grace_client.manifest import Manifest, Session, Spec
+from grace_client.core.errors import SpecError
+from grace_client.run.manifest import Manifest, Session, Spec
 from tests.analysis import frames
 
 

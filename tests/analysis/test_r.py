@@ -12,7 +12,7 @@ from scipy import stats
 
 from grace_client.analysis import agreement, example, study1, study2
 from grace_client.analysis.intervals import counted
-from grace_client.analysis.study2.shares import negated_share
+from grace_client.analysis.study2._shares import negated_share
 from tests.analysis import frames
 
 SCRIPTS = Path(__file__).parent / "r"

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from grace_client import studies, tables
+from grace_client import studies
 from grace_client.analysis import contents, quality, read, study1, study2
-from grace_client.errors import SpecError, TrialError
-from grace_client.manifest import SamplingSpec
-from grace_client.runner import RunFolder, run
+from grace_client.core.errors import SpecError, TrialError
+from grace_client.run import tables
+from grace_client.run.manifest import SamplingSpec
+from grace_client.run.runner import RunFolder, run
 from tests.conftest import ROOT
 from tests.support.deterministic import DeterministicEngine, nan_for
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from grace_client.analysis import reference, rsa
-from grace_client.trials import TrialList
+from grace_client.core.trials import TrialList
 
 NEGATION = {
     "both": (0.734, 0.744, 0.064, 0.005),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grace_client.analysis import reference, rsa
-from grace_client.errors import NotEnoughDataError, SpecError
+from grace_client.core.errors import NotEnoughDataError, SpecError
 
 NUMBERS = list(rsa.NUMBERS.values())
 QUANTIFIERS = list(rsa.QUANTIFIERS.values())

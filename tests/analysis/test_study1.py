@@ -9,7 +9,7 @@ import statsmodels.formula.api as smf
 from scipy import stats
 
 from grace_client.analysis import exclusions, mean_intervals, study1
-from grace_client.errors import SpecError
+from grace_client.core.errors import SpecError
 from tests.analysis import frames
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from grace_client.analysis import agreement, inference, quality
-from grace_client.analysis.files import design
+from grace_client.analysis._data.files import design
 from grace_client.analysis.study2 import (
     UTTERANCES,
     anova,
@@ -21,8 +21,8 @@ from grace_client.analysis.study2 import (
     utilities,
     utterances,
 )
-from grace_client.errors import SpecError
-from grace_client.trials import TrialList
+from grace_client.core.errors import SpecError
+from grace_client.core.trials import TrialList
 from tests.analysis import frames
 
 NEGATION = {

@@ -10,8 +10,8 @@ import pytest
 import typer.main
 import yaml
 
-from grace_client import paths
 from grace_client.cli import app
+from grace_client.core import paths
 from tests.chart.helm import CHART, VALUES, Object, args, containers, of, one, render
 
 TEXT = (CHART / "templates" / "_arguments.tpl").read_text("utf-8")

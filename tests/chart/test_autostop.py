@@ -37,7 +37,7 @@ def test_it_may_look_at_the_jobs_and_scale_the_server_and_nothing_else() -> None
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": "lab"}]
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
     (container,) = containers({"spec": pod})
-    assert container["command"] == ["python", "-m", "grace_client.cluster.autostop"]
+    assert container["command"] == ["python", "-m", "grace_client.deploy.autostop"]
     assert set(container["args"]) == queries | {f"--deployment={deployment}"}
 
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from grace_client.cluster.manifests import read_manifests
-from grace_client.cluster.policy import Report, check
-from grace_client.cluster.rules import Severity
+from grace_client.kube.manifests import read_manifests
+from grace_client.policy.check import Report, check
+from grace_client.policy.rules import Severity
 from tests.chart.helm import CHART, HELMS, VALUES, template
 from tests.chart.test_models import PAIRS, files, refusal
 

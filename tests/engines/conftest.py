@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from grace_client import stimuli
-from grace_client.engines.local import LocalEngine
+from grace_client.engines.local.engine import LocalEngine
 
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}"

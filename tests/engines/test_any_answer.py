@@ -15,20 +15,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grace_client import studies
-from grace_client.asker import Asker
-from grace_client.engines import fields
-from grace_client.engines.api import token_ids
-from grace_client.engines.exchange import MalformedError, Policy, Reply
-from grace_client.engines.http import Client
-from grace_client.engines.vllm import VllmEngine
-from grace_client.engines.wire import Batch, forced_batches, named_batches
-from grace_client.errors import GraceError, ItemError, ServerError
+from grace_client.core.errors import GraceError, ItemError, ServerError
+from grace_client.core.options import Option, OptionSet, TokenTrie
+from grace_client.engines.vllm import fields
+from grace_client.engines.vllm.endpoints import token_ids
+from grace_client.engines.vllm.engine import VllmEngine
+from grace_client.engines.vllm.http_client import Client
+from grace_client.engines.vllm.responses import MalformedError, Policy, Reply
+from grace_client.engines.vllm.wire_format import Batch, forced_batches, named_batches
 from grace_client.extraction.endpoint import said
-from grace_client.ledger import OK
-from grace_client.manifest import SamplingSpec
-from grace_client.options import Option, OptionSet, TokenTrie
-from grace_client.plan import Item
-from grace_client.runner import RunFolder
+from grace_client.run.answering import Asker
+from grace_client.run.ledger import OK
+from grace_client.run.manifest import SamplingSpec
+from grace_client.run.plan import Item
+from grace_client.run.runner import RunFolder
 from tests.conftest import ROOT
 from tests.extraction.fake_llm import completion
 from tests.support.fault_server import FaultServer

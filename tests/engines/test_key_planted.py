@@ -18,17 +18,17 @@ from typing import Any
 
 import pytest
 
-from grace_client import runner, tables
-from grace_client.api_key import HIDDEN, LEAST
-from grace_client.engines.exchange import Policy
-from grace_client.engines.http import Client
-from grace_client.engines.vllm import VllmEngine
-from grace_client.errors import GraceError, ItemError, SpecError
+from grace_client.core.api_key import HIDDEN, LEAST
+from grace_client.core.errors import GraceError, ItemError, SpecError
+from grace_client.engines.vllm.engine import VllmEngine
+from grace_client.engines.vllm.http_client import Client
+from grace_client.engines.vllm.responses import Policy
 from grace_client.extraction import answers as extracted
 from grace_client.extraction import endpoint, llm
 from grace_client.extraction.endpoint import Endpoint
-from grace_client.manifest import SamplingSpec
-from grace_client.runner import RunFolder
+from grace_client.run import runner, tables
+from grace_client.run.manifest import SamplingSpec
+from grace_client.run.runner import RunFolder
 from grace_client.studies import experiment, read_trials
 from tests.conftest import ROOT
 from tests.extraction.fake_llm import FakeLlm, completion, serving

@@ -14,22 +14,24 @@ import pandas as pd
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from grace_client import runner, studies, tables
-from grace_client.engines import canary, local
+from grace_client import studies
+from grace_client.core.errors import SpecError
+from grace_client.core.questions import Prompt, Sampling, Suppress
 from grace_client.engines.base import Engine, EngineInfo
-from grace_client.engines.dates import pinned, with_date
-from grace_client.engines.local import LocalEngine
-from grace_client.engines.sampling import Draw
-from grace_client.engines.template import Wanted
-from grace_client.engines.vllm import VllmEngine
-from grace_client.errors import SpecError
-from grace_client.manifest import SamplingSpec
-from grace_client.questions import Prompt, Sampling, Suppress
-from grace_client.runner import RunFolder
+from grace_client.engines.chat.dates import pinned, with_date
+from grace_client.engines.chat.template import Wanted
+from grace_client.engines.local import engine as local
+from grace_client.engines.local.engine import LocalEngine
+from grace_client.engines.local.sampling import Draw
+from grace_client.engines.vllm import startup_check
+from grace_client.engines.vllm.engine import VllmEngine
+from grace_client.run import runner, tables
+from grace_client.run.manifest import SamplingSpec
+from grace_client.run.runner import RunFolder
 from tests.conftest import ROOT
 from tests.engines.conftest import random_model, tokenizer
 from tests.engines.reference import teacher_forced
-from tests.engines.test_vllm import drive, refused
+from tests.engines.vllm.test_engine import drive, refused
 from tests.support.fake_vllm import MARKS, Tokenizer
 from tests.support.fault_server import FaultServer
 
@@ -292,7 +294,7 @@ def test_a_run_goes_on_on_another_day(tmp_path: Path, monkeypatch: pytest.Monkey
     from tests.support import fake_vllm
 
     monkeypatch.setattr(fake_vllm, "date", Tomorrow)
-    monkeypatch.setattr(canary, "date", Tomorrow)
+    monkeypatch.setattr(startup_check, "date", Tomorrow)
     drive(use, server=served())
     assert infos[0] == infos[1]
     assert "Current date: 2026-01-01\n" in infos[0].prompt_prefix

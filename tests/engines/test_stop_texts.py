@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from grace_client import manifest, runner, studies
-from grace_client.engines.local import LocalEngine
-from grace_client.questions import Prompt, Sampling, Suppress
-from grace_client.studies.base import turn_cue
+from grace_client import studies
+from grace_client.core.questions import Prompt, Sampling, Suppress
+from grace_client.engines.local.engine import LocalEngine
+from grace_client.run import manifest, runner
+from grace_client.studies.declaration import turn_cue
 from tests.conftest import ROOT
 from tests.engines.test_reasoning_engines import reasoner
 from tests.support.fake_vllm import FakeVllm

@@ -7,12 +7,13 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from grace_client import studies, tables
+from grace_client import studies
 from grace_client.engines.base import EngineInfo
-from grace_client.ledger import OK
-from grace_client.manifest import SamplingSpec
-from grace_client.plan import Item
-from grace_client.runner import RunFolder
+from grace_client.run import tables
+from grace_client.run.ledger import OK
+from grace_client.run.manifest import SamplingSpec
+from grace_client.run.plan import Item
+from grace_client.run.runner import RunFolder
 from tests.conftest import ROOT
 
 ENGINE = EngineInfo(

@@ -7,14 +7,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from grace_client import manifest, tables
-from grace_client.errors import SpecError
+from grace_client.core.errors import SpecError
 from grace_client.extraction import answers as extracted
 from grace_client.extraction.answers import BETS, COLUMNS, Answer
 from grace_client.extraction.reading import Reading
-from grace_client.manifest import Extraction
-from grace_client.plan import Item
-from grace_client.runner import RunFolder
+from grace_client.run import manifest, tables
+from grace_client.run.manifest import Extraction
+from grace_client.run.plan import Item
+from grace_client.run.runner import RunFolder
 from tests.extraction.runs import answered, said, saying
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from grace_client import cli
 from grace_client.extraction.llm import LEDGER
-from grace_client.ledger import Ledger
+from grace_client.run.ledger import Ledger
 from tests.conftest import ROOT
 from tests.extraction.fake_llm import FakeLlm, Json, Reply, coded, completion, serving, text_of
 from tests.extraction.runs import answered, saying

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from grace_client.errors import SpecError
+from grace_client.core.errors import SpecError
 from grace_client.extraction import answers as extracted
 from grace_client.extraction import sheet
 from grace_client.extraction.answers import Answer

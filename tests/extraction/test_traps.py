@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from grace_client import cli, studies, tables
+from grace_client import cli, studies
 from grace_client.extraction.reading import HIGH, UNPARSED
-from grace_client.manifest import SamplingSpec
-from grace_client.runner import RunFolder
+from grace_client.run import tables
+from grace_client.run.manifest import SamplingSpec
+from grace_client.run.runner import RunFolder
 from tests.conftest import ROOT
 from tests.extraction.runs import ENGINE, said
 from tests.extraction.test_labelled import LABELLED

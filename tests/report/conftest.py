@@ -13,13 +13,14 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from grace_client import studies, tables
+from grace_client import studies
+from grace_client.core.options import TokenTrie
 from grace_client.engines.base import Engine, EngineInfo
-from grace_client.manifest import SamplingSpec
-from grace_client.options import TokenTrie
-from grace_client.report import material
-from grace_client.report.material import Material
-from grace_client.runner import RunFolder, run
+from grace_client.report import runs as material
+from grace_client.report.runs import Material
+from grace_client.run import tables
+from grace_client.run.manifest import SamplingSpec
+from grace_client.run.runner import RunFolder, run
 from tests.conftest import ROOT
 from tests.support.deterministic import LOGPROBS, DeterministicEngine
 

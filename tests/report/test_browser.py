@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from grace_client import report
-from grace_client.engines.local import LocalEngine
+from grace_client.engines.local.engine import LocalEngine
 from tests.conftest import _program
 from tests.engines.conftest import random_model, tokenizer
 from tests.report.conftest import make, structure

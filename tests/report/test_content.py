@@ -12,12 +12,13 @@ import pytest
 
 from grace_client import analysis
 from grace_client.analysis import example
-from grace_client.analysis.figures.style import COLOURS
-from grace_client.errors import ItemError
-from grace_client.manifest import NoiseFloor, Spread
-from grace_client.report import contrasts, making, material, methods, quality, sameness, study1, study2, words
-from grace_client.report.material import Material
-from grace_client.report.parts import Section, Table
+from grace_client.analysis.figures._style import COLOURS
+from grace_client.core.errors import ItemError
+from grace_client.report import format, runs, section_process
+from grace_client.report.blocks import Section, Table
+from grace_client.report.runs import Material
+from grace_client.report.sections import comparability, contrasts, methods, quality, study1, study2
+from grace_client.run.manifest import NoiseFloor, Spread
 from tests.report.conftest import Salted, make
 
 SPREAD = Spread(sd=100, median=100, p95=100, max=100)
@@ -27,7 +28,7 @@ NOISE = NoiseFloor(questions=1, repeats=2, failed=0, loads=[1], seed=0, nats=SPR
 @pytest.fixture(scope="session")
 def sections(found: Material) -> dict[str, Section]:
     """All sections of the report, before figures are drawn."""
-    made = {name: build(found) for name, build in making.BUILDERS.items()}
+    made = {name: build(found) for name, build in section_process.BUILDERS.items()}
     whole = made | {"quality": quality.section(found), "methods": methods.section(found, nrp=False)}
     return {name: section for name, section in whole.items() if section is not None}
 
@@ -134,7 +135,7 @@ def test_what_noise_could_make_is_not_shown(found: Material) -> None:
 
 def test_models_that_were_not_asked_the_same_are_named(found: Material) -> None:
     """Trial lists, samples and questions; nothing where all is equal."""
-    assert sameness.models(found) == sameness.runs(found) == []
+    assert comparability.models(found) == comparability.runs(found) == []
     assert "All models of an experiment got the same trials" in said(quality.section(found))
     for field, value, what in (
         ("trials_sha256", "f" * 64, "trial lists"),
@@ -142,7 +143,7 @@ def test_models_that_were_not_asked_the_same_are_named(found: Material) -> None:
         ("questions_sha256", "f" * 64, "questions"),
     ):
         other = changed(found, "beta", "study2-exp2", **{field: value})
-        (told,) = sameness.models(other)
+        (told,) = comparability.models(other)
         assert told.startswith(f"Review: study2-exp2: models got different {what} (alpha: ")
         assert "beta: " in told
     section = quality.section(other)
@@ -151,7 +152,7 @@ def test_models_that_were_not_asked_the_same_are_named(found: Material) -> None:
     sampling = found.manifests["beta", "study2-exp1"].spec.sampling
     assert sampling is not None
     hot = changed(found, "beta", "study2-exp1", sampling=sampling.model_copy(update={"temperature": 1.5}))
-    (told,) = sameness.models(hot)
+    (told,) = comparability.models(hot)
     assert "models differ in draws" in told
     assert "temperature 1.5" in told
 
@@ -161,7 +162,7 @@ def test_runs_of_one_model_that_differ_are_named(found: Material) -> None:
     other = changed(
         found, "beta", "study1-exp2", dtype="float16", versions={"vllm": "9.9"}, template_sha256="f" * 64
     )
-    told = sameness.runs(other)
+    told = comparability.runs(other)
     assert [line.partition(" (")[0] for line in told] == [
         f"Review: runs of beta differ in {what}" for what in ("dtype", "chat template", "vllm")
     ]
@@ -180,7 +181,7 @@ def test_methods_say_what_the_means_leave_out(found: Material, tmp_path: Path) -
             raise ItemError("nan", "the model overflowed")
 
     run = make(tmp_path / "some", Salted("some", fault=fault), "study1-exp2", sample=30)
-    some = material.load([run])
+    some = runs.load([run])
     lost = analysis.study1.bets(some.frames["study1-exp2"])["bet"].isna().sum() // 3
     text = said(methods.section(some, nrp=False))
     assert f"some, study1-exp2: {lost} of 150 answers failed and {lost} of 30 trials have no bets" in text
@@ -215,14 +216,14 @@ def test_no_mean_stands_without_its_interval(sections: dict[str, Section]) -> No
     tables = [table for section in sections.values() for table in section.tables]
     assert len(tables) > 30
     for one in tables:
-        heads = [head for head, _ in words.cells(one.shown)[0]]
+        heads = [head for head, _ in format.cells(one.shown)[0]]
         assert not {"mean", "share", "low", "high", "estimate", "difference", "r", "JS"} & set(heads) or (
             one.name.endswith("-cells")
         ), one.name
         if "people" in one.shown.columns:
             assert one.shown["people"].dtype == bool or "people [95% interval]" in heads
     model = table(sections["study2-exp1"], "study2-free-negation-model")
-    assert [head for head, _ in words.cells(model.shown)[0]][2] == "estimate [95% interval]"
+    assert [head for head, _ in format.cells(model.shown)[0]][2] == "estimate [95% interval]"
 
 
 def test_people_in_words_are_those_of_the_reference(
@@ -304,8 +305,8 @@ def test_a_model_looks_the_same_in_sections_that_lack_the_others(found: Material
     )
     for order in (["alpha", "beta"], ["beta", "alpha"]):
         frames = some.frames if order[0] == "beta" else dict(reversed(some.frames.items()))
-        making.take(making.Order(replace(some, frames=frames), None, False))
-        made = making.make("study1-exp2")
+        section_process.take(section_process.Order(replace(some, frames=frames), None, False))
+        made = section_process.make("study1-exp2")
         assert made is not None
         drawn = made.drawings["study1-knowledge"].lower()
         assert [colour.lower() in drawn for colour in COLOURS[:2]] == [name == "beta" for name in order]

@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 from grace_client import analysis, cli
-from grace_client.errors import NotEnoughDataError
-from grace_client.report import making
-from grace_client.report.material import Material
-from grace_client.report.parts import RAISE, Section
+from grace_client.core.errors import NotEnoughDataError
+from grace_client.report import section_process
+from grace_client.report.blocks import RAISE, Section
+from grace_client.report.runs import Material
 from tests.report.conftest import Salted, make
 
 
@@ -52,10 +52,10 @@ def cut(frame: pd.DataFrame, size: int, kind: str) -> pd.DataFrame:
 def test_any_size_of_any_experiment(found: Material, size: int, kind: str) -> None:
     """Every section is made, without an error of grace, and no test rests on an error of 0."""
     few = replace(found, frames={name: cut(frame, size, kind) for name, frame in found.frames.items()})
-    order = making.Order(few, None, nrp=False)
-    made = [making._section(name, order) for name in making.NAMES]
+    order = section_process.Order(few, None, nrp=False)
+    made = [section_process._section(name, order) for name in section_process.NAMES]
     sections = [section for section in made if section is not None]
-    assert {section.name for section in sections} >= set(making.NAMES) - {"agreement"}
+    assert {section.name for section in sections} >= set(section_process.NAMES) - {"agreement"}
     for section in sections:
         assert not section.faults
         assert not [s for s in (*section.summary, *section.content) if isinstance(s, str) and "nan" in s]
@@ -68,9 +68,9 @@ def test_any_size_of_any_experiment(found: Material, size: int, kind: str) -> No
 def test_the_figures_of_little(found: Material) -> None:
     """They are drawn of one trial as well."""
     small = {name: cut(found.frames[name], 1, "sure") for name in ("study1-exp2", "study2-exp1")}
-    making.take(making.Order(replace(found, frames=small), None, nrp=False))
+    section_process.take(section_process.Order(replace(found, frames=small), None, nrp=False))
     for name in small:
-        made = making.make(name)
+        made = section_process.make(name)
         assert made is not None
         assert len(made.drawings) == len(made.section.figures) >= 2
 

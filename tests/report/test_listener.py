@@ -8,9 +8,9 @@ import pytest
 
 from grace_client import analysis
 from grace_client.analysis import example
-from grace_client.report import listener, models, study1
-from grace_client.report.material import PRIORS, Material
-from grace_client.report.parts import Section
+from grace_client.report.blocks import Section
+from grace_client.report.runs import PRIORS, Material
+from grace_client.report.sections import listener, models, study1
 from tests.report.test_content import said, table
 
 

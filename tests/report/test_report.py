@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from grace_client import cli
-from grace_client.errors import ItemError
+from grace_client.core.errors import ItemError
 from tests.report.conftest import EXPERIMENTS, Salted, make, structure
 
 SECTIONS = [

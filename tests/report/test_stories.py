@@ -8,8 +8,8 @@ import pytest
 
 from grace_client import stimuli, studies
 from grace_client.analysis import example
-from grace_client.report import methods, models, stories
-from grace_client.report.material import Material
+from grace_client.report.runs import Material
+from grace_client.report.sections import methods, models, stories
 from tests.conftest import ROOT, USERS_LISTS
 from tests.report.test_content import said
 

@@ -8,34 +8,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grace_client import studies
-from grace_client.report import material, page, words
+from grace_client.report import format, page, runs
 from tests.conftest import ROOT
 
 
 @given(st.floats(-1e6, 1e6), st.integers(0, 4))
 def test_numbers_have_one_sign_and_their_decimals(value: float, digits: int) -> None:
     """A true minus sign, never a negative zero, always the same decimals."""
-    shown = words.number(value, digits)
+    shown = format.number(value, digits)
     assert "-" not in shown
-    back = float(shown.replace(words.MINUS, "-"))
+    back = float(shown.replace(format.MINUS, "-"))
     assert back == pytest.approx(value, abs=0.51 * 10**-digits)
-    assert not (back == 0 and shown.startswith(words.MINUS))
+    assert not (back == 0 and shown.startswith(format.MINUS))
     assert len(shown.partition(".")[2]) == digits
 
 
 def test_what_is_missing_is_a_dash() -> None:
     """No number is invented, and none is infinite by accident."""
-    assert words.number(float("nan")) == words.p_value(float("nan")) == words.percent(float("nan")) == "–"
-    assert words.number(float("-inf")) == "−∞"
-    assert words.interval(0.5, float("nan"), float("nan")) == "0.50 (no interval: too few stimuli)"
-    assert words.interval(float("nan"), float("nan"), float("nan")) == "–"
-    assert words.interval(0.0108, 0.007, 0.0142) == "0.011 [0.007, 0.014]"
-    assert words.interval(0.5, 0.5, 0.5) == "0.50 [0.50, 0.50]"
-    assert words.correlation(float("nan"), float("nan"), float("nan")) == "undefined: no variation"
-    assert words.correlation(0.5, 0.25, 0.75) == "0.50 [0.25, 0.75]"
-    assert words.share(0.734, 0.67, 0.79) == "73% [67, 79]"
-    assert words.share(0.5, float("nan"), float("nan")) == "50% (no interval: too few stimuli)"
-    assert words.share(float("nan"), float("nan"), float("nan")) == "–"
+    assert format.number(float("nan")) == format.p_value(float("nan")) == format.percent(float("nan")) == "–"
+    assert format.number(float("-inf")) == "−∞"
+    assert format.interval(0.5, float("nan"), float("nan")) == "0.50 (no interval: too few stimuli)"
+    assert format.interval(float("nan"), float("nan"), float("nan")) == "–"
+    assert format.interval(0.0108, 0.007, 0.0142) == "0.011 [0.007, 0.014]"
+    assert format.interval(0.5, 0.5, 0.5) == "0.50 [0.50, 0.50]"
+    assert format.correlation(float("nan"), float("nan"), float("nan")) == "undefined: no variation"
+    assert format.correlation(0.5, 0.25, 0.75) == "0.50 [0.25, 0.75]"
+    assert format.share(0.734, 0.67, 0.79) == "73% [67, 79]"
+    assert format.share(0.5, float("nan"), float("nan")) == "50% (no interval: too few stimuli)"
+    assert format.share(float("nan"), float("nan"), float("nan")) == "–"
 
 
 def test_an_undefined_correlation_is_no_want_of_stimuli() -> None:
@@ -44,9 +44,9 @@ def test_an_undefined_correlation_is_no_want_of_stimuli() -> None:
         {"model": ["a"], "r": [float("nan")], "r_low": [float("nan")], "r_high": [float("nan")]}
     )
     assert (
-        words.cells(frame)[1] == words.cells(frame[["model", "r"]])[1] == [["a", "undefined: no variation"]]
+        format.cells(frame)[1] == format.cells(frame[["model", "r"]])[1] == [["a", "undefined: no variation"]]
     )
-    assert words.cells(frame.rename(columns=lambda name: name.replace("r_", "js_").replace("r", "js")))[
+    assert format.cells(frame.rename(columns=lambda name: name.replace("r_", "js_").replace("r", "js")))[
         1
     ] == [["a", "–"]]
 
@@ -54,21 +54,21 @@ def test_an_undefined_correlation_is_no_want_of_stimuli() -> None:
 def test_an_interval_is_never_set_beside_a_p_value() -> None:
     """Bounds that stand behind a p value stay columns of their own."""
     frame = pd.DataFrame({"term": ["a"], "estimate": [1.5], "p": [0.25], "low": [1.0], "high": [2.0]})
-    assert [head for head, _ in words.cells(frame)[0]] == ["term", "estimate", "p", "low", "high"]
+    assert [head for head, _ in format.cells(frame)[0]] == ["term", "estimate", "p", "low", "high"]
     ordered = frame[["term", "estimate", "low", "high", "p"]]
-    assert words.cells(ordered)[1] == [["a", "1.50 [1.00, 2.00]", ".250"]]
+    assert format.cells(ordered)[1] == [["a", "1.50 [1.00, 2.00]", ".250"]]
 
 
 @pytest.mark.parametrize(("value", "shown"), [(0.0004, "< .001"), (0.0421, ".042"), (0.9999, "> .999")])
 def test_p_values(value: float, shown: str) -> None:
     """Three decimals; beyond that only that it is so."""
-    assert words.p_value(value) == shown
+    assert format.p_value(value) == shown
 
 
 def test_lists_and_durations() -> None:
     """As people write them."""
-    assert (words.listed([]), words.listed("a"), words.listed("abc")) == ("none", "a", "a, b and c")
-    assert (words.duration(59), words.duration(61), words.duration(7260)) == (
+    assert (format.listed([]), format.listed("a"), format.listed("abc")) == ("none", "a", "a, b and c")
+    assert (format.duration(59), format.duration(61), format.duration(7260)) == (
         "59 s",
         "1 min 01 s",
         "2 h 01 min",
@@ -91,7 +91,7 @@ def test_intervals_stand_beside_their_means() -> None:
             "n_distinct": [36],
         }
     )
-    heads, rows = words.cells(frame, "stories")
+    heads, rows = format.cells(frame, "stories")
     assert [head for head, _ in heads] == [
         "model",
         "mean [95% interval]",
@@ -130,7 +130,7 @@ def test_what_nothing_was_drawn_for_lacks_no_interval() -> None:
             "drawn": ["items", "nothing", "items"],
         }
     )
-    assert [row[0] for row in words.cells(frame)[1]] == [
+    assert [row[0] for row in format.cells(frame)[1]] == [
         "0.250 [0.125, 0.375]",
         "0.500",
         "0.750 (no interval: too few stimuli)",
@@ -142,5 +142,5 @@ def test_every_question_has_a_name_in_words() -> None:
     for name, experiment in studies.EXPERIMENTS.items():
         trials = studies.read_trials(ROOT / "data" / f"{experiment.schema.study}.csv").trials
         for question in experiment.questions(trials[0]):
-            assert material.asked(name, question.name).endswith(f" ({question.name})")
-    assert material.asked("study1-exp2", "state0") == "Study 1, how many (state0)"
+            assert runs.asked(name, question.name).endswith(f" ({question.name})")
+    assert runs.asked("study1-exp2", "state0") == "Study 1, how many (state0)"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from grace_client import studies
+from grace_client.core.trials import TrialList
 from grace_client.studies.study1 import Story
-from grace_client.trials import TrialList
 
 COLUMNS = (
     [f"state{s}_prob_{p}" for s in range(4) for p in range(0, 101, 10)]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from grace_client import studies
+from grace_client.core.trials import TrialList
 from grace_client.studies.study2 import ADJECTIVES, UTTERANCE_OPTIONS, goal_of
-from grace_client.trials import TrialList
 from tests.conftest import ROOT
 
 JOINTS = [f"{frame}_{word}" for frame in ("was", "wasnt") for word in ("terrible", "bad", "good", "amazing")]

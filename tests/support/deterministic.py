@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grace_client import studies
+from grace_client.core.errors import ItemError
+from grace_client.core.options import TokenTrie
+from grace_client.core.questions import Generation, Prompt, Sampling
 from grace_client.engines.base import EngineInfo
-from grace_client.errors import ItemError
-from grace_client.options import TokenTrie
-from grace_client.questions import Generation, Prompt, Sampling
-from grace_client.runner import RunFolder, run
+from grace_client.run.runner import RunFolder, run
 
 _LOGITS = np.random.Generator(np.random.PCG64(0)).normal(scale=3.0, size=(4096, 256))
 LOGPROBS = _LOGITS - np.log(np.exp(_LOGITS).sum(axis=1, keepdims=True))

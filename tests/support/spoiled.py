@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from grace_client.engines.exchange import Reply
-from grace_client.engines.http import Client
+from grace_client.engines.vllm.http_client import Client
+from grace_client.engines.vllm.responses import Reply
 from tests.support.fake_vllm import RefusedError
 from tests.support.fault_server import FaultServer
 

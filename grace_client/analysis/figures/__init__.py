@@ -4,11 +4,11 @@ A figure can be themed like any other, ``figure + plotnine.theme(...)``, and wri
 those of Okabe and Ito; models differ by shape and line too, so that print without colour can be read.
 """
 
-from grace_client.analysis.figures.models import agreement, option_mass, saying
-from grace_client.analysis.figures.render import save, svg
-from grace_client.analysis.figures.study1 import entropy, knowledge, percentages, states
-from grace_client.analysis.figures.study2 import goals, judgements, negation, utterances
-from grace_client.analysis.figures.style import cast
+from grace_client.analysis.figures._models import agreement, option_mass, saying
+from grace_client.analysis.figures._render import save, svg
+from grace_client.analysis.figures._study1 import entropy, knowledge, percentages, states
+from grace_client.analysis.figures._study2 import goals, judgements, negation, utterances
+from grace_client.analysis.figures._style import cast
 
 __all__ = [
     "agreement",

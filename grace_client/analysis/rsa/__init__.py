@@ -1,7 +1,7 @@
 """Rational speech act models of both studies: what a reasoning listener or speaker would answer."""
 
-from grace_client.analysis.rsa.fit import Fit, fit_study1, fit_study2
-from grace_client.analysis.rsa.knowing import (
+from grace_client.analysis.rsa._fit import Fit, fit_study1, fit_study2
+from grace_client.analysis.rsa._listener import (
     NUMBERS,
     QUANTIFIERS,
     binomial_prior,
@@ -11,7 +11,7 @@ from grace_client.analysis.rsa.knowing import (
     observation,
     predict_study1,
 )
-from grace_client.analysis.rsa.polite import (
+from grace_client.analysis.rsa._speaker import (
     PHI,
     Goals,
     Speaker,

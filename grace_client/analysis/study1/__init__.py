@@ -5,7 +5,7 @@ Goodman, N. D., & Stuhlmüller, A. (2013). Knowledge and implicature: Modeling l
 cognition. *Topics in Cognitive Science*, 5(1), 173-184, Experiment 2.
 """
 
-from grace_client.analysis.study1.beliefs import (
+from grace_client.analysis.study1._beliefs import (
     CELL,
     LEVELS,
     ORDER,
@@ -18,7 +18,7 @@ from grace_client.analysis.study1.beliefs import (
     knowledge,
     legal,
 )
-from grace_client.analysis.study1.testing import ACCESS_EFFECTS, CONTRASTS, access_effects, anova, contrasts
+from grace_client.analysis.study1._tests import ACCESS_EFFECTS, CONTRASTS, access_effects, anova, contrasts
 
 __all__ = [
     "ACCESS_EFFECTS",

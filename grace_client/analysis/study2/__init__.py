@@ -4,11 +4,11 @@ Yoon, E. J., Tessler, M. H., Goodman, N. D., & Frank, M. C. (2020). Polite speec
 social goals. *Open Mind*, 4. doi:10.1162/opmi_a_00035
 """
 
-from grace_client.analysis.study2.comparing import GOAL_CONTRASTS, anova, differences
-from grace_client.analysis.study2.judging import judgements
-from grace_client.analysis.study2.log_odds import MODEL_GOALS
-from grace_client.analysis.study2.negating import NegationFit, negation_fit, negation_model
-from grace_client.analysis.study2.shares import (
+from grace_client.analysis.study2._goal_contrasts import GOAL_CONTRASTS, anova, differences
+from grace_client.analysis.study2._judgements import judgements
+from grace_client.analysis.study2._log_odds import MODEL_GOALS
+from grace_client.analysis.study2._negation import NegationFit, negation_fit, negation_model
+from grace_client.analysis.study2._shares import (
     CELL,
     CHANCE,
     GOALS,
@@ -23,7 +23,7 @@ from grace_client.analysis.study2.shares import (
     negation,
     utterances,
 )
-from grace_client.analysis.study2.utility import utilities
+from grace_client.analysis.study2._utility import utilities
 
 __all__ = [
     "CELL",

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from re import Pattern
 
+from grace_client.core.trials import Trial
 from grace_client.extraction.reading import HIGH, LOW, MEDIUM, UNPARSED, Reading
 from grace_client.extraction.rules import bets, foreign, knowledge, number, utterance
 from grace_client.extraction.rules.shapes import Reader, Said, Sentence, sentences, supposes
 from grace_client.extraction.text import HEDGE, REFUSAL, Text
-from grace_client.trials import Trial
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from grace_client.core.trials import Trial
 from grace_client.extraction.rules import knowing, shapes
 from grace_client.extraction.rules.shapes import HARMLESS, Reader, Said, Sentence
 from grace_client.extraction.text import HEDGE
 from grace_client.studies.study1 import Story
-from grace_client.trials import Trial
 
 _EITHER = re.compile(r"\b(?:yes|no|know\w*|aware|certain|sure)\b")
 _NEGATIVE = re.compile(

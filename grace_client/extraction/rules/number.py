@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from grace_client.core.trials import Trial
 from grace_client.extraction.rules import complement, counting, phrases, shapes
 from grace_client.extraction.rules.shapes import HARMLESS, REPORTED, Reader, Said, Sentence
 from grace_client.studies.study1 import Story
-from grace_client.trials import Trial
 
 OBSERVATION = re.compile(r"\d of the .*")
 """The speaker's "1 of the parcels has ...": also how a listener answers."""

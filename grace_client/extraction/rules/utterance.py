@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from grace_client.core.trials import Trial
 from grace_client.extraction.rules import shapes
 from grace_client.extraction.rules.shapes import HARMLESS, Reader, Said, Sentence
 from grace_client.studies.study2 import ADJECTIVES
-from grace_client.trials import Trial
 
 _EITHER = "|".join(ADJECTIVES)
 SENTENCE = re.compile(rf"it was(?:n t| not)? (?:{_EITHER})")

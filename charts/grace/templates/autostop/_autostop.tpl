@@ -37,7 +37,7 @@ template:
       - name: autostop
         image: {{ include "grace.image.client" . }}
         imagePullPolicy: {{ .Values.queries.image.pullPolicy }}
-        command: [python, -m, grace_client.cluster.autostop]
+        command: [python, -m, grace_client.deploy.autostop]
         args:
           - --deployment={{ include "grace.names.deployment" . }}
           {{- range include "grace.autostop.jobs" . | trim | splitList "\n" }}

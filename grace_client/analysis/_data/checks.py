@@ -1,0 +1,123 @@
+"""What must hold of a long table before anything is computed from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from grace_client import studies
+from grace_client.analysis._data.files import KEYS, OK
+from grace_client.core.errors import NotEnoughDataError, SpecError
+from grace_client.core.trials import TrialList
+from grace_client.studies.declaration import Experiment
+
+SUM = 1e-6
+"""How far the normalised probabilities of a question may be from a sum of 1."""
+
+MASS = 1e-4
+"""How far above 1 rounding may lift an option mass."""
+
+
+def one_experiment(long: pd.DataFrame, path: Path) -> Experiment:
+    """The one experiment that a long table is of."""
+    names = [str(name) for name in long["experiment"].unique()]
+    if len(names) != 1:
+        listed = ", ".join(names) or "no rows"
+        raise SpecError(f"{path}: column experiment: {listed}; a table holds one experiment")
+    return studies.experiment(names[0])
+
+
+def same_study(experiment: Experiment, listed: TrialList, path: Path) -> None:
+    """The trial list is of the experiment's study."""
+    if listed.schema.study != experiment.schema.study:
+        raise SpecError(
+            f"{path} holds {experiment.name}, and {listed.path} is a {listed.schema.study} list; give the "
+            f"{experiment.schema.study} list of its run"
+        )
+
+
+def known_trials(long: pd.DataFrame, listed: TrialList, path: Path) -> None:
+    """Every trial id is one of the list."""
+    unknown = ~long["trial_id"].isin([trial.trial_id for trial in listed.trials])
+    if unknown.any():
+        at = long.index[unknown][0]
+        _wrong(path, at, "trial_id", f"{long['trial_id'][at]} is no trial of {listed.path}; give its list")
+
+
+def scored(long: pd.DataFrame, experiment: Experiment, listed: TrialList, path: Path) -> None:
+    """Every question has each of its options once, and the probabilities are probabilities."""
+    _questions(long, experiment, listed, path)
+    _unique(long, [*KEYS, "option"], path)
+    answered = _answered(long, path)
+    for question in experiment.questions(listed.trials[0]):
+        assert question.options is not None
+        rows = long[long["question"] == question.name]
+        strange = ~rows["option"].isin(question.options.names)
+        if strange.any():
+            at = rows.index[strange][0]
+            known = ", ".join(question.options.names)
+            _wrong(path, at, "option", f"{rows.at[at, 'option']!r}; {question.name} has {known}")
+        size = rows.groupby(list(KEYS))["option"].transform("size")
+        if (few := size != len(question.options.names)).any():
+            at = rows.index[few][0]
+            _wrong(
+                path, at, "option", f"{size[at]} of the {len(question.options.names)} options of a question"
+            )
+    for column, highest in (("prob_norm", 1 + SUM), ("prob_raw", 1 + MASS), ("option_mass", 1 + MASS)):
+        values = answered[column]
+        # A wide table has normalised probabilities alone.
+        absent = values.isna() if column == "prob_norm" or not values.isna().all() else values != values
+        if column != "prob_norm" and values.isna().all():
+            continue
+        if absent.any():
+            _wrong(path, answered.index[absent][0], column, "is missing in a row whose status is ok")
+        if (outside := (values < 0) | (values > highest)).any():
+            at = answered.index[outside][0]
+            _wrong(path, at, column, f"{values[at]:.6g} is no probability")
+    sums = answered.groupby(list(KEYS))["prob_norm"].transform("sum")
+    if (off := (sums - 1).abs() > SUM).any():
+        at = answered.index[off][0]
+        _wrong(path, at, "prob_norm", f"the options of this question sum to {sums[at]:.6f}, not to 1")
+
+
+def free(long: pd.DataFrame, experiment: Experiment, listed: TrialList, path: Path) -> None:
+    """Every question has each replicate once."""
+    _questions(long, experiment, listed, path)
+    _unique(long, [*KEYS, "replicate"], path)
+    answered = _answered(long, path)
+    if (absent := answered["response"].isna()).any():
+        _wrong(path, answered.index[absent][0], "response", "is missing in a row whose status is ok")
+
+
+def _questions(long: pd.DataFrame, experiment: Experiment, listed: TrialList, path: Path) -> None:
+    names = [question.name for question in experiment.questions(listed.trials[0])]
+    if (strange := ~long["question"].isin(names)).any():
+        at = long.index[strange][0]
+        _wrong(
+            path, at, "question", f"{long.at[at, 'question']!r}; {experiment.name} asks {', '.join(names)}"
+        )
+
+
+def _unique(long: pd.DataFrame, keys: list[str], path: Path) -> None:
+    if (twice := long.duplicated(keys)).any():
+        at = long.index[twice][0]
+        row = ", ".join(f"{key} {long[key][at]}" for key in keys[2:])
+        _wrong(path, at, keys[-1], f"{row} is there twice; a table holds one run")
+
+
+def _answered(long: pd.DataFrame, path: Path) -> pd.DataFrame:
+    answered = long[long["status"] == OK]
+    if answered.empty:
+        told = ", ".join(f"{n} {status}" for status, n in long["status"].value_counts().items())
+        raise NotEnoughDataError(
+            f"{path}: nothing in it was answered ({told or 'no rows'}); 'grace status' of its run lists the "
+            "reasons"
+        )
+    return answered
+
+
+def _wrong(path: Path, at: object, column: str, message: str) -> None:
+    row = int(np.int64(str(at))) + 2
+    raise SpecError(f"{path}: row {row}, column {column}: {message}")

@@ -1,0 +1,140 @@
+"""The frames that analysts pass around: which columns they have, and in which order their rows are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from grace_client.core.errors import SpecError
+
+
+def require(frame: pd.DataFrame, columns: Sequence[str], what: str = "the table") -> None:
+    """SpecError that names the columns that a frame lacks."""
+    if missing := [column for column in columns if column not in frame.columns]:
+        raise SpecError(
+            f"{what} has no column {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}. "
+            "'grace_client.analysis.read' gives all columns of a run"
+        )
+
+
+def canonical(frame: pd.DataFrame, levels: Mapping[str, Sequence[object]]) -> pd.DataFrame:
+    """A frame whose design columns hold legal levels, spelled as `read` spells them.
+
+    A frame that was written to a file and read again has numbers where `read` gives text: 3 and 3.0 become
+    "3". Nothing is dropped.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Holds some of the columns of `levels`.
+    levels : mapping of str to sequence
+        The legal levels of each column, all text or all integers.
+
+    Returns
+    -------
+    DataFrame
+        `frame` itself where every level is as it should be, else a copy. Columns of text levels have the type
+        ``str``, those of integers ``int64``.
+
+    Raises
+    ------
+    SpecError
+        For a level that is missing or is none of the legal ones; the message names column, row (its label in
+        the index) and value.
+    """
+    changed: dict[str, pd.Series] = {}
+    for column, legal in levels.items():
+        if column not in frame.columns:
+            continue
+        values = frame[column]
+        known = {value: _spelled(value, legal) for value in values.unique()}
+        for value, level in known.items():
+            if level is None:
+                absent = pd.isna(value)
+                row = frame.index[(values.isna() if absent else values == value).to_numpy()][0]
+                told = "missing" if absent else f"{str(value)!r} is no level of the design"
+                raise SpecError(
+                    f"column {column}, row {row}: {told}; the levels are {', '.join(map(repr, legal))}"
+                )
+        kind = "str" if isinstance(legal[0], str) else "int64"
+        if values.dtype != kind or any(value != level for value, level in known.items()):
+            mapped = values.astype("object").map(known)
+            changed[column] = mapped.astype("str") if kind == "str" else mapped.astype("int64")
+    return frame.assign(**changed) if changed else frame
+
+
+def _spelled(value: object, legal: Sequence[object]) -> object:
+    """The legal level that a value stands for; None where it is none."""
+    if pd.isna(value):  # type: ignore[call-overload]
+        return None
+    text = str(value).strip()
+    try:
+        number = float(text)
+    except ValueError:
+        number = np.nan
+    if number == np.floor(number) and np.isfinite(number):
+        text = str(int(number))
+    return next((level for level in legal if str(level) == text), None)
+
+
+def distinct(frame: pd.DataFrame) -> str:
+    """The column whose values are independent of each other: the clusters of every interval.
+
+    It is ``item``, the story of Study 1 and the domain of Study 2: texts of one story resemble each other in
+    all cells of the design. Where a frame does not name them, it is ``stimulus``.
+    """
+    named = "item" in frame.columns and frame["item"].notna().all() and (frame["item"] != "").all()
+    return "item" if named else "stimulus"
+
+
+def refuse_copies(rows: pd.DataFrame, value: str, by: Sequence[str] = ()) -> None:
+    """SpecError where participants are no people: all copies of every stimulus have the same value.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Has ``stimulus`` and `value`; ``model`` where there are several.
+    value : str
+        What was measured.
+    by : sequence of str
+        Columns that tell apart several values of one stimulus.
+    """
+    several = per_model(rows) if "model" in rows.columns else iter([("the frame", rows)])
+    for model, own in several:
+        copies = own.groupby([*dict.fromkeys([*by, "stimulus"])], observed=True)[value]
+        size, least, most = copies.size(), copies.min(), copies.max()
+        # Sums of the same numbers may differ in their last bits.
+        if (size > 1).any() and np.allclose(most, least, rtol=1e-9, atol=1e-12, equal_nan=True):
+            raise SpecError(
+                f"all copies of a stimulus have the same answer of {model}: its {int(size.sum())} values are "
+                f"{len(size)} observations, and its participants are no people. Use 'item' or 'stimulus'"
+            )
+
+
+def per_model(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Every model's rows, models in the order of their first rows."""
+    for model, rows in frame.groupby("model", sort=False, observed=True):
+        yield str(model), rows
+
+
+def ordered(
+    table: pd.DataFrame, orders: Mapping[str, Sequence[object]], models: pd.Series[str] | None = None
+) -> pd.DataFrame:
+    """Sort a table by model, in the order of `models` or its own, and then by columns in a given order.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Has ``model``.
+    orders : mapping of str to sequence
+        Values of a column in their order; columns that the table lacks are passed over.
+    models : Series, optional
+        Models in their order.
+    """
+    present = {name: values for name, values in orders.items() if name in table.columns}
+    keys = {"model": tuple(dict.fromkeys(table["model"] if models is None else models)), **present}
+    places = [table[name].map({value: i for i, value in enumerate(values)}) for name, values in keys.items()]
+    place = np.lexsort([column.to_numpy() for column in reversed(places)])
+    return table.iloc[place].reset_index(drop=True)

@@ -1,0 +1,159 @@
+"""Find the tables that a run folder, a folder of runs or a file name stands for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from grace_client.core.errors import SpecError
+from grace_client.run import manifest as manifests
+from grace_client.run.manifest import TRIALS, Manifest
+
+Source = str | Path | Sequence[str | Path]
+
+
+class Manifests(dict[tuple[str, str], Manifest]):
+    """Manifests by model and experiment.
+
+    Pandas copies a frame's `attrs` deeply at every operation; what a run was does not change, so a copy is
+    the thing itself.
+    """
+
+    def __deepcopy__(self, memo: object) -> Manifests:
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file of answers.
+
+    Attributes
+    ----------
+    path : Path
+        The file: long where the run has a long one.
+    manifest : Manifest or None
+        Of the run folder in which it lies.
+    structured : Path or None
+        The structured answers that lie beside free text.
+    """
+
+    path: Path
+    manifest: Manifest | None = None
+    structured: Path | None = None
+
+    @property
+    def trials(self) -> Path:
+        """Where the trial list of its run lies."""
+        return self.path.parent / TRIALS
+
+
+def contents(source: Source) -> pd.DataFrame:
+    """What there is to read: one row per run or file.
+
+    Parameters
+    ----------
+    source : path or list of paths
+        As for `read`.
+
+    Returns
+    -------
+    DataFrame
+        ``model``, ``experiment`` and ``revision`` (empty for a file without a manifest beside it), ``path``
+        (str: the file that `read` would read) and ``structured`` (whether structured answers lie beside it).
+
+    Raises
+    ------
+    SpecError
+        Where there is nothing to read.
+    """
+    rows = [
+        (
+            table.manifest.model if table.manifest else "",
+            table.manifest.spec.experiment if table.manifest else "",
+            str(table.manifest.spec.engine.get("revision", "")) if table.manifest else "",
+            str(table.path),
+            table.structured is not None,
+        )
+        for table in find(source)
+    ]
+    return pd.DataFrame(rows, columns=["model", "experiment", "revision", "path", "structured"])
+
+
+def find(source: Source) -> list[Table]:
+    """The tables of a source, each file once; SpecError where there is none."""
+    paths = [source] if isinstance(source, str | Path) else list(source)
+    tables = {table.path.resolve(): table for path in paths for table in _at(Path(path))}
+    if not tables:
+        raise SpecError("there is nothing to read: the list of runs is empty; name a run folder or a table")
+    return list(tables.values())
+
+
+def _at(path: Path) -> list[Table]:
+    if path.is_dir():
+        runs = manifests.below(path)
+        if not runs:
+            raise SpecError(
+                f"{path} holds no run: no {manifests.FILE} in it or below it. 'grace run' makes one; a table "
+                "alone is named by its file"
+            )
+        return [_of_run(run) for run in runs]
+    if not path.is_file():
+        raise SpecError(f"{path} does not exist; name a run folder, a folder of runs, or a table")
+    if not (path.parent / manifests.FILE).exists():
+        long = _long_beside(path)
+        return [Table(long or path, structured=path if long and _is_structured(path) else None)]
+    run = _of_run(path.parent, structured=path if _is_structured(path) else None)
+    stem = run.path.name.removesuffix(".parquet").removesuffix(".csv").removesuffix("_long")
+    if _is_structured(path) or path.name.startswith(stem):
+        return [run]
+    raise SpecError(
+        f"{path} is no table of the run in {path.parent}, which wrote {run.path.name}; name that, or move "
+        "the file out of the run's folder"
+    )
+
+
+def _is_structured(path: Path) -> bool:
+    return "_structured_" in path.name
+
+
+def _long_beside(path: Path) -> Path | None:
+    """The long table that belongs to a file; None where there is none."""
+    if path.stem.endswith("_long"):
+        return path
+    stem = path.stem.replace("_structured_", "_raw_responses_")
+    found = (path.parent / f"{stem}_long{end}" for end in (".parquet", ".csv"))
+    return next((long for long in found if long.exists()), None)
+
+
+def _of_run(folder: Path, structured: Path | None = None) -> Table:
+    manifest = manifests.load(folder)
+    written: dict[str, str] = manifest.results.get("tables", {})
+    names = [name for name in written if name.endswith("_long.parquet")] or [
+        name for name in written if name.endswith("_long.csv")
+    ]
+    if not names:
+        raise SpecError(
+            f"{folder} holds a run without tables: it ended before it wrote them. "
+            f"'grace export {folder}' does"
+        )
+    path = folder / names[0]
+    if not path.exists():
+        raise SpecError(f"{path} is missing; 'grace export {folder}' writes it again")
+    if structured is None:
+        beside = sorted(folder.glob("*_structured_*.csv"))
+        if len(beside) > 1:
+            listed = ", ".join(found.name for found in beside)
+            raise SpecError(f"{folder} holds several structured tables ({listed}); name the one to read")
+        structured = next(iter(beside), None)
+    for table, verb in ((path, "export"), (structured, "extract")):
+        known = written.get(table.name) if table else None
+        if table and known and hashlib.sha256(table.read_bytes()).hexdigest() != known:
+            raise SpecError(
+                f"{table} has changed since it was written; 'grace {verb} {folder}' writes it again, and a "
+                "table of your own is read from outside the run's folder"
+            )
+    return Table(path, manifest, structured)

@@ -1,0 +1,1 @@
+"""Statistics that the public modules share."""

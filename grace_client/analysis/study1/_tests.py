@@ -1,0 +1,262 @@
+"""Tests of Study 1: the planned contrasts, and the analysis of variance of the triangular design."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from grace_client.analysis._data.layout import per_model, refuse_copies, require
+from grace_client.analysis._statistics.variance import sign_test, type_two
+from grace_client.analysis.inference import holm
+from grace_client.analysis.intervals import student
+from grace_client.analysis.study1._beliefs import CELL, STATES, beliefs, wide_bets
+from grace_client.core.errors import NotEnoughDataError, SpecError
+
+CONTRASTS = (
+    ("3", "2", 2, 3),
+    ("3", "1", 1, 3),
+    ("3", "1", 1, 2),
+    ("1", "1", 1, 2),
+    ("1", "1", 1, 3),
+    ("2", "2", 2, 3),
+    ("2", "1", 1, 3),
+    ("2", "1", 1, 2),
+)
+"""The planned contrasts: access, number in the word that was said, state expected higher, state expected
+lower."""
+
+
+def contrasts(frame: pd.DataFrame, *, unit: str = "item") -> pd.DataFrame:
+    """The eight planned one-tailed paired contrasts between states.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Study 1 as `read` gives it, or the result of `bets`.
+    unit : {"stimulus", "item", "participant"}
+        What a pair is. Every trial counts the same in the means, as in `cell_means`; copies of a stimulus are
+        one pair all the same, since the error is that of the pairs. Use ``participant`` only where
+        participants answered for themselves.
+
+    Returns
+    -------
+    DataFrame
+        ``model, access, observe`` (the number that was said), ``greater, lesser`` (states),
+        ``mean_greater, mean_lesser, difference`` (dollars), ``low, high`` (two-sided 95% interval of the
+        difference, from t, within -100 and 100), ``t``, ``df`` (effective number of pairs less one: as many
+        as there are where each has as many trials), ``p`` (one-tailed, that the difference is above 0),
+        ``p_holm`` (within the model), ``d_z`` (difference over the standard deviation of the pairs'
+        differences), ``n`` (trials, or answers) and ``n_distinct`` (pairs).
+        Where all differences are equal and not 0, ``t``, ``d_z`` and the interval are missing and ``p`` is
+        that of the sign test; where there are fewer than two pairs, or all differences are 0, the test is
+        missing.
+
+    Raises
+    ------
+    SpecError
+        Where `unit` is ``participant`` and copies of a stimulus all have the same scored answer: then
+        participants are copies, not people.
+
+    References
+    ----------
+    Lakens, D. (2013). Calculating and reporting effect sizes to facilitate cumulative science. *Frontiers in
+    Psychology*, 4, 863 (d_z).
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study1
+    >>> found = study1.contrasts(example.scored("study1"))
+    >>> found[["access", "observe", "greater", "lesser", "difference", "df"]].head(3).round(1)
+      access observe  greater  lesser  difference   df
+    0      3       2        2       3        78.2  5.0
+    1      3       1        1       3        72.3  5.0
+    2      3       1        1       2        66.4  5.0
+    """
+    if unit not in ("stimulus", "item", "participant"):
+        raise SpecError(f"unit={unit!r}: choose 'stimulus', 'item' or 'participant'")
+    table = beliefs(frame)
+    if unit == "participant" and "replicate" not in table.columns:
+        refuse_copies(table[table["bet"].notna()], "bet", ["state"])
+    wide = wide_bets(table)
+    rows = []
+    for model, of_model in per_model(wide):
+        for access, observe, greater, lesser in CONTRASTS:
+            cell = of_model[(of_model["access"] == access) & (of_model["observe"] == observe)]
+            row = {"model": model, "access": access, "observe": observe, "greater": greater, "lesser": lesser}
+            row |= {"mean_greater": cell[greater].mean(), "mean_lesser": cell[lesser].mean()}
+            rows.append(row | _tested(_leads(cell, greater, lesser, unit)) | {"n": len(cell)})
+    found = pd.DataFrame(rows)
+    found["p_holm"] = found.groupby("model", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
+    order = [*found.columns[:5], "mean_greater", "mean_lesser", "difference", "low", "high", "t", "df", "p"]
+    return found[[*order, "p_holm", "d_z", "n", "n_distinct"]]
+
+
+ACCESS_EFFECTS = (("2", 2, 3), ("1", 1, 3), ("1", 1, 2))
+"""The number that was said, the state of that number, and a higher state."""
+
+
+def access_effects(frame: pd.DataFrame, *, unit: str = "item") -> pd.DataFrame:
+    """Whether the lead of the named state over a higher one depends on what the speaker saw.
+
+    This is the hypothesis: a listener who minds what the speaker knows takes "2 of the 3" for exactly two
+    from a speaker who saw all three, and not from one who saw two. A lead at full access alone may be a
+    preference for a label, and then is there at partial access too; the difference between the leads is not.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Study 1 as `read` gives it, or the result of `bets`.
+    unit : {"item", "participant"}
+        What a pair is: a story with both cells, or a person who had both.
+
+    Returns
+    -------
+    DataFrame
+        ``model, observe`` (the number that was said), ``greater, lesser`` (states), ``full`` (mean lead in
+        dollars where the speaker saw all three), ``partial`` (where they saw only what they name),
+        ``difference`` with ``low, high`` (two-sided 95% interval), ``t, df, p`` (one-tailed, that the lead is
+        larger at full access), ``p_holm`` (within the model), ``d_z``, ``n`` (trials, or answers) and
+        ``n_distinct`` (pairs). Every trial counts the same. Missing and exact values as in `contrasts`.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study1
+    >>> found = study1.access_effects(example.scored("study1"))
+    >>> found[["observe", "greater", "lesser", "full", "partial", "difference"]].round(1)
+      observe  greater  lesser  full  partial  difference
+    0       2        2       3  78.2     -0.2        78.4
+    1       1        1       3  72.3     -0.3        72.6
+    2       1        1       2  66.4    -23.4        89.8
+    """
+    if unit not in ("item", "participant"):
+        raise SpecError(f"unit={unit!r}: choose 'item' or 'participant'")
+    table = beliefs(frame)
+    if unit == "participant" and "replicate" not in table.columns:
+        refuse_copies(table[table["bet"].notna()], "bet", ["state"])
+    rows = []
+    for model, of_model in per_model(wide_bets(table)):
+        for observe, greater, lesser in ACCESS_EFFECTS:
+            own = of_model[of_model["observe"] == observe]
+            cells = [own[own["access"] == access] for access in ("3", observe)]
+            both = set(cells[0][unit]) & set(cells[1][unit])
+            full, partial = (cell[cell[unit].isin(both)] for cell in cells)
+            leads = [_leads(cell, greater, lesser, unit) for cell in (full, partial)]
+            row = {"model": model, "observe": observe, "greater": greater, "lesser": lesser}
+            row |= {name: lead.mean for name, lead in zip(("full", "partial"), leads, strict=True)}
+            rows.append(row | _tested(*leads) | {"n": len(full) + len(partial)})
+    found = pd.DataFrame(rows)
+    found["p_holm"] = found.groupby("model", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
+    order = [*found.columns[:6], "difference", "low", "high", "t", "df", "p", "p_holm", "d_z"]
+    return found[[*order, "n", "n_distinct"]]
+
+
+class _Leads(NamedTuple):
+    """How much more is bet on one state than on another: the mean, and what each pair adds to it."""
+
+    mean: float
+    share: pd.Series
+    pull: pd.Series
+
+
+def _leads(cell: pd.DataFrame, greater: int, lesser: int, unit: str) -> _Leads:
+    lead = cell[greater] - cell[lesser]
+    mean = float(lead.mean()) if len(lead) else np.nan
+    own = (lead - mean).groupby(cell[unit], sort=True)
+    return _Leads(mean, own.size() / len(lead) if len(lead) else own.size(), own.sum() / max(1, len(lead)))
+
+
+def _tested(lead: _Leads, against: _Leads | None = None) -> dict[str, float]:
+    """One-tailed t test of a lead, or of one less another over the same pairs, with errors of the pairs."""
+    from scipy import stats
+
+    most = 100.0 if against is None else 200.0
+    mean, share, pull = lead
+    if against is not None:
+        mean, share, pull = mean - against.mean, (share + against.share) / 2, pull - against.pull
+    count = len(share)
+    found = {"difference": mean, "n_distinct": count}
+    found |= dict.fromkeys(("low", "high", "t", "df", "p", "d_z"), np.nan)
+    if count < 2:
+        return found
+    effective = 1 / float((share**2).sum())
+    error = float(np.sqrt((pull**2 / (1 - share)).sum()))
+    # What is left of equal differences is rounding.
+    error = error if error > 1e-12 * max(1.0, abs(mean)) else 0.0
+    found["df"] = effective - 1
+    if not error:
+        return found | {"p": sign_test(mean, count, "greater")}
+    t, reach = mean / error, float(student(effective)) * error
+    found |= {"low": max(mean - reach, -most), "high": min(mean + reach, most)}
+    return found | {"t": t, "p": float(stats.t.sf(t, effective - 1)), "d_z": t / np.sqrt(effective)}
+
+
+def anova(
+    frame: pd.DataFrame, *, state: int = 3, within: str | None = "item", value: str = "bet"
+) -> pd.DataFrame:
+    """Analysis of variance of one state's bets, with access and observe as factors.
+
+    The design is triangular: of the nine cells, the six with observe ≤ access exist. Six cells have five
+    degrees of freedom: two for access, two for observe, one for their interaction.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Study 1 as `read` gives it, or the result of `bets`.
+    state : int
+        Whose bets; the paper reports state 3.
+    within : {"item", "participant", None}
+        What is fitted is ``value ~ within + access * observe`` by least squares. With ``item``, bets are
+        first averaged per stimulus, and stories are blocks: 36 stimuli are 36 observations, however many
+        copies were scored. With ``participant``, bets are averaged per participant and cell, and
+        participants are blocks: the repeated-measures analysis with one pooled error (which assumes
+        sphericity), for people and for sampled answers. With None, stimuli are independent observations.
+    value : {"bet", "percentage"}
+        What to analyse.
+
+    Returns
+    -------
+    DataFrame
+        ``model, effect`` (``access``, ``observe``, ``access:observe``, ``residual``), ``ss, df, ms, f, p``,
+        ``eta_p2`` (partial eta squared), ``n`` (trials or answers) and ``n_distinct`` (observations fitted).
+        Sums of squares are of Type II: access given observe, observe given access, the interaction given
+        both, each given the blocks; the error is that of the full model. Type III has no meaning with empty
+        cells. Where nothing is left to the residual, ``f`` and ``p`` are missing.
+
+    Raises
+    ------
+    SpecError
+        Where `within` is ``participant`` and copies of a stimulus all have the same answer: then
+        participants are copies, not people.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study1
+    >>> study1.anova(example.scored("study1"))[["effect", "df", "n", "n_distinct"]]
+               effect  df    n  n_distinct
+    0          access   2  300          36
+    1         observe   2  300          36
+    2  access:observe   1  300          36
+    3        residual  25  300          36
+    """
+    rows = beliefs(frame)
+    require(rows, [value])
+    rows = rows[(rows["state"] == state) & rows[value].notna()]
+    if state not in STATES:
+        raise SpecError(f"there is no state {state}; the states are {', '.join(map(str, STATES))}")
+    if rows.empty:
+        raise NotEnoughDataError(f"no trial has a {value} on state {state}")
+    if within not in ("item", "participant", None):
+        raise SpecError(f"within={within!r}: choose 'item', 'participant' or None")
+    parts = []
+    for model, of_model in per_model(rows):
+        if within == "participant":
+            refuse_copies(of_model, value)
+        unit = ["participant"] if within == "participant" else ["stimulus"]
+        block = [within] if within == "item" else []
+        fitted = of_model.groupby([*unit, *block, *CELL], sort=False)[value].mean().reset_index()
+        table = type_two(fitted, value, CELL, within)
+        table.insert(0, "model", model)
+        parts.append(table.assign(n=len(of_model), n_distinct=len(fitted)))
+    return pd.concat(parts, ignore_index=True)

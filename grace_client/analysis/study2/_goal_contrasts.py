@@ -1,0 +1,166 @@
+"""Goals compared within items: for scored probabilities, which are no choices, and for shares of choices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from grace_client.analysis._data.layout import per_model, require
+from grace_client.analysis._statistics.variance import paired, type_two
+from grace_client.analysis.inference import holm
+from grace_client.analysis.study2._shares import CELL, STATES, UTTERANCES, negated_share, probabilities
+from grace_client.core.errors import SpecError
+
+Array = NDArray[np.float64]
+
+GOAL_CONTRASTS = (("both", "social"), ("both", "informational"))
+"""The paper's question: who wants to be kind and honest, against who wants one of the two."""
+ALL = "all"
+"""In place of a state: the mean over the four."""
+
+
+def differences(frame: pd.DataFrame, *, of: str = "negation") -> pd.DataFrame:
+    """How much more is said for one goal than for another, item by item.
+
+    Of each item (domain), the mean over its trials in a cell is taken; an item then is one pair. These are
+    contrasts of probabilities: they need no choices, so that scored answers can be tested too.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Study 2 as `read` gives it: scored, or free text with structured answers.
+    of : str
+        ``"negation"``, or one of the eight utterances.
+
+    Returns
+    -------
+    DataFrame
+        ``model, goal, against`` (both against social, both against informational), ``state`` (and ``all``:
+        the mean over the states, of items that have all), ``mean_goal, mean_against, difference`` (of
+        probabilities), ``low, high`` (95% interval from t), ``t, df, p`` (two-sided, paired), ``p_holm``
+        (within the model, over all rows), ``d_z`` (difference over the standard deviation of the
+        differences), ``n`` (trials, or choices) and ``n_distinct`` (items). Items count the same, however
+        many trials they have. Where all differences are equal and not 0, ``p`` is that of the sign test and
+        the interval is missing; with fewer than two items, or where all are 0, the test is missing.
+
+    Raises
+    ------
+    SpecError
+        Where `of` is nothing that is said, or the frame is counts, which have lost their items.
+
+    References
+    ----------
+    Yoon, E. J., Tessler, M. H., Goodman, N. D., & Frank, M. C. (2020), "Behavioral results", for the two
+    comparisons.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study2
+    >>> found = study2.differences(example.scored("study2"))
+    >>> found.loc[found["against"] == "informational", ["state", "difference", "df"]].round(2)
+          state  difference  df
+    5  0 hearts        0.33  11
+    6   1 heart        0.20  11
+    7  2 hearts       -0.05  11
+    8  3 hearts       -0.01  11
+    9       all        0.12  11
+    """
+    rows = _shares(frame, of)
+    found = []
+    for model, part in per_model(rows):
+        for goal, against in GOAL_CONTRASTS:
+            for state in (*STATES, ALL):
+                first, second, count = item_means(part, goal, against, state)
+                row = {"model": model, "goal": goal, "against": against, "state": state}
+                found.append(row | paired(first, second) | {"n": count, "n_distinct": len(first)})
+    table = pd.DataFrame(found).rename(columns={"mean_greater": "mean_goal", "mean_lesser": "mean_against"})
+    table["p_holm"] = table.groupby("model", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
+    order = ["model", "goal", "against", "state", "mean_goal", "mean_against", "difference", "low", "high"]
+    return table[[*order, "t", "df", "p", "p_holm", "d_z", "n", "n_distinct"]]
+
+
+def anova(frame: pd.DataFrame, *, of: str = "negation") -> pd.DataFrame:
+    """Analysis of variance of what is said, with goal and state as factors and items as blocks.
+
+    The omnibus test of goal × state for scored answers, for which there is no model of choices: are goals
+    told apart more at some states than at others?
+
+    Parameters
+    ----------
+    frame, of
+        As in `differences`.
+
+    Returns
+    -------
+    DataFrame
+        ``model, effect`` (``goal``, ``state``, ``goal:state``, ``residual``), ``ss, df, ms, f, p, eta_p2``,
+        ``n`` (trials, or choices) and ``n_distinct`` (items × cells fitted). What is fitted is
+        ``prob ~ item + goal * state`` by least squares to the means of each item and cell; one error is
+        pooled, which assumes sphericity. Sums of squares are of Type II. A probability has less room near 0
+        and 1: an interaction may be one of the scale. The logistic model, `negation_fit`, asks on the scale
+        of log odds.
+
+    Raises
+    ------
+    SpecError
+        As `differences`.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study2
+    >>> study2.anova(example.scored("study2"))[["effect", "df"]]
+           effect   df
+    0        goal    2
+    1       state    3
+    2  goal:state    6
+    3    residual  121
+    """
+    parts = []
+    for model, part in per_model(_shares(frame, of)):
+        fitted = part.groupby(["item", *CELL], sort=False)["prob"].mean().reset_index()
+        table = type_two(fitted, "prob", CELL, "item")
+        table.insert(0, "model", model)
+        parts.append(table.assign(n=len(part), n_distinct=len(fitted)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def item_means(rows: pd.DataFrame, goal: str, against: str, state: str) -> tuple[Array, Array, int]:
+    """Means of every item for both goals, at a state or over all, and the number of trials."""
+    own = _paired_items(rows, goal, against, state)
+    cells = own.groupby(["item", "goal", "state"], sort=False)["prob"].mean()
+    sides = cells.groupby(["item", "goal"], sort=False).mean().unstack()
+    sides = sides.reindex(columns=[goal, against])
+    return sides[goal].to_numpy(), sides[against].to_numpy(), len(own)
+
+
+def weights(rows: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.Series]]:
+    """Goal, against, state, and what each trial of one model counts for in that difference; sums to 0."""
+    for goal, against in GOAL_CONTRASTS:
+        for state in (*STATES, ALL):
+            own = _paired_items(rows, goal, against, state)
+            size = own.groupby(["item", "goal", "state"])["trial_id"].transform("size")
+            cells = (4 if state == ALL else 1) * own["item"].nunique()
+            yield goal, against, state, (own["goal"].map({goal: 1.0, against: -1.0})) / (size * cells)
+
+
+def _shares(frame: pd.DataFrame, of: str) -> pd.DataFrame:
+    if "count" in frame.columns:
+        raise SpecError("counts have lost which item was spoken of; give the answers themselves")
+    if of != "negation" and of not in UTTERANCES:
+        raise SpecError(f"nothing is called {of!r}; there are: negation, {', '.join(UTTERANCES)}")
+    require(frame, ["item"])
+    if of == "negation":
+        return negated_share(frame)
+    rows = probabilities(frame)
+    return rows[rows["utterance"] == of]
+
+
+def _paired_items(rows: pd.DataFrame, goal: str, against: str, state: str) -> pd.DataFrame:
+    """The rows of both goals at a state, of the items that have both (and, for all, every state of both)."""
+    own = rows[rows["goal"].isin([goal, against])]
+    own = own if state == ALL else own[own["state"] == state]
+    cells = own.drop_duplicates(["item", "goal", "state"]).groupby("item").size()
+    return own[own["item"].isin(cells.index[cells == 2 * (len(STATES) if state == ALL else 1)])]

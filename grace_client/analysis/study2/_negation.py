@@ -1,0 +1,191 @@
+"""Negation in Study 2: the logistic model of choices and of scored probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from grace_client.analysis._data.layout import per_model, require
+from grace_client.analysis.study2._log_odds import Cells, Fitted
+from grace_client.analysis.study2._shares import negated_share
+from grace_client.core.errors import SpecError
+
+if TYPE_CHECKING:
+    pass
+
+Array = NDArray[np.float64]
+Cell = tuple[str, str]
+
+METHODS = ("mixed", "gee")
+TINY = 1e-9
+"""A standard error below this (log odds) is rounding: the estimate has no error that could be known."""
+RANDOM = ("item", "item_cell")
+"""Random intercepts of the mixed model: of an item, and of an item in a cell."""
+
+
+class NegationFit(NamedTuple):
+    """The logistic model of negation, and what it says of the paper's hypothesis.
+
+    In all three tables ``separated`` marks what needs a cell in which all choices are negated or none is: it
+    has no finite value and is missing, as is what needs a cell without choices. An estimate that needs a cell
+    with choices about one item alone stands without error and test. For ``mixed``, ``penalised`` is finite
+    there too, and stands beside the other everywhere.
+
+    Attributes
+    ----------
+    terms : DataFrame
+        As `negation_model` returns it.
+    omnibus : DataFrame
+        One row per model: ``model, effect`` (``goal:state``), Wald's test that the effects of the goals are
+        the same at all states, over the cells that have finite log odds: ``chi2, df, p`` for ``mixed``, and
+        for ``gee`` ``f, df, df_error, p`` as Hotelling's T-squared, with ``df_error`` = clusters - ``df``;
+        missing with too few clusters. ``separated`` (whether a cell is left out), ``converged, method, n,
+        n_distinct``.
+    contrasts : DataFrame
+        One row per model, comparison (both against social, both against informational) and state, and ``all``
+        (the mean over the states): ``model, goal, against, state, estimate`` (log odds ratio) and its
+        columns as in `negation_model`; ``p_holm`` (of ``p``, within the model); ``p_exact`` (two-sided, of
+        the shares of negation within items, whose two goals might have changed places: see
+        `variance.sign_flips`; it needs no model, and is there where all or none negate) and
+        ``p_exact_holm``; ``separated, converged, method``; ``n`` (choices, or trials, in its cells) and
+        ``n_distinct`` (clusters in that of its cells that has the fewest).
+    """
+
+    terms: pd.DataFrame
+    omnibus: pd.DataFrame
+    contrasts: pd.DataFrame
+
+
+def negation_model(
+    frame: pd.DataFrame,
+    *,
+    method: str | None = None,
+    random: Sequence[str] = RANDOM,
+    cluster: str | None = None,
+) -> pd.DataFrame:
+    """Logistic regression of negation on goal, state and their interaction.
+
+    Every cell has its own log odds; the terms compare them with the base, informational and 0 hearts.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Study 2 as `read` gives it: free text with structured answers, each choice a row; or scored, each
+        trial a row whose value is the probability of a negation. Counts have lost who chose.
+    method : {"mixed", "gee"}, optional
+        ``mixed``, the default for choices: random intercepts, maximum likelihood by Laplace's approximation,
+        as ``glmer(negation ~ goal * state + (1 | item) + (1 | item:goal:state), family = binomial)`` in R
+        fits it. ``gee``: generalised estimating equations, with errors robust to any
+        correlation within a `cluster`. It is the only one for scored probabilities, which are no choices: a
+        fractional logit.
+    random : sequence of str
+        Of the mixed model: ``item``, ``item_cell`` (the item in its cell: what a model says to texts that
+        differ in names alone) and ``participant``. The participants of a trial list are no people to a model
+        that reads it; where people answered, give ``("participant", "item")``.
+    cluster : str, optional
+        Column, for ``gee``; ``item`` where it is not given. Twelve clusters are few: errors are raised by
+        G / (G - 1), and tests use t with G - 1 degrees of freedom, where G is the number of clusters in that
+        cell of the term or contrast that has the fewest.
+
+    Returns
+    -------
+    DataFrame
+        One row per model and term: ``model, term`` (such as ``goal[social]:state[1 heart]``), ``estimate``
+        (log odds), ``se``, estimate over error (``z`` for ``mixed``, which takes the normal; ``t`` and ``df``
+        for ``gee``), ``p`` (two-sided, Wald), ``low, high`` (95%); for ``mixed`` also ``penalised,
+        penalised_low, penalised_high``, which add half a choice of each kind to each cell (`logistic.mixed`);
+        ``separated, converged, method``, ``sd_participant, sd_item, sd_item_cell`` (log odds, of ``mixed``;
+        missing where it is not in the model), ``n`` (choices, or trials) and ``n_distinct`` (items).
+        ``separated`` marks a term that needs a cell in which all choices are negated or none is: it has no
+        finite value, and it, its error and its test are missing, and so is ``converged``. So are those of a
+        term whose cell has no choices; one whose cell has choices about one item alone has an estimate, and
+        neither error nor test. The other terms are the same with or without such cells.
+
+    Raises
+    ------
+    SpecError
+        For counts, for an unknown method, and for a mixed model of scored probabilities.
+
+    References
+    ----------
+    Papke, L. E., & Wooldridge, J. M. (1996). Econometric methods for fractional response variables. *Journal
+    of Applied Econometrics*, 11(6), 619-632 (fractional logit). Cameron, A. C., & Miller, D. L. (2015). A
+    practitioner's guide to cluster-robust inference. *Journal of Human Resources*, 50(2), 317-372.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study2
+    >>> found = study2.negation_model(example.scored("study2"))
+    >>> found[["term", "estimate", "df"]].head(3).round(1)
+               term  estimate  df
+    0     intercept      -0.7  11
+    1  goal[social]       0.3  11
+    2    goal[both]       1.4  11
+    """
+    return negation_fit(frame, method=method, random=random, cluster=cluster).terms
+
+
+def negation_fit(
+    frame: pd.DataFrame,
+    *,
+    method: str | None = None,
+    random: Sequence[str] = RANDOM,
+    cluster: str | None = None,
+) -> NegationFit:
+    """The model of `negation_model`, with the omnibus test of goal × state and the paper's two comparisons.
+
+    Parameters
+    ----------
+    frame, method, random, cluster
+        As in `negation_model`.
+
+    Returns
+    -------
+    NegationFit
+        ``terms, omnibus, contrasts``.
+
+    Raises
+    ------
+    SpecError
+        As `negation_model`.
+
+    References
+    ----------
+    Yoon, E. J., Tessler, M. H., Goodman, N. D., & Frank, M. C. (2020), "Behavioral results": more negation in
+    worse states for both goals than for one, as an interaction.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, study2
+    >>> fit = study2.negation_fit(example.scored("study2"))
+    >>> fit.omnibus[["effect", "df", "df_error"]]
+           effect  df  df_error
+    0  goal:state   6         6
+    """
+    if "count" in frame.columns:
+        raise SpecError("counts do not tell who chose what about which item; give the answers themselves")
+    choices = "response" in frame.columns
+    method = method or ("mixed" if choices else "gee")
+    if method not in METHODS:
+        raise SpecError(f"there is no method {method!r}; there are: {', '.join(METHODS)}")
+    if method == "mixed" and not choices:
+        raise SpecError(
+            "a mixed model needs choices, and these are scored probabilities; method='gee' fits them, and "
+            "'differences' and 'anova' compare goals within items"
+        )
+    cluster = cluster or "item"
+    rows = negated_share(frame)
+    if unknown := [name for name in random if name not in ("participant", "item", "item_cell")] or not random:
+        raise SpecError(f"random={unknown!r}: choose among 'participant', 'item' and 'item_cell'")
+    require(rows, ["item", cluster, *(["participant"] if "participant" in random else [])])
+    rows["item_cell"] = rows["item"] + "\0" + rows["goal"] + "\0" + rows["state"]
+    cells = [Cells.of(model, part, method, cluster) for model, part in per_model(rows)]
+    parts = [Fitted(own, random, cluster) for own in cells]
+    terms = pd.concat([part.terms() for part in parts], ignore_index=True)
+    contrasts = pd.concat([part.contrasts() for part in parts], ignore_index=True)
+    omnibus = pd.DataFrame([part.omnibus() for part in parts])
+    return NegationFit(terms, omnibus, contrasts)

@@ -1,0 +1,1 @@
+"""One model after another on a cluster, within a budget of GPU-hours."""

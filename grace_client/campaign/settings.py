@@ -1,0 +1,168 @@
+"""What a campaign's models are installed with: values files, overlays and single values."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from grace_client.campaign.records import Campaign, ModelState, What
+from grace_client.core import paths
+from grace_client.core.errors import SpecError
+from grace_client.deploy.values import (
+    ModelValues,
+    chart_folder,
+    document,
+    layered,
+    merge,
+    model_values,
+    models,
+    overlays,
+    read_values,
+)
+
+LONGEST_QUEUE = 1439
+"""Minutes for which the chart lets clients wait."""
+
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?")
+_PLAIN = {"true": True, "false": False, "null": None}
+
+
+def parse_sets(assignments: Sequence[str]) -> dict[str, Any]:
+    r"""Single values `KEY=VALUE` by dotted key, as `helm --set` takes them, one at a time.
+
+    A dot that belongs to a name is written `\.`, a list `{a,b}`.
+
+    Raises
+    ------
+    SpecError
+        For what has no `=`.
+
+    Examples
+    --------
+    >>> parse_sets(["queries.maxFailed=0.05", "server.extraArgs={--seed=1}", r"labels.a\.b=c"])
+    {'queries.maxFailed': 0.05, 'server.extraArgs': ['--seed=1'], 'labels': {'a.b': 'c'}}
+    """
+    found: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key:
+            raise SpecError(f"--set takes KEY=VALUE, such as queries.maxFailed=0.05, not {assignment!r}")
+        value = [_scalar(part) for part in text[1:-1].split(",")] if text[:1] == "{" else _scalar(text)
+        steps = [step.replace(r"\.", ".") for step in re.split(r"(?<!\\)\.", key)]
+        plain = next((i for i, step in enumerate(steps) if "." in step), len(steps))
+        for step in reversed(steps[plain:]):
+            value = {step: value}
+        key = ".".join(steps[:plain])
+        other = found.get(key)
+        found[key] = layered(other, value) if isinstance(other, dict) and isinstance(value, dict) else value
+    return found
+
+
+def _scalar(text: str) -> Any:
+    if text in _PLAIN:
+        return _PLAIN[text]
+    if _NUMBER.fullmatch(text):
+        return float(text) if "." in text else int(text)
+    return text
+
+
+def describe(
+    names: Sequence[str],
+    *,
+    folder: Path,
+    gpu: str = "",
+    fallbacks: Sequence[str] = (),
+    sets: Mapping[str, Any] | None = None,
+) -> What:
+    """What a campaign of these models runs, with the text of every file it needs.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Models' short names, in order.
+    folder : Path
+        Values folder: `NAME.yaml` for models, `gpus/NAME.yaml` for overlays.
+    gpu : str
+        Overlay for every model; empty for none.
+    fallbacks : sequence of str
+        Overlays that must be there.
+    sets : mapping
+        Single values for every model.
+
+    Raises
+    ------
+    SpecError
+        For a model or an overlay that the folder does not hold, and for a model named twice.
+    """
+    known, choices = models(folder), overlays(folder)
+    if strange := [name for name in names if name not in known]:
+        raise SpecError(f"{folder} describes no model {', '.join(strange)}; there are {', '.join(known)}")
+    if not names or len(set(names)) < len(names):
+        raise SpecError("a campaign needs at least one model, and each once")
+    for name in filter(None, (gpu, *fallbacks)):
+        if name not in choices:
+            raise SpecError(
+                f"{folder}/gpus describes no GPU {name}; there are {', '.join(choices) or 'none'}"
+            )
+    return What(
+        models=tuple(names),
+        gpu=gpu,
+        sets=dict(sets or {}),
+        documents={name: known[name].files[0].read_text(encoding="utf-8") for name in names},
+        overlays={name: file.read_text(encoding="utf-8") for name, file in choices.items()},
+    )
+
+
+def values_of(what: What, model: str, overlay: str, folder: Path) -> ModelValues:
+    """A model's values with an overlay on them, written out into a folder: any machine can go on."""
+    wanted = {folder / f"{model}.yaml": what.documents[model]}
+    if overlay:
+        if overlay not in what.overlays:
+            raise SpecError(f"the campaign knows no overlay {overlay}; it has {', '.join(what.overlays)}")
+        wanted[folder / "gpus" / f"{overlay}.yaml"] = what.overlays[overlay]
+    for file, text in wanted.items():
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            with paths.replacing(file) as new:
+                new.write_text(text, encoding="utf-8")
+    return model_values(*wanted)
+
+
+def effective(values: ModelValues, sets: Mapping[str, Any], chart: Path | None = None) -> dict[str, Any]:
+    """All values as the chart sees them, its own defaults included."""
+    return merge(read_values((chart or chart_folder()) / "values.yaml"), document(values, sets))
+
+
+def sets_of(campaign: Campaign, model: ModelState, values: ModelValues) -> dict[str, Any]:
+    """Single values for a model as it is now: the campaign's own, and what its GPUs make necessary.
+
+    Numbers differ from GPU to GPU. So other GPUs than the model's own are declared in the run's manifest, and
+    their run has a folder of its own: no table mixes two kinds.
+    """
+    sets = dict(campaign.what.sets)
+    known = effective(values, sets)
+    if (minutes := math.ceil(campaign.limits.queue_minutes)) > int(known["queries"]["queueMinutes"]):
+        # The clients wait for the server as long as the campaign waits for its GPUs.
+        sets["queries.queueMinutes"] = min(minutes, LONGEST_QUEUE)
+    overlay = model.overlay
+    if not overlay:
+        return sets
+    sets["queries.runId"] = run_id(campaign, model, known)
+    for name, settings in known["queries"]["experiments"].items():
+        key = f"queries.experiments.{name}.extraArgs"
+        sets[key] = [*settings.get("extraArgs", ()), f"--declare=gpu={overlay}"]
+    return sets
+
+
+def run_id(campaign: Campaign, model: ModelState, known: Mapping[str, Any]) -> str:
+    """Last part of the folders of a model's results."""
+    own = str(known["queries"].get("runId") or model.model)
+    overlay = model.overlay
+    return f"{own}-{overlay}" if overlay else own
+
+
+def experiments(known: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the experiments that are asked."""
+    return tuple(name for name, own in known["queries"]["experiments"].items() if own.get("enabled"))

@@ -1,0 +1,162 @@
+"""How the command line speaks: results on stdout, progress and errors on stderr."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from grace_client.core.errors import GraceError
+
+if TYPE_CHECKING:
+    from grace_client.run.runner import Progress
+
+PLAIN_SECONDS = 10.0
+"""How often a line of progress appears where there is no terminal."""
+
+
+OUTPUT = "the output"
+"""What a message calls stdout."""
+
+
+class _Results(io.FileIO):
+    """A file that takes what it is given whether or not anybody reads it any more."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            # A pipe whose reader has gone, and a terminal that was closed. A full disk stays an error.
+            if error.errno in (errno.EPIPE, errno.EIO, errno.ENXIO):
+                return len(data)
+            raise OSError(error.errno, error.strerror, OUTPUT) from None
+
+
+class _Messages(io.FileIO):
+    """The same, and nothing that becomes of a message is an error."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+def outlive_readers() -> None:
+    """Let what this process prints come to nothing where nobody reads it any more.
+
+    A command's work, and the exit code that tells of it, do not depend on who listens: Ctrl-C in
+    ``grace … | tee log`` ends tee first, and what is under way must still be cleared up.
+    """
+    sys.stdout = _outliving(sys.stdout, _Results)
+    sys.stderr = _outliving(sys.stderr, _Messages)
+
+
+def _outliving(stream: TextIO | None, kind: type[io.FileIO]) -> TextIO:
+    if stream is None:
+        # It was closed before this process began.
+        return Path(os.devnull).open("w", encoding="utf-8")
+    buffer = getattr(stream, "buffer", None)
+    if type(getattr(buffer, "raw", buffer)) is not io.FileIO:
+        return stream
+    stream.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(kind(stream.fileno(), "w", closefd=False)),
+        encoding=stream.encoding,
+        # A name or an answer with characters that the terminal does not know must not end the command.
+        errors="backslashreplace",
+        line_buffering=getattr(stream, "line_buffering", False),
+        write_through=getattr(stream, "write_through", False),
+    )
+
+
+def say(message: str) -> None:
+    """One line for the person who waits, if there is still one: this raises nothing for want of a reader."""
+    with suppress(OSError):
+        print(message, file=sys.stderr, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_error(error: GraceError, *, as_json: bool) -> None:
+    """An error raised on purpose."""
+    if as_json:
+        print_json({"error": str(error), "exit_code": int(error.exit_code)})
+    else:
+        say(f"grace: {error}")
+
+
+def probability(value: float, places: int = 6) -> str:
+    """A probability as a person reads it: so many decimal places, or two digits of a small one."""
+    if 0 < value < 10 * 10**-places:
+        return f"{value:.2g}"
+    return f"{value:.{places}f}"
+
+
+def duration(seconds: float) -> str:
+    """Such as ``1 h 02 min``, ``3 min 05 s`` or ``12 s``."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
+
+
+@contextmanager
+def progress(label: str, *, quiet: bool) -> Iterator[Callable[[Progress], None]]:
+    """Show a run's progress: a bar on a terminal, a line every few seconds elsewhere, nothing if quiet."""
+    if quiet:
+        yield lambda _: None
+    elif sys.stderr.isatty():
+        with _bar(label) as show:
+            yield show
+    else:
+        yield _lines(label)
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[Callable[[Progress], None]]:
+    from rich import progress as rich_progress
+    from rich.console import Console
+
+    columns = (
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        rich_progress.TimeRemainingColumn(),
+        rich_progress.TextColumn("{task.fields[failed]}"),
+    )
+    with rich_progress.Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=None, failed="")
+
+        def show(state: Progress) -> None:
+            failed = f"{state.failed} failed" if state.failed else ""
+            bar.update(task, total=state.total, completed=state.done, failed=failed)
+
+        yield show
+
+
+def _lines(label: str) -> Callable[[Progress], None]:
+    last = 0.0
+
+    def show(state: Progress) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < PLAIN_SECONDS and state.done < state.total:
+            return
+        last = now
+        rate = state.asked / max(now - state.started, 1e-9)
+        left = f", {duration((state.total - state.done) / rate)} left" if rate and state.asked else ""
+        failed = f", {state.failed} failed" if state.failed else ""
+        say(f"{label}: {state.done} of {state.total}{failed}{left}")
+
+    return show

@@ -1,0 +1,1 @@
+"""`grace campaign`: one model after another, and the results at home."""

@@ -1,0 +1,131 @@
+"""`grace campaign run --local`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import typer
+
+from grace_client import studies
+from grace_client.campaign.records import Phase
+from grace_client.cli._output import print_json, say
+from grace_client.cli._signals import on_stop
+from grace_client.core import paths
+from grace_client.core.errors import ExitCode, SpecError
+from grace_client.deploy.values import models as known_models
+from grace_client.deploy.values import values_folder
+from grace_client.local.model import Model
+from grace_client.local.runner import Ended, Local
+
+EMBEDDED = "embedded"
+"""Names the model that comes with grace."""
+HERE = frozenset({"models", "out", "experiments", "sample", "values_folder", "local", "vllm", "json"})
+"""Parameters of `grace campaign run` that mean something without a cluster."""
+AGAIN = "the same command goes on; what was answered is not asked again"
+
+
+def run(
+    names: str | None,
+    out: Path,
+    experiments: list[str],
+    sample: int,
+    vllm: str | None,
+    folder: Path | None,
+    *,
+    json: bool,
+) -> None:
+    """Run models on this machine, one after another, and report."""
+    models = _models([name.strip() for name in (names or EMBEDDED).split(",") if name.strip()], folder)
+    for name in experiments:
+        studies.experiment(name)
+    paths.check_folder(out)
+    ended = asyncio.run(_run(Local(out, experiments, sample=sample, vllm=vllm or "", say=say), models))
+    if json:
+        print_json({"models": [_as_json(one) for one in ended]})
+    else:
+        for one in ended:
+            typer.echo(f"{one.model}: {one.phase}")
+            for line in filter(None, (one.reason, one.next and f"next: {one.next}", *map(str, one.results))):
+                typer.echo(f"  {line}")
+    if any(one.phase is Phase.FAILED for one in ended):
+        raise typer.Exit(ExitCode.ITEMS_FAILED)
+    if any(one.phase is Phase.PLANNED for one in ended):
+        raise typer.Exit(ExitCode.UNREACHABLE)
+
+
+def refuse(command: typer.Context) -> None:
+    """Refuse options that mean something on a cluster alone, where they were given with --local.
+
+    Parameters
+    ----------
+    command : typer.Context
+        Of `grace campaign run`, which has it as a parameter.
+
+    Raises
+    ------
+    SpecError
+        With the options' names.
+    """
+    given = [
+        parameter.opts[0]
+        for parameter in command.command.params
+        if parameter.name not in HERE
+        and parameter.name in command.params
+        and _was_given(command, str(parameter.name))
+    ]
+    if given:
+        raise SpecError(
+            f"{', '.join(given)}: with --local there is no cluster, and nothing that this could mean. Leave "
+            "it out; what a model's values say is heeded, and --values-folder names values of your own"
+        )
+
+
+def _was_given(command: typer.Context, parameter: str) -> bool:
+    source = command.get_parameter_source(parameter)
+    return source is not None and not source.name.startswith("DEFAULT")
+
+
+def _models(names: list[str], folder: Path | None) -> list[Model]:
+    """Models of the values folder, the embedded one, and Hugging Face ids or folders as they are."""
+    known = known_models(folder or values_folder())
+    found: list[Model] = []
+    for name in names:
+        if name == EMBEDDED:
+            found.append(Model.plain(EMBEDDED))
+        elif name in known:
+            found.append(Model.of(known[name]))
+        elif "/" in name and Path(name).name.strip("."):
+            short = paths.file_name(Path(name).name)
+            if same := [model.repository for model in found if model.name == short]:
+                raise SpecError(
+                    f"{same[0]} and {name} would both be called {short} in the folders of results; run one "
+                    "of them in a campaign of its own, with another --out"
+                )
+            found.append(Model.plain(short, name))
+        else:
+            raise SpecError(
+                f"there is no model {name}; there are {EMBEDDED}, {', '.join(known)}, and ids A/B"
+            )
+    if len({model.name for model in found}) < len(found):
+        raise SpecError("a campaign has each model once")
+    return found
+
+
+def _as_json(one: Ended) -> dict[str, object]:
+    return {
+        "model": one.model,
+        "state": str(one.phase),
+        "results": [str(path) for path in one.results],
+        "reason": one.reason,
+        "next": one.next,
+    }
+
+
+async def _run(local: Local, models: list[Model]) -> list[Ended]:
+    def stop() -> None:
+        local.stop()
+        say("stopping: the model that runs writes the answers in flight")
+
+    on_stop(stop)
+    return await local.run(models, AGAIN)

@@ -1,0 +1,258 @@
+"""`grace status`, `verify`, `export` and `explain`: what a run folder holds. No model is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from grace_client.cli._output import duration, print_error, print_json, probability
+from grace_client.core.errors import ExitCode, GraceError, SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from grace_client.run.plan import Item
+    from grace_client.run.runner import RunFolder
+
+Runs = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a folder of several.")]
+Run = Annotated[Path, typer.Argument(help="A run folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Found = dict[str, Any]
+
+
+def status(run: Runs, json: Json = False) -> None:
+    """Say how far a run is, and why questions failed."""
+    _of_each(run, _status, _print_status, json=json)
+
+
+def verify(run: Runs, json: Json = False) -> None:
+    """Check every line of a run's record. Exit code 1 where something is damaged or missing."""
+    found = _of_each(run, _verified, _print_verified, json=json)
+    if any(one["missing"] or one["changed_tables"] or one["corrupt"] for one in found):
+        raise typer.Exit(ExitCode.ITEMS_FAILED)
+
+
+def export(run: Runs, json: Json = False) -> None:
+    """Write a run's tables anew from its record."""
+    _of_each(run, _exported, lambda found: typer.echo("\n".join(found["files"])), json=json)
+
+
+def _of_each(
+    place: Path, work: Callable[[RunFolder], Found], show: Callable[[Found], None], *, json: bool
+) -> list[Found]:
+    """What a command finds in a run, or in each of those below a folder, and print it.
+
+    A run that cannot be used is told and does not keep the others from being looked at.
+    """
+    from grace_client.run import manifest as manifests
+    from grace_client.run.runner import RunFolder
+
+    runs = manifests.below(place)
+    several = runs not in ([], [place])
+    found: list[Found] = []
+    errors: list[Found] = []
+    for run in runs or [place]:
+        try:
+            folder = RunFolder.open(run)
+            one = work(folder)
+            folder.ledger.close()
+        except GraceError as error:
+            if not several:
+                raise
+            errors.append({"run": str(run), "error": str(error), "exit_code": int(error.exit_code)})
+            if not json:
+                print_error(error, as_json=False)
+            continue
+        found.append(one)
+        if not json:
+            show(one)
+    if json:
+        print_json([*found, *errors] if several else found[0])
+    if errors:
+        raise typer.Exit(min(one["exit_code"] for one in errors))
+    return found
+
+
+def _status(folder: RunFolder) -> Found:
+    from collections import Counter
+
+    from grace_client.run.ledger import OK
+
+    progress = folder.progress()
+    reasons = Counter(
+        (answer["status"], answer["reason"])
+        for item in folder.plan.distinct()
+        if (answer := folder.ledger.get(item.key)) and answer["status"] != OK
+    )
+    noise = folder.manifest.noise
+    return {
+        "run": str(folder.path),
+        "experiment": folder.experiment.name,
+        "model": folder.manifest.model,
+        "trials": len(folder.plan.trials),
+        "questions": folder.plan.size[0],
+        "distinct": progress.total,
+        "answered": progress.done,
+        "failed": [{"status": s, "reason": r, "questions": n} for (s, r), n in reasons.most_common()],
+        "damaged": [f"{d.segment}:{d.line}" for d in folder.ledger.contents.damage if not d.torn],
+        "wall_seconds": round(folder.ledger.contents.seconds, 1),
+        "noise": noise.model_dump() if noise else None,
+    }
+
+
+def _print_status(found: Found) -> None:
+    typer.echo(
+        f"{found['run']}: {found['experiment']} on {found['model']}, {found['answered']} of "
+        f"{found['distinct']} distinct questions answered in {duration(found['wall_seconds'])}"
+    )
+    if noise := found["noise"]:
+        typer.echo(
+            f"  noise floor: standard deviation {noise['nats']['sd']:.2g} nats, {noise['points']['sd']:.2g} "
+            f"percentage points ({noise['questions']} questions, {noise['repeats']} repeats)"
+        )
+    for one in found["failed"]:
+        typer.echo(f"  {one['questions']} failed ({one['status']}): {one['reason']}")
+    if found["damaged"]:
+        typer.echo(
+            f"  corrupt and not used: {len(found['damaged'])} lines of the record, the first is "
+            f"{found['damaged'][0]}; 'grace verify' lists them"
+        )
+    if found["answered"] < found["distinct"]:
+        typer.echo("  to go on: repeat the 'grace run' command that began it")
+
+
+def _verified(folder: RunFolder) -> Found:
+    damage = folder.ledger.contents.damage
+    return {
+        "run": str(folder.path),
+        "lines": folder.ledger.contents.lines,
+        "torn": [f"{d.segment}:{d.line}" for d in damage if d.torn],
+        "corrupt": [f"{d.segment}:{d.line}" for d in damage if not d.torn],
+        "missing": sum(item.key not in folder.ledger for item in folder.plan.distinct()),
+        "changed_tables": _changed_tables(folder),
+    }
+
+
+def _print_verified(found: Found) -> None:
+    typer.echo(
+        f"{found['run']}: {found['lines']} valid lines, {found['missing']} questions without an answer"
+    )
+    for kind, what in (("torn", "cut off by a crash"), ("corrupt", "corrupt: its checksum does not fit")):
+        for place in found[kind]:
+            typer.echo(f"  {place}: {what}; not used, its question counts as not asked")
+    for name in found["changed_tables"]:
+        typer.echo(f"  {name}: is not the file that was exported; 'grace export' writes it anew")
+    if found["missing"]:
+        typer.echo("  to ask what is missing: repeat the 'grace run' command that began the run")
+
+
+def _exported(folder: RunFolder) -> Found:
+    from grace_client.run import tables
+
+    files = tables.export(folder)
+    return {"run": str(folder.path), **folder.manifest.results, "files": [str(file) for file in files]}
+
+
+def explain(
+    run: Run,
+    trial: Annotated[int, typer.Option(help="Row of the trial list, from 1.", min=1)],
+    question: Annotated[str | None, typer.Option(help="Only this question, such as state2.")] = None,
+    json: Json = False,
+) -> None:
+    """Trace a trial's numbers: the prompt as sent, its tokens, every form's log-probability, the outcome."""
+    from grace_client.run import tables
+    from grace_client.run.runner import RunFolder
+
+    folder = RunFolder.open(run)
+    items = [
+        item
+        for item in folder.plan.items()
+        if item.trial.trial_id == trial and question in (None, item.question.name)
+    ]
+    if not items:
+        ids = [t.trial_id for t in folder.plan.trials]
+        raise SpecError(
+            f"{run} asks nothing such: its trials are {ids[0]} to {ids[-1]} ({len(ids)} of them), its "
+            "questions " + ", ".join(q.name for q in folder.experiment.questions(folder.plan.trials[0]))
+        )
+    tables.check_record(folder, items)
+    traces = [_trace(folder, item) for item in items]
+    if json:
+        print_json(traces)
+        return
+    for trace in traces:
+        _print_trace(trace)
+
+
+def _trace(folder: RunFolder, item: Item) -> dict[str, Any]:
+    from grace_client.run import tables
+
+    answer = folder.ledger.get(item.key)
+    trace: dict[str, Any] = {
+        "trial_id": item.trial.trial_id,
+        "question": item.question.name,
+        "replicate": item.replicate,
+        "key": item.key,
+        "asked": item.question.prompt.text,
+        # Decoded from the ids when they were sent.
+        "prompt": (answer or {}).get("prompt"),
+        "answer": answer,
+    }
+    if answer and "forms" in answer and item.question.options:
+        scores = tables.scores_of(answer, item.question.options)
+        trace["options"] = [
+            {"option": name, "logprob": logprob, "prob_raw": raw, "prob_norm": normalised}
+            for name, logprob, raw, normalised in zip(
+                item.question.options.names,
+                scores.logprob.tolist(),
+                scores.raw.tolist(),
+                scores.normalised.tolist(),
+                strict=True,
+            )
+        ]
+        trace["option_mass"] = scores.mass
+    return trace
+
+
+def _print_trace(trace: dict[str, Any]) -> None:
+    replicate = f", replicate {trace['replicate']}" if trace["replicate"] else ""
+    typer.echo(f"── trial {trace['trial_id']}, {trace['question']}{replicate} (key {trace['key']})")
+    answer = trace["answer"]
+    if trace["prompt"] is None:
+        typer.echo("── the question; what the model gets around it is recorded when it is sent")
+    typer.echo(trace["prompt"] or trace["asked"])
+    if answer is None:
+        typer.echo("── not asked yet\n")
+        return
+    if answer["status"] != "ok":
+        typer.echo(f"── failed ({answer['status']}): {answer['reason']}\n")
+        return
+    typer.echo(f"── {len(answer['prompt_ids'])} prompt tokens: {' '.join(map(str, answer['prompt_ids']))}")
+    if answer.get("reasoning"):
+        typer.echo(f"── reasoning: {answer['reasoning']!r}")
+    if "forms" not in answer:
+        typer.echo(f"── answer ({answer['finish_reason']}): {answer['text']!r}\n")
+        return
+    typer.echo(f"── surface forms, log-probability in nats, at {answer['at']}")
+    for option, form, ids, logprob in answer["forms"]:
+        shown = "-inf" if logprob is None else f"{logprob:.4f}"
+        typer.echo(f"  {option:16} {form!r:24} {shown:>10}  tokens {' '.join(map(str, ids))}")
+    typer.echo(f"── options; option mass {probability(trace['option_mass'])}")
+    for row in trace["options"]:
+        raw, normalised = probability(row["prob_raw"]), probability(row["prob_norm"])
+        typer.echo(f"  {row['option']:16} raw {raw:8}  normalised {normalised}")
+    typer.echo("")
+
+
+def _changed_tables(folder: RunFolder) -> list[str]:
+    """Exported tables that are gone or are no longer what the manifest says."""
+    import hashlib
+
+    return [
+        name
+        for name, expected in folder.manifest.results.get("tables", {}).items()
+        if not (path := folder.path / name).exists()
+        or hashlib.sha256(path.read_bytes()).hexdigest() != expected
+    ]

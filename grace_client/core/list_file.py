@@ -1,0 +1,143 @@
+"""From the bytes of a trial list to its rows, whichever program wrote them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from grace_client.core.errors import Problem, TrialError
+from grace_client.core.list_text import INVISIBLE
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+_SEP_LINE = re.compile(r"\"?sep=(?P<mark>[^\"\r\n])\"?[ ,;\t]*(?:\r\n|\r|\n)", re.IGNORECASE)
+
+_KINDS = (
+    (b"\xd0\xcf\x11\xe0", "an Excel workbook (.xls)"),
+    (b"PAR1", "a Parquet table"),
+    (b"\x1f\x8b", "a compressed file (gzip)"),
+    (b"%PDF", "a PDF document"),
+    (b"<!doctype html", "a web page"),
+    (b"<html", "a web page"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """The rows of a file.
+
+    Attributes
+    ----------
+    header : tuple of str
+        Names of the columns, without invisible characters.
+    line : int
+        Line of the header, from 1.
+    rows : tuple of (int, list of str)
+        The line on which each row starts, and its cells.
+    notes : tuple of str
+        What was read otherwise than as plain CSV in UTF-8.
+    """
+
+    header: tuple[str, ...]
+    line: int
+    rows: tuple[tuple[int, list[str]], ...]
+    notes: tuple[str, ...]
+
+
+def read(raw: bytes, path: str, known: Callable[[Sequence[str]], int]) -> Sheet:
+    """Take a file apart.
+
+    Parameters
+    ----------
+    raw : bytes
+        The file.
+    path : str
+        Its name in messages.
+    known : callable
+        How many columns of a header are known; the separator that makes it largest is the file's.
+
+    Raises
+    ------
+    TrialError
+        Where the bytes are no table of text; it names what they are.
+    """
+    notes: list[str] = []
+    text = _text(raw, path, notes)
+    offset = 0
+    marks = list(SEPARATORS)
+    if found := _SEP_LINE.match(text):
+        marks, offset, text = [found["mark"]], 1, text[found.end() :]
+        notes.append(f"the first line, {found[0].strip()!r}, names the separator and is no row")
+    tried = [_rows(text, mark, offset) for mark in marks]
+    # The first of equals, so commas where nothing speaks for another.
+    counts = [known(_clean(rows[0][1])) if rows else 0 for rows, _ in tried]
+    best = counts.index(max(counts))
+    (rows, fault), mark = tried[best], marks[best]
+    if fault is not None:
+        raise TrialError(path, [fault])
+    if mark != "," and not offset:
+        notes.append(f"columns are separated by {SEPARATORS[mark]}")
+    if not rows:
+        raise TrialError(path, [Problem(1, None, "the file is empty; a header line is expected")])
+    line, header = rows[0]
+    cleaned = _clean(header)
+    if marked := [new for old, new in zip(header, cleaned, strict=True) if INVISIBLE.search(old)]:
+        notes.append(f"invisible characters in the header are not read: {', '.join(marked)}")
+    empty = [line for line, row in rows[1:] if not any(cell.strip() for cell in row)]
+    if empty:
+        where = f"line {empty[0]}" if len(empty) == 1 else f"lines {empty[0]} to {empty[-1]}"
+        notes.append(f"{len(empty)} rows of empty cells are not read ({where})")
+    kept = tuple((line, row) for line, row in rows[1:] if any(cell.strip() for cell in row))
+    return Sheet(tuple(cleaned), line, kept, tuple(notes))
+
+
+def _text(raw: bytes, path: str, notes: list[str]) -> str:
+    if kind := _kind(raw):
+        message = f"this is {kind}, not CSV; open it in a spreadsheet and save it as 'CSV UTF-8'"
+        raise TrialError(path, [Problem(1, None, message)])
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        try:
+            text = raw.decode("utf-16")
+        except UnicodeDecodeError as error:
+            message = f"the file begins as UTF-16 and is not ({error.reason}); save it as CSV UTF-8"
+            raise TrialError(path, [Problem(1, None, message)]) from None
+        notes.append("the file is UTF-16, which spreadsheets call Unicode text")
+        return text
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        message = f"byte {raw[error.start]:#04x} is not UTF-8; save the file as CSV UTF-8"
+        raise TrialError(path, [Problem(line, None, message)]) from None
+
+
+def _kind(raw: bytes) -> str | None:
+    """What a file is that holds no plain text."""
+    if raw.startswith(b"PK\x03\x04"):
+        if b"opendocument.spreadsheet" in raw[:200]:
+            return "an OpenDocument spreadsheet (.ods)"
+        return "an Excel workbook (.xlsx)" if b"xl/" in raw else "a ZIP archive"
+    start = raw[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
+    return next((kind for mark, kind in _KINDS if start.lower().startswith(mark.lower())), None)
+
+
+def _rows(text: str, mark: str, offset: int) -> tuple[list[tuple[int, list[str]]], Problem | None]:
+    """Rows with the lines on which they start, and the fault that ended the reading."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=mark)
+    rows: list[tuple[int, list[str]]] = []
+    start = 1 + offset
+    try:
+        for row in reader:
+            if row:
+                rows.append((start, row))
+            start = reader.line_num + 1 + offset
+    except csv.Error as error:
+        return rows, Problem(start, None, f"not readable as CSV: {error}")
+    return rows, None
+
+
+def _clean(header: Sequence[str]) -> list[str]:
+    return [INVISIBLE.sub("", name).replace("\u00a0", " ").strip() for name in header]

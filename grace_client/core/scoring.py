@@ -1,0 +1,114 @@
+"""From the edge log-probabilities of a token trie to a distribution over options. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from grace_client.core.errors import ItemError
+from grace_client.core.options import TokenTrie
+
+MASS_TOLERANCE = 1e-4
+"""How far rounding may carry the option mass of a prefix-free set above 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What one question's edge log-probabilities say.
+
+    Attributes
+    ----------
+    form_logprob : ndarray, shape (n_forms,)
+        Log-probability of each surface form, in nats; -inf where the model excludes it.
+    logprob : ndarray, shape (n_options,)
+        Log-probability of each option, in nats: log-sum over its forms.
+    """
+
+    form_logprob: NDArray[np.float64]
+    logprob: NDArray[np.float64]
+
+    @property
+    def raw(self) -> NDArray[np.float64]:
+        """Probability of each option, shape (n_options,)."""
+        return np.exp(self.logprob)
+
+    @property
+    def mass(self) -> float:
+        """Option mass: the probability that the model gives any of the options at all."""
+        return float(self.raw.sum())
+
+    @property
+    def normalised(self) -> NDArray[np.float64]:
+        """Distribution over the options given that one of them is answered, shape (n_options,)."""
+        return normalise(self.logprob)
+
+
+def normalise(logprob: ArrayLike) -> NDArray[np.float64]:
+    """Normalise log-probabilities over the last axis.
+
+    Parameters
+    ----------
+    logprob : array_like, shape (..., n_options)
+        Log-probabilities in nats, of any common offset.
+
+    Returns
+    -------
+    ndarray, shape (..., n_options)
+        Probabilities that sum to 1.
+    """
+    logprob = np.asarray(logprob, dtype=np.float64)
+    shifted = np.exp(logprob - logprob.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+
+
+def score(trie: TokenTrie, edge_logprobs: ArrayLike) -> Scores:
+    """Add up a trie's edges along its forms and its forms into options.
+
+    Parameters
+    ----------
+    trie : TokenTrie
+        The scored forms.
+    edge_logprobs : array_like, shape (n_edges,)
+        Log-probability, in nats, of each edge's token after its parent's path; -inf is allowed.
+
+    Raises
+    ------
+    ItemError
+        Where a value is not a log-probability, where the option mass exceeds 1, and where the model
+        excludes every option.
+    """
+    edges = np.asarray(edge_logprobs, dtype=np.float64)
+    if edges.shape != (trie.n_edges,):
+        raise ItemError(
+            "engine_fault", f"the engine gave {edges.shape} log-probabilities for {trie.n_edges} edges"
+        )
+    if np.isnan(edges).any():
+        bad = int(np.isnan(edges).sum())
+        raise ItemError(
+            "nan",
+            f"the engine gave NaN for {bad} of {len(edges)} log-probabilities; "
+            "the model overflows on this prompt (float16 is the usual cause, bfloat16 the usual cure)",
+        )
+    if (edges > MASS_TOLERANCE).any():
+        raise ItemError("engine_fault", f"the engine gave a log-probability above 0: {edges.max():.6g}")
+
+    path = np.zeros(len(trie))
+    for node in range(1, len(trie)):
+        path[node] = path[trie.parent[node]] + edges[node - 1]
+    form_logprob = path[trie.leaf]
+    logprob = np.full(trie.n_options, -np.inf)
+    np.logaddexp.at(logprob, trie.option, form_logprob)
+
+    scores = Scores(form_logprob=form_logprob, logprob=logprob)
+    if scores.mass > 1 + MASS_TOLERANCE:
+        raise ItemError(
+            "engine_fault",
+            f"option mass {scores.mass:.6f} exceeds 1, which no probability can; "
+            "the engine's log-probabilities are not those of this model",
+        )
+    if np.isneginf(logprob).all():
+        reason = "the model gives every option probability 0; there is nothing to normalise"
+        raise ItemError("no_mass", reason)
+    return scores

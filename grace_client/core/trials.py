@@ -1,0 +1,352 @@
+"""Read and check trial lists.
+
+A study declares its columns as a `Schema`; this module knows CSV, aliases and line numbers, and nothing of
+any study.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from grace_client.core import list_file, list_text
+from grace_client.core.errors import Problem, TrialError, refused
+
+_WHOLE = re.compile(r"\s*(\d+)(?:\.0*)?\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a trial list.
+
+    Attributes
+    ----------
+    name : str
+        Canonical name, as every table writes it.
+    aliases : tuple of str
+        Other names accepted on reading. Names are compared without regard to case.
+    values : tuple of str
+        Allowed values; empty where any non-empty text will do.
+    derive : callable, optional
+        Computes the value from the other columns where the file has no such column; it raises ValueError
+        where it cannot. A column without it is required.
+    breaks : bool
+        Whether the study reads ``<br>`` in it as a line break.
+    """
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    derive: Callable[[Mapping[str, str]], str] | None = None
+    breaks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One row of a trial list.
+
+    Attributes
+    ----------
+    trial_id : int
+        Number of the row in its file, the first row after the header being 1.
+    fields : mapping of str to str
+        Canonical column name to the text as written.
+    """
+
+    trial_id: int
+    fields: Mapping[str, str]
+
+    def __getitem__(self, column: str) -> str:
+        return self.fields[column]
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The columns of a study's trial list, in the order in which they are written out.
+
+    Attributes
+    ----------
+    study : str
+        Name of the study, such as ``"study1"``.
+    columns : tuple of Column
+        All columns, in order.
+    check : callable
+        Yields ``(column, message)`` for every fault of one row that the column rules do not see.
+    cell : callable
+        From a trial to its experimental condition, factor name to level.
+    stimulus : tuple of str
+        Columns that make up what a participant sees.
+    contradictions : callable
+        Yields ``(column, message)`` where columns of one row contradict each other. A run that began before
+        this was asked goes on without it.
+    doubts : callable
+        The same where they may contradict each other: the list is used, with a note.
+    item_text : tuple of str
+        Columns that are the same in all rows of one item.
+    participant : str
+        Column that names the participant.
+    item : str or None
+        Column that names the story or scenario on which the stimulus is built; None where there is none.
+    """
+
+    study: str
+    columns: tuple[Column, ...]
+    check: Callable[[Trial], Iterable[tuple[str, str]]]
+    cell: Callable[[Trial], dict[str, str]]
+    stimulus: tuple[str, ...]
+    participant: str
+    item: str | None = None
+    contradictions: Callable[[Trial], Iterable[tuple[str, str]]] = lambda _: ()
+    doubts: Callable[[Trial], Iterable[tuple[str, str]]] = lambda _: ()
+    item_text: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Canonical column names, in order."""
+        return tuple(column.name for column in self.columns)
+
+    def match(self, header: Sequence[str]) -> dict[str, int]:
+        """Position in `header` of every column of this schema that it holds."""
+        positions = {name.strip().lower(): i for i, name in reversed(list(enumerate(header)))}
+        found = {}
+        for column in self.columns:
+            for name in (column.name, *column.aliases):
+                if name.lower() in positions:
+                    found[column.name] = positions[name.lower()]
+                    break
+        return found
+
+    def missing(self, header: Sequence[str]) -> list[Column]:
+        """Required columns that `header` does not hold."""
+        found = self.match(header)
+        return [c for c in self.columns if c.name not in found and c.derive is None]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialList:
+    """A checked trial list.
+
+    Attributes
+    ----------
+    path : str
+        Where it was read from.
+    schema : Schema
+        The columns it was checked against.
+    trials : tuple of Trial
+        One per row, in file order.
+    raw : bytes
+        The file as it was read.
+    notes : tuple of str
+        What the reader should know: columns that were derived or not used.
+    """
+
+    path: str
+    schema: Schema
+    trials: tuple[Trial, ...]
+    raw: bytes = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the file, 64 hex digits."""
+        return hashlib.sha256(self.raw).hexdigest()
+
+
+def read(path: Path | str, schemas: Sequence[Schema], *, checked: bool = False) -> TrialList:
+    """Read a trial list in whichever of `schemas` its header fits.
+
+    Parameters
+    ----------
+    path : path
+        A CSV file in UTF-8 with a header line.
+    schemas : sequence of Schema
+        The schemas to try.
+    checked : bool
+        Whether this very file was accepted before, as a run folder's was: what is asked of new lists alone is
+        not asked of it again.
+
+    Returns
+    -------
+    TrialList
+
+    Raises
+    ------
+    TrialError
+        With every fault of the file: line, column and message.
+    """
+    path = Path(path)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise refused(error, path) from None
+    return parse(raw, path=str(path), schemas=schemas, checked=checked)
+
+
+def parse(raw: bytes, *, path: str, schemas: Sequence[Schema], checked: bool = False) -> TrialList:
+    """Like `read`, from bytes in memory; `path` names them in messages."""
+    sheet = list_file.read(raw, path, lambda header: max(len(schema.match(header)) for schema in schemas))
+    header = sheet.header
+    schema = _choose(path, header, schemas)
+    if not sheet.rows:
+        raise TrialError(path, [Problem(sheet.line, None, "the file has a header but no trials")])
+
+    positions = schema.match(header)
+    problems: list[Problem] = []
+    doubts: list[Problem] = []
+    trials: list[Trial] = []
+    whole = 0
+    for trial_id, (line, cells) in enumerate(sheet.rows, start=1):
+        row = cells
+        if len(row) != len(header):
+            message = f"{len(row)} fields where the header has {len(header)}"
+            problems.append(Problem(line, None, message))
+            continue
+        row, changed = _whole_numbers(row, positions, schema)
+        whole += changed
+        found, faults = _row(trial_id, row, positions, schema, checked=checked)
+        problems += [Problem(line, column, message) for column, message in faults]
+        if not faults and not checked:
+            doubts += [
+                Problem(line, column, message) for column, message in _doubts(found, positions, schema)
+            ]
+        trials.append(found)
+    if problems:
+        raise TrialError(path, problems)
+
+    notes = [*sheet.notes, *([f"{whole} cells are written like 2.0 and read as 2"] if whole else [])]
+    if not checked:
+        lines = [line for line, _ in sheet.rows]
+        doubts += [Problem(lines[t.trial_id - 1], column, m) for t, column, m in _two_texts(trials, schema)]
+    return TrialList(
+        path=path,
+        schema=schema,
+        trials=tuple(trials),
+        raw=raw,
+        notes=(*notes, *_notes(header, positions, schema), *_gathered(doubts)),
+    )
+
+
+def to_csv(schema: Schema, rows: Iterable[Mapping[str, str]]) -> bytes:
+    """Rows as the bytes of a trial list: canonical names, canonical order, LF line ends."""
+    buffer = io.StringIO(newline="")
+    writer = csv.DictWriter(buffer, schema.names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue().encode()
+
+
+def _choose(path: str, header: Sequence[str], schemas: Sequence[Schema]) -> Schema:
+    fitting = [schema for schema in schemas if not schema.missing(header)]
+    if fitting:
+        return max(fitting, key=lambda schema: len(schema.match(header)))
+    nearest = max(schemas, key=lambda schema: len(schema.match(header)))
+    if not nearest.match(header):
+        known = "; ".join(f"{s.study}: {', '.join(s.names)}" for s in schemas)
+        message = f"the header fits no known study ({', '.join(header)}). Expected one of: {known}"
+        raise TrialError(path, [Problem(1, None, message)])
+    raise TrialError(
+        path,
+        [
+            Problem(
+                1,
+                column.name,
+                f"missing from the header of a {nearest.study} list"
+                + (f" (also accepted: {', '.join(column.aliases)})" if column.aliases else ""),
+            )
+            for column in nearest.missing(header)
+        ],
+    )
+
+
+def _row(
+    trial_id: int, row: Sequence[str], positions: Mapping[str, int], schema: Schema, *, checked: bool
+) -> tuple[Trial, list[tuple[str, str]]]:
+    fields: dict[str, str] = {name: row[i] for name, i in positions.items()}
+    faults: list[tuple[str, str]] = []
+    for column in schema.columns:
+        if column.name not in fields:
+            continue
+        value = fields[column.name]
+        wrong = list(list_text.faults(value, breaks=column.breaks)) if not checked else []
+        if wrong or not value.strip():
+            faults += [(column.name, message) for message in wrong or ["is empty"]]
+        elif column.values and value not in column.values:
+            faults.append((column.name, f"is {value!r}; expected one of {', '.join(column.values)}"))
+    for column in schema.columns:
+        if column.name in fields or column.derive is None or faults:
+            continue
+        try:
+            fields[column.name] = column.derive(fields)
+        except ValueError as error:
+            faults.append((column.name, f"is not in the file and cannot be derived: {error}"))
+    trial = Trial(trial_id, {name: fields.get(name, "") for name in schema.names})
+    if not faults:
+        faults += [(name, message + list_text.hidden(trial[name])) for name, message in schema.check(trial)]
+    if not faults and not checked:
+        faults += schema.contradictions(trial)
+    return trial, faults
+
+
+def _whole_numbers(row: Sequence[str], positions: Mapping[str, int], schema: Schema) -> tuple[list[str], int]:
+    """A row in which 2.0 is 2 where only whole numbers may stand, and how many cells that changed."""
+    cells, changed = list(row), 0
+    for column in schema.columns:
+        at = positions.get(column.name)
+        if at is None or not column.values or not all(value.isdigit() for value in column.values):
+            continue
+        match = _WHOLE.fullmatch(cells[at])
+        if match and match[1] in column.values and cells[at] != match[1]:
+            cells[at], changed = match[1], changed + 1
+    return cells, changed
+
+
+def _doubts(trial: Trial, positions: Mapping[str, int], schema: Schema) -> Iterator[tuple[str, str]]:
+    for name in positions:
+        for message in list_text.doubts(trial[name]):
+            yield name, message
+    yield from schema.doubts(trial)
+
+
+def _two_texts(trials: Sequence[Trial], schema: Schema) -> Iterator[tuple[Trial, str, str]]:
+    """Trials whose item has another text than in the first trial with it."""
+    if schema.item is None:
+        return
+    first: dict[str, Trial] = {}
+    for trial in trials:
+        before = first.setdefault(trial[schema.item], trial)
+        for column in schema.item_text:
+            if trial[column] != before[column]:
+                message = f"{schema.item} {trial[schema.item]!r} has another text in trial {before.trial_id}"
+                yield trial, column, message
+
+
+def _gathered(doubts: Iterable[Problem]) -> Iterator[str]:
+    """One note for each column and message, with the lines."""
+    lines: dict[tuple[str | None, str], list[int]] = {}
+    for doubt in doubts:
+        lines.setdefault((doubt.column, doubt.message), []).append(doubt.line)
+    for (column, message), at in lines.items():
+        more = f" and {len(at) - 1} more" if len(at) > 1 else ""
+        yield f"line {at[0]}{more}, column {column!r}: {message}"
+
+
+def _notes(header: Sequence[str], positions: Mapping[str, int], schema: Schema) -> Iterator[str]:
+    derived = [c.name for c in schema.columns if c.name not in positions]
+    if derived:
+        yield f"not in the file, derived from the other columns: {', '.join(derived)}"
+    renamed = [f"{header[i]} → {name}" for name, i in positions.items() if header[i] != name]
+    if renamed:
+        yield f"read under another name: {', '.join(renamed)}"
+    used = {header[i].lower() for i in positions.values()}
+    unused = [
+        f"{name} (a second column of this name)" if name.lower() in used else name
+        for i, name in enumerate(header)
+        if i not in positions.values()
+    ]
+    if unused:
+        yield f"not part of the {schema.study} schema, not used and not written out: {', '.join(unused)}"

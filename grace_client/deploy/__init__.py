@@ -1,0 +1,1 @@
+"""One model on a cluster: its values, its release, and what ends it."""

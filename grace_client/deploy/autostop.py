@@ -1,0 +1,219 @@
+"""Stops a release's server when its last query Job has ended, so that its GPUs are free.
+
+``python -m grace_client.deploy.autostop --deployment NAME JOB…`` runs in a Job of the release, as an account
+that may look at just these Jobs and scale just this Deployment. Exit codes: 0 the server is stopped, or gone;
+3 the API stayed away or refused, and the Job may be retried.
+
+Only the standard library: this runs in a pod with a fraction of a core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import signal
+import ssl
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+WATCH_S = 300
+"""Seconds after which the API ends a watch; it is then begun anew."""
+UNSEEN_S = 300
+"""Seconds that a Job may take to appear: Helm makes a release's Jobs one after another."""
+PATIENCE_S = 900
+"""Seconds that the API may stay away."""
+PAUSES_S = (1.0, 2.0, 5.0, 15.0, 30.0)
+"""How long to wait before the first, second, … attempt in a row; the last one for all further ones."""
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+class AwayError(Exception):
+    """The API does not answer, or refuses."""
+
+
+@dataclass
+class Api:
+    """The Kubernetes API of the pod's own cluster and namespace.
+
+    Attributes
+    ----------
+    server : str
+        Such as ``https://10.0.0.1:443``.
+    account : Path
+        Folder with the account's token, namespace and authority.
+    """
+
+    server: str
+    account: Path = ACCOUNT
+    _trust: ssl.SSLContext | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        if self.server.startswith("https"):
+            self._trust = ssl.create_default_context(cafile=str(self.account / "ca.crt"))
+
+    @property
+    def namespace(self) -> str:
+        """The pod's namespace."""
+        return (self.account / "namespace").read_text().strip()
+
+    def get(self, path: str) -> Json:
+        """An object; for errors see `lines`."""
+        return dict(json.loads(b"".join(self.lines(path))))
+
+    def watch(self, path: str) -> Iterator[Json]:
+        """Changes as they happen, until the API ends the watch; for errors see `lines`."""
+        for line in self.lines(path, seconds=WATCH_S + 30):
+            yield json.loads(line)
+
+    def patch(self, path: str, patch: Json) -> None:
+        """Merge a patch into an object; for errors see `lines`."""
+        b"".join(self.lines(path, json.dumps(patch).encode()))
+
+    def lines(self, path: str, patch: bytes | None = None, *, seconds: float = 30) -> Iterator[bytes]:
+        """The lines of an answer as they arrive.
+
+        Raises
+        ------
+        FileNotFoundError
+            For what is not there.
+        AwayError
+            For an API that does not answer, or refuses: a role may reach it a moment after its pod.
+        """
+        # The token is read every time: Kubernetes replaces it before it expires.
+        headers = {"Authorization": f"Bearer {(self.account / 'token').read_text().strip()}"}
+        if patch is not None:
+            headers["Content-Type"] = "application/merge-patch+json"
+        method = "GET" if patch is None else "PATCH"
+        request = urllib.request.Request(self.server + path, patch, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=seconds, context=self._trust) as answer:
+                yield from answer
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                raise FileNotFoundError(path) from None
+            raise AwayError(f"{error.code} {error.read(500).decode(errors='replace')}") from None
+        except (OSError, http.client.HTTPException) as error:
+            raise AwayError(str(error) or type(error).__name__) from None
+
+
+@dataclass
+class Autostop:
+    """Waits for Jobs, through restarts of the API, and stops a server.
+
+    Attributes
+    ----------
+    api : Api
+        The cluster.
+    pause : callable
+        Lets seconds pass.
+    clock : callable
+        Seconds that pass.
+    """
+
+    api: Api
+    pause: Callable[[float], object] = field(default_factory=lambda: threading.Event().wait)
+    clock: Callable[[], float] = time.monotonic
+    _heard: float = field(default=0.0, init=False)
+
+    def ended(self, job: str) -> str:
+        """Wait until a Job has ended; how it did: ``complete``, ``failed`` or ``gone``."""
+        jobs = f"/apis/batch/v1/namespaces/{quote(self.api.namespace)}/jobs"
+        began, seen = self.clock(), False
+
+        def look() -> str:
+            nonlocal seen
+            query = {"fieldSelector": f"metadata.name={job}", "watch": "true", "timeoutSeconds": str(WATCH_S)}
+            try:
+                now = self.api.get(f"{jobs}/{quote(job)}")
+            except FileNotFoundError:
+                if seen or self.clock() - began > UNSEEN_S:
+                    return "gone"
+                query["timeoutSeconds"] = "10"
+            else:
+                seen = True
+                query["resourceVersion"] = now["metadata"]["resourceVersion"]
+                if end := _end(now):
+                    return end
+            for event in self.api.watch(f"{jobs}?{urlencode(query)}"):
+                self._heard = self.clock()
+                if event["type"] == "DELETED":
+                    return "gone"
+                if event["type"] == "ERROR":
+                    # Such as a version that is too old to go on from; the state is asked for anew.
+                    break
+                seen = True
+                if end := _end(event["object"]):
+                    return end
+            return ""
+
+        while not (end := self._patiently(look)):
+            pass
+        return end
+
+    def stop(self, deployment: str) -> bool:
+        """Scale a Deployment to zero; False where there is none."""
+        path = f"/apis/apps/v1/namespaces/{quote(self.api.namespace)}/deployments/{quote(deployment)}/scale"
+        try:
+            self._patiently(lambda: self.api.patch(path, {"spec": {"replicas": 0}}))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _patiently(self, what: Callable[[], T]) -> T:
+        """Try until it is done; raises what the last attempt did when nothing was heard for `PATIENCE_S`."""
+        self._heard, attempts = self.clock(), 0
+        while True:
+            try:
+                return what()
+            except (AwayError, ValueError) as error:
+                if self.clock() - self._heard > PATIENCE_S:
+                    raise AwayError(str(error)) from None
+                seconds = PAUSES_S[min(attempts, len(PAUSES_S) - 1)]
+                print(f"the API does not answer: {error}; again in {seconds:g} s", flush=True)
+                self.pause(seconds)
+                attempts += 1
+
+
+def _end(job: Json) -> str:
+    """How a Job ended; empty while it goes on."""
+    for condition in job.get("status", {}).get("conditions", []):
+        if condition["status"] == "True" and condition["type"] in ("Complete", "Failed"):
+            return str(condition["type"]).lower()
+    return ""
+
+
+def main() -> None:
+    """See above."""
+    parser = argparse.ArgumentParser(prog="grace_client.deploy.autostop")
+    parser.add_argument("--deployment", required=True)
+    parser.add_argument("jobs", nargs="+", metavar="JOB")
+    given = parser.parse_args()
+    # The first process of a container has no default for a signal: without this it would be killed, late.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+    autostop = Autostop(Api(f"https://{f'[{host}]' if ':' in host else host}:{port}"))
+    try:
+        for job in given.jobs:
+            print(f"{job}: {autostop.ended(job)}", flush=True)
+        stopped = autostop.stop(given.deployment)
+    except AwayError as error:
+        print(f"given up: {error}", file=sys.stderr)
+        sys.exit(3)
+    print(f"{given.deployment} is {'stopped' if stopped else 'gone'}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

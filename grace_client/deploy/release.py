@@ -1,0 +1,274 @@
+"""One Helm release of the chart: installed, looked at, and taken away with every pod of it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grace_client.core.errors import ReleaseError, SpecError
+from grace_client.deploy.values import ModelValues, chart_folder, described, document
+from grace_client.kube import helm, process
+from grace_client.kube.kubectl import Json, Kubectl, explained, words
+
+try:
+    from pyhelm3 import Client, Command
+    from pyhelm3.errors import ReleaseNotFoundError
+except ImportError:
+    raise SpecError("releases need the package pyhelm3: pip install 'grace-client[cluster]'") from None
+
+if TYPE_CHECKING:
+    from grace_client.kube.manifests import Manifest
+
+CHART = "grace"
+MARGIN_S = 15
+"""Seconds that helm has beyond its own timeout before it is ended."""
+
+_REFUSED = re.compile(
+    r"execution error at|meet the specifications of the schema|failed to parse", re.IGNORECASE
+)
+_ROLES = re.compile(
+    r"\b(?:roles|rolebindings|serviceaccounts)\b.*forbidden|grant(?:ing)? RBAC permissions", re.DOTALL
+)
+_TOOK_LONG = re.compile(r"timed out|deadline exceeded|context canceled", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A release as Helm has it.
+
+    Attributes
+    ----------
+    number : int
+        Counts installations, upgrades and rollbacks, from 1.
+    status : str
+        Helm's word: `deployed`, `failed`, `pending-install`, `pending-upgrade`, `pending-rollback`,
+        `uninstalling`.
+    updated : datetime
+        When it became so.
+    repaired : str
+        What had to be cleared away before, as a sentence; empty for nothing.
+    """
+
+    number: int
+    status: str
+    updated: datetime
+    repaired: str = ""
+
+
+class Helm(Command):  # type: ignore[misc]
+    """pyhelm3's command lines, run without a shell and with grace's errors.
+
+    A shell between would be what is ended when a call is given up, and helm would go on.
+    """
+
+    def __init__(self, kubectl: Kubectl, limit: float) -> None:
+        super().__init__(
+            executable=helm.program(), kubeconfig=kubectl.kubeconfig, kubecontext=kubectl.context
+        )
+        self._limit = limit
+
+    async def run(self, command: Sequence[object], input: bytes | None = None) -> bytes:
+        """What helm prints; ReleaseNotFoundError, or what `explained` makes of its complaint."""
+        verb = f"helm {command[0]}"
+        line = [self._executable, *(str(word) for word in command)]
+        if self._kubeconfig:
+            line += ["--kubeconfig", str(self._kubeconfig)]
+        if self._kubecontext:
+            line += ["--kube-context", self._kubecontext]
+        try:
+            done = await process.run(line, stdin=input, timeout=self._limit)
+        except TimeoutError:
+            raise ReleaseError(f"{verb} did not end within {self._limit:g} s") from None
+        if not done.code:
+            return done.out
+        said = words(done.err)
+        if "release: not found" in said:
+            raise ReleaseNotFoundError(done.code, done.out, done.err)
+        if _REFUSED.search(said):
+            raise SpecError(f"{verb}: {said}")
+        if _ROLES.search(said):
+            raise SpecError(
+                f"{verb}: {said}\nThis namespace gives you no Roles, which a server that stops by itself "
+                "needs. Set autoStop to false and uninstall the release yourself once its Jobs are done "
+                "(grace campaign does), or set server.kind to Job: its pod ends by itself and frees its GPUs"
+            )
+        raise explained(verb, done.err)
+
+
+class Release:
+    """One release of the chart in the namespace that `kubectl` stands for.
+
+    Parameters
+    ----------
+    kubectl : Kubectl
+        The cluster.
+    values : ModelValues
+        What to install: the model's file and the overlays on it.
+    name : str or None
+        The release's name; None for the model's.
+    chart : Path or None
+        The chart; None for the one that came with grace.
+    sets : mapping
+        Values that win over the files: keys may be dotted (`queries.runId`), values are whatever YAML holds.
+    """
+
+    def __init__(
+        self,
+        kubectl: Kubectl,
+        values: ModelValues,
+        *,
+        name: str | None = None,
+        chart: Path | None = None,
+        sets: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.kubectl, self.values = kubectl, values
+        self.name = name or values.name
+        self.model = values.name
+        self.chart = chart or chart_folder()
+        self.document = document(values, sets or {})
+
+    @property
+    def selector(self) -> str:
+        """Of every object and pod of the release."""
+        return f"app.kubernetes.io/instance={self.name}"
+
+    async def install(self, *, timeout: float) -> Revision:
+        """Install the release, or bring it to these values; returns when the cluster has taken the objects.
+
+        What a killed helm left half done is cleared away first. Nothing waits for servers or Jobs: a GPU may
+        be hours away. Only a download in a Job of its own (`weights.stage: job`) is waited for. A server that
+        was stopped after its Jobs (`autoStop`) is started again where Jobs are new.
+
+        Raises
+        ------
+        SpecError
+            Where the chart, the cluster's rules or the user's rights refuse.
+        ReleaseError
+            Where it did not come about within `timeout` seconds, with the pods' states; retryable where the
+            API is away.
+        """
+        repaired = await self._repair(timeout)
+        command = Helm(self.kubectl, timeout + MARGIN_S)
+        client = await asyncio.to_thread(Client, command, executable=helm.program())
+        # A server-side apply must win over whoever scaled the server to zero; Helm 3 needs no telling.
+        modern = {"server_side": "true", "force_conflicts": True} if client.version.major >= 4 else {}
+        try:
+            found = await client.install_or_upgrade_release(
+                self.name,
+                await client.get_chart(self.chart),
+                self.document,
+                create_namespace=False,
+                namespace=await self.kubectl.namespace_name(),
+                timeout=_seconds(timeout),
+                **modern,
+            )
+        except ReleaseError as error:
+            raise await self._with_states(error) from None
+        return Revision(found.revision, found.status.value, found.updated, repaired)
+
+    async def uninstall(self, *, timeout: float) -> None:
+        """Remove the release and wait until no pod of it is left; claims stay. That there is none is fine.
+
+        Raises
+        ------
+        ReleaseError
+            Where pods are left after `timeout` seconds, with their states; retryable.
+        """
+        ends = time.monotonic() + timeout
+        command = ["uninstall", self.name, "--namespace", await self.kubectl.namespace_name()]
+        command += ["--cascade", "foreground", "--wait", "--timeout", _seconds(timeout)]
+        try:
+            await Helm(self.kubectl, timeout + MARGIN_S).run(command)
+        except ReleaseNotFoundError:
+            pass
+        except ReleaseError as error:
+            if not error.retryable and not _TOOK_LONG.search(str(error)):
+                raise await self._with_states(error) from None
+            raise await self._with_states(ReleaseError(str(error), retryable=True)) from None
+        while pods := await self.kubectl.get("pods", selector=self.selector):
+            names = [pod["metadata"]["name"] for pod in pods]
+            try:
+                await self.kubectl.gone("pods", names, timeout=max(1.0, ends - time.monotonic()))
+            except TimeoutError:
+                left = ReleaseError(
+                    f"{self.name} is uninstalled, but after {timeout:g} s pods of it are left: "
+                    f"{', '.join(names)}. A node that went away may hold them; 'kubectl describe pod' tells",
+                    retryable=True,
+                )
+                raise await self._with_states(left) from None
+
+    async def current(self) -> Revision | None:
+        """What is installed now; None for nothing."""
+        command = Helm(self.kubectl, self.kubectl.timeout)
+        try:
+            status: Json = await command.status(self.name, namespace=await self.kubectl.namespace_name())
+        except ReleaseNotFoundError:
+            return None
+        info = status["info"]
+        if info["status"] == "uninstalled":
+            return None
+        return Revision(status["version"], info["status"], datetime.fromisoformat(info["last_deployed"]))
+
+    async def manifest(self) -> list[Manifest]:
+        """The objects that `install` would make, for `policy.check`; asks no cluster."""
+        return await asyncio.to_thread(
+            helm.template,
+            self.chart,
+            document=self.document,
+            release=self.name,
+            namespace=self.kubectl.namespace or "grace",
+        )
+
+    async def _repair(self, timeout: float) -> str:
+        found = await self.current()
+        if found is None or found.status in ("deployed", "failed", "superseded", "unknown"):
+            return ""
+        what = f"release {self.name} was left {found.status} by a helm that was ended"
+        if found.status in ("pending-upgrade", "pending-rollback"):
+            command = ["rollback", self.name, "--namespace", await self.kubectl.namespace_name()]
+            try:
+                await Helm(self.kubectl, timeout + MARGIN_S).run([*command, "--timeout", _seconds(timeout)])
+            except ReleaseError as error:
+                if error.retryable:
+                    raise
+            else:
+                return f"{what}; it was rolled back first"
+        await self.uninstall(timeout=timeout)
+        return f"{what}; it was uninstalled first"
+
+    async def _with_states(self, error: ReleaseError) -> ReleaseError:
+        states = await self.kubectl.states(self.selector)
+        return ReleaseError(f"{error}\n{states}".strip(), retryable=error.retryable)
+
+
+async def installed_values(kubectl: Kubectl, name: str) -> ModelValues:
+    """The values with which a release was installed; SpecError where there is no such release."""
+    namespace = await kubectl.namespace_name()
+    try:
+        found = await Helm(kubectl, kubectl.timeout).get_values(name, namespace=namespace)
+    except ReleaseNotFoundError:
+        there = ", ".join(await releases(kubectl)) or "none"
+        raise SpecError(
+            f"there is no release {name} in {namespace} (there: {there}); where it is uninstalled already, "
+            "name the values that it had: --values values/MODEL.yaml"
+        ) from None
+    return ModelValues.model_validate(described(found)).model_copy(update={"values": found})
+
+
+async def releases(kubectl: Kubectl) -> list[str]:
+    """Names of the chart's releases in the namespace, whatever state they are in, sorted."""
+    command = Helm(kubectl, kubectl.timeout)
+    # Helm 3 lists only what is deployed unless told; to Helm 4, naming states is what leaves others out.
+    options = {"all": (await asyncio.to_thread(command.client_version)).major < 4, "include_deployed": False}
+    found = await command.list(namespace=await kubectl.namespace_name(), **options)
+    return sorted(entry["name"] for entry in found if entry["chart"].rpartition("-")[0] == CHART)
+
+
+def _seconds(timeout: float) -> str:
+    return f"{max(1, round(timeout))}s"

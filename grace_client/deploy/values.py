@@ -1,0 +1,284 @@
+"""Values files: the one place that knows a model, read as Helm reads it.
+
+`values/NAME.yaml` describes a model, `values/gpus/GPU.yaml` is laid over it for another GPU, as in
+`helm install -f values/gemma-9b.yaml -f values/gpus/l40.yaml`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic.alias_generators import to_camel
+
+from grace_client.core.errors import SpecError, refused
+
+_PACKAGE = Path(__file__).parents[1]
+_DEPLOY = _PACKAGE / "_deploy"
+Text = Annotated[str, StringConstraints(min_length=1)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=40)]
+
+
+class _Part(BaseModel):
+    # Keys that only the chart needs may stand beside these; the chart's schema judges them.
+    # What a file leaves out is as in the chart's values.yaml.
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", alias_generator=to_camel)
+
+
+class Model(_Part):
+    """What the model is.
+
+    Attributes
+    ----------
+    name : str
+        Short name: of the release, its objects, the served model and the result folders.
+    repository, revision : str
+        Where the weights come from: Hugging Face id, and commit, tag or branch.
+    gated : bool
+        Whether the weights need a token.
+    dtype : str
+        The server's data type.
+    float16 : bool
+        Whether the model may run as float16.
+    max_model_len : int
+        Longest prompt and answer together, in tokens.
+    weights_gib : float
+        Size of the files that the server loads, in GiB.
+    reasoning_parser : str
+        The server's parser of thoughts; empty for none.
+    """
+
+    name: Name
+    repository: Text
+    revision: Text = "main"
+    gated: bool = False
+    dtype: Text = "auto"
+    float16: bool = True
+    max_model_len: int = Field(default=4096, gt=0)
+    weights_gib: float = Field(alias="weightsGiB", gt=0, strict=False)
+    reasoning_parser: str = ""
+
+
+class Gpu(_Part):
+    """What the model runs on.
+
+    Attributes
+    ----------
+    count : int
+        GPUs, which is also how many ways the model is split; 0 for a server without any.
+    resource : str
+        Kubernetes resource name.
+    products : tuple of str
+        Values of the node label `nvidia.com/gpu.product` that will do; empty for any.
+    memory_gib : float
+        Memory of one GPU, in GiB.
+    bfloat16 : bool
+        Whether the GPU has bfloat16.
+    min_cuda_driver : int
+        Lowest major version of the driver; 0 asks for none.
+    """
+
+    count: int = Field(default=1, ge=0)
+    resource: Text = "nvidia.com/gpu"
+    products: tuple[Text, ...] = Field(default=(), strict=False)
+    memory_gib: float = Field(default=80.0, alias="memoryGiB", gt=0, strict=False)
+    bfloat16: bool = True
+    min_cuda_driver: int = Field(default=0, ge=0)
+
+
+class ModelValues(_Part):
+    """A model's values, overlays included.
+
+    Attributes
+    ----------
+    model : Model
+        What the model is.
+    gpu : Gpu
+        What it runs on.
+    files : tuple of Path
+        Where this was read, in order.
+    values : dict
+        Everything that the files say, merged. Helm is given the files `layered`: what a null deleted
+        here may stand in the chart's defaults.
+    """
+
+    model: Model
+    gpu: Gpu = Gpu()
+    files: tuple[Path, ...] = Field(default=(), exclude=True)
+    values: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The model's short name."""
+        return self.model.name
+
+
+def layered(*documents: Mapping[str, Any]) -> dict[str, Any]:
+    """One document that means to Helm what several mean: maps merge, lists and scalars replace.
+
+    Nulls stay, since they delete what stands in the chart's defaults.
+    """
+    merged: dict[str, Any] = {}
+    for document in documents:
+        _lay(merged, document)
+    return merged
+
+
+def merge(*documents: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge values as `helm -f A -f B` does: maps merge, lists and scalars replace, null deletes."""
+    return _without_nulls(layered(*documents))
+
+
+def _lay(below: dict[str, Any], above: Mapping[str, Any]) -> None:
+    for key, value in above.items():
+        if isinstance(value, Mapping):
+            if not isinstance(below.get(key), dict):
+                below[key] = {}
+            _lay(below[key], value)
+        else:
+            below[key] = value
+
+
+def _without_nulls(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_nulls(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def read_values(file: Path) -> dict[str, Any]:
+    """One values file, as it stands, nulls included.
+
+    Raises
+    ------
+    SpecError
+        For a file that cannot be read or is no YAML mapping, with file and line.
+    """
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise refused(error, file) from None
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{file}: cannot read the values file: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise SpecError(f"{file}{line}: is not YAML: {error.problem}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise SpecError(f"{file}: is not YAML: {error}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise SpecError(
+            f"{file}:1: is a {type(values).__name__}; a values file is a mapping such as model: {{…}}"
+        )
+    return values
+
+
+def model_values(*files: Path) -> ModelValues:
+    """A model's values file and the overlays on it, in Helm's order: later files win.
+
+    Raises
+    ------
+    SpecError
+        For unreadable files and for values that describe no model; names file and key.
+    """
+    documents = [read_values(file) for file in files]
+    merged = merge(*documents)
+    try:
+        found = ModelValues.model_validate(described(merged))
+    except ValidationError as error:
+        lines = []
+        for fault in error.errors():
+            keys = tuple(step for step in fault["loc"])
+            sources = [file for file, document in zip(files, documents, strict=True) if _has(document, keys)]
+            # A missing key is in no file; the first one is the model's own.
+            file = sources[-1] if sources else files[0]
+            got = "" if fault["type"] == "missing" else f", not {fault['input']!r}"
+            lines.append(f"{file}: {'.'.join(map(str, keys))}: {fault['msg']}{got}")
+        raise SpecError("\n".join(lines)) from None
+    return found.model_copy(update={"files": tuple(files), "values": merged})
+
+
+def document(values: ModelValues, sets: Mapping[str, Any]) -> dict[str, Any]:
+    """The one values document that helm is given: the files as they stand, and single values over them.
+
+    Parameters
+    ----------
+    values : ModelValues
+        A model's values.
+    sets : mapping
+        Keys may be dotted (`queries.runId`); values are whatever YAML holds.
+    """
+    files = [read_values(file) for file in values.files] or [values.values]
+    return layered(*files, *(_nested(key, value) for key, value in sets.items()))
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    first, dot, rest = key.partition(".")
+    return {first: _nested(rest, value) if dot else value}
+
+
+def described(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a release's values that describes its model; the chart has a key `files` of its own."""
+    return {key: values[key] for key in ("model", "gpu") if key in values}
+
+
+def _has(document: object, keys: Sequence[str | int]) -> bool:
+    for key in keys:
+        try:
+            document = document[key]  # type: ignore[index]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True
+
+
+def models(folder: Path) -> dict[str, ModelValues]:
+    """Every model of a values folder by its short name, in the order of names.
+
+    Raises
+    ------
+    SpecError
+        For a folder without models, two files for one model, and faulty files.
+    """
+    found: dict[str, ModelValues] = {}
+    for file in sorted(folder.glob("*.yaml")):
+        values = model_values(file)
+        if values.name in found:
+            raise SpecError(
+                f"{file}: model.name: {values.name!r} is described by {found[values.name].files[0]} already; "
+                "give one of them another name"
+            )
+        found[values.name] = values
+    if not found:
+        raise SpecError(f"{folder}: holds no values files of models (*.yaml)")
+    return dict(sorted(found.items()))
+
+
+def overlays(folder: Path) -> dict[str, Path]:
+    """The overlays for other GPUs in a values folder, by their short names."""
+    return {file.stem: file for file in sorted((folder / "gpus").glob("*.yaml"))}
+
+
+def _shipped(name: str, what: str) -> Path:
+    """A folder that lies beside the package in a checkout, and inside it where it was installed."""
+    for folder in (_DEPLOY / name, _PACKAGE.parent / name):
+        if folder.is_dir():
+            return folder
+    raise SpecError(
+        f"there is no {what} beside this installation of grace ({_PACKAGE}); name yours, or work in a "
+        "checkout of the repository"
+    )
+
+
+def values_folder() -> Path:
+    """Where the models' values files are, in a checkout or in an installed package."""
+    return _shipped("values", "folder of values files")
+
+
+def chart_folder() -> Path:
+    """Where the Helm chart is, in a checkout or in an installed package."""
+    return _shipped("charts", "Helm chart") / "grace"

@@ -1,0 +1,1 @@
+"""What is asked and answers: the protocol, and a folder for each engine."""

@@ -1,0 +1,1 @@
+"""Chat templates, and what models print beside their answer: thoughts, dates."""

@@ -1,0 +1,85 @@
+"""Whether what is asked reaches the model: its question, read back from the token ids that are sent. Pure."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+from grace_client.core.errors import SpecError
+
+_STORY = (
+    "Lena keeps a row of clay jars on the long shelf behind her workshop. Early this morning she left Tomas "
+    "a note which says that two of the five jars by the window hold honey, that the tall one near the door "
+    "stands empty, and that nobody has opened the others since the frost. Tomas reads the note twice, puts "
+    "it into his coat, walks down to the river with his sister, and only comes back when it is already "
+    "dark. On the way home they talk about the market, about the new bridge, and about what is on the "
+    "shelf. He has not looked into any of the jars himself. "
+)
+PROBES = (
+    f"{_STORY}How many of the five jars does Tomas think hold honey? Answer with one number.\nAnswer:",
+    f"{_STORY}Does Tomas know which of the jars stands empty? Answer with yes or no.\nAnswer:",
+)
+"""Two questions as long as those of the studies, which differ near their ends."""
+
+EDGE = 20
+"""So many characters of a question's beginning or end show that it is there."""
+
+
+def times(text: str, shown: str) -> int:
+    """How often a text stands in another one that token ids were decoded to.
+
+    Tokenizers may change the width and the composition of characters, their case, and white space; such
+    changes do not count.
+    """
+    return _plain(shown).count(_plain(text))
+
+
+def check(pairs: Sequence[tuple[str, Sequence[int], str]], what: str, remedy: str) -> None:
+    """That questions are passed on whole, once, and apart from each other.
+
+    Parameters
+    ----------
+    pairs : sequence of (str, sequence of int, str)
+        Each question, its token ids, and what they are decoded to.
+    what : str
+        What puts the questions into tokens, such as ``"the chat template of gemma"``.
+    remedy : str
+        The next step.
+
+    Raises
+    ------
+    SpecError
+        Where they are not.
+    """
+    fault = ""
+    for text, _, shown in pairs:
+        if (found := times(text, shown)) != 1:
+            fault = f"prints it {found} times" if found else _loss(text, shown)
+            break
+    else:
+        if len({tuple(ids) for _, ids, _ in pairs}) < len({text for text, _, _ in pairs}):
+            fault = "gives the same tokens for different questions"
+    if fault:
+        raise SpecError(
+            f"{what} does not pass the question on as it is: it {fault}. The model would answer something "
+            f"else than what is asked. {remedy}"
+        )
+
+
+def _loss(text: str, shown: str) -> str:
+    plain, there = _plain(text), _plain(shown)
+    begins, ends = plain[:EDGE] in there, plain[-EDGE:] in there
+    if begins == ends:
+        return "changes its words" if begins else "leaves it out"
+    if begins:
+        kept = next(n for n in range(len(plain), 0, -1) if plain[:n] in there)
+        where = "after its first"
+    else:
+        kept = next(n for n in range(len(plain), 0, -1) if plain[-n:] in there)
+        where = "before its last"
+    return f"cuts it {where} {round(kept / len(plain) * len(text))} of {len(text)} characters"
+
+
+def _plain(text: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(c for c in decomposed if unicodedata.category(c)[0] not in "CMZ")

@@ -1,0 +1,252 @@
+"""A transformers model as a folder or the hub holds it: loaded whole, or refused with what is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
+
+from grace_client.core.errors import SpecError
+from grace_client.engines.local.soundness import check_architecture, check_tensors
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+LFS = b"version https://git-lfs.github.com/spec/"
+"""What the small file begins with that Git leaves in the place of a large one."""
+
+FORMAT = "config.json, *.safetensors and tokenizer.json"
+
+_SINGLE = {".gguf", ".safetensors", ".bin", ".pt", ".pth", ".ckpt"}
+
+
+def load(source: str, name: str, *, dtype: str, device: str) -> tuple[Any, Any]:
+    """Model and tokenizer, every weight of them from the checkpoint.
+
+    Parameters
+    ----------
+    source : str
+        A folder, or an id on the hub.
+    name : str
+        The model's, for errors.
+    dtype : str
+        One of `DTYPES`; ``"auto"`` is float32 on a CPU and the type of the weights elsewhere.
+    device : str
+        Where it is to compute, see `usable`.
+
+    Raises
+    ------
+    SpecError
+        Where it cannot be loaded, or where any tensor would not be the checkpoint's.
+    """
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    folder = Path(source) if Path(source).is_dir() else None
+    if folder is None:
+        _check_name(source)
+    else:
+        _check_files(folder)
+    kind = "float32" if dtype == "auto" and device == "cpu" else dtype
+    try:
+        # Code that a checkpoint brings along is not run, and nobody is asked whether it may be.
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        check_architecture(config, name)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        model, told = AutoModelForCausalLM.from_pretrained(
+            source,
+            config=config,
+            dtype=kind,
+            device_map=device,
+            trust_remote_code=False,
+            output_loading_info=True,
+            # Refused below, by name and by size.
+            ignore_mismatched_sizes=True,
+        )
+    except SpecError:
+        raise
+    except Exception as error:  # whatever the libraries make of files that they cannot read
+        raise SpecError(_failure(name, device, error)) from error
+    check_tensors(model, told, name)
+    return model.eval(), tokenizer
+
+
+def usable(dtype: str, device: str | None) -> str:
+    """The device to compute on: the one asked for, or the first of CUDA, MPS and CPU that is there.
+
+    Raises
+    ------
+    SpecError
+        Where there is no such type of number or no such device.
+    """
+    if dtype not in DTYPES:
+        raise SpecError(f"--dtype is one of {', '.join(DTYPES)}, not {dtype!r}")
+    if device is None:
+        return _devices()[0]
+    try:
+        torch.zeros(1, device=device).item()
+    except Exception as error:  # an AssertionError where torch was built without CUDA
+        why = "" if "device string" in str(error).lower() else f" ({_first_line(error)})"
+        raise SpecError(
+            f"torch {torch.__version__} cannot compute on a device {device!r} here{why}; it can on "
+            f"{', '.join(_devices())}: name one with --device, or leave --device out"
+        ) from None
+    return device
+
+
+def fingerprint(folder: Path) -> str:
+    """Hash over names, sizes and both ends of the files of a model folder.
+
+    The ends are enough to tell two sets of weights apart, and 140 GB need not be read for it.
+    """
+    end = 4 << 20
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix not in {".safetensors", ".bin", ".json", ".model", ".jinja"}:
+            continue
+        size = path.stat().st_size
+        digest.update(f"{path.name}\0{size}\0".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(end))
+            if size > end:
+                file.seek(max(end, size - end))
+                digest.update(file.read(end))
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _devices() -> list[str]:
+    found = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    return [*found, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+
+
+def _check_name(source: str) -> None:
+    """That a name that is no folder may be an id on the hub."""
+    path = Path(source)
+    if path.suffix in _SINGLE and (path.is_file() or len(path.parts) != 2):
+        what = "a GGUF file" if path.suffix == ".gguf" else "a single file of weights"
+        there = "" if path.is_file() else ", and there is no such file"
+        whole = (path.parent / "config.json").is_file() and path.suffix != ".gguf"
+        give = f"give {path.parent}" if whole else "give the folder of the model from which the file was made"
+        raise SpecError(
+            f"{source} names {what}{there}; --model takes a folder in the format of transformers ({FORMAT}): "
+            f"{give}"
+        )
+    if path.is_file():
+        raise SpecError(f"{source} is a file; --model takes a model's folder ({FORMAT}) or its id on the hub")
+    if path.is_absolute() or source.startswith((".", "~")):
+        raise SpecError(f"there is no folder {source}; check the spelling of --model")
+
+
+def _check_files(folder: Path) -> None:
+    """That a folder holds a whole model; SpecError with the file at fault."""
+    try:
+        names = sorted(path.name for path in folder.iterdir() if path.is_file())
+        _check_kind(folder, names)
+        for name in names:
+            _check_file(folder / name)
+    except OSError as error:
+        raise SpecError(
+            f"{error.filename or folder} cannot be read ({error.strerror}); check the permissions of the "
+            "model's folder, or copy the model again"
+        ) from None
+
+
+def _check_kind(folder: Path, names: list[str]) -> None:
+    if "adapter_config.json" in names:
+        raise SpecError(
+            f"{folder} holds an adapter (adapter_config.json): it changes another model, and grace does not "
+            "apply it; merge the two with peft (model.merge_and_unload(), then save_pretrained), and give "
+            "the merged model's folder with --model"
+        )
+    if "config.json" in names:
+        return
+    if ggufs := [name for name in names if name.endswith(".gguf")]:
+        raise SpecError(
+            f"{folder} holds GGUF files ({', '.join(ggufs[:3])}), which the embedded engine does not read; "
+            f"give the folder of the model from which they were made ({FORMAT}) with --model"
+        )
+    inner = next((path.parent for path in _configs(folder)), None)
+    hint = f"; did you mean {inner}?" if inner else f"; a model's folder holds {FORMAT}: copy it again, whole"
+    raise SpecError(f"{folder} holds no config.json, so that it is not the folder of a model{hint}")
+
+
+def _configs(folder: Path) -> Iterator[Path]:
+    """Models' configurations one and three levels down; the hub's cache has them in snapshots/COMMIT."""
+    for pattern in ("*/config.json", "snapshots/*/config.json"):
+        yield from sorted(folder.glob(pattern))
+
+
+def _check_file(path: Path) -> None:
+    with path.open("rb") as file:
+        begins = file.read(len(LFS))
+    if begins == LFS:
+        raise SpecError(
+            f"{path} is a pointer of Git LFS, and the file itself was not fetched; run "
+            f"'git -C {path.parent} lfs pull', then the same command again"
+        )
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, "pt"):
+                pass
+        except SafetensorError as error:
+            raise SpecError(
+                f"{path} is damaged or was not copied to its end ({path.stat().st_size} bytes; "
+                f"{_first_line(error)}); copy or download it again"
+            ) from None
+
+
+def _failure(name: str, device: str, error: Exception) -> str:
+    """What a library's error means and what to do."""
+    text = str(error)
+    low = text.lower()
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        what = (
+            f"{name} does not fit into the memory of {device}; use a smaller --dtype, such as bfloat16, or a "
+            "smaller model"
+        )
+    elif isinstance(error, ImportError):
+        what = (
+            f"{name} needs a Python package that is not installed here; install it, or give a model whose "
+            "weights are not quantised"
+        )
+    elif "gated" in low:
+        what = (
+            f"{name} is gated: accept its licence on its model page, make an access token, and set HF_TOKEN "
+            "to it"
+        )
+    elif "trust_remote_code" in text:
+        what = (
+            f"{name} brings program code of its own, which grace does not run; use a model that transformers "
+            "knows, or serve this one with vLLM and name the server with --server"
+        )
+    elif "is not a valid model identifier" in text or "Repository Not Found" in text:
+        what = (
+            f"there is no model {name!r}, neither as a folder here nor on the hub; check the spelling, and "
+            "set HF_TOKEN if it is private"
+        )
+    elif "connect" in low or "offline" in low:
+        what = (
+            f"{name} is not in the local cache and the hub cannot be reached; check the network, or give the "
+            "folder of a downloaded model with --model"
+        )
+    elif "tokenizer" in low:
+        what = (
+            f"the tokenizer of {name} cannot be loaded; check that its folder holds the whole "
+            "tokenizer.json, or copy the model again"
+        )
+    elif "quantiz" in low:
+        what = (
+            f"the quantised weights of {name} cannot be used on {device}; give a model that is not quantised"
+        )
+    else:
+        what = f"{name} cannot be loaded; check that it is a causal language model and its files are complete"
+    return f"{what} ({type(error).__name__}: {_first_line(error)})"
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__

@@ -1,0 +1,242 @@
+"""Whether a loaded transformers model is what its checkpoint says, and a model that can be scored at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from grace_client.core.errors import SpecError
+
+SHOWN = 3
+"""How many tensors a message names."""
+
+AHEAD = {"exact": 1e-3, "rounded": 0.05}
+"""How far the logits of a beginning may move when a later token changes, as a share of how far those of that
+token itself move: rounding alone, in float32 and in 16 bits or fewer. A model that looks ahead is near 1."""
+
+_GENERATIVE = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+_TASK = re.compile(r"(ForSequenceClassification|ForTokenClassification|RewardModel|ForMaskedLM)$")
+_KINDS = {
+    "ForSequenceClassification": "a reward model or classifier",
+    "ForTokenClassification": "a classifier of tokens",
+    "RewardModel": "a reward model",
+    "ForMaskedLM": "a masked model, which fills gaps and looks ahead",
+}
+
+
+def check_architecture(config: Any, name: str) -> None:
+    """That a checkpoint was saved from a causal language model, by what its configuration says.
+
+    Raises
+    ------
+    SpecError
+        Where it was saved from a model of another task: transformers would take its body and give it the head
+        of a language model.
+    """
+    declared = [str(one) for one in config.architectures or ()]
+    known = {
+        one
+        for names in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
+        for one in (names if isinstance(names, tuple) else (names,))
+    }
+    if not declared or any(one in known or one.endswith(_GENERATIVE) for one in declared):
+        return
+    task = _TASK.search(declared[0])
+    what = _KINDS[task[1]] if task else "a body without the head of a language model, as embedding models are"
+    raise SpecError(
+        f"{name} is {what} ({', '.join(declared)} in config.json), and cannot tell how likely a text is; "
+        "give a causal language model (…ForCausalLM) with --model"
+    )
+
+
+def check_tensors(model: Any, told: Mapping[str, Any], name: str) -> None:
+    """That every tensor of a model came from its checkpoint, and that the checkpoint's were all used.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        As loaded.
+    told : mapping
+        What transformers tells of the loading: ``missing_keys``, ``unexpected_keys``, ``mismatched_keys``,
+        ``error_msgs``. Weights that are tied to others are not among the missing ones.
+    name : str
+        The model's, for errors.
+
+    Raises
+    ------
+    SpecError
+        Naming the tensors. transformers draws those that it does not find at random, without a word.
+    """
+    kind = type(model).__name__
+    if mismatched := sorted(told["mismatched_keys"]):
+        key, found, expected = mismatched[0]
+        others = f" (and so on for {_count(len(mismatched) - 1, 'more tensor')})" if mismatched[1:] else ""
+        raise SpecError(
+            f"the weights of {name} do not fit its config.json: {key} is {_size(found)} in the weights and "
+            f"{_size(expected)} by the configuration{others}; copy config.json and weights of the same model "
+            "again"
+        )
+    missing, unexpected = sorted(told["missing_keys"]), sorted(told["unexpected_keys"])
+    if missing:
+        of = _count(len(model.state_dict()), "tensor")
+        raise SpecError(
+            f"the checkpoint of {name} lacks {len(missing)} of the {of} of a {kind}: {_named(missing)}; what "
+            f"is missing would be drawn at random. {_way_out(missing, unexpected)}"
+        )
+    if unused := _unused(model, unexpected):
+        raise SpecError(
+            f"the checkpoint of {name} holds {_count(len(unused), 'tensor')} for which a {kind} with this "
+            f"config.json has no place: {_named(unused)}; the model would be another one without. "
+            f"{_way_out((), unused)}"
+        )
+    if told["error_msgs"]:
+        raise SpecError(
+            f"the weights of {name} cannot be loaded as they are: {'; '.join(told['error_msgs'][:SHOWN])}; "
+            "copy the model again"
+        )
+
+
+def check_vocabulary(tokenizer: Any, rows: int, name: str) -> None:
+    """That a tokenizer gives ids that its model knows, and names a token that ends a text.
+
+    Parameters
+    ----------
+    tokenizer : PreTrainedTokenizerBase
+        The tokenizer.
+    rows : int
+        Number of tokens that the model has an embedding for.
+    name : str
+        The model's, for errors.
+
+    Raises
+    ------
+    SpecError
+        Where it does not. Special tokens beyond the model's, which no text of a study holds, are let pass:
+        text-only models of a larger family have them.
+    """
+    special = set(tokenizer.all_special_tokens)
+    special |= {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    beyond = {token: i for token, i in tokenizer.get_vocab().items() if i >= rows and token not in special}
+    if beyond:
+        first = min(beyond, key=lambda token: beyond[token])
+        raise SpecError(
+            f"the tokenizer of {name} has more ids than the model: the model knows {rows} tokens, and the "
+            f"tokenizer has {len(beyond)} more, from {first!r} (id {beyond[first]}) on; copy tokenizer and "
+            "weights of the same model again"
+        )
+    end = tokenizer.eos_token_id
+    if end is None:
+        raise SpecError(
+            f"the tokenizer of {name} names no end-of-sequence token, so that nobody can tell where an "
+            "answer ends; name the token as eos_token in tokenizer_config.json, in a copy of the model's "
+            "folder, and give that folder with --model"
+        )
+
+
+@torch.inference_mode()
+def check_causal(model: Any, prompt_ids: Sequence[int], name: str) -> None:
+    """That a model computes numbers, reads what it is given, and does not look ahead.
+
+    The logits of a beginning must stay the same when a token that comes later is another one.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        In the type and on the device on which it will answer.
+    prompt_ids : sequence of int
+        Some text, of two different tokens at least.
+    name : str
+        The model's, for errors.
+    """
+    # Few tokens, so that a later one weighs much in all that look at it.
+    ids = list(prompt_ids[-6:])
+    other = [*ids[:-1], next(token for token in prompt_ids if token != ids[-1])]
+    first, second = (
+        model(input_ids=torch.tensor([one], device=model.device)).logits[0] for one in (ids, other)
+    )
+    if bool((torch.isnan(first) | torch.isposinf(first)).any()):
+        raise SpecError(
+            f"{name} computes no usable numbers in {_dtype(model)} (its logits hold NaN or infinity); try "
+            "--dtype float32 or bfloat16, and copy the weights again if that does not help"
+        )
+    # Some models give minus infinity to ids that stand for no token.
+    moved = (first.double() - second.double()).abs().nan_to_num(nan=0.0)
+    here, before = float(moved[-1].max()), float(moved[:-1].max())
+    if here == 0:
+        raise SpecError(
+            f"{name} answers the same whatever it is given; its weights are empty or damaged: copy them again"
+        )
+    most = AHEAD["exact" if _dtype(model) == "float32" else "rounded"]
+    if not before <= most * here:
+        raise SpecError(
+            f"{name} looks ahead: a token changes what the model says before it (by {before / here:.1%} of "
+            "what it changes behind it), so that it is not a causal language model and its numbers are no "
+            "probabilities of texts; give a causal language model with --model"
+        )
+
+
+def _unused(model: Any, unexpected: Sequence[str]) -> list[str]:
+    """Tensors that belong to what is there of a model: further parts of its layers, or further layers.
+
+    Heads for other tasks and the towers of other senses stand beside the language model and are let pass.
+    """
+    modules = dict(model.named_modules())
+    quantised = getattr(model, "hf_quantizer", None) is not None
+    found = []
+    for key in unexpected:
+        parent = key.rpartition(".")[0]
+        inside = parent in modules and next(modules[parent].parameters(recurse=False), None) is not None
+        if "lora_" in key or (inside and not quantised) or _further_layer(modules, key):
+            found.append(key)
+    return found
+
+
+def _further_layer(modules: Mapping[str, Any], key: str) -> bool:
+    """Whether a tensor is of a layer behind the last one of a model."""
+    for number in re.finditer(r"\.(\d+)\.", key):
+        stack = modules.get(key[: number.start()])
+        if isinstance(stack, torch.nn.ModuleList) and int(number[1]) >= len(stack):
+            return True
+    return False
+
+
+def _way_out(missing: Sequence[str], unexpected: Sequence[str]) -> str:
+    """The next step, by what the names say."""
+    if any("lora_" in key or ".base_layer." in key for key in unexpected):
+        return (
+            "Its names are those of an adapter that was not merged: merge it with peft "
+            "(model.merge_and_unload(), then save_pretrained), and give that folder with --model"
+        )
+    if not missing:
+        return "Copy config.json and weights of the same model again"
+    wanted = set(missing)
+    for key in unexpected:
+        for dot in re.finditer(r"\.", key):
+            if key[dot.end() :] in wanted:
+                return (
+                    f"The checkpoint has such tensors with {key[: dot.end()]!r} in front, as a wrapped model "
+                    "saves them: save the model itself (save_pretrained of what is inside the wrapper), and "
+                    "give that folder with --model"
+                )
+    return "Give a checkpoint that holds the whole causal language model with --model"
+
+
+def _named(keys: Collection[str]) -> str:
+    shown = ", ".join(list(keys)[:SHOWN])
+    return shown if len(keys) <= SHOWN else f"{shown} and {len(keys) - SHOWN} more"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _size(shape: Sequence[int]) -> str:
+    return " × ".join(map(str, shape))
+
+
+def _dtype(model: Any) -> str:
+    return str(model.dtype).removeprefix("torch.")

@@ -1,0 +1,173 @@
+"""Whether a server answers at all: what waits while it does not, and what ends when it will not."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from grace_client.core.errors import ItemError, ServerError
+from grace_client.engines.vllm.responses import MalformedError, Policy
+
+ONWARD = "then repeat the command: it goes on where it was"
+
+
+class Circuit:
+    """Watches over all requests to one server together.
+
+    Parameters
+    ----------
+    url : str
+        The server's, for messages.
+    policy : Policy
+        When to wait and to give up.
+    opened : callable
+        Called when calls that wait may go on, or must end.
+
+    Attributes
+    ----------
+    probe : callable or None
+        Returns when the server answers as it must; raises what it did otherwise.
+    answers : asyncio.Event
+        Clear while the server has yet to prove that it answers.
+    failure : ServerError or None
+        Set when everything is over.
+    failures : int
+        How many requests failed since one last succeeded.
+    """
+
+    def __init__(self, url: str, policy: Policy, *, opened: Callable[[], None]) -> None:
+        self.url = url
+        self.policy = policy
+        self.probe: Callable[[], Awaitable[None]] | None = None
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.failure: ServerError | None = None
+        self.failures = 0
+        self._opened = opened
+        self._over = asyncio.Event()
+        self._flying: dict[asyncio.Timeout, float] = {}
+        self._progress = 0.0
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    @asynccontextmanager
+    async def flight(self, deadline: float, slack: float) -> AsyncIterator[None]:
+        """Bound one request by its deadline, and watch it along with all others.
+
+        Parameters
+        ----------
+        deadline : float
+            Seconds; TimeoutError after that.
+        slack : float
+            Seconds that this request adds to the window in which something must be answered.
+        """
+        if not self._flying:
+            self.progress()
+        if "watch" not in self._tasks:
+            self._tasks["watch"] = asyncio.create_task(self._watch())
+        async with asyncio.timeout(deadline) as timeout:
+            self._flying[timeout] = slack
+            try:
+                yield
+            finally:
+                del self._flying[timeout]
+
+    def progress(self, moment: float | None = None) -> None:
+        """Note that the server answered something, or need not answer before a moment."""
+        self._progress = max(self._progress, time.monotonic() if moment is None else moment)
+
+    def check(self) -> None:
+        """Raise the failure, where everything is over."""
+        if self.failure:
+            # A copy, so that every call raises an error with a traceback of its own.
+            raise ServerError(str(self.failure), retryable=self.failure.retryable)
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep, unless everything is over before."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
+        except TimeoutError:
+            return
+
+    def failed(self, reason: str) -> None:
+        """Note a failed request. Too many in a row, of whatever kind, put the server in doubt."""
+        self.failures += 1
+        if self.failures >= self.policy.trip:
+            self.suspect(reason)
+
+    def suspect(self, reason: str) -> bool:
+        """Let all calls wait until the server proves to answer; return whether they did not wait before."""
+        if self.probe is None or self.failure or not self.answers.is_set():
+            return False
+        self.answers.clear()
+        self._tasks["mend"] = asyncio.create_task(self._mend(reason, self.probe))
+        return True
+
+    def stop(self, error: ServerError) -> None:
+        """Let every call end with `error`, those in flight and those to come."""
+        if self.failure:
+            return
+        self.failure = error
+        self._over.set()
+        self.answers.set()
+        self._opened()
+        now = asyncio.get_running_loop().time()
+        for timeout in list(self._flying):
+            if not timeout.expired():
+                timeout.reschedule(now)
+
+    async def close(self) -> None:
+        """End the watch."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _mend(self, reason: str, probe: Callable[[], Awaitable[None]]) -> None:
+        start = time.monotonic()
+        while True:
+            try:
+                await probe()
+                break
+            except ServerError as error:
+                if not error.retryable:
+                    self.stop(error)
+                    return
+                reason = str(error)
+            except (ItemError, MalformedError) as error:
+                reason = str(error)
+            except Exception as error:  # whatever it is, no call may wait for ever
+                self.stop(ServerError(f"{self.url} could not be tried: {type(error).__name__}: {error}"))
+                return
+            waited = time.monotonic() - start
+            if waited > self.policy.patience:
+                self.stop(
+                    ServerError(
+                        f"{self.url} has not answered for {waited:.0f} s (last: {reason}); look at the "
+                        f"server, {ONWARD}"
+                    )
+                )
+                return
+            await self.sleep(self.policy.probe * random.uniform(0.5, 1.0))
+        self.failures = 0
+        self.progress()
+        self.answers.set()
+        self._opened()
+
+    async def _watch(self) -> None:
+        """End everything when nothing is answered any more, whatever the server says of its health."""
+        window = self.policy.window
+        while True:
+            await asyncio.sleep(window / 8)
+            quiet = time.monotonic() - self._progress
+            if self._flying and quiet > window + max(self._flying.values()):
+                self.stop(
+                    ServerError(
+                        f"{self.url} hangs: {len(self._flying)} requests in flight, and none was answered "
+                        f"for {quiet:.0f} s. Restart the server, {ONWARD}"
+                    )
+                )
+                return

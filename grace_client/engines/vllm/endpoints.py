@@ -1,0 +1,288 @@
+"""The endpoints of one vLLM server, asked one at a time: what the start-up checks are made of."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grace_client.core.errors import ItemError, ServerError, SpecError
+from grace_client.core.options import TokenTrie
+from grace_client.core.questions import Prompt
+from grace_client.engines.vllm import fields
+from grace_client.engines.vllm.http_client import Client
+from grace_client.engines.vllm.responses import NAN, MalformedError, Reply, StrangerError
+from grace_client.engines.vllm.tasks import together
+from grace_client.engines.vllm.wire_format import Batch, Method, forced_batches, named_batches
+
+T = TypeVar("T")
+
+CONFIG = re.compile(r"^vllm:cache_config_info\{(.*)\}", re.MULTILINE)
+LABEL = re.compile(r'(\w+)="([^"]*)"')
+"""Where `/metrics` tells how the server's cache is set up."""
+
+NO_TEMPLATE = ("default chat template is no longer allowed", "chat_template is not set")
+"""What a server says of a model without a chat template."""
+
+
+class RefusedError(Exception):
+    """A request that this server will not or cannot answer; the text is its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A model as the server lists it.
+
+    Attributes
+    ----------
+    name : str
+        The name to ask by.
+    root : str
+        What the server was told to load: a Hugging Face id or a folder.
+    max_context : int
+        Longest sequence, in tokens; 0 where the server does not say.
+    """
+
+    name: str
+    root: str
+    max_context: int
+
+
+class Api:
+    """One model on one server.
+
+    Parameters
+    ----------
+    client : Client
+        The connection.
+    card : Card
+        The model.
+    deadline : float
+        Seconds that one request may take.
+    """
+
+    def __init__(self, client: Client, card: Card, *, deadline: float = 300.0) -> None:
+        self.client = client
+        self.card = card
+        self.deadline = deadline
+        self.model = json.dumps(card.name)
+        self.fingerprint: str | None = None
+        """Version and configuration of the server, as its answers state it."""
+        self.pinned = False
+        """Whether an answer with another fingerprint is one of another server."""
+
+    def mine(self, answer: Any) -> dict[str, Any]:
+        """The answer, unless it is of another model or server."""
+        name = fields.text(answer, "model")
+        if name != self.card.name:
+            raise StrangerError(
+                f"the model {fields.quoted(name)} answered instead of {self.card.name!r}", name
+            )
+        if self.pinned and (found := fields.text_or_none(answer, "system_fingerprint")) != self.fingerprint:
+            raise StrangerError(
+                f"a server with fingerprint {fields.quoted(found)} answered instead of the one with "
+                f"{fields.quoted(self.fingerprint)} that this run began with"
+            )
+        return fields.mapping(answer)
+
+    async def post(self, path: str, body: bytes | dict[str, Any], read: Callable[[Any], T]) -> T:
+        """What `read` makes of one answer.
+
+        Raises
+        ------
+        RefusedError
+            Where the server will not do it.
+        MalformedError
+            Where the answer is not what was asked for, with the evidence.
+        ServerError
+            Where the server does not answer, or refuses the key or the model.
+        """
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        reply = await self.client.once("POST", path, raw, deadline=self.deadline)
+        if reply.status != 200:
+            self._unanswered(reply, path)
+        try:
+            reply.json()
+        except MalformedError as error:
+            raise ServerError(
+                f"{self.client.url}{path} gave an answer that is {error}: {reply.text()!r}"
+            ) from None
+        return reply.read(read)
+
+    async def complete(self, **asked: Any) -> dict[str, Any]:
+        """The single choice of a completion."""
+
+        def read(answer: Any) -> dict[str, Any]:
+            choice = fields.mapping(self.mine(answer), "choices", 0)
+            self.fingerprint = fields.text_or_none(answer, "system_fingerprint")
+            return choice
+
+        return await self.post("/v1/completions", {"model": self.card.name, **asked}, read)
+
+    async def score(self, prompt_ids: Sequence[int], trie: TokenTrie, method: Method) -> NDArray[np.float64]:
+        """Log-probability of every edge of a trie, shape (n_edges,).
+
+        Raises
+        ------
+        MalformedError
+            Where any is missing.
+        """
+        edges = np.full(trie.n_edges, np.nan)
+        for batch in named_batches(trie) if method == "logprob_token_ids" else forced_batches(trie):
+            edges[batch.edges] = await self._score(prompt_ids, batch)
+        return edges
+
+    async def tokenize(self, text: str, *, special: bool) -> list[int]:
+        """Token ids of a text, with or without what the tokenizer puts around texts."""
+        body = {"model": self.card.name, "prompt": text, "add_special_tokens": special}
+        return await self.post("/tokenize", body, token_ids)
+
+    async def tokenize_chat(
+        self,
+        messages: list[dict[str, str]],
+        *,
+        generation_prompt: bool,
+        options: Mapping[str, Any] | None = None,
+    ) -> list[int]:
+        """Token ids of a chat; `options` are variables for its template."""
+        body: dict[str, Any] = {
+            "model": self.card.name,
+            "messages": messages,
+            "add_generation_prompt": generation_prompt,
+        }
+        if options:
+            body["chat_template_kwargs"] = dict(options)
+        return await self.post("/tokenize", body, token_ids)
+
+    async def has_template(self) -> bool:
+        """Whether the server has a chat template."""
+        try:
+            await self.tokenize_chat(Prompt("Hello").messages, generation_prompt=True)
+        except RefusedError as error:
+            # A template that raises may say "chat template" too, and is one.
+            if any(words in str(error).lower() for words in NO_TEMPLATE):
+                return False
+            raise
+        return True
+
+    async def detokenize(self, ids: Sequence[int]) -> str:
+        """Text of token ids, special tokens written out."""
+        body = {"model": self.card.name, "tokens": list(ids)}
+        try:
+            return await self.post("/detokenize", body, detokenized)
+        except RefusedError as error:
+            raise SpecError(
+                f"{self.client.url} does not turn token ids back into text, so that nobody could see what "
+                f"the model was sent ({error}); let requests to /detokenize pass to the server"
+            ) from None
+
+    async def facts(self) -> dict[str, str]:
+        """What the server tells of itself and what stays the same when it is started again."""
+        facts = {"vllm": "unknown"}
+        version, metrics = await together(*(self._get(path) for path in ("/version", "/metrics")))
+        if version:
+            # A proxy may answer in the server's place.
+            with suppress(MalformedError):
+                facts["vllm"] = version.read(lambda answer: fields.text(answer, "version"))
+        config = CONFIG.search(metrics.whole()) if metrics else None
+        labels = dict(LABEL.findall(config[1])) if config else {}
+        for label in ("enable_prefix_caching", "block_size", "cache_dtype"):
+            if label in labels:
+                facts[label.removeprefix("enable_")] = labels[label]
+        if self.fingerprint:
+            facts["fingerprint"] = self.fingerprint
+        return facts
+
+    async def prefix_cache(self) -> dict[str, float]:
+        """Tokens looked up and found in the prefix cache since the server's start; empty if it tells none."""
+        metrics = await self._get("/metrics")
+        found: dict[str, float] = {}
+        for name in ("queries", "hits"):
+            pattern = rf"^vllm:prefix_cache_{name}_total(?:\{{.*\}})? ([\d.eE+-]+)$"
+            told = re.findall(pattern, metrics.whole(), re.MULTILINE) if metrics else []
+            try:
+                counted = sum(map(float, told))
+            except ValueError:
+                continue
+            if told and math.isfinite(counted):
+                found[f"prefix_cache_{name}"] = counted
+        return found
+
+    async def _get(self, path: str) -> Reply | None:
+        try:
+            reply = await self.client.once("GET", path, deadline=self.deadline)
+        except ServerError:
+            return None
+        return reply if reply.status == 200 else None
+
+    async def _score(self, prompt_ids: Sequence[int], batch: Batch) -> NDArray[np.float64]:
+        body = batch.body(self.model, prompt_ids)
+        try:
+            return await self.post(
+                "/v1/completions", body, lambda answer: batch.read(self.mine(answer), len(prompt_ids))
+            )
+        except ItemError as error:
+            raise SpecError(f"{self.client.url} cannot be used: {error}") from None
+
+    def _unanswered(self, reply: Reply, path: str) -> None:
+        words = reply.text()
+        if NAN in words:
+            raise SpecError(
+                f"{self.client.url} cannot be used: the model overflows on the test prompt ({words}); serve "
+                "it in bfloat16 or float32"
+            )
+        if reply.status == 404 and "model" not in words.lower():
+            raise RefusedError(f"there is no {path} (HTTP 404: {words})")
+        self.client.refuse(reply)
+        if 400 <= reply.status < 500 and reply.status not in (408, 429):
+            raise RefusedError(words)
+        raise ServerError(f"{self.client.url} answered HTTP {reply.status}: {words}")
+
+
+async def models(client: Client, *, deadline: float) -> list[Card]:
+    """The models that a server lists.
+
+    Raises
+    ------
+    ServerError
+        Where it does not answer, or wants a key.
+    MalformedError
+        Where it is no such server.
+    """
+    reply = await client.once("GET", "/v1/models", deadline=deadline)
+    client.refuse(reply)
+    if reply.status != 200:
+        raise ServerError(f"{client.url} answered HTTP {reply.status}: {reply.text()}")
+    return reply.read(_cards)
+
+
+def _cards(answer: Any) -> list[Card]:
+    return [
+        Card(
+            fields.text(one, "id"),
+            fields.text_or_none(one, "root") or "unknown",
+            fields.whole_or_none(one, "max_model_len") or 0,
+        )
+        for one in fields.listed(answer, "data")
+    ]
+
+
+def detokenized(answer: Any) -> str:
+    """The text in an answer of `/detokenize`."""
+    return fields.text(answer, "prompt")
+
+
+def token_ids(answer: Any) -> list[int]:
+    """The ids in an answer of `/tokenize`, which says how many they are."""
+    ids = fields.ids(answer, "tokens")
+    count = fields.whole_or_none(answer, "count")
+    if count is not None and count != len(ids):
+        raise MalformedError(f"{len(ids)} token ids where it counts {count}")
+    return ids

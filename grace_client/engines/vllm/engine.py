@@ -1,0 +1,393 @@
+"""The engine behind a vLLM server: exact scoring and free text over its OpenAI-compatible interface."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grace_client.core.api_key import HIDDEN, from_environment, usable
+from grace_client.core.errors import ItemError, ServerError, SpecError
+from grace_client.core.options import TokenTrie
+from grace_client.core.questions import Generation, Prompt, Sampling
+from grace_client.engines.base import EngineInfo
+from grace_client.engines.chat.reasoning import separate
+from grace_client.engines.chat.template import UNASKED, Wanted
+from grace_client.engines.vllm import fields
+from grace_client.engines.vllm.endpoints import Api, Card, RefusedError, detokenized, models, token_ids
+from grace_client.engines.vllm.http_client import Client
+from grace_client.engines.vllm.pruning import pruned
+from grace_client.engines.vllm.responses import MalformedError, Policy, StrangerError
+from grace_client.engines.vllm.startup_check import Findings, examine
+from grace_client.engines.vllm.tasks import together
+from grace_client.engines.vllm.tls import speaks_tls
+from grace_client.engines.vllm.wire_format import Batch, forced_batches, named_batches
+
+KEPT = 4096
+"""Of how many prompts, and of how many surface forms, the token ids are remembered."""
+
+TRIES_KEPT = 64
+
+THOUGHTS = ("reasoning", "reasoning_content")
+"""Fields of a message for its thoughts, by the age of the server's version."""
+
+T = TypeVar("T", bound=Hashable)
+V = TypeVar("V")
+
+
+class VllmEngine:
+    """A model behind a vLLM server.
+
+    Make one with `VllmEngine.connect`.
+
+    Parameters
+    ----------
+    client : Client
+        The connection.
+    api : Api
+        The model on it.
+    findings : Findings
+        What the start-up check found out.
+    prune : float or None
+        See `connect`.
+    """
+
+    def __init__(self, client: Client, api: Api, findings: Findings, *, prune: float | None = None) -> None:
+        self.client = client
+        self.api = api
+        self.findings = findings
+        self.prune = prune
+        self._forms = Remembered[str, list[int]](KEPT)
+        self._prompts = Remembered[Prompt, list[int]](KEPT)
+        self._texts = Remembered[tuple[int, ...], str](KEPT)
+        self._tries: OrderedDict[bytes, tuple[Batch, ...]] = OrderedDict()
+        client.circuit.probe = self._verify
+        api.pinned = True
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        *,
+        model: str | None = None,
+        api_key: str | None = None,
+        wait_minutes: float = 0.0,
+        max_in_flight: int = 64,
+        prune: float | None = None,
+        declared: Mapping[str, str] | None = None,
+        wanted: Wanted = UNASKED,
+        policy: Policy | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> VllmEngine:
+        """Connect to a server and check that it can be trusted.
+
+        Parameters
+        ----------
+        url : str
+            Such as ``http://localhost:8000``, with or without ``/v1``.
+        model : str, optional
+            The name under which the model is served. Default: the only one there is.
+        api_key : str, optional
+            Default: the environment variable ``VLLM_API_KEY``.
+        wait_minutes : float
+            How long to wait for the server to answer a completion.
+        max_in_flight : int
+            Most requests in flight; the client finds out how many of them are worth it.
+        prune : float, optional
+            Leave out forms that cannot change any option's normalised probability by more than this in all.
+            Default: leave out nothing.
+        declared : mapping, optional
+            What is known of the server from elsewhere: ``dtype``, ``revision``, flags.
+        wanted : Wanted
+            What is asked of the model's reasoning.
+        policy : Policy, optional
+            When to wait, to try again and to give up.
+        say : callable
+            Takes one line of progress for people.
+
+        Raises
+        ------
+        SpecError
+            Where the server cannot answer exactly, or does not serve the model.
+        ServerError
+            Where it does not answer, or refuses the key.
+        """
+        if prune is not None and not 0 < prune < 1:
+            raise SpecError(f"the bound for pruning is a probability between 0 and 1, not {prune}")
+        key = usable(api_key) if api_key else from_environment("VLLM_API_KEY") if api_key is None else None
+        client = Client(url, api_key=key, policy=policy, max_in_flight=max_in_flight)
+        try:
+            card = await _ready(client, model, wait_minutes * 60, say)
+            api = Api(client, card)
+            findings = await examine(api, declared=declared, wanted=wanted, say=say)
+            api.deadline = client.policy.probe_deadline
+            return cls(client, api, findings, prune=prune)
+        except BaseException:
+            await client.close()
+            raise
+
+    def concurrency(self, *, scored: bool) -> int:
+        """As many as the bound on requests in flight; the client lets fewer pass where that is better."""
+        return self.client.limit.most
+
+    async def describe(self) -> EngineInfo:
+        """Everything that determines the answers."""
+        info = self.findings.info
+        if self.prune is None:
+            return info
+        fields = {name: getattr(info, name) for name in EngineInfo.__slots__}
+        return EngineInfo(**fields | {"versions": info.versions | {"prune": repr(self.prune)}})
+
+    async def tokenize(self, prompt: Prompt) -> list[int]:
+        """Token ids of a prompt as the model gets it, chat template and BOS included."""
+        return list(await self._prompts(prompt, lambda: self._tokenize(prompt)))
+
+    async def tokenize_form(self, text: str) -> list[int]:
+        """Token ids of a surface form, without special tokens."""
+        body = {"model": self.api.card.name, "prompt": text, "add_special_tokens": False}
+        return list(await self._forms(text, lambda: self._ids(body)))
+
+    async def decode(self, ids: Sequence[int]) -> str:
+        """Text of token ids, special tokens written out."""
+        body = json.dumps({"model": self.api.card.name, "tokens": list(ids)}).encode()
+        return await self._texts(
+            tuple(ids), lambda: self.client.post("/detokenize", body, detokenized, limited=False)
+        )
+
+    async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
+        """Log-probability of every edge, shape (n_edges,), in nats; -inf below a pruned node."""
+        if (trie.token[1:] < 0).any():
+            raise SpecError(
+                f"{self.api.card.name} does not tell with which token it ends its turn; use options that end "
+                "with a terminator instead of end_of_turn"
+            )
+        if self.prune is not None and self.findings.method == "logprob_token_ids":
+            return await pruned(
+                trie, self.prune, lambda nodes: self._ask(prompt_ids, trie, named_batches(trie, nodes))
+            )
+        return await self._ask(prompt_ids, trie, self._batches(trie))
+
+    async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
+        """Draw one free-text answer, its reasoning apart."""
+        outside = self.findings.outside
+        prompt_ids, form = await self.tokenize(prompt), outside.shape.form
+        mark = await self.tokenize_form(form.mark) if form else []
+        # Where grace knows the format, it draws after the very ids that it scores after, and reads the text
+        # itself: a server's parser takes a Harmony header that was cut off for an answer, and its chat takes
+        # another way to the prompt. Elsewhere the server tells thoughts and answer apart, if it can.
+        chat = outside.chat and not (form or outside.dated)
+        fields: dict[str, Any] = {
+            "model": self.api.card.name,
+            "temperature": sampling.temperature,
+            "max_tokens": sampling.max_tokens,
+            "seed": sampling.seed,
+            # Else the server takes these from the model's generation config, and temperature is not all
+            # that shapes the distribution.
+            "top_p": 1.0,
+            "top_k": -1,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+            "return_token_ids": True,
+        }
+        if sampling.stop:
+            fields["stop"] = list(sampling.stop)
+        if chat:
+            fields["messages"] = prompt.messages
+            if options := outside.shape.options:
+                fields |= {"chat_template_kwargs": options, **options}
+        else:
+            fields |= {"prompt": prompt_ids, "skip_special_tokens": form is None}
+        return await self.client.post(
+            "/v1/chat/completions" if chat else "/v1/completions",
+            json.dumps(fields).encode(),
+            lambda answer: self._read(answer, prompt, prompt_ids, mark),
+            prompt_tokens=len(prompt_ids),
+            new_tokens=sampling.max_tokens,
+        )
+
+    async def counters(self) -> dict[str, float]:
+        """Retries of this client, and the prefix cache's tokens of the whole server, where it tells them."""
+        return {"retries": float(self.client.retries), **await self.api.prefix_cache()}
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.client.close()
+
+    async def _verify(self) -> None:
+        await self.findings.verify(self.api)
+
+    async def _tokenize(self, prompt: Prompt) -> list[int]:
+        bodies = self.findings.outside.bodies(self.api.card.name, prompt)
+        ids = [token for body in bodies for token in await self._ids(body)]
+        bos = self.findings.bos
+        if bos is not None and (ids[:1] != [bos] or ids[1:2] == [bos]):
+            raise ItemError("engine_fault", "the prompt does not start with exactly one BOS token")
+        return ids
+
+    async def _ids(self, body: dict[str, Any]) -> list[int]:
+        return await self.client.post("/tokenize", json.dumps(body).encode(), token_ids, limited=False)
+
+    def _batches(self, trie: TokenTrie) -> tuple[Batch, ...]:
+        key = trie.token.tobytes() + trie.parent.tobytes() + trie.leaf.tobytes()
+        known = self._tries.get(key)
+        if known is None:
+            named = self.findings.method == "logprob_token_ids"
+            known = self._tries[key] = named_batches(trie) if named else forced_batches(trie)
+            if len(self._tries) > TRIES_KEPT:
+                self._tries.popitem(last=False)
+        return known
+
+    async def _ask(
+        self, prompt_ids: Sequence[int], trie: TokenTrie, batches: Sequence[Batch]
+    ) -> NDArray[np.float64]:
+        """The log-probabilities that some batches ask for, shape (n_edges,); NaN for the others."""
+        edges = np.full(trie.n_edges, np.nan)
+
+        async def one(batch: Batch) -> None:
+            edges[batch.edges] = await self.client.post(
+                "/v1/completions",
+                batch.body(self.api.model, prompt_ids),
+                lambda answer: batch.read(self.api.mine(answer), len(prompt_ids)),
+                prompt_tokens=len(prompt_ids) * len(batch.tails) + batch.tokens,
+                new_tokens=batch.new_tokens,
+            )
+
+        if len(batches) == 1:
+            await one(batches[0])
+        else:
+            await together(*map(one, batches))
+        return edges
+
+    def _read(
+        self, answer: Any, prompt: Prompt, prompt_ids: Sequence[int], mark: Sequence[int]
+    ) -> Generation:
+        choice = fields.mapping(self.api.mine(answer), "choices", 0)
+        said_in = fields.mapping(choice, "message") if "message" in choice else choice
+        text = fields.text_or_none(said_in, "content" if "message" in choice else "text")
+        thoughts = next(filter(None, (fields.text_or_none(said_in, name) for name in THOUGHTS)), None)
+        reason = fields.text(choice, "finish_reason")
+        if reason not in ("stop", "length"):
+            # vLLM answers so while it shuts down: 200, no text, "abort".
+            raise MalformedError(f"the server broke the answer off (finish reason {fields.quoted(reason)})")
+        drawn = fields.ids_or_none(choice, "token_ids") or []
+        # A chat answer names its prompt's ids at the top, a completion in the choice.
+        asked = (
+            fields.ids_or_none(answer, "prompt_token_ids")
+            or fields.ids_or_none(choice, "prompt_token_ids")
+            or prompt_ids
+        )
+        if reason == "stop" and drawn and drawn[-1] == self.findings.info.end_of_turn:
+            drawn = drawn[:-1]
+        shape = self.findings.outside.shape
+        begun = shape.form.begun(shape.around(direct=prompt.direct)[1]) if shape.form else ""
+        said = separate(text, thoughts, form=shape.form, begun=begun, cut=reason == "length")
+        at = shape.form.answer_at(drawn, mark) if shape.form else None
+        return Generation(said.answer, reason, tuple(asked), tuple(drawn), said.reasoning, said.status, at)
+
+
+class Remembered(Generic[T, V]):
+    """Token ids of the texts or prompts used last, or the texts of ids. What is under way is not asked again.
+
+    Parameters
+    ----------
+    most : int
+        How many to remember.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._known: OrderedDict[T, asyncio.Future[V]] = OrderedDict()
+
+    async def __call__(self, text: T, ask: Callable[[], Awaitable[V]]) -> V:
+        """What belongs to a text, from `ask` where it is not known."""
+        while (known := self._known.get(text)) is not None:
+            # Who asked may have been cancelled or have failed; then this call asks.
+            if not known.done():
+                await asyncio.wait([known])
+            if not known.cancelled():
+                return known.result()
+        mine: asyncio.Future[V] = asyncio.get_running_loop().create_future()
+        self._known[text] = mine
+        try:
+            found = await ask()
+        except BaseException:
+            self._known.pop(text, None)
+            mine.cancel()
+            raise
+        mine.set_result(found)
+        while len(self._known) > self.most:
+            self._known.popitem(last=False)
+        return found
+
+
+async def _ready(client: Client, model: str | None, seconds: float, say: Callable[[str], None]) -> Card:
+    """The model to ask, once the server has answered a completion for it."""
+    start, told, last = time.monotonic(), -60.0, ""
+    while True:
+        failure = await _answers(client, model)
+        if isinstance(failure, Card):
+            return failure
+        if not failure.retryable:
+            raise failure
+        if not last and await speaks_tls(client.url):
+            raise SpecError(
+                f"{client.url} speaks https, not http; give https{client.url.removeprefix('http')}"
+            )
+        waited = time.monotonic() - start
+        if waited >= seconds:
+            hint = "start it, or wait for it with --wait-for-server"
+            raise ServerError(f"{failure}; {'look at the log of the server' if seconds else hint}")
+        if str(failure) != last or waited - told >= 60:
+            say(f"waiting for the server, {waited / 60:.0f} of {seconds / 60:.0f} min: {failure}")
+            told, last = waited, str(failure)
+        await asyncio.sleep(min(client.policy.probe, max(0.05, seconds - waited)))
+
+
+async def _answers(client: Client, model: str | None) -> Card | ServerError:
+    """The model to ask, or why the server does not answer for it yet."""
+    try:
+        cards = await models(client, deadline=30.0)
+    except MalformedError as error:
+        return ServerError(f"{client.url} is not a vLLM server: /v1/models: {error}", retryable=False)
+    except ServerError as error:
+        return error
+    card = _pick(cards, model, client.url)
+    try:
+        await Api(client, card).complete(prompt="Hello", max_tokens=1, temperature=0.0)
+    except RefusedError as error:
+        raise SpecError(f"{client.url} cannot be used: it refused a completion: {error}") from None
+    except StrangerError as error:
+        if error.name in {other.name for other in cards}:
+            raise SpecError(
+                f"{client.url} was asked for {card.name!r} and answered as {error.name!r}: both are names of "
+                f"one model, and this server answers by the first. Use it: --model {error.name}"
+            ) from None
+        return ServerError(f"{client.url}: {error}")
+    except MalformedError as error:
+        return ServerError(f"{client.url} gave no usable completion: {error}")
+    except ServerError as error:
+        return error
+    return card
+
+
+def _pick(cards: Sequence[Card], model: str | None, url: str) -> Card:
+    served = ", ".join(card.name for card in cards) or "nothing"
+    if hidden := [card.name for card in cards if HIDDEN in card.name]:
+        raise SpecError(
+            f"{url} serves {hidden[0]}: the stars stand for a part of the API key, which is never "
+            "written down. Give the server another key, or the model another name (--served-model-name)"
+        )
+    if model is None and len(cards) == 1:
+        return cards[0]
+    for card in cards:
+        if card.name == model:
+            return card
+    if model is None:
+        raise SpecError(f"{url} serves {served}; name one with --model")
+    raise SpecError(f"{url} does not serve {model!r}; it serves {served}")

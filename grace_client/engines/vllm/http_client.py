@@ -1,0 +1,345 @@
+"""An HTTP client for a model server that may be busy, slow, hung, dying or restarted."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import aiohttp
+from yarl import URL
+
+from grace_client.core.api_key import ApiKey
+from grace_client.core.errors import ItemError, ServerError
+from grace_client.engines.vllm.circuit_breaker import Circuit
+from grace_client.engines.vllm.concurrency import AdaptiveLimit
+from grace_client.engines.vllm.responses import (
+    DEAD,
+    NAN,
+    MalformedError,
+    Policy,
+    Reply,
+    StrangerError,
+    base_url,
+    evidence,
+    retry_seconds,
+    why,
+)
+from grace_client.engines.vllm.tls import refusal
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What users can do about a server that refuses everything.
+
+    Attributes
+    ----------
+    key : str
+        Where the key is given.
+    missing : str
+        What to look at where the server does not know what is asked.
+    """
+
+    key: str = "set VLLM_API_KEY to the server's key, or name a file that holds it with --api-key-file"
+    missing: str = "'grace' needs a vLLM server with the model of this run"
+
+
+class Client:
+    """Posts to one server, many requests at a time, and does the right thing when it fails.
+
+    Parameters
+    ----------
+    url : str
+        Such as ``http://host:8000``; ``/v1`` at its end is cut off.
+    api_key : str, optional
+        Sent as bearer token, and kept out of every message.
+    policy : Policy
+        When to wait, to try again and to give up.
+    max_in_flight : int
+        Bound on the requests in flight.
+    advice : Advice
+        For messages.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        policy: Policy | None = None,
+        max_in_flight: int = 64,
+        advice: Advice | None = None,
+    ) -> None:
+        self.url = base_url(url)
+        self.advice = advice or Advice()
+        self.policy = policy or Policy()
+        self.limit = AdaptiveLimit(max_in_flight)
+        self.circuit = Circuit(self.url, self.policy, opened=self._wake)
+        self.key = ApiKey(api_key or "")
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        if api_key:
+            headers["Authorization"] = f"Bearer {api_key}"
+        self._session = aiohttp.ClientSession(
+            headers=headers,
+            # vLLM closes a connection that was idle for 5 s; a request sent at that moment would be lost.
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4.0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.policy.connect),
+        )
+        self._slots: deque[asyncio.Future[None]] = deque()
+        self._sent = 0
+        self._not_before = 0.0
+        self.retries = 0
+        self._urls: dict[str, URL] = {}
+
+    async def post(
+        self,
+        path: str,
+        body: bytes,
+        read: Callable[[Any], T],
+        *,
+        prompt_tokens: int = 0,
+        new_tokens: int = 1,
+        limited: bool = True,
+    ) -> T:
+        """Post until there is an answer or a reason to give up.
+
+        Parameters
+        ----------
+        path : str
+            Such as ``/v1/completions``.
+        body : bytes
+            JSON.
+        read : callable
+            Turns the parsed answer into the result; raises `MalformedError` where it is not what was
+            asked for, `ItemError` where it says that there is no answer.
+        prompt_tokens, new_tokens : int
+            Size of the work, for the deadline.
+        limited : bool
+            Whether the request counts against the limit of requests in flight; small ones need not.
+
+        Raises
+        ------
+        ItemError
+            Where this request has no answer: refused for good, or failed as often as the policy allows.
+        ServerError
+            Where the server as a whole is gone, hangs, refuses the key or serves another model.
+        """
+        policy, tries, refusals = self.policy, 0, 0
+        deadline = policy.deadline + policy.per_prompt_token * prompt_tokens
+        slack = policy.per_new_token * new_tokens
+        while True:
+            sent_in = await self._admit(limited)
+            reply, reason, status = None, "", "connection"
+            try:
+                kind = new_tokens if limited else 0
+                reply = await self._exchange(path, body, deadline + slack, slack, kind)
+                if reply.status == 200:
+                    result = reply.read(read)
+                    self.circuit.failures = 0
+                    return result
+                reason = f"HTTP {reply.status}: {reply.text()}"
+            except MalformedError as error:
+                status, reason = "engine_fault", f"not what was asked for: {error}"
+                if isinstance(error, StrangerError):
+                    self.circuit.suspect(reason)
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+                self._give_up(refusal(error, self.url))
+                reason = f"cannot connect: {self._why(error)}"
+                refusals += 1
+                self._died(reason, sent_in)
+            except TimeoutError:
+                status, reason = "timeout", f"no answer within {deadline + slack:.0f} s"
+            except (aiohttp.ClientError, OSError) as error:
+                self._give_up(refusal(error, self.url))
+                reason = f"the connection broke: {self._why(error)}"
+                tries += 1
+                self.circuit.suspect(reason)
+            finally:
+                if limited:
+                    self._free()
+            self.circuit.check()
+
+            if reply is not None and reply.status != 200:
+                self._final(reply, reason)
+                status = "server_error"
+                if reply.status in (429, 503):
+                    status = "overloaded"
+                    refusals += 1
+                    self.limit.refused(sent_in)
+                    self._hold(reply.retry_after)
+                else:
+                    tries += 1
+                    if any(word in reason for word in DEAD):
+                        self._died(reason, sent_in)
+            elif status in ("engine_fault", "timeout"):
+                tries += 1
+                if status == "timeout":
+                    self.limit.refused(sent_in)
+            self.circuit.failed(reason)
+            if tries >= policy.tries or refusals >= policy.refusals:
+                times = tries if tries >= policy.tries else refusals
+                raise ItemError(status, f"asked {times} times; last: {reason}", retryable=True)
+            await self.circuit.sleep(self._backoff(tries + refusals))
+            self.retries += 1
+
+    async def once(self, method: str, path: str, body: bytes | None = None, *, deadline: float) -> Reply:
+        """One exchange, tried once, whatever the state of the client.
+
+        Raises
+        ------
+        ServerError
+            Where there is no answer.
+        """
+        try:
+            async with asyncio.timeout(deadline):
+                return await self._send(method, path, body)
+        except TimeoutError:
+            raise ServerError(f"{self.url} gave no answer within {deadline:.0f} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            final = refusal(error, self.url)
+            raise final or ServerError(f"{self.url} cannot be reached: {self._why(error)}") from None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.circuit.close()
+        await self._session.close()
+
+    def refuse(self, reply: Reply) -> None:
+        """Raise what a final answer to any request means for the whole run; return where it means nothing."""
+        words = f"HTTP {reply.status}: {reply.text()}"
+        told = ""
+        if reply.status in (401, 403):
+            told = f"{'refuses the API key' if self.key else 'wants an API key'} ({words}); {self.advice.key}"
+        elif reply.status == 402:
+            told = f"wants to be paid first ({words})"
+        elif reply.status == 404:
+            told = f"does not serve what is asked ({words}); {self.advice.missing}"
+        elif 300 <= reply.status < 400 and reply.moved:
+            told = f"redirects to {reply.moved}; give that URL instead"
+        elif 300 <= reply.status < 400:
+            told = (
+                f"redirects to {reply.location or 'nowhere'} (HTTP {reply.status}), which is not followed: "
+                "nothing is sent to another address than the one given. It may be a page to sign on at, "
+                "which grace cannot do; ask whoever runs the server for a URL that takes an API key"
+            )
+        if told:
+            raise ServerError(f"{self.url} {told}", retryable=False)
+
+    def _final(self, reply: Reply, reason: str) -> None:
+        """Raise where asking again cannot help."""
+        if NAN in reason:
+            raise ItemError(
+                "nan",
+                f"the model overflows on this prompt (float16 is the usual cause, bfloat16 the usual cure); "
+                f"{reason}",
+            )
+        if reply.status >= 500 or reply.status in (408, 429):
+            return
+        try:
+            self.refuse(reply)
+        except ServerError as error:
+            self._give_up(error)
+        self.circuit.failures = 0
+        if "context length" in reason or "max_tokens must be at least 1" in reason:
+            raise ItemError("context", f"{reason}; nothing was cut")
+        raise ItemError("bad_request", reason)
+
+    async def _exchange(self, path: str, body: bytes, deadline: float, slack: float, kind: int) -> Reply:
+        start, beside = time.monotonic(), self._sent
+        async with self.circuit.flight(deadline, slack):
+            reply = await self._send("POST", path, body)
+        # A proxy says 502, 503 and 504 for a server that does nothing.
+        if reply.status < 502 and reply.status != 429:
+            self.circuit.progress()
+            if kind and reply.status == 200:
+                self.limit.answered(time.monotonic() - start, beside, kind)
+        return reply
+
+    async def _send(self, method: str, path: str, body: bytes | None) -> Reply:
+        async with self._session.request(
+            method, self._at(path), data=body, allow_redirects=False
+        ) as response:
+            payload = await response.read()
+            headers = response.headers
+            return Reply(
+                response.status,
+                payload,
+                headers.get("Retry-After"),
+                evidence(headers.get("Location", ""), self.key),
+                self.url + path,
+                self.key,
+            )
+
+    def _at(self, path: str) -> URL:
+        if path not in self._urls:
+            self._urls[path] = URL(self.url + path)
+        return self._urls[path]
+
+    async def _admit(self, limited: bool) -> int:
+        """Wait until a request may be sent; return the limiter's round."""
+        while True:
+            self.circuit.check()
+            if not self.circuit.answers.is_set():
+                await self.circuit.answers.wait()
+            elif (pause := self._not_before - time.monotonic()) > 0:
+                await self.circuit.sleep(pause * random.uniform(1.0, 1.1))
+            elif limited and self._sent >= int(self.limit.value):
+                turn = asyncio.get_running_loop().create_future()
+                self._slots.append(turn)
+                try:
+                    await turn
+                except asyncio.CancelledError:
+                    # The slot that was just handed to this call goes to the next one.
+                    if turn.done() and not turn.cancelled():
+                        self._wake()
+                    raise
+            else:
+                self._sent += limited
+                return self.limit.round
+
+    def _free(self) -> None:
+        self._sent -= 1
+        self._wake()
+
+    def _wake(self) -> None:
+        free = int(self.limit.value) - self._sent
+        while self._slots and (free > 0 or self.circuit.failure):
+            turn = self._slots.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                free -= 1
+
+    def _backoff(self, tries: int) -> float:
+        policy = self.policy
+        most = min(policy.backoff_most, policy.backoff * 2.0 ** max(0, tries - 1))
+        return most * random.uniform(0.5, 1.5)
+
+    def _hold(self, retry_after: str | None) -> None:
+        """Send nothing until the moment that the server named."""
+        seconds = retry_seconds(retry_after)
+        if seconds is not None:
+            wanted = time.monotonic() + min(seconds, self.policy.patience)
+            self._not_before = max(self._not_before, wanted)
+            self.circuit.progress(self._not_before)
+
+    def _died(self, reason: str, sent_in: int) -> None:
+        self.circuit.suspect(reason)
+        if sent_in == self.limit.round:
+            self.limit.restart()
+
+    def _give_up(self, error: ServerError | None) -> None:
+        """Let every call end with an error, if it is one."""
+        if error:
+            self.circuit.stop(error)
+            raise error from None
+
+    def _why(self, error: Exception) -> str:
+        # An answer that is no HTTP is quoted in the error.
+        return evidence(why(error), self.key)

@@ -1,0 +1,223 @@
+"""What a client sends and gets: answers, their errors, and the policy for asking again. Pure."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import orjson
+
+from grace_client.core.api_key import NO_KEY, ApiKey
+from grace_client.core.errors import SpecError
+
+T = TypeVar("T")
+
+EVIDENCE = 300
+"""Characters of a server's answer that a message quotes."""
+
+DEAD = ("EngineCore", "EngineDead")
+"""What an answer of status 500 says when vLLM's engine is gone and cannot come back by itself."""
+
+NAN = "Out of range float"
+"""What a server says that computed a NaN: JSON has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """When to wait, to try again and to give up. All times in seconds.
+
+    Attributes
+    ----------
+    tries : int
+        How often a request is sent that the server fails to answer, the first time included.
+    refusals : int
+        How often a request is sent that the server refuses because it is busy (429, 503) or not there.
+    backoff, backoff_most : float
+        Pause before the second try, which doubles with every further one, and its bound. All pauses are
+        varied at random by half, so that workers that failed together do not return together.
+    deadline, per_prompt_token, per_new_token : float
+        Bound on one request: a constant and what each token of the prompts and of the answer adds to it.
+    window : float
+        When nothing at all was answered for so long, the server hangs. Long answers add their
+        `per_new_token` to it.
+    trip : int
+        So many failures in a row, of whatever requests, and all wait until the server proves to answer.
+    probe, probe_deadline : float
+        Pause between two such proofs, and the bound on one.
+    patience : float
+        How long to wait for a server that does not answer, such as one that loads its weights anew.
+    connect : float
+        Bound on opening a connection.
+    """
+
+    tries: int = 5
+    refusals: int = 30
+    backoff: float = 0.5
+    backoff_most: float = 20.0
+    deadline: float = 180.0
+    per_prompt_token: float = 0.02
+    per_new_token: float = 0.2
+    window: float = 120.0
+    trip: int = 8
+    probe: float = 3.0
+    probe_deadline: float = 60.0
+    patience: float = 1800.0
+    connect: float = 10.0
+
+
+class MalformedError(Exception):
+    """An answer that is not what was asked for; asking again may help."""
+
+
+class StrangerError(MalformedError):
+    """An answer of another model or server than the one asked; nothing more is asked before this is clear.
+
+    Parameters
+    ----------
+    message : str
+        What happened.
+    name : str
+        Of the model that answered, where it is another one.
+    """
+
+    def __init__(self, message: str, name: str = "") -> None:
+        super().__init__(message)
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP answer, read to its end. Whatever is read of it holds no part of the API key.
+
+    Attributes
+    ----------
+    status : int
+        HTTP status.
+    body : bytes
+        As sent.
+    retry_after : str or None
+        The header of that name.
+    location : str
+        The header of that name, empty where there is none.
+    url : str
+        What was asked.
+    key : ApiKey
+        What is to be hidden.
+    """
+
+    status: int
+    body: bytes
+    retry_after: str | None = None
+    location: str = ""
+    url: str = ""
+    key: ApiKey = NO_KEY
+
+    def json(self) -> Any:
+        """The answer as JSON; `MalformedError` where it is none.
+
+        orjson takes 1024 levels at most. What follows never walks down an answer by recursion.
+        """
+        try:
+            return self.key.hide_in(orjson.loads(self.body), self.body)
+        except ValueError:
+            raise MalformedError("not JSON") from None
+
+    def read(self, read: Callable[[Any], T]) -> T:
+        """What `read` makes of the answer; `MalformedError`, with the evidence, where it is malformed."""
+        try:
+            return read(self.json())
+        except MalformedError as error:
+            error.args = (f"{error}; the answer was: {self.text()}",)
+            raise
+
+    def text(self) -> str:
+        """The server's own words: the error message where there is one, else the start of the answer."""
+        try:
+            words = orjson.loads(self.body)
+            for name in ("error", "message", "detail"):
+                if isinstance(words, dict) and name in words:
+                    words = words[name]
+        except ValueError:
+            words = None
+        return evidence(words if isinstance(words, str) else self.whole(), self.key)
+
+    def whole(self) -> str:
+        """All of the answer as text."""
+        return self.key.hide(self.body.decode(errors="replace"))
+
+    @property
+    def moved(self) -> str | None:
+        """The server's URL as a redirect on its own host gives it; None where it leads anywhere else."""
+        try:
+            here, there = urlsplit(self.url), urlsplit(urljoin(self.url, self.location))
+        except ValueError:
+            return None
+        asked = here.path[here.path.rfind("/v1/") :] if "/v1/" in here.path else here.path
+        if there.hostname != here.hostname or not there.path.endswith(asked):
+            return None
+        base = f"{there.scheme}://{there.netloc}{there.path.removesuffix(asked)}"
+        return None if self.url.startswith(base + asked) else base
+
+
+ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\/")
+
+
+def evidence(words: str, key: ApiKey) -> str:
+    """Words from outside as a message quotes them: cut, on one line, without the key.
+
+    Parameters
+    ----------
+    words : str
+        As they came.
+    key : ApiKey
+        What is hidden in them, also where JSON's escapes hide it from the eye.
+    """
+    readable = ESCAPED.sub(lambda found: chr(int(found[1], 16)) if found[1] else "/", words[: 10 * EVIDENCE])
+    shown = "".join(one if one.isprintable() else " " for one in key.hide(readable))
+    return shown if len(shown) <= EVIDENCE else shown[:EVIDENCE] + "…"
+
+
+def why(error: Exception) -> str:
+    """What the operating system or aiohttp says of a connection that failed."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def base_url(url: str) -> str:
+    """The server's URL without ``/v1``; SpecError where it is none."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise SpecError(f"{url!r} is not a server's URL; one looks like http://localhost:8000")
+    if parts.username or parts.password:
+        raise SpecError("a server's URL holds no user name or password; set VLLM_API_KEY instead")
+    if parts.query or parts.fragment:
+        raise SpecError("a server's URL ends with its path; leave out what follows '?' or '#'")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v1')}"
+
+
+def retry_seconds(header: str | None) -> float | None:
+    """Seconds that a Retry-After header asks to wait; None where it says nothing usable.
+
+    Parameters
+    ----------
+    header : str or None
+        A number of seconds or an HTTP date.
+    """
+    if header is None:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(header).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    return max(0.0, seconds) if seconds < float("inf") else None

@@ -1,0 +1,1 @@
+"""Kubernetes as every other room reaches it: kubectl, Helm, manifests, quantities."""

@@ -1,0 +1,1 @@
+"""The campaign of one machine: servers and runs as child processes."""

@@ -1,0 +1,1 @@
+"""The cluster's rules, and checking manifests against them."""

@@ -1,0 +1,164 @@
+"""What a report is made of, before it is a page."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from grace_client.core.errors import GraceError, NotEnoughDataError
+
+FOLDED = 30
+"""Rows of a table that the page shows at once."""
+PRINTED = 150
+"""Rows of a table that goes on paper, folded or not."""
+RAISE = "GRACE_REPORT_RAISE"
+"""Environment variable that lets an error of grace end the report, as tests need it."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page, and a CSV file to take away.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the report; the file's name.
+    title : str
+        Its caption.
+    frame : DataFrame
+        What the file holds, whole.
+    note : str
+        What a reader should know of its columns.
+    long : bool
+        Whether it is folded away until it is asked for; a table of more than `FOLDED` rows is in any case.
+    hidden : tuple of str
+        Columns that are in the file alone.
+    counted : str
+        What the column ``n_distinct`` counts, as its head on the page.
+    """
+
+    name: str
+    title: str
+    frame: pd.DataFrame
+    note: str = ""
+    long: bool = False
+    hidden: tuple[str, ...] = ()
+    counted: str = "distinct"
+
+    @property
+    def folded(self) -> bool:
+        """Whether the page shows it when asked alone."""
+        return self.long or len(self.frame) > FOLDED
+
+    @property
+    def printed(self) -> bool:
+        """Whether it goes on paper; a longer one would fill sheets that nobody reads."""
+        return len(self.frame) <= PRINTED
+
+    @property
+    def shown(self) -> pd.DataFrame:
+        """What the page shows: without hidden columns, and without a model where there is one alone."""
+        away = {*self.hidden, "se"}
+        if "model" in self.frame.columns and self.frame["model"].nunique() == 1 and len(self.frame) > 1:
+            away.add("model")
+        return self.frame[[name for name in self.frame.columns if name not in away]]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the page, and a file to take away.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the report; the file's name.
+    title : str
+        Its caption.
+    alt : str
+        What it shows, for who cannot see it.
+    draw : callable or None
+        Makes the plotnine figure; None when that is done.
+    """
+
+    name: str
+    title: str
+    alt: str
+    draw: Callable[[], Any] | None
+
+
+@dataclass
+class Section:
+    """A part of the page.
+
+    Attributes
+    ----------
+    name : str
+        Its anchor.
+    title : str
+        Its heading.
+    summary : list of str
+        Sentences for the summary at the head of the page.
+    content : list of str, Table or Figure
+        In order; a str is a paragraph.
+    lost : list of str
+        What the answers do not allow to be computed.
+    faults : list of str
+        A sentence on each thing that an error of grace kept from being computed.
+    """
+
+    name: str
+    title: str
+    summary: list[str] = field(default_factory=list)
+    content: list[str | Table | Figure] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def block(self, what: str) -> Iterator[None]:
+        """Add a part of the section; where it cannot be computed, a sentence that says why.
+
+        Parameters
+        ----------
+        what : str
+            What is added, as the subject of that sentence, such as "The table of contrasts".
+        """
+        there = len(self.content), len(self.summary)
+        try:
+            yield
+        except Exception as error:
+            del self.content[there[0] :], self.summary[there[1] :]
+            self.content.append(self.explain(what, error))
+
+    def explain(self, what: str, error: Exception) -> str:
+        """The sentence that stands in place of what could not be computed, after noting it."""
+        # A full disk is no fault of a section, and tests must see every error but want of answers.
+        if isinstance(error, OSError | MemoryError) or (
+            os.environ.get(RAISE) and not isinstance(error, NotEnoughDataError)
+        ):
+            raise error
+        if isinstance(error, GraceError):
+            self.lost.append(what)
+            return f"{what} could not be computed: {str(error).rstrip('.')}."
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        self.faults.append(
+            f"Review: {what} could not be computed because of an error in grace "
+            f"({type(error).__name__}: {error}; {Path(last.filename).name}, line {last.lineno})."
+        )
+        return self.faults[-1]
+
+    @property
+    def tables(self) -> list[Table]:
+        """Its tables, in order."""
+        return [item for item in self.content if isinstance(item, Table)]
+
+    @property
+    def figures(self) -> list[Figure]:
+        """Its figures, in order."""
+        return [item for item in self.content if isinstance(item, Figure)]

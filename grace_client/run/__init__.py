@@ -1,0 +1,1 @@
+"""What a run is: its plan, its record, its folder and its tables."""

@@ -1,0 +1,190 @@
+"""From an item to what the ledger keeps of it: its answer, or why it has none."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from grace_client.core.errors import ItemError
+from grace_client.core.options import OptionSet, TokenTrie
+from grace_client.core.questions import Generation, Prompt, Sampling
+from grace_client.core.scoring import Scores, score
+from grace_client.engines.base import Engine, EngineInfo
+from grace_client.engines.chat import prompt_check
+from grace_client.engines.chat.reasoning import FORMATS
+from grace_client.run.ledger import OK
+from grace_client.run.plan import Item
+
+UNMARKED = (
+    "the end of the reasoning is not among its tokens as the tokenizer writes it, so that nothing can be "
+    "scored after it"
+)
+
+
+class Asker:
+    """Turns items into ledger answers.
+
+    Parameters
+    ----------
+    engine : Engine
+        Who answers.
+    info : EngineInfo
+        Its description.
+    """
+
+    def __init__(self, engine: Engine, info: EngineInfo) -> None:
+        self.engine = engine
+        self.info = info
+        self._tries: dict[OptionSet, asyncio.Task[TokenTrie]] = {}
+
+    async def ask(self, item: Item) -> tuple[dict[str, Any], bool]:
+        """The answer as the ledger keeps it, and whether it is final."""
+        start = time.monotonic()
+        try:
+            answer = await (self._generate(item) if item.question.options is None else self._score(item))
+            final = True
+        except ItemError as error:
+            answer = {"status": error.status, "reason": str(error)}
+            final = not error.retryable
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        return answer | {"seconds": round(time.monotonic() - start, 4), "at": at}, final
+
+    async def scores(
+        self, prompt: Prompt, options: OptionSet, thoughts: Sequence[int] = ()
+    ) -> tuple[list[int], TokenTrie, Scores]:
+        """Prompt ids, token trie and scores of a scored question; ItemError where it has none.
+
+        Parameters
+        ----------
+        prompt : Prompt
+            What is asked.
+        options : OptionSet
+            The answers that count.
+        thoughts : sequence of int
+            Token ids of reasoning that has ended, to follow the prompt.
+        """
+        trie = await self._trie(options)
+        prompt_ids = [*await self.engine.tokenize(prompt), *thoughts]
+        self._fits(len(prompt_ids) + int(trie.depth.max()))
+        return prompt_ids, trie, score(trie, await self.engine.edge_logprobs(prompt_ids, trie))
+
+    async def thoughts(self, prompt: Prompt, sampling: Sampling) -> tuple[Generation, list[int] | None]:
+        """A drawn turn, and its token ids up to where its answer begins; None where that never does."""
+        drawn = await self._draw(prompt, sampling)
+        if drawn.answer_at is None or drawn.status == "reasoning_unfinished":
+            return drawn, None
+        assert self.info.reasoning_format is not None
+        gap = FORMATS[self.info.reasoning_format].gap
+        ids = drawn.token_ids[: drawn.answer_at]
+        return drawn, [*ids, *(await self.engine.tokenize_form(gap) if gap else ())]
+
+    async def _score(self, item: Item) -> dict[str, Any]:
+        prompt, options = item.question.prompt, item.question.options
+        assert options is not None
+        thoughts: list[int] = []
+        record: dict[str, Any] = {}
+        if item.sampling is not None:
+            drawn, ended = await self.thoughts(prompt, item.sampling)
+            record = _record(drawn)
+            if ended is None:
+                unmarked = {"status": "reasoning_unfinished", "reason": UNMARKED}
+                return (_failure(drawn, item.sampling) or unmarked) | record
+            thoughts = ended
+        try:
+            prompt_ids, trie, scores = await self.scores(prompt, options, thoughts)
+            shown = await self._shown(prompt, prompt_ids[: len(prompt_ids) - len(thoughts)])
+            shown = await self.engine.decode(prompt_ids) if thoughts else shown
+        except ItemError as error:
+            if error.retryable:
+                raise
+            return {"status": error.status, "reason": str(error)} | record
+        names = options.names
+        forms = zip(
+            trie.option.tolist(), trie.forms, trie.form_ids, scores.form_logprob.tolist(), strict=True
+        )
+        # JSON has no -inf.
+        told = [[names[o], form, ids, x if math.isfinite(x) else None] for o, form, ids, x in forms]
+        return {"status": OK} | record | {"prompt": shown, "prompt_ids": prompt_ids, "forms": told}
+
+    async def _generate(self, item: Item) -> dict[str, Any]:
+        assert item.sampling is not None
+        drawn = await self._draw(item.question.prompt, item.sampling)
+        shown = await self._shown(item.question.prompt, drawn.prompt_ids)
+        return (_failure(drawn, item.sampling) or {"status": OK}) | {"prompt": shown} | _record(drawn)
+
+    async def _shown(self, prompt: Prompt, prompt_ids: Sequence[int]) -> str:
+        """What was sent, decoded from its ids; ItemError where the question does not stand in it once."""
+        shown = await self.engine.decode(prompt_ids)
+        if (found := prompt_check.times(prompt.text, shown)) != 1:
+            how = f"stands {found} times" if found else "does not stand"
+            raise ItemError(
+                "prompt_lost",
+                f"what was sent is not what is asked: decoded, the prompt's {len(prompt_ids)} tokens begin "
+                f"with {shown[:60]!r}, and the question {how} in them; look at the chat template",
+            )
+        return shown
+
+    async def _draw(self, prompt: Prompt, sampling: Sampling) -> Generation:
+        self._fits(len(await self.engine.tokenize(prompt)) + sampling.max_tokens)
+        return await self.engine.generate(prompt, sampling)
+
+    def _fits(self, tokens: int) -> None:
+        if tokens > self.info.max_context:
+            raise ItemError(
+                "context",
+                f"prompt and answer take {tokens} tokens, and {self.info.model} takes "
+                f"{self.info.max_context}; nothing was cut. Shorten the trial or use a model with a longer "
+                "context",
+            )
+
+    async def _trie(self, options: OptionSet) -> TokenTrie:
+        if options not in self._tries:
+            self._tries[options] = task = asyncio.create_task(self._build(options))
+            task.add_done_callback(partial(self._built, options))
+        # Shielded: the others that wait for it go on where one of them is cancelled.
+        return await asyncio.shield(self._tries[options])
+
+    def _built(self, options: OptionSet, task: asyncio.Task[TokenTrie]) -> None:
+        """A trie that could not be built is tried again, whoever still waited for it."""
+        if task.cancelled() or task.exception():
+            self._tries.pop(options, None)
+
+    async def _build(self, options: OptionSet) -> TokenTrie:
+        end = [self.info.end_of_turn] if options.end_of_turn else []
+        form_ids = [
+            [await self.engine.tokenize_form(form) + end for form in option.forms]
+            for option in options.options
+        ]
+        return TokenTrie.build(options, form_ids)
+
+
+def _record(drawn: Generation) -> dict[str, Any]:
+    """What was drawn, as the ledger keeps it."""
+    return {
+        "text": drawn.text,
+        "finish_reason": drawn.finish_reason,
+        "reasoning": drawn.reasoning,
+        "prompt_ids": list(drawn.prompt_ids),
+        "token_ids": list(drawn.token_ids),
+    }
+
+
+def _failure(drawn: Generation, sampling: Sampling) -> dict[str, Any] | None:
+    """Why a turn holds no answer; None where it holds one."""
+    if drawn.status == OK:
+        return None
+    if drawn.finish_reason == "length":
+        reason = (
+            f"the reasoning took all {sampling.max_tokens} tokens, and nothing of it counts as an answer; "
+            "allow more with --max-tokens, or ask for less with --reasoning-effort, in a new folder"
+        )
+    elif drawn.status == "reasoning_unfinished":
+        reason = "the model ended its turn within its reasoning"
+    else:
+        reason = "the model ended its turn after its reasoning, without an answer"
+    return {"status": drawn.status, "reason": reason}

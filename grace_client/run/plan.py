@@ -1,0 +1,181 @@
+"""What a run asks: every question of every trial, equal ones once."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+
+from grace_client.core.options import OptionSet
+from grace_client.core.questions import AT_ONCE, Prompt, Question, Sampling
+from grace_client.core.trials import Trial, TrialList
+from grace_client.run.ledger import key_of
+from grace_client.run.manifest import Manifest, Spec
+from grace_client.studies.declaration import Experiment
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One question of one trial, once per replicate.
+
+    Attributes
+    ----------
+    trial : Trial
+        Whose question it is.
+    question : Question
+        What is asked.
+    replicate : int or None
+        Counted from 1 for free text; None where the question is scored.
+    sampling : Sampling or None
+        For free text, and for reasoning that a question is scored after.
+    key : str
+        Equal for questions that must have equal answers.
+    """
+
+    trial: Trial
+    question: Question
+    replicate: int | None
+    sampling: Sampling | None
+    key: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a run asks, made anew from the spec whenever it is needed.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What is asked of each trial.
+    trials : tuple of Trial
+        The trials asked, in the order of the list.
+    spec : Spec
+        Of the run.
+    """
+
+    experiment: Experiment
+    trials: tuple[Trial, ...]
+    spec: Spec
+
+    @classmethod
+    def of(cls, experiment: Experiment, trials: TrialList, manifest: Manifest) -> Plan:
+        """The plan of a run folder."""
+        return cls(experiment, sample(trials, manifest.spec.sample), manifest.spec)
+
+    def items(self) -> Iterator[Item]:
+        """Every item, in the order of the tables."""
+        sampling, engine, seeds = self.spec.sampling, key_of(self.spec.engine), Seeds()
+        declared = () if self.spec.reasoning is None else (self.spec.reasoning,)
+        for trial in self.trials:
+            for asked in self.experiment.questions(trial):
+                question = replace(asked, prompt=self._prompt(asked.prompt))
+                options = () if question.options is None else (_options(question.options),)
+                if sampling is None:
+                    key = key_of(engine, question.prompt.text, *options, *declared)
+                    yield Item(trial, question, None, None, key)
+                    continue
+                owner = question.prompt.text if sampling.share_answers else trial.trial_id
+                for replicate in range(1, sampling.replicates + 1):
+                    seed = seeds.of(sampling.base_seed, self.experiment.name, owner, question.name, replicate)
+                    draw = Sampling(sampling.temperature, sampling.max_tokens, seed, sampling.stop)
+                    stop = (draw.stop,) if draw.stop else ()
+                    drawn = (draw.temperature, draw.max_tokens, draw.seed, *stop)
+                    key = key_of(engine, question.prompt.text, *options, drawn, *declared)
+                    yield Item(trial, question, None if options else replicate, draw, key)
+
+    def _prompt(self, prompt: Prompt) -> Prompt:
+        """A prompt as this run asks it."""
+        reasoning = self.spec.reasoning
+        if reasoning == "prompt":
+            prompt = replace(prompt, text=f"{AT_ONCE}\n\n{prompt.text}")
+        scored_at_once = self.experiment.scored and reasoning != "none"
+        return replace(prompt, direct=scored_at_once or reasoning == "template")
+
+    def distinct(self) -> Iterator[Item]:
+        """The items to ask: the first of every key."""
+        seen: set[bytes] = set()
+        for item in self.items():
+            raw = bytes.fromhex(item.key)
+            if raw not in seen:
+                seen.add(raw)
+                yield item
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Number of items and of distinct ones."""
+        keys = [bytes.fromhex(item.key) for item in self.items()]
+        return len(keys), len(set(keys))
+
+
+def sample(trials: TrialList, count: int | None) -> tuple[Trial, ...]:
+    """All trials, or `count` of them drawn at random, the same ones every time, in list order."""
+    if count is None or count >= len(trials.trials):
+        return trials.trials
+    return tuple(
+        sorted(random.Random(trials.sha256).sample(trials.trials, count), key=lambda trial: trial.trial_id)
+    )
+
+
+@dataclass
+class Seeds:
+    """The seeds of a run: every answer has its own, the same one in every run with the same base seed.
+
+    31 bits are few: among the 48,480 answers of Study 2 with 20 replicates, half a pair on average comes out
+    equal. Two that also ask the same would be one answer counted twice, so a seed that is taken is drawn
+    again.
+    """
+
+    _known: dict[tuple[int, str, int | str, str, int], int] = field(default_factory=dict)
+    _taken: set[int] = field(default_factory=set)
+
+    def of(self, base: int, experiment: str, owner: int | str, question: str, replicate: int) -> int:
+        """Seed of one answer, between 0 and 2**31 - 1.
+
+        Parameters
+        ----------
+        base : int
+            Of the run.
+        experiment, question : str
+            Their names.
+        owner : int or str
+            The trial's id, or the prompt where trials share their answers.
+        replicate : int
+            Counted from 1.
+        """
+        whose = (base, experiment, owner, question, replicate)
+        if (seed := self._known.get(whose)) is None:
+            again, seed = 0, seed_of(*whose)
+            while seed in self._taken:
+                seed = seed_of(*whose, again := again + 1)
+            self._known[whose] = seed
+            self._taken.add(seed)
+        return seed
+
+
+def seed_of(
+    base: int, experiment: str, owner: int | str, question: str, replicate: int, again: int = 0
+) -> int:
+    """A seed between 0 and 2**31 - 1, hashed from what it is for; another one for each value of `again`."""
+    parts = (base, experiment, owner, question, replicate, *((again,) if again else ()))
+    text = "\0".join(map(str, parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def questions_sha256(experiment: Experiment, trials: tuple[Trial, ...]) -> str:
+    """Hash over all questions of a run and their options."""
+    digest = hashlib.sha256()
+    for trial in trials:
+        for question in experiment.questions(trial):
+            parts = (trial.trial_id, question.name, question.prompt.text, _options(question.options))
+            digest.update(key_of(*parts).encode())
+    return digest.hexdigest()
+
+
+@lru_cache
+def _options(options: OptionSet | None) -> str | None:
+    """Hash of an option set; a study has a handful of them."""
+    if options is None:
+        return None
+    return key_of([[option.name, *option.forms] for option in options.options], options.end_of_turn)

@@ -1,0 +1,91 @@
+"""`grace campaign plan`, and what the other verbs refuse before they touch anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from grace_client.cli.campaign.commands import app
+from grace_client.core.errors import GraceError
+from tests.conftest import ROOT
+
+TOOLS = os.environ.get("GRACE_TEST_TOOLS", "")
+NO_TOOLS = str(Path(sys.executable).parent)
+"""A PATH on which there is neither helm nor kubectl."""
+
+
+def grace(*arguments: str, path: str = NO_TOOLS) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "grace_client", "campaign", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PATH": path, "KUBECONFIG": os.devnull},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+@pytest.mark.skipif(not TOOLS, reason="GRACE_TEST_TOOLS names no folder with helm (scripts/test does)")
+def test_the_studys_plan() -> None:
+    """Six models, within 216 GPU-hours, 2 GPUs at a time, every finding of the rules, none an error."""
+    done = grace("plan", "--json", path=f"{TOOLS}:{NO_TOOLS}")
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert len(plan["models"]) == 6 and plan["fits"]
+    assert plan["gpu_hours"] <= 216 == plan["worst_gpu_hours"] and plan["peak_gpus"] == 2
+    assert plan["gpu_hours"] == pytest.approx(sum(m["gpus"] * m["hours"] for m in plan["models"]))
+    assert plan["at_once_gpu_hours"] == pytest.approx(9 * max(m["hours"] for m in plan["models"]))
+    for model in plan["models"]:
+        assert model["errors"] == 0
+        assert any(finding.startswith("note P7") for finding in model["findings"])
+
+
+@pytest.mark.skipif(not TOOLS, reason="GRACE_TEST_TOOLS names no folder with helm (scripts/test does)")
+def test_a_model_that_does_not_fit_other_gpus_is_refused() -> None:
+    """In the chart's words, exit code 2; what does fit is estimated with the other GPU's peaks."""
+    done = grace("plan", "--models", "gemma-2b,llama-70b", "--gpu", "rtx-3090", path=f"{TOOLS}:{NO_TOOLS}")
+    assert done.returncode == 2
+    assert "NVIDIA-GeForce-RTX-3090" in done.stdout
+    assert "needs 137.5 GiB" in done.stdout and "[llama-70b]" in done.stdout
+
+
+def test_a_plan_needs_no_helm() -> None:
+    """Then it says that the rules were not checked."""
+    done = grace("plan", "--models", "gemma-2b", "--sample", "10", "--experiments", "study1-exp2")
+    assert done.returncode == 0, done.stderr
+    assert "not checked: helm is not on the PATH" in done.stdout
+    assert "At worst: 24 GPU-hours, 1 GPUs x 24 hours" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (("plan", "--budget-hours", "251"), "--over-budget"),
+        (("plan", "--models", "gpt-3"), "no model gpt-3"),
+        (("plan", "--experiments", "study9"), "no experiment study9"),
+        (("plan", "--set", "queries.maxFailed"), "KEY=VALUE"),
+        (("plan", "--models", "llama-70b", "--budget-hours", "1"), ""),
+        (("run", "--models", "gemma-2b", "--fallback", "h900"), "no GPU h900"),
+        (("run", "--gpu", "l40"), "name its --models too"),
+        (("run", "--vllm", "vllm serve"), "--local"),
+        (("run", "--local", "--gpu", "l40", "--budget-hours", "9"), "--gpu, --budget-hours: with --local"),
+        (("run", "--models", "gemma-2b"), "kubectl is not on the PATH"),
+        (("status",), "kubectl is not on the PATH"),
+        (("stop",), "kubectl is not on the PATH"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    arguments: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 2 with what to do; nothing is touched."""
+    monkeypatch.setenv("PATH", NO_TOOLS)
+    done = CliRunner().invoke(app, arguments)
+    code = done.exception.exit_code if isinstance(done.exception, GraceError) else done.exit_code
+    assert code == 2, done.output
+    assert said in f"{done.exception}"

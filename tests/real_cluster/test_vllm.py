@@ -1,0 +1,55 @@
+"""A campaign through the real server in a pod gives the tables of the embedded engine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tests.conftest import ROOT
+from tests.real_cluster.campaigns import Campaign
+from tests.real_cluster.kube import EVERYTHING, Kube
+from tests.real_cluster.test_campaign import claims
+
+MODEL = "smollm2"
+VALUES = ROOT / "tests" / "kube" / "vllm-values.yaml"
+TOLERANCE = 1e-4
+
+
+def test_a_whole_study1_through_the_real_server(kube: Kube, vllm: str, tmp_path: Path) -> None:
+    """Weights come to the claim, 180 questions are asked, the results come home, nothing but claims is left,
+    and the table is equal.
+    """
+    (tmp_path / "values").mkdir()
+    shutil.copyfile(VALUES, tmp_path / "values" / f"{MODEL}.yaml")
+    given = ("--models", MODEL, "--values-folder", str(tmp_path / "values"))
+    campaign = Campaign(kube, tmp_path, *given, "--set", f"server.image.tag={vllm}")
+    campaign.start()
+    # Beside it the same on this machine, which would wait otherwise.
+    local = tmp_path / "local"
+    trials = ["--trials", str(ROOT / "data" / "study1.csv"), "--out", str(local), "--quiet"]
+    subprocess.run(
+        [sys.executable, "-m", "grace_client", "run", "study1-exp2", *trials], cwd=ROOT, check=True
+    )
+    (told,) = campaign.ended(600)["models"]
+    assert told["state"] == "done", told
+    # The pod that the results came through was told to go, and holds nothing.
+    kube.until(lambda: kube.names(EVERYTHING) == claims(MODEL), 30, "nothing but claims")
+
+    (folder,) = map(Path, told["results"])
+    assert folder == campaign.out / "results" / "study1-exp2" / MODEL / MODEL
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["results"]["distinct_by_status"] == {"ok": 180}
+    assert manifest["spec"]["engine"]["engine"] == "vllm"
+    served, embedded = (
+        pd.read_csv(next(where.glob("*_probabilities_????????.csv"))) for where in (folder, local)
+    )
+    columns = [name for name in map(str, embedded.columns) if "prob_" in name]
+    assert len(embedded) == 300 and len(columns) == 46
+    assert list(served.columns) == list(embedded.columns)
+    assert np.abs(served[columns].to_numpy() - embedded[columns].to_numpy()).max() < TOLERANCE

@@ -1,0 +1,395 @@
+"""Runs come home through a Job that is gone afterwards, whatever breaks on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from grace_client.cli import app
+from grace_client.core.errors import ReleaseError, SpecError
+from grace_client.deploy.values import ModelValues
+from grace_client.kube.kubectl import Kubectl
+from grace_client.transfer import claims as module
+from grace_client.transfer.claims import Fetched, Results
+from grace_client.transfer.download import Channel, Entry
+from grace_client.transfer.runs import check, runs_of
+from tests.conftest import ROOT
+from tests.kube.standin import Tools
+
+JOB = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: job-files-m, namespace: lab}\nspec: {}\n"
+RUN = "study1-exp2/m/r"
+ENDED = {"type": "Failed", "status": "True"}
+VALUES = {"model": {"name": "m", "repository": "a/b", "weightsGiB": 1}}
+
+
+@pytest.fixture
+def cluster(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> Tools:
+    """A claim with one finished run, and a pod that starts at once."""
+
+    async def at_once(_: float) -> None:
+        """No test waits."""
+
+    monkeypatch.setattr(module.Results.__init__, "__defaults__", (at_once,))
+    tools.answer("helm template", JOB)
+    for verb in "apply", "delete":
+        tools.answer(f"kubectl .*{verb}")
+    tools.answer("get .*job .*", {"metadata": {"name": "job-files-m"}})
+    tools.answer("get .*--watch", "pod-1|2026-11-22T23:00:00Z|\n")
+    tools.answer("kubectl .*exec")
+    run(tools.folder / "claims/output" / RUN)
+    return tools
+
+
+def run(folder: Path, ledger: bytes = b"line\n" * 1000, tables: int = 300) -> None:
+    """A run's folder, as `grace run` leaves it."""
+    (folder / "ledger").mkdir(parents=True, exist_ok=True)
+    (folder / "ledger" / "a.jsonl").write_bytes(ledger)
+    names = {f"t{number}.csv": os.urandom(1000) for number in range(tables)}
+    for name, content in names.items():
+        (folder / name).write_bytes(content)
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in names.items()}
+    told = {"trials": 3, "ledger_sha256": hashlib.sha256(ledger).hexdigest(), "tables": sums}
+    (folder / "manifest.json").write_text(json.dumps({"results": told}))
+
+
+def opened(do: Callable[[Results], Awaitable[Any]]) -> Any:
+    async def work() -> Any:
+        values = ModelValues.model_validate(VALUES).model_copy(update={"values": VALUES})
+        async with Results.open(Kubectl(timeout=20), values) as results:
+            return await do(results)
+
+    return asyncio.run(work())
+
+
+def fetched(to: Path, pattern: str = "*/*/*") -> Fetched:
+    found = opened(lambda results: results.fetch(pattern, to))
+    assert isinstance(found, Fetched)
+    return found
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_runs_come_home(cluster: Tools, tmp_path: Path) -> None:
+    """Verified; a second time nothing is sent; each time the Job is gone at the end."""
+    home = tmp_path / "home"
+    first, again = fetched(home), fetched(home)
+    assert files(home) == files(cluster.folder / "claims/output")
+    assert first.verified == again.verified == (home / RUN,)
+    assert (first.unchanged, first.files, again.unchanged, again.received) == (0, 302, 302, 0)
+    verbs = [call.split()[1] for call in cluster.calls(" (apply|delete|exec) ")]
+    assert verbs == ["apply", "exec", "delete"] * 2
+
+
+def test_the_job_has_a_name_of_its_own(cluster: Tools, tmp_path: Path) -> None:
+    """Two may fetch at a time, and no release takes the pod for its own."""
+    fetched(tmp_path)
+    (call,) = cluster.calls("helm template")
+    given = json.loads(cluster.stdin()[0])
+    name = given["nameOverride"]
+    assert name.startswith("m-") and f"template files-{name} " in call
+    assert "--show-only templates/files/job.yaml" in call
+    assert given["files"] == {"enabled": True, "idleMinutes": 2} and given["model"] == VALUES["model"]
+
+
+def test_three_broken_connections(cluster: Tools, tmp_path: Path) -> None:
+    """The rest is fetched over a fourth; together they bring little more than what there is."""
+    cluster.answer("kubectl .*exec", cut=150_000, times=3)
+    found = fetched(tmp_path / "home")
+    assert files(tmp_path / "home") == files(cluster.folder / "claims/output")
+    assert len(cluster.calls(" exec ")) == 4
+    size = sum(map(len, files(tmp_path / "home").values()))
+    assert size <= found.received <= size + 3_000
+
+
+def test_a_call_that_was_ended_is_gone_on_with(cluster: Tools, tmp_path: Path) -> None:
+    """What one call brought, the next does not fetch."""
+    cluster.answer("kubectl .*exec", cut=150_000)
+    cluster.answer("get .*--watch", err="Error from server (Forbidden): no", code=1)
+    cluster.answer("get .*--watch", "pod-1|2026-11-22T23:00:00Z|\n", times=1)
+    with pytest.raises(ReleaseError):
+        fetched(tmp_path)
+    assert cluster.calls(" delete ")
+    cluster.answer("kubectl .*exec")
+    cluster.answer("get .*--watch", "pod-1|2026-11-22T23:00:00Z|\n")
+    found = fetched(tmp_path)
+    assert found.verified and 0 < found.unchanged < found.files
+
+
+def test_a_connection_that_brings_nothing_is_given_up(cluster: Tools, tmp_path: Path) -> None:
+    """After some attempts; with kubectl's words, retryable, and nothing left."""
+    cluster.answer("kubectl .*exec", err="error: unexpected EOF", code=1)
+    with pytest.raises(ReleaseError, match="unexpected EOF") as caught:
+        fetched(tmp_path)
+    assert caught.value.retryable
+    assert len(cluster.calls(" exec ")) == 1 + len(module.PAUSES_S)
+    assert cluster.calls(" delete ")
+
+
+def test_who_may_not_is_told_at_once(cluster: Tools, tmp_path: Path) -> None:
+    """No second attempt."""
+    cluster.answer("kubectl .*exec", err='Error from server (Forbidden): pods "p" is forbidden', code=1)
+    with pytest.raises(SpecError, match="forbidden"):
+        fetched(tmp_path)
+    assert len(cluster.calls(" exec ")) == 1
+
+
+def test_a_job_that_has_ended_is_started_anew(cluster: Tools, tmp_path: Path) -> None:
+    """Its deadline may come before a large transfer's end."""
+    cluster.answer("get .*job .*", {"metadata": {"name": "x"}, "status": {"conditions": [ENDED]}}, times=1)
+    assert fetched(tmp_path).verified
+    verbs = [call.split()[1] for call in cluster.calls(" (apply|delete|exec) ")]
+    assert verbs == ["apply", "delete", "apply", "exec", "delete"]
+
+
+def test_a_pod_that_cannot_start(cluster: Tools, tmp_path: Path) -> None:
+    """Its state is told, and the Job is gone."""
+    waiting = {"name": "files", "state": {"waiting": {"reason": "ImagePullBackOff"}}}
+    pod = {"kind": "Pod", "metadata": {"name": "pod-1"}, "status": {"containerStatuses": [waiting]}}
+    cluster.answer("get .*--watch", "pod-1||\npod-1||ImagePullBackOff\n")
+    cluster.answer("get .*pods,jobs", {"kind": "List", "items": [pod]})
+    with pytest.raises(ReleaseError, match=r"does not start:\npod-1: .*files ImagePullBackOff"):
+        fetched(tmp_path)
+    assert cluster.calls(" delete ")
+
+
+def test_nothing_there(cluster: Tools, tmp_path: Path) -> None:
+    """Is an error that says how to see what there is."""
+    with pytest.raises(SpecError, match="grace fetch --list"):
+        fetched(tmp_path, "*/other/*")
+
+
+def test_a_run_that_is_not_what_its_manifest_says(cluster: Tools, tmp_path: Path) -> None:
+    """Is looked at twice, since it may just be written; then the file is named."""
+    folder = cluster.folder / "claims/output" / RUN
+    (folder / "t1.csv").write_text("changed")
+    os.utime(folder / "t1.csv", (1, 1))
+    with pytest.raises(ReleaseError, match=r"t1\.csv: its checksum is not the manifest's"):
+        fetched(tmp_path)
+    assert len(cluster.calls(" exec ")) == 2
+
+
+def test_a_file_that_rotted_at_home_is_healed(cluster: Tools, tmp_path: Path) -> None:
+    """Equal in size and time, and yet not what is on the claim: the second look brings it, and it alone."""
+    home = tmp_path / "home"
+    first = fetched(home)
+    table, ledger, manifest = (home / RUN / name for name in ("t1.csv", "ledger/a.jsonl", "manifest.json"))
+    for file in table, ledger, manifest:
+        told = file.stat()
+        content = bytearray(file.read_bytes())
+        content[-2] ^= 1
+        file.write_bytes(content)
+        os.utime(file, ns=(told.st_mtime_ns, told.st_mtime_ns))
+        found = fetched(home)
+        assert found.verified == first.verified
+        assert 0 < found.received < 40_000
+        assert files(home) == files(cluster.folder / "claims/output")
+
+
+def test_a_ledger_of_an_older_run_is_stale(cluster: Tools, tmp_path: Path) -> None:
+    """A run done anew under its name: what the claim has is verified, what it has no more is named."""
+    fetched(tmp_path)
+    there = cluster.folder / "claims/output" / RUN
+    (there / "ledger" / "a.jsonl").unlink()
+    run(there, ledger=b"other\n")
+    (there / "ledger" / "a.jsonl").rename(there / "ledger" / "b.jsonl")
+    found = fetched(tmp_path)
+    assert found.verified == (tmp_path / RUN,)
+    assert found.stale == (tmp_path / RUN / "ledger" / "a.jsonl",)
+    cluster.answer("helm get values", VALUES)
+    done = CliRunner().invoke(app, ["fetch", "r", "--to", str(tmp_path)], catch_exceptions=False)
+    assert "not on the claim any more" in done.stderr and "a.jsonl" in done.stderr
+
+
+def test_a_manifest_that_vanishes(cluster: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the listing and the transfer: the run is partial."""
+    listed = Channel.list
+
+    async def vanishing(channel: Channel, pattern: str) -> list[Entry]:
+        entries = await listed(channel, pattern)
+        (cluster.folder / "claims/output" / RUN / "manifest.json").unlink()
+        return entries
+
+    monkeypatch.setattr(Channel, "list", vanishing)
+    found = fetched(tmp_path)
+    assert (found.verified, found.partial, found.files) == ((), (tmp_path / RUN,), 301)
+
+
+def test_what_cannot_be_written_at_home(cluster: Tools, tmp_path: Path) -> None:
+    """A folder where a file should be: with its name, not as a lost connection."""
+    (tmp_path / RUN / "t1.csv").mkdir(parents=True)
+    with pytest.raises(SpecError, match=r"t1\.csv.*: it is a folder, and a file is meant.*--to"):
+        fetched(tmp_path)
+    assert len(cluster.calls(" exec ")) == 1
+
+
+def test_names_that_a_disk_does_not_tell_apart(
+    cluster: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Are refused where one would overwrite the other, and only there."""
+    run(cluster.folder / "claims/output/study1-exp2/m/R", tables=1)
+    assert len(fetched(tmp_path / "home").verified) == 2
+    monkeypatch.setattr(module, "tells_apart", lambda _: False)
+    with pytest.raises(SpecError, match=r"m/R/.* and .*m/r/.* would be one file"):
+        fetched(tmp_path / "other")
+    assert len(fetched(tmp_path / "third", RUN).verified) == 1
+
+
+def test_a_file_that_may_not_be_read(cluster: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is named, and not passed over as if it were gone."""
+    line = Channel._line
+
+    async def refused(channel: Channel) -> dict[str, Any]:
+        told = await line(channel)
+        if told.get("path") == f"output/{RUN}/manifest.json" and "from" in told:
+            return {"path": told["path"], "error": "Permission denied"}
+        return told
+
+    monkeypatch.setattr(Channel, "_line", refused)
+    with pytest.raises(ReleaseError, match=r"manifest\.json on the claim cannot be read: Permission denied"):
+        fetched(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["../x", "/x", "a/../../x"])
+def test_a_folder_off_the_claim_is_refused_at_once(cluster: Tools, tmp_path: Path, folder: str) -> None:
+    """Before anything is asked of the cluster."""
+    (tmp_path / "list.csv").write_text("x\n")
+    with pytest.raises(SpecError, match=f"--folder {folder} is not on the claim"):
+        cli("upload", str(tmp_path / "list.csv"), "--claim", "mine", "--folder", folder)
+    for runs in folder, "**":
+        with pytest.raises(SpecError, match="EXPERIMENT/MODEL/RUN"):
+            cli("fetch", "--claim", "mine", "--runs", runs)
+    assert not cluster.calls(" apply ")
+
+
+def test_what_has_ended() -> None:
+    """A Job that is suspended has not."""
+    conditions: list[dict[str, str]] = [
+        {"type": "Suspended", "status": "True"},
+        {"type": "Failed", "status": "False"},
+    ]
+    assert not module.ended({}) and not module.ended({"status": {"conditions": conditions}})
+    assert module.ended({"status": {"conditions": [*conditions, ENDED]}})
+
+
+def test_a_run_that_goes_on_is_partial(tmp_path: Path) -> None:
+    """No tables yet, or a ledger that is younger than they are."""
+    run(tmp_path, tables=2)
+    assert check(tmp_path).whole
+    with (tmp_path / "ledger" / "a.jsonl").open("a") as ledger:
+        ledger.write("more\n")
+    written = (tmp_path / "manifest.json").stat().st_mtime_ns
+    os.utime(tmp_path / "ledger" / "a.jsonl", ns=(written + 1, written + 1))
+    assert not check(tmp_path).whole and not check(tmp_path).faults
+    os.utime(tmp_path / "ledger" / "a.jsonl", ns=(written - 1, written - 1))
+    assert len(check(tmp_path).faults) == 1
+    (tmp_path / "manifest.json").write_text("{}")
+    assert check(tmp_path).whole is False and not check(tmp_path).faults
+
+
+def test_runs_among_files() -> None:
+    """Whatever holds a manifest, replicates of an Indexed Job each; files beside them are nobody's."""
+    paths = [
+        "e/m/r/manifest.json",
+        "e/m/r/ledger/a.jsonl",
+        "e/m/s/replicate-0/manifest.json",
+        "e/m/s/x",
+        "e/y",
+    ]
+    results: dict[str, dict[str, Any]] = {"e/m/r/manifest.json": {"trials": 3}}
+    entries = [
+        Entry(f"output/{path}", 10, 0, results.get(path, {}) if path.endswith(".json") else None)
+        for path in paths
+    ]
+    found = [
+        (run.experiment, run.model, run.run_id, run.files, run.bytes, run.complete)
+        for run in runs_of(entries)
+    ]
+    assert found == [("e", "m", "r", 2, 20, True), ("e", "m", "s/replicate-0", 1, 10, False)]
+
+
+def test_lists_go_up(cluster: Tools, tmp_path: Path) -> None:
+    """To the input claim, under their names; two of one name are refused."""
+    (tmp_path / "list.csv").write_text("a,b\n")
+    assert opened(lambda results: results.upload([tmp_path / "list.csv"], "mine")) == ["mine/list.csv"]
+    assert (cluster.folder / "claims/input/mine/list.csv").read_text() == "a,b\n"
+    with pytest.raises(SpecError, match="one name"):
+        opened(lambda results: results.upload([tmp_path / "list.csv"] * 2))
+
+
+def cli(*arguments: str) -> Any:
+    done = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout) if "--json" in arguments else done.stdout
+
+
+def test_the_command(cluster: Tools, tmp_path: Path) -> None:
+    """By release, by values, by claim; a list; JSON."""
+    cluster.answer("helm get values", VALUES)
+    run(cluster.folder / "claims/output/study1-exp2/m/other", tables=1)
+    (tmp_path / "m.yaml").write_text(json.dumps(VALUES))
+    listed = cli("fetch", "r", "--list", "--json")
+    assert [(run["path"], run["complete"]) for run in listed] == [(RUN, True)]
+    told = cli("fetch", "--values", str(tmp_path / "m.yaml"), "--to", str(tmp_path / "home"), "--json")
+    assert told["verified"] == [str(tmp_path / "home/study1-exp2/m/other"), str(tmp_path / "home" / RUN)]
+    assert "complete, tables and ledger as in the manifest" in cli(
+        "fetch", "--claim", "mine", "--runs", RUN, "--to", str(tmp_path / "home")
+    )
+    storage = {"input": {"enabled": False}, "logs": {"enabled": False}, "output": {"existingClaim": "mine"}}
+    assert json.loads(cluster.stdin()[-2])["storage"] == storage
+    (tmp_path / "list.csv").write_text("x\n")
+    told = cli("upload", str(tmp_path / "list.csv"), "--claim", "mine", "--set", "a.b=1", "--json")
+    assert told == {"files": ["list.csv"]}
+    assert json.loads(cluster.stdin()[-2])["a"] == {"b": 1}
+
+
+def test_watching_ends_with_the_last_job(
+    cluster: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it wrote at the end is fetched once more."""
+    monkeypatch.setattr("grace_client.cli.fetch.WATCH_S", 0)
+    cluster.answer("helm get values", VALUES)
+    ended = {"kind": "List", "items": [{"status": {"conditions": [{"type": "Complete", "status": "True"}]}}]}
+    cluster.answer("get .*jobs .*component in", ended)
+    suspended = {"conditions": [{"type": "Suspended", "status": "True"}]}
+    cluster.answer("get .*jobs .*component in", {"kind": "List", "items": [{"status": suspended}]}, times=2)
+    cli("fetch", "r", "--watch", "--to", str(tmp_path / "home"))
+    # A look at the runs before each fetch while Jobs go on.
+    assert len(cluster.calls(" exec ")) == 5
+
+
+@pytest.mark.usefixtures("a_terminal")
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT], ids=lambda one: one.name)
+def test_a_signal_clears_up(cluster: Tools, tmp_path: Path, number: signal.Signals) -> None:
+    """A lost ssh as well as Ctrl-C, with nobody left who reads: the Job is deleted, the exit code is 3."""
+    cluster.answer("get .*--watch", hang="polite")
+    asked = [sys.executable, "-m", "grace_client", "fetch", "--claim", "mine", "--to", str(tmp_path / "home")]
+    with subprocess.Popen(asked, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        while not (cluster.folder / "pid").exists():
+            assert running.poll() is None
+            time.sleep(0.02)
+        assert running.stdout and running.stderr
+        running.stdout.close()
+        running.stderr.close()
+        running.send_signal(number)
+        assert running.wait(timeout=30) == 3
+    assert cluster.calls(" delete ")
+
+
+def test_one_of_three_is_named() -> None:
+    """A release, values or a claim."""
+    with pytest.raises(SpecError, match="either a release, or --values of one, or a --claim"):
+        CliRunner().invoke(app, ["fetch"], catch_exceptions=False)
