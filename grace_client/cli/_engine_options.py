@@ -44,15 +44,17 @@ Prune = Annotated[
 Reasoning = Annotated[
     str | None,
     typer.Option(
-        help="How a reasoning model is kept from thinking before it answers: prompt (it is told), template "
-        "(its template's switch, or a closed empty block), none (it thinks). Default: template where answers "
-        "are scored, none for free text.",
+        help="Whether a reasoning model reasons before it answers: on, off (by its chat template), "
+        "off-by-prompt (the prompt tells it not to). Default: on for free text, off for scored answers.",
         show_default=False,
     ),
 ]
 ReasoningEffort = Annotated[
     str | None,
-    typer.Option(help="How much it thinks, if its template takes it: low, medium, high.", show_default=False),
+    typer.Option(
+        help="How much the model reasons, if its chat template takes it: low, medium or high.",
+        show_default=False,
+    ),
 ]
 PromptDate = Annotated[
     str,
