@@ -135,7 +135,7 @@ def test_a_connection_that_brings_nothing_is_given_up(cluster: Tools, tmp_path: 
     with pytest.raises(ReleaseError, match="unexpected EOF") as caught:
         fetched(tmp_path)
     assert caught.value.retryable
-    assert len(cluster.calls(" exec ")) == 1 + len(module.PAUSES_S)
+    assert len(cluster.calls(" exec ")) == module.TRIES
     assert cluster.calls(" delete ")
 
 
