@@ -43,7 +43,7 @@ class Completed:
 
 
 class _Protocol(SubprocessStreamProtocol):
-    """Knows of the program's own end; `Process.wait` waits for its pipes too, which its children may keep open."""
+    """Knows of the program's own end; `Process.wait` waits for its pipes too, which may stay open."""
 
     def __init__(self) -> None:
         super().__init__(limit=BUFFER, loop=asyncio.get_running_loop())

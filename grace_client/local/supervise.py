@@ -1,8 +1,8 @@
 """Runs one program that ends when its caller has ended, even if a SIGKILL ended the caller.
 
 ``python -I -S supervise.py SECONDS PROGRAM [ARGUMENT…]`` runs the program and ends with its exit code. Its
-own standard input is a pipe from the caller, who writes nothing to it. When the pipe closes, the process group
-gets SIGTERM, and SIGKILL after `SECONDS`.
+own standard input is a pipe from the caller, who writes nothing to it. When the pipe closes, the process
+group gets SIGTERM, and SIGKILL after `SECONDS`.
 
 `kube.process` ends programs while the caller lives; this cannot use it, as the caller has ended. Only the
 standard library, and run by its path: it starts as fast as Python does.

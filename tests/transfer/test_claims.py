@@ -275,16 +275,6 @@ def test_a_folder_off_the_claim_is_refused_at_once(cluster: Tools, tmp_path: Pat
     assert not cluster.calls(" apply ")
 
 
-def test_what_has_ended() -> None:
-    """A Job that is suspended has not."""
-    conditions: list[dict[str, str]] = [
-        {"type": "Suspended", "status": "True"},
-        {"type": "Failed", "status": "False"},
-    ]
-    assert not module.ended({}) and not module.ended({"status": {"conditions": conditions}})
-    assert module.ended({"status": {"conditions": [*conditions, ENDED]}})
-
-
 def test_a_run_that_goes_on_is_partial(tmp_path: Path) -> None:
     """No tables yet, or a ledger that is younger than they are."""
     run(tmp_path, tables=2)
