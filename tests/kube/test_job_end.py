@@ -1,4 +1,4 @@
-"""How a Job ended, by its conditions; the same for the campaign, the transfer and the pod that stops a server."""
+"""How a Job ended, by its conditions, for the campaign, the transfer and autostop alike."""
 
 from __future__ import annotations
 
