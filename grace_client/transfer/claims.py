@@ -13,9 +13,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from grace_client import __version__
+from grace_client.core import retry
 from grace_client.core.errors import GraceError, ReleaseError, SpecError, refused
 from grace_client.deploy.values import ModelValues, chart_folder, document, layered
-from grace_client.kube import helm
+from grace_client.kube import helm, job_end
 from grace_client.kube.kubectl import Json, Kubectl, explained
 from grace_client.transfer.connection import Connection, Entry, LostError, TransferProgress
 from grace_client.transfer.reader import PROTOCOL, WRONG_PROTOCOL, inside
@@ -30,9 +31,9 @@ START_S = 300
 """Seconds that the pod may take to start."""
 IDLE_MINUTES = 2
 """Minutes after which the pod ends by itself when this program has ended without deleting it."""
-PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
-"""Seconds before each further connection in a row that brings no file; then the command gives up."""
-ENDS = {"Complete", "Failed", "SuccessCriteriaMet", "FailureTarget"}
+TRIES = 8
+"""Connections in a row that may bring no file; then the command gives up."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 HOPELESS = {"ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"}
 _OF_CONTAINER = ".status.containerStatuses[*].state"
 _FIELDS = (
@@ -73,14 +74,6 @@ class Fetched:
     verified: tuple[Path, ...]
     partial: tuple[Path, ...]
     stale: tuple[Path, ...] = ()
-
-
-def ended(job: Json) -> bool:
-    """Whether a Job has ended or is about to. A suspended Job has not: it goes on some day."""
-    return any(
-        condition.get("type") in ENDS and condition.get("status") == "True"
-        for condition in job.get("status", {}).get("conditions", [])
-    )
 
 
 def checked_pattern(pattern: str) -> str:
@@ -176,8 +169,7 @@ class Claims:
         # A name of its own: two commands may fetch at a time, and no release counts this pod as its own.
         name = f"{values.name[:24]}-{secrets.token_hex(3)}"
         own = {"nameOverride": name, "files": {"enabled": True, "idleMinutes": IDLE_MINUTES}}
-        (job,) = await asyncio.to_thread(
-            helm.template,
+        (job,) = await helm.template(
             chart or chart_folder(),
             document=layered(document(values, sets or {}), own),
             only=TEMPLATE,
@@ -312,18 +304,18 @@ class Claims:
         self, use: Callable[[Connection], Awaitable[T]], moved: Callable[[], int] = lambda: 0
     ) -> T:
         """Use a connection, and another where it is lost; give up where too many in a row move no file."""
-        attempts, before = 0, moved()
+        failures, before = 0, moved()
         while True:
             try:
                 async with self._connection() as connection:
                     return await use(connection)
             except ReleaseError as error:
                 if moved() > before:
-                    attempts, before = 0, moved()
-                if not error.retryable or attempts == len(PAUSES_S):
+                    failures, before = 0, moved()
+                failures += 1
+                if not error.retryable or failures == TRIES:
                     raise
-                await self._pause(PAUSES_S[attempts])
-                attempts += 1
+                await self._pause(retry.pause(failures, FIRST_PAUSE_S, LONGEST_PAUSE_S))
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
@@ -345,7 +337,7 @@ class Claims:
     async def _pod(self) -> str:
         """Name of the Job's running pod; a Job that has ended is started again."""
         jobs = await self._kubectl.get("job", names=[self._name])
-        if any(ended(job) for job in jobs):
+        if any(job_end.ending(job) for job in jobs):
             await self._kubectl.delete("job", self._name, wait=True)
             jobs = []
         if not jobs:
