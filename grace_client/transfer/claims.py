@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from grace_client import __version__
 from grace_client.core import retry
 from grace_client.core.errors import GraceError, ReleaseError, SpecError, refused
 from grace_client.deploy.values import ModelValues, chart_folder, document, layered
@@ -370,7 +369,7 @@ class Claims:
     def _other_version(self, said: str) -> SpecError:
         (container,) = self._job["spec"]["template"]["spec"]["containers"]
         return SpecError(
-            f"The image {container['image']} holds another version of grace than this command's, "
-            f"{__version__}, and cannot send files to it. Name an image of this version with "
-            f"--set queries.image.tag=TAG.\nThe pod printed: {said.strip()}"
+            f"The image {container['image']} holds another version of grace than this command, and cannot "
+            "send it files. Name an image of the version that 'grace --version' prints, with --set "
+            f"queries.image.tag=TAG.\nThe pod printed: {said.strip()}"
         )
