@@ -9,26 +9,30 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from grace_client.campaign.records import Phase
 from grace_client.core.errors import ExitCode
+from grace_client.deploy.arguments import ClientRun, client_runs, experiments
 from grace_client.local import supervise
-from grace_client.local.model import Model, Run, Vllm, check, embedded, environment, runs, wait_minutes
+from grace_client.local.server import Vllm, check, embedded, environment, trials
+
+AllValues = Mapping[str, Any]
+"""All values of a model, the chart's defaults included."""
 
 GRACE_S = 20.0
-"""Seconds that a child has to end when it is told to; `grace run` writes the answers in flight."""
+"""Seconds between a child's SIGTERM and its SIGKILL; meanwhile `grace run` writes the answers in flight."""
 PORTS = 5
-"""How many ports are tried where another program takes one between its choice and the server's start."""
-TAKEN = b"ddress already in use"
+"""How many ports are tried, because another program may take one before the server listens on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How one model ended.
+    """How one model's runs ended.
 
     Attributes
     ----------
@@ -56,36 +60,35 @@ class _Server:
     Attributes
     ----------
     options : list of str
-        How `grace run` reaches the model.
+        Arguments with which `grace run` reaches the model.
     env : dict
-        What `grace run` needs for that.
+        Environment variables of `grace run`.
     process : Process or None
-        None for the embedded engine.
+        The server; None for the embedded engine.
     log : Path or None
-        What the server says.
-    before : int
-        Bytes in the log before it.
+        File that the server's output is appended to.
+    port : int
+        Where the server listens.
     """
 
     options: list[str]
     env: dict[str, str]
     process: Process | None = None
     log: Path | None = None
-    before: int = 0
+    port: int = 0
 
     @property
     def ended(self) -> bool:
-        """Whether there was a server, and it is no more."""
+        """Whether there was a server and it has ended."""
         return self.process is not None and self.process.returncode is not None
 
     @property
     def lost_its_port(self) -> bool:
-        """Whether it ended since somebody else had its port."""
-        if not self.ended or self.log is None:
+        """Whether it ended because another program had its port."""
+        if not self.ended:
             return False
-        with self.log.open("rb") as file:
-            file.seek(self.before)
-            return TAKEN in file.read()
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
 class Local:
@@ -96,18 +99,18 @@ class Local:
     out : Path
         Results go to `results/EXPERIMENT/MODEL/RUN`, as from a cluster.
     experiments : sequence of str
-        What is asked; empty for what each model's values say.
+        Names of the experiments; empty for those that each model's values enable.
     sample : int
-        Trials of each list; 0 for what the values say.
+        Number of trials to draw from each list; 0 for what the values say.
     vllm : str
         Command that starts a vLLM server; empty for the embedded engine.
     say : callable
-        Takes lines of progress.
+        Called with each line of progress.
 
     Raises
     ------
     SpecError
-        Where there is no such program as `vllm` begins with.
+        Where the program in `vllm` does not exist.
     """
 
     def __init__(
@@ -127,45 +130,50 @@ class Local:
         """End the child that runs, and begin no other."""
         self._stop.set()
 
-    async def run(self, models: Sequence[Model], again: str) -> list[Ended]:
-        """Every model in turn; what was answered is not asked again.
+    async def run(self, models: Sequence[AllValues], again: str) -> list[Ended]:
+        """Run every model in turn; what was answered is not asked again.
 
         Parameters
         ----------
-        models : sequence of Model
-            In order.
+        models : sequence of mapping
+            All values of each model, in order.
         again : str
-            The command that goes on.
+            The command that continues this campaign.
 
         Raises
         ------
         SpecError
-            Where values ask for what only a cluster has; before anything is started.
+            For values that only a cluster can follow, before anything is started.
         """
         check(models, self.experiments, self.vllm)
         ended = []
-        for model in models:
+        for known in models:
+            name = known["model"]["name"]
             if self._stop.is_set():
-                ended.append(Ended(model.name, Phase.PLANNED, next=again))
+                ended.append(Ended(name, Phase.PLANNED, next=again))
                 continue
-            self.say(f"{model.name}: {'vLLM' if self.vllm.words else 'embedded engine'}")
-            ended.append(await self._model(model, again))
-            self.say(f"{model.name}: {ended[-1].phase}")
+            self.say(f"{name}: {'vLLM' if self.vllm.words else 'embedded engine'}")
+            ended.append(await self._model(known, again))
+            self.say(f"{name}: {ended[-1].phase}")
         return ended
 
-    async def _model(self, model: Model, again: str) -> Ended:
-        wanted = self.experiments or model.experiments
-        left = [run for name in wanted for run in runs(model, name, self.sample, self.out / "trials")]
+    async def _model(self, known: AllValues, again: str) -> Ended:
+        name = known["model"]["name"]
+        left = [
+            run
+            for experiment in self.experiments or experiments(known)
+            for run in client_runs(known, experiment, release=name, sample=self.sample)
+        ]
         folders: list[Path] = []
         reasons: dict[str, str] = {}
         for attempt in range(PORTS):
-            async with self._server(model) as server:
+            async with self._server(known) as server:
                 while left:
-                    code = await self._run(left[0], server)
+                    code = await self._run(left[0], known, server)
                     if self._stop.is_set():
-                        return Ended(model.name, Phase.PLANNED, tuple(folders), "it was stopped", again)
+                        return Ended(name, Phase.PLANNED, tuple(folders), "it was stopped", again)
                     if server.lost_its_port and attempt < PORTS - 1:
-                        self.say(f"{model.name}: another program has the server's port; it gets another one")
+                        self.say(f"{name}: another program has the server's port; trying another port")
                         break
                     done = left.pop(0)
                     folders.append(self._folder(done))
@@ -173,21 +181,21 @@ class Local:
                         reason, advice = self._why(done, code, server)
                         reasons[reason] = advice or again
                     if code == ExitCode.UNREACHABLE or server.ended:
-                        # What the others ask would not be answered either.
+                        # The other runs would get no answers either.
                         left.clear()
             if not left:
                 break
         if reasons:
             advice = "; ".join(dict.fromkeys(reasons.values()))
-            return Ended(model.name, Phase.FAILED, tuple(folders), "; ".join(reasons), advice)
-        return Ended(model.name, Phase.DONE, tuple(folders))
+            return Ended(name, Phase.FAILED, tuple(folders), "; ".join(reasons), advice)
+        return Ended(name, Phase.DONE, tuple(folders))
 
-    def _folder(self, run: Run) -> Path:
-        """Where a run's results lie; the same as on the output claim of a cluster."""
+    def _folder(self, run: ClientRun) -> Path:
+        """Folder of a run's results; below `results/` as on the output claim of a cluster."""
         return self.out / "results" / run.folder
 
-    def _why(self, run: Run, code: int, server: _Server) -> tuple[str, str]:
-        """Why a run failed, and what to do; empty where the same command may do."""
+    def _why(self, run: ClientRun, code: int, server: _Server) -> tuple[str, str]:
+        """Why a run failed, and what to do; empty where the same command may succeed."""
         if server.ended:
             assert server.process is not None
             return f"the server ended with exit code {server.process.returncode}, see {server.log}", ""
@@ -196,15 +204,16 @@ class Local:
             return f"{run.folder}: too many questions failed", f"'grace status {where}' lists the reasons"
         if code == ExitCode.BAD_INPUT:
             return (
-                f"{run.folder}: it cannot be asked like this",
-                "its message above says what to change; until then the same command ends in the same way",
+                f"{run.folder}: its arguments or its trial list are refused",
+                "change what its message above says; until then the same command fails again",
             )
         return f"{run.folder} ended with exit code {code}", ""
 
-    async def _run(self, run: Run, server: _Server) -> int:
-        """The exit code of a `grace run`; it is ended with the campaign, and when its server has ended."""
+    async def _run(self, run: ClientRun, known: AllValues, server: _Server) -> int:
+        """Exit code of a `grace run`; it is ended when the campaign is stopped or its server has ended."""
         command = [sys.executable, "-m", "grace_client", "run", *run.arguments]
         command += [f"--out={self._folder(run)}", *server.options]
+        command += trials(known, run.arguments[0], self.out / "trials")
         async with _started(command, server.env) as child:
             waits = [asyncio.create_task(child.wait()), asyncio.create_task(self._stop.wait())]
             if server.process is not None:
@@ -215,47 +224,43 @@ class Local:
         return ExitCode.UNREACHABLE if child.returncode is None else child.returncode
 
     @asynccontextmanager
-    async def _server(self, model: Model) -> AsyncIterator[_Server]:
-        """A server of the model, if one is wanted, and how `grace run` reaches the model."""
-        queries, missing = environment(model, "queries")
+    async def _server(self, known: AllValues) -> AsyncIterator[_Server]:
+        """A server of the model, or the embedded engine."""
+        name = known["model"]["name"]
+        queries, missing = environment(known, "queries")
+        env, also_missing = environment(known, "server") if self.vllm.words else ({}, [])
+        if missing := [*missing, *also_missing]:
+            self.say(
+                f"{name}: the values take {', '.join(missing)} from the cluster (valueFrom). Here, set such "
+                "variables in your shell"
+            )
         if not self.vllm.words:
-            self._missing(model, missing)
-            yield _Server(embedded(model), queries)
+            yield _Server(embedded(known), queries)
             return
-        env, also_missing = environment(model, "server")
-        self._missing(model, missing + also_missing)
         key, port = {"VLLM_API_KEY": secrets.token_urlsafe(30)}, _free_port()
-        log = self.out / "logs" / f"{model.name}.log"
+        log = self.out / "logs" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        command = self.vllm.command(model, port)
-        options = self.vllm.reached(model, port, wait_minutes(model))
+        command = self.vllm.command(known, port)
+        options = self.vllm.reached(known, port)
         with log.open("ab") as file:
-            before = file.tell()
             env |= {"VLLM_NO_USAGE_STATS": "1"} | key
             async with _started(command, env, file.fileno()) as process:
-                yield _Server(options, queries | key, process, log, before)
-
-    def _missing(self, model: Model, names: Sequence[str]) -> None:
-        if names:
-            self.say(
-                f"{model.name}: {', '.join(names)} would come from the cluster (valueFrom), and is as this "
-                "machine's environment has it"
-            )
+                yield _Server(options, queries | key, process, log, port)
 
 
 @asynccontextmanager
 async def _started(
     command: Sequence[str], env: dict[str, str], out: int | None = None
 ) -> AsyncIterator[Process]:
-    """A child with a process group of its own; leaving the block ends it and all it started.
+    """A child in a process group of its own; leaving the block ends it and all it started.
 
-    So does the end of this process, whatever ends it: see `leash`.
+    So does the end of this process, also by SIGKILL: see `supervise`.
     """
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-S", supervise.__file__, str(GRACE_S)),
         *command,
         stdin=asyncio.subprocess.PIPE,
-        # What a child prints is progress; results are the campaign's report.
+        # A child prints progress. Standard output is for the campaign's report.
         stdout=sys.stderr.fileno() if out is None else out,
         stderr=out,
         env=os.environ | env,
@@ -275,7 +280,7 @@ async def _end(child: Process) -> None:
                 async with asyncio.timeout(GRACE_S):
                     await child.wait()
     finally:
-        # Also what it started and left behind.
+        # Its own children may still run.
         _signal(child, signal.SIGKILL)
     await child.wait()
 

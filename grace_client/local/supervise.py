@@ -1,10 +1,10 @@
-"""Runs one program that ends when whoever started it is gone, even by a kill that nobody can catch.
+"""Runs one program, and ends it when the process that started it has ended, also by SIGKILL.
 
-``python -I -S leash.py SECONDS PROGRAM [ARGUMENT…]`` runs the program and ends with its exit code. Its own
-standard input is a pipe from whoever started it, to which nothing is ever written: when that ends, so does
-the whole process group, by SIGTERM, and after so many seconds by SIGKILL.
+``python -I -S supervise.py SECONDS PROGRAM [ARGUMENT…]`` runs the program and ends with its exit code. Its
+own standard input is a pipe from the process that started it. Nothing is written to that pipe: when it
+closes, the whole process group gets SIGTERM, and after so many seconds SIGKILL.
 
-Only the standard library, and by its path: it starts as fast as Python does.
+It uses only the standard library and is started by its path, so it starts as fast as Python does.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import time
 
 
 def main() -> None:
-    """See above."""
+    """Run as a program: see the module."""
     patience, command = float(sys.argv[1]), sys.argv[2:]
     if os.getpgrp() != os.getpid():
-        # Never that of whoever started this.
+        # The group that is ended is this process's own, never that of the process that started it.
         os.setpgid(0, 0)
-    # Signals to the group are for the program, which has its own way to end; a handler is not inherited.
+    # A signal to the group is for the program, which ends in its own way. It does not inherit this handler.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     try:
@@ -43,7 +43,7 @@ def main() -> None:
     threading.Thread(target=watch, daemon=True).start()
     code = child.wait()
     if alone.is_set():
-        # What it started in its turn may not have heard.
+        # The program's own children may have ignored SIGTERM.
         os.killpg(0, signal.SIGKILL)
     os._exit(code if code >= 0 else 128 - code)
 

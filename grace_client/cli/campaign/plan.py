@@ -13,7 +13,7 @@ from grace_client.campaign.estimate import Assumptions, Estimate, Total, estimat
 from grace_client.campaign.records import What
 from grace_client.cli.workload import loads
 from grace_client.core.errors import SpecError
-from grace_client.deploy.values import ModelValues, chart_folder, document
+from grace_client.deploy.values import ModelValues, chart_folder, document, effective
 from grace_client.policy import check
 from grace_client.policy.rules import Severity
 
@@ -76,7 +76,7 @@ def _model(what: What, name: str, assumptions: Assumptions, folder: Path) -> Pla
 
 def _estimate(what: What, name: str, assumptions: Assumptions, folder: Path) -> tuple[ModelValues, Estimate]:
     values = settings.values_of(what, name, what.gpu, folder)
-    known = settings.effective(values, what.sets)
+    known = effective(values, what.sets)
     return values, estimate(values, known, loads(known, assumptions), assumptions)
 
 
