@@ -120,4 +120,7 @@ def _at(values: Any, path: str) -> str:
     """The value at a dotted path, written as the chart writes it; empty where there is none."""
     for step in path.split("."):
         values = values.get(step, "")
+    if isinstance(values, bool):
+        # YAML reads a bare on and off so.
+        return "on" if values else "off"
     return str(int(values) if isinstance(values, float) and values.is_integer() else values)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import signal
 import socket
 import sys
-from asyncio.subprocess import Process
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from typing import Any
 from grace_client.campaign.records import Phase
 from grace_client.core.errors import ExitCode
 from grace_client.deploy.arguments import ClientRun, client_runs, experiments
+from grace_client.kube import process
+from grace_client.kube.process import Running
 from grace_client.local import supervise
 from grace_client.local.server import Vllm, check, embedded, environment, trials
 
@@ -25,21 +26,21 @@ AllValues = Mapping[str, Any]
 """All values of a model, the chart's defaults included."""
 
 GRACE_S = 20.0
-"""Seconds between a child's SIGTERM and its SIGKILL; meanwhile `grace run` writes the answers in flight."""
+"""Seconds that a program has to end after SIGTERM; `grace run` writes the answers in flight."""
 PORTS = 5
-"""How many ports are tried, because another program may take one before the server listens on it."""
+"""How many ports are tried if another program takes the chosen one before the server starts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How one model's runs ended.
+    """How one model ended.
 
     Attributes
     ----------
     model : str
         Its name.
     phase : Phase
-        `DONE`, `FAILED`, or `PLANNED` where the campaign was stopped before it was done.
+        `DONE`, `FAILED`, or `PLANNED` if the campaign was stopped before the model was done.
     results : tuple of Path
         Folders of its runs.
     reason, next : str
@@ -60,35 +61,27 @@ class _Server:
     Attributes
     ----------
     options : list of str
-        Arguments with which `grace run` reaches the model.
+        How `grace run` reaches the model.
     env : dict
-        Environment variables of `grace run`.
-    process : Process or None
-        The server; None for the embedded engine.
+        What `grace run` needs for that.
+    process : Running or None
+        None for the embedded engine.
     log : Path or None
-        File that the server's output is appended to.
+        The server's output.
     port : int
-        Where the server listens.
+        The server's port.
     """
 
     options: list[str]
     env: dict[str, str]
-    process: Process | None = None
+    process: Running | None = None
     log: Path | None = None
     port: int = 0
 
     @property
     def ended(self) -> bool:
-        """Whether there was a server and it has ended."""
+        """Whether there was a server, and it has ended."""
         return self.process is not None and self.process.returncode is not None
-
-    @property
-    def lost_its_port(self) -> bool:
-        """Whether it ended because another program had its port."""
-        if not self.ended:
-            return False
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
 class Local:
@@ -99,18 +92,18 @@ class Local:
     out : Path
         Results go to `results/EXPERIMENT/MODEL/RUN`, as from a cluster.
     experiments : sequence of str
-        Names of the experiments; empty for those that each model's values enable.
+        What is asked; empty for what each model's values say.
     sample : int
-        Number of trials to draw from each list; 0 for what the values say.
+        Trials of each list; 0 for what the values say.
     vllm : str
         Command that starts a vLLM server; empty for the embedded engine.
     say : callable
-        Called with each line of progress.
+        Takes lines of progress.
 
     Raises
     ------
     SpecError
-        Where the program in `vllm` does not exist.
+        Where there is no such program as `vllm` begins with.
     """
 
     def __init__(
@@ -127,11 +120,11 @@ class Local:
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
-        """End the child that runs, and begin no other."""
+        """End the run in progress, and begin no other."""
         self._stop.set()
 
     async def run(self, models: Sequence[AllValues], again: str) -> list[Ended]:
-        """Run every model in turn; what was answered is not asked again.
+        """Run every model in turn; answered questions are not asked again.
 
         Parameters
         ----------
@@ -153,12 +146,11 @@ class Local:
                 ended.append(Ended(name, Phase.PLANNED, next=again))
                 continue
             self.say(f"{name}: {'vLLM' if self.vllm.words else 'embedded engine'}")
-            ended.append(await self._model(known, again))
+            ended.append(await self._model(name, known, again))
             self.say(f"{name}: {ended[-1].phase}")
         return ended
 
-    async def _model(self, known: AllValues, again: str) -> Ended:
-        name = known["model"]["name"]
+    async def _model(self, name: str, known: AllValues, again: str) -> Ended:
         left = [
             run
             for experiment in self.experiments or experiments(known)
@@ -166,36 +158,44 @@ class Local:
         ]
         folders: list[Path] = []
         reasons: dict[str, str] = {}
-        for attempt in range(PORTS):
-            async with self._server(known) as server:
+
+        def note(run: ClientRun, code: int) -> None:
+            folders.append(self._folder(run))
+            if code:
+                reason, advice = self._why(run, code, server)
+                reasons[reason] = advice or again
+
+        ports = PORTS
+        while left:
+            async with self._server(name, known) as server:
                 while left:
                     code = await self._run(left[0], known, server)
                     if self._stop.is_set():
                         return Ended(name, Phase.PLANNED, tuple(folders), "it was stopped", again)
-                    if server.lost_its_port and attempt < PORTS - 1:
-                        self.say(f"{name}: another program has the server's port; trying another port")
+                    if code and server.ended:
                         break
-                    done = left.pop(0)
-                    folders.append(self._folder(done))
-                    if code:
-                        reason, advice = self._why(done, code, server)
-                        reasons[reason] = advice or again
-                    if code == ExitCode.UNREACHABLE or server.ended:
-                        # The other runs would get no answers either.
+                    note(left.pop(0), code)
+                    if code == ExitCode.UNREACHABLE:
+                        # The other runs would fail in the same way.
                         left.clear()
-            if not left:
-                break
+            ports -= 1
+            # The server and all that it started have ended: what answers at its port is another program.
+            if left and ports and _answers(server.port):
+                self.say(f"{name}: another program uses the server's port; trying another port")
+            elif left:
+                note(left[0], code)
+                left.clear()
         if reasons:
             advice = "; ".join(dict.fromkeys(reasons.values()))
             return Ended(name, Phase.FAILED, tuple(folders), "; ".join(reasons), advice)
         return Ended(name, Phase.DONE, tuple(folders))
 
     def _folder(self, run: ClientRun) -> Path:
-        """Folder of a run's results; below `results/` as on the output claim of a cluster."""
+        """The folder of a run's results; the same as on the output claim of a cluster."""
         return self.out / "results" / run.folder
 
     def _why(self, run: ClientRun, code: int, server: _Server) -> tuple[str, str]:
-        """Why a run failed, and what to do; empty where the same command may succeed."""
+        """Why a run failed, and what to do; empty if repeating the command may help."""
         if server.ended:
             assert server.process is not None
             return f"the server ended with exit code {server.process.returncode}, see {server.log}", ""
@@ -204,35 +204,34 @@ class Local:
             return f"{run.folder}: too many questions failed", f"'grace status {where}' lists the reasons"
         if code == ExitCode.BAD_INPUT:
             return (
-                f"{run.folder}: its arguments or its trial list are refused",
-                "change what its message above says; until then the same command fails again",
+                f"{run.folder}: its settings are wrong",
+                "change what its message above names; until then the same command fails in the same way",
             )
         return f"{run.folder} ended with exit code {code}", ""
 
     async def _run(self, run: ClientRun, known: AllValues, server: _Server) -> int:
-        """Exit code of a `grace run`; it is ended when the campaign is stopped or its server has ended."""
+        """The exit code of a `grace run`, which ends with the campaign and with its server."""
         command = [sys.executable, "-m", "grace_client", "run", *run.arguments]
         command += [f"--out={self._folder(run)}", *server.options]
         command += trials(known, run.arguments[0], self.out / "trials")
         async with _started(command, server.env) as child:
-            waits = [asyncio.create_task(child.wait()), asyncio.create_task(self._stop.wait())]
+            waits = [asyncio.create_task(child.ended()), asyncio.create_task(self._stop.wait())]
             if server.process is not None:
-                waits.append(asyncio.create_task(server.process.wait()))
+                waits.append(asyncio.create_task(server.process.ended()))
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for wait in waits:
                 wait.cancel()
         return ExitCode.UNREACHABLE if child.returncode is None else child.returncode
 
     @asynccontextmanager
-    async def _server(self, known: AllValues) -> AsyncIterator[_Server]:
-        """A server of the model, or the embedded engine."""
-        name = known["model"]["name"]
+    async def _server(self, name: str, known: AllValues) -> AsyncIterator[_Server]:
+        """A server of the model, or the embedded engine, and how `grace run` reaches it."""
         queries, missing = environment(known, "queries")
         env, also_missing = environment(known, "server") if self.vllm.words else ({}, [])
         if missing := [*missing, *also_missing]:
             self.say(
-                f"{name}: the values take {', '.join(missing)} from the cluster (valueFrom). Here, set such "
-                "variables in your shell"
+                f"{name}: the values take {', '.join(missing)} from the cluster (valueFrom). Here, set "
+                "such variables in your shell"
             )
         if not self.vllm.words:
             yield _Server(embedded(known), queries)
@@ -244,53 +243,33 @@ class Local:
         options = self.vllm.reached(known, port)
         with log.open("ab") as file:
             env |= {"VLLM_NO_USAGE_STATS": "1"} | key
-            async with _started(command, env, file.fileno()) as process:
-                yield _Server(options, queries | key, process, log, port)
+            async with _started(command, env, file.fileno()) as running:
+                yield _Server(options, queries | key, running, log, port)
 
 
-@asynccontextmanager
-async def _started(
+def _started(
     command: Sequence[str], env: dict[str, str], out: int | None = None
-) -> AsyncIterator[Process]:
-    """A child in a process group of its own; leaving the block ends it and all it started.
-
-    So does the end of this process, also by SIGKILL: see `supervise`.
-    """
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", supervise.__file__, str(GRACE_S)),
-        *command,
-        stdin=asyncio.subprocess.PIPE,
-        # A child prints progress. Standard output is for the campaign's report.
+) -> AbstractAsyncContextManager[Running]:
+    """A program that ends with the block, and with this process, however that ends (see `supervise`)."""
+    return process.started(
+        [sys.executable, "-I", "-S", supervise.__file__, str(GRACE_S), *command],
+        stdin=PIPE,
+        # What a program prints is progress; results are the campaign's report.
         stdout=sys.stderr.fileno() if out is None else out,
-        stderr=out,
+        stderr=sys.stderr.fileno() if out is None else out,
         env=os.environ | env,
-        start_new_session=True,
+        grace_seconds=GRACE_S,
+        whole_group=True,
     )
-    try:
-        yield child
-    finally:
-        await _end(child)
-
-
-async def _end(child: Process) -> None:
-    try:
-        if child.returncode is None:
-            _signal(child, signal.SIGTERM)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(GRACE_S):
-                    await child.wait()
-    finally:
-        # Its own children may still run.
-        _signal(child, signal.SIGKILL)
-    await child.wait()
-
-
-def _signal(child: Process, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, number)
 
 
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _answers(port: int) -> bool:
+    """Whether a program listens at a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,10 +1,11 @@
-"""Runs one program, and ends it when the process that started it has ended, also by SIGKILL.
+"""Runs one program that ends when its caller has ended, even if a SIGKILL ended the caller.
 
 ``python -I -S supervise.py SECONDS PROGRAM [ARGUMENT…]`` runs the program and ends with its exit code. Its
-own standard input is a pipe from the process that started it. Nothing is written to that pipe: when it
-closes, the whole process group gets SIGTERM, and after so many seconds SIGKILL.
+own standard input is a pipe from the caller, who writes nothing to it. When the pipe closes, the process
+group gets SIGTERM, and SIGKILL after `SECONDS`.
 
-It uses only the standard library and is started by its path, so it starts as fast as Python does.
+`kube.process` ends programs while the caller lives; this cannot use it, as the caller has ended. Only the
+standard library, and run by its path: it starts as fast as Python does.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ import time
 
 
 def main() -> None:
-    """Run as a program: see the module."""
+    """See above."""
     patience, command = float(sys.argv[1]), sys.argv[2:]
     if os.getpgrp() != os.getpid():
-        # The group that is ended is this process's own, never that of the process that started it.
+        # Never the group of the caller.
         os.setpgid(0, 0)
-    # A signal to the group is for the program, which ends in its own way. It does not inherit this handler.
+    # Signals to the group are meant for the program; it does not inherit these handlers.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     try:
@@ -31,19 +32,19 @@ def main() -> None:
     except OSError as error:
         print(f"grace: cannot start {command[0]}: {error.strerror}", file=sys.stderr)
         os._exit(127)
-    alone = threading.Event()
+    orphaned = threading.Event()
 
     def watch() -> None:
         os.read(0, 1)
-        alone.set()
+        orphaned.set()
         os.killpg(0, signal.SIGTERM)
         time.sleep(patience)
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
     code = child.wait()
-    if alone.is_set():
-        # The program's own children may have ignored SIGTERM.
+    if orphaned.is_set():
+        # The programs that it started may ignore SIGTERM.
         os.killpg(0, signal.SIGKILL)
     os._exit(code if code >= 0 else 128 - code)
 

@@ -21,6 +21,7 @@ import yaml
 from grace_client.cli.campaign import commands
 from grace_client.cli.campaign.local import AGAIN, EMBEDDED, _models, refuse
 from grace_client.core.errors import SpecError
+from grace_client.deploy.arguments import client_runs
 from grace_client.deploy.values import effective, model_values
 from grace_client.local import supervise
 from grace_client.local.runner import Local
@@ -28,17 +29,21 @@ from grace_client.local.server import Vllm, check, embedded, trials, unlisted
 from tests.conftest import ROOT
 
 SERVER = """
-import json, os, socket, sys, time
+import json, os, sys
 from pathlib import Path
 log = Path(os.environ["CALLS"])
 with log.open("a") as file:
     file.write(json.dumps({"pid": os.getpid(), "args": sys.argv[1:]}) + "\\n")
 if os.environ.get("TAKEN") and len(log.read_text().splitlines()) == 1:
-    port = next(int(word[7:]) for word in sys.argv if word.startswith("--port="))
-    other = socket.create_server(("127.0.0.1", port))
+    import socket
+    port = next(int(word.partition("=")[2]) for word in sys.argv if word.startswith("--port="))
+    taken = socket.create_server(("127.0.0.1", port))
     if os.fork():
         sys.exit(1)
-    time.sleep(60)
+    os.setsid()  # another program, which does not end with this one
+    import time
+    time.sleep(10)
+    sys.exit(0)
 sys.argv = ["vllm", *sys.argv[1:]]
 import runpy
 runpy.run_path("tests/real_cluster/server/vllm", run_name="__main__")
@@ -213,7 +218,7 @@ def test_a_port_that_another_program_took(tmp_path: Path) -> None:
     env = environment(tmp_path) | {"TAKEN": "1"}
     done = subprocess.run(asked, cwd=ROOT, env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
-    assert "another program has the server's port" in done.stderr
+    assert "another program uses the server's port" in done.stderr
     ports = {word for call in calls(tmp_path) for word in call["args"] if word.startswith("--port=")}  # type: ignore[attr-defined]
     assert len(calls(tmp_path)) == len(ports) == 2
 
@@ -301,6 +306,15 @@ def test_a_list_in_the_values_is_written_as_it_is(tmp_path: Path) -> None:
     assert trials(known, "study1-exp1", tmp_path) == [f"--trials={tmp_path}/m/study1.csv"]
     assert (tmp_path / "m" / "study1.csv").read_bytes() == b"a,b\r\n"
     assert trials(known, "study2-exp1", tmp_path) == []
+
+
+def test_the_campaigns_sample_wins_over_the_values(tmp_path: Path) -> None:
+    """A model's other values stay, and its short name is that of the run."""
+    known = described(tmp_path, queries={"experiments": {"study1-exp2": {"sample": 9}}})
+    (values,), (campaign,) = (client_runs(known, "study1-exp2", release="m", sample=n) for n in (0, 3))
+    assert values.folder == campaign.folder == Path("study1-exp2/m/m")
+    assert [word for word in values.arguments if word not in campaign.arguments] == ["--sample=9"]
+    assert "--sample=3" in campaign.arguments
 
 
 def test_options_of_the_command_win_over_the_values(tmp_path: Path) -> None:

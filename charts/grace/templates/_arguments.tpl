@@ -9,10 +9,14 @@ violation.
 {{- if not (hasKey .Values "arguments") -}}{{- $_ := set .Values "arguments" (.Files.Get "files/arguments.yaml" | fromYaml) -}}{{- end -}}
 {{- end -}}
 
-{{- /* Context: {values, path}. The value at a dotted path as text; nothing where there is none. */ -}}
+{{- /*
+The value at a dotted path as text; nothing where there is none. YAML reads a bare on and off as true and false.
+Context: {values, path}.
+*/ -}}
 {{- define "grace.arguments.at" -}}
 {{- $found := .values -}}
 {{- range splitList "." .path -}}{{- $found = get $found . -}}{{- end -}}
+{{- if kindIs "bool" $found -}}{{- $found = ternary "on" "off" $found -}}{{- end -}}
 {{- include "grace.quantity.text" $found -}}
 {{- end -}}
 
@@ -146,7 +150,7 @@ queries.experiments.{{ $experiment }}.extraArgs holds {{ $argument }}: set {{ re
 {{- /* A variable twice in one container is refused by the API server in words about a patch, or the last one counts. */ -}}
 {{- define "grace.policy.variables" -}}
 {{- $server := list "VLLM_API_KEY" "POD_NAME" "USER" "HOME" "HF_HOME" "HF_HUB_OFFLINE" "VLLM_NO_USAGE_STATS" "VLLM_LOGGING_CONFIG_PATH" }}
-{{- $own := dict "server.extraEnv" $server "queries.extraEnv" (list "HOME") }}
+{{- $own := dict "server.extraEnv" $server "queries.extraEnv" (list "HOME" "GRACE_PROGRESS") }}
 {{- range $list, $entries := dict "server.extraEnv" .Values.server.extraEnv "queries.extraEnv" .Values.queries.extraEnv }}
 {{- $seen := list }}
 {{- range $entries }}
