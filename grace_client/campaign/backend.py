@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -10,7 +9,7 @@ from time import monotonic
 from grace_client.campaign.model_work import IncompleteError
 from grace_client.campaign.records import Campaign, ModelState
 from grace_client.campaign.settings import effective, experiments, run_id, sets_of, values_of
-from grace_client.core.errors import GraceError, ReleaseError
+from grace_client.core.errors import GraceError, ReleaseError, ReleaseTimeoutError
 from grace_client.deploy.release import Release
 from grace_client.kube.kubectl import Kubectl
 from grace_client.policy import check as policy
@@ -22,8 +21,6 @@ VALUES = "values"
 LOGS = "logs"
 LOG_LINES = 2000
 """Of each container, when its release has failed and is taken away."""
-
-_TOOK_LONG = re.compile(r"timed out|deadline exceeded|did not end within", re.IGNORECASE)
 
 
 class ModelWork:
@@ -63,7 +60,7 @@ class ModelWork:
             return (await self.release.install(timeout=timeout)).repaired
         except ReleaseError as error:
             # Helm's own time that ran out reads like a lost connection, and trying again mends nothing.
-            late = monotonic() - began >= timeout and _TOOK_LONG.search(str(error))
+            late = monotonic() - began >= timeout and isinstance(error, ReleaseTimeoutError)
             raise ReleaseError(str(error), retryable=error.retryable and not late) from None
 
     async def installed(self) -> bool:

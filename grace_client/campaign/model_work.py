@@ -42,9 +42,13 @@ class Work(Protocol):
 class LostError(ReleaseError):
     """The cluster did not answer for longer than anybody should wait."""
 
+    code = "cluster-lost"
+
 
 class IncompleteError(ReleaseError):
     """Results are not whole on the claim although the Jobs that write them have succeeded."""
+
+    code = "results-incomplete"
 
 
 class StopError(Exception):
@@ -53,6 +57,8 @@ class StopError(Exception):
 
 class DoomedError(ReleaseError):
     """What an install waits for cannot come about."""
+
+    code = "release-doomed"
 
     def __init__(self, why: Diagnosis) -> None:
         self.why = why

@@ -271,8 +271,8 @@ class Store:
                 await self._patch(data, found[0]["metadata"]["resourceVersion"])
                 return True
             except ReleaseError as error:
-                # Somebody asked it to stop between the two calls; look again.
-                if "modified" not in str(error):
+                # Another process changed it between the two calls, such as to ask for a stop: read it again.
+                if error.reason != "Conflict":
                     raise
 
     async def _patch(self, data: Json, version: str) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grace_client.core.errors import ReleaseError, SpecError
+from grace_client.core.errors import ReleaseError, ReleaseTimeoutError, SpecError
 from grace_client.deploy.values import ModelValues, chart_folder, described, document
 from grace_client.kube import helm, process
 from grace_client.kube.kubectl import Json, Kubectl, explained, words
@@ -35,7 +35,6 @@ _REFUSED = re.compile(
 _ROLES = re.compile(
     r"\b(?:roles|rolebindings|serviceaccounts)\b.*forbidden|grant(?:ing)? RBAC permissions", re.DOTALL
 )
-_TOOK_LONG = re.compile(r"timed out|deadline exceeded|context canceled", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ class Helm(Command):  # type: ignore[misc]
         try:
             done = await process.run(line, stdin=input, timeout=self._limit)
         except TimeoutError:
-            raise ReleaseError(f"{verb} did not end within {self._limit:g} s") from None
+            raise ReleaseTimeoutError(f"{verb} did not end within {self._limit:g} s") from None
         if not done.code:
             return done.out
         said = words(done.err)
@@ -188,9 +187,8 @@ class Release:
         except ReleaseNotFoundError:
             pass
         except ReleaseError as error:
-            if not error.retryable and not _TOOK_LONG.search(str(error)):
-                raise await self._with_states(error) from None
-            raise await self._with_states(ReleaseError(str(error), retryable=True)) from None
+            error.retryable |= isinstance(error, ReleaseTimeoutError)
+            raise await self._with_states(error) from None
         while pods := await self.kubectl.get("pods", selector=self.selector):
             names = [pod["metadata"]["name"] for pod in pods]
             try:
@@ -244,7 +242,8 @@ class Release:
 
     async def _with_states(self, error: ReleaseError) -> ReleaseError:
         states = await self.kubectl.states(self.selector)
-        return ReleaseError(f"{error}\n{states}".strip(), retryable=error.retryable)
+        error.args = (f"{error}\n{states}".strip(),)
+        return error
 
 
 async def installed_values(kubectl: Kubectl, name: str) -> ModelValues:

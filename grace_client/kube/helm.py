@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from grace_client.core.errors import SpecError
+from grace_client.core.errors import ProgramMissingError, SpecError
 from grace_client.kube.manifests import Manifest, read_manifests
 
 TIMEOUT_S = 120
@@ -17,10 +17,10 @@ TIMEOUT_S = 120
 
 
 def program() -> str:
-    """Where helm is; SpecError where it is nowhere."""
+    """Where helm is; ProgramMissingError where it is not installed."""
     helm = shutil.which("helm")
     if helm is None:
-        raise SpecError(
+        raise ProgramMissingError(
             "helm is not on the PATH, and charts need it: install Helm 3.18 or newer from "
             "https://helm.sh/docs/intro/install, or render elsewhere and check the result: "
             "helm template … | grace policy check -"

@@ -13,7 +13,13 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import TYPE_CHECKING, Any
 
-from grace_client.core.errors import GraceError, ReleaseError, SpecError
+from grace_client.core.errors import (
+    GraceError,
+    ProgramMissingError,
+    ReleaseError,
+    ReleaseTimeoutError,
+    SpecError,
+)
 from grace_client.kube import process
 
 if TYPE_CHECKING:
@@ -24,6 +30,7 @@ Json = dict[str, Any]
 WARNINGS = 5
 """How many of the latest warnings a message tells."""
 
+# kubectl and helm say why they failed only in words, and no other module reads these words.
 _LOGIN = re.compile(
     r"must be logged in|unauthorized|provide credentials|getting credentials|x509|context was not found"
     r"|cannot locate context|context \S+ does not exist|no configuration has been provided"
@@ -52,7 +59,9 @@ _NETWORK = re.compile(
     r"|name resolution|context deadline exceeded",
     re.IGNORECASE,
 )
-_NOT_FOUND = re.compile(r"\(NotFound\)")
+# The API's own word for a refusal, which kubectl prints in parentheses.
+_REASON = re.compile(r"Error from server \((\w+)\)")
+_TIMEOUT = re.compile(r"timed out|deadline exceeded|context canceled", re.IGNORECASE)
 _NO_LOG = re.compile(
     r"is waiting to start|previous terminated container|ContainerCreating|PodInitializing"
     r"|is not valid for pod",
@@ -74,8 +83,9 @@ def explained(program: str, said: bytes) -> GraceError:
     allowed stays so: `SpecError`. Anything else is a `ReleaseError` that is not retryable.
     """
     text = words(said) or "it ended without a word"
+    failure = ReleaseTimeoutError if _TIMEOUT.search(text) else ReleaseError
     if _BEYOND.search(text):
-        return ReleaseError(
+        return failure(
             f"{program}: {text}\nThe cluster's API had no answer from a node or a webhook; the same command "
             "may succeed later",
             retryable=True,
@@ -92,11 +102,17 @@ def explained(program: str, said: bytes) -> GraceError:
             "may; the rest only an administrator of the namespace can give"
         )
     if _AWAY.search(text):
-        return ReleaseError(
+        return failure(
             f"{program}: {text}\nThe cluster's API did not answer; the same command may succeed later",
             retryable=True,
         )
-    return ReleaseError(f"{program}: {text}")
+    return failure(f"{program}: {text}", reason=_reason(text))
+
+
+def _reason(text: str) -> str:
+    """Why the API refused, in its own word (`NotFound`, `Conflict`, …); empty where kubectl printed none."""
+    found = _REASON.search(text)
+    return found[1] if found else ""
 
 
 def _state(pod: Json) -> str:
@@ -127,8 +143,10 @@ class Kubectl:
 
     Raises
     ------
+    ProgramMissingError
+        Where kubectl is not on the PATH.
     SpecError
-        Where kubectl is not on the PATH, from the first call on where the user is not known or not allowed.
+        From the first call on, where the cluster does not know the user or does not allow the call.
     """
 
     def __init__(
@@ -141,7 +159,7 @@ class Kubectl:
     ) -> None:
         program = shutil.which("kubectl")
         if program is None:
-            raise SpecError(
+            raise ProgramMissingError(
                 "kubectl is not on the PATH, and reaching a cluster needs it: see "
                 "https://kubernetes.io/docs/tasks/tools"
             )
@@ -187,9 +205,9 @@ class Kubectl:
         try:
             await self._run("create", "--filename", "-", stdin=json.dumps(item).encode())
         except ReleaseError as error:
-            if "AlreadyExists" in str(error):
-                return False
-            raise
+            if error.reason != "AlreadyExists":
+                raise
+            return False
         return True
 
     async def time(self) -> datetime:
@@ -231,7 +249,7 @@ class Kubectl:
         """Wait until objects are gone; TimeoutError after `timeout` seconds."""
         command = await self._command("wait", kind, *names, "--for=delete", f"--timeout={timeout + 5:.0f}s")
         done = await process.run(command, timeout=timeout)
-        if done.code and not _NOT_FOUND.search(words(done.err)):
+        if done.code and _reason(words(done.err)) != "NotFound":
             if b"timed out waiting" in done.err:
                 raise TimeoutError
             raise explained("kubectl wait", done.err)
@@ -244,7 +262,7 @@ class Kubectl:
         if not done.code:
             return done.out.decode(errors="replace")
         said = words(done.err)
-        if _NOT_FOUND.search(said) or _NO_LOG.search(said):
+        if _reason(said) == "NotFound" or _NO_LOG.search(said):
             return ""
         raise explained("kubectl logs", done.err)
 

@@ -357,7 +357,7 @@ class Results:
                 error = explained("kubectl exec", await process.stderr.read())
                 if isinstance(error, SpecError):
                     raise error from None
-                raise ReleaseError(f"{LostError()}\n{error}", retryable=True) from None
+                raise LostError(str(error)) from None
 
     async def _pod(self) -> str:
         """The Job's running pod; the Job is started anew where it has ended."""

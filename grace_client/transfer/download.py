@@ -19,8 +19,6 @@ from grace_client.transfer.reader import CHUNK, hashed, inside, part_of
 
 BATCH = 200
 """Files that are asked for at a time; the next batch is under way while one arrives."""
-GONE = os.strerror(errno.ENOENT)
-"""What a reader says of a file that was there when it was listed."""
 SMALL = 1 << 22
 """Bytes that may be hashed without letting others work meanwhile."""
 
@@ -28,16 +26,25 @@ Json = dict[str, Any]
 
 
 class LostError(ReleaseError):
-    """The connection ended before what was asked for had arrived."""
+    """The connection ended before the transfer did.
 
-    def __init__(self) -> None:
-        super().__init__(
-            "the connection to the pod was lost; the same command goes on where it ended", retryable=True
-        )
+    Parameters
+    ----------
+    why : str
+        What kubectl printed, if anything.
+    """
+
+    code = "connection-lost"
+
+    def __init__(self, why: str = "") -> None:
+        lost = "the connection to the pod was lost; the same command continues where it stopped"
+        super().__init__(f"{lost}\n{why}".strip(), retryable=True)
 
 
 class DamagedError(ReleaseError):
     """What arrived is not what was sent."""
+
+    code = "transfer-damaged"
 
     def __init__(self, path: str) -> None:
         super().__init__(f"{path} arrived with another checksum than it was sent with", retryable=True)
@@ -225,7 +232,7 @@ class Channel:
     ) -> Progress:
         head = await self._line()
         assert head["path"] == entry.path, f"{head['path']} came for {entry.path}"
-        if head.get("error") == GONE:
+        if head.get("errno") == errno.ENOENT:
             return done
         if "error" in head:
             raise ReleaseError(

@@ -11,7 +11,7 @@ run anything else in its container, be it the program below or the ``tar`` of ``
     run's manifest; then ``{"end": N}``.
 ``{"op": "get", "files": [[path, have, sha256], …]}``
     The client holds `have` bytes with this hash. For each file ``{"path", "size", "mtime", "from"}``, frames,
-    and ``{"sha256"}`` of the whole; or ``{"path", "error"}``.
+    and ``{"sha256"}`` of the whole; or ``{"path", "error", "errno"}``.
 ``{"op": "put", "path", "mtime"}``
     ``{"have", "sha256"}`` of what an earlier attempt left; the client sends ``{"from"}``, frames and
     ``{"sha256"}``; ``{"ok"}`` or ``{"error"}`` follows.
@@ -139,7 +139,7 @@ class Server:
             try:
                 file = inside(self.root, path).open("rb")
             except OSError as error:
-                self._send({"path": path, "error": error.strerror})
+                self._send({"path": path, "error": error.strerror, "errno": error.errno})
                 continue
             with file:
                 self._send_file(file, path, have, sha256)

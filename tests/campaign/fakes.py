@@ -115,7 +115,7 @@ class Fake:
         wanted = patch.get("metadata", {}).get("resourceVersion")
         held = self.maps[name]["metadata"]["resourceVersion"]
         if wanted not in (None, held):
-            raise ReleaseError("the object has been modified")
+            raise ReleaseError("the object has been modified", reason="Conflict")
         data = self.maps[name]["data"] | patch["data"]
         self.maps[name]["data"] = {key: value for key, value in data.items() if value is not None}
         self._written(name)

@@ -12,7 +12,7 @@ from grace_client.campaign import settings
 from grace_client.campaign.estimate import Assumptions, Estimate, Total, estimate, total
 from grace_client.campaign.records import What
 from grace_client.cli.workload import loads
-from grace_client.core.errors import SpecError
+from grace_client.core.errors import ProgramMissingError, SpecError
 from grace_client.deploy.values import ModelValues, chart_folder, document
 from grace_client.policy import check
 from grace_client.policy.rules import Severity
@@ -85,9 +85,9 @@ def _findings(values: ModelValues, what: What) -> tuple[tuple[str, ...], int]:
 
     try:
         rendered = helm.template(chart_folder(), document=document(values, what.sets), release=values.name)
+    except ProgramMissingError as error:
+        return (f"not checked: {error}",), 0
     except SpecError as error:
-        if "not on the PATH" in str(error):
-            return (f"not checked: {error}",), 0
         return (str(error),), 1
     report = check.check(rendered)
     told = tuple(dict.fromkeys(f"{f.severity} {f.rule} {f.kind}/{f.name}: {f.why}" for f in report.findings))
