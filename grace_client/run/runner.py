@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from grace_client import __version__, studies
 from grace_client.core import paths
 from grace_client.core.errors import BusyError, SpecError, TrialError
+from grace_client.core.progress import Progress
 from grace_client.core.questions import Suppress
 from grace_client.core.trials import TrialList
 from grace_client.engines.base import Engine, EngineInfo
@@ -34,27 +34,6 @@ THINKING_TOKENS = 2048
 
 STOP_SECONDS = 6.0
 """How long a stop waits for answers in flight: Kubernetes kills 30 seconds after it has asked."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a run is.
-
-    Attributes
-    ----------
-    total, done, failed : int
-        Distinct questions in all, with an answer, and with a failure among those.
-    asked : int
-        Questions asked by this process.
-    started : float
-        Monotonic clock at the start.
-    """
-
-    total: int
-    done: int = 0
-    failed: int = 0
-    asked: int = 0
-    started: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,9 @@ args:
 env:
   - name: HOME
     value: /tmp
+  # Progress as lines of JSON, which `grace campaign` reads in the log.
+  - name: GRACE_PROGRESS
+    value: json
   {{- with $queries.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
