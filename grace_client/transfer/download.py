@@ -26,13 +26,7 @@ Json = dict[str, Any]
 
 
 class LostError(ReleaseError):
-    """The connection ended before the transfer did.
-
-    Parameters
-    ----------
-    why : str
-        What kubectl printed, if anything.
-    """
+    """The connection ended before the transfer did; `why` is what kubectl printed about it."""
 
     code = "connection-lost"
 
