@@ -209,8 +209,8 @@ async def _one(
         lists[experiment.schema.study],
         info,
         sample=sample,
-        sampling=runner.sampling_of(experiment, info, wanted.suppress, sampling),
-        reasoning=wanted.suppress,
+        sampling=runner.sampling_of(experiment, info, wanted.reasoning, sampling),
+        reasoning=wanted.reasoning,
     )
     items, distinct = folder.plan.size
     if not quiet:

@@ -311,7 +311,7 @@ def test_a_model_is_asked_as_its_chart_asks(tmp_path: Path) -> None:
             "trials": {"study1": "a,b\r\n"},
             "experiments": {
                 "study1-exp1": {"replicates": 2, "indexed": True, "seed": 4, "temperature": 1, "sample": 9},
-                "study2-exp1": {"maxTokens": 2048, "reasoning": "none", "extraArgs": ["--share-answers"]},
+                "study2-exp1": {"maxTokens": 2048, "reasoning": True, "extraArgs": ["--share-answers"]},
                 "study2-exp2": {"enabled": False},
             },
         },
@@ -329,7 +329,7 @@ def test_a_model_is_asked_as_its_chart_asks(tmp_path: Path) -> None:
     assert (tmp_path / "m" / "study1.csv").read_bytes() == b"a,b\r\n"
     (free,) = runs(model, "study2-exp1", 3, tmp_path)
     told = ["study2-exp1", "--temperature=0.7", "--max-tokens=2048", "--reasoning-effort=low"]
-    told += ["--reasoning=none", "--sample=3", "--max-failed=0.05", "--replicates=5", "--seed=0"]
+    told += ["--reasoning=on", "--sample=3", "--max-failed=0.05", "--replicates=5", "--seed=0"]
     assert list(free.arguments) == [*told, "--share-answers"]
     (scored,) = runs(model, "study2-exp2", 0, tmp_path)
     assert list(scored.arguments) == ["study2-exp2", "--reasoning-effort=low", "--max-failed=0.05"]
