@@ -113,15 +113,17 @@ class Plan:
 
 def estimates(what: What, count: CountLoads, assumptions: Assumptions) -> list[Estimate]:
     """Estimate every model; checks no rules and needs no helm."""
-    return [one for _, one in _estimated(what, count, assumptions)]
+    with TemporaryDirectory() as folder:
+        return [one for _, one in _estimated(what, count, assumptions, Path(folder))]
 
 
 async def plan(
     what: What, count: CountLoads, assumptions: Assumptions, *, model_hours: float, budget_hours: float
 ) -> Plan:
     """Estimate and check every model."""
-    found = _estimated(what, count, assumptions)
-    findings = await asyncio.gather(*(_findings(values, what) for values, _ in found))
+    with TemporaryDirectory() as folder:
+        found = _estimated(what, count, assumptions, Path(folder))
+        findings = await asyncio.gather(*(_findings(values, what) for values, _ in found))
     models = tuple(PlannedModel(one, *checked) for (_, one), checked in zip(found, findings, strict=True))
     sums = total([one for _, one in found], model_hours=model_hours)
     return Plan(models, sums, assumptions, model_hours, budget_hours)
@@ -143,13 +145,15 @@ def check_affordable(what: What, count: CountLoads, budget_hours: float) -> None
         )
 
 
-def _estimated(what: What, count: CountLoads, assumptions: Assumptions) -> list[tuple[ModelValues, Estimate]]:
+def _estimated(
+    what: What, count: CountLoads, assumptions: Assumptions, folder: Path
+) -> list[tuple[ModelValues, Estimate]]:
+    """Every model's values, whose files are written into `folder`, and its estimate."""
     found = []
-    with TemporaryDirectory() as folder:
-        for name in what.models:
-            values = settings.values_of(what, name, what.gpu, Path(folder))
-            known = settings.effective(values, what.sets)
-            found.append((values, estimate(values, known, count(known, assumptions), assumptions)))
+    for name in what.models:
+        values = settings.values_of(what, name, what.gpu, folder)
+        known = settings.effective(values, what.sets)
+        found.append((values, estimate(values, known, count(known, assumptions), assumptions)))
     return found
 
 
