@@ -36,8 +36,8 @@ RETRIES = RetryPolicy(
     window=3600.0,
     patience=120.0,
 )
-"""The client's retries with other numbers, because a paid service limits requests and does not restart: it waits
-as long as ``Retry-After`` says, up to two minutes."""
+"""The client's retries with other numbers, because a paid service limits requests and does not restart: grace
+waits as long as ``Retry-After`` says, up to two minutes."""
 
 KEPT = "What was read so far is kept"
 
