@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def together(*parts: Coroutine[Any, Any, T]) -> list[T]:
+async def run_all(*parts: Coroutine[Any, Any, T]) -> list[T]:
     """What all of them return, in order. The first error is raised as it is, and the others are cancelled."""
     try:
         async with asyncio.TaskGroup() as group:
