@@ -67,9 +67,8 @@ Prune = Annotated[
 Reasoning = Annotated[
     str | None,
     typer.Option(
-        help="How a reasoning model is kept from thinking before it answers: prompt (it is told), template "
-        "(its template's switch, or a closed empty block), none (it thinks). Default: template where answers "
-        "are scored, none for free text.",
+        help="Whether a reasoning model reasons before it answers: on, off (by its chat template), "
+        "off-by-prompt (the prompt tells it not to). Default: on for free text, off for scored answers.",
         show_default=False,
         rich_help_panel=REASONING,
     ),

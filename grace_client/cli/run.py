@@ -210,8 +210,8 @@ async def _one(
         lists[experiment.schema.study],
         info,
         sample=sample,
-        sampling=folders.sampling_of(experiment, info, wanted.suppress, sampling),
-        reasoning=wanted.suppress,
+        sampling=folders.sampling_of(experiment, info, wanted.reasoning, sampling),
+        reasoning=wanted.reasoning,
     )
     state = folder.progress()
     if not quiet:

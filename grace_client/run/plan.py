@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 from grace_client.core.options import OptionSet
-from grace_client.core.questions import AT_ONCE, Prompt, Question, Sampling
+from grace_client.core.questions import AT_ONCE, EARLIER_REASONING, Prompt, Question, Sampling
 from grace_client.core.trials import Trial, TrialList
 from grace_client.run.ledger import key_of
 from grace_client.run.manifest import Spec
@@ -88,7 +88,8 @@ class Plan:
 
     def _items(self) -> Iterator[Item]:
         sampling, engine, seeds = self.spec.sampling, key_of(self.spec.engine), Seeds()
-        declared = () if self.spec.reasoning is None else (self.spec.reasoning,)
+        # Keys stay those of earlier runs, whose answers are found by them.
+        declared = tuple(old for old, new in EARLIER_REASONING.items() if new == self.spec.reasoning)
         for trial, questions in self.asked:
             for asked in questions:
                 question = replace(asked, prompt=self._prompt(asked.prompt))
@@ -109,10 +110,10 @@ class Plan:
     def _prompt(self, prompt: Prompt) -> Prompt:
         """A prompt as this run asks it."""
         reasoning = self.spec.reasoning
-        if reasoning == "prompt":
+        if reasoning == "off-by-prompt":
             prompt = replace(prompt, text=f"{AT_ONCE}\n\n{prompt.text}")
-        scored_at_once = self.experiment.scored and reasoning != "none"
-        return replace(prompt, direct=scored_at_once or reasoning == "template")
+        scored_at_once = self.experiment.scored and reasoning != "on"
+        return replace(prompt, direct=scored_at_once or reasoning == "off")
 
 
 def sample(trials: TrialList, count: int | None) -> tuple[Trial, ...]:
