@@ -283,7 +283,7 @@ def test_a_run_folder_that_was_tampered_with_is_refused(tmp_path: Path) -> None:
     folder, _ = ask(tmp_path / "a", sample=5)
     tables.export(folder)
     (tmp_path / "a" / "ledger").rename(tmp_path / "elsewhere")
-    with pytest.raises(SpecError, match=r"has tables, and ledger/.* is not there"):
+    with pytest.raises(SpecError, match=r"has tables, but ledger/"):
         RunFolder.open(tmp_path / "a")
     (tmp_path / "elsewhere").rename(tmp_path / "a" / "ledger")
     copy = tmp_path / "a" / "trials.csv"
