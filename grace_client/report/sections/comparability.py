@@ -16,7 +16,7 @@ ASKED: dict[str, Callable[[Any], str]] = {
 """What must be equal of all models of an experiment, so that their answers are answers to the same."""
 DRAWN: dict[str, Callable[[Any], str]] = {
     "draws": lambda run: _draws(run),
-    "what becomes of reasoning": lambda run: run.spec.reasoning or "shows none",
+    "whether they reason": lambda run: run.spec.reasoning or "shows none",
 }
 """What may differ for a reason, such as that one of them reasons."""
 
