@@ -49,9 +49,13 @@ def test_workflows_give_nothing_away() -> None:
 
 def test_every_supported_python_is_tested() -> None:
     """On Linux and macOS; the package names the same versions."""
-    matrix = yaml.safe_load((GITHUB / "workflows" / "test.yml").read_text())["jobs"]["test"]["strategy"]["matrix"]
+    matrix = yaml.safe_load((GITHUB / "workflows" / "test.yml").read_text())["jobs"]["test"]["strategy"][
+        "matrix"
+    ]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    named = [line.rpartition(" ")[2] for line in project["classifiers"] if re.search(r"Python :: \d\.\d", line)]
+    named = [
+        line.rpartition(" ")[2] for line in project["classifiers"] if re.search(r"Python :: \d\.\d", line)
+    ]
     assert matrix["python"] == named == ["3.11", "3.12", "3.13", "3.14"]
     assert matrix["os"] == ["ubuntu-latest", "macos-latest"]
 
@@ -66,7 +70,9 @@ def test_what_workflows_run_is_there() -> None:
         )
     }
     assert {"scripts/test", "scripts/docs", "scripts/image", "charts/ct.yaml"} <= named
-    assert [name for name in named if name != "charts/grace/ci/kind-values.yaml" and not (ROOT / name).exists()] == []
+    assert [
+        name for name in named if name != "charts/grace/ci/kind-values.yaml" and not (ROOT / name).exists()
+    ] == []
 
 
 def test_the_release_on_kind_renders() -> None:
