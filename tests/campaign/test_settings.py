@@ -11,7 +11,7 @@ import pytest
 from grace_client.campaign import machine, settings
 from grace_client.campaign.records import Campaign, Limits
 from grace_client.core.errors import SpecError
-from grace_client.deploy.values import document, values_folder
+from grace_client.deploy.values import document, effective, values_folder
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -75,7 +75,7 @@ def test_the_models_own_gpus_change_nothing(tmp_path: Path) -> None:
     campaign = new("gemma-2b", sets={"queries.maxFailed": 0.1})
     values = settings.values_of(campaign.what, "gemma-2b", "", tmp_path)
     assert settings.sets_of(campaign, campaign.models[0], values) == {"queries.maxFailed": 0.1}
-    assert settings.run_id(campaign, campaign.models[0], settings.effective(values, {})) == "gemma-2b"
+    assert settings.run_id(campaign, campaign.models[0], effective(values, {})) == "gemma-2b"
 
 
 def test_clients_wait_as_long_as_the_campaign(tmp_path: Path) -> None:
