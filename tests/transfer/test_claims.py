@@ -21,10 +21,11 @@ from grace_client.cli import app
 from grace_client.core.errors import ReleaseError, SpecError
 from grace_client.deploy.values import ModelValues
 from grace_client.kube.kubectl import Kubectl
+from grace_client.run import verify
 from grace_client.transfer import claims as module
 from grace_client.transfer.claims import Claims, Fetched
 from grace_client.transfer.connection import Connection, Entry
-from grace_client.transfer.runs import check, runs_of
+from grace_client.transfer.runs import runs_of
 from tests.conftest import ROOT
 from tests.kube.standin import Tools
 
@@ -308,16 +309,16 @@ def test_a_run_that_goes_on_is_partial(tmp_path: Path) -> None:
     """No tables yet, or a ledger that is younger than they are."""
     run(tmp_path, tables=2)
     listed = {tmp_path / "ledger" / "a.jsonl"}
-    assert check(tmp_path, listed).whole
+    assert verify.check(tmp_path, listed).whole
     with (tmp_path / "ledger" / "a.jsonl").open("a") as ledger:
         ledger.write("more\n")
     written = (tmp_path / "manifest.json").stat().st_mtime_ns
     os.utime(tmp_path / "ledger" / "a.jsonl", ns=(written + 1, written + 1))
-    assert not check(tmp_path, listed).whole and not check(tmp_path, listed).faults
+    assert not verify.check(tmp_path, listed).whole and not verify.check(tmp_path, listed).faults
     os.utime(tmp_path / "ledger" / "a.jsonl", ns=(written - 1, written - 1))
-    assert len(check(tmp_path, listed).faults) == 1
+    assert len(verify.check(tmp_path, listed).faults) == 1
     (tmp_path / "manifest.json").write_text("{}")
-    assert check(tmp_path, listed).whole is False and not check(tmp_path, listed).faults
+    assert verify.check(tmp_path, listed).whole is False and not verify.check(tmp_path, listed).faults
 
 
 def test_runs_among_files() -> None:
