@@ -138,7 +138,7 @@ def manifests(study: str, *, sd: float = 0.1) -> dict[tuple[str, str], Manifest]
     Returns
     -------
     dict of (model, experiment) to Manifest
-        As in ``frame.attrs["manifests"]``.
+        As `grace_client.analysis.manifests` gives them.
 
     Examples
     --------

@@ -149,7 +149,7 @@ def effort(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
     Parameters
     ----------
     manifests : mapping of (model, experiment) to Manifest
-        As in ``frame.attrs["manifests"]``.
+        As `grace_client.analysis.manifests` gives them.
 
     Returns
     -------
@@ -197,6 +197,65 @@ def effort(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
     for column in frame.columns.drop(["model", "experiment"], errors="ignore"):
         frame[column] = pd.to_numeric(frame[column]).astype(np.float64)
     return frame
+
+
+def noise(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
+    r"""How far scored answers vary when the same questions are asked again.
+
+    `grace noise` scores some questions several times. Functions that take ``noise=`` set beside each effect
+    its noise floor: how large the effect can become by this noise alone, once in 20 times.
+
+    Parameters
+    ----------
+    manifests : mapping of (model, experiment) to Manifest
+        As `grace_client.analysis.manifests` gives them.
+
+    Returns
+    -------
+    DataFrame
+        One row per run whose noise was measured: ``model, experiment, sd_nats`` (standard deviation of an
+        option's log-probability between repeats, in nats), ``sd_points`` (of its normalised probability, in
+        percentage points), ``p95_points`` (95% of the questions differ by less than this in every option),
+        ``questions`` and ``repeats``.
+
+    Notes
+    -----
+    Write :math:`\sigma` for ``sd_points``. The errors of a question's options are taken to be equally large
+    and, apart from their sum of 0, uncorrelated; errors of different questions are taken to be independent. A
+    linear summary :math:`\sum_i a_i p_i` of the n options of a question then has the variance
+
+    .. math:: \sigma^2 \frac{n}{n - 1} \sum_i (a_i - \bar a)^2.
+
+    For an elicited percentage (the mean over 0%, 10%, …, 100%) this is :math:`\sigma_m = 110\,\sigma`
+    percentage points. A combination of bets, :math:`d = \sum_s c_s b_s` with :math:`b_s = 100\,m_s / T` and
+    :math:`T = \sum_s m_s`, has by the delta method
+
+    .. math:: \mathrm{Var}(d) = \frac{\sigma_m^2}{T^2} \sum_s (100\,c_s - d)^2 .
+
+    An effect is a mean over distinct stimuli, each of which was asked once, with weights :math:`w_j` that sum
+    to 1: its variance is :math:`\sum_j w_j^2 \mathrm{Var}(d_j)`. The floor is 1.96 times its root, in the
+    unit of the effect. The floor of a difference between two rows of a table, which share no question, is
+    the root of the sum of their squared floors.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, quality, study1
+    >>> noise = quality.noise(example.manifests("study1"))
+    >>> found = study1.contrasts(example.scored("study1"), noise=noise)
+    >>> found[["difference", "noise_floor", "below_noise"]].head(4).round(2)
+       difference  noise_floor  below_noise
+    0       78.21         0.17        False
+    1       72.31         0.17        False
+    2       66.37         0.16        False
+    3      -23.43         0.13        False
+    """
+    columns = ["model", "experiment", "sd_nats", "sd_points", "p95_points", "questions", "repeats"]
+    rows = [
+        (*key, noise.nats.sd, noise.points.sd, noise.points.p95, noise.questions, noise.repeats)
+        for key, manifest in manifests.items()
+        if (noise := manifest.noise)
+    ]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _rate(count: float | None, per: float | None) -> float | None:

@@ -106,16 +106,6 @@ def share(mean: float, low: float, high: float) -> str:
     return text if whole == "–" else f"{whole}% {rest}"
 
 
-def duration(seconds: float) -> str:
-    """Such as ``1 h 02 min`` or ``3 min 05 s``."""
-    if pd.isna(seconds):
-        return "–"
-    whole = round(seconds)
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
-
-
 def cells(frame: pd.DataFrame, counted: str = "distinct") -> tuple[list[tuple[str, bool]], list[list[str]]]:
     """A table's heads, each with whether its column holds numbers, and its rows as text.
 

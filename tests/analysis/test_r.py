@@ -108,7 +108,7 @@ def test_negation_model(
     every term that does not need it is that of R without the cell.
     """
     rows = frames.said2(separated=separated)
-    both = [study2.negation_fit(rows, method=m, random=random, cluster=cluster) for m in ("mixed", "gee")]
+    both = [study2.negation_model(rows, method=m, random=random, cluster=cluster) for m in ("mixed", "gee")]
     mixed, gee = (fit.terms for fit in both)
     assert mixed["separated"].sum() == separated
     assert mixed["converged"].dropna().all() and gee["converged"].dropna().all()
@@ -158,7 +158,7 @@ def test_negation_model(
 def test_fractional_logit(rscript: str, tmp_path: Path) -> None:
     """Scored probabilities have R's quasibinomial estimates, its sandwich of items and its Wald test."""
     frame = example.scored("study2")
-    fit = study2.negation_fit(frame)
+    fit = study2.negation_model(frame)
     assert (fit.terms["method"] == "gee").all() and (fit.terms["n_distinct"] == 12).all()
     shares = frame[frame["option"].str.startswith("wasnt")].groupby("trial_id")["prob_norm"].sum()
     rows = frame.drop_duplicates("trial_id")

@@ -16,7 +16,6 @@ from grace_client.analysis.study2 import (
     differences,
     judgements,
     negation,
-    negation_fit,
     negation_model,
     utilities,
     utterances,
@@ -276,7 +275,7 @@ def test_a_model_that_always_negates() -> None:
     """Complete separation: every estimate is missing and marked, and nothing claims to converge."""
     answers = frames.said2(participants=5).assign(structured="wasnt_bad")
     for method in ("mixed", "gee"):
-        fit = negation_fit(answers, method=method)
+        fit = negation_model(answers, method=method)
         found = fit.terms
         assert fit.omnibus["p"].isna().all() and fit.omnibus["separated"].all()
         assert fit.contrasts["separated"].all() and fit.contrasts["estimate"].isna().all()
@@ -290,7 +289,7 @@ def test_scored_probabilities_are_modelled_without_choices() -> None:
     with pytest.raises(SpecError, match=r"random=\['story'\]: choose among"):
         negation_model(frames.said2(), random=("story",))
     frame = scored_of(frames.trials("study2"))
-    found = negation_fit(frame)
+    found = negation_model(frame)
     means = negation(frame).set_index(["goal", "state"])["mean"]
     odds = pd.Series(np.log(means / (1 - means)), index=means.index)
     terms = found.terms.set_index("term")["estimate"]
@@ -356,7 +355,7 @@ def test_no_item_effect_is_found_to_be_none() -> None:
     answers = frames.said2(seed=5)
     rng = np.random.default_rng(0)
     shuffled = answers.assign(item=rng.integers(0, 3, len(answers)).astype(str))
-    found = negation_model(shuffled, random=("participant", "item"))
+    found = negation_model(shuffled, random=("participant", "item")).terms
     assert (
         found["converged"].all() and (found["sd_item"] < 0.2).all() and (found["sd_participant"] > 0.4).all()
     )
@@ -404,7 +403,7 @@ def test_one_item_in_a_cell_has_no_error() -> None:
     rows = scored2()
     first = rows["item"].iloc[0]
     one = rows[(rows["item"] == first)]
-    fit = negation_fit(one)
+    fit = negation_model(one)
     assert fit.terms["estimate"].notna().all()
     for name in ("se", "t", "p", "low", "high"):
         assert fit.terms[name].isna().all(), name
@@ -412,7 +411,7 @@ def test_one_item_in_a_cell_has_no_error() -> None:
     assert fit.omnibus["p"].isna().all()
     # One cell with one item among cells with many.
     cell = (rows["goal"] == "social") & (rows["state"] == "0 hearts")
-    terms = negation_fit(rows[~cell | (rows["item"] == first)]).terms.set_index("term")
+    terms = negation_model(rows[~cell | (rows["item"] == first)]).terms.set_index("term")
     assert (terms["se"].dropna() > 0.01).all()
 
 
@@ -422,13 +421,13 @@ def test_a_contrast_needs_clusters_in_its_cells() -> None:
     items = list(rows["item"].unique())
     for kept, df in ((3, 2), (2, 1)):
         cell = (rows["goal"] == "social") & (rows["state"] == "3 hearts")
-        few = negation_fit(rows[~cell | rows["item"].isin(items[:kept])]).contrasts
+        few = negation_model(rows[~cell | rows["item"].isin(items[:kept])]).contrasts
         few = few.set_index(["against", "state"])
         assert few["df"]["social", "3 hearts"] == few["df"]["social", "all"] == df
         assert few["df"]["social", "1 heart"] == few["df"]["informational", "3 hearts"] == 11
         assert few["n_distinct"]["social", "3 hearts"] == kept
         assert few["p_exact"]["social", "3 hearts"] >= 2 / 2**kept
-    one = negation_fit(rows[~cell | (rows["item"] == items[0])]).contrasts.set_index(["against", "state"])
+    one = negation_model(rows[~cell | (rows["item"] == items[0])]).contrasts.set_index(["against", "state"])
     tests = ["se", "t", "p", "p_holm", "low", "high", "p_exact"]
     assert one.loc[("social", "3 hearts"), tests].isna().all()
     assert one["estimate"].notna().all() and one.loc[("social", "1 heart"), tests].notna().all()
@@ -436,7 +435,7 @@ def test_a_contrast_needs_clusters_in_its_cells() -> None:
 
 def test_a_cell_in_which_nobody_negates_is_not_silent() -> None:
     """It has a penalised estimate and an exact test; what is separated does not say that it converged."""
-    found = negation_fit(frames.said2(separated=True)).contrasts.set_index(["against", "state"])
+    found = negation_model(frames.said2(separated=True)).contrasts.set_index(["against", "state"])
     rows = found.to_dict("index")
     lost, kept = rows["social", "3 hearts"], rows["social", "1 heart"]
     assert lost["separated"] and np.isnan(lost["estimate"]) and pd.isna(lost["converged"])
@@ -445,7 +444,7 @@ def test_a_cell_in_which_nobody_negates_is_not_silent() -> None:
     assert kept["converged"] and kept["penalised"] == pytest.approx(kept["estimate"], abs=0.1)
     sure = frames.said2(participants=202)
     sure["structured"] = np.where(sure["goal"] == "both", "wasnt_bad", "was_bad")
-    strong = negation_fit(sure).contrasts
+    strong = negation_model(sure).contrasts
     assert strong["separated"].all() and strong["penalised"].between(3, 20).all()
     assert (strong["p_exact"] == 2 / 2**12).all()
 

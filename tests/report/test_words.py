@@ -65,14 +65,9 @@ def test_p_values(value: float, shown: str) -> None:
     assert format.p_value(value) == shown
 
 
-def test_lists_and_durations() -> None:
+def test_lists() -> None:
     """As people write them."""
     assert (format.listed([]), format.listed("a"), format.listed("abc")) == ("none", "a", "a, b and c")
-    assert (format.duration(59), format.duration(61), format.duration(7260)) == (
-        "59 s",
-        "1 min 01 s",
-        "2 h 01 min",
-    )
 
 
 def test_intervals_stand_beside_their_means() -> None:

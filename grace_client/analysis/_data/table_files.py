@@ -16,17 +16,6 @@ from grace_client.run.manifest import TRIALS, Manifest
 Source = str | Path | Sequence[str | Path]
 
 
-class Manifests(dict[tuple[str, str], Manifest]):
-    """Manifests by model and experiment.
-
-    Pandas copies a frame's `attrs` deeply at every operation; what a run was does not change, so a copy is
-    the thing itself.
-    """
-
-    def __deepcopy__(self, memo: object) -> Manifests:
-        return self
-
-
 @dataclass(frozen=True, slots=True)
 class Table:
     """A file of answers.

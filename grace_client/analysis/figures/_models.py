@@ -18,7 +18,7 @@ STATISTICS = {
 }
 
 
-def option_mass(table: pd.DataFrame) -> Any:
+def option_mass(table: pd.DataFrame) -> p9.ggplot:
     """How much probability lies on the offered answers at all.
 
     Parameters
@@ -56,7 +56,7 @@ def option_mass(table: pd.DataFrame) -> Any:
 
 def agreement(
     table: pd.DataFrame, *, ceiling: pd.DataFrame | None = None, rsa: pd.DataFrame | None = None
-) -> Any:
+) -> p9.ggplot:
     """How close each model is to people, or to a theory.
 
     Parameters
@@ -117,7 +117,7 @@ def agreement(
     )
 
 
-def saying(cells: pd.DataFrame) -> Any:
+def saying(cells: pd.DataFrame) -> p9.ggplot:
     """What a model says beside what it scores.
 
     Parameters

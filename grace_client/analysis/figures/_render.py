@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+
+import plotnine as p9
 
 from grace_client.core import paths
 
@@ -19,12 +20,12 @@ SETTINGS = {
 }
 
 
-def svg(figure: Any) -> str:
+def svg(figure: p9.ggplot) -> str:
     """A figure as SVG text; figures made alike give equal text."""
     return _render(figure, ("svg",))["svg"].decode("utf-8")
 
 
-def save(figure: Any, folder: Path | str, name: str) -> list[Path]:
+def save(figure: p9.ggplot, folder: Path | str, name: str) -> list[Path]:
     """Write a figure as SVG, PDF and PNG (300 dots per inch).
 
     Parameters
@@ -49,7 +50,7 @@ def save(figure: Any, folder: Path | str, name: str) -> list[Path]:
     return written
 
 
-def _render(figure: Any, kinds: tuple[str, ...]) -> dict[str, bytes]:
+def _render(figure: p9.ggplot, kinds: tuple[str, ...]) -> dict[str, bytes]:
     import matplotlib
 
     found = {}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 import plotnine as p9
 
@@ -16,7 +14,7 @@ EMPTY = "Empty: who saw fewer cannot say so many."
 
 def states(
     means: pd.DataFrame, *, rsa: pd.DataFrame | None = None, people: pd.DataFrame | None = None
-) -> Any:
+) -> p9.ggplot:
     """What is bet on each state, by what the speaker saw and said.
 
     Parameters
@@ -63,7 +61,7 @@ def states(
     )
 
 
-def percentages(means: pd.DataFrame, *, highest: float | None = None) -> Any:
+def percentages(means: pd.DataFrame, *, highest: float | None = None) -> p9.ggplot:
     """The whole elicited distributions: for each state, how probable each percentage is.
 
     Parameters
@@ -108,7 +106,7 @@ def percentages(means: pd.DataFrame, *, highest: float | None = None) -> Any:
     )
 
 
-def entropy(means: pd.DataFrame) -> Any:
+def entropy(means: pd.DataFrame) -> p9.ggplot:
     """How spread out the answers about each state are.
 
     Parameters
@@ -137,7 +135,7 @@ def entropy(means: pd.DataFrame) -> Any:
     )
 
 
-def knowledge(means: pd.DataFrame) -> Any:
+def knowledge(means: pd.DataFrame) -> p9.ggplot:
     """Whether the speaker is taken to know exactly how many.
 
     Parameters

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 import plotnine as p9
 
@@ -23,7 +21,7 @@ WANTED = {
 
 def utterances(
     means: pd.DataFrame, *, people: pd.DataFrame | None = None, rsa: pd.DataFrame | None = None
-) -> Any:
+) -> p9.ggplot:
     """How much each utterance is said, by goal and state.
 
     Parameters
@@ -60,7 +58,7 @@ def utterances(
 
 def negation(
     means: pd.DataFrame, *, people: pd.DataFrame | None = None, rsa: pd.DataFrame | None = None
-) -> Any:
+) -> p9.ggplot:
     """How much is said with a negation, by goal and state.
 
     Parameters
@@ -104,7 +102,7 @@ def negation(
     )
 
 
-def goals(weights: pd.DataFrame, *, people: pd.DataFrame | None = None) -> Any:
+def goals(weights: pd.DataFrame, *, people: pd.DataFrame | None = None) -> p9.ggplot:
     """What a speaker wants under each instruction, by the polite speaker fitted to models and people.
 
     Parameters
@@ -145,7 +143,7 @@ def goals(weights: pd.DataFrame, *, people: pd.DataFrame | None = None) -> Any:
     )
 
 
-def judgements(means: pd.DataFrame) -> Any:
+def judgements(means: pd.DataFrame) -> p9.ggplot:
     """How an utterance is judged, by goal and state.
 
     Parameters

@@ -5,19 +5,8 @@ Goodman, N. D., & Stuhlmüller, A. (2013). Knowledge and implicature: Modeling l
 cognition. *Topics in Cognitive Science*, 5(1), 173-184, Experiment 2.
 """
 
-from grace_client.analysis.study1._beliefs import (
-    CELL,
-    LEVELS,
-    ORDER,
-    STATES,
-    bets,
-    by_item,
-    cell_means,
-    coherence,
-    implicature,
-    knowledge,
-    legal,
-)
+from grace_client.analysis.study1._beliefs import by_item, cell_means, coherence, implicature, knowledge
+from grace_client.analysis.study1._bets import CELL, LEVELS, ORDER, STATES, bets, legal
 from grace_client.analysis.study1._tests import ACCESS_EFFECTS, CONTRASTS, access_effects, anova, contrasts
 
 __all__ = [

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from grace_client.analysis._data.layout import per_model, refuse_copies, require
+from grace_client.analysis._statistics.noise import add_floor
 from grace_client.analysis._statistics.variance import sign_test, type_two
 from grace_client.analysis.inference import holm
 from grace_client.analysis.intervals import student
-from grace_client.analysis.study1._beliefs import CELL, STATES, beliefs, wide_bets
+from grace_client.analysis.study1._bets import CELL, STATES, beliefs, gains, wide_bets
 from grace_client.core.errors import NotEnoughDataError, SpecError
 
 CONTRASTS = (
@@ -28,7 +29,7 @@ CONTRASTS = (
 lower."""
 
 
-def contrasts(frame: pd.DataFrame, *, unit: str = "item") -> pd.DataFrame:
+def contrasts(frame: pd.DataFrame, *, unit: str = "item", noise: pd.DataFrame | None = None) -> pd.DataFrame:
     """The eight planned one-tailed paired contrasts between states.
 
     Parameters
@@ -39,6 +40,8 @@ def contrasts(frame: pd.DataFrame, *, unit: str = "item") -> pd.DataFrame:
         What a pair is. Every trial counts the same in the means, as in `cell_means`; copies of a stimulus are
         one pair all the same, since the error is that of the pairs. Use ``participant`` only where
         participants answered for themselves.
+    noise : DataFrame, optional
+        As `quality.noise` gives it: adds ``noise_floor`` and ``below_noise``, of the difference.
 
     Returns
     -------
@@ -90,7 +93,10 @@ def contrasts(frame: pd.DataFrame, *, unit: str = "item") -> pd.DataFrame:
     found = pd.DataFrame(rows)
     found["p_holm"] = found.groupby("model", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
     order = [*found.columns[:5], "mean_greater", "mean_lesser", "difference", "low", "high", "t", "df", "p"]
-    return found[[*order, "p_holm", "d_z", "n", "n_distinct"]]
+    found = found[[*order, "p_holm", "d_z", "n", "n_distinct"]]
+    names, unit_bets = ("access", "observe", "greater", "lesser"), np.eye(len(STATES))
+    each = [(dict(zip(names, one, strict=True)), unit_bets[one[2]] - unit_bets[one[3]]) for one in CONTRASTS]
+    return add_floor(found, frame, noise, lambda: gains(table, each), found["difference"])
 
 
 ACCESS_EFFECTS = (("2", 2, 3), ("1", 1, 3), ("1", 1, 2))

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from grace_client.analysis._data.layout import per_model, require
+from grace_client.analysis._statistics.noise import add_floor
 from grace_client.analysis._statistics.variance import paired, type_two
 from grace_client.analysis.inference import holm
-from grace_client.analysis.study2._shares import CELL, STATES, UTTERANCES, negated_share, probabilities
+from grace_client.analysis.study2._shares import (
+    CELL,
+    NEGATION_GAIN,
+    STATES,
+    UTTERANCES,
+    negated_share,
+    probabilities,
+)
 from grace_client.core.errors import SpecError
 
 Array = NDArray[np.float64]
@@ -22,7 +28,9 @@ ALL = "all"
 """In place of a state: the mean over the four."""
 
 
-def differences(frame: pd.DataFrame, *, of: str = "negation") -> pd.DataFrame:
+def differences(
+    frame: pd.DataFrame, *, of: str = "negation", noise: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """How much more is said for one goal than for another, item by item.
 
     Of each item (domain), the mean over its trials in a cell is taken; an item then is one pair. These are
@@ -34,6 +42,8 @@ def differences(frame: pd.DataFrame, *, of: str = "negation") -> pd.DataFrame:
         Study 2 as `read` gives it: scored, or free text with structured answers.
     of : str
         ``"negation"``, or one of the eight utterances.
+    noise : DataFrame, optional
+        As `quality.noise` gives it: adds ``noise_floor`` and ``below_noise``, of the difference.
 
     Returns
     -------
@@ -79,7 +89,9 @@ def differences(frame: pd.DataFrame, *, of: str = "negation") -> pd.DataFrame:
     table = pd.DataFrame(found).rename(columns={"mean_greater": "mean_goal", "mean_lesser": "mean_against"})
     table["p_holm"] = table.groupby("model", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
     order = ["model", "goal", "against", "state", "mean_goal", "mean_against", "difference", "low", "high"]
-    return table[[*order, "t", "df", "p", "p_holm", "d_z", "n", "n_distinct"]]
+    table = table[[*order, "t", "df", "p", "p_holm", "d_z", "n", "n_distinct"]]
+    gain = NEGATION_GAIN if of == "negation" else 1.0
+    return add_floor(table, frame, noise, lambda: _gains(rows, gain), table["difference"])
 
 
 def anova(frame: pd.DataFrame, *, of: str = "negation") -> pd.DataFrame:
@@ -100,7 +112,7 @@ def anova(frame: pd.DataFrame, *, of: str = "negation") -> pd.DataFrame:
         ``n`` (trials, or choices) and ``n_distinct`` (items × cells fitted). What is fitted is
         ``prob ~ item + goal * state`` by least squares to the means of each item and cell; one error is
         pooled, which assumes sphericity. Sums of squares are of Type II. A probability has less room near 0
-        and 1: an interaction may be one of the scale. The logistic model, `negation_fit`, asks on the scale
+        and 1: an interaction may be one of the scale. The logistic model, `negation_model`, asks on the scale
         of log odds.
 
     Raises
@@ -136,14 +148,20 @@ def item_means(rows: pd.DataFrame, goal: str, against: str, state: str) -> tuple
     return sides[goal].to_numpy(), sides[against].to_numpy(), len(own)
 
 
-def weights(rows: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.Series]]:
-    """Goal, against, state, and what each trial of one model counts for in that difference; sums to 0."""
-    for goal, against in GOAL_CONTRASTS:
-        for state in (*STATES, ALL):
-            own = _paired_items(rows, goal, against, state)
-            size = own.groupby(["item", "goal", "state"])["trial_id"].transform("size")
-            cells = (4 if state == ALL else 1) * own["item"].nunique()
-            yield goal, against, state, (own["goal"].map({goal: 1.0, against: -1.0})) / (size * cells)
+def _gains(rows: pd.DataFrame, gain: float) -> pd.DataFrame:
+    """Noise gains of the differences, from the gain of one trial."""
+    parts = []
+    for model, own in per_model(rows):
+        for goal, against in GOAL_CONTRASTS:
+            for state in (*STATES, ALL):
+                trials = _paired_items(own, goal, against, state)
+                size = trials.groupby(["item", "goal", "state"])["trial_id"].transform("size")
+                cells = (4 if state == ALL else 1) * trials["item"].nunique()
+                weight = trials["goal"].map({goal: 1.0, against: -1.0}) / (size * cells)
+                of_stimulus = weight.groupby(trials["stimulus"]).sum()
+                spread = gain * float(np.sqrt((of_stimulus**2).sum())) if len(weight) else np.nan
+                parts.append((model, goal, against, state, spread))
+    return pd.DataFrame(parts, columns=["model", "goal", "against", "state", "gain"])
 
 
 def _shares(frame: pd.DataFrame, of: str) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from grace_client.analysis._data.files import OK
 from grace_client.analysis._data.layout import canonical, distinct, ordered, require
+from grace_client.analysis._statistics.noise import add_floor, gain_of_means, linear_gain
 from grace_client.analysis.inference import holm, mean_intervals
 from grace_client.analysis.intervals import against_chance, counted
 from grace_client.core.errors import NotEnoughDataError, SpecError
@@ -22,6 +23,9 @@ ORDER = LEVELS | {"utterance": UTTERANCES}
 
 CHANCE = {"utterance": 1 / len(UTTERANCES), "adjective": 1 / len(ADJECTIVES), "negation": 1 / len(FRAMES)}
 """Probability of an answer of each kind where one of the eight utterances is drawn blindly."""
+
+NEGATION_GAIN = linear_gain(np.array([float(name.startswith("wasnt_")) for name in UTTERANCES]))
+"""Noise of the probability of a negation, where that of one utterance is 1."""
 
 
 def counts(frame: pd.DataFrame) -> pd.DataFrame:
@@ -104,7 +108,9 @@ def choices(frame: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def utterances(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFrame:
+def utterances(
+    frame: pd.DataFrame, *, cluster: str | None = None, noise: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """How much each utterance is said, by goal and state.
 
     Parameters
@@ -116,6 +122,8 @@ def utterances(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFra
         What is drawn for the interval; ``item`` where it is not given. Within a cell the texts of an item
         (one of twelve domains) differ in names alone: to a model they are nearly one text, and intervals by
         ``stimulus`` would take about two hundred of them for as many observations. Counts have no clusters.
+    noise : DataFrame, optional
+        As `quality.noise` gives it: adds ``noise_floor`` and ``below_noise``, of the distance from chance.
 
     Returns
     -------
@@ -147,7 +155,14 @@ def utterances(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFra
     by = ["model", *CELL, "utterance"]
     rows = probabilities(frame)
     found = mean_intervals(rows, "prob", by, cluster=cluster, bounds=(0, 1))
-    return ordered(found.drop(columns="se"), ORDER).assign(chance=CHANCE["utterance"])
+    found = ordered(found.drop(columns="se"), ORDER).assign(chance=CHANCE["utterance"])
+    return add_floor(found, frame, noise, lambda: _gains(rows, 1.0), found["mean"] - found["chance"])
+
+
+def _gains(rows: pd.DataFrame, gain: float) -> pd.DataFrame:
+    """Noise gains of the cells, from the gain of one trial."""
+    trials = rows.drop_duplicates(["model", "trial_id"])
+    return gain_of_means(trials.assign(variance=gain**2), ["model", *CELL])
 
 
 def _unclustered(cluster: str | None) -> None:
@@ -202,7 +217,9 @@ def probabilities(frame: pd.DataFrame) -> pd.DataFrame:
     return rows.rename(columns={"option": "utterance", "prob_norm": "prob"})
 
 
-def negation(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFrame:
+def negation(
+    frame: pd.DataFrame, *, cluster: str | None = None, noise: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """How much is said with a negation ("It wasn't …"), by goal and state.
 
     Parameters as for `utterances`.
@@ -235,7 +252,9 @@ def negation(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFrame
     else:
         found = mean_intervals(negated_share(frame), "prob", keys, cluster=cluster, bounds=(0, 1))
     order = [*keys, "mean", "low", "high", "n", "n_distinct"]
-    return ordered(found[order], ORDER).assign(chance=CHANCE["negation"])
+    found = ordered(found[order], ORDER).assign(chance=CHANCE["negation"])
+    gains = lambda: _gains(negated_share(frame), NEGATION_GAIN)  # noqa: E731
+    return add_floor(found, frame, noise, gains, found["mean"] - found["chance"])
 
 
 def negated_share(frame: pd.DataFrame) -> pd.DataFrame:

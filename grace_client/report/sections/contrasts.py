@@ -25,12 +25,10 @@ TASK = (
 def add(found: Section, material: Material, frame: pd.DataFrame, experiment: str, name: str) -> None:
     """Add the tests of the hypothesis and the planned contrasts, and what they say in words."""
     where = " in free text" if experiment == "study1-exp1" else ""
-    effects, table = analysis.study1.access_effects(frame), shown(frame)
-    noted = any(m.noise for (_, one), m in material.manifests.items() if one == experiment)
-    if noted:
-        table = analysis.mark_noise(table, frame, of="contrasts", manifests=material.manifests)
-        # What the engine's own noise could make is no effect.
-        table["shown"] &= ~table["below_noise"].fillna(False).astype(bool)
+    noise = analysis.quality.noise(material.manifests)
+    noted = bool((noise["experiment"] == experiment).any())
+    effects = analysis.study1.access_effects(frame)
+    table = shown(analysis.study1.contrasts(frame, noise=noise if noted else None))
     if effects["p"].notna().any():
         found.content.append(_access(name.replace("contrasts", "access"), effects))
     found.content.append(
@@ -114,17 +112,18 @@ def _lead(row: Mapping[Any, Any]) -> str:
     return f"“{row['observe']}”, {row['greater']} over {row['lesser']}"
 
 
-def shown(frame: pd.DataFrame) -> pd.DataFrame:
-    """The contrasts of each model, those first that people show.
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """The contrasts of each model, first those that people show.
 
-    ``people`` and ``shown`` are boolean; ``shown`` is missing where there is no test.
+    ``people`` and ``shown`` are boolean. ``shown`` is missing where there is no test.
     """
     people = analysis.reference.study1()
     keys = ["access", "observe", "greater", "lesser"]
-    table = analysis.study1.contrasts(frame).merge(
-        people[[*keys, "holds"]].rename(columns={"holds": "people"}), on=keys, how="left"
-    )
+    table = table.merge(people[[*keys, "holds"]].rename(columns={"holds": "people"}), on=keys, how="left")
     table["shown"] = ((table["p_holm"] < LEVEL) & (table["difference"] > 0)).astype("boolean")
+    if "below_noise" in table.columns:
+        # An effect that the engine's own noise can cause is not shown.
+        table["shown"] &= ~table["below_noise"].fillna(False).astype(bool)
     table["shown"] = table["shown"].mask(table["p"].isna())
     place = {model: i for i, model in enumerate(dict.fromkeys(table["model"]))}
     order = table["model"].map(place) * 2 + ~table["people"]

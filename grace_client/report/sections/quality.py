@@ -223,31 +223,18 @@ def _extraction(found: Section, material: Material) -> None:
 
 
 def _noise(found: Section, material: Material) -> None:
-    rows = [
-        (
-            model,
-            experiment,
-            manifest.noise.nats.sd,
-            manifest.noise.points.sd,
-            manifest.noise.points.p95,
-            manifest.noise.questions,
-            manifest.noise.repeats,
-        )
-        for (model, experiment), manifest in material.manifests.items()
-        if manifest.noise
-    ]
-    if not rows:
+    noise = analysis.quality.noise(material.manifests)
+    if noise.empty:
         found.content.append(
             "It was not measured how far answers vary when the same questions are asked again in another "
             "order or on a busier machine ('grace noise' measures it)."
         )
         return
-    columns = ["model", "experiment", "sd_nats", "sd_points", "p95_points", "questions", "repeats"]
     found.content.append(
         Table(
             "noise",
             "Noise floor",
-            pd.DataFrame(rows, columns=columns),
+            noise,
             "What answers to equal questions vary by; points: percentage points of normalised probability.",
         )
     )

@@ -72,7 +72,7 @@ def free(material: Material) -> Section | None:
 
 def _negating(frame: pd.DataFrame, name: str, note: str) -> list[str | Table | Figure]:
     """The model of negation, its omnibus test, and the paper's two comparisons of goals."""
-    fit = analysis.study2.negation_fit(frame)
+    fit = analysis.study2.negation_model(frame)
     separated = "separated: it rests on a cell where all or none negate, and has no finite value"
     if "penalised" in fit.terms:
         separated += (
@@ -112,7 +112,7 @@ def _negating(frame: pd.DataFrame, name: str, note: str) -> list[str | Table | F
     return [*found, "Nor can the goals be compared within domains: no two domains have answers for both."]
 
 
-def _untested(fit: analysis.study2.NegationFit) -> str:
+def _untested(fit: analysis.study2.NegationModel) -> str:
     """Why there is no test of goal by state, of each model."""
     lines: dict[str, list[str]] = {}
     for row in fit.omnibus.to_dict("records"):
@@ -135,7 +135,7 @@ def _untested(fit: analysis.study2.NegationFit) -> str:
     )
 
 
-def _goal_contrasts(fit: analysis.study2.NegationFit, name: str, separated: str) -> Table:
+def _goal_contrasts(fit: analysis.study2.NegationModel, name: str, separated: str) -> Table:
     """The comparisons of goals in the model, and exactly within domains."""
     table = fit.contrasts
     few = int((table["n_distinct"] < 2).sum())
