@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grace_client.analysis import (
-        agreement,
         compare,
+        consistency,
         distributions,
         example,
         exclusions,
@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from grace_client.analysis._data.wording import wording
     from grace_client.analysis.distributions import summarise
     from grace_client.analysis.inference import holm, mean_intervals
+    from grace_client.run.manifest import Manifest
 
 __all__ = [
-    "agreement",
+    "Manifest",
     "compare",
+    "consistency",
     "contents",
     "distributions",
     "example",
@@ -56,6 +58,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Manifest": "_data.reading",
     "contents": "_data.table_files",
     "holm": "inference",
     "manifests": "_data.reading",

@@ -1,4 +1,4 @@
-"""How far a run's answers can be relied on: option mass, failures, effort."""
+"""Whether the answers of a run can be relied on: option mass, failures, effort, noise."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from grace_client.analysis._data.files import OK, unread
+from grace_client.analysis._data.files import BETS, OK
 from grace_client.analysis._data.layout import distinct, require
 from grace_client.analysis.inference import mean_intervals
 from grace_client.core.errors import NotEnoughDataError
@@ -23,7 +23,7 @@ def option_mass(
     threshold: float = 0.5,
     cluster: str | None = None,
 ) -> pd.DataFrame:
-    """How much probability lies on any of the offered answers at all.
+    """Option mass: the probability of all offered answers together.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ def option_mass(
     by : sequence of str
         Columns that make the groups, beside the model: ``question``, and the design's factors for cells.
     threshold : float
-        Below which a question counts as hardly answered.
+        Option mass below which a question counts in ``share_below``.
     cluster : str, optional
-        What is drawn for the interval: ``item`` (the story or domain) where it is not given; see
+        Column of the clusters of the interval; ``item`` (the story or domain) by default. See
         `inference.mean_intervals`.
 
     Returns
@@ -54,18 +54,18 @@ def option_mass(
     require(frame, [*ASKED, *by, "stimulus", "option_mass", "status"])
     rows = frame[(frame["status"] == OK) & frame["option_mass"].notna()].drop_duplicates(list(ASKED))
     if rows.empty:
-        raise NotEnoughDataError("no row has an option mass; a wide table has none, read the run's folder")
+        raise NotEnoughDataError("no row has an option mass. A wide table has none: read the run folder")
     keys = ["model", *by]
-    found = mean_intervals(rows, "option_mass", keys, cluster=cluster, bounds=(0, 1)).drop(columns="se")
+    result = mean_intervals(rows, "option_mass", keys, cluster=cluster, bounds=(0, 1)).drop(columns="se")
     rows = rows.assign(below=rows["option_mass"] < threshold)
     grouped = rows.groupby(keys, sort=False)
     extremes = grouped.agg(minimum=("option_mass", "min"), share_below=("below", "mean")).reset_index()
-    found = found.merge(extremes, on=keys, how="left")
-    return found[[*keys, "mean", "low", "high", "minimum", "share_below", "n", "n_distinct"]]
+    result = result.merge(extremes, on=keys, how="left")
+    return result[[*keys, "mean", "low", "high", "minimum", "share_below", "n", "n_distinct"]]
 
 
 def completeness(frame: pd.DataFrame) -> pd.DataFrame:
-    """What was answered and what was not.
+    """Number of answers expected, received and missing.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def completeness(frame: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per model, experiment and question: ``n`` (answers wanted), ``n_distinct`` (items:
+        One row per model, experiment and question: ``n`` (answers expected), ``n_distinct`` (items:
         stories or domains), ``answered, failed, share_answered``; for free text ``cut_off`` (answers that
         reached the longest length); and, where they were extracted, ``unparsed`` (answers without a clear
         meaning).
@@ -101,14 +101,26 @@ def completeness(frame: pd.DataFrame) -> pd.DataFrame:
         rows["cut"] = rows["answered"] & (rows["finish_reason"] == "length")
         columns["cut_off"] = ("cut", "sum")
         if "structured" in rows.columns:
-            rows["unparsed"] = rows["answered"] & unread(rows)
+            rows["unparsed"] = rows["answered"] & unparsed(rows)
             columns["unparsed"] = ("unparsed", "sum")
-    found = rows.groupby(keys, sort=False).agg(**columns).reset_index()
-    place = found.columns.get_loc("answered")
+    result = rows.groupby(keys, sort=False).agg(**columns).reset_index()
+    place = result.columns.get_loc("answered")
     assert isinstance(place, int)
-    found.insert(place + 1, "failed", found["n"] - found["answered"])
-    found.insert(place + 2, "share_answered", found["answered"] / found["n"])
-    return found
+    result.insert(place + 1, "failed", result["n"] - result["answered"])
+    result.insert(place + 2, "share_answered", result["answered"] / result["n"])
+    return result
+
+
+def unparsed(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Which free-text answers have no clear meaning: neither a value nor percentages of all states.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Free text with structured answers, as `read` gives it.
+    """
+    lost = (frame["structured"] == "unparsed") | frame["structured"].isna()
+    return lost & frame[list(BETS)].isna().any(axis=1) if set(BETS) <= set(frame.columns) else lost
 
 
 def failures(frame: pd.DataFrame) -> pd.DataFrame:
@@ -118,7 +130,7 @@ def failures(frame: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per model, experiment, question, status other than ``ok``, and reason: ``count``, ``share``
-        (of the answers wanted), ``n`` (answers wanted) and ``n_distinct`` (items concerned: stories or
+        (of the answers expected), ``n`` (answers expected) and ``n_distinct`` (items concerned: stories or
         domains). Empty where nothing failed.
 
     Examples
@@ -135,12 +147,12 @@ def failures(frame: pd.DataFrame) -> pd.DataFrame:
     rows = frame if "response" in frame.columns else frame.drop_duplicates(list(ASKED))
     wanted = rows.groupby(keys, sort=False).size().rename("n").reset_index()
     failed = rows[rows["status"] != OK]
-    found = failed.groupby([*keys, "status", "reason"], sort=False).agg(
+    result = failed.groupby([*keys, "status", "reason"], sort=False).agg(
         count=("trial_id", "size"), n_distinct=(distinct(frame), "nunique")
     )
-    found = found.reset_index().merge(wanted, on=keys, how="left")
-    found["share"] = found["count"] / found["n"]
-    return found[[*keys, "status", "reason", "count", "share", "n", "n_distinct"]]
+    result = result.reset_index().merge(wanted, on=keys, how="left")
+    result["share"] = result["count"] / result["n"]
+    return result[[*keys, "status", "reason", "count", "share", "n", "n_distinct"]]
 
 
 def effort(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
@@ -157,9 +169,9 @@ def effort(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
         One row per run: ``model, experiment``, ``n`` (questions of all trials), ``n_distinct`` (questions
         asked), ``wall_seconds``, ``questions_per_second``, ``prompt_tokens`` and ``generated_tokens`` (of the
         answers; what retries and repeated prompts cost the server is not in them), ``tokens_per_second``,
-        ``retries`` (requests sent again), ``prefix_cache_hit_rate`` (share of prompt tokens that the server
-        had computed before, those of others on the same server included). What was not recorded is missing:
-        so are the last two where a process that asked was killed.
+        ``retries`` (requests sent again), ``prefix_cache_hit_rate`` (share of the server's prompt tokens that
+        were in its cache; it includes other users of the server). Values that were not recorded are missing.
+        The last two are also missing if a process of the run was killed.
 
     Examples
     --------

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from grace_client.analysis import agreement, example, study1, study2
-from grace_client.analysis.intervals import counted
+from grace_client.analysis import consistency, example, study1, study2
+from grace_client.analysis.intervals import clopper_pearson
 from grace_client.analysis.study2._shares import negated_share
 from tests.analysis import frames
 
@@ -90,7 +90,7 @@ def test_binomial(rscript: str, tmp_path: Path, of: str, alternative: str) -> No
     )
     for name in ("p", "p_holm", "low", "high"):
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-6, atol=1e-300, err_msg=name)
-    low, high = counted(ours["k"], ours["n"])
+    low, high = clopper_pearson(ours["k"], ours["n"])
     np.testing.assert_allclose(low, theirs["low"], rtol=1e-6, atol=1e-15)
     np.testing.assert_allclose(high, theirs["high"], rtol=1e-6)
 
@@ -196,7 +196,7 @@ def test_variance_components(rscript: str, tmp_path: Path) -> None:
     yes = generator.random(len(stimulus)) < generator.random(25)[stimulus]
     free = pd.DataFrame({"model": "m", "question": "knowledge", "stimulus": stimulus, "status": "ok"})
     free["structured"] = np.where(yes, "yes", "no")
-    ours = agreement.variance(free).set_index("answer").loc["yes"]
+    ours = consistency.replicate_variance(free).set_index("answer").loc["yes"]
     theirs = run_r(rscript, "icc.R", tmp_path, pd.DataFrame({"stimulus": stimulus, "y": yes.astype(int)}))
     for name in ("within", "between", "icc"):
         assert ours[name] == pytest.approx(theirs[name].item(), rel=1e-9)

@@ -254,10 +254,10 @@ def test_runs_without_answers(runs: Path, tmp_path: Path) -> None:
     parquet = next(folder.glob("*.parquet"))
     whole = parquet.read_bytes()
     pd.read_parquet(parquet).head(10).to_parquet(parquet)
-    with pytest.raises(SpecError, match="has changed since it was written; 'grace export"):
+    with pytest.raises(SpecError, match=r"has changed since .* grace export"):
         read(folder)
     parquet.unlink()
-    with pytest.raises(SpecError, match="is missing; 'grace export"):
+    with pytest.raises(SpecError, match=r"is missing.* grace export"):
         read(folder)
     parquet.write_bytes(whole)
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -266,7 +266,7 @@ def test_runs_without_answers(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="holds a run without tables"):
         read(folder)
     nothing = make(tmp_path / "nothing", "study2-exp2", DeterministicEngine(fault=nan_for("")))
-    with pytest.raises(SpecError, match="nothing in it was answered"):
+    with pytest.raises(SpecError, match="no question was answered"):
         read(nothing)
     (tmp_path / "empty").mkdir()
     with pytest.raises(SpecError, match="holds no run"):
@@ -310,7 +310,7 @@ def test_tables_alone(runs: Path, tmp_path: Path) -> None:
     stray = runs / "study1-exp2" / "m_study1_probabilities_20260101.csv"
     stray.write_text("a\n1\n")
     try:
-        with pytest.raises(SpecError, match="is no table of the run in"):
+        with pytest.raises(SpecError, match="is not a table of the run in"):
             read(stray)
     finally:
         stray.unlink()

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from grace_client.analysis import agreement, inference, quality
+from grace_client.analysis import consistency, inference, quality
 from grace_client.analysis._data.files import design
 from grace_client.analysis.study2 import (
     UTTERANCES,
@@ -114,7 +114,7 @@ def test_no_interval_takes_names_for_stimuli(study2: TrialList) -> None:
         ]
     ).assign(model="m", status="ok", utterance="It was okay")
     mass = {"option_mass": 0.5}
-    pairs = agreement.saying_and_scoring(free, scored)
+    pairs = consistency.pairs(free, scored)
     found = {
         "utterances": utterances(scored),
         "utterances, free": utterances(free),
@@ -124,7 +124,7 @@ def test_no_interval_takes_names_for_stimuli(study2: TrialList) -> None:
         "judgements": judgements(judged),
         "option mass": quality.option_mass(scored.assign(**mass), ["goal", "state"]),
         "bootstrap": inference.mean_intervals(scored, "prob_norm", ["goal", "state", "option"]),
-        "agreement": agreement.by_cell(pairs),
+        "agreement": consistency.by_cell(pairs),
     }
     for name, table in found.items():
         most = table.set_index(["goal", "state"])["n_distinct"]
@@ -133,7 +133,7 @@ def test_no_interval_takes_names_for_stimuli(study2: TrialList) -> None:
         "option mass": quality.option_mass(scored.assign(**mass)),
         "completeness": quality.completeness(scored),
         "failures": quality.failures(scored.assign(status="nan")),
-        "agreement": agreement.summary(pairs),
+        "agreement": consistency.summary(pairs),
     }
     for name, table in whole.items():
         assert (table["n_distinct"] <= rows["text"].nunique()).all(), name
@@ -165,9 +165,9 @@ def test_an_interval_by_item_covers_names_that_do_not_matter() -> None:
     assert (width / wanted).median() == pytest.approx(1, abs=0.1)
     naive = utterances(scored, cluster="stimulus")
     assert ((naive["high"] - naive["low"]) / wanted).median() < 0.4
-    with pytest.raises(SpecError, match="its participants are no people"):
+    with pytest.raises(SpecError, match="its participants are not people"):
         utterances(scored, cluster="participant")
-    with pytest.raises(SpecError, match="its participants are no people"):
+    with pytest.raises(SpecError, match="its participants are not people"):
         negation(scored, cluster="participant")
     assert (negation(frames.said2(), cluster="participant")["n_distinct"] > 12).all()
 
@@ -175,16 +175,16 @@ def test_an_interval_by_item_covers_names_that_do_not_matter() -> None:
 def test_counts_have_no_clusters() -> None:
     """A cluster that cannot be drawn is refused, not passed over."""
     for function in (utterances, negation):
-        with pytest.raises(SpecError, match="cluster='item': counts do not tell which choices"):
+        with pytest.raises(SpecError, match="cluster='item': counts have no clusters"):
             function(frames.human(), cluster="item")
 
 
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("goal", "kind", "column goal, row 3: 'kind' is no level of the design; the levels are 'both'"),
+        ("goal", "kind", "column goal, row 3: 'kind' is not a level of the design. The levels are 'both'"),
         ("goal", None, "column goal, row 3: missing"),
-        ("state", "4 hearts", "column state, row 3: '4 hearts' is no level"),
+        ("state", "4 hearts", "column state, row 3: '4 hearts' is not a level"),
     ],
 )
 def test_levels_that_are_none_are_named(column: str, value: object, message: str) -> None:
@@ -234,11 +234,11 @@ def test_scores_are_no_choices() -> None:
     """A binomial test of probabilities is refused; so are counts for the mixed model."""
     with pytest.raises(SpecError, match="these are scored probabilities"):
         binomial(scored2())
-    with pytest.raises(SpecError, match="counts do not tell who chose"):
+    with pytest.raises(SpecError, match="counts have no participants"):
         negation_model(frames.human())
-    with pytest.raises(SpecError, match="no method 'vb'"):
+    with pytest.raises(SpecError, match="method='vb'"):
         negation_model(frames.said2(), method="vb")
-    with pytest.raises(SpecError, match="no test of 'frame'"):
+    with pytest.raises(SpecError, match="of='frame'"):
         binomial(frames.human(), of="frame")
 
 
@@ -284,7 +284,7 @@ def test_a_model_that_always_negates() -> None:
 
 def test_scored_probabilities_are_modelled_without_choices() -> None:
     """By a fractional logit of items; a mixed model of them is refused in words that say what to do."""
-    with pytest.raises(SpecError, match="a mixed model needs choices, and these are scored probabilities"):
+    with pytest.raises(SpecError, match="a mixed model needs choices, but these are scored probabilities"):
         negation_model(scored2(), method="mixed")
     with pytest.raises(SpecError, match=r"random=\['story'\]: choose among"):
         negation_model(frames.said2(), random=("story",))
@@ -315,9 +315,9 @@ def test_differences_take_items_that_have_both_cells() -> None:
     )
     one = differences(frame, of="was_good")
     assert (one["n_distinct"] == 12).all() and not one["difference"].equals(whole["difference"])
-    with pytest.raises(SpecError, match="counts have lost which item"):
+    with pytest.raises(SpecError, match="counts have no items"):
         differences(frames.human())
-    with pytest.raises(SpecError, match="nothing is called 'was_fine'"):
+    with pytest.raises(SpecError, match="of='was_fine'"):
         anova(frame, of="was_fine")
 
 

@@ -137,5 +137,5 @@ def test_every_question_has_a_name_in_words() -> None:
     for name, experiment in studies.EXPERIMENTS.items():
         trials = studies.read_trials(ROOT / "data" / f"{experiment.schema.study}.csv").trials
         for question in experiment.questions(trials[0]):
-            assert runs.asked(name, question.name).endswith(f" ({question.name})")
-    assert runs.asked("study1-exp2", "state0") == "Study 1, how many (state0)"
+            assert runs.question_label(name, question.name).endswith(f" ({question.name})")
+    assert runs.question_label("study1-exp2", "state0") == "Study 1, how many (state0)"

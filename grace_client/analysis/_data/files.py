@@ -25,10 +25,10 @@ FREE = (*KEYS, "replicate", "seed", "response", "reasoning", "finish_reason", "s
 STRUCTURED = ("structured", "category", "method", "confidence", "span_start", "span_end")
 BETS = ("bet_0", "bet_1", "bet_2", "bet_3")
 DRAWN = ("question", "replicate")
-"""What tells the free-text answers of one trial apart."""
+"""Columns that identify a free-text answer of a trial."""
 
 TEXT = pd.Series([""]).dtype
-"""What this version of pandas keeps text in."""
+"""The text type of this version of pandas."""
 
 LONG = {*KEYS, "status"}
 INTEGERS = ("trial_id", "replicate", "seed", "span_start", "span_end")
@@ -38,7 +38,7 @@ _NAME = re.compile(r"(?P<model>.+)_(?P<study>study\d+)_(?P<table>[a-z_]+)_\d{8}$
 
 
 def load(path: Path) -> pd.DataFrame:
-    """A table as it is written: CSV as text, Parquet with its types."""
+    """A table as it is in the file: CSV as text, Parquet with its types."""
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
@@ -55,8 +55,8 @@ def typed(long: pd.DataFrame, experiment: Experiment, path: Path) -> pd.DataFram
     wanted = SCORED if experiment.scored else FREE
     if missing := [column for column in wanted if column not in long.columns]:
         raise SpecError(
-            f"{path}: column {', '.join(missing)} is missing from a long table of {experiment.name}; "
-            "'grace export' writes the table again"
+            f"{path}: column {', '.join(missing)} is missing from a long table of {experiment.name}. "
+            "To write the table again, run: grace export RUN"
         )
     extra = [c for c in (*STRUCTURED, *BETS) if c in long.columns] if not experiment.scored else []
     frame = long[[*wanted, *extra]].copy()
@@ -73,7 +73,7 @@ def typed(long: pd.DataFrame, experiment: Experiment, path: Path) -> pd.DataFram
 
 
 def _text(column: pd.Series) -> pd.Series:
-    """A column as text, where missing stays missing: some versions of pandas would make it the word None."""
+    """A column as text with missing values kept: some versions of pandas make them the word None."""
     values = column.astype(object).where(column.notna(), np.nan)
     return values.map(str, na_action="ignore").astype(TEXT)
 
@@ -92,7 +92,7 @@ def _numbers(column: pd.Series, path: Path) -> pd.Series:
         if (fraction := whole != np.floor(whole)).any():
             row = whole.index[fraction][0]
             raise SpecError(
-                f"{path}: row {row + 2}, column {column.name}: {column[row]!r} is no whole number"
+                f"{path}: row {row + 2}, column {column.name}: {column[row]!r} is not a whole number"
             )
         return values.astype("int64" if not values.isna().any() else "Int64")
     return values.astype("float64")
@@ -127,8 +127,8 @@ def widened(wide: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, TrialList]:
     match = _NAME.fullmatch(path.stem)
     if match is None:
         raise SpecError(
-            f"{path}: neither a long table (columns {', '.join(KEYS)}, ...) nor a wide one named "
-            "MODEL_STUDY_TABLE_DATE.csv, from which the model is known; name it so"
+            f"{path} is neither a long table (columns {', '.join(KEYS)}, ...) nor a wide one. The name of a "
+            "wide table must be MODEL_STUDY_TABLE_DATE.csv, because it names the model"
         )
     experiment = _experiment(wide, match["study"], match["table"], path)
     number: NDArray[Any] = np.arange(1, len(wide) + 1)
@@ -157,13 +157,13 @@ def _experiment(wide: pd.DataFrame, study: str, table: str, path: Path) -> Exper
     for experiment in known:
         if missing := [name for name in experiment.schema.names if name not in there]:
             raise SpecError(
-                f"{path}: column {', '.join(missing)} is missing; by its name this is a table of {study}. "
-                "A table of another study is to be named so"
+                f"{path}: column {', '.join(missing)} is missing. By its name this is a table of {study}. "
+                "If it is of another study, rename it"
             )
         if set(experiment.columns or ("question", "response")) <= there:
             return experiment
     if not known:
-        raise SpecError(f"{path}: there is no {study}; rename the file or register the study")
+        raise SpecError(f"{path}: there is no study {study}. Rename the file, or register the study")
     nearest = max(known, key=lambda e: len(there.intersection(e.columns)))
     lost = ", ".join(name for name in nearest.columns if name not in there)
     raise SpecError(f"{path}: column {lost} is missing from a wide table of {nearest.name}")
@@ -174,16 +174,16 @@ def option_columns(experiment: Experiment, listed: TrialList) -> dict[str, dict[
 
     It is the column that is 1 where all probability is on that option, and 0 where it is on any other.
     """
-    found: dict[str, dict[str, str]] = {}
+    result: dict[str, dict[str, str]] = {}
     for question in experiment.questions(listed.trials[0]):
         assert question.options is not None
         names = question.options.names
         sure = pd.DataFrame([experiment.measures[question.name](row) for row in np.eye(len(names))])
-        found[question.name] = {
+        result[question.name] = {
             name: next(c for c in sure.columns if (sure[c].to_numpy() == np.eye(len(names))[i]).all())
             for i, name in enumerate(names)
         }
-    return found
+    return result
 
 
 def _scored(wide: pd.DataFrame, experiment: Experiment, listed: TrialList) -> pd.DataFrame:
@@ -214,7 +214,8 @@ def with_structured(long: pd.DataFrame, path: Path) -> pd.DataFrame:
         raise SpecError(f"{path}: column {', '.join(missing)} is missing from a structured table")
     if len(structured) != len(long):
         raise SpecError(
-            f"{path} has {len(structured)} rows and the answers {len(long)}; 'grace extract' writes it again"
+            f"{path} has {len(structured)} rows and the answers {len(long)}. To write it again, run: grace "
+            "extract RUN"
         )
     for column in (*DRAWN, "seed"):
         differs = structured[column].astype("str").to_numpy() != long[column].astype("str").to_numpy()
@@ -222,12 +223,6 @@ def with_structured(long: pd.DataFrame, path: Path) -> pd.DataFrame:
             row = int(np.flatnonzero(differs)[0])
             raise SpecError(
                 f"{path}: row {row + 2}, column {column}: {structured[column].iloc[row]!r} where the answers "
-                f"have {str(long[column].iloc[row])!r}; it belongs to another run"
+                f"have {str(long[column].iloc[row])!r}. It belongs to another run"
             )
     return long.assign(**{column: structured[column].to_numpy() for column in columns})
-
-
-def unread(frame: pd.DataFrame) -> pd.Series[bool]:
-    """Which answers were read as nothing that can be counted: no value, and no percentages either."""
-    lost = (frame["structured"] == "unparsed") | frame["structured"].isna()
-    return lost & frame[list(BETS)].isna().any(axis=1) if set(BETS) <= set(frame.columns) else lost

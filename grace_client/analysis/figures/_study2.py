@@ -16,13 +16,13 @@ WANTED = {
     "presentational": "to look it",
     "phi": "φ",
 }
-"""Parameters of the polite speaker, as a reader understands them."""
+"""Parameters of the polite speaker in words."""
 
 
 def utterances(
     means: pd.DataFrame, *, people: pd.DataFrame | None = None, rsa: pd.DataFrame | None = None
 ) -> p9.ggplot:
-    """How much each utterance is said, by goal and state.
+    """Share of each utterance, by goal and state.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def utterances(
 def negation(
     means: pd.DataFrame, *, people: pd.DataFrame | None = None, rsa: pd.DataFrame | None = None
 ) -> p9.ggplot:
-    """How much is said with a negation, by goal and state.
+    """Share of negated utterances, by goal and state.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def negation(
 
 
 def goals(weights: pd.DataFrame, *, people: pd.DataFrame | None = None) -> p9.ggplot:
-    """What a speaker wants under each instruction, by the polite speaker fitted to models and people.
+    """The wishes of the polite speaker fitted to models and people, by goal.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def goals(weights: pd.DataFrame, *, people: pd.DataFrame | None = None) -> p9.gg
         + p9.labs(x="", y="weight, and φ")
         + p9.labs(
             caption="Fitted values, without intervals. Weights of the three wishes sum to 1. "
-            "φ: wants to be taken for kind (0) or informative (1)."
+            "φ: wants to appear kind (0) or informative (1)."
         )
         + _style.theme(7.8, 3.3)
         + p9.theme(axis_text_x=p9.element_text(rotation=30, ha="right"))

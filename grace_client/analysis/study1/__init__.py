@@ -1,4 +1,4 @@
-"""Study 1, knowledge attribution: beliefs about the four states, and what access does to them.
+"""Study 1, knowledge attribution: beliefs about the four states, and the effect of access.
 
 Conditions are factors: ``access`` and ``observe`` are text throughout, and are never used as numbers.
 Goodman, N. D., & Stuhlmüller, A. (2013). Knowledge and implicature: Modeling language understanding as social

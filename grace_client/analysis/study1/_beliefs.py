@@ -27,7 +27,7 @@ def cell_means(
     frame : DataFrame
         Study 1 as `read` gives it, or the result of `bets`.
     value : {"bet", "percentage"}
-        Dollars of 100, or the elicited percentage itself.
+        Bets (dollars of 100) or elicited percentages.
     cluster : str, optional
         Column of the clusters of the interval; the story where it is not given. See
         `inference.mean_intervals`.
@@ -59,7 +59,7 @@ def cell_means(
 
 
 def by_item(frame: pd.DataFrame) -> pd.DataFrame:
-    """Mean bets by access, observe and story: what `compare.agreement` draws from.
+    """Mean bets by access, observe and story, for `compare.closeness`.
 
     Parameters
     ----------
@@ -81,8 +81,8 @@ def by_item(frame: pd.DataFrame) -> pd.DataFrame:
     """
     known = beliefs(frame).dropna(subset=["bet"])
     keys = ["model", *CELL, "item", "state"]
-    found = known.groupby(keys, sort=False)["bet"].agg(prob="mean", n="size").reset_index()
-    return found.assign(prob=found["prob"] / 100)
+    result = known.groupby(keys, sort=False)["bet"].agg(prob="mean", n="size").reset_index()
+    return result.assign(prob=result["prob"] / 100)
 
 
 def coherence(frame: pd.DataFrame) -> pd.DataFrame:
@@ -106,14 +106,14 @@ def coherence(frame: pd.DataFrame) -> pd.DataFrame:
     >>> study1.coherence(example.scored("study1"))["total"].round(1).head(2).tolist()
     [101.8, 106.0]
     """
-    found = beliefs(frame).groupby(list(HEAD), sort=False)["percentage"].agg(total="sum", states="count")
-    return found.loc[found["states"] == len(STATES), ["total"]].reset_index()
+    result = beliefs(frame).groupby(list(HEAD), sort=False)["percentage"].agg(total="sum", states="count")
+    return result.loc[result["states"] == len(STATES), ["total"]].reset_index()
 
 
 def knowledge(
     frame: pd.DataFrame, *, cluster: str | None = None, noise: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Whether the speaker is taken to know exactly how many, by access and observe.
+    """Whether the model says that the speaker knows exactly how many, by access and observe.
 
     Parameters
     ----------
@@ -156,18 +156,18 @@ def knowledge(
     if rows.empty:
         raise NotEnoughDataError("the knowledge question has no answer: is this Study 1?")
     by = ["model", *CELL]
-    found = mean_intervals(rows, "yes", by, cluster=cluster, bounds=(0, 1))
-    found["share_yes"] = rows.groupby(by, sort=False)["certain"].mean().to_numpy()
+    result = mean_intervals(rows, "yes", by, cluster=cluster, bounds=(0, 1))
+    result["share_yes"] = rows.groupby(by, sort=False)["certain"].mean().to_numpy()
     # Where one of two options moves, the other moves as far: the probability has the noise of one option.
     return add_floor(
-        ordered(found, ORDER), frame, noise, lambda: gain_of_means(rows.assign(variance=1.0), by)
+        ordered(result, ORDER), frame, noise, lambda: gain_of_means(rows.assign(variance=1.0), by)
     )
 
 
 def implicature(
     frame: pd.DataFrame, *, cluster: str | None = None, noise: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """How strongly "n of them" is taken to mean "not more than n", by access and observe.
+    """How strongly "n of them" means "not more than n" to the model, by access and observe.
 
     Parameters
     ----------
@@ -181,10 +181,10 @@ def implicature(
     Returns
     -------
     DataFrame
-        ``model, access, observe, mean, low, high, se, n, n_distinct, share, share_low, share_high``. Of each
-        trial, the bet on the named state less the mean bet on the states above it (``mean``, dollars), and
-        the named state's share of all that is bet on it and the states above it (``share``; trials that bet
-        nothing there are left out of it). Cells where "3" was said have no state above and no row.
+        ``model, access, observe, mean, low, high, se, n, n_distinct, share, share_low, share_high``. Over
+        trials: the bet on the named state minus the mean bet on the states above it (``mean``, dollars), and
+        the named state's share of the bets on it and on the states above it (``share``; without trials whose
+        bets on all these states are 0). Cells with "3" have no state above and no row.
 
     Examples
     --------
@@ -208,11 +208,11 @@ def implicature(
         parts.append(rows.assign(strength=named - above.mean(axis=1), share=named / total.where(total > 0)))
     rows = pd.concat(parts)
     by = ["model", *CELL]
-    found = mean_intervals(rows, "strength", by, cluster=cluster, bounds=(-100, 100))
+    result = mean_intervals(rows, "strength", by, cluster=cluster, bounds=(-100, 100))
     if rows["share"].notna().any():
         share = mean_intervals(rows, "share", by, cluster=cluster, bounds=(0, 1))
         share = share.rename(columns={"mean": "share", "low": "share_low", "high": "share_high"})
-        found = found.merge(share[[*by, "share", "share_low", "share_high"]], on=by, how="left")
-    found = ordered(found, ORDER)
+        result = result.merge(share[[*by, "share", "share_low", "share_high"]], on=by, how="left")
+    result = ordered(result, ORDER)
     each = [({"observe": "1"}, (0.0, 1.0, -0.5, -0.5)), ({"observe": "2"}, (0.0, 0.0, 1.0, -1.0))]
-    return add_floor(found, frame, noise, lambda: gains(table, each), found["mean"])
+    return add_floor(result, frame, noise, lambda: gains(table, each), result["mean"])

@@ -36,9 +36,9 @@ def bets(frame: pd.DataFrame) -> pd.DataFrame:
         stimulus, access, observe``, ``state`` (int), ``percentage`` and ``bet``. Scored, ``percentage`` is
         the mean of the distribution over 0%, 10%, …, 100% (percentage points), and ``bet`` is it divided by
         the sum over the four states, times 100 (dollars); missing where one of the four has no answer or all
-        are 0. In free text, ``percentage`` is what the answer gives to each of the four states, and ``bet``
-        is it on the same scale; where it names a number instead, ``bet`` is 100 on that number and
-        ``percentage`` is missing; an answer with neither has no row.
+        are 0. In free text, ``percentage`` is the percentage that the answer gives to each state, and ``bet``
+        is on the same scale. If the answer names a number instead, ``bet`` is 100 on that number and
+        ``percentage`` is missing. An answer with neither has no row.
 
     Examples
     --------
@@ -63,12 +63,12 @@ def _scored_bets(frame: pd.DataFrame) -> pd.DataFrame:
         raise NotEnoughDataError("no state question was answered: is this Study 1, Experiment 2?")
     weighted = rows["prob_norm"] * rows["option"].astype(np.float64)
     grouped = rows.assign(percentage=weighted).groupby([*HEAD, "question"], sort=False)["percentage"]
-    found = grouped.sum().reset_index()
-    found["state"] = found.pop("question").str.removeprefix("state").astype(np.int64)
-    trial = found.groupby(["model", "trial_id"], sort=False)["percentage"]
+    result = grouped.sum().reset_index()
+    result["state"] = result.pop("question").str.removeprefix("state").astype(np.int64)
+    trial = result.groupby(["model", "trial_id"], sort=False)["percentage"]
     total = trial.transform("sum").where((trial.transform("size") == len(STATES)), np.nan)
-    found["bet"] = 100 * found["percentage"] / total.where(total > 0)
-    return found[[*HEAD, "state", "percentage", "bet"]]
+    result["bet"] = 100 * result["percentage"] / total.where(total > 0)
+    return result[[*HEAD, "state", "percentage", "bet"]]
 
 
 def _said(frame: pd.DataFrame) -> pd.DataFrame:
@@ -85,32 +85,32 @@ def _said(frame: pd.DataFrame) -> pd.DataFrame:
     parts = [
         rows[[*HEAD, "replicate"]].assign(state=s, percentage=percentages[s], bet=named[s]) for s in STATES
     ]
-    found = pd.concat(parts).sort_index(kind="stable").dropna(subset=["bet"]).reset_index(drop=True)
-    if found.empty:
+    result = pd.concat(parts).sort_index(kind="stable").dropna(subset=["bet"]).reset_index(drop=True)
+    if result.empty:
         raise NotEnoughDataError(
-            "no answer names a number: extract the free text first, with 'grace extract'"
+            "no answer names a number. If the free text has not been extracted yet, run: grace extract RUN"
         )
-    return found
+    return result
 
 
 def legal(frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame of Study 1 with its conditions spelled as `read` spells them.
+    """A frame of Study 1 with its conditions in the spelling of `read`.
 
     Parameters
     ----------
     frame : DataFrame
         Has ``access`` and ``observe``, and may have ``state`` beside ``bet``. Numbers and categories, as in a
-        file that was read again, are taken for the levels that they stand for.
+        file that was read again, become the levels that they stand for.
 
     Returns
     -------
     DataFrame
-        ``access`` and ``observe`` as text, ``state`` as integers; all else as it was.
+        ``access`` and ``observe`` as text, ``state`` as integers; other columns unchanged.
 
     Raises
     ------
     SpecError
-        For a level that is missing or none of the design's, and where more is named than was seen; the
+        For a level that is missing or not in the design, and where ``observe`` is above ``access``; the
         message names column, row and value.
 
     Examples
@@ -126,13 +126,13 @@ def legal(frame: pd.DataFrame) -> pd.DataFrame:
         row = frame.index[beyond.to_numpy()][0]
         raise SpecError(
             f"column observe, row {row}: {frame['observe'][beyond].iloc[0]} where access is "
-            f"{frame['access'][beyond].iloc[0]}; nobody names more than they saw"
+            f"{frame['access'][beyond].iloc[0]}; observe cannot be above access"
         )
     return frame
 
 
 def beliefs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Bets, of a frame or as they are, with legal levels."""
+    """The bets of a frame; a table of bets stays as it is. Levels are legal."""
     if "bet" not in frame.columns:
         return bets(frame)
     require(frame, [*HEAD, "state"], "the table of bets")
@@ -140,7 +140,7 @@ def beliefs(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def wide_bets(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per trial (and replicate) whose four bets are known, models as they come; a column per state."""
+    """A row per trial (and replicate) that has all four bets; a column per state."""
     keys = [*HEAD, *(["replicate"] if "replicate" in table.columns else [])]
     wide = table.dropna(subset=["bet"]).set_index([*keys, "state"])["bet"].unstack("state")
     wide = wide.reindex(columns=list(STATES)).dropna()

@@ -1,4 +1,4 @@
-"""Study 2, politeness: what is said by goal and state.
+"""Study 2, politeness: utterances by goal and state.
 
 Yoon, E. J., Tessler, M. H., Goodman, N. D., & Frank, M. C. (2020). Polite speech emerges from competing
 social goals. *Open Mind*, 4. doi:10.1162/opmi_a_00035

@@ -69,21 +69,21 @@ def negation_model(
     ----------
     frame : DataFrame
         Study 2 as `read` gives it: free text with structured answers, each choice a row; or scored, each
-        trial a row whose value is the probability of a negation. Counts have lost who chose.
+        trial a row whose value is the probability of a negation. Counts have no participants and items, so
+        they are refused.
     method : {"mixed", "gee"}, optional
         ``mixed``, the default for choices: random intercepts, maximum likelihood by Laplace's approximation,
         as ``glmer(negation ~ goal * state + (1 | item) + (1 | item:goal:state), family = binomial)`` in R
         fits it. ``gee``: generalised estimating equations, with errors robust to any
-        correlation within a `cluster`. It is the only one for scored probabilities, which are no choices: a
-        fractional logit.
+        correlation within a `cluster`. It is the only method for scored probabilities: a fractional logit.
     random : sequence of str
-        Of the mixed model: ``item``, ``item_cell`` (the item in its cell: what a model says to texts that
-        differ in names alone) and ``participant``. The participants of a trial list are no people to a model
-        that reads it; where people answered, give ``("participant", "item")``.
+        Random intercepts of the mixed model: ``item``, ``item_cell`` (the item in its cell, whose texts
+        differ only in names) and ``participant``. For a model, the participants of a trial list are not
+        people. For answers of people, use ``("participant", "item")``.
     cluster : str, optional
-        Column, for ``gee``; ``item`` where it is not given. Twelve clusters are few: errors are raised by
-        G / (G - 1), and tests use t with G - 1 degrees of freedom, where G is the number of clusters in that
-        cell of the term or contrast that has the fewest.
+        Column of the clusters for ``gee``; ``item`` by default. Because twelve clusters are few, errors are
+        multiplied by G / (G - 1), and tests use t with G - 1 degrees of freedom. G is the smallest number of
+        clusters in a cell of the term or contrast.
 
     Returns
     -------
@@ -117,15 +117,15 @@ def negation_model(
     0  goal:state   6         6
     """
     if "count" in frame.columns:
-        raise SpecError("counts do not tell who chose what about which item; give the answers themselves")
+        raise SpecError("counts have no participants and items. Give the answers themselves")
     choices = "response" in frame.columns
     method = method or ("mixed" if choices else "gee")
     if method not in METHODS:
-        raise SpecError(f"there is no method {method!r}; there are: {', '.join(METHODS)}")
+        raise SpecError(f"method={method!r}: choose one of {', '.join(METHODS)}")
     if method == "mixed" and not choices:
         raise SpecError(
-            "a mixed model needs choices, and these are scored probabilities; method='gee' fits them, and "
-            "'differences' and 'anova' compare goals within items"
+            "a mixed model needs choices, but these are scored probabilities. Use method='gee', or compare "
+            "goals within items with 'differences' and 'anova'"
         )
     cluster = cluster or "item"
     rows = negated_share(frame)
