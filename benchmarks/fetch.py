@@ -179,7 +179,7 @@ async def _maker(
     namespace = await kubectl.namespace_name()
     own = {"nameOverride": f"bench-{secrets.token_hex(3)}", "files": {"enabled": True, "minutes": 180}}
     given = layered(ANY_MODEL, *map(_nested, _sets(sets, claim, "output").items()), own)
-    (made,) = helm.template(
+    (made,) = await helm.template(
         chart_folder(), document=given, only=TEMPLATE, release="benchmark", namespace=namespace
     )
     job = made.body

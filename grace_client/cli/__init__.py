@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from grace_client import __version__
 from grace_client.cli import extract, fetch, policy, probe, report, run, run_folder, trials
 from grace_client.cli._output import outlive_readers, print_error
-from grace_client.cli.campaign import commands
+from grace_client.cli.campaign import commands as campaign
 from grace_client.core.errors import GraceError, ServerError, refused
 
 
@@ -32,25 +33,48 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     name="grace",
     cls=_Commands,
-    help="Measure what a language model believes: exact probabilities over closed sets of answers.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(trials.app, name="trials")
-app.add_typer(policy.app, name="policy")
-app.add_typer(commands.app, name="campaign")
-app.add_typer(extract.app, name="extract")
-app.command("run")(run.run)
-app.command("status")(run_folder.status)
-app.command("verify")(run_folder.verify)
-app.command("noise")(probe.noise)
-app.command("probe")(probe.probe)
-app.command("export")(run_folder.export)
-app.command("explain")(run_folder.explain)
-app.command("report")(report.report)
-app.command("fetch")(fetch.fetch)
-app.command("upload")(fetch.upload)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"grace {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _grace(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None:
+    """Measure what a language model believes: exact probabilities over closed sets of answers.
+
+    Example: grace run study1-exp2 --sample 20 --out runs/first
+    """
+
+
+ASK = "Ask a model"
+RESULTS = "Look at results"
+CLUSTER = "Use a cluster"
+
+app.command("run", rich_help_panel=ASK)(run.run)
+app.add_typer(trials.app, name="trials", rich_help_panel=ASK)
+app.command("probe", rich_help_panel=ASK)(probe.probe)
+app.command("noise", rich_help_panel=ASK)(probe.noise)
+app.command("status", rich_help_panel=RESULTS)(run_folder.status)
+app.command("verify", rich_help_panel=RESULTS)(run_folder.verify)
+app.command("export", rich_help_panel=RESULTS)(run_folder.export)
+app.command("explain", rich_help_panel=RESULTS)(run_folder.explain)
+app.add_typer(extract.app, name="extract", rich_help_panel=RESULTS)
+app.command("report", rich_help_panel=RESULTS)(report.report)
+app.add_typer(campaign.app, name="campaign", rich_help_panel=CLUSTER)
+app.command("fetch", rich_help_panel=CLUSTER)(fetch.fetch)
+app.command("upload", rich_help_panel=CLUSTER)(fetch.upload)
+app.add_typer(policy.app, name="policy", rich_help_panel=CLUSTER)
 
 
 def main() -> None:

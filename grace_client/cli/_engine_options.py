@@ -17,52 +17,84 @@ if TYPE_CHECKING:
     from grace_client.engines.base import Engine
     from grace_client.engines.chat.template import Wanted
 
+ASKING = "What to ask"
+FREE_TEXT = "Free text"
+SERVER = "Server"
+REASONING = "Reasoning and chat template"
+HARDWARE = "Model and hardware"
+OUTPUT = "Output"
+
 Model = Annotated[
     str | None,
-    typer.Option(help="A Hugging Face id or a folder. Default: the embedded model.", show_default=False),
+    typer.Option(
+        help="A Hugging Face id or a folder. Default: the embedded model.",
+        show_default=False,
+        rich_help_panel=HARDWARE,
+    ),
 ]
-Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
-Device = Annotated[str | None, typer.Option(help="Such as cpu, cuda:0 or mps. Default: the best there is.")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.", rich_help_panel=HARDWARE)]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="For example cpu, cuda:0 or mps. Default: the fastest there is.", rich_help_panel=HARDWARE
+    ),
+]
 Server = Annotated[
     str | None,
     typer.Option(
-        help="Ask a vLLM server, such as http://localhost:8000; --model is then the served name. "
-        "Its key comes from VLLM_API_KEY or --api-key-file.",
+        help="Ask a vLLM server, for example http://localhost:8000. --model is then the name under which it "
+        "serves the model. Its key comes from VLLM_API_KEY or --api-key-file.",
         show_default=False,
+        rich_help_panel=SERVER,
     ),
 ]
 ApiKeyFile = Annotated[
-    Path | None, typer.Option(help="File that holds the server's key.", show_default=False)
+    Path | None,
+    typer.Option(help="File with the server's key.", show_default=False, rich_help_panel=SERVER),
 ]
-WaitForServer = Annotated[float, typer.Option(help="Minutes to wait for the server's first answer.", min=0.0)]
+WaitForServer = Annotated[
+    float,
+    typer.Option(help="Minutes to wait for the server's first answer.", min=0.0, rich_help_panel=SERVER),
+]
 Prune = Annotated[
     float | None,
     typer.Option(
-        help="Skip forms that cannot move any option's probability by more than this.", show_default=False
+        help="Skip forms that cannot change any option's probability by more than this.",
+        show_default=False,
+        rich_help_panel=SERVER,
     ),
 ]
 Reasoning = Annotated[
     str | None,
     typer.Option(
-        help="How a reasoning model is kept from thinking before it answers: prompt (it is told), template "
-        "(its template's switch, or a closed empty block), none (it thinks). Default: template where answers "
-        "are scored, none for free text.",
+        help="Whether a reasoning model reasons before it answers: on, off (by its chat template), "
+        "off-by-prompt (the prompt tells it not to). Default: on for free text, off for scored answers.",
         show_default=False,
+        rich_help_panel=REASONING,
     ),
 ]
 ReasoningEffort = Annotated[
     str | None,
-    typer.Option(help="How much it thinks, if its template takes it: low, medium, high.", show_default=False),
+    typer.Option(
+        help="How much the model reasons, if its chat template has a setting for it: low, medium or high.",
+        show_default=False,
+        rich_help_panel=REASONING,
+    ),
 ]
 PromptDate = Annotated[
     str,
-    typer.Option(help="The day that a chat template is told which prints the date: the same every day."),
+    typer.Option(
+        help="The date that a chat template prints as today. It is fixed, so that prompts are the same every "
+        "day.",
+        rich_help_panel=REASONING,
+    ),
 ]
 Declare = Annotated[
     list[str] | None,
     typer.Option(
-        help="What a server does not tell of itself, for the manifest: dtype=bfloat16, revision=….",
+        help="A fact for the manifest that the server does not report: dtype=bfloat16, revision=….",
         show_default=False,
+        rich_help_panel=SERVER,
     ),
 ]
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import errno
 import io
 import json
+import math
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from grace_client.core.errors import GraceError
-
-if TYPE_CHECKING:
-    from grace_client.run.runner import Progress
+from grace_client.core.progress import JSON, VARIABLE, Progress, ProgressLine
 
 PLAIN_SECONDS = 10.0
 """How often a line of progress appears where there is no terminal."""
@@ -113,14 +112,19 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def progress(label: str, *, quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """Show a run's progress: a bar on a terminal, a line every few seconds elsewhere, nothing if quiet."""
+    """Show progress on stderr: nothing if quiet, a bar on a terminal, a line every few seconds elsewhere.
+
+    The line is for people, or JSON where the environment asks for that (see `core.progress`).
+    """
     if quiet:
         yield lambda _: None
+    elif os.environ.get(VARIABLE) == JSON:
+        yield _lines(lambda state: ProgressLine.of(label, state).to_line())
     elif sys.stderr.isatty():
         with _bar(label) as show:
             yield show
     else:
-        yield _lines(label)
+        yield _lines(lambda state: _sentence(label, state))
 
 
 @contextmanager
@@ -145,18 +149,24 @@ def _bar(label: str) -> Iterator[Callable[[Progress], None]]:
         yield show
 
 
-def _lines(label: str) -> Callable[[Progress], None]:
-    last = 0.0
+def _lines(text: Callable[[Progress], str]) -> Callable[[Progress], None]:
+    """Prints the first state, the last one, and between them one every `PLAIN_SECONDS`."""
+    last = -math.inf
 
     def show(state: Progress) -> None:
         nonlocal last
         now = time.monotonic()
-        if now - last < PLAIN_SECONDS and state.done < state.total:
-            return
-        last = now
-        rate = state.asked / max(now - state.started, 1e-9)
-        left = f", {duration((state.total - state.done) / rate)} left" if rate and state.asked else ""
-        failed = f", {state.failed} failed" if state.failed else ""
-        say(f"{label}: {state.done} of {state.total}{failed}{left}")
+        if now - last >= PLAIN_SECONDS or state.done >= state.total:
+            last = now
+            say(text(state))
 
     return show
+
+
+def _sentence(label: str, state: Progress) -> str:
+    left = state.seconds_left
+    return (
+        f"{label}: {state.done} of {state.total}"
+        + (f", {state.failed} failed" if state.failed else "")
+        + ("" if left is None else f", {duration(left)} left")
+    )

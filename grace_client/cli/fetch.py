@@ -199,18 +199,12 @@ def _sets(sets: list[str] | None, claim: str | None, purpose: str) -> dict[str, 
 
 async def _ended(kubectl: Kubectl, values: ModelValues, release: str | None, *, any_model: bool) -> bool:
     """Whether no query Job is at work on what is fetched."""
+    from grace_client.kube import job_end
+
     mine = f",app.kubernetes.io/instance={release}" if release else f",grace/model={values.name}"
     selector = "app.kubernetes.io/name=grace,app.kubernetes.io/component in (query,server)"
     jobs = await kubectl.get("jobs", selector=selector + ("" if any_model else mine))
-    # One that is about to end may still write.
-    ends = ("Complete", "Failed")
-    return all(
-        any(
-            condition.get("type") in ends and condition.get("status") == "True"
-            for condition in job.get("status", {}).get("conditions", [])
-        )
-        for job in jobs
-    )
+    return all(job_end.end(job) for job in jobs)
 
 
 def _interruptible(work: Coroutine[Any, Any, T]) -> T:

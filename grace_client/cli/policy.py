@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -58,7 +59,7 @@ def check(
 
         if files:
             raise SpecError("checking takes files or --chart, not both; run it twice")
-        manifests = helm.template(
+        rendered = helm.template(
             chart,
             values=values or (),
             sets=sets or (),
@@ -66,6 +67,7 @@ def check(
             namespace=namespace,
             kube_version=kube_version,
         )
+        manifests = asyncio.run(rendered)
     else:
         if values or sets or kube_version:
             raise SpecError("--values, --set and --kube-version are for a chart; name it with --chart")

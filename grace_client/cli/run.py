@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from grace_client.cli._engine_options import (
+    ASKING,
+    FREE_TEXT,
+    OUTPUT,
     ApiKeyFile,
     Choice,
     Declare,
@@ -38,42 +41,36 @@ if TYPE_CHECKING:
     from grace_client.run.runner import RunFolder
 
 
+def _experiments(incomplete: str) -> list[str]:
+    """Names that a shell completes."""
+    from grace_client import studies
+
+    return [name for name in (*studies.EXPERIMENTS, "all") if name.startswith(incomplete)]
+
+
 def run(
-    experiment: Annotated[str, typer.Argument(help="study1-exp1, study1-exp2, study2-exp1, …, or all.")],
-    model: Model = None,
+    experiment: Annotated[
+        str,
+        typer.Argument(
+            help="study1-exp1, study1-exp2, study2-exp1, … or all.",
+            autocompletion=_experiments,
+        ),
+    ],
     trials: Annotated[
         list[Path] | None,
-        typer.Option(help="Trial list; with 'all', one per study.", show_default=False),
-    ] = None,
-    out: Annotated[
-        Path | None,
         typer.Option(
-            help="Run folder; with 'all', their parent. Default: runs/MODEL-EXPERIMENT.", show_default=False
+            help="Trial list; with all, one for each study. Default: grace's own.",
+            show_default=False,
+            rich_help_panel=ASKING,
         ),
     ] = None,
     sample: Annotated[
         int | None,
-        typer.Option(help="Ask only so many trials, drawn at random.", min=1, show_default=False),
-    ] = None,
-    replicates: Annotated[int, typer.Option(help="Free text: answers per question.", min=1)] = 5,
-    temperature: Annotated[float, typer.Option(help="Free text: sampling temperature.", min=0.0)] = 0.7,
-    max_tokens: Annotated[
-        int | None,
         typer.Option(
-            help="Free text: longest answer in tokens, reasoning included. Default: 64, for a model that "
-            "reasons 2048.",
-            min=1,
-            show_default=False,
+            help="Ask this many trials, drawn at random.", min=1, show_default=False, rich_help_panel=ASKING
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Free text: base of all seeds.")] = 0,
-    share_answers: Annotated[
-        bool,
-        typer.Option("--share-answers", help="Free text: trials that ask the very same share their answers."),
-    ] = False,
-    reasoning: Reasoning = None,
-    reasoning_effort: ReasoningEffort = None,
-    prompt_date: PromptDate = "2026-01-01",
+    model: Model = None,
     dtype: Dtype = "auto",
     device: Device = None,
     server: Server = None,
@@ -81,15 +78,63 @@ def run(
     wait_for_server: WaitForServer = 0.0,
     prune: Prune = None,
     declare: Declare = None,
+    replicates: Annotated[
+        int, typer.Option(help="Answers to each question.", min=1, rich_help_panel=FREE_TEXT)
+    ] = 5,
+    temperature: Annotated[
+        float, typer.Option(help="Sampling temperature.", min=0.0, rich_help_panel=FREE_TEXT)
+    ] = 0.7,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="Longest answer in tokens, reasoning included. Default: 64, or 2048 for a model that "
+            "reasons.",
+            min=1,
+            show_default=False,
+            rich_help_panel=FREE_TEXT,
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Number from which every seed is made.", rich_help_panel=FREE_TEXT)
+    ] = 0,
+    share_answers: Annotated[
+        bool,
+        typer.Option(
+            "--share-answers",
+            help="Ask equal questions once, and give their trials the same answers.",
+            rich_help_panel=FREE_TEXT,
+        ),
+    ] = False,
+    reasoning: Reasoning = None,
+    reasoning_effort: ReasoningEffort = None,
+    prompt_date: PromptDate = "2026-01-01",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run folder; with all, the folder of all runs. Default: runs/MODEL-EXPERIMENT.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     max_failed: Annotated[
-        float, typer.Option(help="Share of failed questions above which the exit code is 1.", min=0, max=1)
+        float,
+        typer.Option(
+            help="End with exit code 1 if a larger share of the questions failed.",
+            min=0,
+            max=1,
+            rich_help_panel=OUTPUT,
+        ),
     ] = 0.01,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print no progress.", rich_help_panel=OUTPUT)
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=OUTPUT)] = False,
 ) -> None:
     """Ask a model a whole experiment, and write its tables.
 
-    Stop it at any moment; the same command goes on where it was.
+    Example: grace run study1-exp2 --model google/gemma-2-2b-it --out runs/gemma-2b
+
+    You can stop it at any moment. The same command continues the run.
     """
     from grace_client import studies
     from grace_client.engines.chat.template import Wanted
@@ -164,8 +209,8 @@ async def _one(
         lists[experiment.schema.study],
         info,
         sample=sample,
-        sampling=runner.sampling_of(experiment, info, wanted.suppress, sampling),
-        reasoning=wanted.suppress,
+        sampling=runner.sampling_of(experiment, info, wanted.reasoning, sampling),
+        reasoning=wanted.reasoning,
     )
     items, distinct = folder.plan.size
     if not quiet:

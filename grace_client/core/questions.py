@@ -7,12 +7,15 @@ from typing import Literal
 
 from grace_client.core.options import OptionSet
 
-Suppress = Literal["prompt", "template", "none"]
-"""How a model is kept from reasoning before it answers.
+Reasoning = Literal["on", "off", "off-by-prompt"]
+"""Whether a model reasons before it answers.
 
-``"prompt"``: it is told not to. ``"template"``: its chat template's own switch is used, or its reasoning is
-closed before it began. ``"none"``: it reasons.
+``"on"``: it does. ``"off"``: its chat template's switch turns reasoning off, or an empty reasoning block is
+written for it. ``"off-by-prompt"``: the prompt tells it not to.
 """
+
+EARLIER_REASONING: dict[str, Reasoning] = {"none": "on", "template": "off", "prompt": "off-by-prompt"}
+"""Earlier names of these values. Manifests may hold them, and the keys of questions are made of them."""
 
 AT_ONCE = "Answer at once, without thinking first."
 """What the prompt begins with where it tells the model not to reason."""

@@ -4,7 +4,7 @@
 that may look at just these Jobs and scale just this Deployment. Exit codes: 0 the server is stopped, or gone;
 3 the API stayed away or refused, and the Job may be retried.
 
-Only the standard library: this runs in a pod with a fraction of a core.
+Only the standard library, and modules that need no more: this runs in a pod with a fraction of a core.
 """
 
 from __future__ import annotations
@@ -26,15 +26,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
+from grace_client.core import retry
+from grace_client.kube import job_end
+
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 WATCH_S = 300
 """Seconds after which the API ends a watch; it is then begun anew."""
 UNSEEN_S = 300
 """Seconds that a Job may take to appear: Helm makes a release's Jobs one after another."""
 PATIENCE_S = 900
-"""Seconds that the API may stay away."""
-PAUSES_S = (1.0, 2.0, 5.0, 15.0, 30.0)
-"""How long to wait before the first, second, … attempt in a row; the last one for all further ones."""
+"""Seconds without an answer of the API after which this gives up."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -145,8 +147,8 @@ class Autostop:
             else:
                 seen = True
                 query["resourceVersion"] = now["metadata"]["resourceVersion"]
-                if end := _end(now):
-                    return end
+                if end := job_end.end(now):
+                    return str(end["type"]).lower()
             for event in self.api.watch(f"{jobs}?{urlencode(query)}"):
                 self._heard = self.clock()
                 if event["type"] == "DELETED":
@@ -155,44 +157,36 @@ class Autostop:
                     # Such as a version that is too old to go on from; the state is asked for anew.
                     break
                 seen = True
-                if end := _end(event["object"]):
-                    return end
+                if end := job_end.end(event["object"]):
+                    return str(end["type"]).lower()
             return ""
 
-        while not (end := self._patiently(look)):
+        while not (how := self._retried(look)):
             pass
-        return end
+        return how
 
     def stop(self, deployment: str) -> bool:
         """Scale a Deployment to zero; False where there is none."""
         path = f"/apis/apps/v1/namespaces/{quote(self.api.namespace)}/deployments/{quote(deployment)}/scale"
         try:
-            self._patiently(lambda: self.api.patch(path, {"spec": {"replicas": 0}}))
+            self._retried(lambda: self.api.patch(path, {"spec": {"replicas": 0}}))
         except FileNotFoundError:
             return False
         return True
 
-    def _patiently(self, what: Callable[[], T]) -> T:
-        """Try until it is done; raises what the last attempt did when nothing was heard for `PATIENCE_S`."""
-        self._heard, attempts = self.clock(), 0
+    def _retried(self, call: Callable[[], T]) -> T:
+        """Call until it succeeds; raises the last error when nothing was heard for `PATIENCE_S`."""
+        self._heard, failures = self.clock(), 0
         while True:
             try:
-                return what()
+                return call()
             except (AwayError, ValueError) as error:
                 if self.clock() - self._heard > PATIENCE_S:
                     raise AwayError(str(error)) from None
-                seconds = PAUSES_S[min(attempts, len(PAUSES_S) - 1)]
-                print(f"the API does not answer: {error}; again in {seconds:g} s", flush=True)
+                failures += 1
+                seconds = retry.pause(failures, FIRST_PAUSE_S, LONGEST_PAUSE_S)
+                print(f"the API does not answer: {error}; trying again in {seconds:g} s", flush=True)
                 self.pause(seconds)
-                attempts += 1
-
-
-def _end(job: Json) -> str:
-    """How a Job ended; empty while it goes on."""
-    for condition in job.get("status", {}).get("conditions", []):
-        if condition["status"] == "True" and condition["type"] in ("Complete", "Failed"):
-            return str(condition["type"]).lower()
-    return ""
 
 
 def main() -> None:
@@ -210,7 +204,7 @@ def main() -> None:
             print(f"{job}: {autostop.ended(job)}", flush=True)
         stopped = autostop.stop(given.deployment)
     except AwayError as error:
-        print(f"given up: {error}", file=sys.stderr)
+        print(f"gave up: {error}", file=sys.stderr)
         sys.exit(3)
     print(f"{given.deployment} is {'stopped' if stopped else 'gone'}", flush=True)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from grace_client.core.errors import ReleaseError, SpecError
 from grace_client.deploy.values import ModelValues, chart_folder, described, document
-from grace_client.kube import helm, process
+from grace_client.kube import helm
 from grace_client.kube.kubectl import Json, Kubectl, explained, words
 
 try:
@@ -76,15 +76,12 @@ class Helm(Command):  # type: ignore[misc]
     async def run(self, command: Sequence[object], input: bytes | None = None) -> bytes:
         """What helm prints; ReleaseNotFoundError, or what `explained` makes of its complaint."""
         verb = f"helm {command[0]}"
-        line = [self._executable, *(str(word) for word in command)]
+        line = [str(word) for word in command]
         if self._kubeconfig:
             line += ["--kubeconfig", str(self._kubeconfig)]
         if self._kubecontext:
             line += ["--kube-context", self._kubecontext]
-        try:
-            done = await process.run(line, stdin=input, timeout=self._limit)
-        except TimeoutError:
-            raise ReleaseError(f"{verb} did not end within {self._limit:g} s") from None
+        done = await helm.call(line, stdin=input, timeout=self._limit)
         if not done.code:
             return done.out
         said = words(done.err)
@@ -217,8 +214,7 @@ class Release:
 
     async def manifest(self) -> list[Manifest]:
         """The objects that `install` would make, for `policy.check`; asks no cluster."""
-        return await asyncio.to_thread(
-            helm.template,
+        return await helm.template(
             self.chart,
             document=self.document,
             release=self.name,

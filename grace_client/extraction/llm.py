@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grace_client.core.errors import SpecError
+from grace_client.core.progress import Progress
 from grace_client.engines.vllm.tasks import together
 from grace_client.extraction.answers import Answer, Place
 from grace_client.extraction.endpoint import MAX_TOKENS, Asker, Endpoint
@@ -15,7 +16,7 @@ from grace_client.extraction.instructions import instructions
 from grace_client.extraction.reading import LLM, UNPARSED, Reading
 from grace_client.run.ledger import OK, Ledger
 from grace_client.run.manifest import LlmUse
-from grace_client.run.runner import Progress, RunFolder
+from grace_client.run.runner import RunFolder
 
 LEDGER = "extraction"
 

@@ -1,34 +1,54 @@
-"""Rendering a chart with the `helm` on the path."""
+"""The helm program: where it is, how it is called, and charts rendered by it.
+
+Releases are changed through pyhelm3 (`deploy.release`), whose calls come here too. Rendering is a call of its
+own: pyhelm3 cannot render one template or take values files, and checking a chart must not need pyhelm3.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from grace_client.core.errors import SpecError
+from grace_client.core.errors import ReleaseError, SpecError
+from grace_client.kube import process
 from grace_client.kube.manifests import Manifest, read_manifests
 
 TIMEOUT_S = 120
-"""A chart that renders longer than this does not render."""
+"""A chart that takes longer than this to render does not render."""
 
 
 def program() -> str:
-    """Where helm is; SpecError where it is nowhere."""
+    """Path of helm; SpecError where it is not on the PATH."""
     helm = shutil.which("helm")
     if helm is None:
         raise SpecError(
-            "helm is not on the PATH, and charts need it: install Helm 3.18 or newer from "
-            "https://helm.sh/docs/intro/install, or render elsewhere and check the result: "
+            "helm is not on the PATH, and charts need it. Install Helm 3.18 or newer from "
+            "https://helm.sh/docs/intro/install, or render the chart elsewhere and check the result: "
             "helm template … | grace policy check -"
         )
     return helm
 
 
-def template(
+async def call(arguments: Sequence[str], *, stdin: bytes | None = None, timeout: float) -> process.Completed:
+    """Run helm to its end, whatever its exit code.
+
+    Raises
+    ------
+    SpecError
+        If helm is not on the PATH.
+    ReleaseError
+        If helm did not end within `timeout` seconds.
+    """
+    try:
+        return await process.run([program(), *arguments], stdin=stdin, timeout=timeout)
+    except TimeoutError:
+        raise ReleaseError(f"helm {arguments[0]} did not end within {timeout:g} s") from None
+
+
+async def template(
     chart: Path,
     *,
     values: Sequence[Path] = (),
@@ -39,7 +59,7 @@ def template(
     namespace: str = "grace",
     kube_version: str | None = None,
 ) -> list[Manifest]:
-    """The objects that `helm install` would make, without asking a cluster.
+    """The objects that `helm install` would create, without asking a cluster.
 
     Parameters
     ----------
@@ -52,18 +72,18 @@ def template(
     sets : sequence of str
         Single values, `KEY=VALUE`, which win over both.
     only : str or None
-        Path of the one template to show.
+        Path of the one template to render.
     release, namespace : str
-        What to call the release, and where it would go.
+        Name of the release, and its namespace.
     kube_version : str or None
-        The cluster's version; None for the one that this Helm takes for granted.
+        The cluster's version; None for the one that this Helm assumes.
 
     Raises
     ------
     SpecError
-        Where there is no helm, and where helm refuses, with what helm says.
+        If there is no helm, and if helm refuses the chart, with helm's words.
     """
-    command = [program(), "template", release, str(chart), "--namespace", namespace]
+    command = ["template", release, str(chart), "--namespace", namespace]
     for file in values:
         command += ["--values", str(file)]
     if document is not None:
@@ -74,19 +94,8 @@ def template(
         command += ["--show-only", only]
     if kube_version:
         command += ["--kube-version", kube_version]
-    try:
-        done = subprocess.run(
-            command,
-            input=json.dumps(document or {}),
-            capture_output=True,
-            encoding="utf-8",
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise SpecError(f"helm template {chart} did not end within {TIMEOUT_S} s") from None
-    if done.returncode:
-        raise SpecError(
-            f"helm cannot render {chart}: {done.stderr.strip() or f'exit code {done.returncode}'}"
-        )
-    return read_manifests(done.stdout, f"helm template {chart}", rendered=True)
+    done = await call(command, stdin=json.dumps(document or {}).encode(), timeout=TIMEOUT_S)
+    if done.code:
+        why = done.err.decode(errors="replace").strip() or f"exit code {done.code}"
+        raise SpecError(f"helm cannot render {chart}: {why}")
+    return read_manifests(done.out.decode(), f"helm template {chart}", rendered=True)

@@ -284,7 +284,7 @@ class Kubectl:
             raise explained(f"kubectl {command[len(self._base)]}", done.err)
         return done.out
 
-    async def _ended(self, command: Sequence[str], stdin: bytes | None) -> process.Done:
+    async def _ended(self, command: Sequence[str], stdin: bytes | None) -> process.Completed:
         try:
             return await process.run(command, stdin=stdin, timeout=self.timeout)
         except TimeoutError:

@@ -1,4 +1,8 @@
-"""Programs of other people, run so that none outlives its caller."""
+"""Programs that grace starts (kubectl, helm, a server, `grace run`), each of which ends with its caller.
+
+This is the one place that ends a program: SIGTERM to it and all that it started, time to end, then SIGKILL.
+`local.supervise` does the same from the other side, where a SIGKILL has ended the caller.
+"""
 
 from __future__ import annotations
 
@@ -7,30 +11,30 @@ import os
 import signal
 from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import DEVNULL, PIPE, Process, SubprocessStreamProtocol
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-GRACE_S = 10
-"""Seconds that a program has to end when it is told to."""
+GRACE_S = 10.0
+"""Seconds that a program has to end after SIGTERM."""
 KILLED_S = 5
-"""Seconds to wait for the end of one that was killed; the system may keep it for longer."""
+"""Seconds to wait for the end of a program after SIGKILL; the system may keep it for longer."""
 LINGER_S = 2
-"""Seconds that the output of a program that has ended may stay open, held by one that it started."""
+"""Seconds to wait for the rest of the output of a program that has ended: its children may keep it open."""
 BUFFER = 1 << 20
 """Bytes that wait in memory between a program and its reader."""
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """How a program ended.
+class Completed:
+    """A program that has ended.
 
     Attributes
     ----------
     code : int
         Exit code.
     out, err : bytes
-        What it printed.
+        What it wrote to stdout and stderr.
     """
 
     code: int
@@ -39,7 +43,7 @@ class Done:
 
 
 class _Protocol(SubprocessStreamProtocol):
-    """Knows of the program's own end. `Process.wait` waits for its pipes too, which others may hold open."""
+    """Knows of the program's own end; `Process.wait` waits for its pipes too, which may stay open."""
 
     def __init__(self) -> None:
         super().__init__(limit=BUFFER, loop=asyncio.get_running_loop())
@@ -51,7 +55,7 @@ class _Protocol(SubprocessStreamProtocol):
 
 
 class Running(Process):
-    """A program that was started; `ended` waits for it alone, and not for what it started in its turn."""
+    """A program that was started; `ended` waits for it alone, not for the programs that it started."""
 
     _protocol: _Protocol
 
@@ -63,14 +67,43 @@ class Running(Process):
 
 
 @asynccontextmanager
-async def started(command: Sequence[str], *, stdin: int = DEVNULL) -> AsyncIterator[Running]:
-    """A running program with pipes for its output; leaving the block, however it is left, ends it.
+async def started(
+    command: Sequence[str],
+    *,
+    stdin: int = DEVNULL,
+    stdout: int = PIPE,
+    stderr: int = PIPE,
+    env: Mapping[str, str] | None = None,
+    grace_seconds: float = GRACE_S,
+    whole_group: bool = False,
+) -> AsyncIterator[Running]:
+    """A running program; leaving the block, however it is left, ends it.
 
     It has a session of its own: a Ctrl-C on the terminal reaches only grace, which decides what ends when.
+
+    Parameters
+    ----------
+    command : sequence of str
+        The program and its arguments.
+    stdin, stdout, stderr : int
+        As `asyncio.create_subprocess_exec` takes them.
+    env : mapping or None
+        Its environment; None for that of this process.
+    grace_seconds : float
+        Time between SIGTERM and SIGKILL, in seconds.
+    whole_group : bool
+        Whether programs that it started and left behind are ended even where it has ended by itself. Not of
+        kubectl: a login plugin may leave a helper that the next call needs.
     """
     loop = asyncio.get_running_loop()
     transport, protocol = await loop.subprocess_exec(
-        _Protocol, *command, stdin=stdin, stdout=PIPE, stderr=PIPE, start_new_session=True
+        _Protocol,
+        *command,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        env=env,
+        start_new_session=True,
     )
     process = Running(transport, protocol, loop)
     try:
@@ -78,32 +111,34 @@ async def started(command: Sequence[str], *, stdin: int = DEVNULL) -> AsyncItera
     finally:
         try:
             if process.returncode is None:
-                await _end(process)
+                await _end(process, grace_seconds)
+            elif whole_group:
+                _signal(process, signal.SIGKILL)
         finally:
-            # Whoever still holds the other end of a pipe is not waited for.
+            # Other programs may keep the pipes open; that is not waited for.
             transport.close()
             with suppress(TimeoutError):
                 async with asyncio.timeout(KILLED_S):
                     await process.wait()
 
 
-async def _end(process: Running) -> None:
-    """Tell a program and all that it started to end, and see to it."""
-    # It may have a last word to say, and none to say it to must not be why it dies.
-    last_words = [
+async def _end(process: Running, grace_seconds: float) -> None:
+    """End a program and all that it started."""
+    # A full pipe must not keep it from ending: its output is read until then.
+    readers = [
         asyncio.create_task(_collect(stream, None)) for stream in (process.stdout, process.stderr) if stream
     ]
     try:
         _signal(process, signal.SIGTERM)
         with suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_S):
+            async with asyncio.timeout(grace_seconds):
                 await process.ended()
     finally:
-        # Also where whoever waits here is told a second time to stop.
+        # Also where the task that waits here is cancelled a second time.
         _signal(process, signal.SIGKILL)
-        for task in last_words:
+        for task in readers:
             task.cancel()
-        await asyncio.gather(*last_words, return_exceptions=True)
+        await asyncio.gather(*readers, return_exceptions=True)
 
 
 def _signal(process: Running, number: signal.Signals) -> None:
@@ -118,7 +153,7 @@ async def _collect(stream: StreamReader, into: bytearray | None) -> None:
 
 
 async def _feed(stream: StreamWriter, data: bytes) -> None:
-    # A program need not read all that it is given.
+    # A program need not read all its input.
     with suppress(ConnectionError):
         stream.write(data)
         await stream.drain()
@@ -127,8 +162,8 @@ async def _feed(stream: StreamWriter, data: bytes) -> None:
         await stream.wait_closed()
 
 
-async def run(command: Sequence[str], *, stdin: bytes | None = None, timeout: float) -> Done:
-    """Run a program to its end; TimeoutError where that takes longer than `timeout` seconds."""
+async def run(command: Sequence[str], *, stdin: bytes | None = None, timeout: float) -> Completed:
+    """Run a program to its end; TimeoutError if that takes longer than `timeout` seconds."""
     out, err = bytearray(), bytearray()
     async with (
         asyncio.timeout(timeout),
@@ -149,4 +184,4 @@ async def run(command: Sequence[str], *, stdin: bytes | None = None, timeout: fl
             for task in moving:
                 task.cancel()
             await asyncio.gather(*moving, return_exceptions=True)
-    return Done(code, bytes(out), bytes(err))
+    return Completed(code, bytes(out), bytes(err))

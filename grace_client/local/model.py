@@ -95,8 +95,9 @@ def runs(model: Model, experiment: str, sample: int, lists: Path) -> list[Run]:
         common += [f"--temperature={own['temperature']}", f"--max-tokens={int(own['maxTokens'])}"]
     if effort := model.known["model"].get("reasoningEffort"):
         common.append(f"--reasoning-effort={effort}")
-    if reasoning := own.get("reasoning"):
-        common.append(f"--reasoning={reasoning}")
+    if (reasoning := own.get("reasoning", "")) != "":
+        # YAML reads a bare on and off as true and false.
+        common.append(f"--reasoning={ {True: 'on', False: 'off'}.get(reasoning, reasoning) }")
     if drawn := sample or int(own.get("sample") or 0):
         common.append(f"--sample={drawn}")
     common.append(f"--max-failed={queries['maxFailed']}")

@@ -5,25 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import signal
 import socket
 import sys
-from asyncio.subprocess import Process
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from grace_client.campaign.records import Phase
 from grace_client.core.errors import ExitCode
+from grace_client.kube import process
+from grace_client.kube.process import Running
 from grace_client.local import supervise
 from grace_client.local.model import Model, Run, Vllm, check, embedded, environment, runs, wait_minutes
 
 GRACE_S = 20.0
-"""Seconds that a child has to end when it is told to; `grace run` writes the answers in flight."""
+"""Seconds that a program has to end after SIGTERM; `grace run` writes the answers in flight."""
 PORTS = 5
-"""How many ports are tried where another program takes one between its choice and the server's start."""
-TAKEN = b"ddress already in use"
+"""How many ports are tried if another program takes the chosen one before the server starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Ended:
     model : str
         Its name.
     phase : Phase
-        `DONE`, `FAILED`, or `PLANNED` where the campaign was stopped before it was done.
+        `DONE`, `FAILED`, or `PLANNED` if the campaign was stopped before the model was done.
     results : tuple of Path
         Folders of its runs.
     reason, next : str
@@ -59,33 +59,24 @@ class _Server:
         How `grace run` reaches the model.
     env : dict
         What `grace run` needs for that.
-    process : Process or None
+    process : Running or None
         None for the embedded engine.
     log : Path or None
-        What the server says.
-    before : int
-        Bytes in the log before it.
+        The server's output.
+    port : int
+        The server's port.
     """
 
     options: list[str]
     env: dict[str, str]
-    process: Process | None = None
+    process: Running | None = None
     log: Path | None = None
-    before: int = 0
+    port: int = 0
 
     @property
     def ended(self) -> bool:
-        """Whether there was a server, and it is no more."""
+        """Whether there was a server, and it has ended."""
         return self.process is not None and self.process.returncode is not None
-
-    @property
-    def lost_its_port(self) -> bool:
-        """Whether it ended since somebody else had its port."""
-        if not self.ended or self.log is None:
-            return False
-        with self.log.open("rb") as file:
-            file.seek(self.before)
-            return TAKEN in file.read()
 
 
 class Local:
@@ -124,23 +115,23 @@ class Local:
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
-        """End the child that runs, and begin no other."""
+        """End the run in progress, and begin no other."""
         self._stop.set()
 
     async def run(self, models: Sequence[Model], again: str) -> list[Ended]:
-        """Every model in turn; what was answered is not asked again.
+        """Run every model in turn; answered questions are not asked again.
 
         Parameters
         ----------
         models : sequence of Model
-            In order.
+            The models, in order.
         again : str
             The command that goes on.
 
         Raises
         ------
         SpecError
-            Where values ask for what only a cluster has; before anything is started.
+            If values need something that only a cluster has; before anything is started.
         """
         check(models, self.experiments, self.vllm)
         ended = []
@@ -158,36 +149,44 @@ class Local:
         left = [run for name in wanted for run in runs(model, name, self.sample, self.out / "trials")]
         folders: list[Path] = []
         reasons: dict[str, str] = {}
-        for attempt in range(PORTS):
+
+        def note(run: Run, code: int) -> None:
+            folders.append(self._folder(run))
+            if code:
+                reason, advice = self._why(run, code, server)
+                reasons[reason] = advice or again
+
+        ports = PORTS
+        while left:
             async with self._server(model) as server:
                 while left:
                     code = await self._run(left[0], server)
                     if self._stop.is_set():
                         return Ended(model.name, Phase.PLANNED, tuple(folders), "it was stopped", again)
-                    if server.lost_its_port and attempt < PORTS - 1:
-                        self.say(f"{model.name}: another program has the server's port; it gets another one")
+                    if code and server.ended:
                         break
-                    done = left.pop(0)
-                    folders.append(self._folder(done))
-                    if code:
-                        reason, advice = self._why(done, code, server)
-                        reasons[reason] = advice or again
-                    if code == ExitCode.UNREACHABLE or server.ended:
-                        # What the others ask would not be answered either.
+                    note(left.pop(0), code)
+                    if code == ExitCode.UNREACHABLE:
+                        # The other runs would fail in the same way.
                         left.clear()
-            if not left:
-                break
+            ports -= 1
+            # The server and all that it started have ended: what answers at its port is another program.
+            if left and ports and _answers(server.port):
+                self.say(f"{model.name}: another program uses the server's port; trying another port")
+            elif left:
+                note(left[0], code)
+                left.clear()
         if reasons:
             advice = "; ".join(dict.fromkeys(reasons.values()))
             return Ended(model.name, Phase.FAILED, tuple(folders), "; ".join(reasons), advice)
         return Ended(model.name, Phase.DONE, tuple(folders))
 
     def _folder(self, run: Run) -> Path:
-        """Where a run's results lie; the same as on the output claim of a cluster."""
+        """The folder of a run's results; the same as on the output claim of a cluster."""
         return self.out / "results" / run.folder
 
     def _why(self, run: Run, code: int, server: _Server) -> tuple[str, str]:
-        """Why a run failed, and what to do; empty where the same command may do."""
+        """Why a run failed, and what to do; empty if repeating the command may help."""
         if server.ended:
             assert server.process is not None
             return f"the server ended with exit code {server.process.returncode}, see {server.log}", ""
@@ -196,19 +195,19 @@ class Local:
             return f"{run.folder}: too many questions failed", f"'grace status {where}' lists the reasons"
         if code == ExitCode.BAD_INPUT:
             return (
-                f"{run.folder}: it cannot be asked like this",
-                "its message above says what to change; until then the same command ends in the same way",
+                f"{run.folder}: its settings are wrong",
+                "change what its message above names; until then the same command fails in the same way",
             )
         return f"{run.folder} ended with exit code {code}", ""
 
     async def _run(self, run: Run, server: _Server) -> int:
-        """The exit code of a `grace run`; it is ended with the campaign, and when its server has ended."""
+        """The exit code of a `grace run`, which ends with the campaign and with its server."""
         command = [sys.executable, "-m", "grace_client", "run", *run.arguments]
         command += [f"--out={self._folder(run)}", *server.options]
         async with _started(command, server.env) as child:
-            waits = [asyncio.create_task(child.wait()), asyncio.create_task(self._stop.wait())]
+            waits = [asyncio.create_task(child.ended()), asyncio.create_task(self._stop.wait())]
             if server.process is not None:
-                waits.append(asyncio.create_task(server.process.wait()))
+                waits.append(asyncio.create_task(server.process.ended()))
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for wait in waits:
                 wait.cancel()
@@ -216,7 +215,7 @@ class Local:
 
     @asynccontextmanager
     async def _server(self, model: Model) -> AsyncIterator[_Server]:
-        """A server of the model, if one is wanted, and how `grace run` reaches the model."""
+        """A server of the model, or the embedded engine, and how `grace run` reaches it."""
         queries, missing = environment(model, "queries")
         if not self.vllm.words:
             self._missing(model, missing)
@@ -230,62 +229,41 @@ class Local:
         command = self.vllm.command(model, port)
         options = self.vllm.reached(model, port, wait_minutes(model))
         with log.open("ab") as file:
-            before = file.tell()
             env |= {"VLLM_NO_USAGE_STATS": "1"} | key
-            async with _started(command, env, file.fileno()) as process:
-                yield _Server(options, queries | key, process, log, before)
+            async with _started(command, env, file.fileno()) as running:
+                yield _Server(options, queries | key, running, log, port)
 
     def _missing(self, model: Model, names: Sequence[str]) -> None:
         if names:
             self.say(
-                f"{model.name}: {', '.join(names)} would come from the cluster (valueFrom), and is as this "
-                "machine's environment has it"
+                f"{model.name}: {', '.join(names)} would come from the cluster (valueFrom); this machine's "
+                "environment is used instead"
             )
 
 
-@asynccontextmanager
-async def _started(
+def _started(
     command: Sequence[str], env: dict[str, str], out: int | None = None
-) -> AsyncIterator[Process]:
-    """A child with a process group of its own; leaving the block ends it and all it started.
-
-    So does the end of this process, whatever ends it: see `leash`.
-    """
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", supervise.__file__, str(GRACE_S)),
-        *command,
-        stdin=asyncio.subprocess.PIPE,
-        # What a child prints is progress; results are the campaign's report.
+) -> AbstractAsyncContextManager[Running]:
+    """A program that ends with the block, and with this process whatever ends it (see `supervise`)."""
+    return process.started(
+        [sys.executable, "-I", "-S", supervise.__file__, str(GRACE_S), *command],
+        stdin=PIPE,
+        # What a program prints is progress; results are the campaign's report.
         stdout=sys.stderr.fileno() if out is None else out,
-        stderr=out,
+        stderr=sys.stderr.fileno() if out is None else out,
         env=os.environ | env,
-        start_new_session=True,
+        grace_seconds=GRACE_S,
+        whole_group=True,
     )
-    try:
-        yield child
-    finally:
-        await _end(child)
-
-
-async def _end(child: Process) -> None:
-    try:
-        if child.returncode is None:
-            _signal(child, signal.SIGTERM)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(GRACE_S):
-                    await child.wait()
-    finally:
-        # Also what it started and left behind.
-        _signal(child, signal.SIGKILL)
-    await child.wait()
-
-
-def _signal(child: Process, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, number)
 
 
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _answers(port: int) -> bool:
+    """Whether a program listens at a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,10 +1,11 @@
-"""Runs one program that ends when whoever started it is gone, even by a kill that nobody can catch.
+"""Runs one program that ends when its caller has ended, even if a SIGKILL ended the caller.
 
-``python -I -S leash.py SECONDS PROGRAM [ARGUMENT…]`` runs the program and ends with its exit code. Its own
-standard input is a pipe from whoever started it, to which nothing is ever written: when that ends, so does
-the whole process group, by SIGTERM, and after so many seconds by SIGKILL.
+``python -I -S supervise.py SECONDS PROGRAM [ARGUMENT…]`` runs the program and ends with its exit code. Its
+own standard input is a pipe from the caller, who writes nothing to it. When the pipe closes, the process
+group gets SIGTERM, and SIGKILL after `SECONDS`.
 
-Only the standard library, and by its path: it starts as fast as Python does.
+`kube.process` ends programs while the caller lives; this cannot use it, as the caller has ended. Only the
+standard library, and run by its path: it starts as fast as Python does.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ def main() -> None:
     """See above."""
     patience, command = float(sys.argv[1]), sys.argv[2:]
     if os.getpgrp() != os.getpid():
-        # Never that of whoever started this.
+        # Never the group of the caller.
         os.setpgid(0, 0)
-    # Signals to the group are for the program, which has its own way to end; a handler is not inherited.
+    # Signals to the group are meant for the program; it does not inherit these handlers.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     try:
@@ -31,19 +32,19 @@ def main() -> None:
     except OSError as error:
         print(f"grace: cannot start {command[0]}: {error.strerror}", file=sys.stderr)
         os._exit(127)
-    alone = threading.Event()
+    orphaned = threading.Event()
 
     def watch() -> None:
         os.read(0, 1)
-        alone.set()
+        orphaned.set()
         os.killpg(0, signal.SIGTERM)
         time.sleep(patience)
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
     code = child.wait()
-    if alone.is_set():
-        # What it started in its turn may not have heard.
+    if orphaned.is_set():
+        # The programs that it started may ignore SIGTERM.
         os.killpg(0, signal.SIGKILL)
     os._exit(code if code >= 0 else 128 - code)
 

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from grace_client import __version__
 from grace_client.core import paths
 from grace_client.core.errors import SpecError, refused
-from grace_client.core.questions import Suppress
+from grace_client.core.questions import EARLIER_REASONING, Reasoning
 
 FILE = "manifest.json"
 
@@ -71,7 +71,8 @@ class Spec(BaseModel):
     sampling : SamplingSpec or None
         Where something is drawn: free text, or the reasoning before a scored answer.
     reasoning : str or None
-        How reasoning is suppressed, or ``"none"``; None for a model that shows no reasoning format.
+        Whether the model reasons: ``"on"``, ``"off"``, ``"off-by-prompt"``; None for a model that shows no
+        reasoning format.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -82,7 +83,12 @@ class Spec(BaseModel):
     questions_sha256: str
     sample: int | None = None
     sampling: SamplingSpec | None = None
-    reasoning: Suppress | None = None
+    reasoning: Reasoning | None = None
+
+    @field_validator("reasoning", mode="before")
+    @classmethod
+    def _renamed(cls, value: object) -> object:
+        return EARLIER_REASONING.get(value, value) if isinstance(value, str) else value
 
 
 class Spread(BaseModel):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grace_client.core.errors import ItemError, SpecError
+from grace_client.core.progress import Progress
 from grace_client.core.scoring import normalise
 from grace_client.engines.base import Engine
 from grace_client.run import manifest as manifests
@@ -17,7 +18,7 @@ from grace_client.run.answering import Asker
 from grace_client.run.ledger import OK
 from grace_client.run.manifest import NoiseFloor, Spread
 from grace_client.run.plan import Item
-from grace_client.run.runner import Progress, RunFolder
+from grace_client.run.runner import RunFolder
 from grace_client.run.tables import scores_of
 
 Array = NDArray[np.float64]

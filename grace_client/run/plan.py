@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 from grace_client.core.options import OptionSet
-from grace_client.core.questions import AT_ONCE, Prompt, Question, Sampling
+from grace_client.core.questions import AT_ONCE, EARLIER_REASONING, Prompt, Question, Sampling
 from grace_client.core.trials import Trial, TrialList
 from grace_client.run.ledger import key_of
 from grace_client.run.manifest import Manifest, Spec
@@ -67,7 +67,8 @@ class Plan:
     def items(self) -> Iterator[Item]:
         """Every item, in the order of the tables."""
         sampling, engine, seeds = self.spec.sampling, key_of(self.spec.engine), Seeds()
-        declared = () if self.spec.reasoning is None else (self.spec.reasoning,)
+        # Keys stay those of earlier runs, whose answers are found by them.
+        declared = tuple(old for old, new in EARLIER_REASONING.items() if new == self.spec.reasoning)
         for trial in self.trials:
             for asked in self.experiment.questions(trial):
                 question = replace(asked, prompt=self._prompt(asked.prompt))
@@ -88,10 +89,10 @@ class Plan:
     def _prompt(self, prompt: Prompt) -> Prompt:
         """A prompt as this run asks it."""
         reasoning = self.spec.reasoning
-        if reasoning == "prompt":
+        if reasoning == "off-by-prompt":
             prompt = replace(prompt, text=f"{AT_ONCE}\n\n{prompt.text}")
-        scored_at_once = self.experiment.scored and reasoning != "none"
-        return replace(prompt, direct=scored_at_once or reasoning == "template")
+        scored_at_once = self.experiment.scored and reasoning != "on"
+        return replace(prompt, direct=scored_at_once or reasoning == "off")
 
     def distinct(self) -> Iterator[Item]:
         """The items to ask: the first of every key."""

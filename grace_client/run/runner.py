@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from typing import Any
 from grace_client import __version__, studies
 from grace_client.core import paths
 from grace_client.core.errors import BusyError, SpecError, TrialError
-from grace_client.core.questions import Suppress
+from grace_client.core.progress import Progress
+from grace_client.core.questions import Reasoning
 from grace_client.core.trials import TrialList
 from grace_client.engines.base import Engine, EngineInfo
 from grace_client.run import manifest as manifests
@@ -34,27 +34,6 @@ THINKING_TOKENS = 2048
 
 STOP_SECONDS = 6.0
 """How long a stop waits for answers in flight: Kubernetes kills 30 seconds after it has asked."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a run is.
-
-    Attributes
-    ----------
-    total, done, failed : int
-        Distinct questions in all, with an answer, and with a failure among those.
-    asked : int
-        Questions asked by this process.
-    started : float
-        Monotonic clock at the start.
-    """
-
-    total: int
-    done: int = 0
-    failed: int = 0
-    asked: int = 0
-    started: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
@@ -106,7 +85,7 @@ class RunFolder:
         *,
         sample: int | None = None,
         sampling: SamplingSpec | None = None,
-        reasoning: Suppress | None = None,
+        reasoning: Reasoning | None = None,
     ) -> RunFolder:
         """Make a run folder, or open the one that is there if it is of the very same run.
 
@@ -121,8 +100,8 @@ class RunFolder:
         sampling : SamplingSpec, optional
             How free text, or the reasoning before a scored answer, is drawn.
         reasoning : str, optional
-            How reasoning is suppressed. Default: by the template where answers are scored, not at all where
-            they are drawn.
+            ``"on"``, ``"off"`` or ``"off-by-prompt"``. Default: off where answers are scored, on where they
+            are drawn.
 
         Raises
         ------
@@ -276,7 +255,7 @@ def _record(folder: RunFolder, session: Session) -> None:
 
 
 def sampling_of(
-    experiment: Experiment, engine: EngineInfo, reasoning: Suppress | None, given: dict[str, Any]
+    experiment: Experiment, engine: EngineInfo, reasoning: Reasoning | None, given: dict[str, Any]
 ) -> SamplingSpec:
     """How a run draws: what is given, and for a model that reasons room to do it.
 
@@ -287,28 +266,28 @@ def sampling_of(
     given : dict
         Some of the fields of a `SamplingSpec`.
     """
-    thinks = engine.reasoning_format is not None and (reasoning or _default(experiment, engine)) == "none"
+    thinks = engine.reasoning_format is not None and (reasoning or _default(experiment, engine)) == "on"
     room = {"max_tokens": THINKING_TOKENS} if thinks else {}
     return SamplingSpec.model_validate(room | given)
 
 
-def _default(experiment: Experiment, engine: EngineInfo) -> Suppress | None:
-    """What becomes of reasoning unless told; None for a model that shows none."""
+def _default(experiment: Experiment, engine: EngineInfo) -> Reasoning | None:
+    """Whether a model reasons by default; None for a model that shows no reasoning."""
     if engine.reasoning_format is None:
         return None
-    return "template" if experiment.scored else "none"
+    return "off" if experiment.scored else "on"
 
 
 def _draws(
-    experiment: Experiment, engine: EngineInfo, sampling: SamplingSpec | None, reasoning: Suppress | None
+    experiment: Experiment, engine: EngineInfo, sampling: SamplingSpec | None, reasoning: Reasoning | None
 ) -> SamplingSpec | None:
     """How a run draws; None where it does not. A scored question has one reasoning for each trial."""
     if not experiment.scored:
         # A stop text within a thought would end it there.
-        closed = engine.reasoning_format is None or reasoning == "template"
+        closed = engine.reasoning_format is None or reasoning == "off"
         stop = experiment.stop if closed else ()
         return (sampling or SamplingSpec()).model_copy(update={"stop": stop})
-    if reasoning != "none":
+    if reasoning != "on":
         return None
     if engine.reasoning_format is None:
         raise SpecError(

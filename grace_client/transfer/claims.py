@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
+from grace_client.core import retry
 from grace_client.core.errors import GraceError, ReleaseError, SpecError, refused
 from grace_client.deploy.values import ModelValues, chart_folder, document, layered
-from grace_client.kube import helm
+from grace_client.kube import helm, job_end
 from grace_client.kube.kubectl import Json, Kubectl, explained
 from grace_client.transfer.download import Channel, Entry, LostError, Progress, home
 from grace_client.transfer.reader import inside
@@ -29,9 +30,9 @@ START_S = 300
 """Seconds that the pod may take to start."""
 IDLE_MINUTES = 2
 """Minutes after which the pod ends by itself when this program has vanished."""
-PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
-"""How long to wait before each further connection in a row that brings nothing; then it is given up."""
-ENDS = {"Complete", "Failed", "SuccessCriteriaMet", "FailureTarget"}
+TRIES = 8
+"""Connections in a row that may bring nothing."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 HOPELESS = {"ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"}
 # kubectl makes columns of tabs.
 STATE = (
@@ -67,14 +68,6 @@ class Fetched:
     verified: tuple[Path, ...]
     partial: tuple[Path, ...]
     stale: tuple[Path, ...] = ()
-
-
-def ended(job: Json) -> bool:
-    """Whether a Job has ended, or is about to: one that is suspended goes on some day."""
-    return any(
-        condition.get("type") in ENDS and condition.get("status") == "True"
-        for condition in job.get("status", {}).get("conditions", [])
-    )
 
 
 def checked_pattern(pattern: str) -> str:
@@ -183,8 +176,7 @@ class Results:
         # A name of its own: two may fetch at a time, and no release counts this pod as its own.
         name = f"{values.name[:24]}-{secrets.token_hex(3)}"
         own = {"nameOverride": name, "files": {"enabled": True, "idleMinutes": IDLE_MINUTES}}
-        (job,) = await asyncio.to_thread(
-            helm.template,
+        (job,) = await helm.template(
             chart or chart_folder(),
             document=layered(document(values, sets or {}), own),
             only=TEMPLATE,
@@ -332,18 +324,18 @@ class Results:
         self, what: Callable[[Channel], Awaitable[T]], moved: Callable[[], int] = lambda: 0
     ) -> T:
         """Do something over a connection; over another one where it is lost, as long as anything moves."""
-        attempts, before = 0, moved()
+        failures, before = 0, moved()
         while True:
             try:
                 async with self._channel() as channel:
                     return await what(channel)
             except ReleaseError as error:
                 if moved() > before:
-                    attempts, before = 0, moved()
-                if not error.retryable or attempts == len(PAUSES_S):
+                    failures, before = 0, moved()
+                failures += 1
+                if not error.retryable or failures == TRIES:
                     raise
-                await self._pause(PAUSES_S[attempts])
-                attempts += 1
+                await self._pause(retry.pause(failures, FIRST_PAUSE_S, LONGEST_PAUSE_S))
 
     @asynccontextmanager
     async def _channel(self) -> AsyncIterator[Channel]:
@@ -362,7 +354,7 @@ class Results:
     async def _pod(self) -> str:
         """The Job's running pod; the Job is started anew where it has ended."""
         jobs = await self._kubectl.get("job", names=[self._name])
-        if any(ended(job) for job in jobs):
+        if any(job_end.ending(job) for job in jobs):
             await self._kubectl.delete("job", self._name, wait=True)
             jobs = []
         if not jobs:

@@ -204,13 +204,13 @@ def failed(table: pd.DataFrame) -> pd.DataFrame:
         (set_value("prob_norm", "nan", 3), "row 5, column prob_norm: is missing in a row whose status is ok"),
         (set_value("prob_norm", "", 3), "row 5, column prob_norm: is missing in a row whose status is ok"),
         (set_value("prob_raw", "many"), "row 2, column prob_raw: 'many' is not a number"),
-        (set_value("prob_raw", "-0.1"), "row 2, column prob_raw: -0.1 is no probability"),
-        (set_value("option_mass", "1.001"), "row 2, column option_mass: 1.001 is no probability"),
+        (set_value("prob_raw", "-0.1"), "row 2, column prob_raw: -0.1 is not a probability"),
+        (set_value("option_mass", "1.001"), "row 2, column option_mass: 1.001 is not a probability"),
         (set_value("option", "15"), "row 2, column option: '15'; state0 has 0, 10, "),
-        (set_value("option", "10"), "row 3, column option: trial_id .*, option 10 is there twice"),
+        (set_value("option", "10"), "row 3, column option: trial_id .*, option 10 appears twice"),
         (set_value("question", "state9"), "row 2, column question: 'state9'; study1-exp2 asks state0, "),
-        (set_value("trial_id", "301"), "row 2, column trial_id: 301 is no trial of "),
-        (set_value("trial_id", "1.5"), "row 2, column trial_id: '1.5' is no whole number"),
+        (set_value("trial_id", "301"), "row 2, column trial_id: 301 is not in "),
+        (set_value("trial_id", "1.5"), "row 2, column trial_id: '1.5' is not a whole number"),
         (
             set_value("experiment", "study2-exp2"),
             "column experiment: study2-exp2, study1-exp2; a table holds",
@@ -287,7 +287,7 @@ def test_tables_alone(runs: Path, tmp_path: Path) -> None:
     assert len(read(long, trials=ROOT / "data" / "study1.csv")) == 12 * 46
     wide = pd.read_csv(wide_csv(runs / "study2-exp2"), dtype=str, keep_default_na=False)
     for name, table, message in (
-        ("mine.csv", wide, "neither a long table .* nor a wide one named MODEL_STUDY_TABLE_DATE.csv"),
+        ("mine.csv", wide, "neither a long table .*MODEL_STUDY_TABLE_DATE.csv"),
         (
             "m_study1_probabilities_20260101.csv",
             wide,

@@ -20,8 +20,8 @@ from grace_client.campaign.estimate import (
     query_seconds,
     total,
 )
+from grace_client.campaign.plan import estimates
 from grace_client.cli.campaign.commands import STUDY
-from grace_client.cli.campaign.plan import estimates
 from grace_client.cli.workload import loads
 from grace_client.core.errors import SpecError
 from grace_client.deploy.values import ModelValues, model_values, values_folder
@@ -44,7 +44,7 @@ def values(name: str) -> ModelValues:
 
 def test_the_study_fits_its_budget() -> None:
     """Nine GPUs for a day each are 216 GPU-hours at worst; the estimate is below, with 2 GPUs at a time."""
-    found = estimates(settings.describe(STUDY.split(","), folder=values_folder()), Assumptions())
+    found = estimates(settings.describe(STUDY.split(","), folder=values_folder()), loads, Assumptions())
     assert {one.model: one.gpus for one in found} == GPUS
     whole = total(found)
     assert whole.worst_gpu_hours == 216 and whole.peak_gpus == 2 and whole.at_once_gpus == 9

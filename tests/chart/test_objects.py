@@ -363,13 +363,13 @@ def test_server_and_clients_in_one_pod_that_ends() -> None:
 
 
 def test_reasoning_is_declared_to_the_clients() -> None:
-    """The effort of the model and the suppression of each experiment; otherwise nothing."""
-    told = {"queries": {"experiments": {"study1-exp2": {"reasoning": "none"}}}}
+    """The model's effort, and whether each experiment reasons; otherwise nothing. A bare `on` is `true`."""
+    told = "queries: {experiments: {study1-exp2: {reasoning: on}}}"
     for values, effort in ((VALUES / "gpt-oss-20b.yaml", "medium"), (MODEL, None)):
         jobs = of(render(values, values=told), "Job", "query")
         for given in (args(container) for job in jobs for container in containers(job["spec"]["template"])):
             assert given.get("reasoning-effort") == effort
-            assert given.get("reasoning") == ("none" if "/study1-exp2/" in given["out"] else None)
+            assert given.get("reasoning") == ("on" if "/study1-exp2/" in given["out"] else None)
 
 
 def test_replicates_in_pods_of_their_own() -> None:

@@ -26,25 +26,40 @@ def test_a_run_that_scores_after_reasoning(
 
     with in_thread(served()) as server:
         command = ["run", "study2-exp2", "--server", server.url, "--out", out, "--sample", "3"]
-        declared = ["--reasoning", "none", "--reasoning-effort", "low", "--max-tokens", "200"]
+        declared = ["--reasoning", "on", "--reasoning-effort", "low", "--max-tokens", "200"]
         first = result(*command, *declared)
         assert (first["items"], first["distinct"], first["failed"]) == (3, 3, 0)
         (kept,) = (file for file in first["files"] if "_study2_reasoning_" in file)
         assert set(pd.read_csv(kept)["reasoning"]) == {"Two are red."}
-        assert result(*command, *declared)["tables"] == first["tables"]
+        segments = sorted((tmp_path / "run" / "ledger").iterdir())
+        for reasoning in ("on", "none"):
+            # Manifests of earlier versions have "none" where "on" is meant.
+            manifest = tmp_path / "run" / "manifest.json"
+            told = json.loads(manifest.read_text())
+            told["spec"]["reasoning"] = reasoning
+            told.pop("sha256")
+            manifest.write_text(json.dumps(told))
+            assert grace(monkeypatch, "verify", out) == 0
+            assert grace(monkeypatch, "export", out) == 0
+            assert grace(monkeypatch, "report", out, "--out", out + ".html") == 0
+            capsys.readouterr()
+            assert result(*command, *declared)["tables"] == first["tables"]
+            assert sorted((tmp_path / "run" / "ledger").iterdir()) == segments
+        assert grace(monkeypatch, *command, "--reasoning", "none", *declared[2:]) == 2
+        assert "--reasoning on" in capsys.readouterr().err
         assert result("noise", out, "--server", server.url, "--repeats", "1")["nats"]["max"] < 1e-5
         assert grace(monkeypatch, "explain", out, "--trial", str(pd.read_csv(kept)["trial_id"][0])) == 0
         shown = capsys.readouterr().out
         assert "Reasoning: low<|end|>" in shown and "── reasoning: 'Two are red.'" in shown
-        assert grace(monkeypatch, *command, "--reasoning", "none", "--reasoning-effort", "high") == 2
+        assert grace(monkeypatch, *command, "--reasoning", "on", "--reasoning-effort", "high") == 2
         assert "Reasoning: high" in capsys.readouterr().err
         free = result("run", "study1-exp1", *command[2:4], "--out", out + "2", "--sample", "2")
         spec = json.loads((tmp_path / "run2" / "manifest.json").read_text())["spec"]
-        assert (spec["reasoning"], spec["sampling"]["max_tokens"]) == ("none", 2048)
+        assert (spec["reasoning"], spec["sampling"]["max_tokens"]) == ("on", 2048)
         responses = pd.read_csv(free["files"][0])
         assert set(responses["reasoning"]) == {"Two are red."}
         assert not responses["response"].str.contains("red|<").any()
     with in_thread(FaultServer()) as server:
-        plain = ("run", "study2-exp2", "--server", server.url, "--out", out + "3", "--reasoning", "none")
+        plain = ("run", "study2-exp2", "--server", server.url, "--out", out + "3", "--reasoning", "on")
         assert grace(monkeypatch, *plain) == 2
         assert "shows no reasoning that grace knows" in capsys.readouterr().err

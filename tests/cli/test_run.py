@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from grace_client import cli
+from grace_client.core.progress import JSON, VARIABLE, ProgressLine
 from grace_client.engines.local.engine import LocalEngine
 from grace_client.engines.local.tree import CHUNK
 from tests.conftest import ROOT
@@ -79,6 +80,20 @@ def test_a_run_from_list_to_trace(
     shown = capsys.readouterr().out
     assert "── trial" in shown
     assert "option mass" in shown
+
+
+def test_a_program_reads_a_runs_progress(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the environment asks for it: before the first answer, and after the last."""
+    monkeypatch.setenv(VARIABLE, JSON)
+    command = ("run", "study2-exp2", "--model", model, "--out", str(tmp_path / "run"), "--sample", "4")
+    for done in (0, 4):
+        assert grace(monkeypatch, *command) == 0
+        lines = list(filter(None, map(ProgressLine.from_line, capsys.readouterr().err.splitlines())))
+        assert {line.task for line in lines} == {"study2-exp2"}
+        assert (lines[0].done, lines[-1].done) == (done, 4)
+        assert lines[-1].total == 4
 
 
 def test_a_damaged_record_is_reported_and_mended(

@@ -113,7 +113,7 @@ def test_an_answer_in_a_run(
     seen: list[str] = []
     draw = random.Random(f"{server} {experiment} {path}")
     reasons = "harmony" in server and experiment == "study2-exp2"
-    more: dict[str, Any] = {"reasoning": "none"} if reasons else {}
+    more: dict[str, Any] = {"reasoning": "on"} if reasons else {}
     if experiment == "study1-exp1" or reasons:
         more["sampling"] = SamplingSpec(replicates=1, max_tokens=128)
 

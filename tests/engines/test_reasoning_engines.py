@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from grace_client import studies
 from grace_client.core.errors import SpecError
-from grace_client.core.questions import Prompt, Sampling, Suppress
+from grace_client.core.questions import Prompt, Reasoning, Sampling
 from grace_client.engines.base import Engine, EngineInfo
 from grace_client.engines.chat.dates import pinned, with_date
 from grace_client.engines.chat.template import Wanted
@@ -85,7 +85,7 @@ def served(turn: str = TURNS["harmony"]) -> FaultServer:
 
 
 async def asked(
-    engine: Engine, path: Path, experiment: str, reasoning: Suppress | None, **sampling: Any
+    engine: Engine, path: Path, experiment: str, reasoning: Reasoning | None, **sampling: Any
 ) -> RunFolder:
     """Four trials asked and exported."""
     found, info = studies.experiment(experiment), await engine.describe()
@@ -171,10 +171,10 @@ def test_what_a_model_cannot_be_told_is_refused(tiny: Callable[..., LocalEngine]
         reasoner("think", Wanted(effort="low"))
     with pytest.raises(SpecError, match="shows no reasoning that grace knows"):
         LocalEngine(
-            random_model("llama"), tokenizer(), name="plain", revision="x", wanted=Wanted(suppress="none")
+            random_model("llama"), tokenizer(), name="plain", revision="x", wanted=Wanted(reasoning="on")
         )
     assert "takes no reasoning effort" in refused(FaultServer(), wanted=Wanted(effort="low"))
-    assert "shows no reasoning" in refused(FaultServer(), wanted=Wanted(suppress="template"))
+    assert "shows no reasoning" in refused(FaultServer(), wanted=Wanted(reasoning="off"))
     with pytest.raises(SpecError, match="--reasoning is one of prompt, template, none"):
         Wanted.of("loudly")
     with pytest.raises(SpecError, match="--prompt-date is a day"):
@@ -185,11 +185,11 @@ def test_what_a_model_cannot_be_told_is_refused(tiny: Callable[..., LocalEngine]
     ("template", "wanted", "suffix"),
     [
         (THINK, Wanted(), "[assistant]<think>\n\n</think>\n\n"),
-        (THINK, Wanted(suppress="prompt"), "[assistant]"),
+        (THINK, Wanted(reasoning="off-by-prompt"), "[assistant]"),
         (UNSWITCHED + "<think>\n", Wanted(), "[assistant]<think>\n\n</think>\n\n"),
         (
             UNSWITCHED,
-            Wanted(suppress="template"),
+            Wanted(reasoning="off"),
             "[assistant]<think>\n\n</think>\n\n",
         ),
         (UNSWITCHED, Wanted(), "[assistant]"),
@@ -211,9 +211,9 @@ def test_options_are_scored_after_the_reasoning_that_was_drawn(
     """Exactly after its own tokens, closed; text, ids and seed are kept, and the table holds the scores."""
     engine = reasoner(form)
     speaking(monkeypatch, engine, TURNS[form])
-    folder = asyncio.run(asked(engine, tmp_path, "study2-exp2", "none", max_tokens=64))
+    folder = asyncio.run(asked(engine, tmp_path, "study2-exp2", "on", max_tokens=64))
     assert folder.manifest.spec.sampling == SamplingSpec(replicates=1, max_tokens=64)
-    assert folder.manifest.spec.reasoning == "none"
+    assert folder.manifest.spec.reasoning == "on"
     item = next(folder.plan.items())
     answer = folder.ledger.get(item.key)
     assert answer is not None
@@ -235,7 +235,7 @@ def test_options_are_scored_after_reasoning_through_a_server(tmp_path: Path) -> 
     """The same, by ids; the default suppresses, and is another question."""
 
     async def use(engine: VllmEngine, _: FaultServer) -> None:
-        folder = await asked(engine, tmp_path / "none", "study2-exp2", "none", max_tokens=200)
+        folder = await asked(engine, tmp_path / "none", "study2-exp2", "on", max_tokens=200)
         item = next(folder.plan.items())
         answer = folder.ledger.get(item.key)
         assert answer is not None and answer["status"] == "ok"
@@ -243,7 +243,7 @@ def test_options_are_scored_after_reasoning_through_a_server(tmp_path: Path) -> 
         assert shown.endswith("<|channel|>analysis<|message|>Two are red.<|end|>"
                               "<|start|>assistant<|channel|>final<|message|>")  # fmt: skip
         default = await asked(engine, tmp_path / "default", "study2-exp2", None)
-        assert default.manifest.spec.reasoning == "template"
+        assert default.manifest.spec.reasoning == "off"
         assert default.manifest.spec.sampling is None
         first = next(default.plan.items())
         assert first.key != item.key
@@ -262,7 +262,7 @@ def test_reasoning_without_an_end_is_a_status(tmp_path: Path, monkeypatch: pytes
     speaking(monkeypatch, engine, TURNS["harmony"])
     for experiment in ("study2-exp1", "study2-exp2"):
         path = tmp_path / experiment
-        folder = asyncio.run(asked(engine, path, experiment, "none", max_tokens=14))
+        folder = asyncio.run(asked(engine, path, experiment, "on", max_tokens=14))
         long = pd.read_parquet(next(path.glob("*.parquet")))
         assert set(long["status"]) == {"reasoning_unfinished"}
         assert long["reason"].str.startswith("the reasoning took all 14 tokens").all()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from grace_client import studies
-from grace_client.core.questions import Prompt, Sampling, Suppress
+from grace_client.core.questions import Prompt, Reasoning, Sampling
 from grace_client.engines.local.engine import LocalEngine
 from grace_client.run import manifest, runner
 from grace_client.studies.declaration import turn_cue
@@ -58,7 +58,7 @@ def test_a_thought_is_not_stopped(tmp_path: Path) -> None:
     experiment = studies.experiment("study1-exp1")
     trials = studies.read_trials(ROOT / "data" / "study1.csv")
     info = asyncio.run(reasoner("think").describe())
-    stops: dict[Suppress, tuple[str, ...]] = {"none": (), "prompt": (), "template": ("\nQuestion:",)}
+    stops: dict[Reasoning, tuple[str, ...]] = {"on": (), "off-by-prompt": (), "off": ("\nQuestion:",)}
     for reasoning, stop in stops.items():
         folder = runner.RunFolder.create(
             tmp_path / reasoning, experiment, trials, info, sample=2, reasoning=reasoning

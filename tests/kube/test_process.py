@@ -84,7 +84,7 @@ def test_an_answer_does_not_wait_for_a_helper_that_stays(note: Path, monkeypatch
     monkeypatch.setattr(process, "LINGER_S", 0.1)
     try:
         done = asyncio.run(process.run(command("leaves", note), timeout=20))
-        assert done == process.Done(0, b"answer\n", b"")
+        assert done == process.Completed(0, b"answer\n", b"")
         assert alive(note)
     finally:
         os.kill(int(note.read_text()), 9)
@@ -114,7 +114,7 @@ def test_what_is_given_need_not_be_read() -> None:
     done = asyncio.run(
         process.run([sys.executable, "-S", "-c", "raise SystemExit(3)"], stdin=given, timeout=20)
     )
-    assert done == process.Done(3, b"", b"")
+    assert done == process.Completed(3, b"", b"")
     count = "import sys; print(len(sys.stdin.buffer.read()))"
     done = asyncio.run(process.run([sys.executable, "-S", "-c", count], stdin=given, timeout=20))
-    assert done == process.Done(0, b"2000000\n", b"")
+    assert done == process.Completed(0, b"2000000\n", b"")

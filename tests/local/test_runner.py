@@ -35,7 +35,15 @@ log = Path(os.environ["CALLS"])
 with log.open("a") as file:
     file.write(json.dumps({"pid": os.getpid(), "args": sys.argv[1:]}) + "\\n")
 if os.environ.get("TAKEN") and len(log.read_text().splitlines()) == 1:
-    sys.exit("ERROR: [Errno 98] Address already in use")
+    import socket
+    port = next(int(word.partition("=")[2]) for word in sys.argv if word.startswith("--port="))
+    taken = socket.create_server(("127.0.0.1", port))
+    if os.fork():
+        sys.exit(1)
+    os.setsid()  # another program, which does not end with this one
+    import time
+    time.sleep(10)
+    sys.exit(0)
 sys.argv = ["vllm", *sys.argv[1:]]
 import runpy
 runpy.run_path("tests/real_cluster/server/vllm", run_name="__main__")
@@ -210,7 +218,7 @@ def test_a_port_that_another_program_took(tmp_path: Path) -> None:
     env = environment(tmp_path) | {"TAKEN": "1"}
     done = subprocess.run(asked, cwd=ROOT, env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
-    assert "another program has the server's port" in done.stderr
+    assert "another program uses the server's port" in done.stderr
     ports = {word for call in calls(tmp_path) for word in call["args"] if word.startswith("--port=")}  # type: ignore[attr-defined]
     assert len(calls(tmp_path)) == len(ports) == 2
 
@@ -228,8 +236,8 @@ def test_one_experiment_that_fails_leaves_the_others(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
     (model,) = json.loads(done.stdout)["models"]
     assert model["state"] == "failed" and len(model["results"]) == 3
-    assert model["reason"].startswith("study1-exp2/one/one: it cannot be asked")
-    assert "the same command ends in the same way" in model["next"]
+    assert model["reason"].startswith("study1-exp2/one/one: its settings")
+    assert "the same command fails in the same way" in model["next"]
     whole = [Path(folder) for folder in model["results"] if Path(folder, "manifest.json").exists()]
     assert [folder.parts[-3] for folder in whole] == ["study2-exp2", "study2-judgement"]
     assert len(calls(tmp_path)) == 1
@@ -303,7 +311,7 @@ def test_a_model_is_asked_as_its_chart_asks(tmp_path: Path) -> None:
             "trials": {"study1": "a,b\r\n"},
             "experiments": {
                 "study1-exp1": {"replicates": 2, "indexed": True, "seed": 4, "temperature": 1, "sample": 9},
-                "study2-exp1": {"maxTokens": 2048, "reasoning": "none", "extraArgs": ["--share-answers"]},
+                "study2-exp1": {"maxTokens": 2048, "reasoning": True, "extraArgs": ["--share-answers"]},
                 "study2-exp2": {"enabled": False},
             },
         },
@@ -321,7 +329,7 @@ def test_a_model_is_asked_as_its_chart_asks(tmp_path: Path) -> None:
     assert (tmp_path / "m" / "study1.csv").read_bytes() == b"a,b\r\n"
     (free,) = runs(model, "study2-exp1", 3, tmp_path)
     told = ["study2-exp1", "--temperature=0.7", "--max-tokens=2048", "--reasoning-effort=low"]
-    told += ["--reasoning=none", "--sample=3", "--max-failed=0.05", "--replicates=5", "--seed=0"]
+    told += ["--reasoning=on", "--sample=3", "--max-failed=0.05", "--replicates=5", "--seed=0"]
     assert list(free.arguments) == [*told, "--share-answers"]
     (scored,) = runs(model, "study2-exp2", 0, tmp_path)
     assert list(scored.arguments) == ["study2-exp2", "--reasoning-effort=low", "--max-failed=0.05"]

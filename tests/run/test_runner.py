@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from grace_client import studies
 from grace_client.core.errors import BusyError, ExitCode, ItemError, SpecError, TrialError
 from grace_client.core.options import TokenTrie
+from grace_client.core.progress import Progress
 from grace_client.core.trials import TrialList
 from grace_client.run import tables
 from grace_client.run.manifest import SamplingSpec
-from grace_client.run.runner import Progress, RunFolder, run
+from grace_client.run.runner import RunFolder, run
 from tests.conftest import ROOT, undated
 from tests.support.deterministic import DeterministicEngine, nan_for
 

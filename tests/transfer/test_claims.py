@@ -135,7 +135,7 @@ def test_a_connection_that_brings_nothing_is_given_up(cluster: Tools, tmp_path: 
     with pytest.raises(ReleaseError, match="unexpected EOF") as caught:
         fetched(tmp_path)
     assert caught.value.retryable
-    assert len(cluster.calls(" exec ")) == 1 + len(module.PAUSES_S)
+    assert len(cluster.calls(" exec ")) == module.TRIES
     assert cluster.calls(" delete ")
 
 
@@ -273,16 +273,6 @@ def test_a_folder_off_the_claim_is_refused_at_once(cluster: Tools, tmp_path: Pat
         with pytest.raises(SpecError, match="EXPERIMENT/MODEL/RUN"):
             cli("fetch", "--claim", "mine", "--runs", runs)
     assert not cluster.calls(" apply ")
-
-
-def test_what_has_ended() -> None:
-    """A Job that is suspended has not."""
-    conditions: list[dict[str, str]] = [
-        {"type": "Suspended", "status": "True"},
-        {"type": "Failed", "status": "False"},
-    ]
-    assert not module.ended({}) and not module.ended({"status": {"conditions": conditions}})
-    assert module.ended({"status": {"conditions": [*conditions, ENDED]}})
 
 
 def test_a_run_that_goes_on_is_partial(tmp_path: Path) -> None:

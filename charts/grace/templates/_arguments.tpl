@@ -170,7 +170,7 @@ queries.experiments.{{ $experiment }}.extraArgs holds {{ $argument }}: set {{ co
 {{- /* A variable twice in one container is refused by the API server in words about a patch, or the last one counts. */ -}}
 {{- define "grace.policy.variables" -}}
 {{- $server := list "VLLM_API_KEY" "POD_NAME" "USER" "HOME" "HF_HOME" "HF_HUB_OFFLINE" "VLLM_NO_USAGE_STATS" "VLLM_LOGGING_CONFIG_PATH" }}
-{{- $own := dict "server.extraEnv" $server "queries.extraEnv" (list "HOME") }}
+{{- $own := dict "server.extraEnv" $server "queries.extraEnv" (list "HOME" "GRACE_PROGRESS") }}
 {{- range $list, $entries := dict "server.extraEnv" .Values.server.extraEnv "queries.extraEnv" .Values.queries.extraEnv }}
 {{- $seen := list }}
 {{- range $entries }}

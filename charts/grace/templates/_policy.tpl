@@ -221,6 +221,9 @@ weights.storage.size is {{ $size }}: {{ .Values.model.weightsGiB }} GiB of weigh
 {{- $enabled := 0 }}
 {{- $jobMode := eq .Values.server.kind "Job" }}
 {{- range $name, $experiment := .Values.queries.experiments }}
+{{- with get (dict "none" "on" "template" "off" "prompt" "off-by-prompt") (toString $experiment.reasoning) }}
+queries.experiments.{{ $name }}.reasoning is {{ $experiment.reasoning }}: this value has a new name, {{ . }}.
+{{- end }}
 {{- if $experiment.enabled }}
 {{- $enabled = add1 $enabled }}
 {{- if $experiment.indexed }}

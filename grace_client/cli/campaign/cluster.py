@@ -16,11 +16,13 @@ from grace_client.campaign.backend import ModelWork
 from grace_client.campaign.controller import INSTALL_S, POLL_S, Conductor
 from grace_client.campaign.diagnose import diagnose
 from grace_client.campaign.observe import observe
+from grace_client.campaign.plan import check_affordable
 from grace_client.campaign.records import INSTALLED, Campaign, Limits, ModelState, What
 from grace_client.campaign.view import questions, weights
 from grace_client.cli._output import say
 from grace_client.cli._signals import on_stop
 from grace_client.cli.campaign.view import shown
+from grace_client.cli.workload import loads
 from grace_client.core.errors import GraceError, SpecError
 from grace_client.kube.clock import Clock, ClusterClock
 from grace_client.kube.kubectl import Kubectl
@@ -62,7 +64,7 @@ async def conduct(kubectl: Kubectl, asked: Asked, *, quiet: bool) -> Campaign:
         assert asked.what is not None
         limits = Limits.model_validate(dict(asked.limits))
         if not asked.over_budget:
-            _affordable(asked.what, limits)
+            check_affordable(asked.what, loads, limits.budget_hours)
         now = clock.now()
         campaign = machine.begin(f"campaign-{now:%Y%m%d-%H%M%S}", namespace, asked.what, limits, now)
     else:
@@ -135,20 +137,6 @@ def _chosen(asked: Asked, kept: keep.Kept | None, file: Campaign | None, namespa
         f"{asked.out} holds campaign {found.name} of {', '.join(found.what.models)} with other values; name "
         "another folder with --out, or give no --models to go on with it"
     )
-
-
-def _affordable(what: What, limits: Limits) -> None:
-    """Refuse what is sure to be stopped half way."""
-    from grace_client.campaign.estimate import Assumptions, total
-    from grace_client.cli.campaign import plan
-
-    expected = total(plan.estimates(what, Assumptions())).gpu_hours
-    if expected > limits.budget_hours:
-        raise SpecError(
-            f"the campaign would take about {expected:.1f} GPU-hours, and the budget is "
-            f"{limits.budget_hours:g}: 'grace campaign plan' tells what takes how long; --over-budget begins "
-            "nonetheless"
-        )
 
 
 def _stop(conductor: Conductor) -> None:

@@ -118,19 +118,21 @@ def plan(
     Exit code 2 where it does not fit the budget, or a rule of the cluster is broken.
     """
     from grace_client.campaign.estimate import BUDGET_HOURS, MODEL_HOURS, Assumptions, check_budget
-    from grace_client.cli.campaign import plan as campaign_plan
+    from grace_client.campaign.plan import plan as make_plan
+    from grace_client.cli.campaign.plan import show
+    from grace_client.cli.workload import loads
 
     budget = BUDGET_HOURS if budget_hours is None else budget_hours
     check_budget(budget, over_budget=over_budget)
     what = _what(models or STUDY, gpu, "", sets, registry, experiments, sample, values_folder)
     assumptions = Assumptions(utilisation=utilisation, characters_per_token=characters_per_token)
     day = MODEL_HOURS if model_hours is None else model_hours
-    made = campaign_plan.make(what, assumptions, model_hours=day)
+    found = asyncio.run(make_plan(what, loads, assumptions, model_hours=day, budget_hours=budget))
     if json:
-        print_json(campaign_plan.to_json(made, budget))
+        print_json(found.to_json())
     else:
-        campaign_plan.show(made, budget)
-    if made.refused or made.total.gpu_hours > budget:
+        show(found)
+    if found.refused or not found.fits:
         raise typer.Exit(ExitCode.BAD_INPUT)
 
 

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any, Literal, cast, get_args
 
 from grace_client.core.errors import SpecError
-from grace_client.core.questions import Suppress
+from grace_client.core.questions import EARLIER_REASONING, Reasoning
 from grace_client.engines.chat.reasoning import OPEN, THINK, Format, answer_lead, format_of
 
 Effort = Literal["low", "medium", "high"]
@@ -28,8 +28,8 @@ class Wanted:
 
     Attributes
     ----------
-    suppress : str or None
-        How reasoning is suppressed. None leaves it to the experiment.
+    reasoning : str or None
+        Whether the model reasons before it answers. None: as the experiment has it.
     effort : str or None
         How much the model is to think, for templates that take it.
     day : date
@@ -37,28 +37,32 @@ class Wanted:
         every day and the run can be taken up again on another.
     """
 
-    suppress: Suppress | None = None
+    reasoning: Reasoning | None = None
     effort: Effort | None = None
     day: date = DAY
 
     @classmethod
-    def of(cls, suppress: str | None = None, effort: str | None = None, day: str | None = None) -> Wanted:
+    def of(cls, reasoning: str | None = None, effort: str | None = None, day: str | None = None) -> Wanted:
         """From what a command line or a manifest says; SpecError where it is none of the values."""
-        if suppress not in (None, *get_args(Suppress)):
-            raise SpecError(f"--reasoning is one of {', '.join(get_args(Suppress))}, not {suppress!r}")
+        if reasoning in EARLIER_REASONING:
+            raise SpecError(
+                f"--reasoning {reasoning} has a new name: --reasoning {EARLIER_REASONING[reasoning]}"
+            )
+        if reasoning not in (None, *get_args(Reasoning)):
+            raise SpecError(f"--reasoning is one of {', '.join(get_args(Reasoning))}, not {reasoning!r}")
         if effort not in (None, *get_args(Effort)):
             raise SpecError(f"--reasoning-effort is one of {', '.join(get_args(Effort))}, not {effort!r}")
         try:
             told = DAY if day is None else date.fromisoformat(day)
         except ValueError:
             raise SpecError(f"--prompt-date is a day such as 2026-01-01, not {day!r}") from None
-        return cls(cast("Suppress | None", suppress), cast("Effort | None", effort), told)
+        return cls(cast("Reasoning | None", reasoning), cast("Effort | None", effort), told)
 
     @classmethod
-    def of_run(cls, suppress: str | None, engine: Mapping[str, Any]) -> Wanted:
+    def of_run(cls, reasoning: str | None, engine: Mapping[str, Any]) -> Wanted:
         """What was asked in a run whose engine was so described."""
         told = engine["versions"]
-        return cls.of(suppress, told.get("reasoning_effort"), told.get("date"))
+        return cls.of(reasoning, told.get("reasoning_effort"), told.get("date"))
 
     def told(self, *, dated: bool) -> dict[str, str]:
         """What an engine's description says of it; of the date only where the template prints one."""
@@ -139,8 +143,8 @@ def shape_of(
     Raises
     ------
     SpecError
-        Where the template takes no effort although one is wanted, and where reasoning is to be suppressed or
-        generated that the model does not show.
+        Where the template takes no effort although one is wanted, and where reasoning is to be on or off and
+        the model shows none.
     """
     if wanted.effort is not None and not takes_effort:
         raise SpecError(
@@ -152,16 +156,16 @@ def shape_of(
     form = format_of(suffix)
     if form is None and off != rendered and (knows_tags or OPEN in suffix + off_suffix):
         form = THINK
-    opens_itself = form is None and knows_tags and wanted.suppress in ("template", "none")
+    opens_itself = form is None and knows_tags and wanted.reasoning in ("off", "on")
     if opens_itself:
         form = THINK
-    elif form is None and wanted.suppress in ("template", "none"):
+    elif form is None and wanted.reasoning in ("off", "on"):
         raise SpecError(
             f"{name} shows no reasoning that grace knows, think blocks or Harmony, neither in its chat "
-            "template nor in its vocabulary; leave --reasoning out, or tell it not to think with "
-            "--reasoning prompt"
+            "template nor in its vocabulary. Leave --reasoning out, or tell the model not to reason with "
+            "--reasoning off-by-prompt"
         )
-    if form is None or wanted.suppress == "prompt":
+    if form is None or wanted.reasoning == "off-by-prompt":
         off_prefix, off_suffix, switch = prefix, suffix, {}
     else:
         switch = SWITCH if off != rendered else {}

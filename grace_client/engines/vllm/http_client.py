@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import aiohttp
 from yarl import URL
 
+from grace_client.core import retry
 from grace_client.core.api_key import ApiKey
 from grace_client.core.errors import ItemError, ServerError
 from grace_client.engines.vllm.circuit_breaker import Circuit
@@ -317,9 +318,8 @@ class Client:
                 free -= 1
 
     def _backoff(self, tries: int) -> float:
-        policy = self.policy
-        most = min(policy.backoff_most, policy.backoff * 2.0 ** max(0, tries - 1))
-        return most * random.uniform(0.5, 1.5)
+        # Spread, so that questions that failed together do not come back together.
+        return retry.pause(tries, self.policy.backoff, self.policy.backoff_most) * random.uniform(0.5, 1.5)
 
     def _hold(self, retry_after: str | None) -> None:
         """Send nothing until the moment that the server named."""

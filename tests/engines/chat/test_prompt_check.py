@@ -212,7 +212,7 @@ def test_a_thought_that_repeats_the_question_loses_nothing(
             draw.finish_reason = "stop"
 
     monkeypatch.setattr(local, "decode", decode)
-    folder = asyncio.run(asked(made, tmp_path, "study2-exp2", "none", max_tokens=64))
+    folder = asyncio.run(asked(made, tmp_path, "study2-exp2", "on", max_tokens=64))
     for item in folder.plan.distinct():
         answer = folder.ledger.get(item.key)
         assert answer is not None and answer["status"] == "ok"

@@ -21,6 +21,7 @@ from grace_client import studies
 from grace_client.core.api_key import from_file
 from grace_client.core.errors import ItemError, ServerError, SpecError
 from grace_client.core.options import Option, OptionSet, TokenTrie
+from grace_client.core.progress import Progress
 from grace_client.core.questions import Prompt, Sampling
 from grace_client.core.scoring import score
 from grace_client.engines.local.engine import LocalEngine
@@ -28,7 +29,7 @@ from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.engines.vllm.responses import Policy
 from grace_client.engines.vllm.wire_format import MAX_IDS, MAX_PROMPTS, forced_batches, named_batches
 from grace_client.run import manifest, runner, tables
-from grace_client.run.runner import Progress, RunFolder
+from grace_client.run.runner import RunFolder
 from tests.conftest import ROOT
 from tests.engines.local.test_engine import CASES, PROMPTS
 from tests.engines.reference import teacher_forced

@@ -16,6 +16,11 @@
 {{- end -}}
 {{- end -}}
 
+{{- /* YAML reads a bare on and off as true and false. Context: the value. */ -}}
+{{- define "grace.queries.reasoning" -}}
+{{- get (dict "true" "on" "false" "off") (toString .) | default . -}}
+{{- end -}}
+
 {{- define "grace.queries.url" -}}
 {{- if eq .Values.server.kind "Job" -}}
 http://127.0.0.1:{{ int .Values.server.port }}
@@ -62,7 +67,7 @@ args:
   {{- with .root.Values.model.reasoningEffort }}
   - --reasoning-effort={{ . }}
   {{- end }}
-  {{- with $settings.reasoning }}
+  {{- with include "grace.queries.reasoning" $settings.reasoning }}
   - --reasoning={{ . }}
   {{- end }}
   {{- with int $settings.sample }}
@@ -79,6 +84,9 @@ args:
 env:
   - name: HOME
     value: /tmp
+  # Progress as lines of JSON, which `grace campaign` reads in the log.
+  - name: GRACE_PROGRESS
+    value: json
   {{- with $queries.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

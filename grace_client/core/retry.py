@@ -1,0 +1,28 @@
+"""How long to wait before something is tried again.
+
+The loops that try again share these pauses. Each has its own rule for when to give up: the campaign's
+controller only where no GPU may be held, transfer never while bytes arrive, autostop after a time without any
+answer, the vLLM client after so many tries of one question.
+"""
+
+from __future__ import annotations
+
+_MOST_DOUBLINGS = 60
+
+
+def pause(failures: int, first: float, longest: float) -> float:
+    """The pause after a failed attempt: twice as long after each one, up to a limit.
+
+    Parameters
+    ----------
+    failures : int
+        Attempts in a row that have failed, from 1.
+    first, longest : float
+        The pause after the first failure, and the longest pause, in seconds.
+
+    Examples
+    --------
+    >>> [pause(failures, 1.0, 5.0) for failures in (1, 2, 3, 4)]
+    [1.0, 2.0, 4.0, 5.0]
+    """
+    return min(longest, first * 2.0 ** min(failures - 1, _MOST_DOUBLINGS))

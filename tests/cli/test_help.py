@@ -1,0 +1,48 @@
+"""What a user sees before the first run: version, help, completion."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from grace_client import __version__
+
+
+def grace(*arguments: str, **environment: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", "from grace_client.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | environment,
+    ).stdout
+
+
+def test_the_version() -> None:
+    """A bug report can say which grace it is about."""
+    assert grace("--version") == f"grace {__version__}\n"
+
+
+@pytest.mark.parametrize("panel", ["What to ask", "Server", "Model and hardware", "Free text", "Output"])
+def test_help_is_in_panels(panel: str) -> None:
+    """Thirty options in one list are read by nobody."""
+    assert f"─ {panel} ─" in grace("run", "--help")
+
+
+def test_help_begins_with_an_example() -> None:
+    """The first thing to copy stands above the options."""
+    told = grace("run", "--help")
+    assert told.index("Example: grace run study1-exp2") < told.index("─ Arguments ─")
+
+
+def test_a_shell_completes_experiments() -> None:
+    """A name that has begun is completed."""
+    completion = {"_GRACE_COMPLETE": "complete_bash", "COMP_WORDS": "grace run study1-e", "COMP_CWORD": "2"}
+    program = "import sys; sys.argv[0] = 'grace'; from grace_client.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=os.environ | completion
+    )
+    assert done.stdout.split() == ["study1-exp1", "study1-exp2"]
