@@ -25,15 +25,15 @@ frame = analysis.read(runs, experiment="study1-exp2")
 print(frame[["model", "access", "observe", "question", "option", "prob_norm"]].head())
 
 # %% [markdown]
-# First the option mass: how much of its belief does the model put on any of the offered answers?
+# First the option mass: how much probability does the model give to all offered answers together?
 
 # %%
 print(analysis.quality.option_mass(frame).round(3).to_string(index=False))
 
 # %% [markdown]
 # Bets on the four states. `n` counts trials, `n_distinct` the stories among them. The intervals are over
-# stories, since texts of one story are nearly copies of each other. The listener is shown at three base
-# rates, since the stories say that nearly all things have the property.
+# stories, because texts of one story are nearly copies of each other. The listener is shown at three base
+# rates, because the stories say that nearly all things have the property.
 
 # %%
 means = analysis.study1.cell_means(frame)
@@ -43,7 +43,7 @@ for base_rate in (0.5, 0.8, 0.9):
     figures.save(figures.states(means, rsa=theory), out, f"study1-states-{round(100 * base_rate)}")
 
 # %% [markdown]
-# The eight planned contrasts, beside what people do.
+# The eight planned contrasts, beside those of people.
 
 # %%
 contrasts = analysis.study1.contrasts(frame)
@@ -53,8 +53,8 @@ columns = ["model", "access", "observe", "greater", "lesser", "difference", "p",
 print(beside[columns].round(3).to_string(index=False))
 
 # %% [markdown]
-# How much of a rational listener is in the model? `lapse` is the part of its belief that is uniform whatever
-# is said, `kl` (bits) what the fit leaves open.
+# How close is the model to a rational listener? `lapse` is the part of its bets that is uniform whatever the
+# speaker says. `kl` (bits) is the distance between model and fit.
 
 # %%
 for model, cells in means.assign(prob=means["mean"] / 100).groupby("model"):

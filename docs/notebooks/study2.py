@@ -38,7 +38,7 @@ figures.save(figure + p9.theme(figure_size=(11, 7)), out, "study2-utterances")
 
 # %% [markdown]
 # How close is each model to people, and how close could it be? A second sample of people of the same size has
-# noise of its own; who knew the true shares would come closer. Intervals draw domains and people's answers.
+# noise of its own. The true shares are closer. Intervals draw domains and people's answers.
 
 # %%
 human = reference.study2().rename(columns={"share": "prob"})
@@ -52,7 +52,7 @@ print(
 )
 
 # %% [markdown]
-# What would a rational speaker have to want, to speak like the model? The meanings of the words are people's.
+# Which goals would make a rational speaker talk like the model? The word meanings are those of people.
 
 # %%
 semantics = rsa.people().semantics

@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from grace_client.analysis._data.files import KEYS
 from grace_client.analysis._data.layout import require
 from grace_client.core import measures
 from grace_client.core.errors import SpecError
 
 Array = NDArray[np.float64]
-
-KEYS = ("model", "experiment", "trial_id", "question")
 
 
 def summarise(long: pd.DataFrame, *, prob: str = "prob_norm") -> pd.DataFrame:

@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from grace_client.analysis._data.files import BETS, OK
+from grace_client.analysis._data.files import BETS, KEYS, OK
 from grace_client.analysis._data.layout import distinct, require
 from grace_client.analysis.inference import mean_intervals
 from grace_client.core.errors import NotEnoughDataError
 from grace_client.run.manifest import Manifest
-
-ASKED = ("model", "experiment", "trial_id", "question")
 
 
 def option_mass(
@@ -51,8 +49,8 @@ def option_mass(
         question  mean  share_below     n  n_distinct
     0  utterance   0.9          0.0  2424          12
     """
-    require(frame, [*ASKED, *by, "stimulus", "option_mass", "status"])
-    rows = frame[(frame["status"] == OK) & frame["option_mass"].notna()].drop_duplicates(list(ASKED))
+    require(frame, [*KEYS, *by, "stimulus", "option_mass", "status"])
+    rows = frame[(frame["status"] == OK) & frame["option_mass"].notna()].drop_duplicates(list(KEYS))
     if rows.empty:
         raise NotEnoughDataError("no row has an option mass. A wide table has none: read the run folder")
     keys = ["model", *by]
@@ -87,10 +85,10 @@ def completeness(frame: pd.DataFrame) -> pd.DataFrame:
         question     n  answered  failed
     0  utterance  2424      2424       0
     """
-    require(frame, [*ASKED, "stimulus", "status"])
+    require(frame, [*KEYS, "stimulus", "status"])
     keys = ["model", "experiment", "question"]
     free = "response" in frame.columns
-    rows = frame if free else frame.drop_duplicates(list(ASKED))
+    rows = frame if free else frame.drop_duplicates(list(KEYS))
     rows = rows.assign(answered=rows["status"] == OK)
     columns = {
         "n": ("answered", "size"),
@@ -142,9 +140,9 @@ def failures(frame: pd.DataFrame) -> pd.DataFrame:
         status  count     n
     0  timeout      1  2424
     """
-    require(frame, [*ASKED, "stimulus", "status", "reason"])
+    require(frame, [*KEYS, "stimulus", "status", "reason"])
     keys = ["model", "experiment", "question"]
-    rows = frame if "response" in frame.columns else frame.drop_duplicates(list(ASKED))
+    rows = frame if "response" in frame.columns else frame.drop_duplicates(list(KEYS))
     wanted = rows.groupby(keys, sort=False).size().rename("n").reset_index()
     failed = rows[rows["status"] != OK]
     result = failed.groupby([*keys, "status", "reason"], sort=False).agg(
