@@ -147,7 +147,7 @@ def clustered(observations: pd.DataFrame, pull: str) -> tuple[Array, Array, Arra
 
     Parameters
     ----------
-    told : DataFrame
+    observations : DataFrame
         One row per observation: ``group`` (int, from 0), ``cluster`` and `pull`, the deviation from the
         group's mean.
 

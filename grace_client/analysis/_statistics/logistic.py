@@ -25,7 +25,7 @@ class Fit:
     estimate : ndarray, shape (k,)
         Coefficients.
     covariance : ndarray, shape (k, k)
-        Of the coefficients.
+        Covariance of the coefficients.
     converged : bool
         Whether the method's own criterion was met.
     spread : mapping of str to float

@@ -77,7 +77,7 @@ def counts(frame: pd.DataFrame) -> pd.DataFrame:
         chosen = rows.groupby(["model", *CELL, "structured"], sort=False).size()
         different = rows.groupby(["model", *CELL], sort=False)[distinct(rows)].nunique()
     wide = chosen.unstack(level=-1, fill_value=0).reindex(columns=list(UTTERANCES)).fillna(0)
-    # A row of zeros is a cell that nobody was asked in.
+    # A row of zeros is a cell without answers.
     wide = wide[wide.sum(axis=1) > 0].astype(np.int64)
     long = wide.reset_index().melt(["model", *CELL], list(UTTERANCES), "utterance", "count")
     long["n"] = long.groupby(["model", *CELL], sort=False)["count"].transform("sum")
