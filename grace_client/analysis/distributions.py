@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from grace_client.analysis._data.files import KEYS
 from grace_client.analysis._data.layout import require
 from grace_client.core import measures
 from grace_client.core.errors import SpecError
+from grace_client.run.layout import KEYS
 
 Array = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""Values files: the one place that knows a model, read as Helm reads it.
+"""Values files, which describe models; read as Helm reads them.
 
 `values/NAME.yaml` describes a model, `values/gpus/GPU.yaml` is laid over it for another GPU, as in
 `helm install -f values/gemma-9b.yaml -f values/gpus/l40.yaml`.
@@ -19,7 +19,7 @@ from grace_client.core.errors import SpecError, refused
 _PACKAGE = Path(__file__).parents[1]
 _DEPLOY = _PACKAGE / "_deploy"
 Text = Annotated[str, StringConstraints(min_length=1)]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=40)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=24)]
 
 
 class _Part(BaseModel):
@@ -28,8 +28,8 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", alias_generator=to_camel)
 
 
-class Model(_Part):
-    """What the model is.
+class ModelSection(_Part):
+    """The section `model`: what the model is.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Model(_Part):
     weights_gib : float
         Size of the files that the server loads, in GiB.
     reasoning_parser : str
-        The server's parser of thoughts; empty for none.
+        The server's parser of reasoning; empty for none.
     """
 
     name: Name
@@ -62,17 +62,17 @@ class Model(_Part):
     reasoning_parser: str = ""
 
 
-class Gpu(_Part):
-    """What the model runs on.
+class GpuSection(_Part):
+    """The section `gpu`: what the model runs on.
 
     Attributes
     ----------
     count : int
-        GPUs, which is also how many ways the model is split; 0 for a server without any.
+        Number of GPUs, over which the model is split; 0 for a server without any.
     resource : str
         Kubernetes resource name.
     products : tuple of str
-        Values of the node label `nvidia.com/gpu.product` that will do; empty for any.
+        Allowed values of the node label `nvidia.com/gpu.product`; empty for any.
     memory_gib : float
         Memory of one GPU, in GiB.
     bfloat16 : bool
@@ -94,19 +94,19 @@ class ModelValues(_Part):
 
     Attributes
     ----------
-    model : Model
-        What the model is.
-    gpu : Gpu
-        What it runs on.
+    model : ModelSection
+        Section `model`.
+    gpu : GpuSection
+        Section `gpu`.
     files : tuple of Path
-        Where this was read, in order.
+        The files, in order.
     values : dict
-        Everything that the files say, merged. Helm is given the files `layered`: what a null deleted
-        here may stand in the chart's defaults.
+        The files merged. Helm gets the files `layered`, because a null may also delete one of the chart's
+        defaults.
     """
 
-    model: Model
-    gpu: Gpu = Gpu()
+    model: ModelSection
+    gpu: GpuSection = GpuSection()
     files: tuple[Path, ...] = Field(default=(), exclude=True)
     values: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
 
@@ -117,9 +117,9 @@ class ModelValues(_Part):
 
 
 def layered(*documents: Mapping[str, Any]) -> dict[str, Any]:
-    """One document that means to Helm what several mean: maps merge, lists and scalars replace.
+    """One document for several: maps merge, later lists and scalars replace earlier ones.
 
-    Nulls stay, since they delete what stands in the chart's defaults.
+    Nulls stay, because they delete defaults of the chart.
     """
     merged: dict[str, Any] = {}
     for document in documents:
@@ -151,7 +151,7 @@ def _without_nulls(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_values(file: Path) -> dict[str, Any]:
-    """One values file, as it stands, nulls included.
+    """One values file, nulls included.
 
     Raises
     ------
@@ -204,17 +204,22 @@ def model_values(*files: Path) -> ModelValues:
 
 
 def document(values: ModelValues, sets: Mapping[str, Any]) -> dict[str, Any]:
-    """The one values document that helm is given: the files as they stand, and single values over them.
+    """The one values document for Helm: the files, nulls included, and single values over them.
 
     Parameters
     ----------
     values : ModelValues
         A model's values.
     sets : mapping
-        Keys may be dotted (`queries.runId`); values are whatever YAML holds.
+        Keys may be dotted (`queries.runId`); values are anything that YAML can express.
     """
     files = [read_values(file) for file in values.files] or [values.values]
     return layered(*files, *(_nested(key, value) for key, value in sets.items()))
+
+
+def effective(values: ModelValues, sets: Mapping[str, Any]) -> dict[str, Any]:
+    """All values as the chart sees them, its own defaults included; for `sets` see `document`."""
+    return merge(read_values(chart_folder() / "values.yaml"), document(values, sets))
 
 
 def _nested(key: str, value: Any) -> dict[str, Any]:
@@ -249,12 +254,12 @@ def models(folder: Path) -> dict[str, ModelValues]:
         values = model_values(file)
         if values.name in found:
             raise SpecError(
-                f"{file}: model.name: {values.name!r} is described by {found[values.name].files[0]} already; "
+                f"{file}: model.name: {found[values.name].files[0]} has the name {values.name!r} too; "
                 "give one of them another name"
             )
         found[values.name] = values
     if not found:
-        raise SpecError(f"{folder}: holds no values files of models (*.yaml)")
+        raise SpecError(f"{folder} has no values files of models (*.yaml)")
     return dict(sorted(found.items()))
 
 
@@ -269,8 +274,8 @@ def _shipped(name: str, what: str) -> Path:
         if folder.is_dir():
             return folder
     raise SpecError(
-        f"there is no {what} beside this installation of grace ({_PACKAGE}); name yours, or work in a "
-        "checkout of the repository"
+        f"there is no {what} in this installation of grace ({_PACKAGE}); give the path of yours, or work in "
+        "a checkout of the repository"
     )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from grace_client.analysis._data.files import OK
 from grace_client.analysis._data.layout import ordered, require
 from grace_client.analysis._statistics.noise import add_floor, gain_of_means
 from grace_client.analysis.inference import mean_intervals
 from grace_client.analysis.study1._bets import CELL, HEAD, ORDER, STATES, beliefs, gains, legal, wide_bets
 from grace_client.core.errors import NotEnoughDataError, SpecError
+from grace_client.run.layout import OK
 
 
 def cell_means(
