@@ -370,7 +370,7 @@ def test_a_file_in_the_place_of_a_folder_is_named(whole: Path, tmp_path: Path) -
     assert "is a GGUF file. --model takes a folder" in refusal(str(tmp_path / "tiny.gguf"))
     assert "is a GGUF file, which does not exist" in refusal(str(tmp_path / "other.gguf"))
     assert "./nowhere does not exist. Check the spelling" in refusal("./nowhere")
-    assert refusal(str(whole.parent)).endswith(f"did you mean {whole}?")
+    assert refusal(str(whole.parent)).endswith(f"Did you mean {whole}?")
 
 
 def test_a_folder_called_like_the_default_model_is_not_taken_for_it(whole: Path, tmp_path: Path) -> None:
