@@ -175,7 +175,7 @@ def test_what_a_model_cannot_be_told_is_refused(tiny: Callable[..., LocalEngine]
         )
     assert "takes no reasoning effort" in refused(FaultServer(), wanted=Wanted(effort="low"))
     assert "shows no reasoning" in refused(FaultServer(), wanted=Wanted(reasoning="off"))
-    with pytest.raises(SpecError, match="--reasoning is one of prompt, template, none"):
+    with pytest.raises(SpecError, match="loudly"):
         Wanted.of("loudly")
     with pytest.raises(SpecError, match=r"--prompt-date tomorrow"):
         Wanted.of(day="tomorrow")

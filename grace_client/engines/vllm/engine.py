@@ -6,8 +6,8 @@ import asyncio
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ from grace_client.engines.vllm.http_client import Client
 from grace_client.engines.vllm.pruning import pruned
 from grace_client.engines.vllm.responses import MalformedError, OtherModelError, RetryPolicy
 from grace_client.engines.vllm.startup_check import CheckedServer, check_server
-from grace_client.engines.vllm.tasks import run_all
+from grace_client.engines.vllm.tasks import AsyncCache, run_all
 from grace_client.engines.vllm.tls import speaks_tls
 from grace_client.engines.vllm.wire_format import Batch, forced_batches, named_batches
 
@@ -43,9 +43,6 @@ TRIES_KEPT = 64
 
 THOUGHTS = ("reasoning", "reasoning_content")
 """Fields of a message for its thoughts, by the age of the server's version."""
-
-T = TypeVar("T", bound=Hashable)
-V = TypeVar("V")
 
 
 class VllmEngine:
@@ -300,41 +297,6 @@ class VllmEngine:
         said = split_turn(text, thoughts, form=shape.form, begun=begun, cut=reason == "length")
         at = shape.form.answer_at(drawn, mark) if shape.form else None
         return Generation(said.answer, reason, tuple(asked), tuple(drawn), said.reasoning, said.status, at)
-
-
-class AsyncCache(Generic[T, V]):
-    """Token ids of the texts or prompts used last, or the texts of ids. What is under way is not asked again.
-
-    Parameters
-    ----------
-    most : int
-        How many to remember.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self._known: OrderedDict[T, asyncio.Future[V]] = OrderedDict()
-
-    async def __call__(self, text: T, ask: Callable[[], Awaitable[V]]) -> V:
-        """What belongs to a text, from `ask` where it is not known."""
-        while (known := self._known.get(text)) is not None:
-            # Who asked may have been cancelled or have failed; then this call asks.
-            if not known.done():
-                await asyncio.wait([known])
-            if not known.cancelled():
-                return known.result()
-        mine: asyncio.Future[V] = asyncio.get_running_loop().create_future()
-        self._known[text] = mine
-        try:
-            found = await ask()
-        except BaseException:
-            self._known.pop(text, None)
-            mine.cancel()
-            raise
-        mine.set_result(found)
-        while len(self._known) > self.most:
-            self._known.popitem(last=False)
-        return found
 
 
 async def _ready(client: Client, model: str | None, seconds: float, say: Callable[[str], None]) -> ModelCard:

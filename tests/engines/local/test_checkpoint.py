@@ -140,7 +140,7 @@ def quantised(**how: Any) -> Change:
 BROKEN: dict[str, tuple[Change, str]] = {
     "no head": (
         without("lm_head"),
-        r"lacks 1 of the 21 tensors of a LlamaForCausalLM: lm_head\.weight; .* random numbers\. Name a",
+        r"lacks 1 of the 21 tensors of a LlamaForCausalLM: lm_head\.weight\. .* random numbers\. Name a",
     ),
     "no layer": (
         without(".layers.1."),
@@ -364,13 +364,13 @@ def test_a_device_or_type_that_is_not_there_is_one_line(
 
 def test_a_file_in_the_place_of_a_folder_is_named(whole: Path, tmp_path: Path) -> None:
     """As what it is, and with the folder where it is known; a GGUF file whether or not it is there."""
-    assert refusal(str(whole / "model.safetensors")).endswith(f": give {whole}")
+    assert refusal(str(whole / "model.safetensors")).endswith(f": use {whole}")
     assert "is a file. --model takes a model's folder" in refusal(str(whole / "config.json"))
     (tmp_path / "tiny.gguf").write_bytes(b"GGUF")
     assert "is a GGUF file. --model takes a folder" in refusal(str(tmp_path / "tiny.gguf"))
     assert "is a GGUF file, which does not exist" in refusal(str(tmp_path / "other.gguf"))
     assert "./nowhere does not exist. Check the spelling" in refusal("./nowhere")
-    assert refusal(str(whole.parent)).endswith(f"did you mean {whole}?")
+    assert refusal(str(whole.parent)).endswith(f"Did you mean {whole}?")
 
 
 def test_a_folder_called_like_the_default_model_is_not_taken_for_it(whole: Path, tmp_path: Path) -> None:

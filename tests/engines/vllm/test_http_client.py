@@ -314,8 +314,8 @@ def test_the_limit_stops_growing_when_answers_take_longer() -> None:
     [
         (401, r"needs an API key \(HTTP 401: Unauthorized\).* set VLLM_API_KEY"),
         (404, r"does not know this address or model \(HTTP 404: Unauthorized\)"),
-        (402, r"wants to be paid first \(HTTP 402: Unauthorized\)"),
-        (307, r"redirects to /elsewhere \(HTTP 307\), which is not followed"),
+        (402, r"asks for payment \(HTTP 402: Unauthorized\)"),
+        (307, r"redirects to /elsewhere \(HTTP 307\)"),
     ],
 )
 def test_what_concerns_every_request_ends_the_run(status: int, match: str) -> None:

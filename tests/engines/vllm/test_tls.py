@@ -79,7 +79,7 @@ def test_an_unknown_authority_is_named_with_its_cure(authority: Path) -> None:
     with in_thread(FaultServer(tls=tls(authority))) as server:
         done = grace(server.url, authority / "missing.pem")
         assert done.returncode == 2
-        assert "this machine does not trust who signed it" in done.stderr
+        assert "this machine does not trust its issuer" in done.stderr
         assert "export SSL_CERT_FILE=/path/to/ca.pem" in done.stderr
         assert "missing.pem, which does not exist" in done.stderr
         assert "waiting" not in done.stderr
