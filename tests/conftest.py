@@ -6,8 +6,13 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Iterator
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -19,6 +24,34 @@ from tests.kube.standin import HERE, Tools
 ROOT = Path(__file__).parents[1]
 USERS_LISTS = ROOT.parent / "shared" / "data"
 """The users' own lists, where they lie beside the checkout."""
+
+
+class _LeaveOut(MetaPathFinder):
+    """Skips a test, or a module of tests, that needs a package of an extra that is not installed.
+
+    It is asked last, so only about packages that nobody else finds.
+    """
+
+    def __init__(self) -> None:
+        extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+        self.extra = {
+            re.split(r"[^\w]", need)[0]: extra
+            for extra in ("analysis", "cluster", "local")
+            for need in extras[extra]
+        } | {"matplotlib": "analysis"}  # it comes with plotnine
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> None:
+        extra = self.extra.get(name)
+        if extra:
+            pytest.skip(f"{name} is not installed (extra {extra!r})", allow_module_level=True)
+
+
+if not os.environ.get("GRACE_TEST_ALL"):
+    # Its conftest imports torch, and a conftest cannot be skipped.
+    collect_ignore = [] if find_spec("torch") else ["engines"]
+    sys.meta_path.append(_LeaveOut())
 
 
 @pytest.fixture(autouse=True, scope="session")
