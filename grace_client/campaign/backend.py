@@ -98,7 +98,7 @@ class ModelWork:
         """
         if not self.campaign.limits.fetch:
             return ()
-        run = run_id(self.campaign, self.model, effective(self.values, self.campaign.what.sets))
+        run = run_id(self.campaign, self.model, effective(self.values, {}))
         async with Results.open(self.kubectl, self.values, sets=self.sets) as results:
             done = await results.fetch(f"*/{self.model.model}/{run}", self.folder / RESULTS)
         whole = {folder.relative_to(self.folder / RESULTS).parts[0] for folder in done.verified}

@@ -121,7 +121,7 @@ async def plan(
 ) -> Plan:
     """Estimate and check every model."""
     found = _estimated(what, count, assumptions)
-    findings = await asyncio.gather(*(_findings(values, what) for values, _ in found))
+    findings = await asyncio.gather(*(_findings(values) for values, _ in found))
     models = tuple(PlannedModel(one, *checked) for (_, one), checked in zip(found, findings, strict=True))
     sums = total([one for _, one in found], model_hours=model_hours)
     return Plan(models, sums, assumptions, model_hours, budget_hours)
@@ -148,21 +148,19 @@ def _estimated(what: What, count: CountLoads, assumptions: Assumptions) -> list[
     with TemporaryDirectory() as folder:
         for name in what.models:
             values = settings.values_of(what, name, what.gpu, Path(folder))
-            known = settings.effective(values, what.sets)
+            known = settings.effective(values, {})
             found.append((values, estimate(values, known, count(known, assumptions), assumptions)))
     return found
 
 
-async def _findings(values: ModelValues, what: What) -> tuple[tuple[str, ...], int]:
+async def _findings(values: ModelValues) -> tuple[tuple[str, ...], int]:
     """What the rules say of a model, and how many of these findings are errors."""
     try:
         helm.program()
     except SpecError as error:
         return (f"not checked: {error}",), 0
     try:
-        rendered = await helm.template(
-            chart_folder(), document=document(values, what.sets), release=values.name
-        )
+        rendered = await helm.template(chart_folder(), document=document(values, {}), release=values.name)
     except SpecError as error:
         return (str(error),), 1
     report = check.check(rendered)

@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from grace_client.campaign.estimate import BUDGET_HOURS, MODEL_HOURS
+from grace_client.core.reasoning import EARLIER_REASONING
+from grace_client.kube.helm import NO_ASSIGNMENTS, Assignments
 
 
 class Phase(StrEnum):
@@ -154,6 +156,8 @@ class What(_Part):
         Overlay that lies on every model; empty for none.
     sets : dict
         Single values for every model, by dotted key.
+    assignments : Assignments
+        What the user assigns with `--set` and the like, for every model; wins over `sets`.
     documents : dict of str to str
         Text of each model's values file.
     overlays : dict of str to str
@@ -163,8 +167,18 @@ class What(_Part):
     models: tuple[str, ...]
     gpu: str = ""
     sets: dict[str, Any] = Field(default_factory=dict)
+    assignments: Assignments = NO_ASSIGNMENTS
     documents: dict[str, str] = Field(default_factory=dict)
     overlays: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("sets")
+    @classmethod
+    def _renamed(cls, sets: dict[str, Any]) -> dict[str, Any]:
+        # Earlier versions kept values of --set here.
+        return {
+            key: EARLIER_REASONING.get(value, value) if key.endswith(".reasoning") else value
+            for key, value in sets.items()
+        }
 
 
 class Limits(_Part):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from grace_client.cli._chart_options import Set, SetFile, SetString
 from grace_client.cli._output import PLAIN_SECONDS, print_json, say
 from grace_client.cli._signals import on_stop
 from grace_client.core.errors import ExitCode, SpecError
@@ -40,10 +41,6 @@ Values = Annotated[
     list[Path] | None,
     typer.Option("--values", "-f", help="Values files of a release that is not installed any more."),
 ]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="A single value, such as queries.image.registry=…."),
-]
 Namespace = Annotated[
     str | None, typer.Option("--namespace", "-n", help="Default: the context's own.", show_default=False)
 ]
@@ -71,7 +68,9 @@ def fetch(
             show_default=False,
         ),
     ] = None,
-    sets: Sets = None,
+    sets: Set = None,
+    set_string: SetString = None,
+    set_file: SetFile = None,
     listing: Annotated[bool, typer.Option("--list", help="Only tell what is there.")] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Fetch again and again until the query Jobs have ended.")
@@ -86,14 +85,18 @@ def fetch(
 
     Stop it at any moment; the same command goes on where it was. Nothing is left on the cluster.
     """
+    from grace_client.deploy.values import assigned
+    from grace_client.kube.helm import Assignments
     from grace_client.kube.kubectl import Kubectl
     from grace_client.transfer.claims import Results, checked_pattern
 
+    assignments = Assignments.of(sets, set_string, set_file)
+
     async def work() -> list[RemoteRun] | Fetched:
         kubectl = Kubectl(kubeconfig=kubeconfig, context=context, namespace=namespace)
-        chosen = await _values(kubectl, release, values, claim)
+        chosen = assigned(await _values(kubectl, release, values, claim), {}, assignments)
         pattern = checked_pattern(runs or _pattern(chosen, release, any_model=claim is not None))
-        async with Results.open(kubectl, chosen, sets=_sets(sets, claim, "output")) as results:
+        async with Results.open(kubectl, chosen, sets=_claims(claim, "output")) as results:
             if listing:
                 return await results.runs(pattern)
             while True:
@@ -128,22 +131,27 @@ def upload(
         str | None, typer.Option(help="The input claim, where there are no values.", show_default=False)
     ] = None,
     folder: Annotated[str, typer.Option(help="Folder on the claim.")] = "",
-    sets: Sets = None,
+    sets: Set = None,
+    set_string: SetString = None,
+    set_file: SetFile = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     json: AsJson = False,
 ) -> None:
     """Take trial lists to the input claim, where queries.trials.fromInput finds them."""
+    from grace_client.deploy.values import assigned
+    from grace_client.kube.helm import Assignments
     from grace_client.kube.kubectl import Kubectl
     from grace_client.transfer.claims import Results, on_the_claim
 
+    assignments = Assignments.of(sets, set_string, set_file)
     on_the_claim(files, folder)
 
     async def work() -> list[str]:
         kubectl = Kubectl(kubeconfig=kubeconfig, context=context, namespace=namespace)
-        chosen = await _values(kubectl, release, values, claim)
-        async with Results.open(kubectl, chosen, sets=_sets(sets, claim, "input")) as results:
+        chosen = assigned(await _values(kubectl, release, values, claim), {}, assignments)
+        async with Results.open(kubectl, chosen, sets=_claims(claim, "input")) as results:
             return await results.upload(files, folder)
 
     names = _interruptible(work())
@@ -180,21 +188,14 @@ def _pattern(values: ModelValues, release: str | None, *, any_model: bool) -> st
     return "*/*/*" if any_model else f"*/{values.name}/{run}"
 
 
-def _sets(sets: list[str] | None, claim: str | None, purpose: str) -> dict[str, Any]:
-    import yaml
-
-    found: dict[str, Any] = {}
-    for assignment in sets or []:
-        key, equals, value = assignment.partition("=")
-        if not equals:
-            raise SpecError(f"--set {assignment}: KEY=VALUE is expected, such as queries.image.tag=0.1.0")
-        found[key] = yaml.safe_load(value)
-    if claim:
-        # Where nothing but the claim is known, the others may not be there.
-        others = sorted({"input", "output", "logs"} - {purpose})
-        found |= {f"storage.{other}.enabled": False for other in others}
-        found[f"storage.{purpose}.existingClaim"] = claim
-    return found
+def _claims(claim: str | None, purpose: str) -> dict[str, Any]:
+    """Values of the chart for one claim alone: of the others it is not known whether they exist."""
+    if claim is None:
+        return {}
+    others = sorted({"input", "output", "logs"} - {purpose})
+    return {f"storage.{other}.enabled": False for other in others} | {
+        f"storage.{purpose}.existingClaim": claim
+    }
 
 
 async def _ended(kubectl: Kubectl, values: ModelValues, release: str | None, *, any_model: bool) -> bool:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from grace_client.campaign import machine
+from grace_client.campaign import machine, settings
 from grace_client.campaign import store as keep
 from grace_client.campaign.backend import ModelWork
 from grace_client.campaign.controller import INSTALL_S, POLL_S, Conductor
@@ -127,7 +127,7 @@ def _chosen(asked: Asked, kept: keep.Kept | None, file: Campaign | None, namespa
             f"{asked.out} holds campaign {found.name} of namespace {found.namespace}, and this is "
             f"{namespace}; name its --namespace, or another --out"
         )
-    if asked.what is None or asked.what == found.what:
+    if asked.what is None or settings.same(asked.what, found.what):
         return found
     if kept is not None:
         # Another campaign is under way: this says which.

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grace_client.cli._chart_options import Set, SetFile, SetString
 from grace_client.cli._output import print_json, say
 from grace_client.cli.fetch import AsJson, Context, Kubeconfig, Namespace
 from grace_client.core.errors import ExitCode, SpecError
 
 if TYPE_CHECKING:
     from grace_client.campaign.records import Campaign, What
+    from grace_client.kube.helm import Assignments
     from grace_client.kube.kubectl import Kubectl
 
 app = typer.Typer(
@@ -41,16 +43,6 @@ OverBudget = Annotated[
 Registry = Annotated[str, typer.Option(help="Where the client image lies (queries.image.registry).")]
 Experiments = Annotated[str, typer.Option(help="Only these experiments, with commas between.")]
 Sample = Annotated[int, typer.Option(help="Ask only so many trials of each list; 0 for all.", min=0)]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        "--sets",
-        metavar="KEY=VALUE",
-        help="A single value of the chart, for every model.",
-        show_default=False,
-    ),
-]
 ValuesFolder = Annotated[
     Path | None,
     typer.Option(help="Folder of models' values files. Default: grace's own.", show_default=False),
@@ -66,7 +58,7 @@ def _what(
     models: str,
     gpu: str,
     fallback: str,
-    sets: list[str] | None,
+    assignments: Assignments,
     registry: str,
     experiments: str,
     sample: int,
@@ -91,7 +83,8 @@ def _what(
         folder=folder or values_folder(),
         gpu=gpu,
         fallbacks=_names(fallback),
-        sets=given | settings.parse_sets(sets or []),
+        sets=given,
+        assignments=assignments,
     )
 
 
@@ -104,7 +97,9 @@ def plan(
     registry: Registry = "",
     experiments: Experiments = "",
     sample: Sample = 0,
-    sets: Sets = None,
+    sets: Set = None,
+    set_string: SetString = None,
+    set_file: SetFile = None,
     values_folder: ValuesFolder = None,
     utilisation: Annotated[
         float, typer.Option(help="Share of the GPUs' published peaks that a server reaches.")
@@ -124,7 +119,8 @@ def plan(
 
     budget = BUDGET_HOURS if budget_hours is None else budget_hours
     check_budget(budget, over_budget=over_budget)
-    what = _what(models or STUDY, gpu, "", sets, registry, experiments, sample, values_folder)
+    assignments = Assignments.of(sets, set_string, set_file)
+    what = _what(models or STUDY, gpu, "", assignments, registry, experiments, sample, values_folder)
     assumptions = Assumptions(utilisation=utilisation, characters_per_token=characters_per_token)
     day = MODEL_HOURS if model_hours is None else model_hours
     found = asyncio.run(make_plan(what, loads, assumptions, model_hours=day, budget_hours=budget))
@@ -156,7 +152,9 @@ def run(
     registry: Registry = "",
     experiments: Experiments = "",
     sample: Sample = 0,
-    sets: Sets = None,
+    sets: Set = None,
+    set_string: SetString = None,
+    set_file: SetFile = None,
     values_folder: ValuesFolder = None,
     fetch: Annotated[
         bool | None,
@@ -199,8 +197,9 @@ def run(
         check_budget(budget_hours, over_budget=over_budget)
     what = None
     if models:
-        what = _what(models, gpu, fallback or "", sets, registry, experiments, sample, values_folder)
-    elif gpu or registry or experiments or sample or sets or values_folder:
+        assignments = Assignments.of(sets, set_string, set_file)
+        what = _what(models, gpu, fallback or "", assignments, registry, experiments, sample, values_folder)
+    elif gpu or registry or experiments or sample or sets or set_string or set_file or values_folder:
         raise SpecError(
             "what a campaign runs is decided when it begins: name its --models too, or none of it"
         )
