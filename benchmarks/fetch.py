@@ -45,8 +45,8 @@ from typing import Any, cast
 from rich.console import Console
 from rich.table import Table
 
-from grace_client.cli.fetch import ANY_MODEL, _sets
-from grace_client.deploy.values import chart_folder, layered
+from grace_client.cli.fetch import ANY_MODEL, claim_alone
+from grace_client.deploy.values import ModelValues, assigned, chart_folder, document, layered
 from grace_client.kube import helm, process
 from grace_client.kube.kubectl import Kubectl
 from grace_client.transfer.claims import TEMPLATE, Results
@@ -178,7 +178,9 @@ async def _maker(
     """The chart's own Job for files, within the rules of the cluster, with another program in it."""
     namespace = await kubectl.namespace_name()
     own = {"nameOverride": f"bench-{secrets.token_hex(3)}", "files": {"enabled": True, "minutes": 180}}
-    given = layered(ANY_MODEL, *map(_nested, _sets(sets, claim, "output").items()), own)
+    model = ModelValues.model_validate(ANY_MODEL).model_copy(update={"values": ANY_MODEL})
+    values = assigned(model, {}, helm.Assignments(tuple(sets)))
+    given = layered(document(values, claim_alone(claim, "output")), own)
     (made,) = await helm.template(
         chart_folder(), document=given, only=TEMPLATE, release="benchmark", namespace=namespace
     )
@@ -190,11 +192,6 @@ async def _maker(
     for mount in container["volumeMounts"]:
         mount["readOnly"] = False
     return job, namespace
-
-
-def _nested(item: tuple[str, Any]) -> dict[str, Any]:
-    first, dot, rest = item[0].partition(".")
-    return {first: _nested((rest, item[1])) if dot else item[1]}
 
 
 class Clock:

@@ -96,7 +96,7 @@ def fetch(
         kubectl = Kubectl(kubeconfig=kubeconfig, context=context, namespace=namespace)
         chosen = assigned(await _values(kubectl, release, values, claim), {}, assignments)
         pattern = checked_pattern(runs or _pattern(chosen, release, any_model=claim is not None))
-        async with Results.open(kubectl, chosen, sets=_claims(claim, "output")) as results:
+        async with Results.open(kubectl, chosen, sets=claim_alone(claim, "output")) as results:
             if listing:
                 return await results.runs(pattern)
             while True:
@@ -151,7 +151,7 @@ def upload(
     async def work() -> list[str]:
         kubectl = Kubectl(kubeconfig=kubeconfig, context=context, namespace=namespace)
         chosen = assigned(await _values(kubectl, release, values, claim), {}, assignments)
-        async with Results.open(kubectl, chosen, sets=_claims(claim, "input")) as results:
+        async with Results.open(kubectl, chosen, sets=claim_alone(claim, "input")) as results:
             return await results.upload(files, folder)
 
     names = _interruptible(work())
@@ -188,7 +188,7 @@ def _pattern(values: ModelValues, release: str | None, *, any_model: bool) -> st
     return "*/*/*" if any_model else f"*/{values.name}/{run}"
 
 
-def _claims(claim: str | None, purpose: str) -> dict[str, Any]:
+def claim_alone(claim: str | None, purpose: str) -> dict[str, Any]:
     """Values of the chart for one claim alone: of the others it is not known whether they exist."""
     if claim is None:
         return {}

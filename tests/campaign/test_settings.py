@@ -92,9 +92,9 @@ def test_an_earlier_versions_campaign_goes_on(tmp_path: Path) -> None:
     found = settings.values_of(kept, "gemma-2b", "", tmp_path).values
     assert found["queries"] == {"maxFailed": 0.05, "experiments": {"study1-exp2": {"reasoning": "on"}}}
     assert (found["labels"], found["server"]["extraArgs"]) == ({"a.b": "c"}, ["--seed=1"])
-    words = ("queries.maxFailed=0.05", "server.extraArgs={--seed=1}", r"labels.a\.b=c")
-    words += ("queries.experiments.study1-exp2.reasoning=on",)
-    asked = new("gemma-2b", assignments=Assignments(words)).what
+    words = ["queries.maxFailed=0.05", "server.extraArgs={--seed=1}", r"labels.a\.b=c"]
+    words.append("queries.experiments.study1-exp2.reasoning=on")
+    asked = new("gemma-2b", assignments=Assignments(tuple(words))).what
     other = new("gemma-2b", assignments=Assignments((*words, "queries.maxFailed=0.06"))).what
     assert settings.same(kept, kept)
     if shutil.which("helm"):
