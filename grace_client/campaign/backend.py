@@ -9,9 +9,11 @@ from time import monotonic
 
 from grace_client.campaign.model_work import IncompleteError
 from grace_client.campaign.records import Campaign, ModelState
-from grace_client.campaign.settings import effective, experiments, run_id, sets_of, values_of
+from grace_client.campaign.settings import run_id, sets_of, values_of
 from grace_client.core.errors import GraceError, ReleaseError
+from grace_client.deploy.arguments import experiments
 from grace_client.deploy.release import Release
+from grace_client.deploy.values import effective
 from grace_client.kube.kubectl import Kubectl
 from grace_client.policy import check as policy
 from grace_client.policy.rules import Severity

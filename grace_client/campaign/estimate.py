@@ -12,6 +12,7 @@ from typing import Any
 
 from grace_client.core.errors import SpecError
 from grace_client.deploy.values import ModelValues
+from grace_client.deploy.waits import download_seconds, startup_seconds
 
 BUDGET_HOURS = 216.0
 """GPU-hours that the study has: nine GPUs, a day each."""
@@ -19,8 +20,6 @@ MOST_HOURS = 250.0
 """GPU-hours above which a budget has to be meant."""
 MODEL_HOURS = 24.0
 """Hours for which a campaign lets one model hold GPUs."""
-
-MB_PER_GIB = 2**30 / 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +174,6 @@ def estimate(
     assumptions : Assumptions
         What is taken for granted.
     """
-    weights, server = effective["weights"], effective["server"]
-    size_mb = values.model.weights_gib * MB_PER_GIB
-    stage = weights["stage"]
-    download = 0.0 if stage == "none" else size_mb / float(weights["downloadMBps"])
-    startup = server["startup"]
-    load = size_mb / float(startup["readMBps"]) + float(startup["engineSeconds"])
     return Estimate(
         model=values.name,
         gpu=next(iter(values.gpu.products), values.gpu.resource),
@@ -188,10 +181,10 @@ def estimate(
         memory_gib=values.gpu.memory_gib,
         weights_gib=values.model.weights_gib,
         questions=sum(work.questions for work in loads),
-        download_hours=download / 3600,
-        load_hours=load / 3600,
+        download_hours=download_seconds(effective) / 3600,
+        load_hours=startup_seconds(effective) / 3600,
         query_hours=query_seconds(values, loads, assumptions) / 3600,
-        downloads_with_gpus=stage == "init",
+        downloads_with_gpus=effective["weights"]["stage"] == "init",
     )
 
 

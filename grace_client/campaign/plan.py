@@ -13,7 +13,7 @@ from grace_client.campaign import settings
 from grace_client.campaign.estimate import Assumptions, Estimate, Load, Total, estimate, total
 from grace_client.campaign.records import What
 from grace_client.core.errors import SpecError
-from grace_client.deploy.values import ModelValues, chart_folder, document
+from grace_client.deploy.values import ModelValues, chart_folder, document, effective
 from grace_client.kube import helm
 from grace_client.policy import check
 from grace_client.policy.rules import Severity
@@ -148,7 +148,7 @@ def _estimated(what: What, count: CountLoads, assumptions: Assumptions) -> list[
     with TemporaryDirectory() as folder:
         for name in what.models:
             values = settings.values_of(what, name, what.gpu, Path(folder))
-            known = settings.effective(values, {})
+            known = effective(values, {})
             found.append((values, estimate(values, known, count(known, assumptions), assumptions)))
     return found
 

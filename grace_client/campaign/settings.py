@@ -11,21 +11,10 @@ from typing import Any
 from grace_client.campaign.records import Campaign, ModelState, What
 from grace_client.core import paths
 from grace_client.core.errors import SpecError
-from grace_client.deploy.values import (
-    ModelValues,
-    assigned,
-    chart_folder,
-    document,
-    merge,
-    model_values,
-    models,
-    overlays,
-    read_values,
-)
+from grace_client.deploy import arguments
+from grace_client.deploy.values import ModelValues, assigned, effective, model_values, models, overlays
+from grace_client.deploy.waits import LONGEST_WAIT_MINUTES
 from grace_client.kube.helm import NO_ASSIGNMENTS, Assignments
-
-LONGEST_QUEUE = 1439
-"""Minutes for which the chart lets clients wait."""
 
 
 def describe(
@@ -115,11 +104,6 @@ def _in_words(value: Any) -> Any:
     return [_in_words(inner) for inner in value] if isinstance(value, list) else str(value)
 
 
-def effective(values: ModelValues, sets: Mapping[str, Any], chart: Path | None = None) -> dict[str, Any]:
-    """All values as the chart sees them, its own defaults included."""
-    return merge(read_values((chart or chart_folder()) / "values.yaml"), document(values, sets))
-
-
 def sets_of(campaign: Campaign, model: ModelState, values: ModelValues) -> dict[str, Any]:
     """Single values that a model needs as it is now, because of its GPUs and the campaign's limits.
 
@@ -130,7 +114,7 @@ def sets_of(campaign: Campaign, model: ModelState, values: ModelValues) -> dict[
     known = effective(values, sets)
     if (minutes := math.ceil(campaign.limits.queue_minutes)) > int(known["queries"]["queueMinutes"]):
         # The clients wait for the server as long as the campaign waits for its GPUs.
-        sets["queries.queueMinutes"] = min(minutes, LONGEST_QUEUE)
+        sets["queries.queueMinutes"] = min(minutes, LONGEST_WAIT_MINUTES)
     overlay = model.overlay
     if not overlay:
         return sets
@@ -143,11 +127,5 @@ def sets_of(campaign: Campaign, model: ModelState, values: ModelValues) -> dict[
 
 def run_id(campaign: Campaign, model: ModelState, known: Mapping[str, Any]) -> str:
     """Last part of the folders of a model's results."""
-    own = str(known["queries"].get("runId") or model.model)
-    overlay = model.overlay
-    return f"{own}-{overlay}" if overlay else own
-
-
-def experiments(known: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the experiments that are asked."""
-    return tuple(name for name, own in known["queries"]["experiments"].items() if own.get("enabled"))
+    own = arguments.run_id(known, model.model)
+    return f"{own}-{model.overlay}" if model.overlay else own

@@ -20,7 +20,7 @@ from grace_client.kube import helm
 _PACKAGE = Path(__file__).parents[1]
 _DEPLOY = _PACKAGE / "_deploy"
 Text = Annotated[str, StringConstraints(min_length=1)]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=40)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=24)]
 
 
 class _Part(BaseModel):
@@ -29,8 +29,8 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", alias_generator=to_camel)
 
 
-class Model(_Part):
-    """What the model is.
+class ModelSection(_Part):
+    """The section `model`: what the model is.
 
     Attributes
     ----------
@@ -63,8 +63,8 @@ class Model(_Part):
     reasoning_parser: str = ""
 
 
-class Gpu(_Part):
-    """What the model runs on.
+class GpuSection(_Part):
+    """The section `gpu`: what the model runs on.
 
     Attributes
     ----------
@@ -95,9 +95,9 @@ class ModelValues(_Part):
 
     Attributes
     ----------
-    model : Model
+    model : ModelSection
         What the model is.
-    gpu : Gpu
+    gpu : GpuSection
         What it runs on.
     files : tuple of Path
         Where this was read, in order.
@@ -106,8 +106,8 @@ class ModelValues(_Part):
         here may stand in the chart's defaults.
     """
 
-    model: Model
-    gpu: Gpu = Gpu()
+    model: ModelSection
+    gpu: GpuSection = GpuSection()
     files: tuple[Path, ...] = Field(default=(), exclude=True)
     values: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
 
@@ -246,6 +246,11 @@ def document(values: ModelValues, sets: Mapping[str, Any]) -> dict[str, Any]:
     """
     files = [read_values(file) for file in values.files] or [values.values]
     return layered(*files, *(_nested(key, value) for key, value in sets.items()))
+
+
+def effective(values: ModelValues, sets: Mapping[str, Any]) -> dict[str, Any]:
+    """All values as the chart sees them, its own defaults included; for `sets` see `document`."""
+    return merge(read_values(chart_folder() / "values.yaml"), document(values, sets))
 
 
 def _nested(key: str, value: Any) -> dict[str, Any]:

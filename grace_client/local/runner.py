@@ -8,17 +8,22 @@ import secrets
 import socket
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from grace_client.campaign.records import Phase
 from grace_client.core.errors import ExitCode
+from grace_client.deploy.arguments import ClientRun, client_runs, experiments
 from grace_client.kube import process
 from grace_client.kube.process import Running
 from grace_client.local import supervise
-from grace_client.local.model import Model, Run, Vllm, check, embedded, environment, runs, wait_minutes
+from grace_client.local.server import Vllm, check, embedded, environment, trials
+
+AllValues = Mapping[str, Any]
+"""All values of a model, the chart's defaults included."""
 
 GRACE_S = 20.0
 """Seconds that a program has to end after SIGTERM; `grace run` writes the answers in flight."""
@@ -118,39 +123,43 @@ class Local:
         """End the run in progress, and begin no other."""
         self._stop.set()
 
-    async def run(self, models: Sequence[Model], again: str) -> list[Ended]:
+    async def run(self, models: Sequence[AllValues], again: str) -> list[Ended]:
         """Run every model in turn; answered questions are not asked again.
 
         Parameters
         ----------
-        models : sequence of Model
-            The models, in order.
+        models : sequence of mapping
+            All values of each model, in order.
         again : str
-            The command that goes on.
+            The command that continues this campaign.
 
         Raises
         ------
         SpecError
-            If values need something that only a cluster has; before anything is started.
+            For values that only a cluster can follow, before anything is started.
         """
         check(models, self.experiments, self.vllm)
         ended = []
-        for model in models:
+        for known in models:
+            name = known["model"]["name"]
             if self._stop.is_set():
-                ended.append(Ended(model.name, Phase.PLANNED, next=again))
+                ended.append(Ended(name, Phase.PLANNED, next=again))
                 continue
-            self.say(f"{model.name}: {'vLLM' if self.vllm.words else 'embedded engine'}")
-            ended.append(await self._model(model, again))
-            self.say(f"{model.name}: {ended[-1].phase}")
+            self.say(f"{name}: {'vLLM' if self.vllm.words else 'embedded engine'}")
+            ended.append(await self._model(name, known, again))
+            self.say(f"{name}: {ended[-1].phase}")
         return ended
 
-    async def _model(self, model: Model, again: str) -> Ended:
-        wanted = self.experiments or model.experiments
-        left = [run for name in wanted for run in runs(model, name, self.sample, self.out / "trials")]
+    async def _model(self, name: str, known: AllValues, again: str) -> Ended:
+        left = [
+            run
+            for experiment in self.experiments or experiments(known)
+            for run in client_runs(known, experiment, release=name, sample=self.sample)
+        ]
         folders: list[Path] = []
         reasons: dict[str, str] = {}
 
-        def note(run: Run, code: int) -> None:
+        def note(run: ClientRun, code: int) -> None:
             folders.append(self._folder(run))
             if code:
                 reason, advice = self._why(run, code, server)
@@ -158,11 +167,11 @@ class Local:
 
         ports = PORTS
         while left:
-            async with self._server(model) as server:
+            async with self._server(name, known) as server:
                 while left:
-                    code = await self._run(left[0], server)
+                    code = await self._run(left[0], known, server)
                     if self._stop.is_set():
-                        return Ended(model.name, Phase.PLANNED, tuple(folders), "it was stopped", again)
+                        return Ended(name, Phase.PLANNED, tuple(folders), "it was stopped", again)
                     if code and server.ended:
                         break
                     note(left.pop(0), code)
@@ -172,20 +181,20 @@ class Local:
             ports -= 1
             # The server and all that it started have ended: what answers at its port is another program.
             if left and ports and _answers(server.port):
-                self.say(f"{model.name}: another program uses the server's port; trying another port")
+                self.say(f"{name}: another program uses the server's port; trying another port")
             elif left:
                 note(left[0], code)
                 left.clear()
         if reasons:
             advice = "; ".join(dict.fromkeys(reasons.values()))
-            return Ended(model.name, Phase.FAILED, tuple(folders), "; ".join(reasons), advice)
-        return Ended(model.name, Phase.DONE, tuple(folders))
+            return Ended(name, Phase.FAILED, tuple(folders), "; ".join(reasons), advice)
+        return Ended(name, Phase.DONE, tuple(folders))
 
-    def _folder(self, run: Run) -> Path:
+    def _folder(self, run: ClientRun) -> Path:
         """The folder of a run's results; the same as on the output claim of a cluster."""
         return self.out / "results" / run.folder
 
-    def _why(self, run: Run, code: int, server: _Server) -> tuple[str, str]:
+    def _why(self, run: ClientRun, code: int, server: _Server) -> tuple[str, str]:
         """Why a run failed, and what to do; empty if repeating the command may help."""
         if server.ended:
             assert server.process is not None
@@ -200,10 +209,11 @@ class Local:
             )
         return f"{run.folder} ended with exit code {code}", ""
 
-    async def _run(self, run: Run, server: _Server) -> int:
+    async def _run(self, run: ClientRun, known: AllValues, server: _Server) -> int:
         """The exit code of a `grace run`, which ends with the campaign and with its server."""
         command = [sys.executable, "-m", "grace_client", "run", *run.arguments]
         command += [f"--out={self._folder(run)}", *server.options]
+        command += trials(known, run.arguments[0], self.out / "trials")
         async with _started(command, server.env) as child:
             waits = [asyncio.create_task(child.ended()), asyncio.create_task(self._stop.wait())]
             if server.process is not None:
@@ -214,37 +224,33 @@ class Local:
         return ExitCode.UNREACHABLE if child.returncode is None else child.returncode
 
     @asynccontextmanager
-    async def _server(self, model: Model) -> AsyncIterator[_Server]:
+    async def _server(self, name: str, known: AllValues) -> AsyncIterator[_Server]:
         """A server of the model, or the embedded engine, and how `grace run` reaches it."""
-        queries, missing = environment(model, "queries")
+        queries, missing = environment(known, "queries")
+        env, also_missing = environment(known, "server") if self.vllm.words else ({}, [])
+        if missing := [*missing, *also_missing]:
+            self.say(
+                f"{name}: the values take {', '.join(missing)} from the cluster (valueFrom). Here, set "
+                "such variables in your shell"
+            )
         if not self.vllm.words:
-            self._missing(model, missing)
-            yield _Server(embedded(model), queries)
+            yield _Server(embedded(known), queries)
             return
-        env, also_missing = environment(model, "server")
-        self._missing(model, missing + also_missing)
         key, port = {"VLLM_API_KEY": secrets.token_urlsafe(30)}, _free_port()
-        log = self.out / "logs" / f"{model.name}.log"
+        log = self.out / "logs" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        command = self.vllm.command(model, port)
-        options = self.vllm.reached(model, port, wait_minutes(model))
+        command = self.vllm.command(known, port)
+        options = self.vllm.reached(known, port)
         with log.open("ab") as file:
             env |= {"VLLM_NO_USAGE_STATS": "1"} | key
             async with _started(command, env, file.fileno()) as running:
                 yield _Server(options, queries | key, running, log, port)
 
-    def _missing(self, model: Model, names: Sequence[str]) -> None:
-        if names:
-            self.say(
-                f"{model.name}: {', '.join(names)} would come from the cluster (valueFrom); this machine's "
-                "environment is used instead"
-            )
-
 
 def _started(
     command: Sequence[str], env: dict[str, str], out: int | None = None
 ) -> AbstractAsyncContextManager[Running]:
-    """A program that ends with the block, and with this process whatever ends it (see `supervise`)."""
+    """A program that ends with the block, and with this process, however that ends (see `supervise`)."""
     return process.started(
         [sys.executable, "-I", "-S", supervise.__file__, str(GRACE_S), *command],
         stdin=PIPE,

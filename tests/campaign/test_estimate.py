@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ from hypothesis import strategies as st
 from grace_client import stimuli
 from grace_client.campaign import settings
 from grace_client.campaign.estimate import (
-    MB_PER_GIB,
     Assumptions,
     Estimate,
     Load,
@@ -24,7 +24,7 @@ from grace_client.campaign.plan import estimates
 from grace_client.cli.campaign.commands import STUDY
 from grace_client.cli.workload import loads
 from grace_client.core.errors import SpecError
-from grace_client.deploy.values import ModelValues, model_values, values_folder
+from grace_client.deploy.values import ModelValues, effective, model_values, values_folder
 from tests.conftest import USERS_LISTS
 
 GPUS = {
@@ -55,7 +55,7 @@ def test_the_study_fits_its_budget() -> None:
 
 def test_questions_are_counted_on_the_lists() -> None:
     """180 distinct of Study 1 Experiment 2; of free text each answer, since each has a seed of its own."""
-    known = settings.effective(values("gemma-2b"), {})
+    known = effective(values("gemma-2b"), {})
     counted = {load.experiment: load for load in loads(known, Assumptions())}
     assert list(counted) == ["study1-exp1", "study1-exp2", "study2-exp1", "study2-exp2"]
     assert counted["study1-exp2"].questions == 180 and counted["study1-exp2"].answer_tokens == 0
@@ -73,13 +73,13 @@ def test_the_users_own_lists_are_counted(study: str, experiment: str, distinct: 
     if not file.exists():
         pytest.skip("the users' lists are not beside this checkout")
     sets = {f"queries.trials.{study}": file.read_text()}
-    counted = loads(settings.effective(values("gemma-2b"), sets), Assumptions())
+    counted = loads(effective(values("gemma-2b"), sets), Assumptions())
     assert {load.experiment: load.questions for load in counted}[experiment] == distinct
 
 
 def test_prompts_come_near_their_tokens() -> None:
     """A Study 1 question of 183 tokens costs 354 at blocks of 16, measured; the formula is within a third."""
-    known = settings.effective(values("gemma-2b"), {})
+    known = effective(values("gemma-2b"), {})
     (load,) = (one for one in loads(known, Assumptions()) if one.experiment == "study1-exp2")
     assert load.prompt_tokens / load.questions == pytest.approx(354, rel=1 / 3)
     assert len(stimuli.default("study1").trials) == 300
@@ -88,9 +88,7 @@ def test_prompts_come_near_their_tokens() -> None:
 def test_a_sample_and_a_choice_of_experiments_are_counted() -> None:
     """As the chart is told them."""
     sets = {"queries.experiments.study1-exp2.enabled": False, "queries.experiments.study1-exp1.sample": 10}
-    counted = {
-        load.experiment: load for load in loads(settings.effective(values("gemma-2b"), sets), Assumptions())
-    }
+    counted = {load.experiment: load for load in loads(effective(values("gemma-2b"), sets), Assumptions())}
     assert "study1-exp2" not in counted and counted["study1-exp1"].questions == 10 * 2 * 5
 
 
@@ -109,13 +107,16 @@ def test_the_formula() -> None:
 def test_downloads_and_loads_follow_from_the_values() -> None:
     """15 MB/s in the chart; a Job that downloads before any GPU is held does not cost GPU-hours."""
     gemma = values("gemma-2b")
-    known = settings.effective(gemma, {})
+    known = effective(gemma, {})
     one = estimate(gemma, known, [], Assumptions())
-    assert one.download_hours * 3600 == pytest.approx(4.9 * MB_PER_GIB / 15)
-    assert one.load_hours * 3600 == pytest.approx(4.9 * MB_PER_GIB / 15 + 900)
+    seconds = math.ceil(4.9 * 1073.741824 / 15)
+    assert one.download_hours * 3600 == pytest.approx(seconds)
+    assert one.load_hours * 3600 == pytest.approx(seconds + 900)
     assert one.gpu_hours == pytest.approx(one.download_hours + one.load_hours)
-    staged = estimate(gemma, settings.effective(gemma, {"weights.stage": "job"}), [], Assumptions())
+    staged = estimate(gemma, effective(gemma, {"weights.stage": "job"}), [], Assumptions())
     assert staged.gpu_hours == pytest.approx(one.load_hours)
+    given = estimate(gemma, effective(gemma, {"server.startup.budgetSeconds": 7200}), [], Assumptions())
+    assert given.load_hours == 2
 
 
 hours = st.floats(0, 30)

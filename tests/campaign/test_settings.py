@@ -13,7 +13,7 @@ import pytest
 from grace_client.campaign import machine, settings
 from grace_client.campaign.records import Campaign, Limits
 from grace_client.core.errors import SpecError
-from grace_client.deploy.values import document, values_folder
+from grace_client.deploy.values import document, effective, values_folder
 from grace_client.kube.helm import Assignments
 
 needs_helm = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not on the PATH")
@@ -50,7 +50,7 @@ def test_the_models_own_gpus_change_nothing(tmp_path: Path) -> None:
     values = settings.values_of(campaign.what, "gemma-2b", "", tmp_path)
     assert values.values["queries"]["maxFailed"] == 0.1
     assert settings.sets_of(campaign, campaign.models[0], values) == {}
-    assert settings.run_id(campaign, campaign.models[0], settings.effective(values, {})) == "gemma-2b"
+    assert settings.run_id(campaign, campaign.models[0], effective(values, {})) == "gemma-2b"
 
 
 def test_clients_wait_as_long_as_the_campaign(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_assigned_values_win_and_are_kept(tmp_path: Path) -> None:
     assert (values.gpu.count, values.gpu.products) == (2, ("NVIDIA-L40",))
     found = {key: values.values[key] for key in ("x", "n", "text")}
     assert found == {"x": "1.10", "n": 1, "text": "a,b\r\n"}
-    assert settings.run_id(campaign, campaign.models[0], settings.effective(values, {})) == "007-l40"
+    assert settings.run_id(campaign, campaign.models[0], effective(values, {})) == "007-l40"
     with pytest.raises(SpecError, match=r"--set gpu\.count"):
         wrong = new("gemma-2b", assignments=Assignments(("gpu.count=two",)))
         settings.values_of(wrong.what, "gemma-2b", "", tmp_path)

@@ -1,4 +1,4 @@
-"""The tables of arguments that nobody may give: what the chart gives, as vLLM and grace know it."""
+"""The list of arguments, `files/arguments.yaml`: its names are those of vLLM and of `grace run`."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ GONE = {"task"}
 """Flags of older versions of vLLM."""
 
 
-def table(name: str) -> dict[str, str]:
-    """One of the tables, as the templates read it."""
-    (body,) = re.findall(rf'define "grace\.arguments\.{name}" -}}}}\n(.*?){{{{- end', TEXT, re.DOTALL)
-    found: dict[str, str] = yaml.safe_load(body)
-    return found
+LISTS = yaml.safe_load((CHART / "files" / "arguments.yaml").read_text("utf-8"))
+
+
+def named(of: str) -> set[str]:
+    """Flags that the chart gives, or that follow from a value, of `server` or `client`."""
+    return {*(entry["argument"].removeprefix("--") for entry in LISTS[of]["given"]), *LISTS[of]["from"]}
 
 
 def query(objects: list[Object]) -> set[str]:
@@ -50,15 +51,15 @@ def test_what_the_chart_gives_itself_is_in_them() -> None:
     server = containers(one(objects, "Deployment")["spec"]["template"])[-1]
     flags = {word.removeprefix("--").partition("=")[0] for word in server["args"] if word.startswith("--")}
     assert len(flags) == 11
-    assert flags <= table("own").keys() | table("chart").keys()
-    assert query(objects) == table("client").keys()
+    assert flags <= named("server")
+    assert query(objects) == named("client")
 
 
 def test_the_clients_table_is_of_options_that_grace_run_has() -> None:
     """By their names there."""
     command = typer.main.get_command(app).commands["run"]  # type: ignore[attr-defined]
     options = {name for option in command.params for name in option.opts}
-    assert {f"--{name}" for name in table("client")} <= options
+    assert {f"--{name}" for name in named("client")} <= options
 
 
 def test_the_variables_are_those_that_the_chart_sets() -> None:
@@ -81,7 +82,7 @@ def test_the_servers_tables_are_of_flags_that_vllm_has() -> None:
     done = subprocess.run([python, "-c", PRINT], capture_output=True, text=True, timeout=300, check=True)
     flags = {word.lstrip("-") for word in done.stdout.split() if word.startswith("-")}
     assert len(flags) > 200
-    names = table("own").keys() | table("refused").keys() | table("chart").keys()
+    names = named("server") | LISTS["server"]["refused"].keys() | LISTS["server"]["refusedBeside"].keys()
     stems = {name.removesuffix("*") for name in names if name.endswith("*")}
     assert {n for n in names - GONE if not any(f.startswith(n.removesuffix("*")) for f in flags)} == set()
     others = {flag for flag in flags - names if not flag.startswith(tuple(stems))}

@@ -16,7 +16,15 @@ from pydantic import ValidationError
 
 from grace_client.core.errors import SpecError
 from grace_client.deploy import values
-from grace_client.deploy.values import Gpu, Model, merge, model_values, models, overlays, read_values
+from grace_client.deploy.values import (
+    GpuSection,
+    ModelSection,
+    merge,
+    model_values,
+    models,
+    overlays,
+    read_values,
+)
 from tests.conftest import ROOT
 
 GEMMA = """\
@@ -65,7 +73,7 @@ def test_a_model_alone_and_under_an_overlay(folder: Path) -> None:
     file, overlay = folder / "gemma-9b.yaml", overlays(folder)["rtx-3090"]
     alone = models(folder)["gemma-9b"]
     assert alone.name == "gemma-9b"
-    assert alone.model == Model.model_validate(
+    assert alone.model == ModelSection.model_validate(
         {
             "name": "gemma-9b",
             "repository": "google/gemma-2-9b-it",
@@ -195,7 +203,7 @@ def test_the_folders_lie_beside_the_package_or_inside_it(
 def test_defaults_are_the_charts_and_every_model_can_be_read() -> None:
     """What a values file leaves out means the same to Python and to the chart."""
     chart = read_values(values.chart_folder() / "values.yaml")
-    for part, key in ((Model, "model"), (Gpu, "gpu")):
+    for part, key in ((ModelSection, "model"), (GpuSection, "gpu")):
         for name, field in part.model_fields.items():
             if not field.is_required():
                 default = list(field.default) if isinstance(field.default, tuple) else field.default

@@ -12,25 +12,25 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import typer
 import yaml
 
 from grace_client.cli.campaign import commands
-from grace_client.cli.campaign.local import EMBEDDED, _models, refuse
+from grace_client.cli.campaign.local import AGAIN, EMBEDDED, _models, refuse
 from grace_client.core.errors import SpecError
-from grace_client.deploy.values import model_values
+from grace_client.deploy.arguments import client_runs
+from grace_client.deploy.values import effective, model_values
 from grace_client.local import supervise
-from grace_client.local.model import Model, Vllm, check, embedded, runs, wait_minutes
 from grace_client.local.runner import Local
+from grace_client.local.server import Vllm, check, embedded, trials, unlisted
 from tests.conftest import ROOT
 
 SERVER = """
 import json, os, sys
 from pathlib import Path
-from typing import cast
 log = Path(os.environ["CALLS"])
 with log.open("a") as file:
     file.write(json.dumps({"pid": os.getpid(), "args": sys.argv[1:]}) + "\\n")
@@ -236,8 +236,8 @@ def test_one_experiment_that_fails_leaves_the_others(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
     (model,) = json.loads(done.stdout)["models"]
     assert model["state"] == "failed" and len(model["results"]) == 3
-    assert model["reason"].startswith("study1-exp2/one/one: its settings")
-    assert "the same command fails in the same way" in model["next"]
+    assert model["reason"].startswith("study1-exp2/one/one: ")
+    assert model["next"] != AGAIN
     whole = [Path(folder) for folder in model["results"] if Path(folder, "manifest.json").exists()]
     assert [folder.parts[-3] for folder in whole] == ["study2-exp2", "study2-judgement"]
     assert len(calls(tmp_path)) == 1
@@ -282,7 +282,7 @@ def test_models_are_named_by_file_or_id(tmp_path: Path) -> None:
     """The embedded one, those of the values folder, and Hugging Face ids; each once."""
     folder = values(tmp_path / "v", "one")
     found = _models([EMBEDDED, "one", "org/other"], folder)
-    assert [(model.name, model.repository) for model in found] == [
+    assert [(one["model"]["name"], one["model"]["repository"]) for one in found] == [
         (EMBEDDED, ""),
         ("one", "example/one"),
         ("other", "org/other"),
@@ -293,74 +293,46 @@ def test_models_are_named_by_file_or_id(tmp_path: Path) -> None:
         _models(["one", "org/one"], folder)
 
 
-def described(tmp_path: Path, **values: object) -> Model:
-    """A model by the file that describes it."""
+def described(tmp_path: Path, **values: object) -> dict[str, Any]:
+    """All values of a model by the file that describes it."""
     own = {"model": {"name": "m", "repository": "org/m", "weightsGiB": 1}} | values
     (tmp_path / "m.yaml").write_text(yaml.safe_dump(own))
-    return Model.of(model_values(tmp_path / "m.yaml"))
+    return effective(model_values(tmp_path / "m.yaml"), {})
 
 
-def test_a_model_is_asked_as_its_chart_asks(tmp_path: Path) -> None:
-    """Replicates, temperature, length, seeds, reasoning, sample, list: what its values say."""
-    model = described(
-        tmp_path,
-        model={"name": "m", "repository": "org/m", "weightsGiB": 1, "reasoningEffort": "low"},
-        queries={
-            "runId": "second",
-            "maxFailed": 0.05,
-            "trials": {"study1": "a,b\r\n"},
-            "experiments": {
-                "study1-exp1": {"replicates": 2, "indexed": True, "seed": 4, "temperature": 1, "sample": 9},
-                "study2-exp1": {"maxTokens": 2048, "reasoning": True, "extraArgs": ["--share-answers"]},
-                "study2-exp2": {"enabled": False},
-            },
-        },
-    )
-    assert model.experiments == ("study1-exp1", "study1-exp2", "study2-exp1")
-    first, second = runs(model, "study1-exp1", 0, tmp_path)
-    assert [str(run.folder) for run in (first, second)] == [
-        "study1-exp1/m/second/replicate-0",
-        "study1-exp1/m/second/replicate-1",
-    ]
-    common = ["study1-exp1", f"--trials={tmp_path}/m/study1.csv", "--temperature=1", "--max-tokens=64"]
-    common += ["--reasoning-effort=low", "--sample=9", "--max-failed=0.05", "--replicates=1"]
-    assert list(first.arguments) == [*common, "--seed=40"]
-    assert list(second.arguments) == [*common, "--seed=41"]
+def test_a_list_in_the_values_is_written_as_it_is(tmp_path: Path) -> None:
+    """For its own study; other experiments take grace's own list."""
+    known = described(tmp_path, queries={"trials": {"study1": "a,b\r\n"}})
+    assert trials(known, "study1-exp1", tmp_path) == [f"--trials={tmp_path}/m/study1.csv"]
     assert (tmp_path / "m" / "study1.csv").read_bytes() == b"a,b\r\n"
-    (free,) = runs(model, "study2-exp1", 3, tmp_path)
-    told = ["study2-exp1", "--temperature=0.7", "--max-tokens=2048", "--reasoning-effort=low"]
-    told += ["--reasoning=on", "--sample=3", "--max-failed=0.05", "--replicates=5", "--seed=0"]
-    assert list(free.arguments) == [*told, "--share-answers"]
-    (scored,) = runs(model, "study2-exp2", 0, tmp_path)
-    assert list(scored.arguments) == ["study2-exp2", "--reasoning-effort=low", "--max-failed=0.05"]
+    assert trials(known, "study2-exp1", tmp_path) == []
 
 
-def test_a_server_is_started_as_its_chart_starts_it(tmp_path: Path) -> None:
-    """On this machine's own address alone; what the command says itself is not said twice."""
-    model = described(
-        tmp_path,
-        model={
-            **{"name": "m", "repository": "org/m", "revision": "abc", "dtype": "bfloat16", "weightsGiB": 1},
-            **{"maxModelLen": 8192, "reasoningParser": "openai_gptoss"},
-        },
-        gpu={"count": 2, "memoryUtilization": 0.92},
-        server={"extraArgs": ["--chat-template=x.jinja"]},
-    )
+def test_the_campaigns_sample_wins_over_the_values(tmp_path: Path) -> None:
+    """A model's other values stay, and its short name is that of the run."""
+    known = described(tmp_path, queries={"experiments": {"study1-exp2": {"sample": 9}}})
+    (values,), (campaign,) = (client_runs(known, "study1-exp2", release="m", sample=n) for n in (0, 3))
+    assert values.folder == campaign.folder == Path("study1-exp2/m/m")
+    assert [word for word in values.arguments if word not in campaign.arguments] == ["--sample=9"]
+    assert "--sample=3" in campaign.arguments
+
+
+def test_options_of_the_command_win_over_the_values(tmp_path: Path) -> None:
+    """Each is given once; the server listens on this machine's own address alone."""
+    known = described(tmp_path, gpu={"count": 2})
     usual = Vllm((sys.executable, "serve"))
-    told = ["org/m", "--revision=abc", "--served-model-name=m", "--dtype=bfloat16", "--max-model-len=8192"]
-    told += ["--tensor-parallel-size=2", "--gpu-memory-utilization=0.92", "--reasoning-parser=openai_gptoss"]
-    told += ["--enable-prefix-caching", "--disable-uvicorn-access-log", "--chat-template=x.jinja"]
-    bound = ["--host=127.0.0.1", "--port=1"]
-    assert usual.command(model, 1) == [sys.executable, "serve", *told, *bound]
-    reached = ["--server=http://127.0.0.1:1", "--model=m", "--wait-for-server=60"]
-    declared = ["dtype=bfloat16", "repository=org/m", "revision=abc"]
-    assert usual.reached(model, 1, 60) == [*reached, *(f"--declare={one}" for one in declared)]
+    assert usual.command(known, 1)[-2:] == ["--host=127.0.0.1", "--port=1"]
     own = Vllm((sys.executable, "serve", "--dtype", "float32", "--tensor-parallel-size=1"))
-    assert not {"--dtype=bfloat16", "--tensor-parallel-size=2"} & set(own.command(model, 1))
-    assert "--declare=dtype=float32" in own.reached(model, 1, 60)
-    assert embedded(model) == ["--model=org/m", "--dtype=bfloat16"]
+    names = [word.partition("=")[0] for word in own.command(known, 1) if word.startswith("--")]
+    assert len(names) == len(set(names)) and "--shutdown-timeout" in names
+    assert "--declare=dtype=float32" in own.reached(known, 1)
     whole = described(tmp_path, server={"args": ["org/m", "--host=0.0.0.0"]})
+    bound = ["--host=127.0.0.1", "--port=1"]
     assert usual.command(whole, 1) == [sys.executable, "serve", "org/m", "--host=0.0.0.0", *bound]
+    assert embedded(described(tmp_path, model={**whole["model"], "dtype": "bfloat16"})) == [
+        "--model=org/m",
+        "--dtype=bfloat16",
+    ]
 
 
 def test_variables_of_the_values_reach_the_server(tmp_path: Path) -> None:
@@ -381,14 +353,25 @@ def test_variables_of_the_values_reach_the_server(tmp_path: Path) -> None:
 
     assert "the server ended with exit code 4" in asyncio.run(run())
     assert "yes" in (tmp_path / "logs" / "m.log").read_text()
-    assert any("TOKEN would come from the cluster" in line for line in said)
+    assert any("TOKEN" in line for line in said)
 
 
-def test_large_weights_are_waited_for(tmp_path: Path) -> None:
-    """As the chart reckons: 140 GB take hours to arrive."""
-    assert wait_minutes(described(tmp_path)) == 60
-    large = described(tmp_path, model={"name": "m", "repository": "org/m", "weightsGiB": 131.5})
-    assert 300 < wait_minutes(large) < 400
+@pytest.mark.parametrize(
+    ("values", "minutes"),
+    [
+        ({}, 60 + 18),
+        ({"weights": {"stage": "none"}}, 60 + 18),
+        ({"server": {"startup": {"budgetSeconds": 7200}}}, 60 + 122),
+        ({"queries": {"waitMinutes": 7, "queueMinutes": 300}}, 7),
+        ({"model": {"name": "m", "repository": "org/m", "weightsGiB": 131.5}}, 60 + 329),
+    ],
+)
+def test_a_server_here_is_waited_for_by_its_values(
+    tmp_path: Path, values: dict[str, object], minutes: int
+) -> None:
+    """It downloads as it starts, whatever the stage, and an hour takes the place of the queue for GPUs."""
+    (wait,) = (a for a in Vllm(("vllm",)).reached(described(tmp_path, **values), 1) if "--wait" in a)
+    assert wait == f"--wait-for-server={minutes}"
 
 
 @pytest.mark.parametrize(
@@ -398,8 +381,12 @@ def test_large_weights_are_waited_for(tmp_path: Path) -> None:
         ({}, "vllm 'serve", "no command line"),
         ({}, " ", "empty"),
         ({"model": {"name": "m", "repository": "o/m", "weightsGiB": 1, "revision": "abc"}}, "", "--vllm"),
-        ({"queries": {"trials": {"fromInput": {"study1": "mine.csv"}}}}, "", "mine.csv on a cluster's claim"),
-        ({"queries": {"trials": {"folder": "/elsewhere"}}}, "", "/elsewhere in an image"),
+        (
+            {"queries": {"trials": {"fromInput": {"study1": "mine.csv"}}}},
+            "",
+            "fromInput.study1 is mine.csv.*queries.trials.study1",
+        ),
+        ({"queries": {"trials": {"folder": "/elsewhere"}}}, "", "/elsewhere.*queries.trials.study1"),
     ],
 )
 def test_what_this_machine_cannot_is_refused_at_once(
@@ -413,7 +400,7 @@ def test_what_this_machine_cannot_is_refused_at_once(
 def test_the_embedded_model_has_no_server() -> None:
     """Its folder has one."""
     with pytest.raises(SpecError, match="scripts/vllm-cpu"):
-        check([Model.plain(EMBEDDED)], [], Vllm.of(sys.executable))
+        check([unlisted(EMBEDDED)], [], Vllm.of(sys.executable))
 
 
 def test_a_missing_program_is_a_message(tmp_path: Path) -> None:

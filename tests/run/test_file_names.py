@@ -157,5 +157,5 @@ def test_a_local_campaign_keeps_its_models_apart() -> None:
     """Two that would share a folder are refused; odd names and long ones have folders of their own."""
     with pytest.raises(SpecError, match="a/same and b/same would both be called same"):
         _models(["a/same", "b/same"], None)
-    long, odd = _models([f"a/{LONG}", "a/x y"], None)
-    assert (len(long.name), odd.repository) == (paths.LONGEST_NAME, "a/x y") and " " not in odd.name
+    long, odd = (known["model"] for known in _models([f"a/{LONG}", "a/x y"], None))
+    assert (len(long["name"]), odd["repository"]) == (paths.LONGEST_NAME, "a/x y") and " " not in odd["name"]

@@ -1,75 +1,51 @@
 {{- /*
-What may not be written into lists of arguments and variables: what the chart sets itself, which would then be set
-twice, and what leaves the clients without a server that they can use. One line for each violation.
+Arguments as files/arguments.yaml lists them, and what users may not add to lists of arguments and variables: what the
+chart gives itself (it would be given twice), and what leaves the clients without a usable server. One line for each
+violation.
 */ -}}
 
-{{- /* vLLM's flags that come from other values, and the value of each. A trailing `*`: every flag that begins so. */ -}}
+{{- /* Reads the list once: to parse it for each Job would double the time of a render. */ -}}
+{{- define "grace.arguments.read" -}}
+{{- if not (hasKey .Values "arguments") -}}{{- $_ := set .Values "arguments" (.Files.Get "files/arguments.yaml" | fromYaml) -}}{{- end -}}
+{{- end -}}
+
+{{- /*
+The value at a dotted path as text; nothing where there is none. YAML reads a bare on and off as true and false.
+Context: {values, path}.
+*/ -}}
+{{- define "grace.arguments.at" -}}
+{{- $found := .values -}}
+{{- range splitList "." .path -}}{{- $found = get $found . -}}{{- end -}}
+{{- if kindIs "bool" $found -}}{{- $found = ternary "on" "off" $found -}}{{- end -}}
+{{- include "grace.quantity.text" $found -}}
+{{- end -}}
+
+{{- /* Context: {root, of, experiment}, the last with an experiment's settings. The arguments, one a line. */ -}}
+{{- define "grace.arguments.given" -}}
+{{- $values := dict "experiment" (.experiment | default dict) -}}
+{{- range list "model" "gpu" "server" "queries" -}}{{- $_ := set $values . (get $.root.Values .) -}}{{- end -}}
+{{- $lines := list -}}
+{{- include "grace.arguments.read" .root -}}
+{{- range (get .root.Values.arguments .of).given -}}
+{{- $value := "" -}}{{- $when := "yes" -}}
+{{- with .value -}}{{- $value = include "grace.arguments.at" (dict "values" $values "path" .) -}}{{- end -}}
+{{- with .when -}}{{- $when = include "grace.arguments.at" (dict "values" $values "path" .) -}}{{- end -}}
+{{- if and (or $value (not .value)) (not (has $when (list "" "0"))) -}}
+{{- $lines = append $lines (print "- " .argument (empty .value | ternary "" "=") $value) -}}
+{{- end -}}
+{{- end -}}
+{{- join "\n" $lines -}}
+{{- end -}}
+
+{{- /* Context: {root, of}. Flags that other values decide, and which value to set instead. */ -}}
 {{- define "grace.arguments.own" -}}
-model: model.repository
-revision: model.revision
-dtype: model.dtype
-max-model-len: model.maxModelLen
-reasoning-parser: model.reasoningParser
-served-model-name: model.name
-tensor-parallel-size: gpu.count
-tp: gpu.count
-pipeline-parallel-size: gpu.count
-pp: gpu.count
-data-parallel-*: gpu.count
-dp*: gpu.count
-nnodes: gpu.count
-"n": gpu.count
-gpu-memory-utilization: gpu.memoryUtilization
-device-memory-utilization: gpu.memoryUtilization
-port: server.port
-shutdown-timeout: server.shutdownSeconds
-download-dir: weights.storage
+{{- include "grace.arguments.read" .root -}}
+{{- $table := get .root.Values.arguments .of -}}
+{{- $own := deepCopy $table.from -}}
+{{- range $table.given -}}
+{{- if .value -}}{{- $_ := set $own (trimPrefix "--" .argument) .value -}}{{- end -}}
 {{- end -}}
-
-{{- /* vLLM's flags that no value replaces, and why. */ -}}
-{{- define "grace.arguments.refused" -}}
-api-key: everybody who may read the pod would read the key (P17); use server.apiKey.existingSecret
-hf-token: everybody who may read the pod would read the token (P17); use weights.token.existingSecret
-enable-scale-out: its endpoints are open even with a key, and one of them stops the engine
-logprobs-mode: the clients read the model's own log-probabilities, which is vLLM's default, and refuse a server with others; leave it out
-ssl-*: probes and clients speak plain HTTP inside the cluster; leave it out
-uds: the server would listen on a file, and clients reach it by its port; leave it out
-headless: the server would have no API for the clients; leave it out
-grpc: the clients speak HTTP; leave it out
-tokens-only: the clients ask in text, too; leave it out
-skip-tokenizer-init: the clients ask the server for the ids of their words; leave it out
-runner: the clients ask a model that generates, which is vLLM's default for one; leave it out
-convert: the clients ask a model that generates; leave it out
-task: the clients ask a model that generates; leave it out
-pooler-config: the clients ask a model that generates; leave it out
-{{- end -}}
-
-{{- /* The same, where the chart makes the arguments. */ -}}
-{{- define "grace.arguments.chart" -}}
-host: the server listens on every address of its pod, where Service and probes reach it; leave it out
-root-path: clients reach the server without a proxy; leave it out
-config: a file could set what the rest of the release is computed from; write its settings as arguments and values
-enable-prefix-caching: the chart sets it; leave it out
-no-enable-prefix-caching: without the cache each question is computed once for every option; leave it out
-disable-uvicorn-access-log: the chart sets it; leave it out
-{{- end -}}
-
-{{- /* Arguments of `grace run` that come from other values. */ -}}
-{{- define "grace.arguments.client" -}}
-server: server.port
-model: model.name
-api-key-file: server.apiKey
-wait-for-server: queries.waitMinutes
-trials: queries.trials
-out: queries.runId
-replicates: replicates
-seed: seed
-temperature: temperature
-max-tokens: maxTokens
-reasoning: reasoning
-reasoning-effort: model.reasoningEffort
-sample: sample
-max-failed: queries.maxFailed
+{{- toYaml $own -}}
 {{- end -}}
 
 {{- /*
@@ -103,7 +79,7 @@ or a key of a JSON object may follow. Nothing where it is none.
 {{- end -}}
 
 {{- /* Context: {flag, arguments}. The value of a flag in a list of arguments; nothing where it is not there. */ -}}
-{{- define "grace.arguments.value" -}}
+{{- define "grace.arguments.of" -}}
 {{- $value := "" -}}
 {{- range $index, $argument := .arguments -}}
 {{- if eq (include "grace.arguments.flag" $argument) $.flag -}}
@@ -118,24 +94,28 @@ or a key of a JSON object may follow. Nothing where it is none.
 {{- end -}}
 
 {{- define "grace.policy.arguments" -}}
-{{- $refused := include "grace.arguments.refused" . | fromYaml }}
+{{- include "grace.arguments.read" . }}
+{{- $table := .Values.arguments.server }}
 {{- range $list, $arguments := dict "server.extraArgs" .Values.server.extraArgs "server.args" .Values.server.args }}
 {{- range $argument := $arguments }}
 {{- $flag := include "grace.arguments.flag" $argument }}
-{{- with include "grace.arguments.lookup" (dict "flag" $flag "table" $refused) }}
+{{- with include "grace.arguments.lookup" (dict "flag" $flag "table" $table.refused) }}
 {{ $list }} holds {{ regexFind "^[^=]*" $argument }}: {{ . }}.
 {{- end }}
 {{- end }}
 {{- end }}
-{{- $own := include "grace.arguments.own" . | fromYaml }}
-{{- $chart := include "grace.arguments.chart" . | fromYaml }}
+{{- $own := include "grace.arguments.own" (dict "root" . "of" "server") | fromYaml }}
+{{- $beside := deepCopy $table.refusedBeside }}
+{{- range $table.given }}
+{{- if not .value }}{{- $_ := set $beside (trimPrefix "--" .argument) "the chart sets it; leave it out" }}{{- end }}
+{{- end }}
 {{- $seen := dict }}
 {{- range $argument := .Values.server.extraArgs }}
 {{- $flag := include "grace.arguments.flag" $argument }}
 {{- with include "grace.arguments.lookup" (dict "flag" $flag "table" $own) }}
 server.extraArgs holds {{ $argument }}: set {{ . }} instead, which the rest of the release is computed from.
 {{- end }}
-{{- with include "grace.arguments.lookup" (dict "flag" $flag "table" $chart) }}
+{{- with include "grace.arguments.lookup" (dict "flag" $flag "table" $beside) }}
 server.extraArgs holds {{ $argument }}: {{ . }}.
 {{- end }}
 {{- if and $flag (regexMatch "^[^=]*\\s" $argument) }}
@@ -151,16 +131,16 @@ server.extraArgs holds {{ regexFind "^[^=]*" $argument }} and {{ get $seen $name
 server.args and server.extraArgs are both set: server.args stands in place of all arguments, so the others would be lost; keep one.
 {{- end }}
 {{- range $flag, $value := dict "port" (dict "path" "server.port" "is" (int .Values.server.port | toString)) "served-model-name" (dict "path" "model.name" "is" .Values.model.name) }}
-{{- $given := include "grace.arguments.value" (dict "flag" $flag "arguments" $.Values.server.args) }}
+{{- $given := include "grace.arguments.of" (dict "flag" $flag "arguments" $.Values.server.args) }}
 {{- if and $given (ne $given $value.is) }}
 server.args gives --{{ $flag }} {{ $given }}: {{ $value.path }} is {{ $value.is }}, and the clients ask for that; make them equal.
 {{- end }}
 {{- end }}
-{{- $client := include "grace.arguments.client" . | fromYaml }}
+{{- $client := include "grace.arguments.own" (dict "root" . "of" "client") | fromYaml }}
 {{- range $experiment, $settings := .Values.queries.experiments }}
 {{- range $argument := $settings.extraArgs }}
 {{- with get $client (include "grace.arguments.flag" $argument) }}
-queries.experiments.{{ $experiment }}.extraArgs holds {{ $argument }}: set {{ contains "." . | ternary . (printf "queries.experiments.%s.%s" $experiment .) }} instead.
+queries.experiments.{{ $experiment }}.extraArgs holds {{ $argument }}: set {{ replace "experiment." (printf "queries.experiments.%s." $experiment) . }} instead.
 {{- end }}
 {{- end }}
 {{- end }}

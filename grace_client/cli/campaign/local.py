@@ -13,10 +13,10 @@ from grace_client.cli._output import print_json, say
 from grace_client.cli._signals import on_stop
 from grace_client.core import paths
 from grace_client.core.errors import ExitCode, SpecError
+from grace_client.deploy.values import effective, values_folder
 from grace_client.deploy.values import models as known_models
-from grace_client.deploy.values import values_folder
-from grace_client.local.model import Model
-from grace_client.local.runner import Ended, Local
+from grace_client.local.runner import AllValues, Ended, Local
+from grace_client.local.server import unlisted
 
 EMBEDDED = "embedded"
 """Names the model that comes with grace."""
@@ -86,28 +86,28 @@ def _was_given(command: typer.Context, parameter: str) -> bool:
     return source is not None and not source.name.startswith("DEFAULT")
 
 
-def _models(names: list[str], folder: Path | None) -> list[Model]:
+def _models(names: list[str], folder: Path | None) -> list[AllValues]:
     """Models of the values folder, the embedded one, and Hugging Face ids or folders as they are."""
     known = known_models(folder or values_folder())
-    found: list[Model] = []
+    found: list[AllValues] = []
     for name in names:
         if name == EMBEDDED:
-            found.append(Model.plain(EMBEDDED))
+            found.append(unlisted(EMBEDDED))
         elif name in known:
-            found.append(Model.of(known[name]))
+            found.append(effective(known[name], {}))
         elif "/" in name and Path(name).name.strip("."):
             short = paths.file_name(Path(name).name)
-            if same := [model.repository for model in found if model.name == short]:
+            if same := [one["model"]["repository"] for one in found if one["model"]["name"] == short]:
                 raise SpecError(
                     f"{same[0]} and {name} would both be called {short} in the folders of results; run one "
                     "of them in a campaign of its own, with another --out"
                 )
-            found.append(Model.plain(short, name))
+            found.append(unlisted(short, name))
         else:
             raise SpecError(
                 f"there is no model {name}; there are {EMBEDDED}, {', '.join(known)}, and ids A/B"
             )
-    if len({model.name for model in found}) < len(found):
+    if len({one["model"]["name"] for one in found}) < len(found):
         raise SpecError("a campaign has each model once")
     return found
 
@@ -122,7 +122,7 @@ def _as_json(one: Ended) -> dict[str, object]:
     }
 
 
-async def _run(local: Local, models: list[Model]) -> list[Ended]:
+async def _run(local: Local, models: list[AllValues]) -> list[Ended]:
     def stop() -> None:
         local.stop()
         say("stopping: the model that runs writes the answers in flight")

@@ -16,11 +16,6 @@
 {{- end -}}
 {{- end -}}
 
-{{- /* YAML reads a bare on and off as true and false. Context: the value. */ -}}
-{{- define "grace.queries.reasoning" -}}
-{{- get (dict "true" "on" "false" "off") (toString .) | default . -}}
-{{- end -}}
-
 {{- define "grace.queries.url" -}}
 {{- if eq .Values.server.kind "Job" -}}
 http://127.0.0.1:{{ int .Values.server.port }}
@@ -51,33 +46,15 @@ args:
   {{- if $settings.indexed }}
   # One replicate for each index, in a folder and with a seed of its own (ten times the base seed, plus the index).
   - --out=/output/{{ include "grace.queries.folder" . }}/replicate-$(JOB_COMPLETION_INDEX)
-  - --replicates=1
-  - --seed={{ int $settings.seed }}$(JOB_COMPLETION_INDEX)
+  {{- $settings = merge (dict "replicates" 1 "seed" (printf "%d$(JOB_COMPLETION_INDEX)" (int $settings.seed))) $settings }}
   {{- else }}
   - --out=/output/{{ include "grace.queries.folder" . }}
-  {{- if hasKey $settings "replicates" }}
-  - --replicates={{ int $settings.replicates }}
-  - --seed={{ int $settings.seed }}
   {{- end }}
-  {{- end }}
-  {{- if hasKey $settings "replicates" }}
-  - --temperature={{ $settings.temperature }}
-  - --max-tokens={{ int $settings.maxTokens }}
-  {{- end }}
-  {{- with .root.Values.model.reasoningEffort }}
-  - --reasoning-effort={{ . }}
-  {{- end }}
-  {{- with include "grace.queries.reasoning" $settings.reasoning }}
-  - --reasoning={{ . }}
-  {{- end }}
-  {{- with int $settings.sample }}
-  - --sample={{ . }}
-  {{- end }}
-  - --max-failed={{ $queries.maxFailed }}
+  {{- include "grace.arguments.given" (dict "root" .root "of" "client" "experiment" $settings) | nindent 2 }}
   # What the server does not tell of itself, for the run's manifest.
-  - --declare=dtype={{ .root.Values.model.dtype }}
-  - --declare=repository={{ .root.Values.model.repository }}
-  - --declare=revision={{ .root.Values.model.revision }}
+  {{- range $name, $path := .root.Values.arguments.client.declared }}
+  - --declare={{ $name }}={{ include "grace.arguments.at" (dict "values" $.root.Values "path" $path) }}
+  {{- end }}
   {{- range $settings.extraArgs }}
   - {{ . | quote }}
   {{- end }}

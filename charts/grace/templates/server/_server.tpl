@@ -38,21 +38,7 @@
 {{ toYaml .Values.server.args }}
 {{- else -}}
 - {{ .Values.model.repository }}
-- --revision={{ .Values.model.revision }}
-- --served-model-name={{ .Values.model.name }}
-- --dtype={{ .Values.model.dtype }}
-- --max-model-len={{ int .Values.model.maxModelLen }}
-{{- if int .Values.gpu.count }}
-- --tensor-parallel-size={{ int .Values.gpu.count }}
-- --gpu-memory-utilization={{ .Values.gpu.memoryUtilization }}
-{{- end }}
-{{- with .Values.model.reasoningParser }}
-- --reasoning-parser={{ . }}
-{{- end }}
-- --enable-prefix-caching
-- --shutdown-timeout={{ int .Values.server.shutdownSeconds }}
-- --disable-uvicorn-access-log
-- --port={{ int .Values.server.port }}
+{{ include "grace.arguments.given" (dict "root" . "of" "server") }}
 {{- range .Values.server.extraArgs }}
 - {{ . | quote }}
 {{- end }}

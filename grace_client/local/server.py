@@ -1,0 +1,160 @@
+"""How a model runs on this machine: on a vLLM server that is started here, or in the embedded engine."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grace_client.core.errors import SpecError
+from grace_client.deploy.arguments import declared, experiments, server_arguments
+from grace_client.deploy.values import chart_folder, layered, merge, read_values
+from grace_client.deploy.waits import wait_minutes
+
+HERE = {"weights": {"stage": "init"}, "queries": {"queueMinutes": 60}}
+"""Values that differ on one machine: a server downloads as it starts, and there is no queue for GPUs. The
+hour in its place is for slow disks and CPUs.
+"""
+
+
+def unlisted(name: str, repository: str = "") -> dict[str, Any]:
+    """All values of a model without a values file: the chart's own. No repository is the embedded model."""
+    own = {"model": {"name": name, "repository": repository}, "gpu": {"count": 0}}
+    return merge(read_values(chart_folder() / "values.yaml"), own)
+
+
+@dataclass(frozen=True, slots=True)
+class Vllm:
+    """A command that starts a vLLM server. An option in it wins over the model's values.
+
+    Attributes
+    ----------
+    words : tuple of str
+        The command; empty for the embedded engine.
+    """
+
+    words: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, command: str) -> Vllm:
+        """From a line as for a shell.
+
+        Raises
+        ------
+        SpecError
+            Where it is no command line, or there is no such program.
+        """
+        try:
+            words = shlex.split(command)
+        except ValueError as error:
+            raise SpecError(f"--vllm {command!r} is no command line: {error}") from None
+        if command and not words:
+            raise SpecError("--vllm is empty. Name the command that starts a server, such as 'vllm serve'")
+        if words and shutil.which(words[0]) is None:
+            raise SpecError(
+                f"there is no program {words[0]}. --vllm names the command that starts a vLLM server, such "
+                "as 'vllm serve'. Install it in an environment of its own: pip install vllm. Without --vllm "
+                "the embedded engine runs the model"
+            )
+        return cls(tuple(words))
+
+    def command(self, known: Mapping[str, Any], port: int) -> list[str]:
+        """Starts a server that only this machine reaches, from all values of its model."""
+        mine = [word.partition("=")[0] for word in self.words if word.startswith("--")]
+        made = server_arguments(known, without=[*mine, "--port"])
+        # The last of two options wins, also over those of `server.args`.
+        return [*self.words, *made, "--host=127.0.0.1", f"--port={port}"]
+
+    def _own(self, option: str) -> str | None:
+        """The value that the command itself gives to an option; None where it has no such option."""
+        for word, following in zip(self.words, (*self.words[1:], ""), strict=True):
+            name, equals, value = word.partition("=")
+            if name == f"--{option}":
+                return value if equals else following
+        return None
+
+    def reached(self, known: Mapping[str, Any], port: int) -> list[str]:
+        """Arguments with which `grace run` reaches that server, and describes it in its manifest."""
+        said = {name: self._own(name) or value for name, value in declared(known).items()}
+        return [
+            f"--server=http://127.0.0.1:{port}",
+            f"--model={self._own('served-model-name') or known['model']['name']}",
+            f"--wait-for-server={wait_minutes(layered(known, HERE))}",
+            *(f"--declare={name}={value}" for name, value in said.items()),
+        ]
+
+
+def embedded(known: Mapping[str, Any]) -> list[str]:
+    """Arguments with which `grace run` loads a model by itself."""
+    repository, dtype = known["model"]["repository"], known["model"]["dtype"]
+    if not repository:
+        return []
+    return [f"--model={repository}", *([f"--dtype={dtype}"] if dtype != "auto" else [])]
+
+
+def trials(known: Mapping[str, Any], experiment: str, folder: Path) -> list[str]:
+    """A list in the values, written into a folder; nothing for grace's own, which is that of the image."""
+    study = experiment.partition("-")[0]
+    if not (text := known["queries"]["trials"].get(study)):
+        return []
+    file = folder / known["model"]["name"] / f"{study}.csv"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8", newline="")
+    return [f"--trials={file}"]
+
+
+def environment(known: Mapping[str, Any], part: str) -> tuple[dict[str, str], list[str]]:
+    """Variables that the values give to `server` or `queries`; names of those that only the cluster has."""
+    given = known[part].get("extraEnv") or []
+    return (
+        {one["name"]: str(one["value"]) for one in given if one.get("value") is not None},
+        [one["name"] for one in given if one.get("value") is None],
+    )
+
+
+def check(models: Sequence[Mapping[str, Any]], wanted: Sequence[str], vllm: Vllm) -> None:
+    """Refuse, before anything is started, values that only a cluster can follow.
+
+    Parameters
+    ----------
+    models : sequence of mapping
+        All values of each model.
+    wanted : sequence of str
+        Experiments; empty for those that the values enable.
+    vllm : Vllm
+        The command that starts a server.
+
+    Raises
+    ------
+    SpecError
+        With what to change.
+    """
+    usual = read_values(chart_folder() / "values.yaml")["queries"]["trials"]["folder"]
+    for known in models:
+        name, repository, revision = (known["model"][key] for key in ("name", "repository", "revision"))
+        if vllm.words and not repository:
+            raise SpecError(
+                "--vllm cannot serve the embedded model. Leave out --vllm, or give --models the folder in "
+                "which 'scripts/vllm-cpu' serves it"
+            )
+        if repository and not vllm.words and revision != "main":
+            raise SpecError(
+                f"{name}: the values name revision {revision}, and the embedded engine takes the newest one "
+                f"of {repository}. Serve it with --vllm, or download that revision into a folder and give "
+                "--models the folder"
+            )
+        lists = known["queries"]["trials"]
+        for study in {name.partition("-")[0] for name in wanted or experiments(known)}:
+            if not lists.get(study) and (there := lists["fromInput"].get(study)):
+                raise SpecError(
+                    f"{name}: queries.trials.fromInput.{study} is {there}, a file on a cluster's claim. Put "
+                    f"the list's text into queries.trials.{study}, or run without --local"
+                )
+        if lists["folder"] != usual:
+            raise SpecError(
+                f"{name}: queries.trials.folder is {lists['folder']}, a folder in an image. Put a list's "
+                "text into queries.trials.study1 or study2"
+            )
