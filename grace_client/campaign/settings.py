@@ -1,4 +1,4 @@
-"""What a campaign's models are installed with: values files, overlays and single values."""
+"""The values with which a campaign installs its models: files, overlays and single values."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def describe(
     sets: Mapping[str, Any] | None = None,
     assignments: Assignments = NO_ASSIGNMENTS,
 ) -> What:
-    """What a campaign of these models runs, with the text of every file it needs.
+    """The part of a campaign that never changes: its models, and the text of every values file it needs.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def describe(
     gpu : str
         Overlay for every model; empty for none.
     fallbacks : sequence of str
-        Overlays that must be there.
+        Overlays for later attempts, which must exist.
     sets : mapping
         Single values for every model.
     assignments : Assignments
@@ -46,18 +46,16 @@ def describe(
     Raises
     ------
     SpecError
-        For a model or an overlay that the folder does not hold, and for a model named twice.
+        For a model or an overlay that is not in the folder, and for a model named twice.
     """
     known, choices = models(folder), overlays(folder)
     if strange := [name for name in names if name not in known]:
-        raise SpecError(f"{folder} describes no model {', '.join(strange)}; there are {', '.join(known)}")
+        raise SpecError(f"there is no model {', '.join(strange)} in {folder}; it has {', '.join(known)}")
     if not names or len(set(names)) < len(names):
-        raise SpecError("a campaign needs at least one model, and each once")
+        raise SpecError("a campaign needs at least one model, and each of them only once")
     for name in filter(None, (gpu, *fallbacks)):
         if name not in choices:
-            raise SpecError(
-                f"{folder}/gpus describes no GPU {name}; there are {', '.join(choices) or 'none'}"
-            )
+            raise SpecError(f"there is no GPU {name} in {folder}/gpus; it has {', '.join(choices) or 'none'}")
     return What(
         models=tuple(names),
         gpu=gpu,
@@ -69,11 +67,11 @@ def describe(
 
 
 def values_of(what: What, model: str, overlay: str, folder: Path) -> ModelValues:
-    """A model's values in a campaign: its file and overlay, written into a folder, and single values."""
+    """A model's values in a campaign: its file and overlay, also written into a folder, and single values."""
     wanted = {folder / f"{model}.yaml": what.documents[model]}
     if overlay:
         if overlay not in what.overlays:
-            raise SpecError(f"the campaign knows no overlay {overlay}; it has {', '.join(what.overlays)}")
+            raise SpecError(f"the campaign has no overlay {overlay}; it has {', '.join(what.overlays)}")
         wanted[folder / "gpus" / f"{overlay}.yaml"] = what.overlays[overlay]
     for file, text in wanted.items():
         if not file.exists() or file.read_text(encoding="utf-8") != text:
@@ -107,8 +105,8 @@ def _in_words(value: Any) -> Any:
 def sets_of(campaign: Campaign, model: ModelState, values: ModelValues) -> dict[str, Any]:
     """Single values that a model needs as it is now, because of its GPUs and the campaign's limits.
 
-    Numbers differ from GPU to GPU. So other GPUs than the model's own are declared in the run's manifest, and
-    their run has a folder of its own: no table mixes two kinds.
+    Probabilities differ a little from GPU to GPU. So the run's manifest declares GPUs other than the model's
+    own, and their run has a folder of its own: no table mixes two kinds of GPU.
     """
     sets: dict[str, Any] = {}
     known = effective(values, sets)
