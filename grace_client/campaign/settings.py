@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from grace_client.campaign.records import Campaign, ModelState, What
+from grace_client.campaign.records import Campaign, ModelState, Spec
 from grace_client.core import paths
 from grace_client.core.errors import SpecError
 from grace_client.deploy import arguments
@@ -25,7 +25,7 @@ def describe(
     fallbacks: Sequence[str] = (),
     sets: Mapping[str, Any] | None = None,
     assignments: Assignments = NO_ASSIGNMENTS,
-) -> What:
+) -> Spec:
     """The part of a campaign that never changes: its models, and the text of every values file it needs.
 
     Parameters
@@ -56,7 +56,7 @@ def describe(
     for name in filter(None, (gpu, *fallbacks)):
         if name not in choices:
             raise SpecError(f"there is no GPU {name} in {folder}/gpus; it has {', '.join(choices) or 'none'}")
-    return What(
+    return Spec(
         models=tuple(names),
         gpu=gpu,
         sets=dict(sets or {}),
@@ -66,21 +66,21 @@ def describe(
     )
 
 
-def values_of(what: What, model: str, overlay: str, folder: Path) -> ModelValues:
+def values_of(spec: Spec, model: str, overlay: str, folder: Path) -> ModelValues:
     """A model's values in a campaign: its file and overlay, also written into a folder, and single values."""
-    wanted = {folder / f"{model}.yaml": what.documents[model]}
+    wanted = {folder / f"{model}.yaml": spec.documents[model]}
     if overlay:
-        if overlay not in what.overlays:
-            raise SpecError(f"the campaign has no overlay {overlay}; it has {', '.join(what.overlays)}")
-        wanted[folder / "gpus" / f"{overlay}.yaml"] = what.overlays[overlay]
+        if overlay not in spec.overlays:
+            raise SpecError(f"the campaign has no overlay {overlay}; it has {', '.join(spec.overlays)}")
+        wanted[folder / "gpus" / f"{overlay}.yaml"] = spec.overlays[overlay]
     for file, text in wanted.items():
         if not file.exists() or file.read_text(encoding="utf-8") != text:
             with paths.replacing(file) as new:
                 new.write_text(text, encoding="utf-8")
-    return assigned(model_values(*wanted), what.sets, what.assignments)
+    return assigned(model_values(*wanted), spec.sets, spec.assignments)
 
 
-def same(one: What, other: What) -> bool:
+def same(one: Spec, other: Spec) -> bool:
     """Whether two campaigns run the same; values that an earlier version has parsed count as assigned."""
     if one == other:
         return True

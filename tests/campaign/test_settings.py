@@ -29,7 +29,7 @@ def new(*models: str, **given: Any) -> Campaign:
 def test_a_campaign_carries_its_files(tmp_path: Path) -> None:
     """Another machine without the values folder installs the same."""
     campaign = new("gemma-2b")
-    found = settings.values_of(campaign.what, "gemma-2b", "l40", tmp_path)
+    found = settings.values_of(campaign.spec, "gemma-2b", "l40", tmp_path)
     assert (tmp_path / "gemma-2b.yaml").exists() and (tmp_path / "gpus" / "l40.yaml").exists()
     assert found.gpu.products == ("NVIDIA-L40",) and found.model.repository == "google/gemma-2-2b-it"
 
@@ -47,7 +47,7 @@ def test_unknown_names_are_refused() -> None:
 def test_the_models_own_gpus_change_nothing(tmp_path: Path) -> None:
     """A campaign's run is that of a plain `helm install`."""
     campaign = new("gemma-2b", sets={"queries.maxFailed": 0.1})
-    values = settings.values_of(campaign.what, "gemma-2b", "", tmp_path)
+    values = settings.values_of(campaign.spec, "gemma-2b", "", tmp_path)
     assert values.values["queries"]["maxFailed"] == 0.1
     assert settings.sets_of(campaign, campaign.models[0], values) == {}
     assert settings.run_id(campaign, campaign.models[0], effective(values, {})) == "gemma-2b"
@@ -58,7 +58,7 @@ def test_clients_wait_as_long_as_the_campaign(tmp_path: Path) -> None:
     for minutes, expected in ((30.0, None), (300.5, 301), (1e4, 1439)):
         campaign = new("gemma-2b")
         campaign = machine.reopen(campaign, Limits(queue_minutes=minutes))
-        values = settings.values_of(campaign.what, "gemma-2b", "", tmp_path)
+        values = settings.values_of(campaign.spec, "gemma-2b", "", tmp_path)
         sets = settings.sets_of(campaign, campaign.models[0], values)
         assert sets.get("queries.queueMinutes") == expected
 
@@ -67,7 +67,7 @@ def test_other_gpus_are_another_run(tmp_path: Path) -> None:
     """Declared in the manifest and in a folder of its own: numbers of two kinds of GPU never mix."""
     campaign = new("gemma-2b", sets={"queries.experiments.study1-exp2.extraArgs": ["--prune=1e-6"]})
     model = campaign.models[0].model_copy(update={"overlay": "l40"})
-    values = settings.values_of(campaign.what, "gemma-2b", model.overlay, tmp_path)
+    values = settings.values_of(campaign.spec, "gemma-2b", model.overlay, tmp_path)
     known = document(values, settings.sets_of(campaign, model, values))["queries"]
     assert known["runId"] == "gemma-2b-l40"
     asked = known["experiments"]
@@ -78,7 +78,7 @@ def test_other_gpus_are_another_run(tmp_path: Path) -> None:
 def test_a_runs_own_name_stays_in_front(tmp_path: Path) -> None:
     """`queries.runId` and the overlay together name the folder."""
     campaign = new("gemma-2b", gpu="l40", sets={"queries.runId": "trial"})
-    values = settings.values_of(campaign.what, "gemma-2b", "l40", tmp_path)
+    values = settings.values_of(campaign.spec, "gemma-2b", "l40", tmp_path)
     assert settings.sets_of(campaign, campaign.models[0], values)["queries.runId"] == "trial-l40"
 
 
@@ -87,15 +87,16 @@ def test_an_earlier_versions_campaign_goes_on(tmp_path: Path) -> None:
     earlier = {"queries.maxFailed": 0.05, "server.extraArgs": ["--seed=1"], "labels": {"a.b": "c"}}
     earlier |= {"queries.experiments.study1-exp2.reasoning": "none"}
     record = json.loads(new("gemma-2b", sets=earlier).model_dump_json())
+    record["what"] = record.pop("spec")
     del record["what"]["assignments"]
-    kept = Campaign.model_validate(record).what
+    kept = Campaign.model_validate(record).spec
     found = settings.values_of(kept, "gemma-2b", "", tmp_path).values
     assert found["queries"] == {"maxFailed": 0.05, "experiments": {"study1-exp2": {"reasoning": "on"}}}
     assert (found["labels"], found["server"]["extraArgs"]) == ({"a.b": "c"}, ["--seed=1"])
     words = ["queries.maxFailed=0.05", "server.extraArgs={--seed=1}", r"labels.a\.b=c"]
     words.append("queries.experiments.study1-exp2.reasoning=on")
-    asked = new("gemma-2b", assignments=Assignments(tuple(words))).what
-    other = new("gemma-2b", assignments=Assignments((*words, "queries.maxFailed=0.06"))).what
+    asked = new("gemma-2b", assignments=Assignments(tuple(words))).spec
+    other = new("gemma-2b", assignments=Assignments((*words, "queries.maxFailed=0.06"))).spec
     assert settings.same(kept, kept)
     if shutil.which("helm"):
         assert settings.same(asked, kept) and not settings.same(other, kept)
@@ -109,11 +110,11 @@ def test_assigned_values_win_and_are_kept(tmp_path: Path) -> None:
     campaign = new("gemma-2b", gpu="l40", sets={"queries.runId": "r", "n": 1}, assignments=given)
     (tmp_path / "list.csv").unlink()
     campaign = Campaign.model_validate_json(campaign.model_dump_json())
-    values = settings.values_of(campaign.what, "gemma-2b", "l40", tmp_path)
+    values = settings.values_of(campaign.spec, "gemma-2b", "l40", tmp_path)
     assert (values.gpu.count, values.gpu.products) == (2, ("NVIDIA-L40",))
     found = {key: values.values[key] for key in ("x", "n", "text")}
     assert found == {"x": "1.10", "n": 1, "text": "a,b\r\n"}
     assert settings.run_id(campaign, campaign.models[0], effective(values, {})) == "007-l40"
     with pytest.raises(SpecError, match=r"--set gpu\.count"):
         wrong = new("gemma-2b", assignments=Assignments(("gpu.count=two",)))
-        settings.values_of(wrong.what, "gemma-2b", "", tmp_path)
+        settings.values_of(wrong.spec, "gemma-2b", "", tmp_path)
