@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_serializer
+from pydantic.functional_serializers import SerializerFunctionWrapHandler
 
 from grace_client.campaign.estimate import BUDGET_HOURS, MODEL_HOURS
 from grace_client.core.reasoning import EARLIER_REASONING
@@ -190,6 +191,14 @@ class Spec(_Part):
             key: EARLIER_REASONING.get(value, value) if key.endswith(".reasoning") else value
             for key, value in sets.items()
         }
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Earlier versions do not know the key, and can go on with a campaign that does without.
+        found: dict[str, Any] = handler(self)
+        if self.assignments == NO_ASSIGNMENTS:
+            found.pop("assignments", None)
+        return found
 
 
 class Limits(_Part):

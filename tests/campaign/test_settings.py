@@ -88,7 +88,7 @@ def test_an_earlier_versions_campaign_goes_on(tmp_path: Path) -> None:
     earlier |= {"queries.experiments.study1-exp2.reasoning": "none"}
     record = json.loads(new("gemma-2b", sets=earlier).model_dump_json())
     record["what"] = record.pop("spec")
-    del record["what"]["assignments"]
+    assert "assignments" not in record["what"]
     kept = Campaign.model_validate(record).spec
     found = settings.values_of(kept, "gemma-2b", "", tmp_path).values
     assert found["queries"] == {"maxFailed": 0.05, "experiments": {"study1-exp2": {"reasoning": "on"}}}
