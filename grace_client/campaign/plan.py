@@ -160,9 +160,7 @@ def _estimated(
 async def _findings(values: ModelValues) -> tuple[tuple[str, ...], int]:
     """What the rules say of a model, and how many of these findings are errors."""
     try:
-        rendered = await helm.template(
-            chart_folder(), document=document(values, {}), release=values.name
-        )
+        rendered = await helm.template(chart_folder(), document=document(values, {}), release=values.name)
     except ProgramMissingError as error:
         return (f"not checked: {error}",), 0
     except SpecError as error:
