@@ -16,7 +16,6 @@ from grace_client.core.errors import ExitCode, SpecError
 if TYPE_CHECKING:
     from grace_client.campaign.records import Campaign, Spec
     from grace_client.campaign.session import Terminal
-    from grace_client.kube.helm import Assignments
     from grace_client.kube.kubectl import Kubectl
 
 app = typer.Typer(
@@ -59,7 +58,7 @@ def _spec(
     models: str,
     gpu: str,
     fallback: str,
-    assignments: Assignments,
+    assigned: tuple[list[str] | None, list[str] | None, list[str] | None],
     registry: str,
     experiments: str,
     sample: int,
@@ -67,6 +66,7 @@ def _spec(
 ) -> Spec:
     from grace_client.campaign import settings
     from grace_client.deploy.values import chart_folder, read_values, values_folder
+    from grace_client.kube.helm import Assignments
 
     known = read_values(chart_folder() / "values.yaml")["queries"]["experiments"]
     wanted = _names(experiments)
@@ -85,7 +85,7 @@ def _spec(
         gpu=gpu,
         fallbacks=_names(fallback),
         sets=given,
-        assignments=assignments,
+        assignments=Assignments.of(*assigned),
     )
 
 
@@ -122,8 +122,9 @@ def plan(
 
     budget = BUDGET_HOURS if budget_hours is None else budget_hours
     check_budget(budget, over_budget=over_budget)
-    assignments = Assignments.of(sets, set_string, set_file)
-    spec = _spec(models or STUDY, gpu, "", assignments, registry, experiments, sample, values_folder)
+    spec = _spec(
+        models or STUDY, gpu, "", (sets, set_string, set_file), registry, experiments, sample, values_folder
+    )
     assumptions = Assumptions(utilisation=utilisation, characters_per_token=characters_per_token)
     day = MODEL_HOURS if model_hours is None else model_hours
     found = asyncio.run(make_plan(spec, loads, assumptions, model_hours=day, budget_hours=budget))
@@ -206,8 +207,16 @@ def run(
         check_budget(budget_hours, over_budget=over_budget)
     spec = None
     if models:
-        assignments = Assignments.of(sets, set_string, set_file)
-        spec = _spec(models, gpu, fallback or "", assignments, registry, experiments, sample, values_folder)
+        spec = _spec(
+            models,
+            gpu,
+            fallback or "",
+            (sets, set_string, set_file),
+            registry,
+            experiments,
+            sample,
+            values_folder,
+        )
     elif gpu or registry or experiments or sample or sets or set_string or set_file or values_folder:
         raise SpecError(
             "--gpu, --registry, --experiments, --sample, --set and --values-folder belong to a new campaign. "
