@@ -12,6 +12,7 @@ import pandas as pd
 from grace_client import analysis
 from grace_client.core.errors import NotEnoughDataError, SpecError
 from grace_client.core.questions import kind
+from grace_client.run import layout
 
 TITLES = {
     "study1-exp2": "Study 1, knowledge attribution: probability distributions",
@@ -89,7 +90,7 @@ class Material:
         frame = self.frames.get(experiment)
         if frame is None or "structured" not in frame.columns or frame["structured"].isna().all():
             return None
-        return frame[frame["structured"].notna() | (frame["status"] != "ok")]
+        return frame[frame["structured"].notna() | (frame["status"] != layout.OK)]
 
 
 def load(runs: Sequence[Path]) -> Material:
@@ -120,7 +121,7 @@ def load(runs: Sequence[Path]) -> Material:
     manifests = {key: value for frame in frames.values() for key, value in frame.attrs["manifests"].items()}
     lists: dict[str, list[Path]] = {}
     for name, path in zip(there["experiment"], there["path"], strict=True):
-        lists.setdefault(str(name), []).append(Path(path).parent / "trials.csv")
+        lists.setdefault(str(name), []).append(Path(path).parent / layout.TRIALS)
     first = {name: paths[0] for name, paths in lists.items()}
     return Material(frames, manifests, first, tuple(silent.values()), lists)
 

@@ -11,6 +11,7 @@ from grace_client.report import format
 from grace_client.report.blocks import Section, Table
 from grace_client.report.runs import TITLES, Material
 from grace_client.report.sections import comparability, stories
+from grace_client.run import layout
 
 REFERENCES = {
     "study1": "Goodman, N. D., & Stuhlmüller, A. (2013). Knowledge and implicature: Modeling language "
@@ -139,7 +140,7 @@ def _left_out(name: str, frame: pd.DataFrame) -> list[str]:
     for model, own in frame.groupby("model", sort=False):
         told = []
         if "response" in own.columns:
-            failed = own["status"] != "ok"
+            failed = own["status"] != layout.OK
             unclear = ~failed & unread(own) if "structured" in own.columns else failed & False
             told += [
                 f"{count:,} of {len(own):,} answers {why}"
@@ -148,7 +149,7 @@ def _left_out(name: str, frame: pd.DataFrame) -> list[str]:
             ]
         else:
             asked = own.drop_duplicates(["trial_id", "question"])
-            failed = asked["status"] != "ok"
+            failed = asked["status"] != layout.OK
             if failed.any():
                 told.append(f"{failed.sum():,} of {len(asked):,} answers failed")
             if name == "study1-exp2" and (lost := _without_bets(own, asked)):

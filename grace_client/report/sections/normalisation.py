@@ -9,6 +9,7 @@ import pandas as pd
 from grace_client import analysis
 from grace_client.report.blocks import Section, Table
 from grace_client.report.runs import Material
+from grace_client.run import layout
 
 
 def ways(material: Material, experiment: str, question: str, keys: Sequence[str]) -> pd.DataFrame:
@@ -21,7 +22,7 @@ def ways(material: Material, experiment: str, question: str, keys: Sequence[str]
     null = material.frames.get(f"{experiment.partition('-')[0]}-null")
     found = [pd.DataFrame(columns=["model", "variant", *keys, "option", "prob"])]
     for model, own in frame.groupby("model", sort=False):
-        answered = (own["question"] == question) & (own["status"] == "ok")
+        answered = (own["question"] == question) & (own["status"] == layout.OK)
         if own.loc[answered, "prob_raw"].isna().all():
             continue
         base = None if null is None or model not in set(null["model"]) else null[null["model"] == model]

@@ -11,6 +11,7 @@ from grace_client.report import format
 from grace_client.report.blocks import Figure, Section, Table
 from grace_client.report.runs import SHORT, STRUCTURED, TITLES, Material, asked
 from grace_client.report.sections import comparability
+from grace_client.run import layout
 
 TITLE = "Quality of the answers"
 HALF = 0.5
@@ -202,7 +203,7 @@ def _extraction(found: Section, material: Material) -> None:
             continue
         clear = []
         for model, own in frame.groupby("model", sort=False):
-            answered = own[own["status"] == "ok"]
+            answered = own[own["status"] == layout.OK]
             if "structured" not in own.columns or answered["structured"].isna().all():
                 found.summary.append(
                     f"{model}, {name}: the free text has not been given its meaning yet; 'grace extract' "

@@ -12,6 +12,7 @@ from grace_client.report import format
 from grace_client.report.blocks import Figure, Section, Table
 from grace_client.report.runs import ALPHA, TITLES, Material
 from grace_client.report.sections import contrasts, listener, normalisation
+from grace_client.run import layout
 
 CELL = ["access", "observe"]
 QUESTIONS = ("state0", "state1", "state2", "state3", "knowledge")
@@ -155,7 +156,7 @@ def _coherence(found: Section, frame: pd.DataFrame) -> None:
 
 
 def _distributions(found: Section, frame: pd.DataFrame) -> None:
-    asked = frame[frame["question"].str.startswith("state") & (frame["status"] == "ok")]
+    asked = frame[frame["question"].str.startswith("state") & (frame["status"] == layout.OK)]
     asked = asked.assign(
         state=asked["question"].str.removeprefix("state"), percentage=asked["option"].astype("float64")
     )
