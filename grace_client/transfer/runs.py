@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from grace_client.run.layout import MANIFEST
 from grace_client.transfer.connection import Entry
+from grace_client.transfer.reader import MANIFEST
 
 OUTPUT = "output"
 """Where the output claim is mounted in the pod."""
