@@ -62,7 +62,7 @@ def _of_each(
         except GraceError as error:
             if not several:
                 raise
-            errors.append({"run": str(run), "error": str(error), "exit_code": int(error.exit_code)})
+            errors.append({"run": str(run)} | error.data())
             if not json:
                 print_error(error, as_json=False)
             continue

@@ -8,7 +8,7 @@ from typing import Any
 
 from grace_client.core.errors import SpecError
 from grace_client.core.progress import Progress
-from grace_client.engines.vllm.tasks import together
+from grace_client.engines.vllm.tasks import run_all
 from grace_client.extraction.answers import Answer, Place
 from grace_client.extraction.endpoint import MAX_TOKENS, Asker, Endpoint
 from grace_client.extraction.endpoint import client as connect
@@ -155,7 +155,7 @@ async def read(
 
         # The first request alone settles what the endpoint can do.
         await work(1)
-        await together(*(work() for _ in range(concurrency)))
+        await run_all(*(work() for _ in range(concurrency)))
     finally:
         await client.close()
         ledger.close()

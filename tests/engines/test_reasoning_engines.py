@@ -175,9 +175,9 @@ def test_what_a_model_cannot_be_told_is_refused(tiny: Callable[..., LocalEngine]
         )
     assert "takes no reasoning effort" in refused(FaultServer(), wanted=Wanted(effort="low"))
     assert "shows no reasoning" in refused(FaultServer(), wanted=Wanted(reasoning="off"))
-    with pytest.raises(SpecError, match="--reasoning is one of prompt, template, none"):
+    with pytest.raises(SpecError, match="loudly"):
         Wanted.of("loudly")
-    with pytest.raises(SpecError, match="--prompt-date is a day"):
+    with pytest.raises(SpecError, match=r"--prompt-date tomorrow"):
         Wanted.of(day="tomorrow")
 
 
@@ -305,7 +305,7 @@ def test_a_run_goes_on_on_another_day(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_date_that_cannot_be_set_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the next command."""
-    with pytest.raises(SpecError, match=r"fix the date in the template .* --model"):
+    with pytest.raises(SpecError, match=r"a fixed date into the template .* --model"):
         reasoner("harmony", template=HARMONY.replace("'%Y-%m-%d'", "'%Y' ~ '-%m'"))
     server = served()
     chat = server.vllm.tokenizer.chat

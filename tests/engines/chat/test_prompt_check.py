@@ -86,7 +86,7 @@ def test_a_template_that_loses_the_question_is_refused(case: str) -> None:
         (str(caught.value), "tiny", "Correct chat_template.jinja"),
         (refused(server(PYTHON[case])), "fake-model", "vllm serve … --chat-template FILE"),
     ):
-        assert f"the chat template of {who} does not pass the question on as it is: it {fault}" in message
+        assert f"the chat template of {who} changes the question: it {fault}" in message
         assert remedy in message
 
 
@@ -94,8 +94,8 @@ def test_a_tokenizer_that_gives_every_question_the_same_ids_is_refused() -> None
     """Also where what the ids are decoded to holds the question."""
     first, second = prompt_check.PROBES
     with pytest.raises(SpecError, match="gives the same tokens for different questions"):
-        prompt_check.check([(first, [1, 2], first), (second, [1, 2], second)], "it", "Mend it")
-    prompt_check.check([(first, [1, 2], f"<s>{first}"), (second, [1, 3], f"<s>{second}")], "it", "Mend it")
+        prompt_check.check([(first, [1, 2], first), (second, [1, 2], second)], "it", "Correct it")
+    prompt_check.check([(first, [1, 2], f"<s>{first}"), (second, [1, 3], f"<s>{second}")], "it", "Correct it")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_template_that_fails_is_one_sentence(template: str, words: str) -> Non
 def test_several_templates_without_one_for_chats_are_refused(tmp_path: Path) -> None:
     """The tokenizer cannot choose, and neither does grace."""
     several = {"tool_use": "{{ messages[0]['content'] }}", "rag": "{{ messages[0]['content'] }}"}
-    with pytest.raises(SpecError, match=r"tiny cannot be asked: .*template"):
+    with pytest.raises(SpecError, match=r"tiny cannot be used: .*template"):
         engine(several)  # type: ignore[arg-type]
 
 
