@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from grace_client.analysis._data.layout import require
 from grace_client.core import measures
 from grace_client.core.errors import SpecError
-from grace_client.run.layout import KEYS
+from grace_client.run.layout import KEYS, OK
 
 Array = NDArray[np.float64]
 
