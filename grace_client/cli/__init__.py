@@ -13,13 +13,20 @@ from grace_client import __version__
 from grace_client.cli import extract, fetch, policy, probe, report, run, run_folder, trials
 from grace_client.cli._output import outlive_readers, print_error
 from grace_client.cli.campaign import commands as campaign
-from grace_client.core.errors import GraceError, ServerError, refused
+from grace_client.core.errors import GraceError, ServerError, UsageError, refused
+
+_UNREADABLE: Any = typer.BadParameter.__mro__[1]
+"""What click raises for a command line that it cannot read; typer may bring a click of its own."""
 
 
 class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except _UNREADABLE as error:
+            if "--json" not in sys.argv:
+                raise
+            raise UsageError(error.format_message()) from None
         except BrokenPipeError as error:
             # Typer would take it for a reader of stdout that has gone, and end without a word.
             raise ServerError(

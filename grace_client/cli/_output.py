@@ -90,7 +90,7 @@ def print_json(value: Any) -> None:
 def print_error(error: GraceError, *, as_json: bool) -> None:
     """An error raised on purpose."""
     if as_json:
-        print_json({"error": str(error), "exit_code": int(error.exit_code)})
+        print_json(error.data())
     else:
         say(f"grace: {error}")
 

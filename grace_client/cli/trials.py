@@ -30,8 +30,7 @@ def check(
         trials = studies.read_trials(file)
     except TrialError as error:
         if json:
-            faults = [{"line": p.line, "column": p.column, "message": p.message} for p in error.problems]
-            print_json({"file": error.path, "problems": faults})
+            print_json(error.data())
         else:
             for line in error.lines()[:SHOWN]:
                 typer.echo(line, err=True)

@@ -1,6 +1,32 @@
-"""Every error grace raises on purpose, and the exit code each one means.
+"""The errors that grace raises on purpose.
 
-A message says what happened, why, and what to do next.
+Each class has a stable `code`, which programs may use to decide. Nothing decides by a message: messages are
+for people, and their words may change. `--json` prints the code of a failed command.
+
+====================  ==========================================================================
+code                  meaning
+====================  ==========================================================================
+error                 Root of all; no error has this code.
+spec                  The settings, a file or an argument cannot be used as given.
+usage                 The command line cannot be read: an unknown option, a missing argument.
+program-missing       A program that grace needs (helm, kubectl) is not installed.
+not-enough-data       Too few answers for this analysis.
+record-damaged        The ledger of a run has lost answers that its tables contain.
+file                  The operating system refused to read or write a file.
+trials                A trial list has faults; `problems` lists them.
+busy                  Another process works on the same run, campaign or folder.
+server                The model's server (or the extraction model's) cannot be used.
+item                  One question has no answer; `status` says why.
+release               A Kubernetes operation failed; `reason` is Kubernetes' own word, if it gave one.
+release-timeout       A Kubernetes operation did not end in time.
+release-doomed        A release waits for something that cannot happen.
+cluster-lost          The cluster did not answer for longer than the campaign waits.
+results-incomplete    The Jobs succeeded, but their tables are incomplete.
+connection-lost       The connection to a pod ended during a transfer.
+transfer-damaged      A file arrived with a wrong checksum.
+====================  ==========================================================================
+
+Exit codes: see `ExitCode`.
 """
 
 from __future__ import annotations
@@ -8,9 +34,10 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import Any, ClassVar
 
 
 class ExitCode(IntEnum):
@@ -18,18 +45,50 @@ class ExitCode(IntEnum):
 
     DONE = 0
     ITEMS_FAILED = 1
-    """More items failed than the threshold allows, or an error of grace keeps a part off a report."""
+    """More items failed than the threshold allows, or grace could not make a part of a report."""
     BAD_INPUT = 2
-    """What was asked cannot be; asking again cannot help."""
+    """The input is wrong. The same command fails again."""
     UNREACHABLE = 3
-    """The engine could not be reached, another process is at work, the run was stopped from outside, or the
-    system has no room (a full disk, too many open files); asking again may help."""
+    """The same command may succeed later: the server did not answer, another process is at work, the run was
+    interrupted, or the system lacks room (a full disk, too many open files)."""
 
 
 class GraceError(Exception):
-    """Root of all errors that grace raises on purpose."""
+    """Root of all errors that grace raises on purpose.
 
-    exit_code = ExitCode.BAD_INPUT
+    Parameters
+    ----------
+    message : str
+        What happened, why, and what to do next.
+    retryable : bool or None
+        Whether the same call may succeed later; None for the class's usual answer.
+
+    Attributes
+    ----------
+    code : str
+        What kind of error it is; stable, one for each class.
+    """
+
+    code: ClassVar[str] = "error"
+    retryable: bool = False
+
+    def __init_subclass__(cls) -> None:
+        if "code" not in vars(cls):
+            raise TypeError(f"{cls.__name__} needs a code of its own")
+
+    def __init__(self, message: str, *, retryable: bool | None = None) -> None:
+        if retryable is not None:
+            self.retryable = retryable
+        super().__init__(message)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Exit code of a command that ends with this error."""
+        return ExitCode.UNREACHABLE if self.retryable else ExitCode.BAD_INPUT
+
+    def data(self) -> dict[str, Any]:
+        """The error as JSON: the message, the code, the exit code, and what the class adds."""
+        return {"error": str(self), "code": self.code, "exit_code": int(self.exit_code)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +100,7 @@ class Problem:
     line : int
         Line of the file on which the row starts, counted from 1 (the header is line 1).
     column : str or None
-        Column at fault; None where the row or the file as a whole is.
+        Column of the fault; None where the row or the file as a whole has it.
     message : str
         What is wrong and what is expected.
     """
@@ -52,7 +111,17 @@ class Problem:
 
 
 class TrialError(GraceError):
-    """A trial list that cannot be used, with every fault that was found in it."""
+    """A trial list that cannot be used, with all its faults.
+
+    Parameters
+    ----------
+    path : path or str
+        The trial list.
+    problems : sequence of Problem
+        Its faults.
+    """
+
+    code = "trials"
 
     def __init__(self, path: Path | str, problems: Sequence[Problem]) -> None:
         self.path = str(path)
@@ -66,82 +135,108 @@ class TrialError(GraceError):
             for p in self.problems
         ]
 
+    def data(self) -> dict[str, Any]:
+        """The error as JSON, with every fault."""
+        return super().data() | {"file": self.path, "problems": [asdict(one) for one in self.problems]}
+
 
 class SpecError(GraceError):
-    """What was asked cannot be done as asked."""
+    """The settings, a file or an argument cannot be used as given."""
+
+    code = "spec"
+
+
+class UsageError(SpecError):
+    """The command line cannot be read."""
+
+    code = "usage"
+
+
+class ProgramMissingError(SpecError):
+    """A program that grace needs is not installed."""
+
+    code = "program-missing"
 
 
 class NotEnoughDataError(SpecError):
-    """The answers are too few for this analysis; others of the same answers may be possible."""
+    """Too few answers for this analysis; other analyses of the same answers may be possible."""
+
+    code = "not-enough-data"
 
 
 class RecordError(SpecError):
-    """A run's record that has lost answers which its tables hold.
+    """The ledger of a run has lost answers that its tables contain.
 
     Parameters
     ----------
     run : str
         The run folder.
     lost : int
-        Answers in the tables that the record does not hold any more.
+        Answers in the tables that are no longer in the ledger.
     damaged : sequence of str
         Damaged lines, as ``ledger/SEGMENT:LINE``.
     """
 
+    code = "record-damaged"
+
     def __init__(self, run: str, lost: int, damaged: Sequence[str]) -> None:
         where = ", ".join(damaged[:5]) + (f" and {len(damaged) - 5} more" if len(damaged) > 5 else "")
         super().__init__(
-            f"{run}: {lost} answers that its tables hold are not in its record any more"
-            + (f"; damaged: {where}" if damaged else "; a file of ledger/ was cut or removed")
-            + ". The tables were left as they are. Restore ledger/ from a copy, or repeat the 'grace run' "
-            "command that began the run: it asks for what is missing"
+            f"{run}: its tables contain {lost} answers that are no longer in its ledger"
+            + (f"; damaged lines: {where}" if damaged else "; a file of ledger/ was cut or removed")
+            + ". The tables were not changed. Restore ledger/ from a copy, or repeat the 'grace run' "
+            "command that began the run: it asks again only what is missing"
         )
 
 
-class _MayPassError(GraceError):
-    """An error that says itself whether the same call may succeed later."""
-
-    def __init__(self, message: str, *, retryable: bool = False) -> None:
-        self.retryable = retryable
-        self.exit_code = ExitCode.UNREACHABLE if retryable else ExitCode.BAD_INPUT
-        super().__init__(message)
-
-
 class BusyError(GraceError):
-    """Another process is at work on the same thing; the same call succeeds when it is done."""
+    """Another process works on the same thing; the same call succeeds when it is done."""
 
-    exit_code = ExitCode.UNREACHABLE
+    code = "busy"
+    retryable = True
 
 
-class ServerError(_MayPassError):
-    """The engine as a whole does not answer.
+class ServerError(GraceError):
+    """The engine as a whole does not answer; retryable unless the call says otherwise."""
+
+    code = "server"
+    retryable = True
+
+
+class ReleaseError(GraceError):
+    """A Kubernetes operation failed.
 
     Parameters
     ----------
     message : str
-        What happened, why, and what to do next.
+        What happened, with the pods' states and the events that explain it, and what to do next.
     retryable : bool
-        Whether the same call may succeed later.
+        Whether the same call may succeed later: the cluster's API did not answer, or something is still
+        going on.
+    reason : str
+        Kubernetes' word for its refusal, such as ``AlreadyExists``, ``Conflict`` or ``NotFound``; empty where
+        it gave none.
     """
 
-    def __init__(self, message: str, *, retryable: bool = True) -> None:
+    code = "release"
+
+    def __init__(self, message: str, *, retryable: bool = False, reason: str = "") -> None:
+        self.reason = reason
         super().__init__(message, retryable=retryable)
 
+    def data(self) -> dict[str, Any]:
+        """The error as JSON, with Kubernetes' reason."""
+        return super().data() | ({"reason": self.reason} if self.reason else {})
 
-class ReleaseError(_MayPassError):
-    """Something on the cluster did not come about.
 
-    Parameters
-    ----------
-    message : str
-        What happened, with the states of pods and the events that explain it, and what to do next.
-    retryable : bool
-        Whether the same call may succeed later: the cluster's API was away, or something is still going on.
-    """
+class ReleaseTimeoutError(ReleaseError):
+    """A Kubernetes operation did not end in time."""
+
+    code = "release-timeout"
 
 
 class ItemError(GraceError):
-    """One question that has no answer; the rest of the run goes on.
+    """One question has no answer; the rest of the run goes on.
 
     Parameters
     ----------
@@ -150,27 +245,29 @@ class ItemError(GraceError):
     message : str
         The reason, which becomes the `reason` of the item's rows.
     retryable : bool
-        Whether a later run should ask again. A permanent failure is never asked again.
+        Whether a later run asks again. A permanent failure is never asked again.
     """
 
-    exit_code = ExitCode.ITEMS_FAILED
+    code = "item"
 
     def __init__(self, status: str, message: str, *, retryable: bool = False) -> None:
         self.status = status
-        self.retryable = retryable
-        super().__init__(message)
+        super().__init__(message, retryable=retryable)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Always `ITEMS_FAILED`."""
+        return ExitCode.ITEMS_FAILED
+
+    def data(self) -> dict[str, Any]:
+        """The error as JSON, with the item's status."""
+        return super().data() | {"status": self.status}
 
 
-class FileError(_MayPassError, SpecError):
-    """The operating system did not let grace read or write.
+class FileError(SpecError):
+    """The operating system refused to read or write a file; the message has the path, why, and what to do."""
 
-    Parameters
-    ----------
-    message : str
-        The path, why, and what to do next.
-    retryable : bool
-        Whether the same call may succeed later.
-    """
+    code = "file"
 
 
 _PASSING = {

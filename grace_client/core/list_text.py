@@ -7,40 +7,11 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-MISSING = frozenset(
-    [
-        "NA",
-        "N/A",
-        "n/a",
-        "<NA>",
-        "nan",
-        "NaN",
-        "NAN",
-        "null",
-        "Null",
-        "NULL",
-        "none",
-        "None",
-        "NONE",
-        "NIL",
-        "undefined",
-        "#N/A",
-        "#NA",
-        "#NULL!",
-        "#REF!",
-        "#VALUE!",
-        "#NAME?",
-        "#NUM!",
-        "#DIV/0!",
-        "-",
-        "--",
-        "–",
-        "—",
-        "?",
-        ".",
-        "n.a.",
-    ]
+_MISSING_WORDS = (
+    "NA N/A n/a <NA> nan NaN NAN null Null NULL none None NONE NIL undefined #N/A #NA #NULL! #REF! "
+    "#VALUE! #NAME? #NUM! #DIV/0! - -- – — ? . n.a."
 )
+MISSING = frozenset(_MISSING_WORDS.split())
 """Cells that mean "no value" to R, pandas, spreadsheets and people. "Nan" is a name."""
 
 INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
@@ -52,51 +23,11 @@ _WIDE = re.compile("[\u0080-\uffff]{2,}")
 _TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9]*)(?:\s[^<>]*)?/?>")
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:[A-Za-z][A-Za-z0-9]{1,30}|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});")
-_TAGS = frozenset(
-    [
-        "a",
-        "b",
-        "big",
-        "body",
-        "br",
-        "center",
-        "code",
-        "div",
-        "em",
-        "font",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "hr",
-        "html",
-        "i",
-        "img",
-        "li",
-        "ol",
-        "p",
-        "pre",
-        "s",
-        "script",
-        "small",
-        "span",
-        "strike",
-        "strong",
-        "style",
-        "sub",
-        "sup",
-        "table",
-        "tbody",
-        "td",
-        "th",
-        "tr",
-        "tt",
-        "u",
-        "ul",
-    ]
+_TAG_NAMES = (
+    "a b big body br center code div em font h1 h2 h3 h4 h5 h6 hr html i img li ol p pre s script small "
+    "span strike strong style sub sup table tbody td th tr tt u ul"
 )
+_TAGS = frozenset(_TAG_NAMES.split())
 
 
 def named(character: str) -> str:

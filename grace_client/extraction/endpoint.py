@@ -14,12 +14,13 @@ from pydantic import ValidationError
 from grace_client.core.api_key import from_environment
 from grace_client.core.errors import ItemError, ServerError, SpecError
 from grace_client.engines.vllm import fields
-from grace_client.engines.vllm.http_client import Advice, Client
-from grace_client.engines.vllm.responses import Policy, base_url
+from grace_client.engines.vllm.http_client import Client, Hints
+from grace_client.engines.vllm.responses import RetryPolicy, base_url
 from grace_client.engines.vllm.tls import speaks_tls
 from grace_client.extraction.instructions import instructions, schema, shape
 from grace_client.extraction.reading import VALUES
-from grace_client.run.ledger import OK, key_of
+from grace_client.run.layout import OK
+from grace_client.run.ledger import key_of
 
 DEEPSEEK_URL, DEEPSEEK_MODEL, DEEPSEEK_KEY = "https://api.deepseek.com", "deepseek-flash", "DEEPSEEK_API_KEY"
 """As DeepSeek's API documentation names them: https://api-docs.deepseek.com/ (read 2026-11)."""
@@ -27,7 +28,7 @@ DEEPSEEK_URL, DEEPSEEK_MODEL, DEEPSEEK_KEY = "https://api.deepseek.com", "deepse
 MAX_TOKENS = 256
 ATTEMPTS = 2
 
-POLICY = Policy(
+RETRIES = RetryPolicy(
     tries=6,
     refusals=7,
     backoff_most=8.0,
@@ -36,7 +37,8 @@ POLICY = Policy(
     window=3600.0,
     patience=120.0,
 )
-"""Rate limits are waited out for as long as ``Retry-After`` says, up to two minutes."""
+"""The client's retries with other numbers, because a paid service limits requests and does not restart: grace
+waits as long as ``Retry-After`` says, up to two minutes."""
 
 KEPT = "What was read so far is kept"
 
@@ -131,9 +133,9 @@ def client(endpoint: Endpoint, *, concurrency: int) -> Client:
     return Client(
         endpoint.url,
         api_key=endpoint.key,
-        policy=POLICY,
+        policy=RETRIES,
         max_in_flight=concurrency,
-        advice=Advice(f"check the key in {where}", "check --llm-url and --llm-model"),
+        advice=Hints(f"check the key in {where}", "check --llm-url and --llm-model"),
     )
 
 
@@ -173,6 +175,7 @@ class Asker:
         ]
         entry: dict[str, Any] = {"status": "schema", "reason": "", "prompt_tokens": 0, "completion_tokens": 0}
         final = True
+        # The client retries failures. This asks again, at once, with the fault in the model's answer.
         for attempt in range(1, ATTEMPTS + 1):
             entry["attempts"] = attempt
             answer = await self._send(question, messages)

@@ -8,15 +8,16 @@ from typing import Any
 
 from grace_client.core.errors import SpecError
 from grace_client.core.progress import Progress
-from grace_client.engines.vllm.tasks import together
+from grace_client.engines.vllm.tasks import run_all
 from grace_client.extraction.answers import Answer, Place
 from grace_client.extraction.endpoint import MAX_TOKENS, Asker, Endpoint
 from grace_client.extraction.endpoint import client as connect
 from grace_client.extraction.instructions import instructions
 from grace_client.extraction.reading import LLM, UNPARSED, Reading
-from grace_client.run.ledger import OK, Ledger
+from grace_client.run.folder import RunFolder
+from grace_client.run.layout import OK
+from grace_client.run.ledger import Ledger
 from grace_client.run.manifest import LlmUse
-from grace_client.run.runner import RunFolder
 
 LEDGER = "extraction"
 
@@ -154,7 +155,7 @@ async def read(
 
         # The first request alone settles what the endpoint can do.
         await work(1)
-        await together(*(work() for _ in range(concurrency)))
+        await run_all(*(work() for _ in range(concurrency)))
     finally:
         await client.close()
         ledger.close()

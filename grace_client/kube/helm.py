@@ -12,19 +12,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from grace_client.core.errors import ReleaseError, SpecError
+from grace_client.core.errors import ProgramMissingError, ReleaseTimeoutError, SpecError
 from grace_client.kube import process
-from grace_client.kube.manifests import Manifest, read_manifests
+from grace_client.kube.manifests import KubeObject, read_manifests
 
 TIMEOUT_S = 120
 """A chart that takes longer than this to render does not render."""
 
 
 def program() -> str:
-    """Path of helm; SpecError where it is not on the PATH."""
+    """Path of helm; ProgramMissingError if it is not on the PATH."""
     helm = shutil.which("helm")
     if helm is None:
-        raise SpecError(
+        raise ProgramMissingError(
             "helm is not on the PATH, and charts need it. Install Helm 3.18 or newer from "
             "https://helm.sh/docs/intro/install, or render the chart elsewhere and check the result: "
             "helm template … | grace policy check -"
@@ -37,15 +37,15 @@ async def call(arguments: Sequence[str], *, stdin: bytes | None = None, timeout:
 
     Raises
     ------
-    SpecError
+    ProgramMissingError
         If helm is not on the PATH.
-    ReleaseError
+    ReleaseTimeoutError
         If helm did not end within `timeout` seconds.
     """
     try:
         return await process.run([program(), *arguments], stdin=stdin, timeout=timeout)
     except TimeoutError:
-        raise ReleaseError(f"helm {arguments[0]} did not end within {timeout:g} s") from None
+        raise ReleaseTimeoutError(f"helm {arguments[0]} did not end within {timeout:g} s") from None
 
 
 async def template(
@@ -58,7 +58,7 @@ async def template(
     release: str = "grace",
     namespace: str = "grace",
     kube_version: str | None = None,
-) -> list[Manifest]:
+) -> list[KubeObject]:
     """The objects that `helm install` would create, without asking a cluster.
 
     Parameters

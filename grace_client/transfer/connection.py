@@ -24,6 +24,8 @@ Json = dict[str, Any]
 class LostError(ReleaseError):
     """The connection ended in the middle of an answer."""
 
+    code = "connection-lost"
+
     def __init__(self) -> None:
         super().__init__(
             "The connection to the pod was lost. Repeat the command: files that arrived are kept",
@@ -33,6 +35,8 @@ class LostError(ReleaseError):
 
 class DamagedError(ReleaseError):
     """A file arrived with another checksum than it was listed with."""
+
+    code = "transfer-damaged"
 
     def __init__(self, path: str) -> None:
         super().__init__(

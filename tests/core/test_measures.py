@@ -32,7 +32,7 @@ def test_against_scipy(seed: int) -> None:
 def test_the_last_digit_is_not_the_machines() -> None:
     """Whichever instructions its linear algebra chooses: tables of two machines are equal byte for byte."""
     program = (
-        "import hashlib, numpy as np; from grace_client import measures as m;"
+        "import hashlib, numpy as np; from grace_client.core import measures as m;"
         "p = np.random.default_rng(0).dirichlet(np.full(11, 0.2), 500); v = np.arange(0, 101, 10);"
         "print(hashlib.sha256(b''.join(f(x, v).tobytes() for x in p for f in (m.mean, m.std))).hexdigest())"
     )

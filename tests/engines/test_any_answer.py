@@ -21,20 +21,22 @@ from grace_client.engines.vllm import fields
 from grace_client.engines.vllm.endpoints import token_ids
 from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.engines.vllm.http_client import Client
-from grace_client.engines.vllm.responses import MalformedError, Policy, Reply
+from grace_client.engines.vllm.responses import MalformedError, Reply, RetryPolicy
 from grace_client.engines.vllm.wire_format import Batch, forced_batches, named_batches
 from grace_client.extraction.endpoint import said
 from grace_client.run.answering import Asker
-from grace_client.run.ledger import OK
+from grace_client.run.folder import RunFolder
+from grace_client.run.layout import OK
 from grace_client.run.manifest import SamplingSpec
 from grace_client.run.plan import Item
-from grace_client.run.runner import RunFolder
 from tests.conftest import ROOT
 from tests.extraction.fake_llm import completion
 from tests.support.fault_server import FaultServer
-from tests.support.spoiled import JUNK, Wire, mutated, nested
+from tests.support.spoiled import JUNK, Interceptor, mutated, nested
 
-ONCE = Policy(tries=1, refusals=1, backoff=0.0, trip=10**9, probe=0.001, probe_deadline=1.0, patience=0.05)
+ONCE = RetryPolicy(
+    tries=1, refusals=1, backoff=0.0, trip=10**9, probe=0.001, probe_deadline=1.0, patience=0.05
+)
 HARMONY = (
     "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>{answer}<|return|>"
 )
@@ -55,16 +57,18 @@ json_values = st.recursive(
 
 
 def conversation(
-    monkeypatch: pytest.MonkeyPatch, server: FaultServer, use: Callable[[Wire], Coroutine[Any, Any, None]]
+    monkeypatch: pytest.MonkeyPatch,
+    server: FaultServer,
+    use: Callable[[Interceptor], Coroutine[Any, Any, None]],
 ) -> None:
-    """Let a test talk to a server over a wire of its own."""
-    wire = Wire(server)
-    monkeypatch.setattr(Client, "_send", lambda client, *request: wire.send(client, *request))
+    """Let a test talk to a server over a interceptor of its own."""
+    interceptor = Interceptor(server)
+    monkeypatch.setattr(Client, "_send", lambda client, *request: interceptor.send(client, *request))
     unheard: list[Any] = []
 
     async def work() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
-        await use(wire)
+        await use(interceptor)
 
     asyncio.run(work())
     assert not unheard
@@ -78,7 +82,7 @@ def items(path: Path, engine: VllmEngine, info: Any, experiment: str, count: int
     chosen = studies.experiment(experiment)
     trials = studies.read_trials(ROOT / "data" / f"{chosen.schema.study}.csv")
     folder = RunFolder.create(path / experiment, chosen, trials, info, sample=count, **more)
-    return list(folder.plan.distinct())[:count]
+    return list(folder.plan.distinct)[:count]
 
 
 def check(answer: dict[str, Any], seen: list[str]) -> None:
@@ -117,7 +121,7 @@ def test_an_answer_in_a_run(
     if experiment == "study1-exp1" or reasons:
         more["sampling"] = SamplingSpec(replicates=1, max_tokens=128)
 
-    async def use(wire: Wire) -> None:
+    async def use(interceptor: Interceptor) -> None:
         engine = await connected()
         info = await engine.describe()
         asked = items(tmp_path, engine, info, experiment, 4, **more)
@@ -125,10 +129,10 @@ def test_an_answer_in_a_run(
         for round in range(250):
             item, (whole, _) = asked[round % len(asked)], right[round % len(asked)]
             engine._prompts._known.clear()
-            wire.replace(path, lambda body: mutated(body, draw), nth=draw.randint(1, 2))
+            interceptor.replace(path, lambda body: mutated(body, draw), nth=draw.randint(1, 2))
             answer, _ = await Asker(engine, info).ask(item)
             check(answer, seen)
-            wire.replace(path, None)
+            interceptor.replace(path, None)
             if round % 25 == 0:
                 again, _ = await Asker(engine, info).ask(item)
                 assert {**again, "at": 0, "seconds": 0} == {**whole, "at": 0, "seconds": 0}
@@ -145,12 +149,12 @@ def test_an_answer_to_the_start_up_check(path: str, monkeypatch: pytest.MonkeyPa
     draw = random.Random(path)
     taken: list[bool] = []
 
-    async def use(wire: Wire) -> None:
+    async def use(interceptor: Interceptor) -> None:
         await (await connected()).close()
-        requests = wire.asked[path]
+        requests = interceptor.asked[path]
         assert requests
         for _ in range(60):
-            wire.replace(path, lambda body: mutated(body, draw), nth=draw.randint(1, requests))
+            interceptor.replace(path, lambda body: mutated(body, draw), nth=draw.randint(1, requests))
             try:
                 engine = await connected()
             except GraceError as error:
@@ -173,12 +177,12 @@ def test_an_answer_to_the_check_during_a_run(monkeypatch: pytest.MonkeyPatch) ->
     draw = random.Random(5)
     found: list[type[Exception] | None] = []
 
-    async def use(wire: Wire) -> None:
+    async def use(interceptor: Interceptor) -> None:
         engine = await connected()
         for path in ("/v1/models", COMPLETIONS):
             for junk in (*JUNK, *[None] * 80):
                 spoil = (lambda body: mutated(body, draw)) if junk is None else json_of(junk)
-                wire.replace(path, spoil)
+                interceptor.replace(path, spoil)
                 try:
                     await engine._verify()
                     found.append(None)
@@ -201,10 +205,10 @@ def json_of(value: Any) -> Callable[[bytes], bytes]:
 def test_one_bad_answer_to_the_probe_does_not_end_a_run(bad: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server is asked again until it is clear what it serves."""
 
-    async def use(wire: Wire) -> None:
+    async def use(interceptor: Interceptor) -> None:
         engine = await connected()
         engine.client.policy = engine.client.circuit.policy = replace(ONCE, patience=5.0)
-        wire.replace(COMPLETIONS, json_of(bad), nth=1)
+        interceptor.replace(COMPLETIONS, json_of(bad), nth=1)
         engine.client.circuit.suspect("a test")
         await asyncio.wait_for(engine.client.circuit.answers.wait(), 5)
         assert engine.client.circuit.failure is None

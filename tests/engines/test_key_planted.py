@@ -22,22 +22,22 @@ from grace_client.core.api_key import HIDDEN, LEAST
 from grace_client.core.errors import GraceError, ItemError, SpecError
 from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.engines.vllm.http_client import Client
-from grace_client.engines.vllm.responses import Policy
+from grace_client.engines.vllm.responses import RetryPolicy
 from grace_client.extraction import answers as extracted
 from grace_client.extraction import endpoint, llm
 from grace_client.extraction.endpoint import Endpoint
 from grace_client.run import runner, tables
+from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import SamplingSpec
-from grace_client.run.runner import RunFolder
 from grace_client.studies import experiment, read_trials
 from tests.conftest import ROOT
 from tests.extraction.fake_llm import FakeLlm, completion, serving
 from tests.extraction.runs import answered, saying
 from tests.support.fault_server import FaultServer
-from tests.support.spoiled import Wire, places
+from tests.support.spoiled import Interceptor, places
 
 KEY = "sk-Qx7Lm29vTzRw84KpYbN3"
-ONCE = Policy(tries=1, refusals=1, backoff=0.0, trip=10**9, patience=0.05)
+ONCE = RetryPolicy(tries=1, refusals=1, backoff=0.0, trip=10**9, patience=0.05)
 PIECES = (f"Authorization: Bearer {KEY}", KEY[: LEAST + 1], KEY[-LEAST:], f"rer {KEY[:-3]}", f"{KEY[4:17]}…")
 
 
@@ -71,10 +71,10 @@ def planted(body: bytes, draw: random.Random) -> bytes:
     return raw[: raw.find(piece[:4].encode()) + LEAST + 6] if kind == 6 else raw
 
 
-def over_a_wire(monkeypatch: pytest.MonkeyPatch, server: FaultServer) -> Wire:
-    wire = Wire(server)
-    monkeypatch.setattr(Client, "_send", lambda client, *request: wire.send(client, *request))
-    return wire
+def intercepted(monkeypatch: pytest.MonkeyPatch, server: FaultServer) -> Interceptor:
+    interceptor = Interceptor(server)
+    monkeypatch.setattr(Client, "_send", lambda client, *request: interceptor.send(client, *request))
+    return interceptor
 
 
 @pytest.mark.parametrize(
@@ -88,15 +88,15 @@ def test_the_start_up_check(
     draw, lines = random.Random(path), list[str]()
 
     async def work() -> None:
-        wire = over_a_wire(monkeypatch, FaultServer())
+        interceptor = intercepted(monkeypatch, FaultServer())
 
         async def connected() -> VllmEngine:
             return await VllmEngine.connect("http://server", api_key=KEY, policy=ONCE, say=lines.append)
 
         await (await connected()).close()
-        requests = wire.asked[path]
+        requests = interceptor.asked[path]
         for _ in range(50):
-            wire.replace(path, lambda body: planted(body, draw), nth=draw.randint(1, requests))
+            interceptor.replace(path, lambda body: planted(body, draw), nth=draw.randint(1, requests))
             try:
                 engine = await connected()
             except GraceError as error:
@@ -121,14 +121,14 @@ def test_a_run(
     trials = read_trials(ROOT / "data" / f"{chosen.schema.study}.csv")
 
     async def work() -> None:
-        wire = over_a_wire(monkeypatch, FaultServer())
+        interceptor = intercepted(monkeypatch, FaultServer())
         engine = await VllmEngine.connect("http://server", api_key=KEY, policy=ONCE)
         more: dict[str, Any] = {} if chosen.scored else {"sampling": SamplingSpec(replicates=3)}
         folder = RunFolder.create(
             tmp_path / "run", chosen, trials, await engine.describe(), sample=40, **more
         )
         for path in ("/tokenize", "/v1/chat/completions", "/v1/completions"):
-            wire.replace(path, lambda body: planted(body, draw) if draw.random() < 0.5 else body)
+            interceptor.replace(path, lambda body: planted(body, draw) if draw.random() < 0.5 else body)
             engine._prompts._known.clear()
             await runner.run(folder, engine)
         await engine.close()
@@ -262,9 +262,9 @@ def test_headers_and_broken_http(
 
 def test_a_key_that_is_a_part_of_the_models_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cannot be used, since the name must be written down; it is said so."""
-    over_a_wire(monkeypatch, FaultServer(model="lab/gemma-2b-it"))
+    intercepted(monkeypatch, FaultServer(model="lab/gemma-2b-it"))
     connecting = VllmEngine.connect("http://server", model="lab/gemma-2b-it", api_key="our-gemma-2b-key")
-    with pytest.raises(SpecError, match=r"serves lab/\*\*\*it: the stars stand for a part of the API key"):
+    with pytest.raises(SpecError, match=r"serves lab/\*\*\*it: the stars hide a part of the API key"):
         asyncio.run(connecting)
 
 

@@ -16,13 +16,13 @@ from grace_client.core.errors import ServerError, SpecError
 from grace_client.extraction import answers as extracted
 from grace_client.extraction import endpoint, llm
 from grace_client.extraction.answers import Answer, Place
-from grace_client.extraction.endpoint import DEEPSEEK_MODEL, DEEPSEEK_URL, POLICY, Endpoint
+from grace_client.extraction.endpoint import DEEPSEEK_MODEL, DEEPSEEK_URL, RETRIES, Endpoint
 from grace_client.extraction.instructions import instructions, schema, shape
 from grace_client.extraction.llm import Spent
 from grace_client.extraction.reading import VALUES, Reading
+from grace_client.run.folder import RunFolder
 from grace_client.run.ledger import Ledger
 from grace_client.run.manifest import LlmUse
-from grace_client.run.runner import RunFolder
 from tests.extraction.fake_llm import FakeLlm, Json, Reply, coded, completion, refusal, serving, text_of
 from tests.extraction.runs import answered, saying
 
@@ -46,7 +46,7 @@ def reads(folder: RunFolder, answers: list[Answer], server: FakeLlm, **options: 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses are short, and as many as ever."""
-    monkeypatch.setattr(endpoint, "POLICY", replace(POLICY, backoff=0.005, backoff_most=0.02))
+    monkeypatch.setattr(endpoint, "RETRIES", replace(RETRIES, backoff=0.005, backoff_most=0.02))
 
 
 def test_only_what_is_unclear_is_asked_and_equal_texts_once(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_an_endpoint_that_stays_busy_ends_the_work_and_keeps_what_was_read(tmp_p
         with pytest.raises(ServerError, match="goes on from there later") as error:
             reads(folder, answers, server, concurrency=1)
         assert error.value.retryable
-        assert len(server.requests) == 1 + POLICY.refusals
+        assert len(server.requests) == 1 + RETRIES.refusals
         assert Ledger(folder.path / llm.LEDGER).contents.lines == 1
         busy, asked = False, len(server.requests)
         reads(folder, answers, server)

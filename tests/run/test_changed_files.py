@@ -16,8 +16,8 @@ from grace_client.cli.run import _tables
 from grace_client.core.errors import GraceError, RecordError, SpecError
 from grace_client.extraction import answers
 from grace_client.run import tables
+from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import Extraction, SamplingSpec
-from grace_client.run.runner import RunFolder
 from tests.cli.test_run import grace
 from tests.conftest import ROOT
 from tests.run.test_runner import ask
@@ -176,7 +176,7 @@ def test_a_stop_before_the_record_is_whole_again_keeps_the_tables(
     folder, progress = ask(tmp_path / "run", sample=20, stop_after=1)
     assert progress.done < progress.total
     assert _tables(folder)[0].name in before
-    assert "The tables were left as they are" in capsys.readouterr().err
+    assert "The tables were not changed" in capsys.readouterr().err
     assert tables_of(folder.path) == before
     folder, _ = ask(tmp_path / "run", sample=20)
     tables.export(folder)
@@ -192,7 +192,7 @@ def test_a_lost_segment_is_lost_answers(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="a file of ledger/ was cut or removed"):
         tables.export(RunFolder.open(folder.path))
     next(folder.path.glob("*.parquet")).unlink()
-    with pytest.raises(RecordError, match="answers that its tables hold are not in its record"):
+    with pytest.raises(RecordError, match="no longer in its ledger"):
         tables.export(RunFolder.open(folder.path))
 
 

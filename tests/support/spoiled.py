@@ -32,7 +32,7 @@ JUNK: tuple[Any, ...] = (
 """What may stand in a field that should hold something else."""
 
 
-class Wire:
+class Interceptor:
     """In place of the network: a fault server asked directly, whose answers to one path can be spoiled.
 
     Attributes

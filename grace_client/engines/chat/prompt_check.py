@@ -1,4 +1,4 @@
-"""Whether what is asked reaches the model: its question, read back from the token ids that are sent. Pure."""
+"""Whether a question reaches the model unchanged, read back from its token ids. Pure."""
 
 from __future__ import annotations
 
@@ -61,8 +61,7 @@ def check(pairs: Sequence[tuple[str, Sequence[int], str]], what: str, remedy: st
             fault = "gives the same tokens for different questions"
     if fault:
         raise SpecError(
-            f"{what} does not pass the question on as it is: it {fault}. The model would answer something "
-            f"else than what is asked. {remedy}"
+            f"{what} changes the question: it {fault}. The model would answer another question. {remedy}"
         )
 
 

@@ -22,7 +22,7 @@ Status = Literal["ok", "reasoning_unfinished", "no_answer"]
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Turn:
     """A model's turn, taken apart.
 
     Attributes
@@ -42,7 +42,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class ReasoningFormat:
     """How a family of models marks its reasoning.
 
     Attributes
@@ -66,7 +66,7 @@ class Format:
     mark: str
     gap: str
     nests: bool
-    read: Callable[[str, bool], Said]
+    read: Callable[[str, bool], Turn]
 
     def begun(self, suffix: str) -> str:
         """The part of a template's ending that belongs to the turn which the model goes on with."""
@@ -80,9 +80,14 @@ class Format:
         return ends[-1 if self.nests else 0] if ends else None
 
 
-def separate(
-    text: str | None, thoughts: str | None = None, *, form: Format | None = None, begun: str = "", cut: bool
-) -> Said:
+def split_turn(
+    text: str | None,
+    thoughts: str | None = None,
+    *,
+    form: ReasoningFormat | None = None,
+    begun: str = "",
+    cut: bool,
+) -> Turn:
     """Split what a model wrote into its answer and its reasoning.
 
     Parameters
@@ -91,10 +96,10 @@ def separate(
         What the model wrote, or what a server gives as the answer.
     thoughts : str or None
         What a server gives as reasoning, where it tells the two apart itself.
-    form : Format, optional
+    form : ReasoningFormat, optional
         Default: think blocks, where there are any.
     begun : str
-        What the prompt already holds of this turn, see `Format.begun`.
+        What the prompt already holds of this turn, see `ReasoningFormat.begun`.
     cut : bool
         Whether the bound on its length ended the text.
     """
@@ -107,18 +112,18 @@ def separate(
         return said
     whole = "\n".join(part for part in (thoughts.strip(), said.reasoning) if part)
     if said.status == "ok" and not said.answer:
-        return Said("", whole, "reasoning_unfinished" if cut else "no_answer")
-    return Said(said.answer, whole, said.status)
+        return Turn("", whole, "reasoning_unfinished" if cut else "no_answer")
+    return Turn(said.answer, whole, said.status)
 
 
-def format_of(suffix: str) -> Format | None:
+def format_of(suffix: str) -> ReasoningFormat | None:
     """The format into which a template's ending leads; None where it leads straight to the answer."""
     if suffix.endswith(f"{START}assistant"):
         return HARMONY
     return THINK if suffix.rstrip().endswith(OPEN) else None
 
 
-def answer_lead(suffix: str, form: Format | None = None) -> str:
+def answer_lead(suffix: str, form: ReasoningFormat | None = None) -> str:
     """What must follow a template's ending so that the next token is the answer and not a thought.
 
     The reasoning is closed, in the words of the model's own format, before it began.
@@ -127,7 +132,7 @@ def answer_lead(suffix: str, form: Format | None = None) -> str:
     ----------
     suffix : str
         What the chat template puts after the prompt.
-    form : Format, optional
+    form : ReasoningFormat, optional
         The format of a model that opens its reasoning itself. Default: reasoning is closed only where the
         template opens it.
     """
@@ -141,7 +146,7 @@ def answer_lead(suffix: str, form: Format | None = None) -> str:
     return ""
 
 
-def _read_think(turn: str, cut: bool) -> Said:
+def _read_think(turn: str, cut: bool) -> Turn:
     """Blocks may be nested, and the first may have begun unseen; what follows the last is the answer."""
     whole = _without_part(turn, (OPEN, CLOSE)) if cut else turn
     part = turn[len(whole) :]
@@ -157,16 +162,16 @@ def _read_think(turn: str, cut: bool) -> Said:
     if not blocks:
         # A text that breaks off within its first tag was about to think, or had done so unmarked.
         if part and (not whole.strip() or part.startswith("</t")):
-            return Said("", whole.strip() or None, "reasoning_unfinished")
-        return Said(turn)
+            return Turn("", whole.strip() or None, "reasoning_unfinished")
+        return Turn(turn)
     if depth:
-        return Said("", _joined([*blocks, rest]), "reasoning_unfinished")
+        return Turn("", _joined([*blocks, rest]), "reasoning_unfinished")
     if not rest.strip():
-        return Said("", _joined(blocks), "reasoning_unfinished" if cut else "no_answer")
-    return Said(rest.strip(), _joined(blocks))
+        return Turn("", _joined(blocks), "reasoning_unfinished" if cut else "no_answer")
+    return Turn(rest.strip(), _joined(blocks))
 
 
-def _read_harmony(turn: str, cut: bool) -> Said:
+def _read_harmony(turn: str, cut: bool) -> Turn:
     """Only messages to the user on the channel `final` are the answer; all others are kept as reasoning."""
     if cut:
         turn = _without_part(turn, (START, CHANNEL, MESSAGE, CONSTRAIN, *ENDS))
@@ -185,8 +190,8 @@ def _read_harmony(turn: str, cut: bool) -> Said:
             (answers if final else thoughts).append(_body(body))
     answers = [text for text in answers if text]
     if not answers:
-        return Said("", _joined(thoughts), "reasoning_unfinished" if cut else "no_answer")
-    return Said("\n".join(answers), _joined(thoughts))
+        return Turn("", _joined(thoughts), "reasoning_unfinished" if cut else "no_answer")
+    return Turn("\n".join(answers), _joined(thoughts))
 
 
 def _body(text: str) -> str:
@@ -207,8 +212,8 @@ def _joined(blocks: Sequence[str]) -> str | None:
     return "\n".join(block.strip() for block in blocks if block.strip()) or None
 
 
-THINK = Format("think", opens=OPEN, mark=CLOSE, gap="\n\n", nests=True, read=_read_think)
-HARMONY = Format(
+THINK = ReasoningFormat("think", opens=OPEN, mark=CLOSE, gap="\n\n", nests=True, read=_read_think)
+HARMONY = ReasoningFormat(
     "harmony", opens=START, mark=f"{CHANNEL}final{MESSAGE}", gap="", nests=False, read=_read_harmony
 )
 FORMATS = {form.name: form for form in (THINK, HARMONY)}

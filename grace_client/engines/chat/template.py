@@ -9,7 +9,7 @@ from typing import Any, Literal, cast, get_args
 
 from grace_client.core.errors import SpecError
 from grace_client.core.questions import EARLIER_REASONING, Reasoning
-from grace_client.engines.chat.reasoning import OPEN, THINK, Format, answer_lead, format_of
+from grace_client.engines.chat.reasoning import OPEN, THINK, ReasoningFormat, answer_lead, format_of
 
 Effort = Literal["low", "medium", "high"]
 
@@ -51,11 +51,11 @@ class Wanted:
         if reasoning not in (None, *get_args(Reasoning)):
             raise SpecError(f"--reasoning is one of {', '.join(get_args(Reasoning))}, not {reasoning!r}")
         if effort not in (None, *get_args(Effort)):
-            raise SpecError(f"--reasoning-effort is one of {', '.join(get_args(Effort))}, not {effort!r}")
+            raise SpecError(f"--reasoning-effort {effort} does not exist. Use {', '.join(get_args(Effort))}")
         try:
             told = DAY if day is None else date.fromisoformat(day)
         except ValueError:
-            raise SpecError(f"--prompt-date is a day such as 2026-01-01, not {day!r}") from None
+            raise SpecError(f"--prompt-date {day} is not a date. Example: 2026-01-01") from None
         return cls(cast("Reasoning | None", reasoning), cast("Effort | None", effort), told)
 
     @classmethod
@@ -92,7 +92,7 @@ class Shape:
         What grace writes behind the template's own ending there, to close the reasoning.
     options, direct_options : dict
         Variables for the template.
-    form : Format or None
+    form : ReasoningFormat or None
         How the model marks its reasoning; None where nothing shows that it reasons.
     """
 
@@ -103,7 +103,7 @@ class Shape:
     lead: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     direct_options: dict[str, Any] = field(default_factory=dict)
-    form: Format | None = None
+    form: ReasoningFormat | None = None
 
     def around(self, *, direct: bool) -> tuple[str, str]:
         """Prefix and suffix of a prompt."""
@@ -148,8 +148,8 @@ def shape_of(
     """
     if wanted.effort is not None and not takes_effort:
         raise SpecError(
-            f"the chat template of {name} takes no reasoning effort: it renders low and high the same; leave "
-            "--reasoning-effort out"
+            f"the chat template of {name} takes no reasoning effort: low and high give the same text. "
+            "Leave --reasoning-effort out"
         )
     prefix, _, suffix = rendered.partition(MARKER)
     off_prefix, _, off_suffix = off.partition(MARKER)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 from transformers.utils import logging
 
 from grace_client.core.errors import SpecError
-from grace_client.engines.local.soundness import check_architecture, check_tensors
+from grace_client.engines.local.model_check import check_architecture, check_tensors
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -37,7 +45,7 @@ def load(source: str, name: str, *, dtype: str, device: str) -> tuple[Any, Any]:
     dtype : str
         One of `DTYPES`; ``"auto"`` is float32 on a CPU and the type of the weights elsewhere.
     device : str
-        Where it is to compute, see `usable`.
+        Device to compute on, see `device_for`.
 
     Raises
     ------
@@ -52,12 +60,15 @@ def load(source: str, name: str, *, dtype: str, device: str) -> tuple[Any, Any]:
     else:
         _check_files(folder)
     kind = "float32" if dtype == "auto" and device == "cpu" else dtype
+    part = "configuration"
     try:
         # Code that a checkpoint brings along is not run, and nobody is asked whether it may be.
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
         check_architecture(config, name)
+        part = "tokenizer"
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        model, told = AutoModelForCausalLM.from_pretrained(
+        part = "weights"
+        model, loading = AutoModelForCausalLM.from_pretrained(
             source,
             config=config,
             dtype=kind,
@@ -70,12 +81,12 @@ def load(source: str, name: str, *, dtype: str, device: str) -> tuple[Any, Any]:
     except SpecError:
         raise
     except Exception as error:  # whatever the libraries make of files that they cannot read
-        raise SpecError(_failure(name, device, error)) from error
-    check_tensors(model, told, name)
+        raise SpecError(_failure(source, name, part, device, error)) from error
+    check_tensors(model, loading, name)
     return model.eval(), tokenizer
 
 
-def usable(dtype: str, device: str | None) -> str:
+def device_for(dtype: str, device: str | None) -> str:
     """The device to compute on: the one asked for, or the first of CUDA, MPS and CPU that is there.
 
     Raises
@@ -84,16 +95,15 @@ def usable(dtype: str, device: str | None) -> str:
         Where there is no such type of number or no such device.
     """
     if dtype not in DTYPES:
-        raise SpecError(f"--dtype is one of {', '.join(DTYPES)}, not {dtype!r}")
+        raise SpecError(f"--dtype {dtype} does not exist. Use one of {', '.join(DTYPES)}")
     if device is None:
         return _devices()[0]
     try:
         torch.zeros(1, device=device).item()
     except Exception as error:  # an AssertionError where torch was built without CUDA
-        why = "" if "device string" in str(error).lower() else f" ({_first_line(error)})"
         raise SpecError(
-            f"torch {torch.__version__} cannot compute on a device {device!r} here{why}; it can on "
-            f"{', '.join(_devices())}: name one with --device, or leave --device out"
+            f"torch {torch.__version__} cannot compute on the device {device!r} ({_first_line(error)}). Name "
+            f"one of {', '.join(_devices())} with --device, or leave --device out"
         ) from None
     return device
 
@@ -124,25 +134,25 @@ def _devices() -> list[str]:
 
 
 def _check_name(source: str) -> None:
-    """That a name that is no folder may be an id on the hub."""
+    """Refuse a name that is neither a folder nor an id on the hub."""
     path = Path(source)
     if path.suffix in _SINGLE and (path.is_file() or len(path.parts) != 2):
         what = "a GGUF file" if path.suffix == ".gguf" else "a single file of weights"
-        there = "" if path.is_file() else ", and there is no such file"
+        there = "" if path.is_file() else ", which does not exist"
         whole = (path.parent / "config.json").is_file() and path.suffix != ".gguf"
-        give = f"give {path.parent}" if whole else "give the folder of the model from which the file was made"
+        give = f"use {path.parent}" if whole else "use the folder of the model from which the file was made"
         raise SpecError(
-            f"{source} names {what}{there}; --model takes a folder in the format of transformers ({FORMAT}): "
+            f"{source} is {what}{there}. --model takes a folder in the format of transformers ({FORMAT}): "
             f"{give}"
         )
     if path.is_file():
-        raise SpecError(f"{source} is a file; --model takes a model's folder ({FORMAT}) or its id on the hub")
+        raise SpecError(f"{source} is a file. --model takes a model's folder ({FORMAT}) or its id on the hub")
     if path.is_absolute() or source.startswith((".", "~")):
-        raise SpecError(f"there is no folder {source}; check the spelling of --model")
+        raise SpecError(f"The folder {source} does not exist. Check the spelling of --model")
 
 
 def _check_files(folder: Path) -> None:
-    """That a folder holds a whole model; SpecError with the file at fault."""
+    """Check that a folder contains a whole model; SpecError with the file at fault."""
     try:
         names = sorted(path.name for path in folder.iterdir() if path.is_file())
         _check_kind(folder, names)
@@ -150,7 +160,7 @@ def _check_files(folder: Path) -> None:
             _check_file(folder / name)
     except OSError as error:
         raise SpecError(
-            f"{error.filename or folder} cannot be read ({error.strerror}); check the permissions of the "
+            f"{error.filename or folder} cannot be read ({error.strerror}). Check the permissions of the "
             "model's folder, or copy the model again"
         ) from None
 
@@ -158,20 +168,20 @@ def _check_files(folder: Path) -> None:
 def _check_kind(folder: Path, names: list[str]) -> None:
     if "adapter_config.json" in names:
         raise SpecError(
-            f"{folder} holds an adapter (adapter_config.json): it changes another model, and grace does not "
-            "apply it; merge the two with peft (model.merge_and_unload(), then save_pretrained), and give "
-            "the merged model's folder with --model"
+            f"{folder} contains an adapter (adapter_config.json). An adapter changes another model, and "
+            "grace does not apply adapters. Merge the two with peft (model.merge_and_unload(), then "
+            "save_pretrained), and name the merged model's folder with --model"
         )
     if "config.json" in names:
         return
     if ggufs := [name for name in names if name.endswith(".gguf")]:
         raise SpecError(
-            f"{folder} holds GGUF files ({', '.join(ggufs[:3])}), which the embedded engine does not read; "
-            f"give the folder of the model from which they were made ({FORMAT}) with --model"
+            f"{folder} contains GGUF files ({', '.join(ggufs[:3])}), which the embedded engine does not "
+            f"read. Name the folder of the model from which they were made ({FORMAT}) with --model"
         )
     inner = next((path.parent for path in _configs(folder)), None)
-    hint = f"; did you mean {inner}?" if inner else f"; a model's folder holds {FORMAT}: copy it again, whole"
-    raise SpecError(f"{folder} holds no config.json, so that it is not the folder of a model{hint}")
+    hint = f"Did you mean {inner}?" if inner else f"A model's folder contains {FORMAT}. Copy all of it again"
+    raise SpecError(f"{folder} contains no config.json, so it is not the folder of a model. {hint}")
 
 
 def _configs(folder: Path) -> Iterator[Path]:
@@ -185,7 +195,7 @@ def _check_file(path: Path) -> None:
         begins = file.read(len(LFS))
     if begins == LFS:
         raise SpecError(
-            f"{path} is a pointer of Git LFS, and the file itself was not fetched; run "
+            f"{path} is a Git LFS pointer: the file itself was not fetched. Run "
             f"'git -C {path.parent} lfs pull', then the same command again"
         )
     if path.suffix == ".safetensors":
@@ -194,56 +204,65 @@ def _check_file(path: Path) -> None:
                 pass
         except SafetensorError as error:
             raise SpecError(
-                f"{path} is damaged or was not copied to its end ({path.stat().st_size} bytes; "
-                f"{_first_line(error)}); copy or download it again"
+                f"{path} is damaged or incomplete ({path.stat().st_size} bytes; {_first_line(error)}). Copy "
+                "or download it again"
             ) from None
 
 
-def _failure(name: str, device: str, error: Exception) -> str:
-    """What a library's error means and what to do."""
-    text = str(error)
-    low = text.lower()
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+def _failure(source: str, name: str, part: str, device: str, error: Exception) -> str:
+    """What a library's error means and what to do, by its class and by the configuration that was read."""
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+
+    def caused_by(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(one, kinds) for one in causes)
+
+    config: dict[str, Any] = {}
+    with suppress(Exception):  # a configuration that cannot be read explains nothing
+        config = PretrainedConfig.get_config_dict(source)[0]
+
+    if caused_by(torch.OutOfMemoryError, MemoryError):
         what = (
-            f"{name} does not fit into the memory of {device}; use a smaller --dtype, such as bfloat16, or a "
+            f"{name} does not fit into the memory of {device}. Use a smaller --dtype, such as bfloat16, or a "
             "smaller model"
         )
     elif isinstance(error, ImportError):
         what = (
-            f"{name} needs a Python package that is not installed here; install it, or give a model whose "
-            "weights are not quantised"
+            f"{name} needs a Python package that is not installed. Install it, or use a model whose weights "
+            "are not quantised"
         )
-    elif "gated" in low:
+    elif caused_by(GatedRepoError):
         what = (
-            f"{name} is gated: accept its licence on its model page, make an access token, and set HF_TOKEN "
+            f"{name} is gated. Accept its licence on its model page, make an access token, and set HF_TOKEN "
             "to it"
         )
-    elif "trust_remote_code" in text:
+    elif caused_by(RepositoryNotFoundError, HFValidationError):
         what = (
-            f"{name} brings program code of its own, which grace does not run; use a model that transformers "
-            "knows, or serve this one with vLLM and name the server with --server"
+            f"There is no model {name!r}, neither as a folder here nor on the hub. Check the spelling; if "
+            "the model is private, set HF_TOKEN"
         )
-    elif "is not a valid model identifier" in text or "Repository Not Found" in text:
+    elif caused_by(LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError):
         what = (
-            f"there is no model {name!r}, neither as a folder here nor on the hub; check the spelling, and "
-            "set HF_TOKEN if it is private"
+            f"{name} is not in the local cache, and the hub cannot be reached. Check the network, or name "
+            "the folder of a downloaded model with --model"
         )
-    elif "connect" in low or "offline" in low:
+    elif "auto_map" in config:
         what = (
-            f"{name} is not in the local cache and the hub cannot be reached; check the network, or give the "
-            "folder of a downloaded model with --model"
+            f"{name} needs program code of its own, which grace does not run. Use a model that transformers "
+            "supports, or serve this one with vLLM and name the server with --server"
         )
-    elif "tokenizer" in low:
+    elif "quantization_config" in config:
         what = (
-            f"the tokenizer of {name} cannot be loaded; check that its folder holds the whole "
-            "tokenizer.json, or copy the model again"
-        )
-    elif "quantiz" in low:
-        what = (
-            f"the quantised weights of {name} cannot be used on {device}; give a model that is not quantised"
+            f"The quantised weights of {name} cannot be used on {device}. Use a model that is not quantised"
         )
     else:
-        what = f"{name} cannot be loaded; check that it is a causal language model and its files are complete"
+        what = (
+            f"The {part} of {name} cannot be loaded. Check that it is a causal language model and that all "
+            "its files are there"
+        )
     return f"{what} ({type(error).__name__}: {_first_line(error)})"
 
 

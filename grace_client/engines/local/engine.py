@@ -32,18 +32,18 @@ from grace_client.core.questions import Generation, Prompt, Sampling
 from grace_client.engines.base import EngineInfo
 from grace_client.engines.chat import prompt_check
 from grace_client.engines.chat.dates import with_date
-from grace_client.engines.chat.reasoning import CLOSE, OPEN, separate
+from grace_client.engines.chat.reasoning import CLOSE, OPEN, split_turn
 from grace_client.engines.chat.template import MARKER, SWITCH, UNASKED, Wanted, shape_of
 from grace_client.engines.local import default_model
+from grace_client.engines.local.model_check import check_causal, check_vocabulary
 from grace_client.engines.local.sampling import Draw, before_stop, decode
-from grace_client.engines.local.soundness import check_causal, check_vocabulary
 from grace_client.engines.local.tree import CHUNK, TreeScorer, walk
 
 MEND = (
-    "Correct chat_template.jinja or tokenizer_config.json in a copy of the model's folder, so that a user's "
-    "turn is printed as the text that it is, and give that folder with --model"
+    "Correct chat_template.jinja or tokenizer_config.json in a copy of the model's folder, so that the "
+    "template prints a user's turn unchanged, and name that folder with --model"
 )
-"""What to do about a template or a tokenizer that does not pass questions on."""
+"""What to do about a template or a tokenizer that changes questions."""
 
 BATCH = 16
 """How many free-text answers are drawn together."""
@@ -97,7 +97,7 @@ class LocalEngine:
             knows_tags=all(len(self._encode(tag)) == 1 for tag in (OPEN, CLOSE)),
             name=name,
         )
-        check_causal(model, self._check_sent(), name)
+        check_causal(model, self._check_prompts(), name)
         self.tree = TreeScorer(model)
         self.method: Method = self._choose_method()
 
@@ -132,7 +132,7 @@ class LocalEngine:
         SpecError
             Where the model cannot be had or cannot be run, with what to do.
         """
-        device = checkpoint.usable(dtype, device)
+        device = checkpoint.device_for(dtype, device)
         default = model is None or model == default_model.NAME
         source = str(default_model.ensure(say)) if default else str(model)
         name = Path(source).resolve().name if Path(source).is_dir() else source
@@ -209,7 +209,7 @@ class LocalEngine:
         text = self.tokenizer.decode(draw.token_ids, skip_special_tokens=form is None)
         begun = form.begun(self.shape.around(direct=prompt.direct)[1]) if form else ""
         text = before_stop(text, sampling.stop)
-        said = separate(text, form=form, begun=begun, cut=cut)
+        said = split_turn(text, form=form, begun=begun, cut=cut)
         return Generation(
             text=said.answer,
             finish_reason=draw.finish_reason,
@@ -270,7 +270,7 @@ class LocalEngine:
         return ids + lead
 
     def _check_template(self, text: str) -> None:
-        """That the chat template can be read, and prints a question at all."""
+        """Check that the chat template works with a question."""
         try:
             self._templated(Prompt(text), self.wanted.options)
         except Exception as error:  # what a template raises is its author's choice
@@ -279,8 +279,8 @@ class LocalEngine:
                 f"({type(error).__name__}: {error}). {MEND}"
             ) from None
 
-    def _check_sent(self) -> list[int]:
-        """That questions arrive, also where their answers begin at once; the ids of one of them."""
+    def _check_prompts(self) -> list[int]:
+        """Check that questions reach the model, with and without reasoning; the ids of one of them."""
         ids: list[int] = []
         try:
             for direct in (False, True):
@@ -292,7 +292,7 @@ class LocalEngine:
                 prompt_check.check(pairs, f"the {has} of {self.name}", MEND)
                 ids = asked[0][1]
         except ItemError as error:
-            raise SpecError(f"{self.name} cannot be asked: {error}. {MEND}") from None
+            raise SpecError(f"{self.name} cannot be used: {error}. {MEND}") from None
         return ids
 
     def _plain_template(self) -> str | None:
@@ -304,15 +304,15 @@ class LocalEngine:
         try:
             template = self._plain_template()
         except ValueError as error:  # several templates, and none of them for plain chats
-            raise SpecError(f"{name} cannot be asked: {error}. {MEND}") from None
+            raise SpecError(f"{name} cannot be used: {error}. {MEND}") from None
         if template is None:
             return None
         dated = with_date(template, self.wanted.day)
         if "strftime_now(" in dated:
             raise SpecError(
-                f"the chat template of {name} prints today's date in a form that it works out itself, so "
-                "that no run could be taken up again tomorrow; fix the date in the template "
-                "(chat_template.jinja in the model's folder) and give that folder with --model"
+                f"the chat template of {name} prints today's date in a form that grace cannot set, so a run "
+                "could not be continued tomorrow. Write a fixed date into the template "
+                "(chat_template.jinja in the model's folder), and name that folder with --model"
             )
         return dated
 

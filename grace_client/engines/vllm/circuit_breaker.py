@@ -1,4 +1,4 @@
-"""Whether a server answers at all: what waits while it does not, and what ends when it will not."""
+"""Whether a server answers: requests wait while it does not, and end when it stays away."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from grace_client.core.errors import ItemError, ServerError
-from grace_client.engines.vllm.responses import MalformedError, Policy
+from grace_client.engines.vllm.responses import MalformedError, RetryPolicy
 
-ONWARD = "then repeat the command: it goes on where it was"
+ONWARD = "then repeat the command: it continues where it stopped"
 
 
 class Circuit:
@@ -21,7 +21,7 @@ class Circuit:
     ----------
     url : str
         The server's, for messages.
-    policy : Policy
+    policy : RetryPolicy
         When to wait and to give up.
     opened : callable
         Called when calls that wait may go on, or must end.
@@ -38,7 +38,7 @@ class Circuit:
         How many requests failed since one last succeeded.
     """
 
-    def __init__(self, url: str, policy: Policy, *, opened: Callable[[], None]) -> None:
+    def __init__(self, url: str, policy: RetryPolicy, *, opened: Callable[[], None]) -> None:
         self.url = url
         self.policy = policy
         self.probe: Callable[[], Awaitable[None]] | None = None
@@ -79,13 +79,13 @@ class Circuit:
         self._progress = max(self._progress, time.monotonic() if moment is None else moment)
 
     def check(self) -> None:
-        """Raise the failure, where everything is over."""
+        """Raise the failure if the server was given up."""
         if self.failure:
             # A copy, so that every call raises an error with a traceback of its own.
             raise ServerError(str(self.failure), retryable=self.failure.retryable)
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep, unless everything is over before."""
+        """Sleep; return early if the server is given up."""
         try:
             async with asyncio.timeout(seconds):
                 await self._over.wait()
@@ -103,7 +103,7 @@ class Circuit:
         if self.probe is None or self.failure or not self.answers.is_set():
             return False
         self.answers.clear()
-        self._tasks["mend"] = asyncio.create_task(self._mend(reason, self.probe))
+        self._tasks["recover"] = asyncio.create_task(self._recover(reason, self.probe))
         return True
 
     def stop(self, error: ServerError) -> None:
@@ -126,8 +126,9 @@ class Circuit:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _mend(self, reason: str, probe: Callable[[], Awaitable[None]]) -> None:
+    async def _recover(self, reason: str, probe: Callable[[], Awaitable[None]]) -> None:
         start = time.monotonic()
+        # At a steady pace, not that of `core.retry`: one probe asks for all the calls that wait.
         while True:
             try:
                 await probe()
@@ -140,14 +141,14 @@ class Circuit:
             except (ItemError, MalformedError) as error:
                 reason = str(error)
             except Exception as error:  # whatever it is, no call may wait for ever
-                self.stop(ServerError(f"{self.url} could not be tried: {type(error).__name__}: {error}"))
+                self.stop(ServerError(f"{self.url} could not be checked: {type(error).__name__}: {error}"))
                 return
             waited = time.monotonic() - start
             if waited > self.policy.patience:
                 self.stop(
                     ServerError(
-                        f"{self.url} has not answered for {waited:.0f} s (last: {reason}); look at the "
-                        f"server, {ONWARD}"
+                        f"{self.url} has not answered for {waited:.0f} s (last: {reason}). Check the server, "
+                        f"{ONWARD}"
                     )
                 )
                 return
@@ -166,8 +167,8 @@ class Circuit:
             if self._flying and quiet > window + max(self._flying.values()):
                 self.stop(
                     ServerError(
-                        f"{self.url} hangs: {len(self._flying)} requests in flight, and none was answered "
-                        f"for {quiet:.0f} s. Restart the server, {ONWARD}"
+                        f"{self.url} hangs: it has answered none of {len(self._flying)} requests for "
+                        f"{quiet:.0f} s. Restart the server, {ONWARD}"
                     )
                 )
                 return

@@ -17,7 +17,7 @@ class AdaptiveLimit:
     most : int
         Never more than this.
     comfort : float
-        Seconds; a latency below this never keeps the limit from growing.
+        A latency below this, in seconds, never keeps the limit from growing.
     stretch : float
         How many times the shortest latency the usual one may be before the limit stops growing.
     value : float
@@ -44,7 +44,7 @@ class AdaptiveLimit:
         Parameters
         ----------
         latency : float
-            Seconds.
+            Time from sending the request to its answer, in seconds.
         in_flight : int
             How many requests were in flight when it was sent.
         kind : int

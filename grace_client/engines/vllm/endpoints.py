@@ -18,8 +18,8 @@ from grace_client.core.options import TokenTrie
 from grace_client.core.questions import Prompt
 from grace_client.engines.vllm import fields
 from grace_client.engines.vllm.http_client import Client
-from grace_client.engines.vllm.responses import NAN, MalformedError, Reply, StrangerError
-from grace_client.engines.vllm.tasks import together
+from grace_client.engines.vllm.responses import NAN, MalformedError, OtherModelError, Reply
+from grace_client.engines.vllm.tasks import run_all
 from grace_client.engines.vllm.wire_format import Batch, Method, forced_batches, named_batches
 
 T = TypeVar("T")
@@ -32,12 +32,12 @@ NO_TEMPLATE = ("default chat template is no longer allowed", "chat_template is n
 """What a server says of a model without a chat template."""
 
 
-class RefusedError(Exception):
+class RequestRefusedError(Exception):
     """A request that this server will not or cannot answer; the text is its own."""
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class ModelCard:
     """A model as the server lists it.
 
     Attributes
@@ -45,7 +45,7 @@ class Card:
     name : str
         The name to ask by.
     root : str
-        What the server was told to load: a Hugging Face id or a folder.
+        What the server loaded: a Hugging Face id or a folder.
     max_context : int
         Longest sequence, in tokens; 0 where the server does not say.
     """
@@ -55,20 +55,20 @@ class Card:
     max_context: int
 
 
-class Api:
+class ModelApi:
     """One model on one server.
 
     Parameters
     ----------
     client : Client
         The connection.
-    card : Card
+    card : ModelCard
         The model.
     deadline : float
         Seconds that one request may take.
     """
 
-    def __init__(self, client: Client, card: Card, *, deadline: float = 300.0) -> None:
+    def __init__(self, client: Client, card: ModelCard, *, deadline: float = 300.0) -> None:
         self.client = client
         self.card = card
         self.deadline = deadline
@@ -82,11 +82,11 @@ class Api:
         """The answer, unless it is of another model or server."""
         name = fields.text(answer, "model")
         if name != self.card.name:
-            raise StrangerError(
+            raise OtherModelError(
                 f"the model {fields.quoted(name)} answered instead of {self.card.name!r}", name
             )
         if self.pinned and (found := fields.text_or_none(answer, "system_fingerprint")) != self.fingerprint:
-            raise StrangerError(
+            raise OtherModelError(
                 f"a server with fingerprint {fields.quoted(found)} answered instead of the one with "
                 f"{fields.quoted(self.fingerprint)} that this run began with"
             )
@@ -97,7 +97,7 @@ class Api:
 
         Raises
         ------
-        RefusedError
+        RequestRefusedError
             Where the server will not do it.
         MalformedError
             Where the answer is not what was asked for, with the evidence.
@@ -111,9 +111,7 @@ class Api:
         try:
             reply.json()
         except MalformedError as error:
-            raise ServerError(
-                f"{self.client.url}{path} gave an answer that is {error}: {reply.text()!r}"
-            ) from None
+            raise ServerError(f"The answer of {self.client.url}{path} is {error}: {reply.text()!r}") from None
         return reply.read(read)
 
     async def complete(self, **asked: Any) -> dict[str, Any]:
@@ -165,7 +163,7 @@ class Api:
         """Whether the server has a chat template."""
         try:
             await self.tokenize_chat(Prompt("Hello").messages, generation_prompt=True)
-        except RefusedError as error:
+        except RequestRefusedError as error:
             # A template that raises may say "chat template" too, and is one.
             if any(words in str(error).lower() for words in NO_TEMPLATE):
                 return False
@@ -177,16 +175,16 @@ class Api:
         body = {"model": self.card.name, "tokens": list(ids)}
         try:
             return await self.post("/detokenize", body, detokenized)
-        except RefusedError as error:
+        except RequestRefusedError as error:
             raise SpecError(
-                f"{self.client.url} does not turn token ids back into text, so that nobody could see what "
-                f"the model was sent ({error}); let requests to /detokenize pass to the server"
+                f"{self.client.url} does not turn token ids back into text ({error}), so grace cannot check "
+                "what the model reads. Let requests to /detokenize pass to the server"
             ) from None
 
     async def facts(self) -> dict[str, str]:
         """What the server tells of itself and what stays the same when it is started again."""
         facts = {"vllm": "unknown"}
-        version, metrics = await together(*(self._get(path) for path in ("/version", "/metrics")))
+        version, metrics = await run_all(*(self._get(path) for path in ("/version", "/metrics")))
         if version:
             # A proxy may answer in the server's place.
             with suppress(MalformedError):
@@ -206,12 +204,12 @@ class Api:
         found: dict[str, float] = {}
         for name in ("queries", "hits"):
             pattern = rf"^vllm:prefix_cache_{name}_total(?:\{{.*\}})? ([\d.eE+-]+)$"
-            told = re.findall(pattern, metrics.whole(), re.MULTILINE) if metrics else []
+            counts = re.findall(pattern, metrics.whole(), re.MULTILINE) if metrics else []
             try:
-                counted = sum(map(float, told))
+                counted = sum(map(float, counts))
             except ValueError:
                 continue
-            if told and math.isfinite(counted):
+            if counts and math.isfinite(counted):
                 found[f"prefix_cache_{name}"] = counted
         return found
 
@@ -235,18 +233,18 @@ class Api:
         words = reply.text()
         if NAN in words:
             raise SpecError(
-                f"{self.client.url} cannot be used: the model overflows on the test prompt ({words}); serve "
+                f"{self.client.url} cannot be used: the model overflows on the test prompt ({words}). Serve "
                 "it in bfloat16 or float32"
             )
         if reply.status == 404 and "model" not in words.lower():
-            raise RefusedError(f"there is no {path} (HTTP 404: {words})")
+            raise RequestRefusedError(f"there is no {path} (HTTP 404: {words})")
         self.client.refuse(reply)
         if 400 <= reply.status < 500 and reply.status not in (408, 429):
-            raise RefusedError(words)
+            raise RequestRefusedError(words)
         raise ServerError(f"{self.client.url} answered HTTP {reply.status}: {words}")
 
 
-async def models(client: Client, *, deadline: float) -> list[Card]:
+async def models(client: Client, *, deadline: float) -> list[ModelCard]:
     """The models that a server lists.
 
     Raises
@@ -263,9 +261,9 @@ async def models(client: Client, *, deadline: float) -> list[Card]:
     return reply.read(_cards)
 
 
-def _cards(answer: Any) -> list[Card]:
+def _cards(answer: Any) -> list[ModelCard]:
     return [
-        Card(
+        ModelCard(
             fields.text(one, "id"),
             fields.text_or_none(one, "root") or "unknown",
             fields.whole_or_none(one, "max_model_len") or 0,

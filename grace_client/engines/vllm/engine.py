@@ -6,8 +6,8 @@ import asyncio
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +17,22 @@ from grace_client.core.errors import ItemError, ServerError, SpecError
 from grace_client.core.options import TokenTrie
 from grace_client.core.questions import Generation, Prompt, Sampling
 from grace_client.engines.base import EngineInfo
-from grace_client.engines.chat.reasoning import separate
+from grace_client.engines.chat.reasoning import split_turn
 from grace_client.engines.chat.template import UNASKED, Wanted
 from grace_client.engines.vllm import fields
-from grace_client.engines.vllm.endpoints import Api, Card, RefusedError, detokenized, models, token_ids
+from grace_client.engines.vllm.endpoints import (
+    ModelApi,
+    ModelCard,
+    RequestRefusedError,
+    detokenized,
+    models,
+    token_ids,
+)
 from grace_client.engines.vllm.http_client import Client
 from grace_client.engines.vllm.pruning import pruned
-from grace_client.engines.vllm.responses import MalformedError, Policy, StrangerError
-from grace_client.engines.vllm.startup_check import Findings, examine
-from grace_client.engines.vllm.tasks import together
+from grace_client.engines.vllm.responses import MalformedError, OtherModelError, RetryPolicy
+from grace_client.engines.vllm.startup_check import CheckedServer, check_server
+from grace_client.engines.vllm.tasks import AsyncCache, run_all
 from grace_client.engines.vllm.tls import speaks_tls
 from grace_client.engines.vllm.wire_format import Batch, forced_batches, named_batches
 
@@ -37,9 +44,6 @@ TRIES_KEPT = 64
 THOUGHTS = ("reasoning", "reasoning_content")
 """Fields of a message for its thoughts, by the age of the server's version."""
 
-T = TypeVar("T", bound=Hashable)
-V = TypeVar("V")
-
 
 class VllmEngine:
     """A model behind a vLLM server.
@@ -50,22 +54,24 @@ class VllmEngine:
     ----------
     client : Client
         The connection.
-    api : Api
+    api : ModelApi
         The model on it.
-    findings : Findings
+    checked : CheckedServer
         What the start-up check found out.
     prune : float or None
         See `connect`.
     """
 
-    def __init__(self, client: Client, api: Api, findings: Findings, *, prune: float | None = None) -> None:
+    def __init__(
+        self, client: Client, api: ModelApi, checked: CheckedServer, *, prune: float | None = None
+    ) -> None:
         self.client = client
         self.api = api
-        self.findings = findings
+        self.checked = checked
         self.prune = prune
-        self._forms = Remembered[str, list[int]](KEPT)
-        self._prompts = Remembered[Prompt, list[int]](KEPT)
-        self._texts = Remembered[tuple[int, ...], str](KEPT)
+        self._forms = AsyncCache[str, list[int]](KEPT)
+        self._prompts = AsyncCache[Prompt, list[int]](KEPT)
+        self._texts = AsyncCache[tuple[int, ...], str](KEPT)
         self._tries: OrderedDict[bytes, tuple[Batch, ...]] = OrderedDict()
         client.circuit.probe = self._verify
         api.pinned = True
@@ -82,7 +88,7 @@ class VllmEngine:
         prune: float | None = None,
         declared: Mapping[str, str] | None = None,
         wanted: Wanted = UNASKED,
-        policy: Policy | None = None,
+        policy: RetryPolicy | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> VllmEngine:
         """Connect to a server and check that it can be trusted.
@@ -106,7 +112,7 @@ class VllmEngine:
             What is known of the server from elsewhere: ``dtype``, ``revision``, flags.
         wanted : Wanted
             What is asked of the model's reasoning.
-        policy : Policy, optional
+        policy : RetryPolicy, optional
             When to wait, to try again and to give up.
         say : callable
             Takes one line of progress for people.
@@ -119,15 +125,15 @@ class VllmEngine:
             Where it does not answer, or refuses the key.
         """
         if prune is not None and not 0 < prune < 1:
-            raise SpecError(f"the bound for pruning is a probability between 0 and 1, not {prune}")
+            raise SpecError(f"The bound for pruning must be between 0 and 1; it is {prune}")
         key = usable(api_key) if api_key else from_environment("VLLM_API_KEY") if api_key is None else None
         client = Client(url, api_key=key, policy=policy, max_in_flight=max_in_flight)
         try:
             card = await _ready(client, model, wait_minutes * 60, say)
-            api = Api(client, card)
-            findings = await examine(api, declared=declared, wanted=wanted, say=say)
+            api = ModelApi(client, card)
+            checked = await check_server(api, declared=declared, wanted=wanted, say=say)
             api.deadline = client.policy.probe_deadline
-            return cls(client, api, findings, prune=prune)
+            return cls(client, api, checked, prune=prune)
         except BaseException:
             await client.close()
             raise
@@ -138,7 +144,7 @@ class VllmEngine:
 
     async def describe(self) -> EngineInfo:
         """Everything that determines the answers."""
-        info = self.findings.info
+        info = self.checked.info
         if self.prune is None:
             return info
         fields = {name: getattr(info, name) for name in EngineInfo.__slots__}
@@ -164,10 +170,10 @@ class VllmEngine:
         """Log-probability of every edge, shape (n_edges,), in nats; -inf below a pruned node."""
         if (trie.token[1:] < 0).any():
             raise SpecError(
-                f"{self.api.card.name} does not tell with which token it ends its turn; use options that end "
-                "with a terminator instead of end_of_turn"
+                f"grace cannot find the token with which {self.api.card.name} ends its turn. Use options "
+                "that end with a terminator (such as a full stop) instead of end_of_turn"
             )
-        if self.prune is not None and self.findings.method == "logprob_token_ids":
+        if self.prune is not None and self.checked.method == "logprob_token_ids":
             return await pruned(
                 trie, self.prune, lambda nodes: self._ask(prompt_ids, trie, named_batches(trie, nodes))
             )
@@ -175,13 +181,13 @@ class VllmEngine:
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         """Draw one free-text answer, its reasoning apart."""
-        outside = self.findings.outside
-        prompt_ids, form = await self.tokenize(prompt), outside.shape.form
+        template = self.checked.template
+        prompt_ids, form = await self.tokenize(prompt), template.shape.form
         mark = await self.tokenize_form(form.mark) if form else []
         # Where grace knows the format, it draws after the very ids that it scores after, and reads the text
         # itself: a server's parser takes a Harmony header that was cut off for an answer, and its chat takes
         # another way to the prompt. Elsewhere the server tells thoughts and answer apart, if it can.
-        chat = outside.chat and not (form or outside.dated)
+        chat = template.chat and not (form or template.dated)
         fields: dict[str, Any] = {
             "model": self.api.card.name,
             "temperature": sampling.temperature,
@@ -199,7 +205,7 @@ class VllmEngine:
             fields["stop"] = list(sampling.stop)
         if chat:
             fields["messages"] = prompt.messages
-            if options := outside.shape.options:
+            if options := template.shape.options:
                 fields |= {"chat_template_kwargs": options, **options}
         else:
             fields |= {"prompt": prompt_ids, "skip_special_tokens": form is None}
@@ -220,12 +226,12 @@ class VllmEngine:
         await self.client.close()
 
     async def _verify(self) -> None:
-        await self.findings.verify(self.api)
+        await self.checked.verify(self.api)
 
     async def _tokenize(self, prompt: Prompt) -> list[int]:
-        bodies = self.findings.outside.bodies(self.api.card.name, prompt)
+        bodies = self.checked.template.bodies(self.api.card.name, prompt)
         ids = [token for body in bodies for token in await self._ids(body)]
-        bos = self.findings.bos
+        bos = self.checked.bos
         if bos is not None and (ids[:1] != [bos] or ids[1:2] == [bos]):
             raise ItemError("engine_fault", "the prompt does not start with exactly one BOS token")
         return ids
@@ -237,7 +243,7 @@ class VllmEngine:
         key = trie.token.tobytes() + trie.parent.tobytes() + trie.leaf.tobytes()
         known = self._tries.get(key)
         if known is None:
-            named = self.findings.method == "logprob_token_ids"
+            named = self.checked.method == "logprob_token_ids"
             known = self._tries[key] = named_batches(trie) if named else forced_batches(trie)
             if len(self._tries) > TRIES_KEPT:
                 self._tries.popitem(last=False)
@@ -261,7 +267,7 @@ class VllmEngine:
         if len(batches) == 1:
             await one(batches[0])
         else:
-            await together(*map(one, batches))
+            await run_all(*map(one, batches))
         return edges
 
     def _read(
@@ -274,7 +280,9 @@ class VllmEngine:
         reason = fields.text(choice, "finish_reason")
         if reason not in ("stop", "length"):
             # vLLM answers so while it shuts down: 200, no text, "abort".
-            raise MalformedError(f"the server broke the answer off (finish reason {fields.quoted(reason)})")
+            raise MalformedError(
+                f"the server stopped in the middle of the answer (finish reason {fields.quoted(reason)})"
+            )
         drawn = fields.ids_or_none(choice, "token_ids") or []
         # A chat answer names its prompt's ids at the top, a completion in the choice.
         asked = (
@@ -282,74 +290,40 @@ class VllmEngine:
             or fields.ids_or_none(choice, "prompt_token_ids")
             or prompt_ids
         )
-        if reason == "stop" and drawn and drawn[-1] == self.findings.info.end_of_turn:
+        if reason == "stop" and drawn and drawn[-1] == self.checked.info.end_of_turn:
             drawn = drawn[:-1]
-        shape = self.findings.outside.shape
+        shape = self.checked.template.shape
         begun = shape.form.begun(shape.around(direct=prompt.direct)[1]) if shape.form else ""
-        said = separate(text, thoughts, form=shape.form, begun=begun, cut=reason == "length")
+        said = split_turn(text, thoughts, form=shape.form, begun=begun, cut=reason == "length")
         at = shape.form.answer_at(drawn, mark) if shape.form else None
         return Generation(said.answer, reason, tuple(asked), tuple(drawn), said.reasoning, said.status, at)
 
 
-class Remembered(Generic[T, V]):
-    """Token ids of the texts or prompts used last, or the texts of ids. What is under way is not asked again.
-
-    Parameters
-    ----------
-    most : int
-        How many to remember.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self._known: OrderedDict[T, asyncio.Future[V]] = OrderedDict()
-
-    async def __call__(self, text: T, ask: Callable[[], Awaitable[V]]) -> V:
-        """What belongs to a text, from `ask` where it is not known."""
-        while (known := self._known.get(text)) is not None:
-            # Who asked may have been cancelled or have failed; then this call asks.
-            if not known.done():
-                await asyncio.wait([known])
-            if not known.cancelled():
-                return known.result()
-        mine: asyncio.Future[V] = asyncio.get_running_loop().create_future()
-        self._known[text] = mine
-        try:
-            found = await ask()
-        except BaseException:
-            self._known.pop(text, None)
-            mine.cancel()
-            raise
-        mine.set_result(found)
-        while len(self._known) > self.most:
-            self._known.popitem(last=False)
-        return found
-
-
-async def _ready(client: Client, model: str | None, seconds: float, say: Callable[[str], None]) -> Card:
+async def _ready(client: Client, model: str | None, seconds: float, say: Callable[[str], None]) -> ModelCard:
     """The model to ask, once the server has answered a completion for it."""
-    start, told, last = time.monotonic(), -60.0, ""
+    start, logged, last = time.monotonic(), -60.0, ""
     while True:
         failure = await _answers(client, model)
-        if isinstance(failure, Card):
+        if isinstance(failure, ModelCard):
             return failure
         if not failure.retryable:
             raise failure
         if not last and await speaks_tls(client.url):
             raise SpecError(
-                f"{client.url} speaks https, not http; give https{client.url.removeprefix('http')}"
+                f"{client.url} speaks https, not http. Use https{client.url.removeprefix('http')}"
             )
         waited = time.monotonic() - start
         if waited >= seconds:
-            hint = "start it, or wait for it with --wait-for-server"
-            raise ServerError(f"{failure}; {'look at the log of the server' if seconds else hint}")
-        if str(failure) != last or waited - told >= 60:
+            hint = "Start the server, or wait for it with --wait-for-server MINUTES"
+            raise ServerError(f"{failure}. {'Look at the log of the server' if seconds else hint}")
+        if str(failure) != last or waited - logged >= 60:
             say(f"waiting for the server, {waited / 60:.0f} of {seconds / 60:.0f} min: {failure}")
-            told, last = waited, str(failure)
+            logged, last = waited, str(failure)
+        # A server that starts is asked at a steady pace, not that of `core.retry`.
         await asyncio.sleep(min(client.policy.probe, max(0.05, seconds - waited)))
 
 
-async def _answers(client: Client, model: str | None) -> Card | ServerError:
+async def _answers(client: Client, model: str | None) -> ModelCard | ServerError:
     """The model to ask, or why the server does not answer for it yet."""
     try:
         cards = await models(client, deadline=30.0)
@@ -359,14 +333,14 @@ async def _answers(client: Client, model: str | None) -> Card | ServerError:
         return error
     card = _pick(cards, model, client.url)
     try:
-        await Api(client, card).complete(prompt="Hello", max_tokens=1, temperature=0.0)
-    except RefusedError as error:
-        raise SpecError(f"{client.url} cannot be used: it refused a completion: {error}") from None
-    except StrangerError as error:
+        await ModelApi(client, card).complete(prompt="Hello", max_tokens=1, temperature=0.0)
+    except RequestRefusedError as error:
+        raise SpecError(f"{client.url} cannot be used. It refused a completion: {error}") from None
+    except OtherModelError as error:
         if error.name in {other.name for other in cards}:
             raise SpecError(
-                f"{client.url} was asked for {card.name!r} and answered as {error.name!r}: both are names of "
-                f"one model, and this server answers by the first. Use it: --model {error.name}"
+                f"{client.url} answers requests for {card.name!r} as {error.name!r}: these are two names of "
+                f"one model. Use the second: --model {error.name}"
             ) from None
         return ServerError(f"{client.url}: {error}")
     except MalformedError as error:
@@ -376,12 +350,12 @@ async def _answers(client: Client, model: str | None) -> Card | ServerError:
     return card
 
 
-def _pick(cards: Sequence[Card], model: str | None, url: str) -> Card:
+def _pick(cards: Sequence[ModelCard], model: str | None, url: str) -> ModelCard:
     served = ", ".join(card.name for card in cards) or "nothing"
     if hidden := [card.name for card in cards if HIDDEN in card.name]:
         raise SpecError(
-            f"{url} serves {hidden[0]}: the stars stand for a part of the API key, which is never "
-            "written down. Give the server another key, or the model another name (--served-model-name)"
+            f"{url} serves {hidden[0]}: the stars hide a part of the API key, which grace never prints or "
+            "stores. Use another key, or serve the model under another name (--served-model-name)"
         )
     if model is None and len(cards) == 1:
         return cards[0]
@@ -389,5 +363,5 @@ def _pick(cards: Sequence[Card], model: str | None, url: str) -> Card:
         if card.name == model:
             return card
     if model is None:
-        raise SpecError(f"{url} serves {served}; name one with --model")
-    raise SpecError(f"{url} does not serve {model!r}; it serves {served}")
+        raise SpecError(f"{url} serves {served}. Choose one with --model")
+    raise SpecError(f"{url} does not serve {model!r}. It serves {served}. Choose one with --model")

@@ -22,9 +22,9 @@ from grace_client.engines.vllm.responses import (
     DEAD,
     NAN,
     MalformedError,
-    Policy,
+    OtherModelError,
     Reply,
-    StrangerError,
+    RetryPolicy,
     base_url,
     evidence,
     retry_seconds,
@@ -36,15 +36,15 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Advice:
-    """What users can do about a server that refuses everything.
+class Hints:
+    """What a user can do about a server that refuses everything.
 
     Attributes
     ----------
     key : str
-        Where the key is given.
+        How to set the API key.
     missing : str
-        What to look at where the server does not know what is asked.
+        What to check if the server does not know the address or the model.
     """
 
     key: str = "set VLLM_API_KEY to the server's key, or name a file that holds it with --api-key-file"
@@ -52,7 +52,7 @@ class Advice:
 
 
 class Client:
-    """Posts to one server, many requests at a time, and does the right thing when it fails.
+    """Sends requests to one server, many at a time, and sends those again that failed for a while.
 
     Parameters
     ----------
@@ -60,11 +60,11 @@ class Client:
         Such as ``http://host:8000``; ``/v1`` at its end is cut off.
     api_key : str, optional
         Sent as bearer token, and kept out of every message.
-    policy : Policy
+    policy : RetryPolicy
         When to wait, to try again and to give up.
     max_in_flight : int
         Bound on the requests in flight.
-    advice : Advice
+    advice : Hints
         For messages.
     """
 
@@ -73,13 +73,13 @@ class Client:
         url: str,
         *,
         api_key: str | None = None,
-        policy: Policy | None = None,
+        policy: RetryPolicy | None = None,
         max_in_flight: int = 64,
-        advice: Advice | None = None,
+        advice: Hints | None = None,
     ) -> None:
         self.url = base_url(url)
-        self.advice = advice or Advice()
-        self.policy = policy or Policy()
+        self.advice = advice or Hints()
+        self.policy = policy or RetryPolicy()
         self.limit = AdaptiveLimit(max_in_flight)
         self.circuit = Circuit(self.url, self.policy, opened=self._wake)
         self.key = ApiKey(api_key or "")
@@ -121,7 +121,7 @@ class Client:
             Turns the parsed answer into the result; raises `MalformedError` where it is not what was
             asked for, `ItemError` where it says that there is no answer.
         prompt_tokens, new_tokens : int
-            Size of the work, for the deadline.
+            Tokens to read and to generate; the deadline grows with them.
         limited : bool
             Whether the request counts against the limit of requests in flight; small ones need not.
 
@@ -140,15 +140,15 @@ class Client:
             reply, reason, status = None, "", "connection"
             try:
                 kind = new_tokens if limited else 0
-                reply = await self._exchange(path, body, deadline + slack, slack, kind)
+                reply = await self._attempt(path, body, deadline + slack, slack, kind)
                 if reply.status == 200:
                     result = reply.read(read)
                     self.circuit.failures = 0
                     return result
                 reason = f"HTTP {reply.status}: {reply.text()}"
             except MalformedError as error:
-                status, reason = "engine_fault", f"not what was asked for: {error}"
-                if isinstance(error, StrangerError):
+                status, reason = "engine_fault", f"unusable answer: {error}"
+                if isinstance(error, OtherModelError):
                     self.circuit.suspect(reason)
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 self._give_up(refusal(error, self.url))
@@ -186,12 +186,14 @@ class Client:
             self.circuit.failed(reason)
             if tries >= policy.tries or refusals >= policy.refusals:
                 times = tries if tries >= policy.tries else refusals
-                raise ItemError(status, f"asked {times} times; last: {reason}", retryable=True)
+                raise ItemError(
+                    status, f"no answer after {times} attempts. The last one: {reason}", retryable=True
+                )
             await self.circuit.sleep(self._backoff(tries + refusals))
             self.retries += 1
 
     async def once(self, method: str, path: str, body: bytes | None = None, *, deadline: float) -> Reply:
-        """One exchange, tried once, whatever the state of the client.
+        """One request, sent once, whatever the state of the client.
 
         Raises
         ------
@@ -202,7 +204,7 @@ class Client:
             async with asyncio.timeout(deadline):
                 return await self._send(method, path, body)
         except TimeoutError:
-            raise ServerError(f"{self.url} gave no answer within {deadline:.0f} s") from None
+            raise ServerError(f"{self.url} did not answer within {deadline:.0f} s") from None
         except (aiohttp.ClientError, OSError) as error:
             final = refusal(error, self.url)
             raise final or ServerError(f"{self.url} cannot be reached: {self._why(error)}") from None
@@ -213,32 +215,33 @@ class Client:
         await self._session.close()
 
     def refuse(self, reply: Reply) -> None:
-        """Raise what a final answer to any request means for the whole run; return where it means nothing."""
+        """Raise ServerError where an answer means that no request of this run can succeed."""
         words = f"HTTP {reply.status}: {reply.text()}"
-        told = ""
+        fault = ""
         if reply.status in (401, 403):
-            told = f"{'refuses the API key' if self.key else 'wants an API key'} ({words}); {self.advice.key}"
+            refused = "refuses the API key" if self.key else "needs an API key"
+            fault = f"{refused} ({words}). To correct this, {self.advice.key}"
         elif reply.status == 402:
-            told = f"wants to be paid first ({words})"
+            fault = f"asks for payment ({words})"
         elif reply.status == 404:
-            told = f"does not serve what is asked ({words}); {self.advice.missing}"
+            fault = f"does not know this address or model ({words}): {self.advice.missing}"
         elif 300 <= reply.status < 400 and reply.moved:
-            told = f"redirects to {reply.moved}; give that URL instead"
+            fault = f"redirects to {reply.moved}. Use that URL instead"
         elif 300 <= reply.status < 400:
-            told = (
-                f"redirects to {reply.location or 'nowhere'} (HTTP {reply.status}), which is not followed: "
-                "nothing is sent to another address than the one given. It may be a page to sign on at, "
-                "which grace cannot do; ask whoever runs the server for a URL that takes an API key"
+            fault = (
+                f"redirects to {reply.location or 'nowhere'} (HTTP {reply.status}). grace does not follow "
+                "redirects. If this is a login page, ask the server's administrator for a URL that takes an "
+                "API key"
             )
-        if told:
-            raise ServerError(f"{self.url} {told}", retryable=False)
+        if fault:
+            raise ServerError(f"{self.url} {fault}", retryable=False)
 
     def _final(self, reply: Reply, reason: str) -> None:
         """Raise where asking again cannot help."""
         if NAN in reason:
             raise ItemError(
                 "nan",
-                f"the model overflows on this prompt (float16 is the usual cause, bfloat16 the usual cure); "
+                "the model overflows on this prompt. The usual cause is float16; bfloat16 usually works. "
                 f"{reason}",
             )
         if reply.status >= 500 or reply.status in (408, 429):
@@ -249,10 +252,10 @@ class Client:
             self._give_up(error)
         self.circuit.failures = 0
         if "context length" in reason or "max_tokens must be at least 1" in reason:
-            raise ItemError("context", f"{reason}; nothing was cut")
+            raise ItemError("context", f"{reason}. grace does not shorten prompts")
         raise ItemError("bad_request", reason)
 
-    async def _exchange(self, path: str, body: bytes, deadline: float, slack: float, kind: int) -> Reply:
+    async def _attempt(self, path: str, body: bytes, deadline: float, slack: float, kind: int) -> Reply:
         start, beside = time.monotonic(), self._sent
         async with self.circuit.flight(deadline, slack):
             reply = await self._send("POST", path, body)

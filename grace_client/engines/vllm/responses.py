@@ -28,7 +28,7 @@ NAN = "Out of range float"
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class RetryPolicy:
     """When to wait, to try again and to give up. All times in seconds.
 
     Attributes
@@ -74,15 +74,15 @@ class MalformedError(Exception):
     """An answer that is not what was asked for; asking again may help."""
 
 
-class StrangerError(MalformedError):
-    """An answer of another model or server than the one asked; nothing more is asked before this is clear.
+class OtherModelError(MalformedError):
+    """Another model or server answered; no more questions are sent until the right one answers.
 
     Parameters
     ----------
     message : str
-        What happened.
+        Which model or server answered.
     name : str
-        Of the model that answered, where it is another one.
+        Name of the model that answered; empty if another server did.
     """
 
     def __init__(self, message: str, name: str = "") -> None:
@@ -99,15 +99,15 @@ class Reply:
     status : int
         HTTP status.
     body : bytes
-        As sent.
+        The body as the server sent it.
     retry_after : str or None
-        The header of that name.
+        Header `Retry-After`.
     location : str
-        The header of that name, empty where there is none.
+        Header `Location`; empty if there is none.
     url : str
-        What was asked.
+        URL of the request.
     key : ApiKey
-        What is to be hidden.
+        API key to hide in every text.
     """
 
     status: int
@@ -195,11 +195,11 @@ def base_url(url: str) -> str:
     except ValueError:
         usable = False
     if not usable:
-        raise SpecError(f"{url!r} is not a server's URL; one looks like http://localhost:8000")
+        raise SpecError(f"{url!r} is not the URL of a server. Example: http://localhost:8000")
     if parts.username or parts.password:
-        raise SpecError("a server's URL holds no user name or password; set VLLM_API_KEY instead")
+        raise SpecError("The server's URL must not contain a user name or password. Set VLLM_API_KEY instead")
     if parts.query or parts.fragment:
-        raise SpecError("a server's URL ends with its path; leave out what follows '?' or '#'")
+        raise SpecError("The server's URL must not contain '?' or '#'. Leave out what follows")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v1')}"
 
 

@@ -12,11 +12,11 @@ from grace_client.engines.chat import prompt_check
 from grace_client.engines.chat.dates import pinned
 from grace_client.engines.chat.reasoning import CLOSE, OPEN
 from grace_client.engines.chat.template import MARKER, SWITCH, Shape, Wanted, shape_of
-from grace_client.engines.vllm.endpoints import Api, token_ids
+from grace_client.engines.vllm.endpoints import ModelApi, token_ids
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
+class ServedTemplate:
     """What stands around the prompts of a served model.
 
     Attributes
@@ -48,12 +48,12 @@ class Outside:
         return [body, lead] if prompt.direct and self.shape.lead else [body]
 
 
-async def examine(api: Api, chat: bool, wanted: Wanted, today: date) -> Outside:
+async def read_template(api: ModelApi, chat: bool, wanted: Wanted, today: date) -> ServedTemplate:
     """Look at what the server renders.
 
     Parameters
     ----------
-    api : Api
+    api : ModelApi
         The server.
     chat : bool
         Whether it has a chat template.
@@ -98,22 +98,22 @@ async def examine(api: Api, chat: bool, wanted: Wanted, today: date) -> Outside:
             question.messages, generation_prompt=True, options=wanted.options
         ):
             raise SpecError(
-                f"the chat template of {api.card.name} prints today's date, so that no run could be taken up "
-                "again tomorrow, and it cannot be set from here: written out, a prompt is other tokens than "
-                "through the template. Serve the model with a template whose date is fixed: "
+                f"The chat template of {api.card.name} prints today's date, so a run could not be continued "
+                "tomorrow. grace cannot set the date: a prompt that is written out has other tokens than one "
+                "through the template. Serve the model with a template that has a fixed date: "
                 "vllm serve … --chat-template FILE"
             )
-    return Outside(shape, chat, dated)
+    return ServedTemplate(shape, chat, dated)
 
 
-async def prove(api: Api, outside: Outside) -> None:
+async def check_prompts(api: ModelApi, template: ServedTemplate) -> None:
     """Check that questions arrive whole, once, and apart from each other.
 
     Parameters
     ----------
-    api : Api
+    api : ModelApi
         The server.
-    outside : Outside
+    template : ServedTemplate
         What stands around its prompts.
 
     Raises
@@ -124,9 +124,9 @@ async def prove(api: Api, outside: Outside) -> None:
     for direct in (False, True):
         pairs = []
         for text in prompt_check.PROBES:
-            bodies = outside.bodies(api.card.name, Prompt(text, direct=direct))
+            bodies = template.bodies(api.card.name, Prompt(text, direct=direct))
             ids = [token for body in bodies for token in await api.post("/tokenize", body, token_ids)]
             pairs.append((text, ids, await api.detokenize(ids)))
-        has = "chat template" if outside.chat else "tokenizer"
+        has = "chat template" if template.chat else "tokenizer"
         remedy = "Serve it with a template that prints a user's turn: vllm serve … --chat-template FILE"
         prompt_check.check(pairs, f"the {has} of {api.card.name}", remedy)

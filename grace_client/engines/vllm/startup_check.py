@@ -1,4 +1,4 @@
-"""What a vLLM server must show before it is asked the first question."""
+"""The checks that a vLLM server must pass before the first question."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from grace_client.core.questions import Prompt
 from grace_client.engines.base import EngineInfo
 from grace_client.engines.chat.template import UNASKED, Wanted
 from grace_client.engines.vllm import fields, served_template
-from grace_client.engines.vllm.endpoints import Api, RefusedError, models, token_ids
-from grace_client.engines.vllm.responses import MalformedError, StrangerError
-from grace_client.engines.vllm.served_template import Outside
-from grace_client.engines.vllm.tasks import together
+from grace_client.engines.vllm.endpoints import ModelApi, RequestRefusedError, models, token_ids
+from grace_client.engines.vllm.responses import MalformedError, OtherModelError
+from grace_client.engines.vllm.served_template import ServedTemplate
+from grace_client.engines.vllm.tasks import run_all
 from grace_client.engines.vllm.wire_format import Method
 
 PROMPT = Prompt("How likely is it to rain tomorrow? Answer with a percentage, or with yes or no.")
@@ -50,7 +50,7 @@ ENDS = ("</s>", "<|endoftext|>", "<|end_of_text|>", "<eos>", "<|eot_id|>", "<|im
 
 
 @dataclass(frozen=True)
-class Findings:
+class CheckedServer:
     """What the checks found out.
 
     Attributes
@@ -61,7 +61,7 @@ class Findings:
         How to score.
     bos : int or None
         The token that every prompt begins with, exactly once.
-    outside : Outside
+    template : ServedTemplate
         What stands around a prompt.
     prompt_ids, trie, edges
         The known option set and its log-probabilities, to recognise the model by.
@@ -72,13 +72,13 @@ class Findings:
     info: EngineInfo
     method: Method
     bos: int | None
-    outside: Outside
+    template: ServedTemplate
     prompt_ids: tuple[int, ...]
     trie: TokenTrie
     edges: NDArray[np.float64]
     tolerance: float
 
-    async def verify(self, api: Api) -> None:
+    async def verify(self, api: ModelApi) -> None:
         """Return when the server answers and is the one that was examined.
 
         Raises
@@ -95,9 +95,9 @@ class Findings:
         else:
             try:
                 edges = await api.score(self.prompt_ids, self.trie, self.method)
-            except StrangerError as error:
+            except OtherModelError as error:
                 why = str(error)
-            except (RefusedError, SpecError) as error:
+            except (RequestRefusedError, SpecError) as error:
                 raise ServerError(f"{api.client.url} did not answer the test question: {error}") from None
             else:
                 difference = _difference(edges, self.edges)
@@ -106,24 +106,25 @@ class Findings:
         if why:
             raise ServerError(
                 f"{api.client.url} no longer serves {api.card.name} as it did when this run began: {why}. "
-                "Nothing of it was written. Serve the model as before, or run into a new folder",
+                "No answer of the changed server was stored. Serve the model as before, or use a new run "
+                "folder",
                 retryable=False,
             )
 
 
-async def examine(
-    api: Api,
+async def check_server(
+    api: ModelApi,
     *,
     declared: Mapping[str, str] | None = None,
     wanted: Wanted = UNASKED,
     today: date | None = None,
     say: Callable[[str], None] = lambda _: None,
-) -> Findings:
+) -> CheckedServer:
     """Check that a server scores exactly, and describe it.
 
     Parameters
     ----------
-    api : Api
+    api : ModelApi
         The server and the model.
     declared : mapping, optional
         What is known from elsewhere, such as the chart: ``dtype``, ``revision``, and anything for
@@ -144,29 +145,29 @@ async def examine(
     dtype = known.pop("dtype", "unknown")
     try:
         chat = await api.has_template()
-        plain, bare = await together(
+        plain, bare = await run_all(
             api.tokenize("PROMPT", special=True), api.tokenize("PROMPT", special=False)
         )
         bos = plain[0] if len(plain) > len(bare) and plain[:1] != bare[:1] else None
         prompt_ids = await _prompt_ids(api, PROMPT, chat)
         if bos is not None and prompt_ids[:2] == [bos, bos]:
             raise SpecError(
-                f"{api.client.url} starts every prompt with two BOS tokens; give the server a chat template "
-                "without one (--chat-template)"
+                f"{api.client.url} starts every prompt with two BOS tokens. Start the server with a chat "
+                "template without BOS (--chat-template)"
             )
         if prompt_ids[:1] != [bos]:
             bos = None
-        outside = await served_template.examine(api, chat, wanted, today or date.today())
-        await served_template.prove(api, outside)
-        shape = outside.shape
-        bodies = outside.bodies(api.card.name, replace(PROMPT, direct=True))
+        template = await served_template.read_template(api, chat, wanted, today or date.today())
+        await served_template.check_prompts(api, template)
+        shape = template.shape
+        bodies = template.bodies(api.card.name, replace(PROMPT, direct=True))
         prompt_ids = [token for body in bodies for token in await api.post("/tokenize", body, token_ids)]
         trie = await _trie(api)
         method, edges, difference = await _choose(api, prompt_ids, trie, dtype, say)
         await _check_mode(api, prompt_ids, trie, method, edges)
         end_of_turn = await _end_of_turn(api, chat)
-        tokenizer = await together(*(api.tokenize(probe, special=False) for probe in PROBES))
-    except RefusedError as error:
+        tokenizer = await run_all(*(api.tokenize(probe, special=False) for probe in PROBES))
+    except RequestRefusedError as error:
         raise SpecError(
             f"{api.client.url} cannot be used: it refused a request of the start-up check: {error}"
         ) from None
@@ -186,27 +187,27 @@ async def examine(
         prompt_prefix=shape.prefix,
         prompt_suffix=shape.suffix,
         **shape.described,
-        versions={**await api.facts(), "method": method, **known, **wanted.told(dated=outside.dated)},
+        versions={**await api.facts(), "method": method, **known, **wanted.told(dated=template.dated)},
     )
     two_ways = "" if math.isnan(difference) else f"; two ways of scoring agree within {difference:.1e} nats"
     say(f"{api.card.name} is ready at {api.client.url}, scoring by {method}{two_ways}")
     tolerance = max(0.01, min(2 * ROUNDED, 4 * (0.0 if math.isnan(difference) else difference)))
-    return Findings(info, method, bos, outside, tuple(prompt_ids), trie, edges, tolerance)
+    return CheckedServer(info, method, bos, template, tuple(prompt_ids), trie, edges, tolerance)
 
 
-async def _prompt_ids(api: Api, prompt: Prompt, chat: bool) -> list[int]:
+async def _prompt_ids(api: ModelApi, prompt: Prompt, chat: bool) -> list[int]:
     if chat:
         return await api.tokenize_chat(prompt.messages, generation_prompt=True)
     return await api.tokenize(prompt.text, special=True)
 
 
-async def _trie(api: Api) -> TokenTrie:
-    forms = await together(*(api.tokenize(o.forms[0], special=False) for o in OPTIONS.options))
+async def _trie(api: ModelApi) -> TokenTrie:
+    forms = await run_all(*(api.tokenize(o.forms[0], special=False) for o in OPTIONS.options))
     return TokenTrie.build(OPTIONS, [[ids] for ids in forms])
 
 
 async def _choose(
-    api: Api,
+    api: ModelApi,
     prompt_ids: list[int],
     trie: TokenTrie,
     dtype: str,
@@ -219,36 +220,36 @@ async def _choose(
     for method in methods:
         try:
             offered[method] = await api.score(prompt_ids, trie, method)
-        except (RefusedError, MalformedError) as error:
+        except (RequestRefusedError, MalformedError) as error:
             missing.append(f"{method}: {error}")
     if not offered:
         raise SpecError(
-            f"{api.client.url} cannot score exactly; it offers neither logprob_token_ids (vLLM 0.28 or "
+            f"{api.client.url} cannot score exactly. It supports neither logprob_token_ids (vLLM 0.28 or "
             f"newer) nor prompt log-probabilities ({'; '.join(missing)})"
         )
     for method, edges in offered.items():
         if not np.isfinite(edges).all() or edges.std() < 1e-6 or edges.max() > 1e-3:
             raise SpecError(
                 f"{api.client.url} gives no usable log-probabilities by {method}: "
-                f"{np.array2string(edges, precision=3, threshold=8)}; is it served with "
-                "--logprobs-mode raw_logprobs?"
+                f"{np.array2string(edges, precision=3, threshold=8)}. Serve it with "
+                "--logprobs-mode raw_logprobs"
             )
     if len(offered) == 1:
-        say(f"{api.client.url} offers one way of scoring only ({missing[0]})")
+        say(f"{api.client.url} supports one way of scoring only ({missing[0]})")
         return *next(iter(offered.items())), math.nan
     named, forced = offered.values()
     difference = _difference(named, forced)
     if not difference <= (EXACT if dtype == "float32" else ROUNDED):
         raise SpecError(
             f"{api.client.url} scores the same tokens differently by logprob_token_ids and by prompt "
-            f"log-probabilities: up to {difference:.3g} nats apart; is it served with "
-            "--logprobs-mode raw_logprobs?"
+            f"log-probabilities: up to {difference:.3g} nats apart. Serve it with "
+            "--logprobs-mode raw_logprobs"
         )
     return "logprob_token_ids", named, difference
 
 
 async def _check_mode(
-    api: Api, prompt_ids: list[int], trie: TokenTrie, method: Method, edges: NDArray[np.float64]
+    api: ModelApi, prompt_ids: list[int], trie: TokenTrie, method: Method, edges: NDArray[np.float64]
 ) -> None:
     """Raw log-probabilities do not move when the sampling does, and are those of a distribution."""
     if method == "prompt_logprobs":
@@ -276,11 +277,11 @@ async def _check_mode(
     if moved > ROUNDED or not SMALLEST_TOP <= top <= 1e-3:
         raise SpecError(
             f"{api.client.url} does not give the model's own log-probabilities (a bias of 5 moved one by "
-            f"{moved:.2f}; the likeliest token has {top:.2f}); serve it with --logprobs-mode raw_logprobs"
+            f"{moved:.2f}; the likeliest token has {top:.2f}). Serve it with --logprobs-mode raw_logprobs"
         )
 
 
-async def _end_of_turn(api: Api, chat: bool) -> int:
+async def _end_of_turn(api: ModelApi, chat: bool) -> int:
     """The token with which the model ends its turn; -1 where it cannot be found out.
 
     For a chat model it stands behind the text of a finished assistant turn, which the chat template shows;
@@ -293,7 +294,7 @@ async def _end_of_turn(api: Api, chat: bool) -> int:
         turns = [*Prompt("PROMPT").messages, {"role": "assistant", "content": said}]
         try:
             whole = await api.tokenize_chat(turns, generation_prompt=False)
-        except RefusedError:
+        except RequestRefusedError:
             whole = []
         words = await api.tokenize(said, special=False)
         # From the right: the template may quote the words, but ends with the turn.
@@ -314,7 +315,7 @@ async def _end_of_turn(api: Api, chat: bool) -> int:
                 temperature=0.0,
                 allowed_token_ids=[token],
             )
-        except RefusedError:
+        except RequestRefusedError:
             continue
         if drawn.get("finish_reason") == "stop":
             return token

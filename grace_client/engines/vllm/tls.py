@@ -22,14 +22,14 @@ HANDSHAKE_SECONDS = 5.0
 
 
 def refusal(error: BaseException, url: str) -> ServerError | None:
-    """Why encryption with a server cannot come about, however long one waits; None where it may.
+    """Why an encrypted connection will not succeed even later; None where it may.
 
     Parameters
     ----------
     error : BaseException
-        What the HTTP client raised.
+        Error of the HTTP client.
     url : str
-        The server's.
+        URL of the server.
     """
     # aiohttp's own errors are of that type too, and carry nothing but the true one.
     true = (cause for cause in _causes(error) if isinstance(cause, ssl.SSLError) and hasattr(cause, "reason"))
@@ -41,13 +41,13 @@ def refusal(error: BaseException, url: str) -> ServerError | None:
         return None
     reason = found.reason or str(found)
     if reason in PLAIN:
-        told = f"{url} speaks http, not https; give http{url.removeprefix('https')}"
+        message = f"{url} speaks http, not https. Use http{url.removeprefix('https')}"
     else:
-        told = (
-            f"{url} and this machine cannot agree on an encryption ({reason}): one of them may be too old; "
-            "ask whoever runs the server"
+        message = (
+            f"{url} and this machine have no encryption in common ({reason}). One of them may be too old. "
+            "Ask the server's administrator"
         )
-    return ServerError(told, retryable=False)
+    return ServerError(message, retryable=False)
 
 
 async def speaks_tls(url: str) -> bool:
@@ -71,21 +71,21 @@ def _certificate(error: ssl.SSLCertVerificationError, url: str) -> str:
     why = f"the certificate of {url} is not accepted ({error.verify_message.rstrip('.')})"
     if error.verify_code == EXPIRED:
         return (
-            f"{why}: it has expired. Whoever runs the server must renew it. Check the date of this machine "
-            f"too: {date.today()}"
+            f"{why}: it has expired. The server's administrator must renew it. Check also the date of this "
+            f"machine: {date.today()}"
         )
     if error.verify_code == NOT_YET:
         return f"{why}: it is not valid yet. Check the date of this machine: {date.today()}"
     if error.verify_code in OTHER_NAMES:
         return f"{why}: it is for another host. Use the host name that the certificate is for"
-    told = (
-        f"{why}: this machine does not trust who signed it. Ask whoever runs the server for the certificate "
-        "of its authority, and set SSL_CERT_FILE to that file: export SSL_CERT_FILE=/path/to/ca.pem"
+    message = (
+        f"{why}: this machine does not trust its issuer. Ask the server's administrator for the issuer's "
+        "certificate, and set SSL_CERT_FILE to that file: export SSL_CERT_FILE=/path/to/ca.pem"
     )
     given = os.environ.get("SSL_CERT_FILE")
     if given and not Path(given).is_file():
-        return f"{told}. SSL_CERT_FILE is now {given}, and there is no such file"
-    return f"{told}. SSL_CERT_FILE is now {given}, which does not hold it" if given else told
+        return f"{message}. SSL_CERT_FILE is now {given}, which does not exist"
+    return f"{message}. SSL_CERT_FILE is now {given}, which does not contain it" if given else message
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

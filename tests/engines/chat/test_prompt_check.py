@@ -22,7 +22,7 @@ from grace_client.engines.local.sampling import Draw
 from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.run import manifest as manifests
 from grace_client.run import runner
-from grace_client.run.runner import RunFolder
+from grace_client.run.folder import RunFolder
 from tests.cli.test_run import STUDY1, grace
 from tests.conftest import ROOT
 from tests.engines.conftest import random_model, tokenizer
@@ -86,7 +86,7 @@ def test_a_template_that_loses_the_question_is_refused(case: str) -> None:
         (str(caught.value), "tiny", "Correct chat_template.jinja"),
         (refused(server(PYTHON[case])), "fake-model", "vllm serve … --chat-template FILE"),
     ):
-        assert f"the chat template of {who} does not pass the question on as it is: it {fault}" in message
+        assert f"the chat template of {who} changes the question: it {fault}" in message
         assert remedy in message
 
 
@@ -94,8 +94,8 @@ def test_a_tokenizer_that_gives_every_question_the_same_ids_is_refused() -> None
     """Also where what the ids are decoded to holds the question."""
     first, second = prompt_check.PROBES
     with pytest.raises(SpecError, match="gives the same tokens for different questions"):
-        prompt_check.check([(first, [1, 2], first), (second, [1, 2], second)], "it", "Mend it")
-    prompt_check.check([(first, [1, 2], f"<s>{first}"), (second, [1, 3], f"<s>{second}")], "it", "Mend it")
+        prompt_check.check([(first, [1, 2], first), (second, [1, 2], second)], "it", "Correct it")
+    prompt_check.check([(first, [1, 2], f"<s>{first}"), (second, [1, 3], f"<s>{second}")], "it", "Correct it")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_template_that_fails_is_one_sentence(template: str, words: str) -> Non
 def test_several_templates_without_one_for_chats_are_refused(tmp_path: Path) -> None:
     """The tokenizer cannot choose, and neither does grace."""
     several = {"tool_use": "{{ messages[0]['content'] }}", "rag": "{{ messages[0]['content'] }}"}
-    with pytest.raises(SpecError, match=r"tiny cannot be asked: .*template"):
+    with pytest.raises(SpecError, match=r"tiny cannot be used: .*template"):
         engine(several)  # type: ignore[arg-type]
 
 
@@ -165,7 +165,7 @@ async def shown(engine: Engine, path: Path) -> list[tuple[str, dict[str, Any]]]:
     folder = RunFolder.create(path, experiment, trials, await engine.describe(), sample=2)
     await runner.run(folder, engine)
     folder = RunFolder.open(path)
-    return [(item.question.prompt.text, folder.ledger.get(item.key) or {}) for item in folder.plan.distinct()]
+    return [(item.question.prompt.text, folder.ledger.get(item.key) or {}) for item in folder.plan.distinct]
 
 
 def test_what_was_sent_is_kept_as_it_was_decoded(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_a_thought_that_repeats_the_question_loses_nothing(
 
     monkeypatch.setattr(local, "decode", decode)
     folder = asyncio.run(asked(made, tmp_path, "study2-exp2", "on", max_tokens=64))
-    for item in folder.plan.distinct():
+    for item in folder.plan.distinct:
         answer = folder.ledger.get(item.key)
         assert answer is not None and answer["status"] == "ok"
         assert answer["prompt"].count(item.question.prompt.text) == 2
@@ -242,7 +242,7 @@ def test_explain_and_manifest_show_what_was_sent(
     told = json.loads((out / "manifest.json").read_text())["spec"]["engine"]
     assert told["prompt_prefix"] == "<s>Answer the PROMPT of the user.[user]"
     assert told["prompt_suffix"] == "[assistant]"
-    trial = str(next(RunFolder.open(out).plan.items()).trial.trial_id)
+    trial = str(RunFolder.open(out).plan.items[0].trial.trial_id)
     capsys.readouterr()
     assert grace(monkeypatch, "explain", str(out), "--trial", trial, "--json") == 0
     for trace in json.loads(capsys.readouterr().out):

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from grace_client.engines.chat.reasoning import HARMONY, THINK, Format, Said, answer_lead, format_of, separate
+from grace_client.engines.chat.reasoning import (
+    HARMONY,
+    THINK,
+    ReasoningFormat,
+    Turn,
+    answer_lead,
+    format_of,
+    split_turn,
+)
 
 RECORDED = json.loads((Path(__file__).parent / "harmony.json").read_text())
 """What the library openai-harmony (0.0.11, encoding HarmonyGptOss) renders, as tokens."""
@@ -18,11 +26,11 @@ WORDS = st.text(st.sampled_from("abc é日.\n '\"`&;"), min_size=1, max_size=12)
 SAID = WORDS.map(str.strip).filter(bool)
 
 
-def read(text: str, form: Format | None = None, *, begun: str = "", cut: bool = False) -> Said:
-    return separate(text, form=form, begun=begun, cut=cut)
+def read(text: str, form: ReasoningFormat | None = None, *, begun: str = "", cut: bool = False) -> Turn:
+    return split_turn(text, form=form, begun=begun, cut=cut)
 
 
-def check_cuts(whole: str, pieces: list[str], answer: str, form: Format, begun: str = "") -> None:
+def check_cuts(whole: str, pieces: list[str], answer: str, form: ReasoningFormat, begun: str = "") -> None:
     """After every piece: a beginning of the answer, or a status and no answer."""
     assert read(whole, form, begun=begun).answer == answer
     for end in range(len(pieces) + 1):
@@ -82,7 +90,7 @@ def test_a_text_without_marks_is_the_answer_as_it_is(text: str, cut: bool) -> No
     """To the last space, unless it breaks off within a mark."""
     assume("<think>" not in text and "</think>" not in text)
     said = read(text, cut=cut)
-    assert said == Said(text) or (cut and said.status == "reasoning_unfinished" and "<" in text)
+    assert said == Turn(text) or (cut and said.status == "reasoning_unfinished" and "<" in text)
 
 
 @pytest.mark.parametrize("name", ["answer", "call", "two_finals"])
@@ -105,52 +113,52 @@ def test_the_recorded_template_leads_into_the_final_channel() -> None:
     at = HARMONY.answer_at(turn["ids"], RECORDED["mark_ids"])
     assert at is not None
     assert "".join(turn["pieces"][at:]) == turn["answer"] + "<|return|>"
-    assert read("Two.", HARMONY, begun=HARMONY.begun(rendered + HARMONY.mark)) == Said("Two.")
+    assert read("Two.", HARMONY, begun=HARMONY.begun(rendered + HARMONY.mark)) == Turn("Two.")
 
 
 @pytest.mark.parametrize(
     ("text", "begun", "cut", "said"),
     [
-        ("<think>\nHm.\n</think>\n\nYes.", "", False, Said("Yes.", "Hm.")),
-        ("Hm.</think>Yes.", "", False, Said("Yes.", "Hm.")),
-        ("Hm.</think>Yes.", "<think>\n", False, Said("Yes.", "Hm.")),
-        ("<think>Hm.</think>Yes.", "<think>\n", False, Said("Yes.", "Hm.")),
-        ("<think>\n\n</think>\n\nYes.", "", False, Said("Yes.")),
-        ("Yes.", "<think>\n\n</think>\n\n", False, Said("Yes.")),
-        ("Hm.", "<think>\n", True, Said("", "Hm.", "reasoning_unfinished")),
-        ("Hm.", "<think>\n", False, Said("", "Hm.", "reasoning_unfinished")),
-        ("Hm.</think>", "<think>\n", True, Said("", "Hm.", "reasoning_unfinished")),
-        ("Hm.</think>\n", "<think>\n", False, Said("", "Hm.", "no_answer")),
-        ("Hm.</thi", "", True, Said("", "Hm.", "reasoning_unfinished")),
-        ("<thi", "", True, Said("", None, "reasoning_unfinished")),
-        ("<think>a<think>b</think>c", "", False, Said("", "a\nb\nc", "reasoning_unfinished")),
-        ("<think><think>a</think>b", "", True, Said("", "a\nb", "reasoning_unfinished")),
-        ("<think>a</think>No.<think>b</think>Yes.", "", False, Said("Yes.", "a\nNo.\nb")),
-        ("<think>a</think>Yes.<think>b", "", False, Said("", "a\nYes.\nb", "reasoning_unfinished")),
-        ("&lt;think&gt;Hm.&lt;/think&gt;", "", False, Said("&lt;think&gt;Hm.&lt;/think&gt;")),
-        ("x <", "", True, Said("x <")),
-        ("", "", True, Said("")),
+        ("<think>\nHm.\n</think>\n\nYes.", "", False, Turn("Yes.", "Hm.")),
+        ("Hm.</think>Yes.", "", False, Turn("Yes.", "Hm.")),
+        ("Hm.</think>Yes.", "<think>\n", False, Turn("Yes.", "Hm.")),
+        ("<think>Hm.</think>Yes.", "<think>\n", False, Turn("Yes.", "Hm.")),
+        ("<think>\n\n</think>\n\nYes.", "", False, Turn("Yes.")),
+        ("Yes.", "<think>\n\n</think>\n\n", False, Turn("Yes.")),
+        ("Hm.", "<think>\n", True, Turn("", "Hm.", "reasoning_unfinished")),
+        ("Hm.", "<think>\n", False, Turn("", "Hm.", "reasoning_unfinished")),
+        ("Hm.</think>", "<think>\n", True, Turn("", "Hm.", "reasoning_unfinished")),
+        ("Hm.</think>\n", "<think>\n", False, Turn("", "Hm.", "no_answer")),
+        ("Hm.</thi", "", True, Turn("", "Hm.", "reasoning_unfinished")),
+        ("<thi", "", True, Turn("", None, "reasoning_unfinished")),
+        ("<think>a<think>b</think>c", "", False, Turn("", "a\nb\nc", "reasoning_unfinished")),
+        ("<think><think>a</think>b", "", True, Turn("", "a\nb", "reasoning_unfinished")),
+        ("<think>a</think>No.<think>b</think>Yes.", "", False, Turn("Yes.", "a\nNo.\nb")),
+        ("<think>a</think>Yes.<think>b", "", False, Turn("", "a\nYes.\nb", "reasoning_unfinished")),
+        ("&lt;think&gt;Hm.&lt;/think&gt;", "", False, Turn("&lt;think&gt;Hm.&lt;/think&gt;")),
+        ("x <", "", True, Turn("x <")),
+        ("", "", True, Turn("")),
     ],
 )
-def test_think_blocks(text: str, begun: str, cut: bool, said: Said) -> None:
+def test_think_blocks(text: str, begun: str, cut: bool, said: Turn) -> None:
     """Closed, opened by the template, repeated, nested, unclosed, escaped, and none at all."""
     assert read(text, THINK, begun=begun, cut=cut) == said
 
 
 def test_words_without_a_header_are_no_harmony_answer() -> None:
     """They are kept where they do no harm."""
-    assert read("Two.", HARMONY, begun="") == Said("", "Two.", "no_answer")
+    assert read("Two.", HARMONY, begun="") == Turn("", "Two.", "no_answer")
     broken = "Two.<|channel|>analysis<|message|>Hm."
-    assert read(broken, HARMONY, begun=f"<|start|>assistant{HARMONY.mark}") == Said("Two.", "Hm.")
-    assert read("<|channel|>final", HARMONY, begun="<|start|>assistant") == Said("", None, "no_answer")
+    assert read(broken, HARMONY, begun=f"<|start|>assistant{HARMONY.mark}") == Turn("Two.", "Hm.")
+    assert read("<|channel|>final", HARMONY, begun="<|start|>assistant") == Turn("", None, "no_answer")
 
 
 def test_what_a_server_tells_apart_stays_apart() -> None:
     """Marks that its parser left in the answer are read as well."""
-    assert separate("Yes.", "Hm.", cut=False) == Said("Yes.", "Hm.")
-    assert separate(None, "Hm.", cut=True) == Said("", "Hm.", "reasoning_unfinished")
-    assert separate(None, "Hm.", cut=False) == Said("", "Hm.", "no_answer")
-    assert separate("so.</think>Yes.", "Hm.", cut=False) == Said("Yes.", "Hm.\nso.")
+    assert split_turn("Yes.", "Hm.", cut=False) == Turn("Yes.", "Hm.")
+    assert split_turn(None, "Hm.", cut=True) == Turn("", "Hm.", "reasoning_unfinished")
+    assert split_turn(None, "Hm.", cut=False) == Turn("", "Hm.", "no_answer")
+    assert split_turn("so.</think>Yes.", "Hm.", cut=False) == Turn("Yes.", "Hm.\nso.")
 
 
 def test_reasoning_is_closed_in_the_models_own_words() -> None:

@@ -243,7 +243,9 @@ def test_a_model_folder_is_loaded_and_named_by_its_contents(tiny_folder: Path) -
 def test_a_model_that_cannot_be_had_is_a_clear_error(tmp_path: Path) -> None:
     """Name, reason, next step; no traceback of a library."""
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SpecError, match=r"/empty holds no config.json, .* a model's folder holds config"):
+    with pytest.raises(
+        SpecError, match=r"/empty contains no config.json, .* A model's folder contains config"
+    ):
         LocalEngine.load(str(tmp_path / "empty"))
     # A process of its own: the hub's client reads this variable when it is imported.
     grace = subprocess.run(

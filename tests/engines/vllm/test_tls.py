@@ -19,7 +19,7 @@ from aiohttp.test_utils import TestServer
 
 from grace_client.core.errors import ServerError, SpecError
 from grace_client.engines.vllm.engine import VllmEngine
-from grace_client.engines.vllm.responses import Policy
+from grace_client.engines.vllm.responses import RetryPolicy
 from grace_client.extraction.endpoint import Asker, Endpoint, client
 from tests.conftest import ROOT
 from tests.support.fault_server import FaultServer, in_thread
@@ -79,9 +79,9 @@ def test_an_unknown_authority_is_named_with_its_cure(authority: Path) -> None:
     with in_thread(FaultServer(tls=tls(authority))) as server:
         done = grace(server.url, authority / "missing.pem")
         assert done.returncode == 2
-        assert "this machine does not trust who signed it" in done.stderr
+        assert "this machine does not trust its issuer" in done.stderr
         assert "export SSL_CERT_FILE=/path/to/ca.pem" in done.stderr
-        assert "missing.pem, and there is no such file" in done.stderr
+        assert "missing.pem, which does not exist" in done.stderr
         assert "waiting" not in done.stderr
         done = grace(server.url, authority / "ca.pem")
         assert (done.returncode, "answers exactly" in done.stdout) == (0, True)
@@ -91,7 +91,7 @@ def test_a_certificate_that_expired(authority: Path, monkeypatch: pytest.MonkeyP
     """Or is for another host, or not trusted: each has its own sentence, and nobody is told to wait."""
     trusting = ssl.create_default_context(cafile=str(authority / "ca.pem"))
     for days, name, words in [
-        (-1, "IP:127.0.0.1", "it has expired. Whoever runs the server must renew it"),
+        (-1, "IP:127.0.0.1", "it has expired"),
         (30, "DNS:other.example", "it is for another host"),
         (30, "IP:127.0.0.2", "it is for another host"),
     ]:
@@ -112,11 +112,11 @@ def test_https_to_an_http_port_and_http_to_an_https_port(authority: Path) -> Non
     """The URL that works is given."""
     server = FaultServer()
     message, code = refused(server, "https")
-    assert message == f"https://127.0.0.1:{server.port} speaks http, not https; give {server.url}"
+    assert message == f"https://127.0.0.1:{server.port} speaks http, not https. Use {server.url}"
     assert code == 2
     server = FaultServer(tls=tls(authority))
     message, code = refused(server, "http")
-    assert message == f"http://127.0.0.1:{server.port} speaks https, not http; give {server.url}"
+    assert message == f"http://127.0.0.1:{server.port} speaks https, not http. Use {server.url}"
     assert code == 2
 
 
@@ -138,7 +138,7 @@ def test_no_encryption_that_both_know() -> None:
             server.close()
 
     message, code = asyncio.run(work())
-    assert "cannot agree on an encryption (" in message
+    assert "no encryption in common (" in message
     assert "PROTOCOL_VERSION" in message
     assert code == 2
 
@@ -169,7 +169,7 @@ async def scripted(answer: Callable[[web.Request], Awaitable[web.StreamResponse]
     app.router.add_route("*", "/{path:.*}", answer)
     async with TestServer(app) as server:
         url = str(server.make_url("")).rstrip("/")
-        return await why_not(url, policy=Policy(probe=0.01), **options), url
+        return await why_not(url, policy=RetryPolicy(probe=0.01), **options), url
 
 
 def two_names(answering: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -186,8 +186,8 @@ def two_names(answering: str) -> Callable[[web.Request], Awaitable[web.StreamRes
 def test_the_second_of_two_names() -> None:
     """Code 2: the first one is the name to use."""
     (message, code), _ = asyncio.run(scripted(two_names("first"), model="second"))
-    assert "asked for 'second' and answered as 'first'" in message
-    assert "Use it: --model first" in message
+    assert "answers requests for 'second' as 'first'" in message
+    assert "--model first" in message
     assert code == 2
 
 
@@ -198,12 +198,12 @@ def test_the_second_of_two_names() -> None:
             "https://sso.example/login?next=/v1/models",
             "redirects to https://sso.example/login?next=/v1/models",
         ),
-        ("https://other.example/v1/models", "redirects to https://other.example/v1/models (HTTP 302), which"),
-        ("/login?next=/v1/models", "redirects to /login?next=/v1/models (HTTP 302), which is not followed"),
+        ("https://other.example/v1/models", "redirects to https://other.example/v1/models (HTTP 302)"),
+        ("/login?next=/v1/models", "redirects to /login?next=/v1/models (HTTP 302)"),
         ("", "redirects to nowhere"),
-        ("{url}/llm/v1/models", "redirects to {url}/llm; give that URL instead"),
-        ("/llm/v1/models", "redirects to {url}/llm; give that URL instead"),
-        ("{url}/v1/models", "which is not followed"),
+        ("{url}/llm/v1/models", "redirects to {url}/llm. Use that URL instead"),
+        ("/llm/v1/models", "redirects to {url}/llm. Use that URL instead"),
+        ("{url}/v1/models", "redirects to {url}/v1/models (HTTP 302)"),
     ],
 )
 def test_a_redirect(location: str, words: str) -> None:
@@ -217,8 +217,8 @@ def test_a_redirect(location: str, words: str) -> None:
 
     (message, code), url = asyncio.run(scripted(answer))
     assert words.replace("{url}", url) in message
-    assert ("give that URL" in message) == ("give that URL" in words)
-    assert ("takes an API key" in message) == ("give that URL" not in words)
+    assert ("Use that URL" in message) == ("Use that URL" in words)
+    assert ("takes an API key" in message) == ("Use that URL" not in words)
     assert (code, asked) == (2, ["/v1/models"])
 
 
@@ -248,7 +248,7 @@ def test_an_llm_behind_a_redirect_gets_no_answers() -> None:
             return await ask(url), await ask(url.replace("http:", "https:"))
 
     redirected, plain = asyncio.run(work())
-    assert "is not followed" in str(redirected)
+    assert "redirects to /elsewhere/v1/other (HTTP 307)" in str(redirected)
     assert "What was read so far is kept" in str(redirected)
     assert not redirected.retryable
     assert bodies == ["/v1/chat/completions"]

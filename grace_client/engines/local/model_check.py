@@ -29,7 +29,7 @@ _KINDS = {
 
 
 def check_architecture(config: Any, name: str) -> None:
-    """That a checkpoint was saved from a causal language model, by what its configuration says.
+    """Check that a checkpoint was saved from a causal language model, by what its configuration says.
 
     Raises
     ------
@@ -48,19 +48,19 @@ def check_architecture(config: Any, name: str) -> None:
     task = _TASK.search(declared[0])
     what = _KINDS[task[1]] if task else "a body without the head of a language model, as embedding models are"
     raise SpecError(
-        f"{name} is {what} ({', '.join(declared)} in config.json), and cannot tell how likely a text is; "
-        "give a causal language model (…ForCausalLM) with --model"
+        f"{name} is {what} ({', '.join(declared)} in config.json), which gives no probabilities of texts. "
+        "Name a causal language model (…ForCausalLM) with --model"
     )
 
 
-def check_tensors(model: Any, told: Mapping[str, Any], name: str) -> None:
-    """That every tensor of a model came from its checkpoint, and that the checkpoint's were all used.
+def check_tensors(model: Any, loading: Mapping[str, Any], name: str) -> None:
+    """Check that every tensor of a model came from its checkpoint, and that the checkpoint's were all used.
 
     Parameters
     ----------
     model : PreTrainedModel
         As loaded.
-    told : mapping
+    loading : mapping
         What transformers tells of the loading: ``missing_keys``, ``unexpected_keys``, ``mismatched_keys``,
         ``error_msgs``. Weights that are tied to others are not among the missing ones.
     name : str
@@ -72,36 +72,36 @@ def check_tensors(model: Any, told: Mapping[str, Any], name: str) -> None:
         Naming the tensors. transformers draws those that it does not find at random, without a word.
     """
     kind = type(model).__name__
-    if mismatched := sorted(told["mismatched_keys"]):
+    if mismatched := sorted(loading["mismatched_keys"]):
         key, found, expected = mismatched[0]
         others = f" (and so on for {_count(len(mismatched) - 1, 'more tensor')})" if mismatched[1:] else ""
         raise SpecError(
-            f"the weights of {name} do not fit its config.json: {key} is {_size(found)} in the weights and "
-            f"{_size(expected)} by the configuration{others}; copy config.json and weights of the same model "
+            f"The weights of {name} do not fit its config.json: {key} is {_size(found)} in the weights and "
+            f"{_size(expected)} by the configuration{others}. Copy config.json and weights of the same model "
             "again"
         )
-    missing, unexpected = sorted(told["missing_keys"]), sorted(told["unexpected_keys"])
+    missing, unexpected = sorted(loading["missing_keys"]), sorted(loading["unexpected_keys"])
     if missing:
         of = _count(len(model.state_dict()), "tensor")
         raise SpecError(
-            f"the checkpoint of {name} lacks {len(missing)} of the {of} of a {kind}: {_named(missing)}; what "
-            f"is missing would be drawn at random. {_way_out(missing, unexpected)}"
+            f"The checkpoint of {name} lacks {len(missing)} of the {of} of a {kind}: {_named(missing)}. "
+            f"transformers would fill them with random numbers. {_way_out(missing, unexpected)}"
         )
     if unused := _unused(model, unexpected):
         raise SpecError(
-            f"the checkpoint of {name} holds {_count(len(unused), 'tensor')} for which a {kind} with this "
-            f"config.json has no place: {_named(unused)}; the model would be another one without. "
+            f"The checkpoint of {name} has {_count(len(unused), 'tensor')} for which a {kind} with this "
+            f"config.json has no place: {_named(unused)}. Without them it would be another model. "
             f"{_way_out((), unused)}"
         )
-    if told["error_msgs"]:
+    if loading["error_msgs"]:
         raise SpecError(
-            f"the weights of {name} cannot be loaded as they are: {'; '.join(told['error_msgs'][:SHOWN])}; "
-            "copy the model again"
+            f"The weights of {name} cannot be loaded: {'; '.join(loading['error_msgs'][:SHOWN])}. Copy the "
+            "model again"
         )
 
 
 def check_vocabulary(tokenizer: Any, rows: int, name: str) -> None:
-    """That a tokenizer gives ids that its model knows, and names a token that ends a text.
+    """Check that a tokenizer gives ids that its model knows, and names a token that ends a text.
 
     Parameters
     ----------
@@ -168,14 +168,14 @@ def check_causal(model: Any, prompt_ids: Sequence[int], name: str) -> None:
     here, before = float(moved[-1].max()), float(moved[:-1].max())
     if here == 0:
         raise SpecError(
-            f"{name} answers the same whatever it is given; its weights are empty or damaged: copy them again"
+            f"{name} gives the same answer to every prompt. Its weights are empty or damaged. Copy them again"
         )
     most = AHEAD["exact" if _dtype(model) == "float32" else "rounded"]
     if not before <= most * here:
         raise SpecError(
-            f"{name} looks ahead: a token changes what the model says before it (by {before / here:.1%} of "
-            "what it changes behind it), so that it is not a causal language model and its numbers are no "
-            "probabilities of texts; give a causal language model with --model"
+            f"{name} looks ahead: a token changes the logits before it (by {before / here:.1%} of the change "
+            "behind it). So it is not a causal language model, and its numbers are no probabilities of "
+            "texts. Name a causal language model with --model"
         )
 
 
@@ -222,7 +222,7 @@ def _way_out(missing: Sequence[str], unexpected: Sequence[str]) -> str:
                     "saves them: save the model itself (save_pretrained of what is inside the wrapper), and "
                     "give that folder with --model"
                 )
-    return "Give a checkpoint that holds the whole causal language model with --model"
+    return "Name a checkpoint of the whole causal language model with --model"
 
 
 def _named(keys: Collection[str]) -> str:
