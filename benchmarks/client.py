@@ -38,7 +38,8 @@ from grace_client.core.options import OptionSet, TokenTrie
 from grace_client.core.trials import Trial
 from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.engines.vllm.wire_format import named_batches
-from grace_client.run.runner import RunFolder, run
+from grace_client.run.folder import RunFolder
+from grace_client.run.runner import run
 from tests.support.fake_vllm import FakeVllm, RefusedError
 
 ROOT = Path(__file__).parents[1]

@@ -51,8 +51,9 @@ from grace_client.core.options import TokenTrie
 from grace_client.core.progress import Progress
 from grace_client.core.questions import Generation, Prompt, Sampling
 from grace_client.engines.base import EngineInfo
+from grace_client.run.folder import RunFolder
 from grace_client.run.ledger import Ledger
-from grace_client.run.runner import RunFolder, run
+from grace_client.run.runner import run
 
 SEGMENTS, REPEATS, READ_BACK = 4, 3, 20_000
 TARGET_SECONDS = 20

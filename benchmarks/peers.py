@@ -57,8 +57,8 @@ from grace_client.core.trials import TrialList
 from grace_client.engines.local import default_model
 from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.run import runner, tables
+from grace_client.run.folder import RunFolder
 from grace_client.run.plan import Item
-from grace_client.run.runner import RunFolder
 from grace_client.studies.declaration import Experiment
 
 ROOT = Path(__file__).parents[1]
@@ -207,7 +207,7 @@ def by_grace(server: Server, experiment: Experiment, trials: TrialList) -> tuple
         seconds = asyncio.run(work(Path(scratch)))
         tokens = server.tokens() - before
         folder = RunFolder.open(Path(scratch))
-        asked = [_asked(folder, item) for item in folder.plan.distinct()]
+        asked = [_asked(folder, item) for item in folder.plan.distinct]
     return Way(seconds, posts, tokens, []), asked
 
 

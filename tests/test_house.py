@@ -32,6 +32,8 @@ ROOMS = [
     {"__main__"},
 ]
 PLACE = {room: i for i, rooms in enumerate(ROOMS) for room in rooms}
+# What a run folder holds, and whether it is whole: every room that meets one needs to know.
+FACTS = {"run.layout", "run.verify"}
 CLUSTER = {"kube", "deploy", "policy", "transfer", "campaign", "local"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 FOLDERS = sorted({path.parent for path in MODULES})
@@ -66,12 +68,16 @@ def test_nothing_imports_from_the_right(path: Path) -> None:
         assert PLACE[other] < PLACE[room], f"{room} imports {other}"
     if room == "analysis":
         # What the tables and the manifest hold, and what a study declares; nothing that asks or answers.
-        assert {name for name in modules if name.startswith("run.")} <= {"run.manifest", "run.layout"}
+        assert {name for name in modules if name.startswith("run.")} <= {"run.manifest", *FACTS}
         assert rooms <= {"core", "studies", "run"}
     if room == "report":
-        assert rooms <= {"__init__", "core", "studies", "stimuli", "analysis"}
+        assert rooms <= {"__init__", "core", "studies", "stimuli", "run", "analysis"}
+        assert {name for name in modules if name.startswith("run")} <= {"run.layout"}
+    if path.parent.name == "run" and path.stem in ("layout", "verify"):
+        assert set(imported(path)) <= {"core.paths", *FACTS}
     if room in CLUSTER:
-        assert rooms <= CLUSTER | {"core"}
+        assert rooms <= CLUSTER | {"core"} | ({"run"} if room == "transfer" else set())
+        assert {name for name in modules if name.startswith("run")} <= FACTS
         assert {name for name in modules if name.startswith("core")} <= {
             "core",
             "core.errors",

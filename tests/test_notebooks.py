@@ -1,26 +1,34 @@
-"""The example notebooks run, on runs as a user has them."""
+"""The notebooks are those of their sources, and run on runs as a user has them."""
 
 from __future__ import annotations
 
-import runpy
-import sys
+import json
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.docs.notebooks import SOURCES, made
 from tests.report.conftest import Salted, make
 
 
-@pytest.mark.parametrize("study", ["study1", "study2"])
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_a_notebook_is_that_of_its_source(source: Path) -> None:
+    """`python -m tests.docs.notebooks` makes it again."""
+    assert source.with_suffix(".ipynb").read_text("utf-8") == made(source)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_a_notebook_runs(
-    study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From top to bottom; its tables name the models, its figures are written."""
+    """Cell after cell; its tables name the models, its figures are written."""
     for model in ("alpha", "beta"):
-        make(tmp_path / "runs" / model, Salted(model), f"{study}-exp2", sample=120)
-    monkeypatch.setattr(sys, "argv", ["notebook", str(tmp_path / "runs"), str(tmp_path / "figures")])
-    runpy.run_path(str(ROOT / "docs" / "notebooks" / f"{study}.py"))
+        make(tmp_path / "runs" / model, Salted(model), f"{source.stem}-exp2", sample=120)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for cell in json.loads(source.with_suffix(".ipynb").read_text("utf-8"))["cells"]:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
     printed = capsys.readouterr().out
     assert "alpha" in printed
     assert "beta" in printed

@@ -1,39 +1,37 @@
-"""Study 1: does a model mind what the speaker knows?
+"""Study 1: does a model consider what the speaker knows?
 
 A speaker who has looked at all three parcels and says "two of them have dents" means exactly two. One who
 has looked at two of them may mean at least two. People bet accordingly (Goodman & Stuhlmüller, 2013).
 
-Run it as a script, or cell by cell in an editor that knows the percent format. Name a run folder, or a folder
-of several models' runs, as `grace run study1-exp2` writes them.
+Set `runs` to a run folder of `grace run study1-exp2`, or to a folder with the runs of several models.
 """
 
 # %%
-import sys
 from pathlib import Path
 
 from grace_client import analysis
 from grace_client.analysis import figures, reference, rsa
 
-runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
-out = Path(sys.argv[2] if len(sys.argv) > 2 else "figures")
+runs = Path("runs")
+out = Path("figures")
 
 # %% [markdown]
-# Everything starts from one tidy frame: a row for each trial, question and option.
+# Everything starts from one table: a row for each trial, question and option.
 
 # %%
 frame = analysis.read(runs, experiment="study1-exp2")
 print(frame[["model", "access", "observe", "question", "option", "prob_norm"]].head())
 
 # %% [markdown]
-# First the option mass: how much of its belief does the model put on any of the offered answers?
+# First the option mass: how much probability does the model put on any of the offered answers?
 
 # %%
 print(analysis.quality.option_mass(frame).round(3).to_string(index=False))
 
 # %% [markdown]
-# Bets on the four states. `n` counts trials, `n_distinct` the stories among them. The intervals are over
-# stories, since texts of one story are nearly copies of each other. The listener is shown at three base
-# rates, since the stories say that nearly all things have the property.
+# Bets on the four states. `n` counts trials, `n_distinct` counts the stories among them. The intervals take
+# stories as the observations, because the texts of one story are almost copies. The figures show the
+# rational listener at three base rates, because the stories say that almost all things have the property.
 
 # %%
 means = analysis.study1.cell_means(frame)
@@ -53,8 +51,8 @@ columns = ["model", "access", "observe", "greater", "lesser", "difference", "p",
 print(beside[columns].round(3).to_string(index=False))
 
 # %% [markdown]
-# How much of a rational listener is in the model? `lapse` is the part of its belief that is uniform whatever
-# is said, `kl` (bits) what the fit leaves open.
+# How close is the model to a rational listener? `lapse` is the part of its belief that is uniform, whatever
+# the speaker says. `kl` (bits) is the distance that remains after the fit.
 
 # %%
 for model, cells in means.assign(prob=means["mean"] / 100).groupby("model"):

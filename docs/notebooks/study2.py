@@ -1,21 +1,21 @@
 """Study 2: is a model polite as people are?
 
-Who wants to be kind and honest at once says that a bad soup "wasn't terrible" (Yoon, Tessler, Goodman &
-Frank, 2020). The human counts come with the package.
+A speaker who wants to be kind and honest says that a bad soup "wasn't terrible" (Yoon, Tessler, Goodman &
+Frank, 2020). The human counts are in the package.
 
-Run it as a script, or cell by cell in an editor that knows the percent format. Name a run folder, or a folder
-of several models' runs, as `grace run study2-exp2` writes them.
+Set `runs` to a run folder of `grace run study2-exp2`, or to a folder with the runs of several models.
 """
 
 # %%
-import sys
 from pathlib import Path
+
+import plotnine as p9
 
 from grace_client import analysis
 from grace_client.analysis import compare, figures, reference, rsa
 
-runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
-out = Path(sys.argv[2] if len(sys.argv) > 2 else "figures")
+runs = Path("runs")
+out = Path("figures")
 frame = analysis.read(runs, experiment="study2-exp2")
 
 # %% [markdown]
@@ -30,15 +30,14 @@ figures.save(figures.negation(negation, people=reference.study2_negation()), out
 # All eight utterances. A figure is a plotnine figure: change it with `+`, as in ggplot2.
 
 # %%
-import plotnine as p9  # noqa: E402
-
 means = analysis.study2.utterances(frame)
 figure = figures.utterances(means, people=reference.study2(), rsa=rsa.predict_study2(rsa.people()))
 figures.save(figure + p9.theme(figure_size=(11, 7)), out, "study2-utterances")
 
 # %% [markdown]
-# How close is each model to people, and how close could it be? A second sample of people of the same size has
-# noise of its own; who knew the true shares would come closer. Intervals draw domains and people's answers.
+# How close is each model to people, and how close could it be? A second sample of people, of the same size,
+# is not at distance 0, because it has noise of its own. The true shares would be closer. The intervals come
+# from new draws of domains and of people's answers.
 
 # %%
 human = reference.study2().rename(columns={"share": "prob"})
@@ -52,7 +51,7 @@ print(
 )
 
 # %% [markdown]
-# What would a rational speaker have to want, to speak like the model? The meanings of the words are people's.
+# What does a rational speaker want who speaks like the model? The meanings of the words are those of people.
 
 # %%
 semantics = rsa.people().semantics

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from grace_client.analysis import compare, study1, study2
-from grace_client.analysis._data.files import OK
 from grace_client.analysis._data.layout import canonical, distinct, require
 from grace_client.analysis._statistics.table_pairs import jackknifed
 from grace_client.analysis._statistics.variance import components
 from grace_client.analysis.distributions import jensen_shannon, total_variation
 from grace_client.core.errors import NotEnoughDataError, SpecError
+from grace_client.run.layout import OK
 
 LEAST_CELLS = 3
 """Cells that agreement needs: deviations of two cells from their mean are mirror images."""

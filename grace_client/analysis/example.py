@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from grace_client.analysis import study1, study2
-from grace_client.analysis._data.files import OK
 from grace_client.core.errors import SpecError
+from grace_client.run.layout import OK
 from grace_client.run.manifest import Manifest, NoiseFloor, Spec, Spread
 
 MODEL = "example"

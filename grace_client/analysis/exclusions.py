@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from grace_client.analysis import study1
-from grace_client.analysis._data.files import OK, unread
+from grace_client.analysis._data.files import unread
 from grace_client.analysis._data.layout import require
+from grace_client.run.layout import OK
 
 COLUMNS = ("model", "experiment", "trial_id", "rule", "reason")
 

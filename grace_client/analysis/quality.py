@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from grace_client.analysis._data.files import OK, unread
+from grace_client.analysis._data.files import unread
 from grace_client.analysis._data.layout import distinct, require
 from grace_client.analysis.inference import mean_intervals
 from grace_client.core.errors import NotEnoughDataError
+from grace_client.run.layout import OK
 from grace_client.run.manifest import Manifest
 
 ASKED = ("model", "experiment", "trial_id", "question")

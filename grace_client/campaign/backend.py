@@ -16,7 +16,7 @@ from grace_client.deploy.values import effective
 from grace_client.kube.kubectl import Kubectl
 from grace_client.policy import check as policy
 from grace_client.policy.rules import Severity
-from grace_client.transfer.claims import Results
+from grace_client.transfer.claims import Claims
 
 RESULTS = "results"
 VALUES = "values"
@@ -98,8 +98,8 @@ class ModelWork:
         if not self.campaign.limits.fetch:
             return ()
         run = run_id(self.campaign, self.model, effective(self.values, self.campaign.what.sets))
-        async with Results.open(self.kubectl, self.values, sets=self.sets) as results:
-            done = await results.fetch(f"*/{self.model.model}/{run}", self.folder / RESULTS)
+        async with Claims.open(self.kubectl, self.values, sets=self.sets) as claims:
+            done = await claims.fetch(f"*/{self.model.model}/{run}", self.folder / RESULTS)
         whole = {folder.relative_to(self.folder / RESULTS).parts[0] for folder in done.verified}
         missing = [name for name in experiments(self.known) if name not in whole]
         if missing and not self.model.reason:

@@ -1,7 +1,7 @@
-"""How long a model holds its GPUs, estimated before anything is installed; pure.
+"""Estimates how long a model holds its GPUs, before anything is installed; pure.
 
-Every figure follows from stated assumptions, and none of them is a promise: what a campaign really held is in
-its report. Rates of the disk are those of the model's values, which are worst cases.
+Every number follows from stated assumptions. The report of a campaign has the measured ones. Rates of the
+disk are those of the model's values, which are worst cases.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from grace_client.deploy.waits import download_seconds, startup_seconds
 BUDGET_HOURS = 216.0
 """GPU-hours that the study has: nine GPUs, a day each."""
 MOST_HOURS = 250.0
-"""GPU-hours above which a budget has to be meant."""
+"""Largest budget in GPU-hours that needs no --over-budget."""
 MODEL_HOURS = 24.0
-"""Hours for which a campaign lets one model hold GPUs."""
+"""Hours after which a campaign stops a model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """What a GPU's maker publishes.
+    """Peak rates that a GPU's maker publishes.
 
     Attributes
     ----------
@@ -53,16 +53,16 @@ PEAKS = {
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """What an estimate takes for granted.
+    """Assumptions of an estimate.
 
     Attributes
     ----------
     utilisation : float
-        Share of the published peaks, of operations and of bandwidth alike, that a server reaches.
+        Share of the published peaks of operations and of bandwidth that a server reaches.
     in_flight : int
-        Answers that are drawn at a time, the client's bound on requests in flight.
+        Answers that are generated at the same time: the client's limit of requests in flight.
     characters_per_token : float
-        Of prompts, where no tokenizer is at hand.
+        Of prompts, because no tokenizer is at hand.
     block_size : int
         Tokens of a prefix block: of each further inner node of a trie, half a block is computed anew.
     """
@@ -77,7 +77,7 @@ class Assumptions:
             raise SpecError(f"the utilisation is {self.utilisation:g}; it is a share above 0 and up to 1")
 
     def formula(self) -> str:
-        """In words, with the figures."""
+        """In words, with the numbers."""
         return (
             f"A prompt has a token for each {self.characters_per_token:g} characters, and each further inner "
             f"node of its options costs {self.block_size // 2}. A token of a prompt costs 2 operations for "
@@ -89,7 +89,7 @@ class Assumptions:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one experiment asks of a server.
+    """The work of one experiment for a server.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class Load:
     questions : int
         Distinct questions.
     prompt_tokens, answer_tokens : int
-        Tokens to compute for prompts, and tokens to draw at most.
+        Tokens to compute for prompts, and the largest number of tokens to generate.
     """
 
     experiment: str
@@ -109,24 +109,24 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """One model.
+    """Estimate of one model.
 
     Attributes
     ----------
     model, gpu : str
         Short names; `gpu` is the product or the resource.
     gpus : int
-        How many it holds.
+        Number of GPUs that it holds.
     memory_gib : float
-        Memory of one of them.
+        Memory of one GPU, in GiB.
     weights_gib : float
-        Size of the weights.
+        Size of the weights, in GiB.
     questions : int
         Distinct questions of all experiments.
     download_hours, load_hours, query_hours : float
-        To fetch the weights, to read them and prepare the engine, to ask.
+        Hours to download the weights, to start the server, to answer all questions.
     downloads_with_gpus : bool
-        Whether the GPUs are held while the weights come.
+        Whether the GPUs are held during the download.
     """
 
     model: str
@@ -142,7 +142,7 @@ class Estimate:
 
     @property
     def hours(self) -> float:
-        """For which the GPUs are held."""
+        """Hours for which the GPUs are held."""
         return self.download_hours * self.downloads_with_gpus + self.load_hours + self.query_hours
 
     @property
@@ -170,9 +170,9 @@ def estimate(
     effective : mapping
         All values as the chart sees them, its defaults included; for the rates and the stage of the download.
     loads : sequence of Load
-        What its experiments ask.
+        The work of its experiments.
     assumptions : Assumptions
-        What is taken for granted.
+        Of the estimate.
     """
     return Estimate(
         model=values.name,
@@ -203,7 +203,7 @@ def query_seconds(values: ModelValues, loads: Sequence[Load], assumptions: Assum
 
 
 def _peak(values: ModelValues) -> Peak:
-    """The slowest of the GPUs that will do; of unknown ones, the slowest that is known."""
+    """Peak of the slowest of the allowed GPUs; for unknown ones, of the slowest known GPU."""
     known = [PEAKS[name] for name in values.gpu.products if name in PEAKS] or list(PEAKS.values())
     return Peak(min(peak.tflops for peak in known), min(peak.gbps for peak in known))
 
@@ -245,7 +245,7 @@ def total(estimates: Sequence[Estimate], *, model_hours: float = MODEL_HOURS) ->
 
 
 def check_budget(hours: float, *, over_budget: bool = False) -> None:
-    """Refuse a budget that is none, or larger than anybody planned for.
+    """Refuse a budget of 0 and less, and one that is larger than planned.
 
     Raises
     ------
@@ -253,9 +253,8 @@ def check_budget(hours: float, *, over_budget: bool = False) -> None:
         For 0 and less, and above `MOST_HOURS` unless `over_budget`.
     """
     if hours <= 0:
-        raise SpecError(f"--budget-hours is {hours:g}; a budget is above 0 GPU-hours")
+        raise SpecError(f"--budget-hours {hours:g} is no budget; give a number above 0")
     if hours > MOST_HOURS and not over_budget:
         raise SpecError(
-            f"--budget-hours is {hours:g}, and more than {MOST_HOURS:g} GPU-hours are for a plan that was "
-            "agreed on; say --over-budget if it was"
+            f"--budget-hours {hours:g} exceeds {MOST_HOURS:g}. If that has been agreed, add --over-budget"
         )

@@ -1,4 +1,4 @@
-"""What a campaign's models are installed with: values files, overlays and single values."""
+"""The values with which a campaign installs its models: files, overlays and single values."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def describe(
     fallbacks: Sequence[str] = (),
     sets: Mapping[str, Any] | None = None,
 ) -> What:
-    """What a campaign of these models runs, with the text of every file it needs.
+    """The part of a campaign that never changes: its models, and the text of every values file it needs.
 
     Parameters
     ----------
@@ -77,25 +77,23 @@ def describe(
     gpu : str
         Overlay for every model; empty for none.
     fallbacks : sequence of str
-        Overlays that must be there.
+        Overlays for later attempts, which must exist.
     sets : mapping
         Single values for every model.
 
     Raises
     ------
     SpecError
-        For a model or an overlay that the folder does not hold, and for a model named twice.
+        For a model or an overlay that is not in the folder, and for a model named twice.
     """
     known, choices = models(folder), overlays(folder)
     if strange := [name for name in names if name not in known]:
-        raise SpecError(f"{folder} describes no model {', '.join(strange)}; there are {', '.join(known)}")
+        raise SpecError(f"there is no model {', '.join(strange)} in {folder}; it has {', '.join(known)}")
     if not names or len(set(names)) < len(names):
-        raise SpecError("a campaign needs at least one model, and each once")
+        raise SpecError("a campaign needs at least one model, and each of them only once")
     for name in filter(None, (gpu, *fallbacks)):
         if name not in choices:
-            raise SpecError(
-                f"{folder}/gpus describes no GPU {name}; there are {', '.join(choices) or 'none'}"
-            )
+            raise SpecError(f"there is no GPU {name} in {folder}/gpus; it has {', '.join(choices) or 'none'}")
     return What(
         models=tuple(names),
         gpu=gpu,
@@ -106,11 +104,11 @@ def describe(
 
 
 def values_of(what: What, model: str, overlay: str, folder: Path) -> ModelValues:
-    """A model's values with an overlay on them, written out into a folder: any machine can go on."""
+    """A model's values with an overlay, also written into a folder, so that any machine can continue."""
     wanted = {folder / f"{model}.yaml": what.documents[model]}
     if overlay:
         if overlay not in what.overlays:
-            raise SpecError(f"the campaign knows no overlay {overlay}; it has {', '.join(what.overlays)}")
+            raise SpecError(f"the campaign has no overlay {overlay}; it has {', '.join(what.overlays)}")
         wanted[folder / "gpus" / f"{overlay}.yaml"] = what.overlays[overlay]
     for file, text in wanted.items():
         if not file.exists() or file.read_text(encoding="utf-8") != text:
@@ -120,10 +118,10 @@ def values_of(what: What, model: str, overlay: str, folder: Path) -> ModelValues
 
 
 def sets_of(campaign: Campaign, model: ModelState, values: ModelValues) -> dict[str, Any]:
-    """Single values for a model as it is now: the campaign's own, and what its GPUs make necessary.
+    """Single values for a model in its present state: the campaign's own, and those that its GPUs need.
 
-    Numbers differ from GPU to GPU. So other GPUs than the model's own are declared in the run's manifest, and
-    their run has a folder of its own: no table mixes two kinds.
+    Probabilities differ a little from GPU to GPU. So the run's manifest declares GPUs other than the model's
+    own, and their run has a folder of its own: no table mixes two kinds of GPU.
     """
     sets = dict(campaign.what.sets)
     known = effective(values, sets)

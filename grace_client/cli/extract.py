@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from grace_client.extraction.answers import Answer, Place
     from grace_client.extraction.endpoint import Endpoint
     from grace_client.extraction.reading import Reading
-    from grace_client.run.runner import RunFolder
+    from grace_client.run.folder import RunFolder
 
 Run = Annotated[Path, typer.Argument(help="A run folder of a free-text experiment.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -81,8 +81,8 @@ def answers(
 ) -> None:
     """Write a run's structured table, and say how much of it could be read."""
     from grace_client.extraction import answers as extracted
+    from grace_client.run.folder import RunFolder
     from grace_client.run.manifest import Extraction
-    from grace_client.run.runner import RunFolder
 
     if not llm and (estimate or every or llm_url or llm_model or llm_key_env):
         raise SpecError("--estimate, --all, --llm-url, --llm-model and --llm-key-env need --llm")
@@ -123,7 +123,7 @@ def sample(
     from grace_client.extraction import answers as extracted
     from grace_client.extraction import sheet
     from grace_client.extraction.reading import UNPARSED, VALUES
-    from grace_client.run.runner import RunFolder
+    from grace_client.run.folder import RunFolder
 
     drawn = sheet.draw(extracted.by_rules(RunFolder.open(run)), n, seed=seed)
     sheet.write(out, drawn)
@@ -147,7 +147,7 @@ def agree(
     """Say how far rules, LLM and hand coding agree: share and Cohen's κ, with 95% intervals."""
     from grace_client.extraction import answers as extracted
     from grace_client.extraction import sheet
-    from grace_client.run.runner import RunFolder
+    from grace_client.run.folder import RunFolder
 
     folder = RunFolder.open(run)
     read = extracted.by_rules(folder)

@@ -1,4 +1,4 @@
-"""`grace fetch` and `grace upload`: bring results home from a cluster, and take trial lists there."""
+"""`grace fetch` and `grace upload`: results from a cluster, and trial lists to it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -20,25 +21,25 @@ if TYPE_CHECKING:
     from grace_client.deploy.values import ModelValues
     from grace_client.kube.kubectl import Kubectl
     from grace_client.transfer.claims import Fetched
-    from grace_client.transfer.download import Progress
+    from grace_client.transfer.connection import TransferProgress
     from grace_client.transfer.runs import RemoteRun
 
 T = TypeVar("T")
 
 WATCH_S = 30
 """Seconds between two looks of `--watch`."""
-SEEN_S = 0.1
-"""Seconds between two changes of a bar."""
 ANY_MODEL = {"model": {"name": "any", "repository": "any/any", "weightsGiB": 1}}
-"""A model that the chart takes where only its Job for files is rendered."""
+"""Values with which the chart renders its Job for files, where no model is known."""
 
 Release = Annotated[
     str | None,
-    typer.Argument(help="A release that is installed; its values say the rest.", show_default=False),
+    typer.Argument(
+        help="An installed release. Its values name the claims and the image.", show_default=False
+    ),
 ]
 Values = Annotated[
     list[Path] | None,
-    typer.Option("--values", "-f", help="Values files of a release that is not installed any more."),
+    typer.Option("--values", "-f", help="Values files of a release that is no longer installed."),
 ]
 Sets = Annotated[
     list[str] | None,
@@ -47,9 +48,13 @@ Sets = Annotated[
 Namespace = Annotated[
     str | None, typer.Option("--namespace", "-n", help="Default: the context's own.", show_default=False)
 ]
-Context = Annotated[str | None, typer.Option(help="Context of the kubeconfig.", show_default=False)]
-Kubeconfig = Annotated[Path | None, typer.Option(help="Default: what kubectl finds.", show_default=False)]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+Context = Annotated[
+    str | None, typer.Option(help="Context of the kubeconfig. Default: the current one.", show_default=False)
+]
+Kubeconfig = Annotated[
+    Path | None, typer.Option(help="Default: the file that kubectl uses.", show_default=False)
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -59,22 +64,25 @@ def fetch(
     claim: Annotated[
         str | None,
         typer.Option(
-            help="The output claim, where there are no values; takes every model's runs.", show_default=False
+            help="Name of the output claim, instead of a release. Fetches the runs of all models.",
+            show_default=False,
         ),
     ] = None,
-    to: Annotated[Path, typer.Option(help="Folder for EXPERIMENT/MODEL/RUN.")] = Path("results"),
+    to: Annotated[Path, typer.Option(help="Folder to put EXPERIMENT/MODEL/RUN into.")] = Path("results"),
     runs: Annotated[
         str | None,
         typer.Option(
             metavar="E/M/R",
-            help="Experiment/model/run with wildcards. Default: all of the release or the model.",
+            help="EXPERIMENT/MODEL/RUN with wildcards. Default: all runs of the release or the model.",
             show_default=False,
         ),
     ] = None,
     sets: Sets = None,
-    listing: Annotated[bool, typer.Option("--list", help="Only tell what is there.")] = False,
+    listing: Annotated[
+        bool, typer.Option("--list", help="List the runs on the claim, and fetch nothing.")
+    ] = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Fetch again and again until the query Jobs have ended.")
+        bool, typer.Option("--watch", help=f"Fetch every {WATCH_S} s until the query Jobs have ended.")
     ] = False,
     namespace: Namespace = None,
     context: Context = None,
@@ -82,50 +90,49 @@ def fetch(
     quiet: Quiet = False,
     json: AsJson = False,
 ) -> None:
-    """Bring runs home from the cluster, whole and verified; what is here already is not sent again.
+    """Download runs from the cluster and verify them.
 
-    Stop it at any moment; the same command goes on where it was. Nothing is left on the cluster.
+    Files that are already here are not sent again; corrupted local files are. You may stop the command at any
+    time and repeat it. It leaves nothing on the cluster.
     """
     from grace_client.kube.kubectl import Kubectl
-    from grace_client.transfer.claims import Results, checked_pattern
+    from grace_client.transfer.claims import Claims, checked_pattern
 
     async def work() -> list[RemoteRun] | Fetched:
         kubectl = Kubectl(kubeconfig=kubeconfig, context=context, namespace=namespace)
         chosen = await _values(kubectl, release, values, claim)
         pattern = checked_pattern(runs or _pattern(chosen, release, any_model=claim is not None))
-        async with Results.open(kubectl, chosen, sets=_sets(sets, claim, "output")) as results:
+        async with Claims.open(kubectl, chosen, sets=_sets(sets, claim, "output")) as claims:
             if listing:
-                return await results.runs(pattern)
+                return await claims.runs(pattern)
             while True:
-                # Asked before, so that what the last Job wrote is fetched once more.
+                # Before the fetch, so that what the last Job wrote is fetched too.
                 ended = not watch or await _ended(kubectl, chosen, release, any_model=claim is not None)
-                if not ended and not await results.runs(pattern):
+                if not ended and not await claims.runs(pattern):
                     await asyncio.sleep(WATCH_S)
                     continue
-                with _progress("fetching", quiet=quiet or json) as show:
-                    found = await results.fetch(pattern, to, on_progress=show)
+                with _progress(quiet=quiet or json) as show:
+                    found = await claims.fetch(pattern, to, on_progress=show)
                 if ended:
                     return found
                 if not quiet:
-                    counts = f"{len(found.verified)} runs complete, {len(found.partial)} going on"
-                    say(f"{counts}; again in {WATCH_S} s")
+                    counts = f"{len(found.verified)} runs complete, {len(found.partial)} incomplete"
+                    say(f"{counts}. Next fetch in {WATCH_S} s")
                 await asyncio.sleep(WATCH_S)
 
     found = _interruptible(work())
     if isinstance(found, list):
-        _tell_runs(found, json=json)
+        _print_runs(found, json=json)
     else:
-        _tell_fetched(found, to, json=json)
+        _print_fetched(found, to, json=json)
 
 
 def upload(
-    files: Annotated[list[Path], typer.Argument(help="Trial lists.", exists=True, dir_okay=False)],
-    release: Annotated[
-        str | None, typer.Option(help="A release that is installed.", show_default=False)
-    ] = None,
+    files: Annotated[list[Path], typer.Argument(help="Trial lists to upload.", exists=True, dir_okay=False)],
+    release: Annotated[str | None, typer.Option(help="An installed release.", show_default=False)] = None,
     values: Values = None,
     claim: Annotated[
-        str | None, typer.Option(help="The input claim, where there are no values.", show_default=False)
+        str | None, typer.Option(help="Name of the input claim, instead of a release.", show_default=False)
     ] = None,
     folder: Annotated[str, typer.Option(help="Folder on the claim.")] = "",
     sets: Sets = None,
@@ -134,17 +141,17 @@ def upload(
     kubeconfig: Kubeconfig = None,
     json: AsJson = False,
 ) -> None:
-    """Take trial lists to the input claim, where queries.trials.fromInput finds them."""
+    """Upload trial lists to the input claim, for queries.trials.fromInput."""
     from grace_client.kube.kubectl import Kubectl
-    from grace_client.transfer.claims import Results, on_the_claim
+    from grace_client.transfer.claims import Claims, upload_paths
 
-    on_the_claim(files, folder)
+    upload_paths(files, folder)
 
     async def work() -> list[str]:
         kubectl = Kubectl(kubeconfig=kubeconfig, context=context, namespace=namespace)
         chosen = await _values(kubectl, release, values, claim)
-        async with Results.open(kubectl, chosen, sets=_sets(sets, claim, "input")) as results:
-            return await results.upload(files, folder)
+        async with Claims.open(kubectl, chosen, sets=_sets(sets, claim, "input")) as claims:
+            return await claims.upload(files, folder)
 
     names = _interruptible(work())
     if json:
@@ -152,7 +159,7 @@ def upload(
         return
     for file, name in zip(files, names, strict=True):
         typer.echo(
-            f"{file} is on the claim; a release takes it with --set queries.trials.fromInput.study1={name}"
+            f"{file} is on the claim. To use it, install with --set queries.trials.fromInput.study1={name}"
         )
 
 
@@ -163,7 +170,7 @@ async def _values(
 
     if sum(given is not None for given in (release, files, claim)) != 1:
         raise SpecError(
-            "name either a release, or --values of one, or a --claim; 'kubectl get pvc' lists claims"
+            "Name one of these: a release, its --values, or a --claim ('kubectl get pvc' lists claims)"
         )
     if files:
         return model_values(*files)
@@ -175,7 +182,7 @@ async def _values(
 
 
 def _pattern(values: ModelValues, release: str | None, *, any_model: bool) -> str:
-    """Which runs are meant: of a release its own, of a model all, of a claim everybody's."""
+    """The release's own runs; all runs of the model where there are only values; all runs of a claim."""
     run = values.values.get("queries", {}).get("runId") or release or "*"
     return "*/*/*" if any_model else f"*/{values.name}/{run}"
 
@@ -190,7 +197,7 @@ def _sets(sets: list[str] | None, claim: str | None, purpose: str) -> dict[str, 
             raise SpecError(f"--set {assignment}: KEY=VALUE is expected, such as queries.image.tag=0.1.0")
         found[key] = yaml.safe_load(value)
     if claim:
-        # Where nothing but the claim is known, the others may not be there.
+        # Only this claim is known to exist.
         others = sorted({"input", "output", "logs"} - {purpose})
         found |= {f"storage.{other}.enabled": False for other in others}
         found[f"storage.{purpose}.existingClaim"] = claim
@@ -198,7 +205,7 @@ def _sets(sets: list[str] | None, claim: str | None, purpose: str) -> dict[str, 
 
 
 async def _ended(kubectl: Kubectl, values: ModelValues, release: str | None, *, any_model: bool) -> bool:
-    """Whether no query Job is at work on what is fetched."""
+    """Whether all query Jobs that write the fetched runs have ended."""
     from grace_client.kube import job_end
 
     mine = f",app.kubernetes.io/instance={release}" if release else f",grace/model={values.name}"
@@ -208,7 +215,7 @@ async def _ended(kubectl: Kubectl, values: ModelValues, release: str | None, *, 
 
 
 def _interruptible(work: Coroutine[Any, Any, T]) -> T:
-    """Run something that clears up after itself when it is told to stop, by Ctrl-C or otherwise."""
+    """Run something that cleans up when Ctrl-C or another signal cancels it."""
 
     async def main() -> T:
         task = asyncio.current_task()
@@ -219,107 +226,74 @@ def _interruptible(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(main())
     except asyncio.CancelledError:
-        say("stopped; the same command goes on here")
+        say("Stopped. Repeat the command to continue")
         raise typer.Exit(ExitCode.UNREACHABLE) from None
 
 
 @contextmanager
-def _progress(label: str, *, quiet: bool) -> Iterator[Callable[[Progress], None]]:
+def _progress(*, quiet: bool) -> Iterator[Callable[[TransferProgress], object]]:
     """A bar on a terminal, a line every few seconds elsewhere, nothing if quiet."""
-    if quiet:
-        yield lambda _: None
-        return
-    if not sys.stderr.isatty():
-        yield _lines(label)
-        return
     from rich import progress as rich_progress
     from rich.console import Console
 
+    last = time.monotonic()
+
+    def line(state: TransferProgress) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PLAIN_SECONDS:
+            last = time.monotonic()
+            amounts = f"{_size(state.bytes)} of {_size(state.of_bytes)}"
+            say(f"fetching: {state.files} of {state.of_files} files, {amounts}")
+
+    if quiet or not sys.stderr.isatty():
+        yield (lambda _: None) if quiet else line
+        return
     columns = (
-        rich_progress.TextColumn("{task.description}"),
+        rich_progress.TextColumn("fetching {task.fields[files]} files"),
         rich_progress.BarColumn(),
         rich_progress.DownloadColumn(),
         rich_progress.TransferSpeedColumn(),
         rich_progress.TimeRemainingColumn(),
     )
     with rich_progress.Progress(*columns, console=Console(stderr=True)) as bar:
-        task, last = bar.add_task(label, total=None), 0.0
-
-        def show(state: Progress) -> None:
-            nonlocal last
-            # Of very many small files nobody sees each.
-            if time.monotonic() - last < SEEN_S and state.files < state.of_files:
-                return
-            last = time.monotonic()
-            bar.update(
-                task,
-                total=state.of_bytes,
-                completed=state.bytes,
-                description=f"{label} {state.files} of {state.of_files} files",
-            )
-
-        yield show
+        task = bar.add_task("", total=None, files="")
+        yield lambda state: bar.update(
+            task, total=state.of_bytes, completed=state.bytes, files=f"{state.files} of {state.of_files}"
+        )
 
 
-def _lines(label: str) -> Callable[[Progress], None]:
-    last = time.monotonic()
+def _size(amount: int) -> str:
+    from rich.filesize import decimal
 
-    def show(state: Progress) -> None:
-        nonlocal last
-        if time.monotonic() - last >= PLAIN_SECONDS:
-            last = time.monotonic()
-            amounts = f"{size(state.bytes)} of {size(state.of_bytes)}"
-            say(f"{label}: {state.files} of {state.of_files} files, {amounts}")
-
-    return show
+    return decimal(amount)
 
 
-def size(amount: float) -> str:
-    """Such as ``2.1 GB`` or ``17 kB``."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if amount < 1000 or unit == "GB":
-            return f"{amount:.3g} {unit}" if unit != "bytes" else f"{amount} bytes"
-        amount /= 1000
-    raise AssertionError
-
-
-def _tell_runs(runs: list[RemoteRun], *, json: bool) -> None:
+def _print_runs(runs: list[RemoteRun], *, json: bool) -> None:
     if json:
-        print_json([{name: getattr(run, name) for name in run.__slots__} for run in runs])
+        print_json([asdict(run) for run in runs])
         return
     for run in runs:
-        state = "complete" if run.complete else "going on or broken off"
-        typer.echo(f"{run.path}  {run.files} files, {size(run.bytes)}, {state}")
+        state = "complete" if run.complete else "incomplete: it is running, or it was interrupted"
+        typer.echo(f"{run.path}  {run.files} files, {_size(run.bytes)}, {state}")
     if not runs:
         typer.echo("no runs")
 
 
-def _tell_fetched(found: Fetched, to: Path, *, json: bool) -> None:
+def _print_fetched(found: Fetched, to: Path, *, json: bool) -> None:
     if json:
-        print_json(
-            {
-                "to": str(to),
-                "files": found.files,
-                "unchanged": found.unchanged,
-                "bytes": found.bytes,
-                "received": found.received,
-                "verified": [str(folder) for folder in found.verified],
-                "partial": [str(folder) for folder in found.partial],
-                "stale": [str(file) for file in found.stale],
-            }
-        )
+        folders = {name: list(map(str, getattr(found, name))) for name in ("verified", "partial", "stale")}
+        print_json({"to": str(to), **asdict(found), **folders})
         return
     for folder in found.verified:
         typer.echo(f"{folder}  complete, tables and ledger as in the manifest")
     for folder in found.partial:
-        typer.echo(f"{folder}  partial; 'grace export {folder}' makes tables of what is there")
+        typer.echo(f"{folder}  incomplete. 'grace export {folder}' writes tables of its answers so far")
     if found.stale:
         say(
-            "of an older run of the same name, and not on the claim any more: "
-            f"{', '.join(map(str, found.stale))}. Delete them: 'grace verify' and 'grace export' would take "
-            "them for a part of the run"
+            f"An older run of the same name left these files: {', '.join(map(str, found.stale))}. Delete "
+            "them: 'grace verify' and 'grace export' would count them as a part of the run"
         )
     say(
-        f"{found.files} files, {size(found.bytes)}; {found.unchanged} were here already, "
-        f"{size(found.received)} came over the connection"
+        f"{found.files} files, {_size(found.bytes)}. {found.unchanged} were here before, "
+        f"{_size(found.received)} received"
     )

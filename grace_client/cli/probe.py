@@ -54,7 +54,7 @@ def noise(
     from grace_client.engines.chat.template import Wanted
     from grace_client.run import noise as noises
     from grace_client.run import tables
-    from grace_client.run.runner import RunFolder
+    from grace_client.run.folder import RunFolder
 
     folder = RunFolder.open(run)
     tables.check_record(folder)

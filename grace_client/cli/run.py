@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from grace_client.core.trials import TrialList
     from grace_client.engines.base import Engine
     from grace_client.engines.chat.template import Wanted
-    from grace_client.run.runner import RunFolder
+    from grace_client.run.folder import RunFolder
 
 
 def _experiments(incomplete: str) -> list[str]:
@@ -196,6 +196,7 @@ async def _one(
     """Run one experiment and write its tables."""
     from grace_client import studies
     from grace_client.cli.summary import print_summary
+    from grace_client.run import folder as folders
     from grace_client.run import runner
 
     experiment = studies.experiment(name)
@@ -203,20 +204,20 @@ async def _one(
     path = out or _default_folder(info.model, name)
     if out is not None and len(lists) > 1:
         path = out / name
-    folder = runner.RunFolder.create(
+    folder = folders.RunFolder.create(
         path,
         experiment,
         lists[experiment.schema.study],
         info,
         sample=sample,
-        sampling=runner.sampling_of(experiment, info, wanted.reasoning, sampling),
+        sampling=folders.sampling_of(experiment, info, wanted.reasoning, sampling),
         reasoning=wanted.reasoning,
     )
-    items, distinct = folder.plan.size
+    state = folder.progress()
     if not quiet:
         say(
-            f"{name} ({experiment.title}): {len(folder.plan.trials)} trials, {items} questions, {distinct} "
-            f"distinct, {sum(item.key not in folder.ledger for item in folder.plan.distinct())} to ask"
+            f"{name} ({experiment.title}): {len(folder.plan.trials)} trials, {len(folder.plan.items)} "
+            f"questions, {len(folder.plan.distinct)} distinct, {state.total - state.done} to ask"
         )
     with folder.locked():
         try:
@@ -233,7 +234,7 @@ async def _one(
             f"stopped with {state.done} of {state.total} answers in {path}; "
             "the same command goes on from there"
         )
-    folder = runner.RunFolder.open(path)
+    folder = folder.read_again()
     files = _tables(folder)
     if not json:
         print_summary(folder, files)

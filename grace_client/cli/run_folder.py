@@ -9,12 +9,13 @@ import typer
 
 from grace_client.cli._output import duration, print_error, print_json, probability
 from grace_client.core.errors import ExitCode, GraceError, SpecError
+from grace_client.run.layout import OK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from grace_client.run.folder import RunFolder
     from grace_client.run.plan import Item
-    from grace_client.run.runner import RunFolder
 
 Runs = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a folder of several.")]
 Run = Annotated[Path, typer.Argument(help="A run folder.")]
@@ -47,7 +48,7 @@ def _of_each(
     A run that cannot be used is told and does not keep the others from being looked at.
     """
     from grace_client.run import manifest as manifests
-    from grace_client.run.runner import RunFolder
+    from grace_client.run.folder import RunFolder
 
     runs = manifests.below(place)
     several = runs not in ([], [place])
@@ -78,12 +79,10 @@ def _of_each(
 def _status(folder: RunFolder) -> Found:
     from collections import Counter
 
-    from grace_client.run.ledger import OK
-
     progress = folder.progress()
     reasons = Counter(
         (answer["status"], answer["reason"])
-        for item in folder.plan.distinct()
+        for item in folder.plan.distinct
         if (answer := folder.ledger.get(item.key)) and answer["status"] != OK
     )
     noise = folder.manifest.noise
@@ -92,7 +91,7 @@ def _status(folder: RunFolder) -> Found:
         "experiment": folder.experiment.name,
         "model": folder.manifest.model,
         "trials": len(folder.plan.trials),
-        "questions": folder.plan.size[0],
+        "questions": len(folder.plan.items),
         "distinct": progress.total,
         "answered": progress.done,
         "failed": [{"status": s, "reason": r, "questions": n} for (s, r), n in reasons.most_common()],
@@ -124,14 +123,16 @@ def _print_status(found: Found) -> None:
 
 
 def _verified(folder: RunFolder) -> Found:
-    damage = folder.ledger.contents.damage
+    from grace_client.run import verify
+
+    damage, progress = folder.ledger.contents.damage, folder.progress()
     return {
         "run": str(folder.path),
         "lines": folder.ledger.contents.lines,
         "torn": [f"{d.segment}:{d.line}" for d in damage if d.torn],
         "corrupt": [f"{d.segment}:{d.line}" for d in damage if not d.torn],
-        "missing": sum(item.key not in folder.ledger for item in folder.plan.distinct()),
-        "changed_tables": _changed_tables(folder),
+        "missing": progress.total - progress.done,
+        "changed_tables": verify.changed_tables(folder.path, folder.manifest.results),
     }
 
 
@@ -163,12 +164,12 @@ def explain(
 ) -> None:
     """Trace a trial's numbers: the prompt as sent, its tokens, every form's log-probability, the outcome."""
     from grace_client.run import tables
-    from grace_client.run.runner import RunFolder
+    from grace_client.run.folder import RunFolder
 
     folder = RunFolder.open(run)
     items = [
         item
-        for item in folder.plan.items()
+        for item in folder.plan.items
         if item.trial.trial_id == trial and question in (None, item.question.name)
     ]
     if not items:
@@ -226,7 +227,7 @@ def _print_trace(trace: dict[str, Any]) -> None:
     if answer is None:
         typer.echo("── not asked yet\n")
         return
-    if answer["status"] != "ok":
+    if answer["status"] != OK:
         typer.echo(f"── failed ({answer['status']}): {answer['reason']}\n")
         return
     typer.echo(f"── {len(answer['prompt_ids'])} prompt tokens: {' '.join(map(str, answer['prompt_ids']))}")
@@ -244,15 +245,3 @@ def _print_trace(trace: dict[str, Any]) -> None:
         raw, normalised = probability(row["prob_raw"]), probability(row["prob_norm"])
         typer.echo(f"  {row['option']:16} raw {raw:8}  normalised {normalised}")
     typer.echo("")
-
-
-def _changed_tables(folder: RunFolder) -> list[str]:
-    """Exported tables that are gone or are no longer what the manifest says."""
-    import hashlib
-
-    return [
-        name
-        for name, expected in folder.manifest.results.get("tables", {}).items()
-        if not (path := folder.path / name).exists()
-        or hashlib.sha256(path.read_bytes()).hexdigest() != expected
-    ]

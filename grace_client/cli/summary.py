@@ -12,8 +12,8 @@ from rich.table import Table
 
 from grace_client.cli._output import duration, probability
 from grace_client.core.questions import kind
-from grace_client.run.ledger import OK
-from grace_client.run.runner import RunFolder
+from grace_client.run.folder import RunFolder
+from grace_client.run.layout import OK
 
 BARS = "▁▂▃▄▅▆▇█"
 

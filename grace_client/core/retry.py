@@ -1,7 +1,7 @@
 """How long to wait before something is tried again.
 
 The loops that try again share these pauses. Each has its own rule for when to give up: the campaign's
-controller only where no GPU may be held, transfer never while bytes arrive, autostop after a time without any
+controller only where no GPU may be held, transfer never while files arrive, autostop after a time without any
 answer, the vLLM client after so many tries of one question.
 """
 

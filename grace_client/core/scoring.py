@@ -45,6 +45,24 @@ class Scores:
         return normalise(self.logprob)
 
 
+def add_forms(option: ArrayLike, form_logprob: ArrayLike, n_options: int) -> Scores:
+    r"""Add up surface forms into options, :math:`\log \sum_f e^{x_f}` over the forms of each.
+
+    Parameters
+    ----------
+    option : array_like, shape (n_forms,)
+        Index of the option to which each form belongs.
+    form_logprob : array_like, shape (n_forms,)
+        Log-probability of each form, in nats; -inf is allowed.
+    n_options : int
+        How many options there are.
+    """
+    forms = np.asarray(form_logprob, dtype=np.float64)
+    logprob = np.full(n_options, -np.inf)
+    np.logaddexp.at(logprob, np.asarray(option), forms)
+    return Scores(form_logprob=forms, logprob=logprob)
+
+
 def normalise(logprob: ArrayLike) -> NDArray[np.float64]:
     """Normalise log-probabilities over the last axis.
 
@@ -97,18 +115,14 @@ def score(trie: TokenTrie, edge_logprobs: ArrayLike) -> Scores:
     path = np.zeros(len(trie))
     for node in range(1, len(trie)):
         path[node] = path[trie.parent[node]] + edges[node - 1]
-    form_logprob = path[trie.leaf]
-    logprob = np.full(trie.n_options, -np.inf)
-    np.logaddexp.at(logprob, trie.option, form_logprob)
-
-    scores = Scores(form_logprob=form_logprob, logprob=logprob)
+    scores = add_forms(trie.option, path[trie.leaf], trie.n_options)
     if scores.mass > 1 + MASS_TOLERANCE:
         raise ItemError(
             "engine_fault",
             f"option mass {scores.mass:.6f} exceeds 1, which no probability can; "
             "the engine's log-probabilities are not those of this model",
         )
-    if np.isneginf(logprob).all():
+    if np.isneginf(scores.logprob).all():
         reason = "the model gives every option probability 0; there is nothing to normalise"
         raise ItemError("no_mass", reason)
     return scores

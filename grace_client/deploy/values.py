@@ -1,4 +1,4 @@
-"""Values files: the one place that knows a model, read as Helm reads it.
+"""Values files, which describe models; read as Helm reads them.
 
 `values/NAME.yaml` describes a model, `values/gpus/GPU.yaml` is laid over it for another GPU, as in
 `helm install -f values/gemma-9b.yaml -f values/gpus/l40.yaml`.
@@ -48,7 +48,7 @@ class ModelSection(_Part):
     weights_gib : float
         Size of the files that the server loads, in GiB.
     reasoning_parser : str
-        The server's parser of thoughts; empty for none.
+        The server's parser of reasoning; empty for none.
     """
 
     name: Name
@@ -68,11 +68,11 @@ class GpuSection(_Part):
     Attributes
     ----------
     count : int
-        GPUs, which is also how many ways the model is split; 0 for a server without any.
+        Number of GPUs, over which the model is split; 0 for a server without any.
     resource : str
         Kubernetes resource name.
     products : tuple of str
-        Values of the node label `nvidia.com/gpu.product` that will do; empty for any.
+        Allowed values of the node label `nvidia.com/gpu.product`; empty for any.
     memory_gib : float
         Memory of one GPU, in GiB.
     bfloat16 : bool
@@ -95,14 +95,14 @@ class ModelValues(_Part):
     Attributes
     ----------
     model : ModelSection
-        What the model is.
+        Section `model`.
     gpu : GpuSection
-        What it runs on.
+        Section `gpu`.
     files : tuple of Path
-        Where this was read, in order.
+        The files, in order.
     values : dict
-        Everything that the files say, merged. Helm is given the files `layered`: what a null deleted
-        here may stand in the chart's defaults.
+        The files merged. Helm gets the files `layered`, because a null may also delete one of the chart's
+        defaults.
     """
 
     model: ModelSection
@@ -117,9 +117,9 @@ class ModelValues(_Part):
 
 
 def layered(*documents: Mapping[str, Any]) -> dict[str, Any]:
-    """One document that means to Helm what several mean: maps merge, lists and scalars replace.
+    """One document for several: maps merge, later lists and scalars replace earlier ones.
 
-    Nulls stay, since they delete what stands in the chart's defaults.
+    Nulls stay, because they delete defaults of the chart.
     """
     merged: dict[str, Any] = {}
     for document in documents:
@@ -151,7 +151,7 @@ def _without_nulls(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_values(file: Path) -> dict[str, Any]:
-    """One values file, as it stands, nulls included.
+    """One values file, nulls included.
 
     Raises
     ------
@@ -204,14 +204,14 @@ def model_values(*files: Path) -> ModelValues:
 
 
 def document(values: ModelValues, sets: Mapping[str, Any]) -> dict[str, Any]:
-    """The one values document that helm is given: the files as they stand, and single values over them.
+    """The one values document for Helm: the files, nulls included, and single values over them.
 
     Parameters
     ----------
     values : ModelValues
         A model's values.
     sets : mapping
-        Keys may be dotted (`queries.runId`); values are whatever YAML holds.
+        Keys may be dotted (`queries.runId`); values are anything that YAML can express.
     """
     files = [read_values(file) for file in values.files] or [values.values]
     return layered(*files, *(_nested(key, value) for key, value in sets.items()))
@@ -254,12 +254,12 @@ def models(folder: Path) -> dict[str, ModelValues]:
         values = model_values(file)
         if values.name in found:
             raise SpecError(
-                f"{file}: model.name: {values.name!r} is described by {found[values.name].files[0]} already; "
+                f"{file}: model.name: {found[values.name].files[0]} has the name {values.name!r} too; "
                 "give one of them another name"
             )
         found[values.name] = values
     if not found:
-        raise SpecError(f"{folder}: holds no values files of models (*.yaml)")
+        raise SpecError(f"{folder} has no values files of models (*.yaml)")
     return dict(sorted(found.items()))
 
 
@@ -274,8 +274,8 @@ def _shipped(name: str, what: str) -> Path:
         if folder.is_dir():
             return folder
     raise SpecError(
-        f"there is no {what} beside this installation of grace ({_PACKAGE}); name yours, or work in a "
-        "checkout of the repository"
+        f"there is no {what} in this installation of grace ({_PACKAGE}); give the path of yours, or work in "
+        "a checkout of the repository"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,30 +15,14 @@ from grace_client.core.errors import SpecError
 from grace_client.extraction import rules
 from grace_client.extraction.reading import Reading
 from grace_client.extraction.text import first_answer
-from grace_client.run import tables
-from grace_client.run.ledger import OK
+from grace_client.run import layout, tables, verify
+from grace_client.run.folder import RunFolder
+from grace_client.run.layout import BETS, OK
 from grace_client.run.manifest import Extraction
 from grace_client.run.plan import Item
-from grace_client.run.runner import RunFolder
-from grace_client.studies.study1 import STATES
 
-TABLE = "structured"
 TARGET, REVIEW = 0.95, 0.90
 """Share of answers that should be read, and the share below which a person has to look."""
-
-COLUMNS = (
-    "question",
-    "replicate",
-    "seed",
-    "response",
-    "structured",
-    "category",
-    "method",
-    "confidence",
-    "span_start",
-    "span_end",
-)
-BETS = tuple(f"bet_{state}" for state in STATES)
 
 Place = tuple[int, str, int]
 """Which answer of a run: source row of the trial, question, replicate."""
@@ -93,10 +76,10 @@ def by_rules(folder: RunFolder) -> list[Answer]:
         )
     tables.check_record(folder)
     answers = []
-    for item in folder.plan.items():
+    for item in folder.plan.items:
         held = folder.ledger.get(item.key)
         if held is None or held["status"] != OK:
-            status = held["status"] if held else tables.UNASKED
+            status = held["status"] if held else layout.UNASKED
             answers.append(Answer(item, status, None, None))
             continue
         reading = rules.read(
@@ -122,26 +105,28 @@ def replaced(answers: Iterable[Answer], readings: Mapping[Place, Reading]) -> li
 
 def table_path(folder: RunFolder) -> Path:
     """Where a run's structured table is, or will be."""
-    return folder.path / f"{tables.file_stem(folder.manifest, folder.experiment, TABLE)}.csv"
+    return (
+        folder.path / f"{tables.file_stem(folder.manifest, folder.experiment, layout.STRUCTURED_TABLE)}.csv"
+    )
 
 
 def write(folder: RunFolder, answers: Sequence[Answer], record: Extraction) -> Path:
     """Write the structured table whole, and its checksum and figures into the manifest.
 
-    The table has the columns of the trial list, `COLUMNS`, for Study 1 `BETS`, and ``status``; a row per
-    answer. `structured` and all that belongs to it is empty where the item itself has no answer.
+    One row for each answer. The columns are those of the trial list, `layout.STRUCTURED`, for Study 1 `BETS`,
+    and ``status``. `structured` and the columns that belong to it are empty where the item has no answer.
     """
     with_bets = "number" in _questions(answers)
     rows = [
         (*answer.item.trial.fields.values(), *_row(answer, with_bets), answer.status) for answer in answers
     ]
-    columns = [*folder.experiment.schema.names, *COLUMNS, *(BETS if with_bets else ()), "status"]
+    columns = [*folder.experiment.schema.names, *layout.STRUCTURED, *(BETS if with_bets else ()), "status"]
     frame = pd.DataFrame(rows, columns=columns).astype({"span_start": "Int64", "span_end": "Int64"})
     path = table_path(folder)
     with paths.replacing(path) as new:
         tables.write_csv(frame, new)
     checksums = folder.manifest.results.setdefault("tables", {})
-    checksums[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    checksums[path.name] = verify.sha256([path])
     folder.manifest.extraction = record
     folder.manifest.save(folder.path)
     return path

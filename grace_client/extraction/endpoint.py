@@ -19,7 +19,8 @@ from grace_client.engines.vllm.responses import RetryPolicy, base_url
 from grace_client.engines.vllm.tls import speaks_tls
 from grace_client.extraction.instructions import instructions, schema, shape
 from grace_client.extraction.reading import VALUES
-from grace_client.run.ledger import OK, key_of
+from grace_client.run.layout import OK
+from grace_client.run.ledger import key_of
 
 DEEPSEEK_URL, DEEPSEEK_MODEL, DEEPSEEK_KEY = "https://api.deepseek.com", "deepseek-flash", "DEEPSEEK_API_KEY"
 """As DeepSeek's API documentation names them: https://api-docs.deepseek.com/ (read 2026-11)."""

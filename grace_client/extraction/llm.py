@@ -14,9 +14,10 @@ from grace_client.extraction.endpoint import MAX_TOKENS, Asker, Endpoint
 from grace_client.extraction.endpoint import client as connect
 from grace_client.extraction.instructions import instructions
 from grace_client.extraction.reading import LLM, UNPARSED, Reading
-from grace_client.run.ledger import OK, Ledger
+from grace_client.run.folder import RunFolder
+from grace_client.run.layout import OK
+from grace_client.run.ledger import Ledger
 from grace_client.run.manifest import LlmUse
-from grace_client.run.runner import RunFolder
 
 LEDGER = "extraction"
 

@@ -17,7 +17,7 @@ VALUES: dict[str, tuple[str, ...]] = {
 """The structured values of every free-text question; `UNPARSED` comes to each."""
 
 CATEGORIES = ("answer", "hedge", "refusal", "echo", "ambiguous", "empty", "truncated", "other")
-"""What kind of answer a text is; docs/extraction.md says what each one means."""
+"""What kind of answer a text is; docs/explanation/extraction.md says what each one means."""
 
 RULE, LLM, HUMAN = METHODS = ("rule", "llm", "human")
 """How an answer was read."""

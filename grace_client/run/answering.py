@@ -17,7 +17,7 @@ from grace_client.core.scoring import Scores, score
 from grace_client.engines.base import Engine, EngineInfo
 from grace_client.engines.chat import prompt_check
 from grace_client.engines.chat.reasoning import FORMATS
-from grace_client.run.ledger import OK
+from grace_client.run.layout import OK
 from grace_client.run.plan import Item
 
 UNMARKED = (

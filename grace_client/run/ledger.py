@@ -24,8 +24,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-OK = "ok"
-"""Status of an answer; any other is a failure. An answer's status comes first in its line."""
+from grace_client.run import verify
+from grace_client.run.layout import OK, SEGMENTS
 
 SYNC_SECONDS = 5.0
 """How often at most a line is forced to the disk; every line reaches the operating system at once."""
@@ -36,6 +36,7 @@ MOST_READERS = 64
 _CRC = slice(10, 18)
 _BODY = 20
 _KEY = slice(27, 59)
+# An answer's status comes first in its line.
 _LINE = re.compile(
     rb'\{"crc32":"[0-9a-f]{8}",(?:"key":"[0-9a-f]{32}","final":(true|false),"answer"|("session")):\{("status":"ok")?'
 )
@@ -103,7 +104,7 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.segments = sorted(folder.glob("*.jsonl"))
+        self.segments = sorted(folder.glob(SEGMENTS))
         self.contents = Contents()
         for number, segment in enumerate(self.segments):
             self._scan(number, segment)
@@ -164,12 +165,7 @@ class Ledger:
 
     def sha256(self) -> str:
         """Hash over all segments in the order of their names."""
-        digest = hashlib.sha256()
-        for segment in self.segments:
-            with segment.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-        return digest.hexdigest()
+        return verify.sha256(self.segments)
 
     def _write(self, body: str) -> int:
         """Write a line and return its place: number of the segment and offset in it."""

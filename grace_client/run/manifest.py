@@ -14,13 +14,8 @@ from grace_client import __version__
 from grace_client.core import paths
 from grace_client.core.errors import SpecError, refused
 from grace_client.core.questions import EARLIER_REASONING, Reasoning
-
-FILE = "manifest.json"
-
-TRIALS = "trials.csv"
-"""The copy of the trial list in a run folder."""
-
-CHECKSUM = "sha256"
+from grace_client.run import layout, verify
+from grace_client.run.verify import CHECKSUM
 
 SHOWN = 5
 """How many run folders a message names."""
@@ -256,40 +251,28 @@ class Manifest(BaseModel):
     def save(self, folder: Path) -> None:
         """Replace the folder's manifest; its last entry is a checksum over all others."""
         told: dict[str, Any] = json.loads(self.model_dump_json())
-        told[CHECKSUM] = _checksum(told)
-        with paths.replacing(folder / FILE) as new:
+        told[CHECKSUM] = verify.checksum(told)
+        with paths.replacing(folder / layout.MANIFEST) as new:
             new.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _checksum(told: dict[str, Any]) -> str:
-    """Hash over what a manifest says, however it is laid out."""
-    text = json.dumps(told, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def below(folder: Path) -> list[Path]:
     """The run folders that a folder holds, itself among them; hidden folders are not looked into."""
-    if (folder / FILE).exists():
+    if (folder / layout.MANIFEST).exists():
         return [folder]
     return sorted(
         found.parent
-        for found in folder.rglob(FILE)
+        for found in folder.rglob(layout.MANIFEST)
         if not any(part.startswith(".") for part in found.relative_to(folder).parts)
     )
 
 
 def load(folder: Path) -> Manifest:
     """Read a run folder's manifest; SpecError where there is none, it is not one, or it has changed."""
+    file = folder / layout.MANIFEST
+    again = "Restore it from a copy, or run into a new folder"
     try:
-        told = json.loads((folder / FILE).read_bytes())
-        expected = told.pop(CHECKSUM, None) if isinstance(told, dict) else None
-        # Those of older versions have no checksum.
-        if expected is not None and expected != _checksum(told):
-            raise SpecError(
-                f"{folder / FILE} has changed since grace wrote it: its checksum differs. Restore it from a "
-                f"copy; if you changed it on purpose, remove its last entry, {CHECKSUM!r}"
-            )
-        return Manifest.model_validate(told)
+        return Manifest.model_validate(verify.entries(folder))
     except FileNotFoundError as error:
         if folder.is_symlink() and not folder.exists():
             raise refused(error, folder) from None
@@ -298,19 +281,20 @@ def load(folder: Path) -> Manifest:
             raise SpecError(
                 f"{folder} is not a run folder, it holds {len(runs)}: {listed}. Name one of them"
             ) from None
-        raise SpecError(f"{folder} is not a run folder: it holds no {FILE}. 'grace run' makes one") from None
+        raise SpecError(
+            f"{folder} is not a run folder: it holds no {file.name}. 'grace run' makes one"
+        ) from None
+    except verify.ChangedError:
+        raise SpecError(
+            f"{file} has changed since grace wrote it: its checksum differs. Restore it from a copy. If you "
+            f"changed it on purpose, remove its last entry, {CHECKSUM!r}"
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise SpecError(
-            f"{folder / FILE} cannot be read: {where}: {first['msg']}. Restore it from a copy, or run into "
-            "a new folder"
-        ) from None
+        raise SpecError(f"{file} cannot be read: {where}: {first['msg']}. {again}") from None
     except (ValueError, RecursionError) as error:
-        raise SpecError(
-            f"{folder / FILE} cannot be read: it is no JSON ({error}). Restore it from a copy, or run into a "
-            "new folder"
-        ) from None
+        raise SpecError(f"{file} cannot be read: it is no JSON ({error}). {again}") from None
 
 
 def differences(old: Spec, new: Spec) -> list[str]:

@@ -15,10 +15,10 @@ from grace_client.core.scoring import normalise
 from grace_client.engines.base import Engine
 from grace_client.run import manifest as manifests
 from grace_client.run.answering import Asker
-from grace_client.run.ledger import OK
+from grace_client.run.folder import RunFolder
+from grace_client.run.layout import OK
 from grace_client.run.manifest import NoiseFloor, Spread
 from grace_client.run.plan import Item
-from grace_client.run.runner import RunFolder
 from grace_client.run.tables import scores_of
 
 Array = NDArray[np.float64]
@@ -73,7 +73,7 @@ async def measure(
     if different:
         listed = "\n  ".join(different)
         raise SpecError(f"{folder.path} was answered by another engine:\n  {listed}\nName the same one")
-    answered = [item for item in folder.plan.distinct() if _recorded(folder, item) is not None]
+    answered = [item for item in folder.plan.distinct if _recorded(folder, item) is not None]
     if not answered:
         raise SpecError(f"{folder.path} holds no answers yet; 'grace run' asks for them")
     draw = random.Random(seed)

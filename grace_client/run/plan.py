@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
@@ -12,7 +12,7 @@ from grace_client.core.options import OptionSet
 from grace_client.core.questions import AT_ONCE, EARLIER_REASONING, Prompt, Question, Sampling
 from grace_client.core.trials import Trial, TrialList
 from grace_client.run.ledger import key_of
-from grace_client.run.manifest import Manifest, Spec
+from grace_client.run.manifest import Spec
 from grace_client.studies.declaration import Experiment
 
 
@@ -41,36 +41,57 @@ class Item:
     key: str
 
 
+Asked = tuple[tuple[Trial, tuple[Question, ...]], ...]
+"""Trials, in the order of the list, and the questions that an experiment asks of each."""
+
+
+def ask(experiment: Experiment, trials: Iterable[Trial]) -> Asked:
+    """Write every question of these trials, as the experiment declares it."""
+    return tuple((trial, experiment.questions(trial)) for trial in trials)
+
+
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a run asks, made anew from the spec whenever it is needed.
+    """Everything that a run asks, made anew from the spec whenever a run folder is opened.
 
     Parameters
     ----------
     experiment : Experiment
         What is asked of each trial.
-    trials : tuple of Trial
-        The trials asked, in the order of the list.
+    asked : Asked
+        The trials and their questions.
     spec : Spec
         Of the run.
     """
 
     experiment: Experiment
-    trials: tuple[Trial, ...]
+    asked: Asked
     spec: Spec
 
-    @classmethod
-    def of(cls, experiment: Experiment, trials: TrialList, manifest: Manifest) -> Plan:
-        """The plan of a run folder."""
-        return cls(experiment, sample(trials, manifest.spec.sample), manifest.spec)
+    @cached_property
+    def trials(self) -> tuple[Trial, ...]:
+        """The trials asked, in the order of the list."""
+        return tuple(trial for trial, _ in self.asked)
 
-    def items(self) -> Iterator[Item]:
+    @cached_property
+    def items(self) -> tuple[Item, ...]:
         """Every item, in the order of the tables."""
+        return tuple(self._items())
+
+    @cached_property
+    def distinct(self) -> tuple[Item, ...]:
+        """The items to ask: the first of every key."""
+        first: dict[str, Item] = {}
+        for item in self.items:
+            first.setdefault(item.key, item)
+        return tuple(first.values())
+
+    def _items(self) -> Iterator[Item]:
         sampling, engine, seeds = self.spec.sampling, key_of(self.spec.engine), Seeds()
         # Keys stay those of earlier runs, whose answers are found by them.
         declared = tuple(old for old, new in EARLIER_REASONING.items() if new == self.spec.reasoning)
-        for trial in self.trials:
-            for asked in self.experiment.questions(trial):
+        for trial, questions in self.asked:
+            for asked in questions:
                 question = replace(asked, prompt=self._prompt(asked.prompt))
                 options = () if question.options is None else (_options(question.options),)
                 if sampling is None:
@@ -93,21 +114,6 @@ class Plan:
             prompt = replace(prompt, text=f"{AT_ONCE}\n\n{prompt.text}")
         scored_at_once = self.experiment.scored and reasoning != "on"
         return replace(prompt, direct=scored_at_once or reasoning == "off")
-
-    def distinct(self) -> Iterator[Item]:
-        """The items to ask: the first of every key."""
-        seen: set[bytes] = set()
-        for item in self.items():
-            raw = bytes.fromhex(item.key)
-            if raw not in seen:
-                seen.add(raw)
-                yield item
-
-    @cached_property
-    def size(self) -> tuple[int, int]:
-        """Number of items and of distinct ones."""
-        keys = [bytes.fromhex(item.key) for item in self.items()]
-        return len(keys), len(set(keys))
 
 
 def sample(trials: TrialList, count: int | None) -> tuple[Trial, ...]:
@@ -164,11 +170,11 @@ def seed_of(
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
-def questions_sha256(experiment: Experiment, trials: tuple[Trial, ...]) -> str:
+def questions_sha256(asked: Asked) -> str:
     """Hash over all questions of a run and their options."""
     digest = hashlib.sha256()
-    for trial in trials:
-        for question in experiment.questions(trial):
+    for trial, questions in asked:
+        for question in questions:
             parts = (trial.trial_id, question.name, question.prompt.text, _options(question.options))
             digest.update(key_of(*parts).encode())
     return digest.hexdigest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -17,55 +16,13 @@ from grace_client.core import paths
 from grace_client.core.errors import RecordError
 from grace_client.core.options import OptionSet
 from grace_client.core.questions import kind
-from grace_client.core.scoring import Scores
-from grace_client.run import tables_readme
-from grace_client.run.ledger import OK
+from grace_client.core.scoring import Scores, add_forms
+from grace_client.run import layout, tables_readme, verify
+from grace_client.run.folder import RunFolder
+from grace_client.run.layout import OK, UNASKED
 from grace_client.run.manifest import Manifest
 from grace_client.run.plan import Item
-from grace_client.run.runner import LEDGER, RunFolder
 from grace_client.studies.declaration import Experiment
-
-UNASKED = "unasked"
-"""Status of an item that no session has come to yet."""
-
-LONG_SCORED = (
-    "model",
-    "experiment",
-    "trial_id",
-    "question",
-    "option",
-    "logprob",
-    "prob_raw",
-    "prob_norm",
-    "option_mass",
-    "status",
-    "reason",
-)
-LONG_FREE = (
-    "model",
-    "experiment",
-    "trial_id",
-    "question",
-    "replicate",
-    "seed",
-    "response",
-    "reasoning",
-    "finish_reason",
-    "status",
-    "reason",
-)
-REASONING = (
-    "model",
-    "experiment",
-    "trial_id",
-    "question",
-    "replicate",
-    "seed",
-    "reasoning",
-    "status",
-    "reason",
-)
-WIDE_FREE = ("question", "replicate", "seed", "response", "reasoning", "finish_reason", "status")
 
 
 def export(folder: RunFolder) -> list[Path]:
@@ -89,10 +46,10 @@ def export(folder: RunFolder) -> list[Path]:
     manifest, experiment = folder.manifest, folder.experiment
     wide, long = (_scored if experiment.scored else _free)(folder)
     stem = file_stem(manifest, experiment, experiment.table)
-    frames = [(wide, f"{stem}.csv"), (long, f"{stem}_long.csv"), (long, f"{stem}_long.parquet")]
+    frames = [(wide, f"{stem}.csv"), (long, stem + layout.LONG_CSV), (long, stem + layout.LONG_PARQUET)]
     reasoning = _reasoning(folder)
     if reasoning["reasoning"].notna().any():
-        frames.append((reasoning, f"{file_stem(manifest, experiment, 'reasoning')}.csv"))
+        frames.append((reasoning, f"{file_stem(manifest, experiment, layout.REASONING_TABLE)}.csv"))
     written = [folder.path / name for _, name in frames]
     # All are written before the first takes its place: a disk that fills up meanwhile leaves the old ones.
     with ExitStack() as stack:
@@ -103,7 +60,7 @@ def export(folder: RunFolder) -> list[Path]:
             else:
                 frame.to_parquet(new, index=False)
         tables_readme.write(
-            stack.enter_context(paths.replacing(folder.path / tables_readme.NAME)),
+            stack.enter_context(paths.replacing(folder.path / layout.README)),
             model=manifest.model,
             experiment=experiment.name,
             files=[name for _, name in frames],
@@ -132,7 +89,7 @@ def check_record(folder: RunFolder, items: Iterable[Item] | None = None) -> None
     before, ledger = folder.manifest.results, folder.ledger
     if not before or before.get("ledger_sha256") == ledger.sha256():
         return
-    waiting = [item for item in items or folder.plan.items() if item.key not in ledger]
+    waiting = [item for item in items or folder.plan.items if item.key not in ledger]
     if not waiting:
         return
     held = _held(folder)
@@ -143,23 +100,20 @@ def check_record(folder: RunFolder, items: Iterable[Item] | None = None) -> None
     else:
         lost = sum((item.trial.trial_id, item.question.name, item.replicate or 0) in held for item in waiting)
     if lost > 0:
-        damaged = [f"{LEDGER}/{d.segment}:{d.line}" for d in ledger.contents.damage]
+        damaged = [f"{layout.LEDGER}/{d.segment}:{d.line}" for d in ledger.contents.damage]
         raise RecordError(str(folder.path), lost, damaged)
 
 
 def _held(folder: RunFolder) -> set[tuple[int, str, int]] | None:
     """Trial, question and replicate of every answer in the long table; None where that is not whole."""
     written = folder.manifest.results.get("tables", {})
-    for name in written:
-        path = folder.path / name
-        if name.endswith("_long.parquet") and path.exists():
-            if hashlib.sha256(path.read_bytes()).hexdigest() != written[name]:
-                return None
-            long = pd.read_parquet(path)
-            long = long[long["status"] == OK]
-            replicate = long["replicate"] if "replicate" in long else np.zeros(len(long), int)
-            return set(zip(long["trial_id"], long["question"], replicate, strict=True))
-    return None
+    name = next((name for name in written if name.endswith(layout.LONG_PARQUET)), None)
+    if name is None or verify.is_changed(folder.path / name, written):
+        return None
+    long = pd.read_parquet(folder.path / name)
+    long = long[long["status"] == OK]
+    replicate = long["replicate"] if "replicate" in long else np.zeros(len(long), int)
+    return set(zip(long["trial_id"], long["question"], replicate, strict=True))
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
@@ -175,24 +129,17 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
 
 
 def file_stem(manifest: Manifest, experiment: Experiment, table: str) -> str:
-    """``{model}_{study}_{table}_{YYYYMMDD}``; the date is the one on which the run began.
-
-    A run keeps the name that its tables have.
-    """
-    mark = f"_{experiment.schema.study}_"
-    known = (name.rpartition(mark)[0] for name in manifest.results.get("tables", {}))
-    model = next(filter(None, known), paths.file_name(manifest.model).replace("_", "-"))
-    return f"{model}{mark}{table}_{manifest.created[:10].replace('-', '')}"
+    """Name of one of a run's tables, without its ending."""
+    names = manifest.results.get("tables", {})
+    return layout.stem(manifest.model, experiment.schema.study, table, manifest.created, names)
 
 
 def scores_of(answer: dict[str, Any], options: OptionSet) -> Scores:
     """The scores that a ledger answer holds."""
     place = {name: i for i, name in enumerate(options.names)}
-    forms = answer["forms"]
-    form_logprob = np.array([-np.inf if form[3] is None else form[3] for form in forms])
-    logprob = np.full(len(place), -np.inf)
-    np.logaddexp.at(logprob, [place[form[0]] for form in forms], form_logprob)
-    return Scores(form_logprob=form_logprob, logprob=logprob)
+    names, _, _, logprobs = zip(*answer["forms"], strict=True)
+    forms = [-np.inf if logprob is None else logprob for logprob in logprobs]
+    return add_forms([place[name] for name in names], forms, len(place))
 
 
 def _state(folder: RunFolder, item: Item) -> tuple[dict[str, Any] | None, str, str]:
@@ -211,7 +158,7 @@ def _scored(folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
     known: dict[str, tuple[dict[str, float], list[tuple[Any, ...]]]] = {}
     wide: dict[int, dict[str, Any]] = {trial.trial_id: dict(trial.fields) for trial in folder.plan.trials}
     long: list[tuple[Any, ...]] = []
-    for item in folder.plan.items():
+    for item in folder.plan.items:
         if item.key not in known:
             known[item.key] = _distribution(folder, item)
         values, rows = known[item.key]
@@ -219,7 +166,7 @@ def _scored(folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
         head = (manifest.model, experiment.name, item.trial.trial_id, item.question.name)
         long += [head + row for row in rows]
     columns = [*experiment.schema.names, *experiment.columns]
-    return pd.DataFrame(wide.values(), columns=columns), pd.DataFrame(long, columns=list(LONG_SCORED))
+    return pd.DataFrame(wide.values(), columns=columns), pd.DataFrame(long, columns=list(layout.SCORED))
 
 
 def _distribution(folder: RunFolder, item: Item) -> tuple[dict[str, float], list[tuple[Any, ...]]]:
@@ -236,14 +183,14 @@ def _distribution(folder: RunFolder, item: Item) -> tuple[dict[str, float], list
         options.names, scores.logprob.tolist(), scores.raw.tolist(), normalised.tolist(), strict=True
     )
     rows = [(*row, scores.mass, status, reason) for row in columns]
-    return folder.experiment.measures[item.question.name](normalised), rows
+    return folder.experiment.cells(item.question.name, normalised), rows
 
 
 def _free(folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
     experiment, manifest = folder.experiment, folder.manifest
     wide: list[tuple[Any, ...]] = []
     long: list[tuple[Any, ...]] = []
-    for item in folder.plan.items():
+    for item in folder.plan.items:
         assert item.sampling is not None
         answer, status, reason = _state(folder, item)
         said = answer or {"text": None, "finish_reason": None}
@@ -260,8 +207,8 @@ def _free(folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
         wide.append((*item.trial.fields.values(), *row))
         long.append((manifest.model, experiment.name, item.trial.trial_id, *row, reason))
     return (
-        pd.DataFrame(wide, columns=[*experiment.schema.names, *WIDE_FREE]),
-        pd.DataFrame(long, columns=list(LONG_FREE)),
+        pd.DataFrame(wide, columns=[*experiment.schema.names, *layout.WIDE_FREE]),
+        pd.DataFrame(long, columns=list(layout.FREE)),
     )
 
 
@@ -269,21 +216,20 @@ def _reasoning(folder: RunFolder) -> pd.DataFrame:
     """What the model thought, one row for each item that draws."""
     head = (folder.manifest.model, folder.experiment.name)
     rows = []
-    for item in folder.plan.items() if folder.manifest.spec.sampling else ():
+    for item in folder.plan.items if folder.manifest.spec.sampling else ():
         assert item.sampling is not None
         _, status, reason = _state(folder, item)
         thought = (folder.ledger.get(item.key) or {}).get("reasoning")
         whose = (item.trial.trial_id, item.question.name, item.replicate or 1, item.sampling.seed)
         rows.append((*head, *whose, thought, status, reason))
-    return pd.DataFrame(rows, columns=list(REASONING))
+    return pd.DataFrame(rows, columns=list(layout.REASONING))
 
 
 def _results(folder: RunFolder, long: pd.DataFrame, written: list[Path]) -> dict[str, Any]:
     """What the manifest says of the answers."""
-    items, distinct = folder.plan.size
     statuses: Counter[str] = Counter()
     tokens = {"prompt": 0, "generated": 0}
-    for item in folder.plan.distinct():
+    for item in folder.plan.distinct:
         statuses[_state(folder, item)[1]] += 1
         answer = folder.ledger.get(item.key) or {}
         tokens["prompt"] += len(answer.get("prompt_ids", ()))
@@ -294,13 +240,13 @@ def _results(folder: RunFolder, long: pd.DataFrame, written: list[Path]) -> dict
     kept = before.get("tables", {}) if before.get("ledger_sha256") == ledger else {}
     results: dict[str, Any] = {
         "trials": len(folder.plan.trials),
-        "items": items,
-        "distinct": distinct,
+        "items": len(folder.plan.items),
+        "distinct": len(folder.plan.distinct),
         "distinct_by_status": dict(sorted(statuses.items())),
         "wall_seconds": round(contents.seconds, 1),
         "tokens": tokens,
         "ledger_sha256": ledger,
-        "tables": kept | {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in written},
+        "tables": kept | {path.name: verify.sha256([path]) for path in written},
     }
     if folder.experiment.scored:
         answered = long.loc[long["status"] == OK]

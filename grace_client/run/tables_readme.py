@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-NAME = "README.txt"
+from grace_client.run import layout
 
 SCORED = {"": (), "_long": ("option",)}
 FREE = {"": ("response", "reasoning"), "_long": ("response", "reasoning")}
@@ -75,7 +75,7 @@ def write(path: Path, *, model: str, experiment: str, files: Sequence[str], scor
         ),
     ]
     if not scored:
-        name = wide.replace("_raw_responses_", "_structured_")
+        name = layout.structured_of(wide)
         parts.append(_csv(name, "The answers as values; 'grace extract' writes it.", STRUCTURED))
     path.write_text("".join([*parts, _TAIL]), encoding="utf-8", errors="backslashreplace")
 

@@ -46,9 +46,12 @@ class Experiment:
         From a trial to its questions, always the same names in the same order.
     columns : tuple of str
         Columns that the wide table adds to those of the trial list, in order; empty for free text.
+    option_columns : mapping of question name to tuple of str
+        For each scored question the columns that hold its normalised probabilities, in the order of its
+        options.
     measures : mapping of question name to callable
-        From the normalised distribution of one question, shape (n_options,), to some of `columns`. Together
-        they cover `columns`. The columns of a question without an answer stay empty.
+        From the normalised distribution of one question, shape (n_options,), to more of `columns`. Together
+        with `option_columns` they cover `columns`. The columns of a question without an answer stay empty.
     shown : mapping of str to str
         What this experiment shows beside the schema's stimulus and is a condition of its own: by name, the
         column of the trial list.
@@ -62,6 +65,7 @@ class Experiment:
     table: str
     questions: Callable[[Trial], tuple[Question, ...]]
     columns: tuple[str, ...] = ()
+    option_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     measures: Mapping[str, Callable[[Probabilities], dict[str, float]]] = field(default_factory=dict)
     shown: Mapping[str, str] = field(default_factory=dict)
     stop: tuple[str, ...] = ()
@@ -70,3 +74,8 @@ class Experiment:
     def scored(self) -> bool:
         """Whether it scores closed answer sets; otherwise it draws free text."""
         return bool(self.columns)
+
+    def cells(self, question: str, prob: Probabilities) -> dict[str, float]:
+        """What a question adds to its row of the wide table: probabilities of its options, and measures."""
+        named = dict(zip(self.option_columns[question], prob.tolist(), strict=True))
+        return named | (self.measures[question](prob) if question in self.measures else {})

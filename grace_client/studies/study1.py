@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 from grace_client.core import measures
 from grace_client.core.options import Option, OptionSet, spoken
@@ -243,8 +244,7 @@ def _scored_questions(trial: Trial, state: str, knowledge: str) -> tuple[Questio
 
 
 def _state_measures(state: int, prob: Probabilities) -> dict[str, float]:
-    cells = {f"state{state}_prob_{p}": float(x) for p, x in zip(PERCENTAGES, prob, strict=True)}
-    return cells | {
+    return {
         f"state{state}_mean": float(measures.mean(prob, PERCENTAGES)),
         f"state{state}_std": float(measures.std(prob, PERCENTAGES)),
         f"state{state}_entropy": float(measures.entropy(prob)),
@@ -252,18 +252,16 @@ def _state_measures(state: int, prob: Probabilities) -> dict[str, float]:
 
 
 def _knowledge_measures(prob: Probabilities) -> dict[str, float]:
-    return {
-        "prob_knowledge_yes": float(prob[0]),
-        "prob_knowledge_no": float(prob[1]),
-        "entropy_knowledge": float(measures.entropy(prob)),
-    }
+    return {"entropy_knowledge": float(measures.entropy(prob))}
 
 
+_STATE_COLUMNS = {f"state{s}": tuple(f"state{s}_prob_{p}" for p in PERCENTAGES) for s in STATES}
+_KNOWLEDGE_COLUMNS = ("prob_knowledge_yes", "prob_knowledge_no")
+_OPTION_COLUMNS = {**_STATE_COLUMNS, "knowledge": _KNOWLEDGE_COLUMNS}
 _COLUMNS = (
-    *(f"state{s}_prob_{p}" for s in STATES for p in PERCENTAGES),
+    *chain.from_iterable(_STATE_COLUMNS.values()),
     *(f"state{s}_{measure}" for s in STATES for measure in ("mean", "std", "entropy")),
-    "prob_knowledge_yes",
-    "prob_knowledge_no",
+    *_KNOWLEDGE_COLUMNS,
     "entropy_knowledge",
 )
 _MEASURES: Mapping[str, Callable[[Probabilities], dict[str, float]]] = {
@@ -287,6 +285,7 @@ EXPERIMENTS = (
         table="probabilities",
         questions=scored_questions,
         columns=_COLUMNS,
+        option_columns=_OPTION_COLUMNS,
         measures=_MEASURES,
     ),
     Experiment(
@@ -296,6 +295,7 @@ EXPERIMENTS = (
         table="null",
         questions=null_questions,
         columns=_COLUMNS,
+        option_columns=_OPTION_COLUMNS,
         measures=_MEASURES,
     ),
 )

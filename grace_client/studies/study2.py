@@ -234,37 +234,30 @@ def judgement_questions(trial: Trial) -> tuple[Question, ...]:
 def _utterance_measures(prob: Probabilities) -> dict[str, float]:
     joint = prob.reshape(len(FRAMES), len(ADJECTIVES))
     frame, adjective = joint.sum(axis=1), joint.sum(axis=0)
-    named = zip(UTTERANCE_OPTIONS.names, prob, strict=True)
-    return (
-        {f"prob_{name}": float(p) for name, p in named}
-        | {f"prob_{name}": float(p) for name, p in zip(FRAMES, frame, strict=True)}
-        | {f"prob_{name}": float(p) for name, p in zip(ADJECTIVES, adjective, strict=True)}
-        | {
-            "entropy_frame": float(measures.entropy(frame)),
-            "entropy_assessment": float(measures.entropy(adjective)),
-            "entropy_joint": float(measures.entropy(prob)),
-        }
-    )
-
-
-def _appropriateness_measures(prob: Probabilities) -> dict[str, float]:
-    return {
-        "prob_appropriate": float(prob[0]),
-        "prob_inappropriate": float(prob[1]),
-        "entropy_appropriateness": float(measures.entropy(prob)),
+    marginals = zip((*FRAMES, *ADJECTIVES), (*frame, *adjective), strict=True)
+    return {f"prob_{name}": float(p) for name, p in marginals} | {
+        "entropy_frame": float(measures.entropy(frame)),
+        "entropy_assessment": float(measures.entropy(adjective)),
+        "entropy_joint": float(measures.entropy(prob)),
     }
 
 
+def _appropriateness_measures(prob: Probabilities) -> dict[str, float]:
+    return {"entropy_appropriateness": float(measures.entropy(prob))}
+
+
 def _quality_measures(prob: Probabilities) -> dict[str, float]:
-    named = {f"prob_quality_{name}": float(p) for name, p in zip(QUALITIES, prob, strict=True)}
-    return named | {
+    return {
         "entropy_quality": float(measures.entropy(prob)),
         "mean_quality_score": float(measures.mean(prob, list(QUALITIES.values()))),
     }
 
 
+_JOINT_COLUMNS = tuple(f"prob_{name}" for name in UTTERANCE_OPTIONS.names)
+_APPROPRIATE_COLUMNS = ("prob_appropriate", "prob_inappropriate")
+_QUALITY_COLUMNS = tuple(f"prob_quality_{name}" for name in QUALITIES)
 _UTTERANCE_COLUMNS = (
-    *(f"prob_{name}" for name in UTTERANCE_OPTIONS.names),
+    *_JOINT_COLUMNS,
     *(f"prob_{name}" for name in FRAMES),
     *(f"prob_{name}" for name in ADJECTIVES),
     "entropy_frame",
@@ -288,6 +281,7 @@ EXPERIMENTS = (
         table="probabilities",
         questions=scored_questions,
         columns=_UTTERANCE_COLUMNS,
+        option_columns={"utterance": _JOINT_COLUMNS},
         measures={"utterance": _utterance_measures},
     ),
     Experiment(
@@ -297,6 +291,7 @@ EXPERIMENTS = (
         table="null",
         questions=null_questions,
         columns=_UTTERANCE_COLUMNS,
+        option_columns={"utterance": _JOINT_COLUMNS},
         measures={"utterance": _utterance_measures},
     ),
     Experiment(
@@ -306,13 +301,13 @@ EXPERIMENTS = (
         table="judgements",
         questions=judgement_questions,
         columns=(
-            "prob_appropriate",
-            "prob_inappropriate",
+            *_APPROPRIATE_COLUMNS,
             "entropy_appropriateness",
-            *(f"prob_quality_{name}" for name in QUALITIES),
+            *_QUALITY_COLUMNS,
             "entropy_quality",
             "mean_quality_score",
         ),
+        option_columns={"appropriateness": _APPROPRIATE_COLUMNS, "quality": _QUALITY_COLUMNS},
         measures={"appropriateness": _appropriateness_measures, "quality": _quality_measures},
         shown={"utterance": "Utterance"},
     ),

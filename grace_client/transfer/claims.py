@@ -1,4 +1,4 @@
-"""What lies on a namespace's claims, reached through a Job that is there only as long as somebody uses it."""
+"""The claims of a namespace, reached through a Job that is there only while a command uses it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 import secrets
 import tempfile
 import unicodedata
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -17,48 +17,53 @@ from grace_client.core.errors import GraceError, ReleaseError, SpecError, refuse
 from grace_client.deploy.values import ModelValues, chart_folder, document, layered
 from grace_client.kube import helm, job_end
 from grace_client.kube.kubectl import Json, Kubectl, explained
-from grace_client.transfer.download import Channel, Entry, LostError, Progress, home
-from grace_client.transfer.reader import inside
+from grace_client.transfer.connection import Connection, Entry, LostError, TransferProgress
+from grace_client.transfer.reader import PROTOCOL, WRONG_PROTOCOL, inside
 from grace_client.transfer.runs import OUTPUT, RemoteRun, check, runs_of
 
 T = TypeVar("T")
 
 INPUT = "input"
-"""Where the input claim lies in the pod."""
+"""Where the input claim is mounted in the pod."""
 TEMPLATE = "templates/files/job.yaml"
 START_S = 300
 """Seconds that the pod may take to start."""
 IDLE_MINUTES = 2
-"""Minutes after which the pod ends by itself when this program has vanished."""
+"""Minutes after which the pod ends by itself when this program has ended without deleting it."""
 TRIES = 8
-"""Connections in a row that may bring nothing."""
+"""Connections in a row that may bring no file; then the command gives up."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 HOPELESS = {"ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"}
-# kubectl makes columns of tabs.
-STATE = (
-    '{.metadata.name}{"|"}{.status.containerStatuses[*].state.running.startedAt}{"|"}'
-    '{.status.containerStatuses[*].state.waiting.reason}{"\\n"}'
+_OF_CONTAINER = ".status.containerStatuses[*].state"
+_FIELDS = (
+    ".metadata.name",
+    ".metadata.deletionTimestamp",
+    f"{_OF_CONTAINER}.running.startedAt",
+    f"{_OF_CONTAINER}.waiting.reason",
+    f"{_OF_CONTAINER}.terminated.exitCode",
 )
+# Not tabs: kubectl aligns columns of them.
+STATE = '{"|"}'.join(f"{{{field}}}" for field in _FIELDS) + r'{"\n"}'
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a transfer brought home.
+    """What a call of `Claims.fetch` brought.
 
     Attributes
     ----------
     files, unchanged : int
-        Files at home, and how many of them had been there already.
+        Files that are on this machine now, and how many of them were there before.
     bytes : int
         Size of all of them.
     received : int
         Bytes that came over the connection.
     verified : tuple of Path
-        Folders of runs whose tables and ledger are what their manifests say.
+        Folders of runs whose tables and ledger are those of their manifests.
     partial : tuple of Path
         Folders of runs whose tables are not written yet, or whose ledger has grown since.
     stale : tuple of Path
-        Segments of ledgers that are at home, and not on the claim: those of an older run of the same name.
+        Ledger segments that are on this machine and not on the claim, from an older run of the same name.
     """
 
     files: int
@@ -71,52 +76,39 @@ class Fetched:
 
 
 def checked_pattern(pattern: str) -> str:
-    """A pattern `EXPERIMENT/MODEL/RUN`, before anything is asked of the cluster.
-
-    Raises
-    ------
-    SpecError
-        For one that leaves the claim, or goes down folders of any depth.
-    """
+    """A pattern `EXPERIMENT/MODEL/RUN`; SpecError for one that leaves the claim or descends to any depth."""
     try:
         inside(Path("/"), pattern)
     except ValueError:
         raise SpecError(
-            f"--runs {pattern} leaves the claim; name EXPERIMENT/MODEL/RUN with wildcards"
+            f"--runs {pattern} leaves the claim. Name EXPERIMENT/MODEL/RUN, with wildcards if you like"
         ) from None
     if "**" in pattern:
-        raise SpecError(f"--runs {pattern}: a wildcard stands for one folder; name EXPERIMENT/MODEL/RUN")
+        raise SpecError(f"--runs {pattern}: ** is not allowed. Name EXPERIMENT/MODEL/RUN, a * for each part")
     return pattern
 
 
-def distinct(entries: Sequence[Entry], to: Path) -> None:
-    """Refuse files whose names differ by nothing that the disk at home tells apart.
-
-    Raises
-    ------
-    SpecError
-        With two of them.
-    """
+def check_distinct(entries: Sequence[Entry], to: Path) -> None:
+    """SpecError for two files whose names are the same on the disk of a folder."""
     seen: dict[str, str] = {}
     for entry in entries:
         other = seen.setdefault(unicodedata.normalize("NFC", entry.path).casefold(), entry.path)
-        if other != entry.path and not tells_apart(to):
+        if other != entry.path and not _case_sensitive(to):
             raise SpecError(
-                f"{other} and {entry.path} would be one file in {to}: its disk does not tell capital "
-                "from small letters; fetch them into two folders with --runs and --to"
+                f"{other} and {entry.path} would be the same file in {to}, because its disk ignores case. "
+                "Fetch them into two folders with --runs and --to"
             )
 
 
-def tells_apart(folder: Path) -> bool:
-    """Whether a disk tells capital from small letters."""
+def _case_sensitive(folder: Path) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(prefix=".grace-", dir=folder) as probe:
         path = Path(probe.name)
         return not path.with_name(path.name.swapcase()).exists()
 
 
-def on_the_claim(files: Sequence[Path], folder: str) -> list[str]:
-    """Where files will lie on the input claim, before anything is asked of the cluster.
+def upload_paths(files: Sequence[Path], folder: str) -> list[str]:
+    """Paths that files get on the input claim.
 
     Raises
     ------
@@ -124,20 +116,20 @@ def on_the_claim(files: Sequence[Path], folder: str) -> list[str]:
         For a folder that is not on the claim, and for two files of one name.
     """
     names = [str(PurePosixPath(folder) / file.name) for file in files]
-    for name in names:
-        try:
+    try:
+        for name in names:
             inside(Path("/"), name)
-        except ValueError:
-            raise SpecError(
-                f"--folder {folder} is not on the claim; name a folder from its top, such as lists/mine"
-            ) from None
+    except ValueError:
+        raise SpecError(
+            f"--folder {folder} is not on the claim. Name a folder from its top, such as lists/mine"
+        ) from None
     if len(set(names)) < len(names):
-        raise SpecError("two of the files have one name; upload them into different folders")
+        raise SpecError("Two of the files have the same name. Upload them into different folders")
     return names
 
 
-class Results:
-    """The claims of a namespace; made by `Results.open`."""
+class Claims:
+    """The claims of a namespace; made by `Claims.open`."""
 
     def __init__(
         self, kubectl: Kubectl, job: Json, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -154,8 +146,8 @@ class Results:
         *,
         chart: Path | None = None,
         sets: Mapping[str, Any] | None = None,
-    ) -> AsyncIterator[Results]:
-        """A way to the claims that a release with these values uses; nothing of it is left afterwards.
+    ) -> AsyncIterator[Claims]:
+        """Reach the claims that a release with these values uses. The Job is deleted afterwards.
 
         Parameters
         ----------
@@ -173,7 +165,7 @@ class Results:
         SpecError
             Where the chart or the cluster refuses.
         """
-        # A name of its own: two may fetch at a time, and no release counts this pod as its own.
+        # A name of its own: two commands may fetch at a time, and no release counts this pod as its own.
         name = f"{values.name[:24]}-{secrets.token_hex(3)}"
         own = {"nameOverride": name, "files": {"enabled": True, "idleMinutes": IDLE_MINUTES}}
         (job,) = await helm.template(
@@ -187,7 +179,7 @@ class Results:
             await kubectl.apply(job.body)
             yield cls(kubectl, job.body)
         except BaseException:
-            # What went wrong matters more than a Job that ends by itself in two minutes.
+            # The first error matters more than a Job that ends by itself in two minutes.
             with suppress(GraceError):
                 await kubectl.delete("job", job.name)
             raise
@@ -201,62 +193,75 @@ class Results:
         pattern : str
             `EXPERIMENT/MODEL/RUN` with wildcards.
         """
-        pattern = checked_pattern(pattern)
-        return runs_of(await self._patiently(lambda channel: channel.list(f"{OUTPUT}/{pattern}")))
+        path = f"{OUTPUT}/{checked_pattern(pattern)}"
+        return runs_of(await self._retried(lambda connection: connection.list(path, checksums=False)))
 
     async def fetch(
-        self, pattern: str, to: Path, *, on_progress: Callable[[Progress], None] = lambda _: None
+        self, pattern: str, to: Path, *, on_progress: Callable[[TransferProgress], object] = lambda _: None
     ) -> Fetched:
-        """Bring runs home, as `to/EXPERIMENT/MODEL/RUN`; what is there already is not sent again.
+        """Bring runs to `to/EXPERIMENT/MODEL/RUN`; files with the same content there are not sent again.
 
-        A lost connection is made again as long as something arrives. A file has its name only when it is
-        whole and its checksum right; until then it is a hidden file beside it, which later calls go on with.
+        A lost connection is made again as long as files arrive. A file has its name only when it is whole and
+        its checksum is right.
 
         Parameters
         ----------
         pattern : str
             `EXPERIMENT/MODEL/RUN` with wildcards.
         to : Path
-            Folder at home.
+            Folder on this machine.
         on_progress : callable
-            Told after every file, and while a large one arrives.
+            Called after every block of a file.
 
         Raises
         ------
         SpecError
-            Where nothing matches the pattern, and where files cannot be written at home.
+            Where nothing matches the pattern, and where files cannot be written on this machine.
         ReleaseError
-            Where the connection cannot be kept, and where a finished run's tables or ledger are not what its
-            manifest says.
+            Where the connection cannot be kept, and where a finished run's tables or ledger are not those of
+            its manifest.
         """
-        pattern = checked_pattern(pattern)
-        place = home(to, OUTPUT)
-        doubtful: frozenset[Path] = frozenset()
-        # A table that was written anew between manifest and table is no fault; it is seen on a second look.
-        # So is a file at home that looks like the one on the claim and is not.
+        path = f"{OUTPUT}/{checked_pattern(pattern)}"
+        progress = TransferProgress()
+
+        def place(path: str) -> Path:
+            return inside(to, path.removeprefix(f"{OUTPUT}/"))
+
+        async def bring(connection: Connection) -> list[Entry]:
+            entries = await connection.list(path, checksums=True)
+            try:
+                check_distinct(entries, to)
+                await connection.get(entries, place, progress, lambda: on_progress(progress))
+            except OSError as error:
+                then = "Files that arrived are kept: repeat the command, or name another folder with --to"
+                raise refused(error, error.filename or to, then=then) from None
+            return entries
+
+        # A table that was written anew between manifest and table is no fault; a second look shows that.
         for last in (False, True):
-            entries, done = await self._bring(pattern, to, place, on_progress, doubtful)
+            entries = await self._retried(bring, lambda: len(progress.fetched))
             if not entries:
                 raise SpecError(
-                    f"nothing on the output claim matches {pattern}; 'grace fetch --list' tells what is there"
+                    f"Nothing on the output claim matches {pattern}. 'grace fetch --list' lists what is there"
                 )
-            folders = [place(f"{OUTPUT}/{run.path}") for run in runs_of(entries)]
+            folders = [place(run.path) for run in runs_of(entries)]
             listed = {place(entry.path) for entry in entries}
             checks = [await asyncio.to_thread(check, folder, listed) for folder in folders]
-            doubtful = frozenset(file for found in checks for file in found.doubtful)
             faults = [fault for found in checks for fault in found.faults]
-            if not faults or last:
+            if not faults:
                 break
-        if faults:
-            raise ReleaseError(
-                "what is on the claim is not what its manifests say:\n" + "\n".join(faults) + "\nEverything "
-                "arrived as it was sent. 'grace verify' and 'grace export' work on the fetched folders"
-            )
+            if last:
+                raise ReleaseError(
+                    "Files on the claim are not those of their manifests:\n"
+                    + "\n".join(faults)
+                    + "\nThe files arrived unchanged. 'grace verify' shows what is damaged in the fetched "
+                    "folders, and 'grace export' writes their tables anew"
+                )
         return Fetched(
-            files=done.files,
-            unchanged=done.unchanged,
-            bytes=done.bytes,
-            received=done.received,
+            files=progress.files,
+            unchanged=progress.files - len(progress.fetched),
+            bytes=progress.bytes,
+            received=progress.received,
             verified=tuple(folder for folder, found in zip(folders, checks, strict=True) if found.whole),
             partial=tuple(folder for folder, found in zip(folders, checks, strict=True) if not found.whole),
             stale=tuple(file for found in checks for file in found.stale),
@@ -268,7 +273,7 @@ class Results:
         Parameters
         ----------
         files : sequence of Path
-            Files at home.
+            Files on this machine.
         folder : str
             Folder on the claim; empty for its top.
 
@@ -280,55 +285,29 @@ class Results:
         Raises
         ------
         SpecError
-            As `on_the_claim`.
+            As `upload_paths`.
         """
-        names = on_the_claim(files, folder)
+        names = upload_paths(files, folder)
+        sent = 0
 
-        async def send(channel: Channel) -> None:
-            for file, name in zip(files, names, strict=True):
-                await channel.put(file, f"{INPUT}/{name}")
+        async def send(connection: Connection) -> None:
+            nonlocal sent
+            for file, name in zip(files[sent:], names[sent:], strict=True):
+                await connection.put(file, f"{INPUT}/{name}")
+                sent += 1
 
-        await self._patiently(send)
+        await self._retried(send, lambda: sent)
         return names
 
-    async def _bring(
-        self,
-        pattern: str,
-        to: Path,
-        place: Callable[[str], Path],
-        on_progress: Callable[[Progress], None],
-        doubtful: Container[Path],
-    ) -> tuple[list[Entry], Progress]:
-        before = now = 0
-
-        def told(progress: Progress) -> None:
-            nonlocal now
-            now = progress.received
-            on_progress(replace(progress, received=before + now))
-
-        async def bring(channel: Channel) -> tuple[list[Entry], Progress]:
-            nonlocal before, now
-            before, now = before + now, 0
-            entries = await channel.list(f"{OUTPUT}/{pattern}")
-            try:
-                distinct(entries, to)
-                return entries, await channel.get(entries, place, told, doubtful)
-            except OSError as error:
-                then = "What has arrived is kept: repeat the command, or name another folder with --to"
-                raise refused(error, error.filename or to, then=then) from None
-
-        entries, done = await self._patiently(bring, lambda: before + now)
-        return entries, replace(done, received=before + now)
-
-    async def _patiently(
-        self, what: Callable[[Channel], Awaitable[T]], moved: Callable[[], int] = lambda: 0
+    async def _retried(
+        self, use: Callable[[Connection], Awaitable[T]], moved: Callable[[], int] = lambda: 0
     ) -> T:
-        """Do something over a connection; over another one where it is lost, as long as anything moves."""
+        """Use a connection, and another where it is lost; give up where too many in a row move no file."""
         failures, before = 0, moved()
         while True:
             try:
-                async with self._channel() as channel:
-                    return await what(channel)
+                async with self._connection() as connection:
+                    return await use(connection)
             except ReleaseError as error:
                 if moved() > before:
                     failures, before = 0, moved()
@@ -338,21 +317,24 @@ class Results:
                 await self._pause(retry.pause(failures, FIRST_PAUSE_S, LONGEST_PAUSE_S))
 
     @asynccontextmanager
-    async def _channel(self) -> AsyncIterator[Channel]:
-        program = ("python", "-m", "grace_client.transfer.reader", "serve")
+    async def _connection(self) -> AsyncIterator[Connection]:
+        program = ("python", "-m", "grace_client.transfer.reader", "serve", f"--protocol={PROTOCOL}")
         pod = await self._pod()
         async with self._kubectl.stream("exec", "--stdin", pod, "--", *program, stdin=True) as process:
             assert process.stdin and process.stdout and process.stderr
             try:
-                yield Channel(process.stdout, process.stdin)
+                yield Connection(process.stdout, process.stdin)
             except LostError:
-                error = explained("kubectl exec", await process.stderr.read())
+                said = await process.stderr.read()
+                if await process.wait() == WRONG_PROTOCOL:
+                    raise self._other_version(said.decode(errors="replace")) from None
+                error = explained("kubectl exec", said)
                 if isinstance(error, SpecError):
                     raise error from None
                 raise LostError(str(error)) from None
 
     async def _pod(self) -> str:
-        """The Job's running pod; the Job is started anew where it has ended."""
+        """Name of the Job's running pod; a Job that has ended is started again."""
         jobs = await self._kubectl.get("job", names=[self._name])
         if any(job_end.ending(job) for job in jobs):
             await self._kubectl.delete("job", self._name, wait=True)
@@ -365,14 +347,29 @@ class Results:
             async with asyncio.timeout(START_S), self._kubectl.stream(*watching) as process:
                 assert process.stdout
                 async for line in process.stdout:
-                    name, running, reason = line.decode().strip().split("|")
+                    name, deleted, running, waits, exit_code = line.decode().strip().split("|")
+                    if deleted:
+                        continue
                     if running:
                         return name
-                    if reason in HOPELESS:
+                    if exit_code == "1":
+                        # Python did not find the program.
+                        raise self._other_version(await self._kubectl.logs(name, "files"))
+                    if exit_code:
+                        raise ReleaseError(f"Pod {name} ended with exit code {exit_code}", retryable=True)
+                    if waits in HOPELESS:
                         break
                 else:
-                    raise ReleaseError("kubectl get --watch ended", retryable=True)
+                    raise ReleaseError("'kubectl get pods --watch' ended", retryable=True)
         except TimeoutError:
             pass
         states = await self._kubectl.states(selector)
-        raise ReleaseError(f"the pod that reaches the claims does not start:\n{states}")
+        raise ReleaseError(f"The pod that reaches the claims does not start:\n{states}")
+
+    def _other_version(self, said: str) -> SpecError:
+        (container,) = self._job["spec"]["template"]["spec"]["containers"]
+        return SpecError(
+            f"The image {container['image']} holds another version of grace than this command, and cannot "
+            "send it files. Name an image of the version that 'grace --version' prints, with --set "
+            f"queries.image.tag=TAG.\nThe pod printed: {said.strip()}"
+        )

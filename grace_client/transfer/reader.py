@@ -1,26 +1,23 @@
-"""What runs in the pod that reaches the claims: one program waits, another lists, sends and takes files.
+"""The program in the pod that mounts the claims: `wait` keeps the pod, `serve` lists, sends and takes files.
 
-``python -m grace_client.transfer.reader wait`` is the Job's own program. It ends when for a while nobody has
-run anything else in its container, be it the program below or the ``tar`` of ``kubectl cp``.
+``python -m grace_client.transfer.reader wait`` is the Job's own program. It ends when nobody has run another
+program in its container for some time: the program below, or the ``tar`` of ``kubectl cp``.
 
 ``python -m grace_client.transfer.reader serve`` answers one client over its standard input and output, which
 ``kubectl exec`` connects. A request is a line of JSON. Paths are relative to the root and never leave it.
 
-``{"op": "list", "path": GLOB}``
-    A line ``{"path", "size", "mtime"}`` for every file under every match, with ``results`` where it is a
-    run's manifest; then ``{"end": N}``.
-``{"op": "get", "files": [[path, have, sha256], …]}``
-    The client holds `have` bytes with this hash. For each file ``{"path", "size", "mtime", "from"}``, frames,
-    and ``{"sha256"}`` of the whole; or ``{"path", "error", "errno"}``.
-``{"op": "put", "path", "mtime"}``
-    ``{"have", "sha256"}`` of what an earlier attempt left; the client sends ``{"from"}``, frames and
-    ``{"sha256"}``; ``{"ok"}`` or ``{"error"}`` follows.
+``{"op": "list", "pattern": GLOB, "checksums": BOOL}``
+    A line ``{"path", "size", "mtime", "sha256", "results"}`` for every file under every match, then ``{}``.
+    ``results`` is what a run's manifest says of its tables; null for other files.
+``{"op": "get", "files": [[path, size], …]}``
+    For each file a line ``{"size"}`` and as many bytes of content, or a line ``{"errno", "error"}``.
+``{"op": "put", "path", "size", "mtime", "sha256"}``
+    As many bytes of content follow the request. The answer is ``{"ok": BOOL}``.
 
-A frame is four bytes of length, highest first, and as many bytes; one of length 0 ends the frames. ``mtime``
-is in nanoseconds. A file that grows while it is sent is sent as long as it was at first: a prefix of an
-append-only file is a valid one.
+``mtime`` is in nanoseconds since 1970. A file that has grown since it was listed is sent up to its
+listed size: the first part of an append-only file is a valid one.
 
-Only the standard library: this starts in a pod with a fraction of a core.
+It uses only the standard library, because it starts in a pod with a fraction of a core.
 """
 
 from __future__ import annotations
@@ -36,59 +33,53 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+PROTOCOL = 2
+"""Version of the requests and answers above."""
+WRONG_PROTOCOL = 2
+"""Exit code of a reader that does not know the client's protocol; argparse gives it in all versions."""
 CHUNK = 1 << 18
-"""Bytes of a frame."""
-LOOK_S = 2.0
-"""How often `wait` looks whether anybody is at work."""
+"""Bytes that are read or written at a time."""
+POLL_S = 2.0
+"""Seconds between two looks of `wait` for other programs."""
 STALLED_S = 120
-"""Seconds without a byte moved after which a connection counts as lost."""
+"""Seconds without a byte moved after which `serve` counts the connection as lost, and ends."""
 MANIFEST = "manifest.json"
 
 Json = dict[str, Any]
 
 
 def inside(root: Path, path: str) -> Path:
-    """A path under the root; ValueError for one that is or may be elsewhere."""
+    """A path under the root; ValueError for a path that may be elsewhere."""
     pure = PurePosixPath(path)
-    if not path or pure.is_absolute() or ".." in pure.parts or "\0" in path:
+    if not pure.parts or pure.is_absolute() or ".." in pure.parts or "\0" in path:
         raise ValueError(f"{path!r} is no path under the root")
     return root / pure
 
 
-def files(top: Path) -> Iterator[str]:
-    """Every ordinary file under a folder, in the order of names; a hidden one is work in progress."""
-    # Text, since to make a path of each name costs more than to find it.
+def files(top: Path) -> Iterator[Path]:
+    """Every ordinary file under a folder, or the file itself; hidden ones are work in progress."""
     if top.is_file() and not top.is_symlink():
-        yield str(top)
-    yield from _below(str(top))
-
-
-def _below(folder: str) -> Iterator[str]:
-    try:
-        with os.scandir(folder) as found:
-            entries = sorted((one for one in found if not one.name.startswith(".")), key=lambda one: one.name)
-    except OSError:
-        # It is no folder, or is gone by now.
-        return
-    yield from (one.path for one in entries if one.is_file(follow_symlinks=False))
-    for one in entries:
-        if one.is_dir(follow_symlinks=False):
-            yield from _below(one.path)
+        yield top
+    for folder, folders, names in os.walk(top):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for path in (Path(folder, name) for name in sorted(names) if not name.startswith(".")):
+            if path.is_file() and not path.is_symlink():
+                yield path
 
 
 def part_of(path: Path) -> Path:
-    """Where a file grows until it is whole."""
+    """Where a file is written on the claim until it is whole."""
     return path.with_name(f".{path.name}.part")
 
 
-def hashed(file: BinaryIO, length: int, alive: Callable[[], object] = lambda: None) -> hashlib._Hash:
-    """Hash of the next bytes of a file."""
-    digest = hashlib.sha256()
-    while length and (block := file.read(min(CHUNK, length))):
-        digest.update(block)
-        length -= len(block)
-        alive()
-    return digest
+def blocks(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """The next bytes of a file; EOFError where it ends before."""
+    while size:
+        block = file.read(min(CHUNK, size))
+        if not block:
+            raise EOFError
+        size -= len(block)
+        yield block
 
 
 class Server:
@@ -111,91 +102,81 @@ class Server:
 
     def serve(self) -> None:
         """Answer until the client closes its end."""
+        operations: dict[str, Callable[..., None]]
         operations = {"list": self._list, "get": self._get, "put": self._put}
-        while request := self._receive():
-            operations[request["op"]](request)
+        while (line := self.source.readline()).endswith(b"\n"):
+            self.alive()
+            request = json.loads(line)
+            try:
+                operations[request.pop("op")](**request)
+            except EOFError:
+                # The client is gone, or a file became shorter while it was sent. The client asks again.
+                return
             self.sink.flush()
 
-    def _list(self, request: Json) -> None:
-        count, skip = 0, len(f"{self.root}".rstrip("/")) + 1
-        inside(self.root, request["path"])
-        for top in sorted(self.root.glob(request["path"])):
-            for path in files(top):
-                try:
-                    told = os.stat(path)  # noqa: PTH116 (a path of each costs more)
-                    entry: Json = {"path": path[skip:], "size": told.st_size, "mtime": told.st_mtime_ns}
-                    if path.endswith(f"/{MANIFEST}"):
-                        entry["results"] = _results(Path(path))
-                except FileNotFoundError:
-                    continue
-                self._send(entry)
-                count += 1
-                # A claim may take longer to list than a connection may stand still.
-                self.alive()
-        self._send({"end": count})
+    def _list(self, pattern: str, checksums: bool) -> None:
+        inside(self.root, pattern)
+        for path in (file for top in sorted(self.root.glob(pattern)) for file in files(top)):
+            # A claim may take longer to list than a connection may stand still.
+            self.alive()
+            try:
+                self._send(self._entry(path, checksums))
+            except FileNotFoundError:
+                continue
+        self._send({})
 
-    def _get(self, request: Json) -> None:
-        for path, have, sha256 in request["files"]:
+    def _entry(self, path: Path, checksums: bool) -> Json:
+        found = path.stat()
+        sha256 = ""
+        try:
+            if checksums:
+                with path.open("rb") as file:
+                    sha256 = self._hash(file, found.st_size)
+        except (PermissionError, EOFError):
+            # The client asks for it, and is told why it cannot have it.
+            pass
+        return {
+            "path": path.relative_to(self.root).as_posix(),
+            "size": found.st_size,
+            "mtime": found.st_mtime_ns,
+            "sha256": sha256,
+            "results": _results(path) if path.name == MANIFEST else None,
+        }
+
+    def _get(self, files: list[tuple[str, int]]) -> None:
+        for path, size in files:
             try:
                 file = inside(self.root, path).open("rb")
             except OSError as error:
-                self._send({"path": path, "error": error.strerror, "errno": error.errno})
+                self._send({"errno": error.errno, "error": error.strerror})
                 continue
             with file:
-                self._send_file(file, path, have, sha256)
+                size = min(size, os.fstat(file.fileno()).st_size)
+                self._send({"size": size})
+                for block in blocks(file, size):
+                    self.sink.write(block)
+                    self.alive()
 
-    def _send_file(self, file: BinaryIO, path: str, have: int, sha256: str) -> None:
-        told = os.fstat(file.fileno())
-        digest, start = hashlib.sha256(), 0
-        if 0 < have <= told.st_size:
-            digest, start = hashed(file, have, self.alive), have
-            if digest.hexdigest() != sha256:
-                digest, start = hashlib.sha256(), 0
-                file.seek(0)
-        self._send({"path": path, "size": told.st_size, "mtime": told.st_mtime_ns, "from": start})
-        left = told.st_size - start
-        while left and (block := file.read(min(CHUNK, left))):
-            digest.update(block)
-            left -= len(block)
-            self.sink.write(len(block).to_bytes(4, "big"))
-            self.sink.write(block)
-            self.alive()
-        self.sink.write(bytes(4))
-        self._send({"sha256": digest.hexdigest()} if not left else {"error": "it became shorter"})
-
-    def _put(self, request: Json) -> None:
-        target = inside(self.root, request["path"])
+    def _put(self, path: str, size: int, mtime: int, sha256: str) -> None:
+        target = inside(self.root, path)
         part = part_of(target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("a+b") as file:
-            have = file.tell()
-            file.seek(0)
-            digest = hashed(file, have, self.alive)
-            self._send({"have": have, "sha256": digest.hexdigest()})
-            self.sink.flush()
-            if (self._receive() or {"from": 0})["from"] != have:
-                file.truncate(0)
-                digest = hashlib.sha256()
-            while length := int.from_bytes(self.source.read(4), "big"):
-                block = self.source.read(length)
-                file.write(block)
-                digest.update(block)
-                self.alive()
-            told = self._receive()
-        if told is None:
-            return
-        if told["sha256"] != digest.hexdigest():
+        with part.open("wb") as file:
+            ok = self._hash(self.source, size, file.write) == sha256
+        if ok:
+            os.utime(part, ns=(mtime, mtime))
+            part.replace(target)
+        else:
             part.unlink()
-            self._send({"error": "what arrived is not what was sent"})
-            return
-        os.utime(part, ns=(request["mtime"], request["mtime"]))
-        part.replace(target)
-        self._send({"ok": True})
+        self._send({"ok": ok})
 
-    def _receive(self) -> Json | None:
-        line = self.source.readline()
-        self.alive()
-        return dict(json.loads(line)) if line.endswith(b"\n") else None
+    def _hash(self, file: BinaryIO, size: int, use: Callable[[bytes], object] = lambda _: None) -> str:
+        digest = hashlib.sha256()
+        for block in blocks(file, size):
+            use(block)
+            digest.update(block)
+            self.alive()
+        return digest.hexdigest()
 
     def _send(self, answer: Json) -> None:
         self.sink.write(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
@@ -205,7 +186,7 @@ def _results(manifest: Path) -> Json:
     """What a run's manifest says of its tables; empty while there are none."""
     try:
         results = json.loads(manifest.read_bytes())["results"]
-    except (ValueError, KeyError, TypeError):
+    except (PermissionError, ValueError, KeyError, TypeError):
         return {}
     return results if isinstance(results, dict) else {}
 
@@ -222,33 +203,35 @@ def wait(
     stopped: Callable[[float], bool],
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Return when for `idle` seconds nobody was at work, or when told to stop.
+    """Return after `idle` seconds without another program, or at once when told to stop.
 
     Parameters
     ----------
     idle : float
         Seconds.
     busy : callable
-        Whether anybody is at work now.
+        Whether another program runs now.
     stopped : callable
-        Waits so many seconds at most; whether it was told to stop meanwhile.
+        Waits for at most the given number of seconds; returns whether it was told to stop meanwhile.
     clock : callable
-        Seconds that pass.
+        Monotonic clock, in seconds.
     """
     last = clock()
     while clock() - last < idle:
-        if stopped(LOOK_S):
+        if stopped(POLL_S):
             return
         if busy():
             last = clock()
 
 
 def main() -> None:
-    """See above."""
+    """Run one of the two programs."""
     parser = argparse.ArgumentParser(prog="grace_client.transfer.reader", description=__doc__.split("\n")[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("wait").add_argument("--idle", type=float, required=True, help="seconds")
-    verbs.add_parser("serve").add_argument("--root", type=Path, default=Path("/"))
+    serving = verbs.add_parser("serve")
+    serving.add_argument("--protocol", type=int, choices=[PROTOCOL], required=True)
+    serving.add_argument("--root", type=Path, default=Path("/"))
     given = parser.parse_args()
     if given.verb == "serve":
         # A connection that broke on the way may leave a write that never ends; the alarm ends the program.

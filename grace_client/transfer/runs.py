@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from grace_client.transfer.download import Entry
+from grace_client.transfer.connection import Entry
 from grace_client.transfer.reader import MANIFEST
 
 OUTPUT = "output"
-"""Where the output claim lies in the pod."""
+"""Where the output claim is mounted in the pod."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ class RemoteRun:
     Attributes
     ----------
     experiment, model, run_id : str
-        Which. Of an Indexed Job every replicate is a run, `RUN/replicate-0`.
+        The three parts of its path. Of an Indexed Job every replicate is a run, `RUN/replicate-0`.
     path : str
         Folder on the claim, `EXPERIMENT/MODEL/RUN`.
     files : int
@@ -49,27 +48,24 @@ class RemoteRun:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What became of comparing a run's files with its manifest.
+    """A run's files compared with its manifest.
 
     Attributes
     ----------
     whole : bool
         Whether its tables and its ledger are those of the manifest.
     faults : tuple of str
-        What is not, although nobody has written to it since.
-    doubtful : tuple of Path
-        The files that this concerns.
+        Files that differ although they are not younger than the manifest.
     stale : tuple of Path
-        Segments of a ledger that are not among those of the claim.
+        Segments of the ledger that are not on the claim.
     """
 
     whole: bool
     faults: tuple[str, ...] = ()
-    doubtful: tuple[Path, ...] = ()
     stale: tuple[Path, ...] = ()
 
 
-def check(folder: Path, listed: Container[Path] | None = None) -> Check:
+def check(folder: Path, listed: Container[Path]) -> Check:
     """Compare a run's tables and ledger with its manifest.
 
     A file that is younger than the manifest belongs to a run that goes on, and is no fault.
@@ -78,87 +74,70 @@ def check(folder: Path, listed: Container[Path] | None = None) -> Check:
     ----------
     folder : Path
         The run.
-    listed : container of Path, optional
-        Files that are the run's. Where a run was done anew under its old name, segments of the older one may
-        lie at home still; they are told, and not counted.
+    listed : container of Path
+        Files that are on the claim. Where a run was repeated under its old name, segments of the older run
+        may still be in the folder; they are named, and not counted.
     """
     manifest = folder / MANIFEST
     segments = sorted((folder / "ledger").glob("*.jsonl"))
-    ledger = [path for path in segments if listed is None or path in listed]
-    stale = tuple(path for path in segments if path not in ledger)
+    ledger = [path for path in segments if path in listed]
+    stale = tuple(path for path in segments if path not in listed)
     try:
         results = json.loads(manifest.read_bytes()).get("results") or {}
     except FileNotFoundError:
-        # It went away between the listing and the transfer.
+        # It was deleted between the listing and the transfer.
         return Check(whole=False, stale=stale)
     except (ValueError, AttributeError):
-        return Check(False, (f"{manifest}: it is no manifest",), (manifest,), stale)
+        return Check(False, (f"{manifest}: it is no manifest",), stale)
     if not results:
         return Check(whole=False, stale=stale)
     written = manifest.stat().st_mtime_ns
-    different = [
-        (path, [path])
-        for path, expected in ((folder / name, sha256) for name, sha256 in results.get("tables", {}).items())
-        if _sha256([path]) != expected
-    ]
-    if _sha256(ledger) != results.get("ledger_sha256"):
-        different.append((folder / "ledger", ledger))
-    faulty = [
-        (name, files)
-        for name, files in different
-        if not any(file.exists() and file.stat().st_mtime_ns > written for file in files)
-    ]
+    parts = [(folder / name, [folder / name], sha256) for name, sha256 in results.get("tables", {}).items()]
+    parts.append((folder / "ledger", ledger, results.get("ledger_sha256")))
+    different = [(name, files) for name, files, expected in parts if _sha256(files) != expected]
     return Check(
         whole=not different,
-        faults=tuple(f"{name}: its checksum is not the manifest's" for name, _ in faulty),
-        # The manifest too: it may be what is wrong.
-        doubtful=tuple(file for _, files in faulty for file in files) + ((manifest,) if faulty else ()),
+        faults=tuple(
+            f"{name}: its checksum is not the manifest's"
+            for name, files in different
+            if not any(file.exists() and file.stat().st_mtime_ns > written for file in files)
+        ),
         stale=stale,
     )
 
 
 def runs_of(entries: Sequence[Entry]) -> list[RemoteRun]:
-    """The runs among files of the output claim: whatever holds a manifest."""
-    found: dict[PurePosixPath, Entry] = {}
-    for entry in entries:
-        if entry.path.endswith(f"/{MANIFEST}"):
-            path = PurePosixPath(entry.path).relative_to(OUTPUT)
-            if len(path.parts) > 3:
-                found[path.parent] = entry
-    files, sizes = Counter[PurePosixPath](), Counter[PurePosixPath]()
-    # There are many more files than folders.
-    run_of: dict[str, PurePosixPath | None] = {}
-    for entry in entries:
-        above = entry.path.rpartition("/")[0]
-        if above not in run_of:
-            inner = PurePosixPath(above).relative_to(OUTPUT)
-            run_of[above] = next((folder for folder in (inner, *inner.parents) if folder in found), None)
-        if (run := run_of[above]) is not None:
-            files[run] += 1
-            sizes[run] += entry.size
+    """The runs among files of the output claim: every folder EXPERIMENT/MODEL/RUN… with a manifest."""
+    files = {PurePosixPath(entry.path).relative_to(OUTPUT): entry for entry in entries}
+    runs: dict[PurePosixPath, list[Entry]] = {
+        path.parent: [] for path in files if path.name == MANIFEST and len(path.parts) > 3
+    }
+    for path, entry in files.items():
+        if run := next((folder for folder in path.parents if folder in runs), None):
+            runs[run].append(entry)
+    results = {folder: files[folder / MANIFEST].results or {} for folder in runs}
     return [
         RemoteRun(
             experiment=folder.parts[0],
             model=folder.parts[1],
             run_id="/".join(folder.parts[2:]),
             path=str(folder),
-            files=files[folder],
-            bytes=sizes[folder],
-            complete=bool(found[folder].results),
-            results=found[folder].results or {},
+            files=len(found),
+            bytes=sum(entry.size for entry in found),
+            complete=bool(results[folder]),
+            results=results[folder],
         )
-        for folder in sorted(found)
+        for folder, found in sorted(runs.items())
     ]
 
 
 def _sha256(files: Sequence[Path]) -> str:
-    """Hash over files one after another; empty where one is missing."""
+    """Checksum of files one after another; empty where one is missing."""
     digest = hashlib.sha256()
     try:
         for path in files:
             with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
+                hashlib.file_digest(file, lambda: digest)
     except FileNotFoundError:
         return ""
     return digest.hexdigest()

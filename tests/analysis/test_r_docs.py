@@ -1,4 +1,4 @@
-"""The R script and the lines of docs/r.md do what they say."""
+"""The R script and the lines of docs/tutorials/r.md do what they say."""
 
 from __future__ import annotations
 
@@ -29,7 +29,13 @@ def test_the_script_makes_the_table_and_the_figure(
     """
     engine = DeterministicEngine(fault=nan_for(fault) if fault else None)
     run = make(tmp_path / "run", "study1-exp2", engine, sample=None)
-    command = [rscript, "--vanilla", str(ROOT / "docs" / "analysis.R"), str(run), str(tmp_path / "out")]
+    command = [
+        rscript,
+        "--vanilla",
+        str(ROOT / "docs" / "tutorials" / "analysis.R"),
+        str(run),
+        str(tmp_path / "out"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert ("questions have no answer" in done.stderr) == bool(fault)
@@ -45,8 +51,10 @@ def test_the_script_makes_the_table_and_the_figure(
 
 
 def test_the_lines_of_the_page_parse(rscript: str, tmp_path: Path) -> None:
-    """Every R block of docs/r.md is R."""
-    blocks = re.findall(r"```r\n(.*?)```", (ROOT / "docs" / "r.md").read_text(), flags=re.DOTALL)
+    """Every R block of docs/tutorials/r.md is R."""
+    blocks = re.findall(
+        r"```r\n(.*?)```", (ROOT / "docs" / "tutorials" / "r.md").read_text(), flags=re.DOTALL
+    )
     assert len(blocks) == 4
     for i, block in enumerate(blocks):
         (tmp_path / f"{i}.R").write_text(block)

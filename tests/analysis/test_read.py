@@ -16,8 +16,9 @@ from grace_client import studies
 from grace_client.analysis import contents, quality, read, study1, study2
 from grace_client.core.errors import SpecError, TrialError
 from grace_client.run import tables
+from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import SamplingSpec
-from grace_client.run.runner import RunFolder, run
+from grace_client.run.runner import run
 from tests.conftest import ROOT
 from tests.support.deterministic import DeterministicEngine, nan_for
 

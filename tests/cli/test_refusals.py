@@ -21,9 +21,9 @@ from grace_client.core import paths
 from grace_client.core.errors import ExitCode, FileError, refused
 from grace_client.extraction import answers, sheet
 from grace_client.run import tables
+from grace_client.run.folder import RunFolder
 from grace_client.run.ledger import MOST_READERS, Ledger
 from grace_client.run.manifest import SamplingSpec
-from grace_client.run.runner import RunFolder
 from tests.cli.test_run import grace
 from tests.conftest import ROOT
 from tests.run.test_runner import ask, exported
@@ -212,7 +212,7 @@ def test_a_full_disk_loses_nothing(small: Path, tmp_path: Path) -> None:
     shutil.copytree(small / "run", tmp_path / "moved")
     again = DeterministicEngine()
     folder, _ = ask(tmp_path / "moved", engine=again, sample=150)
-    assert len(again.asked) == folder.plan.size[1] - kept.ledger.contents.lines
+    assert len(again.asked) == len(folder.plan.distinct) - kept.ledger.contents.lines
     assert exported(folder) == exported(ask(tmp_path / "other", sample=150)[0])
 
 

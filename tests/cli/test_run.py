@@ -9,14 +9,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from grace_client import cli
+from grace_client import cli, studies
+from grace_client.core import trials
 from grace_client.core.progress import JSON, VARIABLE, ProgressLine
+from grace_client.core.questions import Question
 from grace_client.engines.local.engine import LocalEngine
 from grace_client.engines.local.tree import CHUNK
 from tests.conftest import ROOT
@@ -94,6 +97,32 @@ def test_a_program_reads_a_runs_progress(
         assert {line.task for line in lines} == {"study2-exp2"}
         assert (lines[0].done, lines[-1].done) == (done, 4)
         assert lines[-1].total == 4
+
+
+def test_a_run_is_planned_once(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command parses the trial list once, and writes each trial's questions once."""
+    parsed: list[str] = []
+    written: list[int] = []
+    parse, experiment = trials.parse, studies.experiment("study2-exp2")
+
+    def counted_parse(raw: bytes, *, path: str, **options: Any) -> trials.TrialList:
+        parsed.append(path)
+        return parse(raw, path=path, **options)
+
+    def counted_questions(trial: trials.Trial) -> tuple[Question, ...]:
+        written.append(trial.trial_id)
+        return experiment.questions(trial)
+
+    monkeypatch.setattr(trials, "parse", counted_parse)
+    counted = replace(experiment, questions=counted_questions)
+    monkeypatch.setitem(studies.EXPERIMENTS, experiment.name, counted)
+    out = str(tmp_path / "run")
+    run = ("run", "study2-exp2", "--model", model, "--out", out, "--sample", "5", "--quiet")
+    for command in (run, run, ("status", out), ("verify", out), ("export", out)):
+        assert grace(monkeypatch, *command) == 0
+        assert (len(parsed), len(written), len(set(written))) == (1, 5, 5), command[0]
+        parsed.clear()
+        written.clear()
 
 
 def test_a_damaged_record_is_reported_and_mended(

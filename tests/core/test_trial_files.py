@@ -10,7 +10,7 @@ import pytest
 from grace_client import studies
 from grace_client.core.errors import TrialError
 from grace_client.core.trials import to_csv
-from grace_client.run.manifest import TRIALS
+from grace_client.run.layout import TRIALS
 from tests.conftest import ROOT
 
 LISTS = {study: ROOT / "data" / f"{study}.csv" for study in ("study1", "study2")}

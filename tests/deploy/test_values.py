@@ -172,11 +172,9 @@ def test_errors_name_the_file_that_said_it(folder: Path) -> None:
 def test_a_folder_must_hold_models_and_each_once(folder: Path) -> None:
     """Two files for one model would be two truths."""
     (folder / "again.yaml").write_text(GEMMA)
-    with pytest.raises(
-        SpecError, match=r"gemma-9b\.yaml: model\.name: 'gemma-9b' is described by .*again\.yaml"
-    ):
+    with pytest.raises(SpecError, match=r"gemma-9b\.yaml: model\.name: .*again\.yaml.*'gemma-9b'"):
         models(folder)
-    with pytest.raises(SpecError, match="holds no values files of models"):
+    with pytest.raises(SpecError, match="no values files of models"):
         models(folder / "gpus" / "none")
     with pytest.raises(SpecError, match="it does not exist"):
         read_values(folder / "none.yaml")
@@ -189,7 +187,7 @@ def test_the_folders_lie_beside_the_package_or_inside_it(
     package = tmp_path / "site" / "grace_client"
     monkeypatch.setattr(values, "_PACKAGE", package)
     monkeypatch.setattr(values, "_DEPLOY", package / "_deploy")
-    with pytest.raises(SpecError, match="there is no folder of values files beside this installation"):
+    with pytest.raises(SpecError, match="there is no folder of values files"):
         values.values_folder()
     (tmp_path / "site" / "values").mkdir(parents=True)
     assert values.values_folder() == tmp_path / "site" / "values"

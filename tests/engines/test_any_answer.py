@@ -25,10 +25,10 @@ from grace_client.engines.vllm.responses import MalformedError, Reply, RetryPoli
 from grace_client.engines.vllm.wire_format import Batch, forced_batches, named_batches
 from grace_client.extraction.endpoint import said
 from grace_client.run.answering import Asker
-from grace_client.run.ledger import OK
+from grace_client.run.folder import RunFolder
+from grace_client.run.layout import OK
 from grace_client.run.manifest import SamplingSpec
 from grace_client.run.plan import Item
-from grace_client.run.runner import RunFolder
 from tests.conftest import ROOT
 from tests.extraction.fake_llm import completion
 from tests.support.fault_server import FaultServer
@@ -82,7 +82,7 @@ def items(path: Path, engine: VllmEngine, info: Any, experiment: str, count: int
     chosen = studies.experiment(experiment)
     trials = studies.read_trials(ROOT / "data" / f"{chosen.schema.study}.csv")
     folder = RunFolder.create(path / experiment, chosen, trials, info, sample=count, **more)
-    return list(folder.plan.distinct())[:count]
+    return list(folder.plan.distinct)[:count]
 
 
 def check(answer: dict[str, Any], seen: list[str]) -> None:

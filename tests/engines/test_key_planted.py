@@ -27,8 +27,8 @@ from grace_client.extraction import answers as extracted
 from grace_client.extraction import endpoint, llm
 from grace_client.extraction.endpoint import Endpoint
 from grace_client.run import runner, tables
+from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import SamplingSpec
-from grace_client.run.runner import RunFolder
 from grace_client.studies import experiment, read_trials
 from tests.conftest import ROOT
 from tests.extraction.fake_llm import FakeLlm, completion, serving

@@ -26,8 +26,8 @@ from grace_client.engines.local.sampling import Draw
 from grace_client.engines.vllm import startup_check
 from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.run import runner, tables
+from grace_client.run.folder import RunFolder, sampling_of
 from grace_client.run.manifest import SamplingSpec
-from grace_client.run.runner import RunFolder
 from tests.conftest import ROOT
 from tests.engines.conftest import random_model, tokenizer
 from tests.engines.reference import teacher_forced
@@ -90,7 +90,7 @@ async def asked(
     """Four trials asked and exported."""
     found, info = studies.experiment(experiment), await engine.describe()
     trials = studies.read_trials(ROOT / "data" / f"{found.schema.study}.csv")
-    draws = runner.sampling_of(found, info, reasoning, {"replicates": 2} | sampling)
+    draws = sampling_of(found, info, reasoning, {"replicates": 2} | sampling)
     RunFolder.create(path, found, trials, info, sample=4, sampling=draws, reasoning=reasoning)
     await runner.run(RunFolder.open(path), engine)
     folder = RunFolder.open(path)
@@ -214,7 +214,7 @@ def test_options_are_scored_after_the_reasoning_that_was_drawn(
     folder = asyncio.run(asked(engine, tmp_path, "study2-exp2", "on", max_tokens=64))
     assert folder.manifest.spec.sampling == SamplingSpec(replicates=1, max_tokens=64)
     assert folder.manifest.spec.reasoning == "on"
-    item = next(folder.plan.items())
+    item = folder.plan.items[0]
     answer = folder.ledger.get(item.key)
     assert answer is not None
     assert (answer["status"], answer["reasoning"], answer["text"]) == ("ok", "Two are red.", "Two.")
@@ -236,7 +236,7 @@ def test_options_are_scored_after_reasoning_through_a_server(tmp_path: Path) -> 
 
     async def use(engine: VllmEngine, _: FaultServer) -> None:
         folder = await asked(engine, tmp_path / "none", "study2-exp2", "on", max_tokens=200)
-        item = next(folder.plan.items())
+        item = folder.plan.items[0]
         answer = folder.ledger.get(item.key)
         assert answer is not None and answer["status"] == "ok"
         shown = Tokenizer(harmony=True).decode(answer["prompt_ids"])
@@ -245,7 +245,7 @@ def test_options_are_scored_after_reasoning_through_a_server(tmp_path: Path) -> 
         default = await asked(engine, tmp_path / "default", "study2-exp2", None)
         assert default.manifest.spec.reasoning == "off"
         assert default.manifest.spec.sampling is None
-        first = next(default.plan.items())
+        first = default.plan.items[0]
         assert first.key != item.key
         closed = default.ledger.get(first.key)
         assert closed is not None

@@ -13,7 +13,8 @@ from typing import Any
 from grace_client import studies
 from grace_client.core.questions import Prompt, Reasoning, Sampling
 from grace_client.engines.local.engine import LocalEngine
-from grace_client.run import manifest, runner
+from grace_client.run import manifest
+from grace_client.run.folder import RunFolder
 from grace_client.studies.declaration import turn_cue
 from tests.conftest import ROOT
 from tests.engines.test_reasoning_engines import reasoner
@@ -60,12 +61,12 @@ def test_a_thought_is_not_stopped(tmp_path: Path) -> None:
     info = asyncio.run(reasoner("think").describe())
     stops: dict[Reasoning, tuple[str, ...]] = {"on": (), "off-by-prompt": (), "off": ("\nQuestion:",)}
     for reasoning, stop in stops.items():
-        folder = runner.RunFolder.create(
+        folder = RunFolder.create(
             tmp_path / reasoning, experiment, trials, info, sample=2, reasoning=reasoning
         )
         assert folder.manifest.spec.sampling is not None
         assert folder.manifest.spec.sampling.stop == stop
-        assert {item.sampling.stop for item in folder.plan.items() if item.sampling} == {stop}
+        assert {item.sampling.stop for item in folder.plan.items if item.sampling} == {stop}
 
 
 def grace(*arguments: str) -> None:

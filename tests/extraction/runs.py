@@ -10,10 +10,10 @@ from typing import Any
 from grace_client import studies
 from grace_client.engines.base import EngineInfo
 from grace_client.run import tables
-from grace_client.run.ledger import OK
+from grace_client.run.folder import RunFolder
+from grace_client.run.layout import OK
 from grace_client.run.manifest import SamplingSpec
 from grace_client.run.plan import Item
-from grace_client.run.runner import RunFolder
 from tests.conftest import ROOT
 
 ENGINE = EngineInfo(
@@ -55,7 +55,7 @@ def answered(
     trials = studies.read_trials(ROOT / "data" / f"{chosen.schema.study}.csv")
     sampling = SamplingSpec(replicates=replicates)
     folder = RunFolder.create(path, chosen, trials, ENGINE, sample=sample, sampling=sampling)
-    for item in folder.plan.distinct():
+    for item in folder.plan.distinct:
         if held := answer(item):
             folder.ledger.append(item.key, held, final=True)
     folder.ledger.close()

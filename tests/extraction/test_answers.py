@@ -9,12 +9,13 @@ import pytest
 
 from grace_client.core.errors import SpecError
 from grace_client.extraction import answers as extracted
-from grace_client.extraction.answers import BETS, COLUMNS, Answer
+from grace_client.extraction.answers import Answer
 from grace_client.extraction.reading import Reading
-from grace_client.run import manifest, tables
+from grace_client.run import layout, manifest, tables
+from grace_client.run.folder import RunFolder
+from grace_client.run.layout import BETS
 from grace_client.run.manifest import Extraction
 from grace_client.run.plan import Item
-from grace_client.run.runner import RunFolder
 from tests.extraction.runs import answered, said, saying
 
 
@@ -33,7 +34,7 @@ def test_the_table(tmp_path: Path) -> None:
     path, read = written(folder)
     assert path.name == f"talker_study1_structured_{folder.manifest.created[:10].replace('-', '')}.csv"
     rows = table(path)
-    assert list(rows) == [*folder.experiment.schema.names, *COLUMNS, *BETS, "status"]
+    assert list(rows) == [*folder.experiment.schema.names, *layout.STRUCTURED, *BETS, "status"]
     assert rows["structured"].tolist() == ["0", "2", "unparsed", "yes"]
     assert rows["category"].tolist() == ["answer", "answer", "other", "answer"]
     assert rows["confidence"].tolist() == ["high", "medium", "", "high"]
@@ -75,7 +76,7 @@ def test_items_without_an_answer_stay_empty(tmp_path: Path) -> None:
 
     path, read = written(answered(tmp_path, answer))
     rows = table(path)
-    assert set(rows["status"]) == {"ok", "timeout", tables.UNASKED}
+    assert set(rows["status"]) == {"ok", "timeout", layout.UNASKED}
     failed = rows[rows["status"] != "ok"]
     assert (failed[["response", "structured", "category", "method", "confidence", "span_start"]] == "").all(
         axis=None
@@ -104,7 +105,7 @@ def test_the_manifest_knows_the_table_until_answers_come(tmp_path: Path) -> None
     assert kept.extraction is not None
     assert kept.extraction.questions["number"]["values"] == {"2": 4}
     grown = RunFolder.open(tmp_path)
-    missing = next(item for item in grown.plan.distinct() if item.key not in grown.ledger)
+    missing = next(item for item in grown.plan.distinct if item.key not in grown.ledger)
     grown.ledger.append(missing.key, said("One."), final=True)
     grown.ledger.close()
     tables.export(RunFolder.open(tmp_path))

@@ -20,9 +20,9 @@ from grace_client.extraction.endpoint import DEEPSEEK_MODEL, DEEPSEEK_URL, RETRI
 from grace_client.extraction.instructions import instructions, schema, shape
 from grace_client.extraction.llm import Spent
 from grace_client.extraction.reading import VALUES, Reading
+from grace_client.run.folder import RunFolder
 from grace_client.run.ledger import Ledger
 from grace_client.run.manifest import LlmUse
-from grace_client.run.runner import RunFolder
 from tests.extraction.fake_llm import FakeLlm, Json, Reply, coded, completion, refusal, serving, text_of
 from tests.extraction.runs import answered, saying
 

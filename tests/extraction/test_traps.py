@@ -11,8 +11,8 @@ import pytest
 from grace_client import cli, studies
 from grace_client.extraction.reading import HIGH, UNPARSED
 from grace_client.run import tables
+from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import SamplingSpec
-from grace_client.run.runner import RunFolder
 from tests.conftest import ROOT
 from tests.extraction.runs import ENGINE, said
 from tests.extraction.test_labelled import LABELLED
@@ -46,7 +46,7 @@ def run_of(study: str, folder: Path) -> RunFolder:
         ENGINE,
         sampling=sampling,
     )
-    for item in run.plan.distinct():
+    for item in run.plan.distinct:
         assert item.replicate is not None
         answers = told[item.question.name]
         if item.replicate <= len(answers):

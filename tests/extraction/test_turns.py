@@ -10,7 +10,7 @@ from grace_client import studies
 from grace_client.extraction.answers import Answer
 from grace_client.extraction.reading import UNPARSED
 from grace_client.extraction.text import first_answer
-from grace_client.run.ledger import OK
+from grace_client.run.layout import OK
 from grace_client.run.plan import Item
 from tests.extraction.test_rules import PROMPTS, TRIALS, read
 

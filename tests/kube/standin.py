@@ -125,9 +125,7 @@ def serve(here: Path, cut: int) -> None:
     """Run the reader; break off after `cut` bytes of its answers."""
     command = [
         sys.executable,
-        "-m",
-        "grace_client.transfer.reader",
-        "serve",
+        *sys.argv[sys.argv.index("--") + 2 :],
         f"--root={here / 'claims'}",
     ]
     if not cut:

@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 from tests.real_cluster.kube import SMALL, Json, Kube, component
 
 SAMPLE = 12
-"""Trials that a model is asked: a quarter of a minute with the delay below, long enough to be disturbed."""
+"""Trials of a run: with seconds of delay for each answer long enough to be disturbed."""
 
 
 def write_models(folder: Path, **models: Mapping[str, Any]) -> Path:
@@ -73,7 +73,7 @@ class Campaign:
         )
 
     def phase(self, model: str) -> str:
-        """Where a model is, by the file."""
+        """A model's phase, from the campaign's file."""
         try:
             kept = json.loads((self.out / "campaign.json").read_text())
         except FileNotFoundError:
@@ -103,7 +103,7 @@ class Campaign:
         self.process.communicate()
 
     def log(self) -> str:
-        """What all processes told."""
+        """Logs of all processes."""
         return "\n".join(file.read_text() for file in sorted(self.home.glob("log-*")))
 
     def ended(self, seconds: float, code: int = 0) -> Json:
@@ -135,7 +135,7 @@ class Campaign:
 
 
 def answers(kube: Kube, model: str, run: str = "") -> int:
-    """How many answers the run of a model holds."""
+    """Number of answers in the ledger of a model's run."""
     pods = [p for p in kube.get("pods", component(model, "query")) if p["status"]["phase"] == "Running"]
     if not pods:
         return 0

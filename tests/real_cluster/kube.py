@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from tests.conftest import ROOT, undated
 Json = dict[str, Any]
 
 CHART = ROOT / "charts" / "grace"
-SMALL = ROOT / "tests" / "kube" / "values.yaml"
+SMALL = ROOT / "tests" / "real_cluster" / "values.yaml"
 EVERYTHING = "all,pvc,secret,configmap,networkpolicy"
 BUSY = 4
 """How much slower than an idle machine a busy one may be."""
@@ -123,6 +124,21 @@ class Kube:
         statuses = [pod["status"].get("containerStatuses", []) for pod in self.get("pods", f"job-name={job}")]
         ended = [status["state"].get("terminated") for containers in statuses for status in containers]
         return [state["exitCode"] for state in ended if state]
+
+    def version(self) -> tuple[int, int]:
+        """Version of the cluster's API, such as ``(1, 20)``."""
+        found = json.loads(self.kubectl("version", "--output", "json"))["serverVersion"]
+        major, minor = (int(re.sub(r"\D", "", found[part])) for part in ("major", "minor"))
+        return major, minor
+
+    def token(self, account: str) -> str:
+        """A token of a service account."""
+        if self.version() >= (1, 24):
+            return self.kubectl("create", "token", account).strip()
+        # Older clusters put one into a Secret, and do not let a namespace's user ask for another.
+        (secret,) = json.loads(self.kubectl("get", "serviceaccount", account, "--output", "json"))["secrets"]
+        form = "go-template={{.data.token | base64decode}}"
+        return self.kubectl("get", "secret", secret["name"], "--output", form)
 
     def log(self, job: str) -> str:
         """What the pods of a Job printed."""

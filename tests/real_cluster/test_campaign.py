@@ -11,18 +11,20 @@ from tests.real_cluster.campaigns import SAMPLE, Campaign, admin, answers, clust
 from tests.real_cluster.kube import EVERYTHING, Kube, assert_same, component, instance, tables
 from tests.support.fault_server import FaultServer, in_thread
 
-SEEDS = {"alpha": 1, "beta": 2, "gamma": 3}
+SEEDS = {"alpha": 1, "beta": 2}
+DELAYS = {"alpha": 2, "beta": 3}
+"""Seconds of an answer; beta is disturbed more often while it answers."""
 REAL = {"scheduling": {"nodeSelector": {"grace.test/node": "real"}}}
 KEPT = {f"persistentvolumeclaim/pvc-grace-{purpose}" for purpose in ("input", "output", "logs")}
 
 
 def claims(*models: str) -> set[str]:
-    """What a campaign leaves."""
+    """Claims that a campaign leaves."""
     return KEPT | {f"persistentvolumeclaim/pvc-model-weights-{model}" for model in models}
 
 
 def gone(kube: Kube, release: str, uid: str) -> None:
-    """Wait until a pod of a release is no more."""
+    """Wait until a pod of a release is deleted."""
 
     def over() -> bool:
         return uid not in {pod["metadata"]["uid"] for pod in kube.get("pods", instance(release))}
@@ -50,12 +52,12 @@ def local_tables(folder: Path, model: str, seed: int) -> dict[str, bytes]:
     return tables(folder)
 
 
-def test_three_models_through_thick_and_thin(kube: Kube, tmp_path: Path) -> None:
+def test_two_models_and_every_disturbance(kube: Kube, tmp_path: Path) -> None:
     """The process killed, pods deleted, the node drained, the API restarted: tables byte for byte those of
     local runs, one model's GPUs at a time, and nothing left but claims.
     """
     models = {
-        name: REAL | {"server": {"extraArgs": [f"--seed={seed}", "--delay=2"]}}
+        name: REAL | {"server": {"extraArgs": [f"--seed={seed}", f"--delay={DELAYS[name]}"]}}
         for name, seed in SEEDS.items()
     }
     values = write_models(tmp_path / "values", **models)
@@ -68,35 +70,34 @@ def test_three_models_through_thick_and_thin(kube: Kube, tmp_path: Path) -> None
             campaign.kill()
             campaign.start(resume=True)
         # What another machine sees, which has neither folder nor home of the first.
-        told = campaign.grace("status", "--out", str(tmp_path / "nowhere"))
-        assert [model["model"] for model in told["models"]] == list(SEEDS)
+        found = campaign.grace("status", "--out", str(tmp_path / "nowhere"))
+        assert [model["model"] for model in found["models"]] == list(SEEDS)
 
         for target in ("server", "query"):
-            kube.until(lambda: answers(kube, "beta") >= 4, 60, "answers of beta")
+            kube.until(lambda: answers(kube, "beta") >= 3, 60, "answers of beta")
             (pod,) = kube.get("pods", component("beta", target))
             kube.kubectl("delete", "pod", pod["metadata"]["name"], "--wait=false")
             gone(kube, "beta", pod["metadata"]["uid"])
-
-        kube.until(lambda: answers(kube, "gamma") >= 4, 120, "answers of gamma")
         admin(kube).kubectl("drain", "node-1", "--ignore-daemonsets", "--delete-emptydir-data", "--force")
-        campaign.reaches("gamma", "queued")
+        campaign.reaches("beta", "queued")
         admin(kube).kubectl("uncordon", "node-1")
-        campaign.reaches("gamma", "querying")
+        campaign.reaches("beta", "querying")
         cluster("down")
         cluster("up", "--nrp")
         report = campaign.ended(180)
-    assert [model["state"] for model in report["models"]] == ["done"] * 3, report
+    assert [model["state"] for model in report["models"]] == ["done"] * len(SEEDS), report
     # Kubernetes replaces a pod that somebody deletes while that one is still going.
     assert max(sum(held.values()) for held in seen) <= 2
     assert all(len(held) <= 1 for held in seen), "two models held GPUs"
     assert {name for held in seen for name in held} == set(SEEDS)
-    # The pod that the last results came through was told to go, and holds nothing.
+    # The pod of the last transfer may still be going; it holds nothing.
     kube.until(lambda: kube.names(EVERYTHING) == claims(*SEEDS), 30, "nothing but claims")
     for model, seed in SEEDS.items():
-        (told,) = (one for one in report["models"] if one["model"] == model)
-        assert told["gpu_hours"] > 0 and all(pod["until"] for pod in told["pods"])
+        (reported,) = (one for one in report["models"] if one["model"] == model)
+        assert reported["gpu_hours"] > 0 and all(pod["until"] for pod in reported["pods"])
+        # The process that fetched alpha's results may have been killed.
         (run,) = (
-            map(Path, told["results"])
+            map(Path, reported["results"])
             if model != "alpha"
             else campaign.home.glob("out-*/results/*/alpha/alpha")
         )

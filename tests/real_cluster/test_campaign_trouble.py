@@ -15,7 +15,7 @@ from tests.real_cluster.test_campaign import KEPT, REAL, claims
 
 FAKE = ("--set", r"scheduling.nodeSelector.grace\.test/node=fake", "--no-fetch")
 """Nothing runs on the node that only pretends, so there is nothing to fetch."""
-KILLS = 12
+KILLS = 5
 
 
 def stuck_hook() -> dict[str, Any]:
@@ -41,7 +41,7 @@ def stuck_hook() -> dict[str, Any]:
     }
 
 
-def test_models_that_cannot_run_are_told_of(kube: Kube, tmp_path: Path) -> None:
+def test_models_that_cannot_run(kube: Kube, tmp_path: Path) -> None:
     """No such GPU: the fallback, in a run of its own. No image, no token, an install without end: reasons and
     the next commands, GPUs free, and the campaign goes on with the next model.
     """
@@ -80,7 +80,7 @@ def test_models_that_cannot_run_are_told_of(kube: Kube, tmp_path: Path) -> None:
     assert "'gpu': 'spare'" in str(manifest["spec"]["engine"])
     assert max(sum(held.values()) for held in seen) <= 2
     assert not held_now(kube)
-    # The user's own hook is no part of the release, and helm leaves it.
+    # The user's own hook is no part of the release, so Helm leaves it.
     kube.kubectl("delete", "job", "stuck")
     kube.until(lambda: not kube.get("pods"), 60, "the last pods to go")
     assert kube.names(EVERYTHING) <= claims(*told)
@@ -105,7 +105,7 @@ def changes(campaign: Campaign, count: int) -> bool:
     return False
 
 
-def test_production_size_killed_a_dozen_times(kube: Kube, tmp_path: Path) -> None:
+def test_production_size_killed_again_and_again(kube: Kube, tmp_path: Path) -> None:
     """Two of the study's models at their real size; each process is killed after one change of its own, the
     next one has another home and folder; never more than two GPUs, and both models are done.
     """
@@ -133,7 +133,7 @@ def test_production_size_killed_a_dozen_times(kube: Kube, tmp_path: Path) -> Non
 
 
 def test_a_campaign_is_ended_from_elsewhere(kube: Kube, tmp_path: Path) -> None:
-    """`grace campaign stop` frees the GPUs, whether a process conducts the campaign or none does any more."""
+    """`grace campaign stop` frees the GPUs, whether or not a process still conducts the campaign."""
     values = write_models(tmp_path / "values", alone=REAL | {"server": {"extraArgs": ["--delay=600"]}})
     campaign = Campaign(kube, tmp_path, "--models", "alone", "--values-folder", str(values))
     campaign.start()

@@ -95,7 +95,5 @@ def test_it_runs_as_anybody_on_a_read_only_root(kube: Kube) -> None:
         "capabilities": {"drop": ["ALL"]},
     }
     kube.run_job("check", images.CLIENT, ["trials", "check", "data/study1.csv"], securityContext=strict)
-    kube.run_job("help", images.CLIENT, ["--help"])
-    for name, told in ("check", "300 trials"), ("help", "Measure what a language model believes"):
-        assert kube.finished(name, 60), kube.log(name)
-        assert told in kube.log(name)
+    assert kube.finished("check", 60), kube.log("check")
+    assert "300 trials" in kube.log("check")

@@ -1,7 +1,8 @@
-"""The clients bring home what a run on one machine gives, whatever happens to the server."""
+"""The clients give the tables of a run on one machine, whatever happens to the server."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,12 @@ import yaml
 
 from tests.conftest import ROOT
 from tests.real_cluster.kube import CHART, SMALL, Kube, assert_same, component, tables
+from tests.real_cluster.test_release import QUICK
 from tests.support.fault_server import FaultServer, in_thread
 
 RUN = "study1-exp2/fake/killed"
+SAMPLE = 60
+"""Trials of the run whose server is killed."""
 
 
 def local_run(folder: Path) -> Path:
@@ -28,7 +32,8 @@ def local_run(folder: Path) -> Path:
             server.url,
             "--quiet",
         ]
-        given = ["--model", "fake", "--trials", str(ROOT / "data" / "study1.csv"), "--out", str(folder)]
+        given = ["--model", "fake", "--trials", str(ROOT / "data" / "study1.csv"), "--sample", str(SAMPLE)]
+        given += ["--out", str(folder)]
         subprocess.run([*command, *given], cwd=ROOT, check=True, capture_output=True, timeout=120)
     return folder
 
@@ -48,8 +53,9 @@ def fetch(kube: Kube, release: str, folder: Path) -> None:
 
 def test_a_killed_server_leaves_the_same_tables(kube: Kube, tmp_path: Path) -> None:
     """Byte for byte those of a local run; the client outlives the server and its Job needs no retry."""
-    # 180 questions, each 2 s, some at a time: time enough for a kill between the first and the last.
-    kube.install("killed", "--set", "server.extraArgs={--delay=2}")
+    # Each question takes 2 s, some at a time: time enough for a kill between the first and the last.
+    sample = f"queries.experiments.study1-exp2.sample={SAMPLE}"
+    kube.install("killed", "--set", "server.extraArgs={--delay=2}", "--set", sample)
     query = kube.query_job("killed")
     (client,) = kube.get("pods", f"job-name={query}")
 
@@ -57,11 +63,11 @@ def test_a_killed_server_leaves_the_same_tables(kube: Kube, tmp_path: Path) -> N
         count = f"cat /output/{RUN}/ledger/*.jsonl 2>/dev/null | wc -l"
         return int(kube.kubectl("exec", client["metadata"]["name"], "--", "sh", "-c", count))
 
-    kube.until(lambda: answers() >= 20, 90, "twenty answers")
+    kube.until(lambda: answers() >= 5, 90, "five answers")
     (server,) = kube.get("pods", component("killed", "server"))
     kube.kubectl("delete", "pod", server["metadata"]["name"], "--grace-period=0", "--force")
-    held = answers()
-    assert 20 <= held < 170, "the run was over before the kill; raise the delay"
+    job = json.loads(kube.kubectl("get", "job", query, "--output", "json"))
+    assert not job["status"].get("succeeded"), "the run was over before the kill; raise the delay"
     assert kube.finished(query, 240), kube.log(query)
     assert kube.exit_codes(query) == [0]
     (successor,) = kube.get("pods", component("killed", "server"))
@@ -75,22 +81,27 @@ def test_a_killed_server_leaves_the_same_tables(kube: Kube, tmp_path: Path) -> N
     subprocess.run(verify, cwd=ROOT, check=True, capture_output=True)
 
 
-def test_a_bad_trial_list_is_told_and_not_retried_where_the_cluster_can(kube: Kube, tmp_path: Path) -> None:
-    """Exit code 2. This cluster does not know a policy on exit codes, so there the rendered Job has to do."""
+def test_exit_codes_say_whether_a_retry_helps(kube: Kube, tmp_path: Path) -> None:
+    """Code 3 while the server is away: the next pod of the Job goes on when it is back. Code 2 for bad data.
+    Kubernetes 1.20 has no policy on exit codes, so only the rendered Job shows that 2 is not retried.
+    """
+    kube.install("away", "--set", "queries.waitMinutes=1", "--set", "server.extraArgs={--delay=1}", *QUICK)
+    kube.kubectl("scale", "deployment", "deployment-fake", "--replicas=0")
+    away = kube.query_job("away")
+
+    # While its client waits for the server:
     lines = (ROOT / "data" / "study1.csv").read_text().splitlines(keepends=True)
     bad = tmp_path / "bad.csv"
     bad.write_text("".join(lines[:3]) + lines[3].replace("How many", "Whence", 1))
-    trials = ("--set-file", f"queries.trials.study1={bad}")
+    trials = ("--values", str(SMALL), "--set", "model.name=bad", "--set-file", f"queries.trials.study1={bad}")
     # Helm 4 would wait for the server, and see the failed Job as a failed release.
-    kube.helm(
-        "install", "bad", str(CHART), "--values", str(SMALL), *trials, "--set", "queries.backoffLimit=0"
-    )
+    kube.helm("install", "bad", str(CHART), *trials, "--set", "queries.backoffLimit=0")
     query = kube.query_job("bad")
     assert not kube.finished(query, 60)
     assert kube.exit_codes(query) == [2]
     assert "/trials/study1.csv:4: column" in kube.log(query)
 
-    template = ("template", "bad", str(CHART), "--values", str(SMALL), *trials, "--kube-version", "1.31.0")
+    template = ("template", "bad", str(CHART), *trials, "--kube-version", "1.31.0")
     (job,) = yaml.safe_load_all(kube.helm(*template, "--show-only", "templates/queries/jobs.yaml"))
     fail, ignore = job["spec"]["podFailurePolicy"]["rules"]
     (container,) = job["spec"]["template"]["spec"]["containers"]
@@ -98,20 +109,20 @@ def test_a_bad_trial_list_is_told_and_not_retried_where_the_cluster_can(kube: Ku
     assert fail == {"action": "FailJob", "onExitCodes": on}
     assert ignore["action"] == "Ignore" and "onExitCodes" not in ignore
 
-
-def test_a_server_that_is_away_is_worth_a_retry(kube: Kube) -> None:
-    """Exit code 3; the next pod of the Job goes on when the server is back."""
-    kube.install("away", "--set", "queries.waitMinutes=1", "--set", "server.extraArgs={--delay=1}")
-    kube.kubectl("scale", "deployment", "deployment-fake", "--replicas=0")
-    query = kube.query_job("away")
-    kube.until(lambda: kube.exit_codes(query) == [3], 240, "exit code 3")
+    kube.until(lambda: kube.exit_codes(away) == [3], 240, "exit code 3")
     kube.kubectl("scale", "deployment", "deployment-fake", "--replicas=1")
-    assert kube.finished(query, 240), kube.log(query)
-    assert kube.exit_codes(query)[0] == 3 and kube.exit_codes(query)[-1] == 0
+    assert kube.finished(away, 240), kube.log(away)
+    assert kube.exit_codes(away)[0] == 3 and kube.exit_codes(away)[-1] == 0
 
 
 def test_a_self_ending_server_needs_a_newer_cluster(kube: Kube) -> None:
-    """Refused with a sentence, and before anything is made."""
-    said = kube.refused("install", "run", str(CHART), "--values", str(SMALL), "--set", "server.kind=Job").said
-    assert "native sidecars need Kubernetes 1.29, and this cluster is v1.20" in said
+    """Where the cluster has no native sidecars it is refused before anything is made; elsewhere it ends."""
+    given = ("install", "run", str(CHART), "--values", str(SMALL), "--set", "server.kind=Job", *QUICK)
+    if kube.version() >= (1, 29):
+        kube.helm(*given)
+        (job,) = kube.get("jobs", component("run", "server"))
+        assert kube.finished(job["metadata"]["name"], 150), kube.log(job["metadata"]["name"])
+        return
+    said = kube.refused(*given).said
+    assert "server.kind" in said and "1.29" in said and ".".join(map(str, kube.version())) in said
     assert not kube.names("all,pvc")

@@ -75,23 +75,19 @@ def test_the_life_of_a_release(kube: Kube) -> None:
     again = kube.query_job("life")
     assert kube.finished(again, 60)
     assert "0 to ask" in kube.log(again)
-    kube.uninstall("life")
 
 
 def test_helm_3(kube: Kube) -> None:
     """Install, helm test, upgrade and uninstall with the Helm that many still have."""
     kube = Kube(kube.env, "helm3")
     kube.install("life", *QUICK)
-    secret = key(kube)
     kube.helm("test", "life", "--timeout", "150s")
-    kube.install("life", *QUICK, "--set", "queries.backoffLimit=3", verb="upgrade")
-    assert key(kube) == secret
-    query, first = kube.query_job("life"), server(kube, "life")
+    secret, query, first = key(kube), kube.query_job("life"), server(kube, "life")
     assert kube.finished(query, 90)
 
     # A new key is one for the server and for the clients.
     kube.kubectl("delete", "secret", "secret-fake-api-key")
-    kube.install("life", *QUICK, "--set", "queries.backoffLimit=3", verb="upgrade")
+    kube.install("life", *QUICK, verb="upgrade")
     assert key(kube) != secret
     kube.until(lambda: len(kube.get("pods", component("life", "server"))) == 1, 60, "a single server")
     assert server(kube, "life")["metadata"]["uid"] != first["metadata"]["uid"]
@@ -129,7 +125,7 @@ def statuses(pod: Json) -> list[Json]:
 
 
 def test_two_releases_in_one_namespace(kube: Kube) -> None:
-    """Each Service has its own server alone, both share the output claim, and one survives the other."""
+    """Each server has its own clients only, both share the output claim, and one survives the other."""
     for name in ("left", "right"):
         kube.install(name, "--set", f"model.name={name}", *QUICK)
     pods = {name: server(kube, name) for name in ("left", "right")}
@@ -143,7 +139,9 @@ def test_two_releases_in_one_namespace(kube: Kube) -> None:
         ]
         addresses = [address["ip"] for subset in endpoints["subsets"] for address in subset["addresses"]]
         assert addresses == [pod["status"]["podIP"]]
+        only_own_clients(kube, name)
         assert kube.finished(kube.query_job(name), 90)
+    only_the_right_key(kube, "left")
     assert KEPT | {f"{WEIGHTS}left", f"{WEIGHTS}right"} == kube.names("pvc")
 
     kube.uninstall("left")
@@ -155,37 +153,44 @@ def test_two_releases_in_one_namespace(kube: Kube) -> None:
         "right", "--set", "model.name=right", *QUICK, "--set", "queries.backoffLimit=3", verb="upgrade"
     )
     kube.uninstall("right")
-    assert KEPT | {f"{WEIGHTS}left", f"{WEIGHTS}right"} == kube.names(EVERYTHING)
+    kube.kubectl("delete", "jobs,secrets", "probe-0", "probe-2", "wrong", "--ignore-not-found")
+    left = KEPT | {f"{WEIGHTS}left", f"{WEIGHTS}right"}
+    kube.until(lambda: kube.names(EVERYTHING) == left, 30, "nothing but claims")
 
 
-def test_only_own_clients_reach_a_server(kube: Kube) -> None:
-    """As far as objects can tell: this cluster does not enforce a NetworkPolicy. The key it does."""
-    kube.install("walled", *QUICK)
-    policies = {policy["metadata"]["name"]: policy["spec"] for policy in kube.get("networkpolicies")}
-    assert set(policies) == {"networkpolicy-fake-server", "networkpolicy-fake-clients"}
-    guard = policies["networkpolicy-fake-server"]
-    assert selected(kube, guard["podSelector"]) == {server(kube, "walled")["metadata"]["name"]}
+def only_own_clients(kube: Kube, name: str) -> None:
+    """As far as objects can tell: this cluster does not enforce a NetworkPolicy."""
+    found = kube.get("networkpolicies", instance(name))
+    policies = {policy["metadata"]["name"]: policy["spec"] for policy in found}
+    assert set(policies) == {f"networkpolicy-{name}-server", f"networkpolicy-{name}-clients"}
+    guard = policies[f"networkpolicy-{name}-server"]
+    assert selected(kube, guard["podSelector"]) == {server(kube, name)["metadata"]["name"]}
     (rule,) = guard["ingress"]
     assert rule["ports"] == [{"port": "http", "protocol": "TCP"}]
     allowed = set().union(*(selected(kube, peer["podSelector"]) for peer in rule["from"]))
-    query = kube.query_job("walled")
+    query = kube.query_job(name)
     assert allowed == {pod["metadata"]["name"] for pod in kube.get("pods", f"job-name={query}")}
-    clients = policies["networkpolicy-fake-clients"]
+    clients = policies[f"networkpolicy-{name}-clients"]
     assert not clients.get("ingress")
     assert "Ingress" in clients["policyTypes"] and "Egress" in clients["policyTypes"]
     to = [peer for rule in clients["egress"] for peer in rule.get("to", [])]
     reached = set().union(*(selected(kube, peer["podSelector"]) for peer in to))
     assert reached == selected(kube, guard["podSelector"])
 
-    # A wrong key is refused by the server, and by the client for good: a retry would not help.
+
+def only_the_right_key(kube: Kube, name: str) -> None:
+    """A wrong key is refused by the server, and by the client for good: a retry would not help."""
     wrong = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "wrong"}}
     wrong |= {"stringData": {"api-key": "wrong"}}
     kube.kubectl("apply", "--filename", "-", stdin=json.dumps(wrong))
-    asked = ["probe", "--server=http://service-fake:8000", "--model=fake", "--api-key-file=/key/api-key"]
-    for name, code in ("secret-fake-api-key", 0), ("wrong", 2):
+    asked = ["probe", f"--server=http://service-{name}:8000", f"--model={name}"]
+    asked.append("--api-key-file=/key/api-key")
+    codes = {f"secret-{name}-api-key": 0, "wrong": 2}
+    for secret, code in codes.items():
         mounts = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "key", "mountPath": "/key"}]
-        volume = {"name": "key", "secret": {"secretName": name}}
+        volume = {"name": "key", "secret": {"secretName": secret}}
         kube.run_job(f"probe-{code}", images.CLIENT, asked, volumeMounts=mounts, volumes=[volume])
+    for code in codes.values():
         assert kube.finished(f"probe-{code}", 60) == (code == 0), kube.log(f"probe-{code}")
         assert kube.exit_codes(f"probe-{code}") == [code]
 
@@ -200,10 +205,10 @@ def selected(kube: Kube, selector: Json) -> set[str]:
 
 
 def test_a_failed_install_blocks_nothing(kube: Kube) -> None:
-    """An image that does not exist, and a download that cannot be: the next install is like any other."""
+    """An image or a model that does not exist: the next install is like any other."""
     sets = ("--set", "server.image.tag=no-such-tag", *QUICK)
     small = ("--values", str(SMALL))
-    undo = ("--rollback-on-failure", "--timeout", "15s")
+    undo = ("--rollback-on-failure", "--timeout", "5s")
     said = kube.refused("install", "life", str(CHART), *small, *sets, *undo).said
     assert "life" in said
     # What Kubernetes itself clears away goes a moment later.
@@ -212,7 +217,7 @@ def test_a_failed_install_blocks_nothing(kube: Kube) -> None:
     assert left == KEPT | {f"{WEIGHTS}fake"}
 
     # Without undoing it, as in most examples; what failed is corrected in place.
-    kube.refused("install", "life", str(CHART), *small, *sets, "--wait", "--timeout", "15s")
+    kube.refused("install", "life", str(CHART), *small, *sets, "--wait", "--timeout", "5s")
     kube.install("life", *QUICK, "--install", verb="upgrade")
     assert kube.finished(kube.query_job("life"), 90)
     kube.uninstall("life")
@@ -231,5 +236,3 @@ def test_a_failed_install_blocks_nothing(kube: Kube) -> None:
         "exec", pod, "--container", "server", "--", "find", "/weights/hub", "-name", "*.safetensors"
     )
     assert "models--example--fake/" in found
-    kube.uninstall("life")
-    assert kube.names(EVERYTHING) == KEPT | {f"{WEIGHTS}fake"}

@@ -19,8 +19,9 @@ from grace_client.engines.base import Engine, EngineInfo
 from grace_client.report import runs as material
 from grace_client.report.runs import Material
 from grace_client.run import tables
+from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import SamplingSpec
-from grace_client.run.runner import RunFolder, run
+from grace_client.run.runner import run
 from tests.conftest import ROOT
 from tests.support.deterministic import LOGPROBS, DeterministicEngine
 

@@ -16,8 +16,8 @@ from grace_client.cli.run import _tables
 from grace_client.core.errors import GraceError, RecordError, SpecError
 from grace_client.extraction import answers
 from grace_client.run import tables
+from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import Extraction, SamplingSpec
-from grace_client.run.runner import RunFolder
 from tests.cli.test_run import grace
 from tests.conftest import ROOT
 from tests.run.test_runner import ask

@@ -15,8 +15,8 @@ from grace_client.cli.run import _default_folder
 from grace_client.core import paths
 from grace_client.core.errors import SpecError
 from grace_client.run import tables
+from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import Manifest
-from grace_client.run.runner import RunFolder
 from tests.run.test_runner import ask
 from tests.support.deterministic import DeterministicEngine
 

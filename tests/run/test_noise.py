@@ -15,8 +15,9 @@ from grace_client import studies
 from grace_client.core.errors import ItemError, SpecError
 from grace_client.core.options import TokenTrie
 from grace_client.run import manifest, noise, tables
+from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import NoiseFloor
-from grace_client.run.runner import RunFolder, run
+from grace_client.run.runner import run
 from tests.conftest import ROOT
 from tests.support.deterministic import DeterministicEngine
 
@@ -95,7 +96,8 @@ def test_an_engine_without_noise_has_none(tmp_path: Path) -> None:
     noise.record(folder, floor)
     tables.export(RunFolder.open(tmp_path))
     assert manifest.load(tmp_path).noise == floor
-    assert floor_of(folder, DeterministicEngine(), questions=1000, repeats=1).questions == folder.plan.size[1]
+    floor = floor_of(folder, DeterministicEngine(), questions=1000, repeats=1)
+    assert floor.questions == len(folder.plan.distinct)
 
 
 def test_known_noise_is_found(tmp_path: Path) -> None:

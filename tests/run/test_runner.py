@@ -21,9 +21,10 @@ from grace_client.core.errors import BusyError, ExitCode, ItemError, SpecError, 
 from grace_client.core.options import TokenTrie
 from grace_client.core.progress import Progress
 from grace_client.core.trials import TrialList
-from grace_client.run import tables
+from grace_client.run import layout, tables
+from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import SamplingSpec
-from grace_client.run.runner import RunFolder, run
+from grace_client.run.runner import run
 from tests.conftest import ROOT, undated
 from tests.support.deterministic import DeterministicEngine, nan_for
 
@@ -67,7 +68,7 @@ def test_equal_questions_are_asked_once(tmp_path: Path, study1: TrialList) -> No
     """300 trials, 1,500 questions, 180 of them distinct, each answer fanned out to its trials."""
     engine = DeterministicEngine()
     folder, progress = ask(tmp_path, engine=engine, trial_list=study1)
-    assert folder.plan.size == (1500, 180)
+    assert (len(folder.plan.items), len(folder.plan.distinct)) == (1500, 180)
     assert len(engine.asked) == len(set(engine.asked)) == progress.done == 180
 
 
@@ -110,7 +111,7 @@ def test_the_long_table_keeps_raw_and_normalised(tmp_path: Path) -> None:
     folder, _ = ask(tmp_path)
     _, csv, parquet = tables.export(folder)
     long = pd.read_parquet(parquet)
-    assert list(long.columns) == list(tables.LONG_SCORED)
+    assert list(long.columns) == list(layout.SCORED)
     assert len(long) == 300 * (4 * 11 + 2)
     groups = long.groupby(["trial_id", "question"])
     assert np.allclose(groups["prob_norm"].sum(), 1)
@@ -126,7 +127,7 @@ def test_free_text_has_its_own_seed_per_answer(tmp_path: Path) -> None:
     engine = DeterministicEngine()
     folder, _ = ask(tmp_path, "study1-exp1", engine, sampling=SamplingSpec(replicates=3))
     wide = pd.read_csv(tables.export(folder)[0])
-    assert list(wide.columns[9:]) == list(tables.WIDE_FREE)
+    assert list(wide.columns[9:]) == list(layout.WIDE_FREE)
     assert len(wide) == 300 * 2 * 3 == len(engine.asked)
     assert wide["seed"].is_unique
     assert set(wide["replicate"]) == {1, 2, 3}
@@ -238,7 +239,7 @@ def test_a_prompt_longer_than_the_context_is_an_item_error(tmp_path: Path) -> No
     assert 0 < progress.failed < 180
     reasons = {
         answer["reason"]
-        for item in folder.plan.distinct()
+        for item in folder.plan.distinct
         if (answer := folder.ledger.get(item.key)) and answer["status"] == "context"
     }
     assert any("tokens, and deterministic takes 430; nothing was cut" in reason for reason in reasons)
@@ -282,7 +283,7 @@ def test_a_run_folder_that_was_tampered_with_is_refused(tmp_path: Path) -> None:
     folder, _ = ask(tmp_path / "a", sample=5)
     tables.export(folder)
     (tmp_path / "a" / "ledger").rename(tmp_path / "elsewhere")
-    with pytest.raises(SpecError, match=r"has tables, and ledger/.* is not there"):
+    with pytest.raises(SpecError, match=r"has tables, but ledger/"):
         RunFolder.open(tmp_path / "a")
     (tmp_path / "elsewhere").rename(tmp_path / "a" / "ledger")
     copy = tmp_path / "a" / "trials.csv"

@@ -32,8 +32,8 @@ def planned(
         sampling=draws,
         reasoning=reasoning,
     )
-    made = Plan(found, trials.trials, spec)
-    return made, list(made.items())
+    made = Plan(found, plan.ask(found, trials.trials), spec)
+    return made, list(made.items)
 
 
 @pytest.mark.parametrize("study", ["study1", "study2"])
@@ -44,8 +44,8 @@ def test_no_two_answers_of_a_study_have_one_seed(study: str) -> None:
         seeds = Counter(item.sampling.seed for item in items if item.sampling)
         assert max(seeds.values()) == 1
         assert max(seeds) < 2**31
-        assert made.size == (len(items), len(items))
-        assert [item.key for item in made.items()] == [item.key for item in items]
+        assert (len(made.items), len(made.distinct)) == (len(items), len(items))
+        assert [item.key for item in made.items] == [item.key for item in items]
 
 
 def test_a_seed_is_the_one_it_always_was_unless_it_is_taken() -> None:
@@ -76,10 +76,10 @@ def test_trials_share_answers_only_where_asked() -> None:
     """36 stimuli, two questions, three replicates; otherwise every trial has its own."""
     path = next(iter(lists("study1")))
     own, items = planned("study1-exp1", path, replicates=3)
-    assert own.size == (1800, 1800)
+    assert (len(own.items), len(own.distinct)) == (1800, 1800)
     shared, same = planned("study1-exp1", path, replicates=3, share_answers=True)
     prompts = len({item.question.prompt.text for item in items})
-    assert shared.size == (1800, 3 * prompts)
+    assert (len(shared.items), len(shared.distinct)) == (1800, 3 * prompts)
     seeds = {item.key: item.sampling.seed for item in same if item.sampling}
     assert len(set(seeds.values())) == 3 * prompts
 
@@ -94,13 +94,13 @@ def test_how_reasoning_is_suppressed_is_part_of_the_question() -> None:
         keys.append(items[0].key)
         assert items[0].question.prompt.direct
         assert items[0].question.prompt.text.startswith(AT_ONCE) == (way == "off-by-prompt")
-        assert made.size[1] == 180 if "shared" in str(path) else made.size[1] <= 1500
+        assert len(made.distinct) == 180 if "shared" in str(path) else len(made.distinct) <= 1500
     for more in ({}, {"base_seed": 1}, {"max_tokens": 9}, {"temperature": 0.1}):
         made, items = planned("study1-exp2", path, reasoning="on", **{"replicates": 1} | more)
         keys.append(items[0].key)
         assert not items[0].question.prompt.direct
         assert items[0].replicate is None
-        assert made.size == (1500, 1500)
+        assert (len(made.items), len(made.distinct)) == (1500, 1500)
     assert len(set(keys)) == len(keys)
     # As they are in the ledgers of earlier versions, which called these values none, template and prompt.
     known = ("ec44f3ca4cb4bc28", "3914e57e8567077f", "0838a114ee27abca", "ea01ad7e1b32140e")

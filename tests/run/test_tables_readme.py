@@ -16,9 +16,10 @@ from grace_client.analysis import read
 from grace_client.core.errors import ItemError
 from grace_client.core.questions import Generation, Prompt, Sampling
 from grace_client.extraction import answers
-from grace_client.run import tables, tables_readme
+from grace_client.run import layout, tables
+from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import Extraction, SamplingSpec
-from grace_client.run.runner import RunFolder, run
+from grace_client.run.runner import run
 from tests.conftest import ROOT
 from tests.support.deterministic import DeterministicEngine
 
@@ -79,7 +80,7 @@ def asked(path: Path, said: tuple[str, ...]) -> list[str | None]:
 
 def commands(path: Path, language: str) -> list[str]:
     """The commands that the note gives."""
-    note = (path / tables_readme.NAME).read_text()
+    note = (path / layout.README).read_text()
     return re.findall(rf"^ +{language}: +(.*)$", note, flags=re.MULTILINE)
 
 

@@ -48,7 +48,7 @@ def test_the_table_has_26_columns_in_order() -> None:
 def test_marginals_and_entropies_come_from_the_joints() -> None:
     """Recomputed here from the eight probabilities."""
     joint = np.random.default_rng(0).dirichlet(np.ones(8))
-    row = studies.experiment("study2-exp2").measures["utterance"](joint)
+    row = studies.experiment("study2-exp2").cells("utterance", joint)
     assert set(row) == set(COLUMNS)
     assert [row[f"prob_{name}"] for name in JOINTS] == pytest.approx(joint)
     assert row["prob_wasnt"] == pytest.approx(sum(joint[4:]))
@@ -105,7 +105,7 @@ def test_the_judgement_asks_about_the_utterance(study2: TrialList) -> None:
     appropriate, quality = experiment.questions(trial)
     assert f'"{trial["Utterance"]}"' in appropriate.prompt.text
     assert f'"{trial["Utterance"]}"' in quality.prompt.text
-    row = experiment.measures["quality"](np.array([1.0, 0, 0, 0, 0]))
+    row = experiment.cells("quality", np.array([1.0, 0, 0, 0, 0]))
     assert row["mean_quality_score"] == 5.0
-    covered = set(row) | set(experiment.measures["appropriateness"](np.array([0.5, 0.5])))
+    covered = set(row) | set(experiment.cells("appropriateness", np.array([0.5, 0.5])))
     assert covered == set(experiment.columns)

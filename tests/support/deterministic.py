@@ -24,7 +24,8 @@ from grace_client.core.errors import ItemError
 from grace_client.core.options import TokenTrie
 from grace_client.core.questions import Generation, Prompt, Sampling
 from grace_client.engines.base import EngineInfo
-from grace_client.run.runner import RunFolder, run
+from grace_client.run.folder import RunFolder
+from grace_client.run.runner import run
 
 _LOGITS = np.random.Generator(np.random.PCG64(0)).normal(scale=3.0, size=(4096, 256))
 LOGPROBS = _LOGITS - np.log(np.exp(_LOGITS).sum(axis=1, keepdims=True))
@@ -163,7 +164,7 @@ def _child(folder: Path, trials: Path, experiment: str, asked_file: Path) -> Non
         opened = RunFolder.create(
             folder, studies.experiment(experiment), studies.read_trials(trials), await engine.describe()
         )
-        keys = {f"<{item.question.prompt.text}>": item.key for item in opened.plan.distinct()}
+        keys = {f"<{item.question.prompt.text}>": item.key for item in opened.plan.distinct}
         with asked_file.open("a", buffering=1) as log:
             engine.fault = lambda text: print(keys[text], file=log)
             await run(opened, engine)

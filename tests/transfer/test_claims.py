@@ -1,4 +1,4 @@
-"""Runs come home through a Job that is gone afterwards, whatever breaks on the way."""
+"""Runs are fetched through a Job that is gone afterwards, whatever breaks on the way."""
 
 from __future__ import annotations
 
@@ -22,14 +22,22 @@ from grace_client.core.errors import ReleaseError, SpecError
 from grace_client.deploy.values import ModelValues
 from grace_client.kube.kubectl import Kubectl
 from grace_client.transfer import claims as module
-from grace_client.transfer.claims import Fetched, Results
-from grace_client.transfer.download import Channel, Entry
+from grace_client.transfer.claims import Claims, Fetched
+from grace_client.transfer.connection import Connection, Entry
 from grace_client.transfer.runs import check, runs_of
 from tests.conftest import ROOT
 from tests.kube.standin import Tools
 
-JOB = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: job-files-m, namespace: lab}\nspec: {}\n"
+JOB = json.dumps(
+    {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "job-files-m", "namespace": "lab"},
+        "spec": {},
+    }
+)
 RUN = "study1-exp2/m/r"
+POD = "pod-1||2026-11-22T23:00:00Z||\n"
 ENDED = {"type": "Failed", "status": "True"}
 VALUES = {"model": {"name": "m", "repository": "a/b", "weightsGiB": 1}}
 
@@ -41,22 +49,22 @@ def cluster(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> Tools:
     async def at_once(_: float) -> None:
         """No test waits."""
 
-    monkeypatch.setattr(module.Results.__init__, "__defaults__", (at_once,))
+    monkeypatch.setattr(Claims.__init__, "__defaults__", (at_once,))
     tools.answer("helm template", JOB)
     for verb in "apply", "delete":
         tools.answer(f"kubectl .*{verb}")
     tools.answer("get .*job .*", {"metadata": {"name": "job-files-m"}})
-    tools.answer("get .*--watch", "pod-1|2026-11-22T23:00:00Z|\n")
+    tools.answer("get .*--watch", POD)
     tools.answer("kubectl .*exec")
     run(tools.folder / "claims/output" / RUN)
     return tools
 
 
-def run(folder: Path, ledger: bytes = b"line\n" * 1000, tables: int = 300) -> None:
+def run(folder: Path, ledger: bytes = b"line\n" * 1000, tables: int = 6) -> None:
     """A run's folder, as `grace run` leaves it."""
     (folder / "ledger").mkdir(parents=True, exist_ok=True)
     (folder / "ledger" / "a.jsonl").write_bytes(ledger)
-    names = {f"t{number}.csv": os.urandom(1000) for number in range(tables)}
+    names = {f"t{number}.csv": os.urandom(50_000) for number in range(tables)}
     for name, content in names.items():
         (folder / name).write_bytes(content)
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in names.items()}
@@ -64,17 +72,17 @@ def run(folder: Path, ledger: bytes = b"line\n" * 1000, tables: int = 300) -> No
     (folder / "manifest.json").write_text(json.dumps({"results": told}))
 
 
-def opened(do: Callable[[Results], Awaitable[Any]]) -> Any:
+def opened(do: Callable[[Claims], Awaitable[Any]]) -> Any:
     async def work() -> Any:
         values = ModelValues.model_validate(VALUES).model_copy(update={"values": VALUES})
-        async with Results.open(Kubectl(timeout=20), values) as results:
-            return await do(results)
+        async with Claims.open(Kubectl(timeout=20), values) as claims:
+            return await do(claims)
 
     return asyncio.run(work())
 
 
 def fetched(to: Path, pattern: str = "*/*/*") -> Fetched:
-    found = opened(lambda results: results.fetch(pattern, to))
+    found = opened(lambda claims: claims.fetch(pattern, to))
     assert isinstance(found, Fetched)
     return found
 
@@ -83,13 +91,13 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_runs_come_home(cluster: Tools, tmp_path: Path) -> None:
+def test_runs_are_fetched(cluster: Tools, tmp_path: Path) -> None:
     """Verified; a second time nothing is sent; each time the Job is gone at the end."""
     home = tmp_path / "home"
     first, again = fetched(home), fetched(home)
     assert files(home) == files(cluster.folder / "claims/output")
     assert first.verified == again.verified == (home / RUN,)
-    assert (first.unchanged, first.files, again.unchanged, again.received) == (0, 302, 302, 0)
+    assert (first.unchanged, first.files, again.unchanged, again.received) == (0, 8, 8, 0)
     verbs = [call.split()[1] for call in cluster.calls(" (apply|delete|exec) ")]
     assert verbs == ["apply", "exec", "delete"] * 2
 
@@ -106,25 +114,25 @@ def test_the_job_has_a_name_of_its_own(cluster: Tools, tmp_path: Path) -> None:
 
 
 def test_three_broken_connections(cluster: Tools, tmp_path: Path) -> None:
-    """The rest is fetched over a fourth; together they bring little more than what there is."""
-    cluster.answer("kubectl .*exec", cut=150_000, times=3)
+    """The rest is fetched over a fourth; together they bring at most a file more each than what there is."""
+    cluster.answer("kubectl .*exec", cut=80_000, times=3)
     found = fetched(tmp_path / "home")
     assert files(tmp_path / "home") == files(cluster.folder / "claims/output")
     assert len(cluster.calls(" exec ")) == 4
     size = sum(map(len, files(tmp_path / "home").values()))
-    assert size <= found.received <= size + 3_000
+    assert size <= found.received <= size + 3 * 50_000
 
 
 def test_a_call_that_was_ended_is_gone_on_with(cluster: Tools, tmp_path: Path) -> None:
     """What one call brought, the next does not fetch."""
     cluster.answer("kubectl .*exec", cut=150_000)
     cluster.answer("get .*--watch", err="Error from server (Forbidden): no", code=1)
-    cluster.answer("get .*--watch", "pod-1|2026-11-22T23:00:00Z|\n", times=1)
+    cluster.answer("get .*--watch", POD, times=1)
     with pytest.raises(ReleaseError):
         fetched(tmp_path)
     assert cluster.calls(" delete ")
     cluster.answer("kubectl .*exec")
-    cluster.answer("get .*--watch", "pod-1|2026-11-22T23:00:00Z|\n")
+    cluster.answer("get .*--watch", POD)
     found = fetched(tmp_path)
     assert found.verified and 0 < found.unchanged < found.files
 
@@ -159,11 +167,35 @@ def test_a_pod_that_cannot_start(cluster: Tools, tmp_path: Path) -> None:
     """Its state is told, and the Job is gone."""
     waiting = {"name": "files", "state": {"waiting": {"reason": "ImagePullBackOff"}}}
     pod = {"kind": "Pod", "metadata": {"name": "pod-1"}, "status": {"containerStatuses": [waiting]}}
-    cluster.answer("get .*--watch", "pod-1||\npod-1||ImagePullBackOff\n")
+    cluster.answer("get .*--watch", "pod-1||||\npod-1|||ImagePullBackOff|\n")
     cluster.answer("get .*pods,jobs", {"kind": "List", "items": [pod]})
     with pytest.raises(ReleaseError, match=r"does not start:\npod-1: .*files ImagePullBackOff"):
         fetched(tmp_path)
     assert cluster.calls(" delete ")
+
+
+def test_an_image_of_another_version(cluster: Tools, tmp_path: Path) -> None:
+    """One without this program, and one with another protocol: the image and what to set are named."""
+    job = {"spec": {"template": {"spec": {"containers": [{"image": "reg/grace:0.0.9"}]}}}}
+    cluster.answer("helm template", json.dumps(json.loads(JOB) | job))
+    cluster.answer("get .*--watch", "pod-1|2026-11-22T23:00:00Z|||1\n" + "pod-2||||1\n")
+    cluster.answer("kubectl .*logs", "No module named grace_client.transfer")
+    with pytest.raises(SpecError, match=r"(?s)reg/grace:0\.0\.9 .*queries\.image\.tag.*No module named"):
+        fetched(tmp_path)
+    cluster.answer("get .*--watch", POD)
+    cluster.answer("kubectl .*exec", err="unrecognized arguments: --protocol", code=2)
+    with pytest.raises(SpecError, match=r"(?s)reg/grace:0\.0\.9 .*queries\.image\.tag.*unrecognized"):
+        fetched(tmp_path)
+    assert len(cluster.calls(" exec ")) == 1 and len(cluster.calls(" delete ")) == 2
+
+
+def test_a_pod_that_is_going_is_not_used(cluster: Tools, tmp_path: Path) -> None:
+    """Another one takes its place; a pod that ended is asked for again."""
+    cluster.answer("get .*--watch", "pod-1|2026-11-22T23:00:00Z|2026-11-22T22:00:00Z||\n" + "pod-2||x||\n")
+    cluster.answer("get .*--watch", "pod-0||||0\n", times=1)
+    assert fetched(tmp_path).verified
+    (call,) = cluster.calls(" exec ")
+    assert "pod-2" in call
 
 
 def test_nothing_there(cluster: Tools, tmp_path: Path) -> None:
@@ -182,20 +214,19 @@ def test_a_run_that_is_not_what_its_manifest_says(cluster: Tools, tmp_path: Path
     assert len(cluster.calls(" exec ")) == 2
 
 
-def test_a_file_that_rotted_at_home_is_healed(cluster: Tools, tmp_path: Path) -> None:
-    """Equal in size and time, and yet not what is on the claim: the second look brings it, and it alone."""
+def test_corrupted_local_files_are_fetched_again(cluster: Tools, tmp_path: Path) -> None:
+    """A table, the ledger or the manifest, equal in size and time; and no other file."""
     home = tmp_path / "home"
     first = fetched(home)
-    table, ledger, manifest = (home / RUN / name for name in ("t1.csv", "ledger/a.jsonl", "manifest.json"))
-    for file in table, ledger, manifest:
-        told = file.stat()
+    for name in "t1.csv", "ledger/a.jsonl", "manifest.json":
+        file = home / RUN / name
+        found = file.stat()
         content = bytearray(file.read_bytes())
         content[-2] ^= 1
         file.write_bytes(content)
-        os.utime(file, ns=(told.st_mtime_ns, told.st_mtime_ns))
-        found = fetched(home)
-        assert found.verified == first.verified
-        assert 0 < found.received < 40_000
+        os.utime(file, ns=(found.st_mtime_ns, found.st_mtime_ns))
+        again = fetched(home)
+        assert (again.verified, again.received) == (first.verified, len(content))
         assert files(home) == files(cluster.folder / "claims/output")
 
 
@@ -211,21 +242,21 @@ def test_a_ledger_of_an_older_run_is_stale(cluster: Tools, tmp_path: Path) -> No
     assert found.stale == (tmp_path / RUN / "ledger" / "a.jsonl",)
     cluster.answer("helm get values", VALUES)
     done = CliRunner().invoke(app, ["fetch", "r", "--to", str(tmp_path)], catch_exceptions=False)
-    assert "not on the claim any more" in done.stderr and "a.jsonl" in done.stderr
+    assert str(tmp_path / RUN / "ledger" / "a.jsonl") in done.stderr
 
 
 def test_a_manifest_that_vanishes(cluster: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the listing and the transfer: the run is partial."""
-    listed = Channel.list
+    listed = Connection.list
 
-    async def vanishing(channel: Channel, pattern: str) -> list[Entry]:
-        entries = await listed(channel, pattern)
+    async def vanishing(connection: Connection, pattern: str, *, checksums: bool) -> list[Entry]:
+        entries = await listed(connection, pattern, checksums=checksums)
         (cluster.folder / "claims/output" / RUN / "manifest.json").unlink()
         return entries
 
-    monkeypatch.setattr(Channel, "list", vanishing)
+    monkeypatch.setattr(Connection, "list", vanishing)
     found = fetched(tmp_path)
-    assert (found.verified, found.partial, found.files) == ((), (tmp_path / RUN,), 301)
+    assert (found.verified, found.partial, found.files) == ((), (tmp_path / RUN,), 7)
 
 
 def test_what_cannot_be_written_at_home(cluster: Tools, tmp_path: Path) -> None:
@@ -242,24 +273,22 @@ def test_names_that_a_disk_does_not_tell_apart(
     """Are refused where one would overwrite the other, and only there."""
     run(cluster.folder / "claims/output/study1-exp2/m/R", tables=1)
     assert len(fetched(tmp_path / "home").verified) == 2
-    monkeypatch.setattr(module, "tells_apart", lambda _: False)
-    with pytest.raises(SpecError, match=r"m/R/.* and .*m/r/.* would be one file"):
+    monkeypatch.setattr(module, "_case_sensitive", lambda _: False)
+    with pytest.raises(SpecError, match=r"m/R/.* and .*m/r/.* would be the same file"):
         fetched(tmp_path / "other")
     assert len(fetched(tmp_path / "third", RUN).verified) == 1
 
 
 def test_a_file_that_may_not_be_read(cluster: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Is named, and not passed over as if it were gone."""
-    line = Channel._line
+    line = Connection._line
 
-    async def refused(channel: Channel) -> dict[str, Any]:
-        told = await line(channel)
-        if told.get("path") == f"output/{RUN}/manifest.json" and "from" in told:
-            return {"path": told["path"], "error": "Permission denied"}
-        return told
+    async def refused(connection: Connection) -> dict[str, Any]:
+        found = await line(connection)
+        return {"errno": 13, "error": "Permission denied"} if set(found) == {"size"} else found
 
-    monkeypatch.setattr(Channel, "_line", refused)
-    with pytest.raises(ReleaseError, match=r"manifest\.json on the claim cannot be read: Permission denied"):
+    monkeypatch.setattr(Connection, "_line", refused)
+    with pytest.raises(ReleaseError, match=r"(a\.jsonl|manifest\.json) on the claim cannot be read: Perm"):
         fetched(tmp_path)
 
 
@@ -278,16 +307,17 @@ def test_a_folder_off_the_claim_is_refused_at_once(cluster: Tools, tmp_path: Pat
 def test_a_run_that_goes_on_is_partial(tmp_path: Path) -> None:
     """No tables yet, or a ledger that is younger than they are."""
     run(tmp_path, tables=2)
-    assert check(tmp_path).whole
+    listed = {tmp_path / "ledger" / "a.jsonl"}
+    assert check(tmp_path, listed).whole
     with (tmp_path / "ledger" / "a.jsonl").open("a") as ledger:
         ledger.write("more\n")
     written = (tmp_path / "manifest.json").stat().st_mtime_ns
     os.utime(tmp_path / "ledger" / "a.jsonl", ns=(written + 1, written + 1))
-    assert not check(tmp_path).whole and not check(tmp_path).faults
+    assert not check(tmp_path, listed).whole and not check(tmp_path, listed).faults
     os.utime(tmp_path / "ledger" / "a.jsonl", ns=(written - 1, written - 1))
-    assert len(check(tmp_path).faults) == 1
+    assert len(check(tmp_path, listed).faults) == 1
     (tmp_path / "manifest.json").write_text("{}")
-    assert check(tmp_path).whole is False and not check(tmp_path).faults
+    assert check(tmp_path, listed).whole is False and not check(tmp_path, listed).faults
 
 
 def test_runs_among_files() -> None:
@@ -301,7 +331,7 @@ def test_runs_among_files() -> None:
     ]
     results: dict[str, dict[str, Any]] = {"e/m/r/manifest.json": {"trials": 3}}
     entries = [
-        Entry(f"output/{path}", 10, 0, results.get(path, {}) if path.endswith(".json") else None)
+        Entry(f"output/{path}", 10, 0, "", results.get(path, {}) if path.endswith(".json") else None)
         for path in paths
     ]
     found = [
@@ -314,10 +344,10 @@ def test_runs_among_files() -> None:
 def test_lists_go_up(cluster: Tools, tmp_path: Path) -> None:
     """To the input claim, under their names; two of one name are refused."""
     (tmp_path / "list.csv").write_text("a,b\n")
-    assert opened(lambda results: results.upload([tmp_path / "list.csv"], "mine")) == ["mine/list.csv"]
+    assert opened(lambda claims: claims.upload([tmp_path / "list.csv"], "mine")) == ["mine/list.csv"]
     assert (cluster.folder / "claims/input/mine/list.csv").read_text() == "a,b\n"
-    with pytest.raises(SpecError, match="one name"):
-        opened(lambda results: results.upload([tmp_path / "list.csv"] * 2))
+    with pytest.raises(SpecError, match="same name"):
+        opened(lambda claims: claims.upload([tmp_path / "list.csv"] * 2))
 
 
 def cli(*arguments: str) -> Any:
@@ -381,5 +411,5 @@ def test_a_signal_clears_up(cluster: Tools, tmp_path: Path, number: signal.Signa
 
 def test_one_of_three_is_named() -> None:
     """A release, values or a claim."""
-    with pytest.raises(SpecError, match="either a release, or --values of one, or a --claim"):
+    with pytest.raises(SpecError, match=r"--values.*--claim"):
         CliRunner().invoke(app, ["fetch"], catch_exceptions=False)

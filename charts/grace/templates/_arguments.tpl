@@ -113,27 +113,27 @@ or a key of a JSON object may follow. Nothing where it is none.
 {{- range $argument := .Values.server.extraArgs }}
 {{- $flag := include "grace.arguments.flag" $argument }}
 {{- with include "grace.arguments.lookup" (dict "flag" $flag "table" $own) }}
-server.extraArgs holds {{ $argument }}: set {{ . }} instead, which the rest of the release is computed from.
+server.extraArgs holds {{ $argument }}: set {{ . }} instead, because the rest of the release is computed from it.
 {{- end }}
 {{- with include "grace.arguments.lookup" (dict "flag" $flag "table" $beside) }}
 server.extraArgs holds {{ $argument }}: {{ . }}.
 {{- end }}
 {{- if and $flag (regexMatch "^[^=]*\\s" $argument) }}
-server.extraArgs holds "{{ $argument }}": vLLM takes it for one word; write --flag=value, or flag and value as two entries.
+server.extraArgs holds "{{ $argument }}": vLLM reads it as one word; write --flag=value, or flag and value as two entries.
 {{- end }}
 {{- $name := trimPrefix "no-" $flag }}
 {{- if and $name (hasKey $seen $name) (ne $name "middleware") (not (regexMatch "^[^=]*[.]" $argument)) }}
-server.extraArgs holds {{ regexFind "^[^=]*" $argument }} and {{ get $seen $name }}: vLLM takes the last without a word; keep one.
+server.extraArgs holds {{ regexFind "^[^=]*" $argument }} and {{ get $seen $name }}: vLLM uses the last one and does not warn; keep one.
 {{- end }}
 {{- $_ := set $seen $name (regexFind "^[^=]*" $argument) }}
 {{- end }}
 {{- if and .Values.server.args .Values.server.extraArgs }}
-server.args and server.extraArgs are both set: server.args stands in place of all arguments, so the others would be lost; keep one.
+server.args and server.extraArgs are both set: server.args replaces all arguments, so server.extraArgs would be ignored; keep one.
 {{- end }}
 {{- range $flag, $value := dict "port" (dict "path" "server.port" "is" (int .Values.server.port | toString)) "served-model-name" (dict "path" "model.name" "is" .Values.model.name) }}
 {{- $given := include "grace.arguments.of" (dict "flag" $flag "arguments" $.Values.server.args) }}
 {{- if and $given (ne $given $value.is) }}
-server.args gives --{{ $flag }} {{ $given }}: {{ $value.path }} is {{ $value.is }}, and the clients ask for that; make them equal.
+server.args gives --{{ $flag }} {{ $given }}: {{ $value.path }} is {{ $value.is }}, and the clients use that; make them equal.
 {{- end }}
 {{- end }}
 {{- $client := include "grace.arguments.own" (dict "root" . "of" "client") | fromYaml }}

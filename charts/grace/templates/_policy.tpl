@@ -6,7 +6,7 @@ P-numbers are those of `grace policy rules`.
 
 {{- define "grace.policy" -}}
 {{- if eq .Release.Namespace "default" }}
-The namespace is "default": shared clusters run nothing there; name yours with --namespace.
+The namespace is "default": shared clusters allow nothing there; name your namespace with --namespace.
 {{- end }}
 {{- include "grace.policy.gpus" . }}
 {{- include "grace.policy.dtype" . }}
@@ -35,10 +35,10 @@ scheduling.priorityClassName is {{ $priority }}: only {{ rest $priorities | join
 {{- if gt $gpus 8 }}
 gpu.count is {{ $gpus }}: no pod may hold more than 8 GPUs, those of one node (P21).
 {{- else if and (gt $gpus 2) (not (trim .Values.policy.allowMoreGpus)) }}
-gpu.count is {{ $gpus }}: a server may hold at most 2 GPUs (P9); say in policy.allowMoreGpus why this one needs more.
+gpu.count is {{ $gpus }}: a server may hold at most 2 GPUs (P9); if this one needs more, write the reason in policy.allowMoreGpus.
 {{- end }}
 {{- if and $parallel (ne $parallel $gpus) }}
-server.tensorParallelSize is {{ $parallel }}: it must be gpu.count, which is {{ $gpus }}, or a GPU would idle or be missing; leave it 0.
+server.tensorParallelSize is {{ $parallel }}: it must be gpu.count, which is {{ $gpus }}; leave it 0.
 {{- end }}
 {{- end -}}
 
@@ -75,7 +75,7 @@ gpu.memoryGiB is {{ .Values.gpu.memoryGiB }}: {{ .Values.model.repository }} nee
 {{- $given := int .Values.server.startup.budgetSeconds }}
 {{- $needed := int (include "grace.seconds.load" .) }}
 {{- if and $given (lt $given $needed) }}
-server.startup.budgetSeconds is {{ $given }}: reading {{ .Values.model.weightsGiB }} GiB at {{ .Values.server.startup.readMBps }} MB/s takes longer; at least {{ $needed }}, or 0 to have it computed.
+server.startup.budgetSeconds is {{ $given }}: reading {{ .Values.model.weightsGiB }} GiB at {{ .Values.server.startup.readMBps }} MB/s takes longer; set at least {{ $needed }}, or 0 to have it computed.
 {{- end }}
 {{- $deadline := int .Values.queries.activeDeadlineSeconds }}
 {{- $name := "queries.activeDeadlineSeconds" }}
@@ -85,7 +85,7 @@ server.startup.budgetSeconds is {{ $given }}: reading {{ .Values.model.weightsGi
 {{- end }}
 {{- $wait := mul 60 (int (include "grace.minutes.wait" .)) }}
 {{- if ge $wait $deadline }}
-{{ $name }} is {{ $deadline }}: the server alone may take {{ $wait }} s to answer (queries.waitMinutes, or the queue, the download and the start-up budget); more than that, and under a day.
+{{ $name }} is {{ $deadline }}: the server alone may take {{ $wait }} s to answer (queries.waitMinutes, or the queue, the download and the start-up budget); set more than that, and less than a day.
 {{- end }}
 {{- end -}}
 
@@ -149,7 +149,7 @@ server.shmSize is {{ $shm }}: shared memory counts against server.resources.limi
 {{- $images := dict "server.image" .Values.server.image "weights.image" .Values.weights.image "queries.image" .Values.queries.image }}
 {{- range $name, $image := $images }}
 {{- if eq $image.tag "latest" }}
-{{ $name }}.tag is latest: what it names changes from day to day; pin a version, and its digest in {{ $name }}.digest.
+{{ $name }}.tag is latest: the image behind it changes; name a version, and its digest in {{ $name }}.digest.
 {{- end }}
 {{- if contains "://" $image.registry }}
 {{ $name }}.registry is {{ $image.registry }}: an image's name has no scheme; write {{ regexReplaceAll "^.*://" $image.registry "" | trimSuffix "/" }}.
@@ -182,7 +182,7 @@ server.shmSize is {{ $shm }}: shared memory counts against server.resources.limi
 model.gated is true: the download of {{ .Values.model.repository }} needs a Hugging Face token; make a Secret (kubectl create secret generic hf-token --from-file=token=FILE) and name it in weights.token.existingSecret.
 {{- end }}
 {{- if and (ne $weights.stage "none") (not $weights.storage.enabled) }}
-weights.storage.enabled is false: with weights.stage {{ $weights.stage }} there is nowhere to keep the download; enable it, or set weights.stage to none.
+weights.storage.enabled is false: with weights.stage {{ $weights.stage }} there is no place for the download; enable it, or set weights.stage to none.
 {{- end }}
 {{- if and $weights.storage.enabled (not $weights.storage.existingClaim) $weights.storage.size }}
 {{- $size := include "grace.quantity.text" $weights.storage.size }}
@@ -208,7 +208,7 @@ weights.storage.size is {{ $size }}: {{ .Values.model.weightsGiB }} GiB of weigh
 {{- else if eq $claim.class "ceph-rbd" }}
 {{ $name }}.class is ceph-rbd: a claim of this class never binds (P20); rook-ceph-block is the block class.
 {{- else if and (hasPrefix "rook-ceph-block" $claim.class) (ne $claim.accessMode "ReadWriteOnce") }}
-{{ $name }}.accessMode is {{ $claim.accessMode }}: class {{ $claim.class }} is ReadWriteOnce only; for a shared claim take rook-cephfs.
+{{ $name }}.accessMode is {{ $claim.accessMode }}: class {{ $claim.class }} is ReadWriteOnce only; for a shared claim use rook-cephfs.
 {{- end }}
 {{- if ne $name "weights.storage" }}
 {{- include "grace.policy.quantity" (dict "name" (printf "%s.size" $name) "text" (include "grace.quantity.text" $claim.size)) }}
@@ -243,7 +243,7 @@ queries.experiments.{{ $name }}.replicates is {{ $experiment.replicates }}: at m
 server.kind is Job: native sidecars need Kubernetes 1.29, and this cluster is {{ $version }}; set server.kind to Deployment.
 {{- end }}
 {{- if not $enabled }}
-server.kind is Job: no experiment is enabled in queries.experiments, so the pod would have nothing to do.
+server.kind is Job: no experiment is enabled in queries.experiments, so the pod would do nothing; enable one.
 {{- end }}
 {{- end }}
 {{- end -}}

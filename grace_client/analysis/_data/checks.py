@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from grace_client import studies
-from grace_client.analysis._data.files import KEYS, OK
 from grace_client.core.errors import NotEnoughDataError, SpecError
 from grace_client.core.trials import TrialList
+from grace_client.run.layout import KEYS, OK
 from grace_client.studies.declaration import Experiment
 
 SUM = 1e-6

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,9 @@ from grace_client import studies
 from grace_client.core import trials
 from grace_client.core.errors import SpecError, refused
 from grace_client.core.trials import TrialList
+from grace_client.run import layout
+from grace_client.run.layout import BETS, DRAW, FREE, KEYS, MISSING, OK, READING, SCORED
 from grace_client.studies.declaration import Experiment
-
-OK = "ok"
-KEYS = ("model", "experiment", "trial_id", "question")
-SCORED = (*KEYS, "option", "logprob", "prob_raw", "prob_norm", "option_mass", "status", "reason")
-FREE = (*KEYS, "replicate", "seed", "response", "reasoning", "finish_reason", "status", "reason")
-STRUCTURED = ("structured", "category", "method", "confidence", "span_start", "span_end")
-BETS = ("bet_0", "bet_1", "bet_2", "bet_3")
-DRAWN = ("question", "replicate")
-"""What tells the free-text answers of one trial apart."""
 
 TEXT = pd.Series([""]).dtype
 """What this version of pandas keeps text in."""
@@ -33,8 +25,6 @@ TEXT = pd.Series([""]).dtype
 LONG = {*KEYS, "status"}
 INTEGERS = ("trial_id", "replicate", "seed", "span_start", "span_end")
 NUMBERS = ("logprob", "prob_raw", "prob_norm", "option_mass", *BETS)
-
-_NAME = re.compile(r"(?P<model>.+)_(?P<study>study\d+)_(?P<table>[a-z_]+)_\d{8}$")
 
 
 def load(path: Path) -> pd.DataFrame:
@@ -58,7 +48,7 @@ def typed(long: pd.DataFrame, experiment: Experiment, path: Path) -> pd.DataFram
             f"{path}: column {', '.join(missing)} is missing from a long table of {experiment.name}; "
             "'grace export' writes the table again"
         )
-    extra = [c for c in (*STRUCTURED, *BETS) if c in long.columns] if not experiment.scored else []
+    extra = [c for c in (*READING, *BETS) if c in long.columns] if not experiment.scored else []
     frame = long[[*wanted, *extra]].copy()
     for column in frame.columns.intersection([*INTEGERS, *NUMBERS]):
         frame[column] = _numbers(frame[column], path)
@@ -124,7 +114,7 @@ def widened(wide: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, TrialList]:
 
     Trials are counted in the order of the rows: a wide table has no trial ids.
     """
-    match = _NAME.fullmatch(path.stem)
+    match = layout.TABLE_NAME.fullmatch(path.stem)
     if match is None:
         raise SpecError(
             f"{path}: neither a long table (columns {', '.join(KEYS)}, ...) nor a wide one named "
@@ -133,10 +123,10 @@ def widened(wide: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, TrialList]:
     experiment = _experiment(wide, match["study"], match["table"], path)
     number: NDArray[Any] = np.arange(1, len(wide) + 1)
     if not experiment.scored:
-        if missing := [column for column in (*DRAWN, "seed", "response") if column not in wide.columns]:
+        if missing := [column for column in (*DRAW, "seed", "response") if column not in wide.columns]:
             raise SpecError(f"{path}: column {', '.join(missing)} is missing from a table of free text")
         # Every trial has each question and replicate once.
-        number = wide.groupby(list(DRAWN)).cumcount().to_numpy(dtype=np.int64) + 1
+        number = wide.groupby(list(DRAW)).cumcount().to_numpy(dtype=np.int64) + 1
     first = wide.assign(trial_id=number).drop_duplicates("trial_id").sort_values("trial_id")
     names = list(experiment.schema.names)
     rows = ({name: str(row[name]) for name in names} for row in first[names].to_dict("records"))
@@ -169,38 +159,23 @@ def _experiment(wide: pd.DataFrame, study: str, table: str, path: Path) -> Exper
     raise SpecError(f"{path}: column {lost} is missing from a wide table of {nearest.name}")
 
 
-def option_columns(experiment: Experiment, listed: TrialList) -> dict[str, dict[str, str]]:
-    """By question and option, the column of the wide table that holds the option's probability.
-
-    It is the column that is 1 where all probability is on that option, and 0 where it is on any other.
-    """
-    found: dict[str, dict[str, str]] = {}
-    for question in experiment.questions(listed.trials[0]):
-        assert question.options is not None
-        names = question.options.names
-        sure = pd.DataFrame([experiment.measures[question.name](row) for row in np.eye(len(names))])
-        found[question.name] = {
-            name: next(c for c in sure.columns if (sure[c].to_numpy() == np.eye(len(names))[i]).all())
-            for i, name in enumerate(names)
-        }
-    return found
-
-
 def _scored(wide: pd.DataFrame, experiment: Experiment, listed: TrialList) -> pd.DataFrame:
     parts = []
-    for place, (question, columns) in enumerate(option_columns(experiment, listed).items()):
-        values = wide[list(columns.values())]
+    for place, question in enumerate(experiment.questions(listed.trials[0])):
+        assert question.options is not None
+        columns = experiment.option_columns[question.name]
+        values = wide[list(columns)]
         lost = np.repeat((values == "").all(axis=1).to_numpy(), len(columns))
         part = pd.DataFrame(
             {
                 "row": np.repeat(np.arange(len(wide)), len(columns)),
-                "option": np.tile(list(columns), len(wide)),
+                "option": np.tile(list(question.options.names), len(wide)),
                 "prob_norm": values.to_numpy().ravel(),
-                "status": np.where(lost, "missing", OK),
+                "status": np.where(lost, MISSING, OK),
                 "reason": np.where(lost, "no values in the wide table; the long one says why", ""),
             }
         )
-        parts.append(part.assign(question=question, place=place))
+        parts.append(part.assign(question=question.name, place=place))
     both = pd.concat(parts).sort_values(["row", "place"], kind="stable", ignore_index=True)
     nothing = dict.fromkeys(("logprob", "prob_raw", "option_mass"), np.nan)
     return both.assign(trial_id=both["row"] + 1, **nothing).drop(columns=["row", "place"])
@@ -209,14 +184,14 @@ def _scored(wide: pd.DataFrame, experiment: Experiment, listed: TrialList) -> pd
 def with_structured(long: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Free text with the structured answers of the table at `path`, which are in the same order."""
     structured = load(path)
-    columns = [c for c in (*STRUCTURED, *BETS) if c in structured.columns]
-    if missing := [c for c in (*DRAWN, "seed", *STRUCTURED[:3]) if c not in structured.columns]:
+    columns = [c for c in (*READING, *BETS) if c in structured.columns]
+    if missing := [c for c in (*DRAW, "seed", *READING[:3]) if c not in structured.columns]:
         raise SpecError(f"{path}: column {', '.join(missing)} is missing from a structured table")
     if len(structured) != len(long):
         raise SpecError(
             f"{path} has {len(structured)} rows and the answers {len(long)}; 'grace extract' writes it again"
         )
-    for column in (*DRAWN, "seed"):
+    for column in (*DRAW, "seed"):
         differs = structured[column].astype("str").to_numpy() != long[column].astype("str").to_numpy()
         if differs.any():
             row = int(np.flatnonzero(differs)[0])

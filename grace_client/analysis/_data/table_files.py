@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from grace_client.core.errors import SpecError
+from grace_client.run import layout, verify
 from grace_client.run import manifest as manifests
-from grace_client.run.manifest import TRIALS, Manifest
+from grace_client.run.manifest import Manifest
 
 Source = str | Path | Sequence[str | Path]
 
@@ -48,7 +48,7 @@ class Table:
     @property
     def trials(self) -> Path:
         """Where the trial list of its run lies."""
-        return self.path.parent / TRIALS
+        return self.path.parent / layout.TRIALS
 
 
 def contents(source: Source) -> pd.DataFrame:
@@ -97,18 +97,18 @@ def _at(path: Path) -> list[Table]:
         runs = manifests.below(path)
         if not runs:
             raise SpecError(
-                f"{path} holds no run: no {manifests.FILE} in it or below it. 'grace run' makes one; a table "
-                "alone is named by its file"
+                f"{path} holds no run: no folder in it has a {layout.MANIFEST}. 'grace run' makes one. "
+                "To read a table without its run, name its file"
             )
         return [_of_run(run) for run in runs]
     if not path.is_file():
         raise SpecError(f"{path} does not exist; name a run folder, a folder of runs, or a table")
-    if not (path.parent / manifests.FILE).exists():
+    if not (path.parent / layout.MANIFEST).exists():
         long = _long_beside(path)
-        return [Table(long or path, structured=path if long and _is_structured(path) else None)]
-    run = _of_run(path.parent, structured=path if _is_structured(path) else None)
-    stem = run.path.name.removesuffix(".parquet").removesuffix(".csv").removesuffix("_long")
-    if _is_structured(path) or path.name.startswith(stem):
+        return [Table(long or path, structured=path if long and layout.is_structured(path.name) else None)]
+    run = _of_run(path.parent, structured=path if layout.is_structured(path.name) else None)
+    stem = layout.stem_of(run.path.name)
+    if layout.is_structured(path.name) or path.name.startswith(stem):
         return [run]
     raise SpecError(
         f"{path} is no table of the run in {path.parent}, which wrote {run.path.name}; name that, or move "
@@ -116,42 +116,34 @@ def _at(path: Path) -> list[Table]:
     )
 
 
-def _is_structured(path: Path) -> bool:
-    return "_structured_" in path.name
-
-
 def _long_beside(path: Path) -> Path | None:
     """The long table that belongs to a file; None where there is none."""
-    if path.stem.endswith("_long"):
+    if layout.stem_of(path.name) != path.stem:
         return path
-    stem = path.stem.replace("_structured_", "_raw_responses_")
-    found = (path.parent / f"{stem}_long{end}" for end in (".parquet", ".csv"))
+    found = (path.parent / name for name in layout.long_names(layout.wide_of(path.stem)))
     return next((long for long in found if long.exists()), None)
 
 
 def _of_run(folder: Path, structured: Path | None = None) -> Table:
     manifest = manifests.load(folder)
     written: dict[str, str] = manifest.results.get("tables", {})
-    names = [name for name in written if name.endswith("_long.parquet")] or [
-        name for name in written if name.endswith("_long.csv")
-    ]
-    if not names:
+    name = layout.long_table(written)
+    if name is None:
         raise SpecError(
             f"{folder} holds a run without tables: it ended before it wrote them. "
             f"'grace export {folder}' does"
         )
-    path = folder / names[0]
+    path = folder / name
     if not path.exists():
         raise SpecError(f"{path} is missing; 'grace export {folder}' writes it again")
     if structured is None:
-        beside = sorted(folder.glob("*_structured_*.csv"))
+        beside = sorted(folder.glob(layout.STRUCTURED_FILES))
         if len(beside) > 1:
             listed = ", ".join(found.name for found in beside)
             raise SpecError(f"{folder} holds several structured tables ({listed}); name the one to read")
         structured = next(iter(beside), None)
     for table, verb in ((path, "export"), (structured, "extract")):
-        known = written.get(table.name) if table else None
-        if table and known and hashlib.sha256(table.read_bytes()).hexdigest() != known:
+        if table and verify.is_changed(table, written):
             raise SpecError(
                 f"{table} has changed since it was written; 'grace {verb} {folder}' writes it again, and a "
                 "table of your own is read from outside the run's folder"

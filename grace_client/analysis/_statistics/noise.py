@@ -9,12 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from grace_client.analysis import study1, study2
-from grace_client.analysis._data.files import OK
 from grace_client.analysis._data.layout import canonical, per_model, require
 from grace_client.analysis.intervals import LEVEL
 from grace_client.analysis.study1._beliefs import wide_bets
 from grace_client.analysis.study2._goal_contrasts import weights
 from grace_client.core.errors import SpecError
+from grace_client.run.layout import OK
 from grace_client.run.manifest import Manifest
 
 Array = NDArray[np.float64]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from grace_client.analysis._data.files import BETS, OK
 from grace_client.analysis._data.layout import canonical, ordered, require
 from grace_client.analysis.inference import mean_intervals
 from grace_client.core.errors import NotEnoughDataError, SpecError
+from grace_client.run.layout import BETS, OK
 
 CELL = ("access", "observe")
 STATES = (0, 1, 2, 3)

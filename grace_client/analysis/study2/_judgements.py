@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from grace_client.analysis._data.files import OK
 from grace_client.analysis._data.layout import canonical, ordered, require
 from grace_client.analysis.inference import mean_intervals
 from grace_client.analysis.study2._shares import CELL, LEVELS
 from grace_client.core.errors import NotEnoughDataError
+from grace_client.run.layout import OK
 from grace_client.studies.study2 import QUALITIES
 
 

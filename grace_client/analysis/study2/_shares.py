@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from grace_client.analysis._data.files import OK
 from grace_client.analysis._data.layout import canonical, distinct, ordered, require
 from grace_client.analysis.inference import holm, mean_intervals
 from grace_client.analysis.intervals import against_chance, counted
 from grace_client.core.errors import NotEnoughDataError, SpecError
+from grace_client.run.layout import OK
 from grace_client.studies.study2 import ADJECTIVES, FRAMES
 
 CELL = ("goal", "state")

@@ -1,7 +1,8 @@
 """The rules: what a person would read at a glance, and nothing else.
 
 Every rule is the grammar of a whole sentence: an answer is taken only where all that the text says fits a
-known shape. What is left is ``unparsed``, with its category. docs/extraction.md has the rules in words.
+known shape. What is left is ``unparsed``, with its category.
+docs/explanation/extraction.md has the rules in words.
 """
 
 from __future__ import annotations

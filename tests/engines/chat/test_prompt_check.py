@@ -22,7 +22,7 @@ from grace_client.engines.local.sampling import Draw
 from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.run import manifest as manifests
 from grace_client.run import runner
-from grace_client.run.runner import RunFolder
+from grace_client.run.folder import RunFolder
 from tests.cli.test_run import STUDY1, grace
 from tests.conftest import ROOT
 from tests.engines.conftest import random_model, tokenizer
@@ -165,7 +165,7 @@ async def shown(engine: Engine, path: Path) -> list[tuple[str, dict[str, Any]]]:
     folder = RunFolder.create(path, experiment, trials, await engine.describe(), sample=2)
     await runner.run(folder, engine)
     folder = RunFolder.open(path)
-    return [(item.question.prompt.text, folder.ledger.get(item.key) or {}) for item in folder.plan.distinct()]
+    return [(item.question.prompt.text, folder.ledger.get(item.key) or {}) for item in folder.plan.distinct]
 
 
 def test_what_was_sent_is_kept_as_it_was_decoded(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_a_thought_that_repeats_the_question_loses_nothing(
 
     monkeypatch.setattr(local, "decode", decode)
     folder = asyncio.run(asked(made, tmp_path, "study2-exp2", "on", max_tokens=64))
-    for item in folder.plan.distinct():
+    for item in folder.plan.distinct:
         answer = folder.ledger.get(item.key)
         assert answer is not None and answer["status"] == "ok"
         assert answer["prompt"].count(item.question.prompt.text) == 2
@@ -242,7 +242,7 @@ def test_explain_and_manifest_show_what_was_sent(
     told = json.loads((out / "manifest.json").read_text())["spec"]["engine"]
     assert told["prompt_prefix"] == "<s>Answer the PROMPT of the user.[user]"
     assert told["prompt_suffix"] == "[assistant]"
-    trial = str(next(RunFolder.open(out).plan.items()).trial.trial_id)
+    trial = str(RunFolder.open(out).plan.items[0].trial.trial_id)
     capsys.readouterr()
     assert grace(monkeypatch, "explain", str(out), "--trial", trial, "--json") == 0
     for trace in json.loads(capsys.readouterr().out):

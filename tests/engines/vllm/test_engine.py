@@ -29,7 +29,7 @@ from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.engines.vllm.responses import RetryPolicy
 from grace_client.engines.vllm.wire_format import MAX_IDS, MAX_PROMPTS, forced_batches, named_batches
 from grace_client.run import manifest, runner, tables
-from grace_client.run.runner import RunFolder
+from grace_client.run.folder import RunFolder
 from tests.conftest import ROOT
 from tests.engines.local.test_engine import CASES, PROMPTS
 from tests.engines.reference import teacher_forced

@@ -14,7 +14,8 @@ from grace_client import studies
 from grace_client.engines.local.engine import LocalEngine
 from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.run import tables
-from grace_client.run.runner import RunFolder, run
+from grace_client.run.folder import RunFolder
+from grace_client.run.runner import run
 from tests.conftest import lists
 
 

@@ -1,6 +1,6 @@
 # Study 1 from a run's CSV files, in base R: one table and one figure.
 #
-#   Rscript docs/analysis.R RUN OUT
+#   Rscript docs/tutorials/analysis.R RUN OUT
 #
 # RUN is the folder of a run of study1-exp2; OUT gets cell-means.csv and cell-means.pdf.
 

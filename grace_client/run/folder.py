@@ -1,0 +1,208 @@
+"""A run on disk: made, opened and locked."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grace_client import __version__, studies
+from grace_client.core import paths
+from grace_client.core.errors import BusyError, SpecError, TrialError
+from grace_client.core.progress import Progress
+from grace_client.core.questions import Reasoning
+from grace_client.core.trials import TrialList
+from grace_client.engines.base import EngineInfo
+from grace_client.run import layout
+from grace_client.run import manifest as manifests
+from grace_client.run import plan as plans
+from grace_client.run.layout import OK
+from grace_client.run.ledger import Ledger
+from grace_client.run.manifest import Manifest, SamplingSpec, Spec
+from grace_client.run.plan import Plan
+from grace_client.studies.declaration import Experiment
+
+THINKING_TOKENS = 2048
+"""Default bound on reasoning and answer together."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run on disk: its manifest, its plan and its ledger.
+
+    Open one with `RunFolder.open`, or make one with `RunFolder.create`.
+    """
+
+    path: Path
+    manifest: Manifest
+    experiment: Experiment
+    plan: Plan
+    ledger: Ledger
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """The run in a folder; SpecError where there is none or a damaged one."""
+        manifest = manifests.load(path)
+        experiment = studies.experiment(manifest.spec.experiment)
+        manifest.check_trials(path / layout.TRIALS)
+        try:
+            trials = studies.read_trials(path / layout.TRIALS, checked=True)
+        except TrialError as error:
+            raise SpecError(f"the run's own copy of its trial list cannot be read:\n{error}") from None
+        asked = plans.ask(experiment, plans.sample(trials, manifest.spec.sample))
+        if plans.questions_sha256(asked) != manifest.spec.questions_sha256:
+            raise SpecError(
+                f"grace {__version__} asks other questions for {experiment.name} than grace "
+                f"{manifest.grace}, which began {path}. To go on with it, install "
+                f"grace-client=={manifest.grace}"
+            )
+        return cls._of(path, manifest, experiment, Plan(experiment, asked, manifest.spec))
+
+    @classmethod
+    def _of(cls, path: Path, manifest: Manifest, experiment: Experiment, plan: Plan) -> RunFolder:
+        ledger = Ledger(path / layout.LEDGER)
+        if not ledger.segments and manifest.results.get("distinct_by_status", {}).get(OK):
+            raise SpecError(
+                f"{path} has tables, but {layout.LEDGER}/, the record from which they were written, is "
+                "missing. Copy or fetch the whole folder again"
+            )
+        return cls(path, manifest, experiment, plan, ledger)
+
+    def read_again(self) -> RunFolder:
+        """The same run with its manifest and its record as they are on disk now."""
+        return self._of(self.path, manifests.load(self.path), self.experiment, self.plan)
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        experiment: Experiment,
+        trials: TrialList,
+        engine: EngineInfo,
+        *,
+        sample: int | None = None,
+        sampling: SamplingSpec | None = None,
+        reasoning: Reasoning | None = None,
+    ) -> RunFolder:
+        """Make a run folder, or open the one that is there if it is of the very same run.
+
+        Parameters
+        ----------
+        path : Path
+            The folder.
+        experiment, trials, engine
+            What is asked, of which list, and who answers.
+        sample : int, optional
+            Ask only so many trials.
+        sampling : SamplingSpec, optional
+            How free text, or the reasoning before a scored answer, is drawn.
+        reasoning : str, optional
+            ``"on"``, ``"off"`` or ``"off-by-prompt"``. Default: off where answers are scored, on where they
+            are drawn.
+
+        Raises
+        ------
+        SpecError
+            Where the trials are of another study, and where the folder holds another run; the message lists
+            the differences.
+        """
+        if trials.schema.study != experiment.schema.study:
+            raise SpecError(
+                f"{experiment.name} needs a {experiment.schema.study} list, and {trials.path} is one of "
+                f"{trials.schema.study}"
+            )
+        sample = None if sample is not None and sample >= len(trials.trials) else sample
+        asked = plans.ask(experiment, plans.sample(trials, sample))
+        spec = Spec(
+            experiment=experiment.name,
+            engine=engine.as_dict(),
+            trials_sha256=trials.sha256,
+            questions_sha256=plans.questions_sha256(asked),
+            sample=sample,
+            sampling=_draws(experiment, engine, sampling, reasoning),
+            reasoning=reasoning or _default(experiment, engine),
+        )
+        if (path / layout.MANIFEST).exists():
+            manifest = manifests.load(path)
+            different = manifests.differences(manifest.spec, spec)
+            if different:
+                listed = "\n  ".join(different)
+                raise SpecError(
+                    f"{path} holds another run:\n  {listed}\nName a new folder with --out, or repeat the "
+                    "command that began this one"
+                )
+            manifest.check_trials(path / layout.TRIALS)
+        else:
+            path.mkdir(parents=True, exist_ok=True)
+            with paths.replacing(path / layout.TRIALS) as new:
+                new.write_bytes(trials.raw)
+            # The manifest comes last: a folder that has one is complete.
+            manifest = Manifest(trials=str(trials.path), spec=spec)
+            manifest.save(path)
+        return cls._of(path, manifest, experiment, Plan(experiment, asked, spec))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from asking the same questions."""
+        with (self.path / layout.LOCK).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                message = f"another process is working on {self.path}; wait for it or stop it"
+                # A Job that takes another's place meets its last moments, and is to try again.
+                raise BusyError(message) from None
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, lock.name) from None
+            yield
+
+    def progress(self) -> Progress:
+        """How much of the plan is answered."""
+        answered = [item.key for item in self.plan.distinct if item.key in self.ledger]
+        failed = sum(key in self.ledger.contents.failed for key in answered)
+        return Progress(total=len(self.plan.distinct), done=len(answered), failed=failed)
+
+
+def sampling_of(
+    experiment: Experiment, engine: EngineInfo, reasoning: Reasoning | None, given: dict[str, Any]
+) -> SamplingSpec:
+    """How a run draws: what is given, and for a model that reasons room to do it.
+
+    Parameters
+    ----------
+    experiment, engine, reasoning
+        As for `RunFolder.create`.
+    given : dict
+        Some of the fields of a `SamplingSpec`.
+    """
+    thinks = engine.reasoning_format is not None and (reasoning or _default(experiment, engine)) == "on"
+    room = {"max_tokens": THINKING_TOKENS} if thinks else {}
+    return SamplingSpec.model_validate(room | given)
+
+
+def _default(experiment: Experiment, engine: EngineInfo) -> Reasoning | None:
+    """Whether a model reasons by default; None for a model that shows no reasoning."""
+    if engine.reasoning_format is None:
+        return None
+    return "off" if experiment.scored else "on"
+
+
+def _draws(
+    experiment: Experiment, engine: EngineInfo, sampling: SamplingSpec | None, reasoning: Reasoning | None
+) -> SamplingSpec | None:
+    """How a run draws; None where it does not. A scored question has one reasoning for each trial."""
+    if not experiment.scored:
+        # A stop text within a thought would end it there.
+        closed = engine.reasoning_format is None or reasoning == "off"
+        stop = experiment.stop if closed else ()
+        return (sampling or SamplingSpec()).model_copy(update={"stop": stop})
+    if reasoning != "on":
+        return None
+    if engine.reasoning_format is None:
+        raise SpecError(
+            f"{engine.model} shows no reasoning that grace knows (think blocks or Harmony), so there is none "
+            "to score after; leave --reasoning out"
+        )
+    return (sampling or SamplingSpec()).model_copy(update={"replicates": 1})

@@ -1,0 +1,111 @@
+"""What a run folder holds: names of its files, columns of its tables, statuses of its answers.
+
+::
+
+    manifest.json                       what the run is, with a checksum of each table
+    trials.csv                          a copy of its trial list
+    ledger/*.jsonl                      every answer, one segment for each process
+    MODEL_STUDY_TABLE_DATE.csv          the wide table; TABLE is the experiment's
+    MODEL_STUDY_TABLE_DATE_long.csv     the long table, and the same as .parquet
+    MODEL_STUDY_reasoning_DATE.csv      where the model reasoned
+    MODEL_STUDY_structured_DATE.csv     free text as values, written by `grace extract`
+    README.txt                          how other programs read the tables
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from grace_client.core import paths
+
+MANIFEST = "manifest.json"
+TRIALS = "trials.csv"
+LEDGER = "ledger"
+SEGMENTS = "*.jsonl"
+README = "README.txt"
+LOCK = ".lock"
+
+OK = "ok"
+"""Status of an answer; any other is a failure, and the row has no values."""
+UNASKED = "unasked"
+"""Status of a question that no session has asked yet."""
+MISSING = "missing"
+"""Status of a question whose row in a wide table is empty: only the long table says why."""
+
+KEYS = ("model", "experiment", "trial_id", "question")
+DRAW = ("question", "replicate")
+"""Columns that tell the free-text answers of one trial apart."""
+SCORED = (*KEYS, "option", "logprob", "prob_raw", "prob_norm", "option_mass", "status", "reason")
+"""Columns of the long table of a scored experiment."""
+WIDE_FREE = (*DRAW, "seed", "response", "reasoning", "finish_reason", "status")
+"""Columns that the wide table of free text adds to those of the trial list."""
+FREE = (*KEYS[:-1], *WIDE_FREE, "reason")
+"""Columns of the long table of free text."""
+REASONING = (*KEYS, "replicate", "seed", "reasoning", "status", "reason")
+READING = ("structured", "category", "method", "confidence", "span_start", "span_end")
+"""Columns of the structured table that hold what was read from a response."""
+BETS = ("bet_0", "bet_1", "bet_2", "bet_3")
+"""Columns of the structured table of Study 1: what the response gives to each state, in percent."""
+STRUCTURED = (*DRAW, "seed", "response", *READING)
+"""Columns that the structured table adds to those of the trial list; `BETS` and ``status`` follow."""
+
+FREE_TABLE = "raw_responses"
+"""The table of every experiment of free text."""
+STRUCTURED_TABLE = "structured"
+STRUCTURED_FILES = f"*_{STRUCTURED_TABLE}_*.csv"
+REASONING_TABLE = "reasoning"
+LONG_CSV = "_long.csv"
+LONG_PARQUET = "_long.parquet"
+
+TABLE_NAME = re.compile(r"(?P<model>.+)_(?P<study>study\d+)_(?P<table>[a-z_]+)_\d{8}")
+"""A table's file name without its ending and without ``_long``."""
+
+
+def stem(model: str, study: str, table: str, created: str, tables: Iterable[str] = ()) -> str:
+    """``{model}_{study}_{table}_{YYYYMMDD}``.
+
+    Parameters
+    ----------
+    model, study, table : str
+        Name of the model, of the study, and of the kind of table.
+    created : str
+        When the run began, ISO 8601.
+    tables : iterable of str
+        Names of the tables that the run has: it keeps their name for the model.
+    """
+    mark = f"_{study}_"
+    known = (name.rpartition(mark)[0] for name in tables)
+    short = next(filter(None, known), paths.file_name(model).replace("_", "-"))
+    return f"{short}{mark}{table}_{created[:10].replace('-', '')}"
+
+
+def long_table(names: Iterable[str]) -> str | None:
+    """The long table among a run's tables, Parquet before CSV; None where it has none."""
+    known = list(names)
+    return next((name for end in (LONG_PARQUET, LONG_CSV) for name in known if name.endswith(end)), None)
+
+
+def long_names(stem: str) -> tuple[str, str]:
+    """Names of the long tables with this stem, in the order in which they are looked for."""
+    return stem + LONG_PARQUET, stem + LONG_CSV
+
+
+def stem_of(name: str) -> str:
+    """A table's file name without its ending and without ``_long``."""
+    return name.removesuffix(".parquet").removesuffix(".csv").removesuffix("_long")
+
+
+def is_structured(name: str) -> bool:
+    """Whether a file name is that of a structured table."""
+    return f"_{STRUCTURED_TABLE}_" in name
+
+
+def structured_of(name: str) -> str:
+    """Name of the structured table of a run, from that of its wide table."""
+    return name.replace(f"_{FREE_TABLE}_", f"_{STRUCTURED_TABLE}_")
+
+
+def wide_of(name: str) -> str:
+    """Name of the wide table of free text, from that of its structured table."""
+    return name.replace(f"_{STRUCTURED_TABLE}_", f"_{FREE_TABLE}_")
