@@ -16,7 +16,7 @@ dir.create(out, showWarnings = FALSE, recursive = TRUE)
 trials <- read.csv(file.path(run, "trials.csv"), colClasses = "character", na.strings = "", encoding = "UTF-8")
 names(trials)[names(trials) == "speech"] <- "speach"
 trials$trial_id <- seq_len(nrow(trials))
-# Trials that show the same have the same answer: they are one observation.
+# Trials with the same text have the same answer: they are one observation.
 trials$stimulus <- as.integer(factor(paste(trials$story_setup, trials$priorQ, trials$speach, sep = "\r")))
 
 files <- list.files(run, pattern = "_study1_probabilities_.*_long\\.csv$", full.names = TRUE)
@@ -27,7 +27,7 @@ if (nrow(failed)) message(nrow(failed), " questions have no answer")
 
 # --- Bets ---------------------------------------------------------------------------------------------
 
-# Bets need all four states, and nothing else: a trial that lost its knowledge question alone stays.
+# Bets need all four states. A trial that lacks only its knowledge question stays.
 lost <- unique(failed$trial_id[grepl("^state[0-3]$", failed$question)])
 if (length(lost)) message(length(lost), " trials lack a state and are left out")
 states <- long[grepl("^state[0-3]$", long$question) & !(long$trial_id %in% lost), ]
@@ -40,8 +40,8 @@ bets <- merge(percentage, trials[c("trial_id", "stimulus", "access", "observe")]
 
 # --- Table --------------------------------------------------------------------------------------------
 
-# The 95% interval of a share whose error is known over so many clusters: Clopper and Pearson's, with the
-# effective number of observations, and near 0 and 1 no shorter than that of as many answers as clusters.
+# The 95% interval of a share with a cluster-robust error: Clopper and Pearson's for the effective number of
+# observations. Near 0 and 1 it is at least as long as that of one answer per cluster.
 bounded <- function(share, error, clusters, choices) {
   if (clusters <= 1) return(c(NA, NA))
   variance <- (error * qt(0.975, clusters - 1) / qnorm(0.975))^2
@@ -53,13 +53,13 @@ bounded <- function(share, error, clusters, choices) {
   c(lower(share * size), 1 - lower((1 - share) * size))
 }
 
-# A mean over trials, with a 95% interval that takes stimuli as the observations.
+# A mean over trials, with a 95% interval whose observations are the stimuli.
 clustered <- function(rows) {
   bet <- rows$bet / 100
   weight <- table(rows$stimulus) / nrow(rows)
   pull <- tapply(bet - mean(bet), rows$stimulus, sum) / nrow(rows)
   se <- if (length(pull) > 1) sqrt(sum(pull^2 / (1 - weight))) else NA
-  # Bets of 0 and 100 alone are choices, of which there are no more than trials.
+  # If all bets are 0 or 100, the effective number is at most the number of trials.
   choices <- if (all(bet %in% c(0, 1))) nrow(rows) else Inf
   ends <- 100 * bounded(mean(bet), se, 1 / sum(weight^2), choices)
   data.frame(

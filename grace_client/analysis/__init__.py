@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grace_client.analysis import (
-        agreement,
         compare,
+        consistency,
         distributions,
         example,
         exclusions,
@@ -26,15 +26,17 @@ if TYPE_CHECKING:
         study1,
         study2,
     )
-    from grace_client.analysis._data.reading import contents, read
+    from grace_client.analysis._data.reading import manifests, read
+    from grace_client.analysis._data.table_files import contents
     from grace_client.analysis._data.wording import wording
-    from grace_client.analysis._statistics.noise import mark_noise
     from grace_client.analysis.distributions import summarise
     from grace_client.analysis.inference import holm, mean_intervals
+    from grace_client.run.manifest import Manifest
 
 __all__ = [
-    "agreement",
+    "Manifest",
     "compare",
+    "consistency",
     "contents",
     "distributions",
     "example",
@@ -43,7 +45,7 @@ __all__ = [
     "holm",
     "inference",
     "intervals",
-    "mark_noise",
+    "manifests",
     "mean_intervals",
     "quality",
     "read",
@@ -55,40 +57,26 @@ __all__ = [
     "wording",
 ]
 
-_MODULES = (
-    "agreement",
-    "compare",
-    "distributions",
-    "example",
-    "exclusions",
-    "figures",
-    "inference",
-    "intervals",
-    "quality",
-    "reference",
-    "rsa",
-    "study1",
-    "study2",
-)
-_NAMES = {
-    "mean_intervals": "inference",
-    "contents": "_data.reading",
+_HOMES = {
+    "Manifest": "_data.reading",
+    "contents": "_data.table_files",
     "holm": "inference",
-    "mark_noise": "_statistics.noise",
+    "manifests": "_data.reading",
+    "mean_intervals": "inference",
     "read": "_data.reading",
     "summarise": "distributions",
     "wording": "_data.wording",
 }
+"""Modules of the functions. They are imported at their first use, so that `import grace_client` is fast."""
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name in _NAMES:
-        value = getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    # A type checker that saw `__getattr__` would take any misspelt name for a thing of the type Any.
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = importlib.import_module(f"{__name__}.{_HOMES.get(name, name)}")
+        return getattr(module, name) if name in _HOMES else module
 
 
 def __dir__() -> list[str]:

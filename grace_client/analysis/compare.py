@@ -1,4 +1,4 @@
-"""Models beside people and theories: how far apart two tables of distributions are, cell by cell."""
+"""Models beside people and theories: how close two tables of distributions are, cell by cell."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from grace_client.core.errors import NotEnoughDataError
 __all__ = [
     "BOUNDS",
     "DRAWS",
-    "agreement",
     "blind",
     "cells",
+    "closeness",
     "even",
     "lacking",
     "ranking",
@@ -39,17 +39,17 @@ DRAWS = 2000
 def blind(
     table: pd.DataFrame, *, keys: Sequence[str], outcome: str, across: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Who ignores a condition: in each cell the mean of a table over that condition.
+    """A baseline that ignores a condition: in each cell the mean of a table over that condition.
 
-    It is the baseline of a comparison with that table. Its ``r`` and ``rho`` do not exist, and a model whose
-    ``js`` is not below its ``js`` is no closer than somebody who ignores the condition.
+    Its ``r`` and ``rho`` are undefined. A model whose ``js`` is not below that of the baseline is no closer
+    than one that ignores the condition.
 
     Parameters
     ----------
     table : DataFrame
-        `keys`, `outcome` and ``prob``, such as what people did.
+        `keys`, `outcome` and ``prob``, such as the answers of people.
     keys, outcome, across
-        As in `agreement`.
+        As in `closeness`.
 
     Returns
     -------
@@ -62,18 +62,18 @@ def blind(
     >>> human = reference.study2().rename(columns={"share": "prob"})
     >>> keys = ("goal", "state")
     >>> ignores = compare.blind(human, keys=keys, outcome="utterance", across=["goal"])
-    >>> found = compare.agreement(ignores, human, keys=keys, outcome="utterance", across=["goal"])
+    >>> found = compare.closeness(ignores, human, keys=keys, outcome="utterance", across=["goal"])
     >>> found.set_index("statistic")["value"].round(3).to_dict()
     {'r': nan, 'rho': nan, 'r_plain': 0.937, 'rmse': 0.076, 'js': 0.055}
     """
     kept = [key for key in keys if across is not None and key not in across]
-    found = table[[*keys, outcome, "prob"]].copy()
-    found["prob"] = found.groupby([*kept, outcome], sort=False)["prob"].transform("mean")
-    return found.assign(model="blind")[["model", *keys, outcome, "prob"]]
+    result = table[[*keys, outcome, "prob"]].copy()
+    result["prob"] = result.groupby([*kept, outcome], sort=False)["prob"].transform("mean")
+    return result.assign(model="blind")[["model", *keys, outcome, "prob"]]
 
 
 def even(table: pd.DataFrame, *, keys: Sequence[str], outcome: str) -> pd.DataFrame:
-    """Who knows nothing: in each cell every outcome is equally likely. A baseline, as `blind` is.
+    """A baseline that knows nothing: in each cell all outcomes are equally likely.
 
     Returns
     -------
@@ -87,8 +87,8 @@ def even(table: pd.DataFrame, *, keys: Sequence[str], outcome: str) -> pd.DataFr
     >>> compare.even(human, keys=("goal", "state"), outcome="utterance")["prob"].unique().tolist()
     [0.125]
     """
-    found = table[[*keys, outcome]].assign(model="even", prob=1 / table[outcome].nunique())
-    return found[["model", *keys, outcome, "prob"]]
+    result = table[[*keys, outcome]].assign(model="even", prob=1 / table[outcome].nunique())
+    return result[["model", *keys, outcome, "prob"]]
 
 
 def cells(
@@ -105,7 +105,7 @@ def cells(
     outcome : str
         Column of what the distribution is over.
     ordered : bool
-        Whether the outcomes are numbers, so that their distance has a meaning.
+        Whether the outcomes are numbers, so that their distances mean something.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def cells(
     return pd.DataFrame(rows)
 
 
-def agreement(
+def closeness(
     one: pd.DataFrame,
     other: pd.DataFrame,
     *,
@@ -147,51 +147,51 @@ def agreement(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """How well each model agrees with people, or with a theory.
+    """How close each model is to people, or to a theory.
 
-    Correlations are of deviations from who ignores a condition (see `blind`): they ask whether a model
+    Correlations are of deviations from the mean over a condition (see `blind`): they show whether a model
     changes with the condition as people do.
 
-    The cells are a design, not a sample: no interval is about other cells. What could have come out otherwise
-    is what the tables tell of their making. Where `one` has ``item``, items are drawn, the same ones in all
-    cells and for all models: other stories might have been written. Where `other` has ``count``, answers are
-    drawn, multinomially in each cell: other people might have answered. Where neither is there, nothing is
-    known to vary, and the interval is missing.
+    The design fixes the cells, so no interval is about other cells. If `one` has ``item``, the bootstrap
+    draws items, the same ones in all cells and for all models: the interval covers other stories. If `other`
+    has ``count``, it draws answers, multinomially in each cell: the interval covers other people. With
+    neither, the interval is missing.
 
-    Few items, two to seven, are left out one at a time (jackknife), and the interval is Student's t.
+    With two to seven items, each item is left out in turn (jackknife) instead, and the interval is Student's
+    t.
 
-    Drawing from a sample adds its noise a second time, which makes all draws less alike than the data are.
-    Their distances from their own median are what an interval is made of: it is about agreement with a sample
-    of this size, as the ``value`` is.
+    Drawing from a sample adds the sample's noise a second time, so the draws are less alike than the data.
+    The interval therefore uses the distances of the draws from their own median. Like ``value``, it is about
+    closeness to a sample of this size.
 
     Parameters
     ----------
     one, other, keys, outcome
-        As in `cells`. `one` may hold ``item`` beside, with a distribution for each item of a cell, and ``n``,
-        its weight in the cell (see `study2.by_item`); `other` may hold ``count``, how often each outcome was
-        chosen (see `reference.study2`).
+        As in `cells`. `one` may also have ``item``, with a distribution for each item of a cell, and ``n``,
+        the weight of the item in the cell (see `study2.by_item`); `other` may hold ``count``, how often each
+        outcome was chosen (see `reference.study2`).
     across : sequence of str, optional
         The keys whose effect is compared, such as ``["goal"]``: deviations are from the mean over them. All
         keys where it is not given.
     ordered : bool
         Whether the outcomes are numbers, so that their distance has a meaning: adds ``emd``.
     draws : int
-        Bootstrap samples.
+        Number of bootstrap samples.
     seed : int
-        Of the draws.
+        Seed of the draws.
 
     Returns
     -------
     DataFrame
         One row per model and statistic (see `statistics`): ``model, statistic, value, low, high`` (95 %),
         ``n_cells``, ``n_items`` (0 where items are unknown) and ``drawn``: what the interval covers,
-        ``items and people``, ``items``, ``people`` or ``nothing``. There is no interval where nothing that
-        was drawn changed the statistic.
+        ``items and people``, ``items``, ``people`` or ``nothing``. The interval is missing where no draw
+        changed the statistic.
 
     Raises
     ------
     SpecError
-        Where the tables do not hold the same cells and outcomes, or a cell is no distribution.
+        Where the tables have different cells or outcomes, or a cell is not a distribution.
     NotEnoughDataError
         Where a model has too few items in a cell (see `lacking`).
 
@@ -206,7 +206,7 @@ def agreement(
     >>> from grace_client.analysis import compare, example, reference, study2
     >>> human = reference.study2().rename(columns={"share": "prob"})
     >>> items = study2.by_item(example.scored("study2"))
-    >>> found = compare.agreement(items, human, keys=("goal", "state"), outcome="utterance")
+    >>> found = compare.closeness(items, human, keys=("goal", "state"), outcome="utterance")
     >>> found[["statistic", "n_items", "drawn"]].head(2)
       statistic  n_items             drawn
     0         r       12  items and people
@@ -248,15 +248,15 @@ def ranking(
     Parameters
     ----------
     one, other, keys, outcome, draws, seed
-        As in `agreement`; so is what the intervals cover.
+        As in `closeness`; so is what the intervals cover.
 
     Returns
     -------
     DataFrame
         One row per model, in order: ``rank``; ``model``; ``js`` with ``low, high``; ``rank_low, rank_high``
         (95 % of the bootstrap's ranks); ``best`` (share of samples in which the model comes first; equally
-        good ones share it); ``n_cells``, ``n_items`` and ``drawn``. Ranks and ``best`` are missing where
-        nothing was drawn or the items are too few to draw, ``low, high`` where nothing is known to vary.
+        good ones share it); ``n_cells``, ``n_items`` and ``drawn``. Ranks and ``best`` are missing without
+        draws or with fewer than eight items; ``low, high`` without items and counts.
 
     Examples
     --------
@@ -317,7 +317,7 @@ def variants(
     keys : sequence of str
         Columns that make a cell.
     question : str
-        Which question, such as ``"utterance"``.
+        Name of the question, such as ``"utterance"``.
     null : DataFrame, optional
         The same options scored without the scene; see `distributions.pmi`.
 
@@ -348,10 +348,10 @@ def variants(
         if values.isna().all():
             continue
         cells = rows.assign(prob=values).groupby(["model", *keys, "option"], sort=False)["prob"].mean()
-        found = cells.reset_index()
-        found["prob"] /= found.groupby(["model", *keys])["prob"].transform("sum")
-        found.insert(1, "variant", variant)
-        parts.append(found)
+        result = cells.reset_index()
+        result["prob"] /= result.groupby(["model", *keys])["prob"].transform("sum")
+        result.insert(1, "variant", variant)
+        parts.append(result)
     return pd.concat(parts, ignore_index=True)
 
 
@@ -393,5 +393,5 @@ def spread(table: pd.DataFrame, *, keys: Sequence[str]) -> pd.DataFrame:
 def _enough(one: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str]) -> None:
     for model, what in lacking(one, other, keys).items():
         raise NotEnoughDataError(
-            f"cannot compare {model}: {what}; ask more trials of it, or leave the model out of `one`"
+            f"cannot compare {model}: {what}. Run more trials, or leave the model out of `one`"
         )

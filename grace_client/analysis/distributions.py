@@ -9,10 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from grace_client.analysis._data.layout import require
 from grace_client.core import measures
 from grace_client.core.errors import SpecError
+from grace_client.run.layout import KEYS
 
 Array = NDArray[np.float64]
-
-KEYS = ("model", "experiment", "trial_id", "question")
 
 
 def summarise(long: pd.DataFrame, *, prob: str = "prob_norm") -> pd.DataFrame:
@@ -24,7 +23,7 @@ def summarise(long: pd.DataFrame, *, prob: str = "prob_norm") -> pd.DataFrame:
         A long table of scored answers, one row per trial, question and option, as `grace run` writes it or
         `read` gives it. Rows whose status is not ``ok`` are left out.
     prob : str
-        Column of probabilities that sum to 1 over the options of a question.
+        Column of probabilities. They sum to 1 over the options of a question.
 
     Returns
     -------
@@ -77,7 +76,7 @@ def _summaries(rows: pd.DataFrame, prob: str) -> pd.DataFrame:
     if len(wrong := np.flatnonzero(~(np.abs(sums - 1) < 1e-6))):
         key = first[list(KEYS)].astype("object").iloc[wrong[0]].to_dict()
         raise SpecError(f"{prob} of {key} sums to {sums[wrong[0]]:.6f}, not to 1")
-    found = first[[*KEYS, "option_mass"]].assign(
+    result = first[[*KEYS, "option_mass"]].assign(
         mode=np.asarray(names)[p.argmax(axis=1)],
         entropy=measures.entropy(p),
         entropy_share=normalised_entropy(p),
@@ -89,10 +88,10 @@ def _summaries(rows: pd.DataFrame, prob: str) -> pd.DataFrame:
     if not np.isnan(values).any():
         order = np.argsort(values)
         p, values = p[:, order], values[order]
-        found = found.assign(
+        result = result.assign(
             mean=measures.mean(p, values), std=measures.std(p, values), median=measures.median(p, values)
         )
-    return found
+    return result
 
 
 def normalised_entropy(prob: ArrayLike) -> Array:
@@ -108,7 +107,7 @@ def normalised_entropy(prob: ArrayLike) -> Array:
 
 
 def wasserstein(p: ArrayLike, q: ArrayLike, values: ArrayLike) -> Array:
-    r"""Wasserstein-1 distance of two distributions over ordered answers: the work of moving one to the other.
+    r"""Wasserstein-1 distance of two distributions over ordered answers: the cost of moving one to the other.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Made-up answers to try the functions on: frames as `read` gives them, of a reader and speaker who reason.
+"""Invented answers to try the functions on, in the columns of `read`.
 
-In Study 1 they are those of the rational listener, in Study 2 those of the polite speaker that fits people,
-each a little different from story to story. Nothing in them was measured.
+In Study 1 they are those of the rational listener, in Study 2 those of the polite speaker fitted to people,
+with a little variation from story to story. No model or person gave them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ PARTICIPANTS = {"study1": 50, "study2": 202}
 
 
 def scored(study: str, *, seed: int = 0) -> pd.DataFrame:
-    """Scored answers (Experiment 2) to a made-up trial list of the usual size.
+    """Scored answers (Experiment 2) to an invented trial list of the usual size.
 
     Parameters
     ----------
     study : {"study1", "study2"}
-        Which study.
+        The study of the answers.
     seed : int
-        Of what differs from story to story.
+        Seed of the variation between stories.
 
     Returns
     -------
@@ -57,12 +57,12 @@ def scored(study: str, *, seed: int = 0) -> pd.DataFrame:
             question=question, option=options * len(rows), prob_norm=values.ravel(), place=place
         )
         parts.append(long)
-    found = pd.concat(parts).sort_values(["trial_id", "place"], kind="stable", ignore_index=True)
-    raw = 0.9 * found["prob_norm"]
-    found = found.assign(logprob=np.log(raw), prob_raw=raw, option_mass=0.9, status=OK, reason="")
+    result = pd.concat(parts).sort_values(["trial_id", "place"], kind="stable", ignore_index=True)
+    raw = 0.9 * result["prob_norm"]
+    result = result.assign(logprob=np.log(raw), prob_raw=raw, option_mass=0.9, status=OK, reason="")
     head = ["model", "experiment", "trial_id", "participant", "item", "stimulus", *_factors(study)]
     tail = ["question", "option", "logprob", "prob_raw", "prob_norm", "option_mass", "status", "reason"]
-    return found.assign(model=MODEL, experiment=f"{study}-exp2")[[*head, *tail]]
+    return result.assign(model=MODEL, experiment=f"{study}-exp2")[[*head, *tail]]
 
 
 def free(study: str, *, replicates: int = 1, seed: int = 0) -> pd.DataFrame:
@@ -71,16 +71,16 @@ def free(study: str, *, replicates: int = 1, seed: int = 0) -> pd.DataFrame:
     Parameters
     ----------
     study : {"study1", "study2"}
-        Which study.
+        The study of the answers.
     replicates : int
-        Answers to each question.
+        Number of answers to each question.
     seed : int
-        Of the draws.
+        Seed of the draws.
 
     Returns
     -------
     DataFrame
-        In the columns of `read`, as far as the functions here use them.
+        The columns of `read` that the functions here use.
 
     Examples
     --------
@@ -90,10 +90,10 @@ def free(study: str, *, replicates: int = 1, seed: int = 0) -> pd.DataFrame:
     0     number          2
     1  knowledge         no
     """
-    from grace_client.analysis import agreement
+    from grace_client.analysis import consistency
 
     frame = scored(study, seed=seed)
-    beliefs = agreement.beliefs(frame)
+    beliefs = consistency.beliefs(frame)
     generator = np.random.default_rng(seed)
     trials = _trials(study)
     parts = []
@@ -109,7 +109,7 @@ def free(study: str, *, replicates: int = 1, seed: int = 0) -> pd.DataFrame:
             parts.append(
                 trials.assign(question=str(question), replicate=replicate, structured=said, response=said)
             )
-    found = pd.concat(parts).sort_values(["trial_id", "replicate"], kind="stable", ignore_index=True)
+    result = pd.concat(parts).sort_values(["trial_id", "replicate"], kind="stable", ignore_index=True)
     head = ["model", "experiment", "trial_id", "participant", "item", "stimulus", *_factors(study)]
     tail = [
         "question",
@@ -122,7 +122,7 @@ def free(study: str, *, replicates: int = 1, seed: int = 0) -> pd.DataFrame:
         "category",
     ]
     fixed = {"finish_reason": "stop", "status": OK, "reason": "", "category": "answer"}
-    return found.assign(model=MODEL, experiment=f"{study}-exp1", **fixed)[[*head, *tail]]
+    return result.assign(model=MODEL, experiment=f"{study}-exp1", **fixed)[[*head, *tail]]
 
 
 def manifests(study: str, *, sd: float = 0.1) -> dict[tuple[str, str], Manifest]:
@@ -131,14 +131,14 @@ def manifests(study: str, *, sd: float = 0.1) -> dict[tuple[str, str], Manifest]
     Parameters
     ----------
     study : {"study1", "study2"}
-        Which study.
+        The study of the answers.
     sd : float
         Standard deviation of an option's probability between repeats, in percentage points.
 
     Returns
     -------
     dict of (model, experiment) to Manifest
-        As in ``frame.attrs["manifests"]``.
+        As `grace_client.analysis.manifests` gives them.
 
     Examples
     --------
@@ -170,9 +170,9 @@ def _trials(study: str) -> pd.DataFrame:
             item = f"item {(participant + place) % len(cells) + 1}"
             names = "" if study == "study1" else f", names {participant}"
             rows.append((str(participant), item, f"{item}, {', '.join(cell)}{names}", *cell))
-    found = pd.DataFrame(rows, columns=["participant", "item", "stimulus", *_factors(study)])
-    found.insert(0, "trial_id", np.arange(1, len(found) + 1))
-    return found
+    result = pd.DataFrame(rows, columns=["participant", "item", "stimulus", *_factors(study)])
+    result.insert(0, "trial_id", np.arange(1, len(result) + 1))
+    return result
 
 
 def _distributions(study: str, cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -186,13 +186,13 @@ def _distributions(study: str, cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
         return {"utterance": said.loc[keys, list(study2.UTTERANCES)].clip(lower=1e-6)}
     heard = rsa.predict_study1(ALPHA, lapse=0.1).pivot(index=factors, columns="state", values="prob")
     steps = np.arange(0, 101, 10)
-    found = {}
+    result = {}
     for state in heard.columns:
         # A bump over the percentages around what the listener believes.
         centre = 100 * heard.loc[keys, state].to_numpy()[:, None]
-        found[f"state{state}"] = pd.DataFrame(
+        result[f"state{state}"] = pd.DataFrame(
             np.exp(-np.abs(steps - centre) / 8), columns=[str(step) for step in steps]
         )
     knows = np.where(cases["access"] == "3", 0.9, 0.15)
-    found["knowledge"] = pd.DataFrame({"yes": knows, "no": 1 - knows})
-    return found
+    result["knowledge"] = pd.DataFrame({"yes": knows, "no": 1 - knows})
+    return result

@@ -1,4 +1,4 @@
-"""Exclusion rules. Each is a function that returns what it kept, and what it excluded and why.
+"""Exclusion rules: functions that return the kept rows, and the excluded trials with the reasons.
 
 >>> kept, excluded = exclusions.low_mass(frame, minimum=0.5)  # doctest: +SKIP
 """
@@ -11,22 +11,22 @@ import numpy as np
 import pandas as pd
 
 from grace_client.analysis import study1
-from grace_client.analysis._data.files import unread
 from grace_client.analysis._data.layout import require
+from grace_client.analysis.quality import unparsed
 from grace_client.run.layout import OK
 
 COLUMNS = ("model", "experiment", "trial_id", "rule", "reason")
 
 
 class Exclusion(NamedTuple):
-    """What a rule did.
+    """The result of a rule.
 
     Attributes
     ----------
     kept : DataFrame
-        The rows of the trials that stay, as they were.
+        The rows of the other trials, unchanged.
     excluded : DataFrame
-        One row per trial that went: ``model, experiment, trial_id, rule, reason``; of `unclear`, one row per
+        One row per excluded trial: ``model, experiment, trial_id, rule, reason``; of `unclear`, one row per
         answer, with ``question`` and ``replicate`` before ``rule``.
     """
 
@@ -35,7 +35,7 @@ class Exclusion(NamedTuple):
 
 
 def incomplete(frame: pd.DataFrame) -> Exclusion:
-    """Exclude trials of which a question has no answer.
+    """Exclude trials with an unanswered question.
 
     Parameters
     ----------
@@ -58,9 +58,9 @@ def incomplete(frame: pd.DataFrame) -> Exclusion:
 
 
 def low_mass(frame: pd.DataFrame, *, minimum: float = 0.5) -> Exclusion:
-    """Exclude trials of which a question has an option mass below `minimum`.
+    """Exclude trials with a question whose option mass is below `minimum`.
 
-    The model then hardly takes the offered answers for answers: what is normalised is a small remainder.
+    Its normalised distribution describes only a small part of what the model would say.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def low_mass(frame: pd.DataFrame, *, minimum: float = 0.5) -> Exclusion:
 
 
 def incoherent(frame: pd.DataFrame, *, tolerance: float = 10.0) -> Exclusion:
-    """Exclude Study 1 trials whose four state percentages sum to something else than 100.
+    """Exclude Study 1 trials whose four state percentages do not sum to 100.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def incoherent(frame: pd.DataFrame, *, tolerance: float = 10.0) -> Exclusion:
 
 
 def knowledge(frame: pd.DataFrame, *, minimum: float = 0.5) -> Exclusion:
-    """Exclude Study 1 trials in which the speaker is misjudged: as knowing at partial access, or not at full.
+    """Exclude Study 1 trials with a wrong answer on whether the speaker knows exactly how many.
 
     Parameters
     ----------
@@ -107,9 +107,9 @@ def knowledge(frame: pd.DataFrame, *, minimum: float = 0.5) -> Exclusion:
         Scored Study 1, as `read` gives it.
     minimum : float
         Probability that the right answer must have: "yes" at access 3, "no" below. The default of 0.5 is
-        grace's: the right answer is the likelier one. For people, who bet $100 on the two answers, trials
-        with 70 dollars or less are said to have been left out of the paper's main analysis: ``minimum=0.7``
-        comes nearest.
+        grace's own choice: the right answer is the likelier one. For people, who bet $100 on the two answers,
+        the paper's main analysis is reported to leave out trials with 70 dollars or less; ``minimum=0.7`` is
+        closest to this.
 
     References
     ----------
@@ -134,7 +134,7 @@ def knowledge(frame: pd.DataFrame, *, minimum: float = 0.5) -> Exclusion:
 
 
 def unclear(frame: pd.DataFrame) -> Exclusion:
-    """Exclude free-text answers without a clear meaning, and those that failed; the trial's others stay.
+    """Exclude failed free-text answers and those without a clear meaning; other answers of the trial stay.
 
     Examples
     --------
@@ -147,10 +147,10 @@ def unclear(frame: pd.DataFrame) -> Exclusion:
     """
     require(frame, ["model", "experiment", "trial_id", "question", "replicate", "structured", "status"])
     failed = frame["status"] != OK
-    gone = failed | unread(frame)
-    told = frame["category"] if "category" in frame.columns else pd.Series("unparsed", index=frame.index)
+    gone = failed | unparsed(frame)
+    category = frame["category"] if "category" in frame.columns else pd.Series("unparsed", index=frame.index)
     excluded = frame.loc[gone, [*COLUMNS[:3], "question", "replicate"]].assign(
-        rule="unclear", reason=frame["status"].where(failed, told)[gone]
+        rule="unclear", reason=frame["status"].where(failed, category)[gone]
     )
     return Exclusion(frame[~gone], excluded.reset_index(drop=True))
 
@@ -160,7 +160,7 @@ def _experiment(frame: pd.DataFrame) -> str:
 
 
 def _without(frame: pd.DataFrame, rows: pd.DataFrame, rule: str, reason: pd.Series[str]) -> Exclusion:
-    """Leave out the trials that `rows` are of; the first reason of each is told."""
+    """Leave out the trials of `rows`, each with its first reason."""
     keys = list(COLUMNS[:3])
     excluded = rows[keys].assign(rule=rule, reason=reason).drop_duplicates(keys).reset_index(drop=True)
     gone = pd.MultiIndex.from_frame(frame[keys]).isin(pd.MultiIndex.from_frame(excluded[keys]))

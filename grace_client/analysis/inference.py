@@ -1,4 +1,4 @@
-"""Intervals that know how many different observations there are, and tests corrected for their number."""
+"""Intervals for clustered observations, and tests corrected for their number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from grace_client.core.errors import NotEnoughDataError, SpecError
 Array = NDArray[np.float64]
 
 FEW = 8
-"""With fewer items than this, the draws of a bootstrap do not reach far enough for an interval."""
+"""With fewer items than this, the intervals of a bootstrap are too narrow."""
 
 
 def holm(p: ArrayLike) -> Array:
@@ -29,7 +29,8 @@ def holm(p: ArrayLike) -> Array:
     Returns
     -------
     ndarray, shape (n,)
-        Adjusted so that the family-wise error rate is held; at most 1. Missing values do not count as tests.
+        Adjusted p values, which control the family-wise error rate; at most 1. Missing values do not count as
+        tests.
 
     References
     ----------
@@ -58,10 +59,11 @@ def mean_intervals(
     cluster: str | None = None,
     bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> pd.DataFrame:
-    """Means of groups with 95% intervals that know which observations belong together.
+    """Means of groups with 95% intervals for clustered observations.
 
-    Every observation counts the same in the mean. How sure it is depends on the clusters: the error is robust
-    to any correlation within one, with one degree of freedom less than there are clusters (see `clustered`).
+    Every observation counts the same in the mean. The interval depends on the clusters: the error is robust
+    to any correlation within a cluster, and there is one degree of freedom less than clusters (see
+    `clustered`).
 
     Parameters
     ----------
@@ -72,15 +74,14 @@ def mean_intervals(
     by : sequence of str
         Columns that make the groups.
     cluster : str, optional
-        Column that says which observations belong together: those of one stimulus, item or participant.
-        Where it is not given, it is ``item`` (the story of Study 1, the domain of Study 2) if the frame names
-        it, else ``stimulus``. A deterministic model gives copies of a stimulus the same answer, and texts of
-        one story or domain are nearly copies: the 300 trials of Study 1 are its 6 stories, in one cell as in
-        all, and the 202 trials of a cell of Study 2 its 12 domains.
+        Column with the cluster of each observation: its stimulus, item or participant. By default ``item``
+        (the story of Study 1, the domain of Study 2) if the frame has it, else ``stimulus``. A deterministic
+        model gives copies of a stimulus the same answer, and texts of one story or domain are nearly copies:
+        the 300 trials of Study 1 are its 6 stories, in one cell as in all, and the 202 trials of a cell of
+        Study 2 its 12 domains.
     bounds : pair of float
-        Least and largest value that an observation can have: (0, 1) for a share or a probability, (0, 100)
-        for dollars. Where both are finite, the interval is that of `intervals.bounded`; else it is
-        Student's t.
+        Least and largest possible value of an observation: (0, 1) for a share or a probability, (0, 100) for
+        dollars. If both are finite, the interval is that of `intervals.bounded`, otherwise Student's t.
 
     Returns
     -------
@@ -88,7 +89,7 @@ def mean_intervals(
         One row per group in the order of their first rows: `by`, ``mean``, ``low``, ``high``, ``se``
         (cluster-robust error of the mean), ``n`` (observations) and ``n_distinct`` (clusters). ``low``,
         ``high`` and ``se`` are missing where all observations are of one cluster; without bounds, ``low`` and
-        ``high`` also where all clusters are alike.
+        ``high`` also where all clusters are equal.
 
     Raises
     ------
@@ -118,15 +119,17 @@ def mean_intervals(
     table = grouped[value].agg(mean="mean", n="size").reset_index()
     number, y = grouped.ngroup().to_numpy(), rows[value].to_numpy(dtype=np.float64)
     mean = table["mean"].to_numpy(dtype=np.float64)
-    told = pd.DataFrame({"group": number, "cluster": rows[cluster].to_numpy(), "pull": y - mean[number]})
-    error, effective, clusters = clustered(told, "pull")
+    observations = pd.DataFrame(
+        {"group": number, "cluster": rows[cluster].to_numpy(), "pull": y - mean[number]}
+    )
+    error, effective, clusters = clustered(observations, "pull")
     if np.isfinite(bounds).all():
         at_ends = np.isclose(y, least, rtol=0, atol=1e-12) | np.isclose(y, most, rtol=0, atol=1e-12)
         chosen = pd.Series(at_ends).groupby(number).all().to_numpy()
         choices = np.where(chosen, table["n"].to_numpy(dtype=np.float64), np.inf)
         low, high = bounded(mean, error, effective, bounds=bounds, choices=choices)
     else:
-        # Clusters that are all alike do not tell how much another may differ.
+        # Equal clusters do not show how much another cluster may differ.
         reach = student(effective) * np.where(error > 0, error, np.nan)
         low, high = np.maximum(mean - reach, least), np.minimum(mean + reach, most)
     return table[[*by, "mean"]].assign(
@@ -134,7 +137,7 @@ def mean_intervals(
     )
 
 
-def clustered(told: pd.DataFrame, pull: str) -> tuple[Array, Array, Array]:
+def clustered(observations: pd.DataFrame, pull: str) -> tuple[Array, Array, Array]:
     r"""Errors of means, robust to any correlation within a cluster.
 
     With :math:`w_c` the share of a cluster's observations and :math:`u_c` the sum of its deviations from the
@@ -144,7 +147,7 @@ def clustered(told: pd.DataFrame, pull: str) -> tuple[Array, Array, Array]:
 
     Parameters
     ----------
-    told : DataFrame
+    observations : DataFrame
         One row per observation: ``group`` (int, from 0), ``cluster`` and `pull`, the deviation from the
         group's mean.
 
@@ -153,7 +156,7 @@ def clustered(told: pd.DataFrame, pull: str) -> tuple[Array, Array, Array]:
     error, effective, clusters : ndarray, shape (n_groups,)
         ``error`` is missing where there is one cluster.
     """
-    cells = told.groupby(["group", "cluster"], sort=False, observed=True)[pull].agg(["sum", "size"])
+    cells = observations.groupby(["group", "cluster"], sort=False, observed=True)[pull].agg(["sum", "size"])
     group = cells.index.get_level_values("group")
     size = cells["size"] / cells.groupby(group)["size"].transform("sum")
     sums = cells["sum"] / cells.groupby(group)["size"].transform("sum")
@@ -161,7 +164,9 @@ def clustered(told: pd.DataFrame, pull: str) -> tuple[Array, Array, Array]:
     effective = 1 / (size**2).groupby(group).sum().sort_index().to_numpy(dtype=np.float64)
     error = np.sqrt(spread.to_numpy(dtype=np.float64))
     # What is left of equal values is rounding.
-    largest = told[pull].abs().groupby(told["group"]).max().sort_index().to_numpy(dtype=np.float64)
+    largest = (
+        observations[pull].abs().groupby(observations["group"]).max().sort_index().to_numpy(dtype=np.float64)
+    )
     error = np.where(largest <= 1e-12, error * 0, error)
     clusters = np.asarray(size.groupby(group).size().sort_index(), dtype=np.float64)
     return np.asarray(error, dtype=np.float64), effective, clusters
@@ -177,10 +182,10 @@ def _observations(
         refuse_copies(frame[frame[value].notna()], value, by)
     rows = frame.loc[frame[value].notna(), list(dict.fromkeys([*by, cluster, value]))]
     if rows.empty:
-        raise NotEnoughDataError(f"there is nothing to average: no row has a {value}")
+        raise NotEnoughDataError(f"there is nothing to average: no row has a value in column {value}")
     if (unknown := rows[cluster].isna()).any():
         raise SpecError(
-            f"column {cluster}, row {rows.index[unknown][0]}: empty; name another column to cluster by"
+            f"column {cluster}, row {rows.index[unknown][0]}: empty; choose another column with cluster="
         )
     return rows, cluster
 

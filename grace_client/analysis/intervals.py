@@ -1,4 +1,4 @@
-"""Intervals and tests of what has a least and a largest value, such as a share, over few clusters."""
+"""Intervals and tests for shares and other bounded values, over few clusters."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Array = NDArray[np.float64]
 LEVEL = 0.95
 TAIL = (1 - LEVEL) / 2
 PLENTY = 10
-"""From this effective number of cases on, the spread between clusters is itself well enough known."""
+"""From this effective number of cases on, the spread between clusters is known well enough."""
 MOST = 100_000
-"""Effective observations of a cluster at most: equal clusters are not known without error."""
+"""Limit of the effective number of observations of a cluster, for clusters without any variance."""
 
 
 def bounded(
@@ -23,18 +23,18 @@ def bounded(
     bounds: tuple[float, float] = (0.0, 1.0),
     choices: ArrayLike = np.inf,
 ) -> tuple[Array, Array]:
-    r"""95% interval of the mean of something that has a least and a largest value, such as a share.
+    r"""95% interval of the mean of values that have a least and a largest possible value, such as shares.
 
     The mean is brought to a share p, from 0 to 1. Its error s gives the effective number of observations
     :math:`n^* = p(1-p)/s^2 \cdot (z/t)^2`, with t of G - 1 degrees of freedom for G clusters. The interval is
-    Clopper and Pearson's for :math:`k^* = p n^*` cases of :math:`n^*` (Korn and Graubard). It never leaves
-    the bounds, and never has a width of 0.
+    Clopper and Pearson's for :math:`k^* = p n^*` cases of :math:`n^*` (Korn and Graubard). It stays within
+    the bounds and always has a width.
 
-    Near a bound the clusters that were seen tell little of those that were not: six stories in which nobody
-    negates say the same of a story in which all do as six single answers. So the upper end is at least that
-    of none in G answers, and the lower end at most that of all G; with more than 10 effective cases, of
-    :math:`G k^*/10` answers. Simulated, with shares of .002 to .5, 2 to 40 clusters, scored and drawn answers
-    and intraclass correlations of 0 to .8, 93% to 100% of the intervals hold the truth.
+    Near a bound, the observed clusters say little about others: six stories without any negation do not
+    exclude a story in which all negate. So the upper end is at least that of 0 in G answers, and the lower
+    end at most that of all G; with more than 10 effective cases, of :math:`G k^*/10` answers. Simulated, with
+    shares of .002 to .5, 2 to 40 clusters, scored and drawn answers and intraclass correlations of 0 to .8,
+    93% to 100% of the intervals contain the true value.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ def bounded(
     bounds : pair of float
         Least and largest value.
     choices : array_like
-        Number of observations where each is at one of the bounds (a choice: 0 or 1): they are no more than
-        so many observations, however evenly clusters share them.
+        Number of observations if each is at one of the bounds (a choice: 0 or 1). It is the upper limit of
+        the effective number of observations.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def against_chance(
     mean, error, clusters, choices
         As in `bounded`, with the bounds 0 and 1.
     chance : float
-        What the share is tested against.
+        The share under the null hypothesis.
     alternative : {"two-sided", "greater", "less"}
         Two-sided is twice the smaller of the two tails.
 
@@ -122,8 +122,8 @@ def against_chance(
         return np.maximum(np.where(some, exact, 1.0), chance ** _different(cases, size, count))
 
     greater, less = tail(p * size, chance), tail((1 - p) * size, 1 - chance)
-    found = {"greater": greater, "less": less, "two-sided": np.minimum(1, 2 * np.minimum(greater, less))}
-    return np.asarray(np.where(np.isnan(count), np.nan, found[alternative]))
+    result = {"greater": greater, "less": less, "two-sided": np.minimum(1, 2 * np.minimum(greater, less))}
+    return np.asarray(np.where(np.isnan(count), np.nan, result[alternative]))
 
 
 def _effective(
@@ -143,11 +143,11 @@ def _effective(
 
 
 def _different(cases: Array, size: Array, count: Array) -> Array:
-    """As how many answers all clusters count that agree, where what did not agree is no sign of them."""
+    """The number of independent answers that the clusters stand for near a bound."""
     return np.asarray(count * np.maximum(1, (size - cases) / PLENTY))
 
 
-def counted(k: ArrayLike, n: ArrayLike) -> tuple[Array, Array]:
+def clopper_pearson(k: ArrayLike, n: ArrayLike) -> tuple[Array, Array]:
     """95% interval of a share of k in n independent choices, of Clopper and Pearson.
 
     It is that of `bounded` for 0 and for n of n choices, each of which is a cluster.
@@ -168,7 +168,7 @@ def counted(k: ArrayLike, n: ArrayLike) -> tuple[Array, Array]:
 
     Examples
     --------
-    >>> [round(float(end), 3) for end in counted(149, 203)]
+    >>> [round(float(end), 3) for end in clopper_pearson(149, 203)]
     [0.668, 0.793]
     """
     k, n = np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64)

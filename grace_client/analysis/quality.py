@@ -1,4 +1,4 @@
-"""How far a run's answers can be relied on: option mass, failures, effort."""
+"""Whether the answers of a run can be relied on: option mass, failures, effort, noise."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from grace_client.analysis._data.files import unread
 from grace_client.analysis._data.layout import distinct, require
 from grace_client.analysis.inference import mean_intervals
 from grace_client.core.errors import NotEnoughDataError
-from grace_client.run.layout import OK
+from grace_client.run.layout import BETS, KEYS, OK
 from grace_client.run.manifest import Manifest
-
-ASKED = ("model", "experiment", "trial_id", "question")
 
 
 def option_mass(
@@ -24,7 +21,7 @@ def option_mass(
     threshold: float = 0.5,
     cluster: str | None = None,
 ) -> pd.DataFrame:
-    """How much probability lies on any of the offered answers at all.
+    """Option mass: the probability of all offered answers together.
 
     Parameters
     ----------
@@ -33,9 +30,9 @@ def option_mass(
     by : sequence of str
         Columns that make the groups, beside the model: ``question``, and the design's factors for cells.
     threshold : float
-        Below which a question counts as hardly answered.
+        Option mass below which a question counts in ``share_below``.
     cluster : str, optional
-        What is drawn for the interval: ``item`` (the story or domain) where it is not given; see
+        Column of the clusters of the interval; ``item`` (the story or domain) by default. See
         `inference.mean_intervals`.
 
     Returns
@@ -52,21 +49,21 @@ def option_mass(
         question  mean  share_below     n  n_distinct
     0  utterance   0.9          0.0  2424          12
     """
-    require(frame, [*ASKED, *by, "stimulus", "option_mass", "status"])
-    rows = frame[(frame["status"] == OK) & frame["option_mass"].notna()].drop_duplicates(list(ASKED))
+    require(frame, [*KEYS, *by, "stimulus", "option_mass", "status"])
+    rows = frame[(frame["status"] == OK) & frame["option_mass"].notna()].drop_duplicates(list(KEYS))
     if rows.empty:
-        raise NotEnoughDataError("no row has an option mass; a wide table has none, read the run's folder")
+        raise NotEnoughDataError("no row has an option mass. A wide table has none: read the run folder")
     keys = ["model", *by]
-    found = mean_intervals(rows, "option_mass", keys, cluster=cluster, bounds=(0, 1)).drop(columns="se")
+    result = mean_intervals(rows, "option_mass", keys, cluster=cluster, bounds=(0, 1)).drop(columns="se")
     rows = rows.assign(below=rows["option_mass"] < threshold)
     grouped = rows.groupby(keys, sort=False)
     extremes = grouped.agg(minimum=("option_mass", "min"), share_below=("below", "mean")).reset_index()
-    found = found.merge(extremes, on=keys, how="left")
-    return found[[*keys, "mean", "low", "high", "minimum", "share_below", "n", "n_distinct"]]
+    result = result.merge(extremes, on=keys, how="left")
+    return result[[*keys, "mean", "low", "high", "minimum", "share_below", "n", "n_distinct"]]
 
 
 def completeness(frame: pd.DataFrame) -> pd.DataFrame:
-    """What was answered and what was not.
+    """Number of answers expected, received and missing.
 
     Parameters
     ----------
@@ -76,7 +73,7 @@ def completeness(frame: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per model, experiment and question: ``n`` (answers wanted), ``n_distinct`` (items:
+        One row per model, experiment and question: ``n`` (answers expected), ``n_distinct`` (items:
         stories or domains), ``answered, failed, share_answered``; for free text ``cut_off`` (answers that
         reached the longest length); and, where they were extracted, ``unparsed`` (answers without a clear
         meaning).
@@ -88,10 +85,10 @@ def completeness(frame: pd.DataFrame) -> pd.DataFrame:
         question     n  answered  failed
     0  utterance  2424      2424       0
     """
-    require(frame, [*ASKED, "stimulus", "status"])
+    require(frame, [*KEYS, "stimulus", "status"])
     keys = ["model", "experiment", "question"]
     free = "response" in frame.columns
-    rows = frame if free else frame.drop_duplicates(list(ASKED))
+    rows = frame if free else frame.drop_duplicates(list(KEYS))
     rows = rows.assign(answered=rows["status"] == OK)
     columns = {
         "n": ("answered", "size"),
@@ -102,14 +99,26 @@ def completeness(frame: pd.DataFrame) -> pd.DataFrame:
         rows["cut"] = rows["answered"] & (rows["finish_reason"] == "length")
         columns["cut_off"] = ("cut", "sum")
         if "structured" in rows.columns:
-            rows["unparsed"] = rows["answered"] & unread(rows)
+            rows["unparsed"] = rows["answered"] & unparsed(rows)
             columns["unparsed"] = ("unparsed", "sum")
-    found = rows.groupby(keys, sort=False).agg(**columns).reset_index()
-    place = found.columns.get_loc("answered")
+    result = rows.groupby(keys, sort=False).agg(**columns).reset_index()
+    place = result.columns.get_loc("answered")
     assert isinstance(place, int)
-    found.insert(place + 1, "failed", found["n"] - found["answered"])
-    found.insert(place + 2, "share_answered", found["answered"] / found["n"])
-    return found
+    result.insert(place + 1, "failed", result["n"] - result["answered"])
+    result.insert(place + 2, "share_answered", result["answered"] / result["n"])
+    return result
+
+
+def unparsed(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Which free-text answers have no clear meaning: neither a value nor percentages of all states.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Free text with structured answers, as `read` gives it.
+    """
+    lost = (frame["structured"] == "unparsed") | frame["structured"].isna()
+    return lost & frame[list(BETS)].isna().any(axis=1) if set(BETS) <= set(frame.columns) else lost
 
 
 def failures(frame: pd.DataFrame) -> pd.DataFrame:
@@ -119,7 +128,7 @@ def failures(frame: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per model, experiment, question, status other than ``ok``, and reason: ``count``, ``share``
-        (of the answers wanted), ``n`` (answers wanted) and ``n_distinct`` (items concerned: stories or
+        (of the answers expected), ``n`` (answers expected) and ``n_distinct`` (items concerned: stories or
         domains). Empty where nothing failed.
 
     Examples
@@ -131,17 +140,17 @@ def failures(frame: pd.DataFrame) -> pd.DataFrame:
         status  count     n
     0  timeout      1  2424
     """
-    require(frame, [*ASKED, "stimulus", "status", "reason"])
+    require(frame, [*KEYS, "stimulus", "status", "reason"])
     keys = ["model", "experiment", "question"]
-    rows = frame if "response" in frame.columns else frame.drop_duplicates(list(ASKED))
+    rows = frame if "response" in frame.columns else frame.drop_duplicates(list(KEYS))
     wanted = rows.groupby(keys, sort=False).size().rename("n").reset_index()
     failed = rows[rows["status"] != OK]
-    found = failed.groupby([*keys, "status", "reason"], sort=False).agg(
+    result = failed.groupby([*keys, "status", "reason"], sort=False).agg(
         count=("trial_id", "size"), n_distinct=(distinct(frame), "nunique")
     )
-    found = found.reset_index().merge(wanted, on=keys, how="left")
-    found["share"] = found["count"] / found["n"]
-    return found[[*keys, "status", "reason", "count", "share", "n", "n_distinct"]]
+    result = result.reset_index().merge(wanted, on=keys, how="left")
+    result["share"] = result["count"] / result["n"]
+    return result[[*keys, "status", "reason", "count", "share", "n", "n_distinct"]]
 
 
 def effort(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
@@ -150,7 +159,7 @@ def effort(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
     Parameters
     ----------
     manifests : mapping of (model, experiment) to Manifest
-        As in ``frame.attrs["manifests"]``.
+        As `grace_client.analysis.manifests` gives them.
 
     Returns
     -------
@@ -158,9 +167,9 @@ def effort(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
         One row per run: ``model, experiment``, ``n`` (questions of all trials), ``n_distinct`` (questions
         asked), ``wall_seconds``, ``questions_per_second``, ``prompt_tokens`` and ``generated_tokens`` (of the
         answers; what retries and repeated prompts cost the server is not in them), ``tokens_per_second``,
-        ``retries`` (requests sent again), ``prefix_cache_hit_rate`` (share of prompt tokens that the server
-        had computed before, those of others on the same server included). What was not recorded is missing:
-        so are the last two where a process that asked was killed.
+        ``retries`` (requests sent again), ``prefix_cache_hit_rate`` (share of the server's prompt tokens that
+        were in its cache; it includes other users of the server). Values that were not recorded are missing.
+        The last two are also missing if a process of the run was killed.
 
     Examples
     --------
@@ -198,6 +207,65 @@ def effort(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
     for column in frame.columns.drop(["model", "experiment"], errors="ignore"):
         frame[column] = pd.to_numeric(frame[column]).astype(np.float64)
     return frame
+
+
+def noise(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
+    r"""How far scored answers vary when the same questions are asked again.
+
+    `grace noise` scores some questions several times. Functions that take ``noise=`` set beside each effect
+    its noise floor: how large the effect can become by this noise alone, once in 20 times.
+
+    Parameters
+    ----------
+    manifests : mapping of (model, experiment) to Manifest
+        As `grace_client.analysis.manifests` gives them.
+
+    Returns
+    -------
+    DataFrame
+        One row per run whose noise was measured: ``model, experiment, sd_nats`` (standard deviation of an
+        option's log-probability between repeats, in nats), ``sd_points`` (of its normalised probability, in
+        percentage points), ``p95_points`` (95% of the questions differ by less than this in every option),
+        ``questions`` and ``repeats``.
+
+    Notes
+    -----
+    Write :math:`\sigma` for ``sd_points``. The errors of a question's options are taken to be equally large
+    and, apart from their sum of 0, uncorrelated; errors of different questions are taken to be independent. A
+    linear summary :math:`\sum_i a_i p_i` of the n options of a question then has the variance
+
+    .. math:: \sigma^2 \frac{n}{n - 1} \sum_i (a_i - \bar a)^2.
+
+    For an elicited percentage (the mean over 0%, 10%, …, 100%) this is :math:`\sigma_m = 110\,\sigma`
+    percentage points. A combination of bets, :math:`d = \sum_s c_s b_s` with :math:`b_s = 100\,m_s / T` and
+    :math:`T = \sum_s m_s`, has by the delta method
+
+    .. math:: \mathrm{Var}(d) = \frac{\sigma_m^2}{T^2} \sum_s (100\,c_s - d)^2 .
+
+    An effect is a mean over distinct stimuli, each of which was asked once, with weights :math:`w_j` that sum
+    to 1: its variance is :math:`\sum_j w_j^2 \mathrm{Var}(d_j)`. The floor is 1.96 times its root, in the
+    unit of the effect. The floor of a difference between two rows of a table, which share no question, is
+    the root of the sum of their squared floors.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, quality, study1
+    >>> noise = quality.noise(example.manifests("study1"))
+    >>> found = study1.contrasts(example.scored("study1"), noise=noise)
+    >>> found[["difference", "noise_floor", "below_noise"]].head(4).round(2)
+       difference  noise_floor  below_noise
+    0       78.21         0.17        False
+    1       72.31         0.17        False
+    2       66.37         0.16        False
+    3      -23.43         0.13        False
+    """
+    columns = ["model", "experiment", "sd_nats", "sd_points", "p95_points", "questions", "repeats"]
+    rows = [
+        (*key, noise.nats.sd, noise.points.sd, noise.points.p95, noise.questions, noise.repeats)
+        for key, manifest in manifests.items()
+        if (noise := manifest.noise)
+    ]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _rate(count: float | None, per: float | None) -> float | None:

@@ -1,81 +1,85 @@
-"""Conducts a campaign: does what the state machine says, keeps what comes of it, and lets the GPUs go."""
+"""Runs a campaign: takes the steps of the state machine, saves each change, and always frees the GPUs."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from grace_client.campaign import machine
-from grace_client.campaign.diagnose import Diagnosis, Trouble, diagnose
-from grace_client.campaign.machine import Step
-from grace_client.campaign.model_work import (
-    DoomedError,
-    IncompleteError,
-    LostError,
-    StopError,
-    Work,
-    insisting,
-    unforeseen,
+from grace_client.campaign.diagnose import Fault, diagnose, first_fatal
+from grace_client.campaign.failures import (
+    PASS_ON,
+    ClusterLostError,
+    ReleaseDoomedError,
+    ResultsIncompleteError,
+    StopRequested,
+    always_retryable,
+    describe,
 )
-from grace_client.campaign.observe import Cluster, observe
-from grace_client.campaign.records import INSTALLED, Campaign, ModelState, Phase, Why
+from grace_client.campaign.machine import Step
+from grace_client.campaign.observe import observe
+from grace_client.campaign.records import INSTALLED, Campaign, ModelState, Outcome, Phase
 from grace_client.campaign.snapshot import Snapshot
 from grace_client.campaign.store import Store
 from grace_client.campaign.view import View, view
+from grace_client.core import retry
 from grace_client.core.errors import BusyError, GraceError, ReleaseError, SpecError
 from grace_client.kube.clock import Clock
+from grace_client.kube.kubectl import Kubectl
+
+if TYPE_CHECKING:
+    from grace_client.campaign.backend import Backend
 
 T = TypeVar("T")
 
 POLL_S = 5.0
-"""Seconds between two looks."""
+"""Seconds between two looks at the cluster."""
 LOST_S = 900.0
-"""How long a cluster that does not answer is asked again, where no GPU is held or somebody wants to stop.
-While GPUs may be held and nobody does, it is asked for ever.
+"""Seconds of waiting after which a cluster that does not answer is given up, if no GPU is in use or somebody
+asked to stop. Otherwise it is never given up.
 """
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 INSTALL_S = 600.0
 """Seconds that an install may take; it waits for no pod."""
-SURE_S = 20.0
-"""For how long an install must be seen to be hopeless before it is given up."""
+DOOMED_S = 20.0
+"""Seconds for which an install must show the same fatal fault before it is given up."""
 UNINSTALL_S = 300.0
-"""Seconds that pods have to go before the release is told again."""
+"""Seconds that pods have to end before the uninstall is repeated."""
 
 
-class Conductor:
-    """Conducts one campaign.
+class Controller:
+    """Runs one campaign.
 
     Parameters
     ----------
     campaign : Campaign
-        To begin or to go on with.
-    cluster : Cluster
+        The campaign to begin or to go on with.
+    kubectl : Kubectl
         The namespace.
     store : Store
-        Keeps it; claimed already.
-    work : callable
-        The work on a model, given the campaign and the model.
+        Stores it; acquired already.
+    backend : callable
+        Makes the backend of a model, from the campaign and the model.
     clock : Clock
         The time.
     show : callable
-        Takes what a person sees, at every look.
+        Shows a view to a person, at every look.
     resume : str
-        The command that goes on with it.
+        The command that goes on with the campaign.
     poll, install_seconds, lost_seconds : float
-        In seconds. `lost_seconds` bounds the waiting for a cluster that does not answer, and counts waiting
-        alone: a laptop that sleeps does not wait.
+        Seconds between two looks, for an install, and of waiting for a cluster that does not answer.
     """
 
     def __init__(
         self,
         campaign: Campaign,
-        cluster: Cluster,
+        kubectl: Kubectl,
         store: Store,
-        work: Callable[[Campaign, ModelState], Work],
+        backend: Callable[[Campaign, ModelState], Backend],
         *,
         clock: Clock,
         show: Callable[[View], None] = lambda _: None,
@@ -84,246 +88,230 @@ class Conductor:
         install_seconds: float = INSTALL_S,
         lost_seconds: float = LOST_S,
     ) -> None:
-        self.campaign, self.cluster, self.store, self.work = campaign, cluster, store, work
+        self.campaign, self.kubectl, self.store, self.backend = campaign, kubectl, store, backend
         self.clock, self.resume = clock, resume
-        self._show, self._unwritten = show, ""
         self.poll, self.install_seconds, self.lost_seconds = poll, install_seconds, lost_seconds
+        self._show, self._unwritten, self._reason = show, "", ""
         self._stop = asyncio.Event()
-        self._why = ""
         self._doomed: tuple[str, datetime] | None = None
 
     @property
-    def asked_to_stop(self) -> bool:
-        """Whether the campaign was asked to end."""
+    def stop_requested(self) -> bool:
+        """Whether somebody asked the campaign to stop."""
         return self._stop.is_set()
 
     def stop(self, reason: str) -> None:
-        """Ask the campaign to end: what is installed is uninstalled, nothing else begins."""
-        self._why = self._why or reason
+        """Ask the campaign to stop: the release is uninstalled, no other model begins."""
+        self._reason = self._reason or reason
         self._stop.set()
 
     async def run(self) -> Campaign:
-        """Conduct the campaign to its end, and take it out of the cluster.
+        """Run the campaign to its end, and delete it from the cluster.
 
         Raises
         ------
-        LostError
-            Where the cluster does not answer; the campaign can be resumed.
+        ClusterLostError
+            If the cluster does not answer; the campaign can be resumed.
         BusyError
-            Where another process has taken it over.
+            If another process has taken it over.
         SpecError
-            Where a release that the campaign did not install holds GPUs.
+            If a release that the campaign did not install uses GPUs.
         """
-        while True:
-            if self._stop.is_set() and not self.campaign.stopping:
-                await self._set(machine.stop(self.campaign, self._why))
-            step = machine.next_step(self.campaign)
-            if step is Step.FINISH:
-                break
-            try:
-                await self._do(step)
-            except StopError:
-                continue
-            except (BusyError, LostError):
-                raise
-            except Exception as error:  # whatever it is, it must leave no GPU held
-                await self._give_up(error)
-        if complaint := self.store.write(self.campaign):
-            # What the cluster holds is the only whole record then, and stays.
-            raise ReleaseError(
-                f"the campaign is over and holds no GPU, but {complaint}. Then its report is: {self.resume}",
-                retryable=True,
-            )
-        await self._patiently(self.store.drop)
-        return self.campaign
-
-    def show(self, view: View) -> None:
-        """Show something to a person. That it cannot be shown must not decide what is freed."""
-        if self._unwritten and not view.note:
-            view = replace(view, note=self._unwritten)
-        with suppress(Exception):
-            self._show(view)
-
-    async def _do(self, step: Step) -> None:
-        model = self.campaign.current
-        assert model is not None
         steps = {
             Step.CHECK: self._check,
             Step.INSTALL: self._install,
             Step.WATCH: self._watch,
             Step.FETCH: self._fetch,
             Step.UNINSTALL: self._uninstall,
-            Step.COLLECT: self._collect,
+            Step.SETTLE: self._settle,
         }
-        if step is Step.SETTLE:
-            return await self._set(machine.settled(self.campaign))
-        await steps[step](model)
+        while True:
+            if self._stop.is_set() and not self.campaign.stopping:
+                await self._save(machine.stop(self.campaign, self._reason))
+            step, model = machine.next_step(self.campaign), self.campaign.current
+            if step is Step.FINISH or model is None:
+                break
+            try:
+                await steps[step](model)
+            except StopRequested:
+                continue
+            except PASS_ON:
+                raise
+            except Exception as error:  # whatever it is, it must leave no GPU in use
+                await self._recover(error)
+        if problem := self.store.write(self.campaign):
+            # The ConfigMap is the only complete record then, and stays.
+            raise ReleaseError(
+                f"The campaign is over and uses no GPU, but {problem}. Then its report is: {self.resume}",
+                retryable=True,
+            )
+        await self._retried(self.store.delete)
+        return self.campaign
 
-    async def _give_up(self, error: Exception) -> None:
-        """An unforeseen error must not leave GPUs held: the model fails, and is uninstalled, until it is."""
+    def show(self, view: View) -> None:
+        """Show something to a person. A failure to show it must not decide what is freed."""
+        if self._unwritten and not view.note:
+            view = replace(view, note=self._unwritten)
+        with suppress(Exception):
+            self._show(view)
+
+    def _note(self, model: ModelState | None, note: str = "") -> None:
+        self.show(View(self.clock.now(), self.campaign, model, note=note))
+
+    async def _recover(self, error: Exception) -> None:
+        """After an unforeseen error, uninstall the model until no GPU is in use."""
         model = self.campaign.current
         if model is None or model.phase not in INSTALLED:
             raise error
-        reason = unforeseen(error)
         if model.phase is Phase.UNINSTALLING:
-            self.show(View(self.clock.now(), self.campaign, model, note=f"{reason}\ntrying again"))
+            self._note(model, f"{describe(error)}\ntrying again")
             await self.clock.sleep(self.poll)
         else:
-            await self._set(machine.failed(self.campaign, reason, self.resume))
+            await self._save(machine.failed(self.campaign, describe(error), self.resume))
 
     async def _check(self, model: ModelState) -> None:
-        await self._set(machine.bounded(self.campaign, self.clock.now()))
+        await self._save(machine.limits_applied(self.campaign, self.clock.now()))
         if self.campaign.stopping:
             return
-        if held := await self._patiently(self._held_by_others):
+        if other := await self._retried(self._foreign_release):
             raise SpecError(
-                f"{held} holds GPUs here, and the campaign did not install it; one model at a time. First "
-                f"helm uninstall {held} --cascade foreground --wait, then {self.resume}"
+                f"The release {other} uses GPUs in this namespace, and this campaign did not install it. A "
+                f"campaign runs one model at a time. First: helm uninstall {other} --cascade foreground "
+                f"--wait. Then: {self.resume}"
             )
         try:
-            reason = await self._attended(self._work(model).check())
+            reason = await self._attended(self.backend(self.campaign, model).check())
         except SpecError as error:
             reason = str(error)
         if reason:
             command = "grace campaign plan … lists every finding"
-            await self._set(machine.refused(self.campaign, reason, command))
+            await self._save(machine.refused(self.campaign, reason, command))
         else:
-            await self._set(machine.checked(self.campaign))
+            await self._save(machine.checked(self.campaign))
 
-    async def _held_by_others(self) -> str:
-        """One of the campaign's models whose pods hold GPUs though nothing is installed."""
+    async def _foreign_release(self) -> str:
+        """A release of the campaign's models that uses GPUs though the campaign installed nothing."""
         for model in self.campaign.models:
-            snapshot = await self._observe(model, logs=False)
-            if snapshot.gpus:
+            if (await self._observe(model, logs=False)).gpus:
                 return model.model
         return ""
 
     async def _install(self, model: ModelState) -> None:
-        # What is kept says so before the first object exists: whoever goes on knows what to uninstall.
-        await self._set(machine.installing(self.campaign, self.clock.now()))
+        # Saved before the first object exists: a process that goes on knows what to uninstall.
+        await self._save(machine.installing(self.campaign, self.clock.now()))
         if self._stop.is_set():
             return
 
-        try:
-            installing = self._patiently(lambda: self._work(model).install(timeout=self.install_seconds))
-            note = await self._attended(installing, meanwhile=self._look_on)
-        except (LostError, BusyError):
-            raise
-        except DoomedError as error:
-            await self._set(machine.failed(self.campaign, error.why.what, error.why.lasting))
-        except GraceError as error:
-            await self._set(machine.failed(self.campaign, str(error), self.resume))
-        else:
-            await self._set(machine.installed(self.campaign, note))
+        def install() -> Awaitable[str]:
+            return self.backend(self.campaign, model).install(timeout=self.install_seconds)
 
-    async def _look_on(self) -> None:
+        try:
+            note = await self._attended(self._retried(install), meanwhile=self._watch_install)
+        except PASS_ON:
+            raise
+        except ReleaseDoomedError as error:
+            await self._save(machine.failed(self.campaign, str(error), error.fault.lasting))
+        except GraceError as error:
+            await self._save(machine.failed(self.campaign, str(error), self.resume))
+        else:
+            await self._save(machine.installed(self.campaign, note))
+
+    async def _watch_install(self) -> None:
         """Show what an install waits for: a download of the weights in a Job of its own may take hours."""
         model = self.campaign.current
         assert model is not None
         try:
-            snapshot = await observe(self.cluster, model.model, self.clock.now())
+            snapshot = await self._observe(model)
         except GraceError:
             return
-        found = diagnose(snapshot, fallbacks=self._overlays(model))
-        self.show(view(self.campaign, snapshot, tuple(found)))
-        # A Job of an earlier install may lie there, failed, until helm has replaced it.
-        why = next((one for one in found if one.fatal and one.kind is not Trouble.QUERY), None)
-        if why is None or self._doomed is None or self._doomed[0] != why.what:
-            self._doomed = (why.what, snapshot.at) if why else None
-        elif (snapshot.at - self._doomed[1]).total_seconds() >= SURE_S:
-            raise DoomedError(why)
+        faults = self._diagnose(model, snapshot)
+        self.show(view(self.campaign, snapshot, tuple(faults)))
+        # A failed Job of an earlier install may be there until helm has replaced it.
+        fault = first_fatal(faults)
+        if fault is None or self._doomed is None or self._doomed[0] != fault.message:
+            self._doomed = (fault.message, snapshot.at) if fault else None
+        elif (snapshot.at - self._doomed[1]).total_seconds() >= DOOMED_S:
+            raise ReleaseDoomedError(fault)
 
     async def _watch(self, model: ModelState) -> None:
-        async def look() -> tuple[Snapshot, list[Diagnosis], bool]:
+        async def look() -> tuple[Snapshot, list[Fault], bool]:
             snapshot = await self._observe(model)
-            there = bool(snapshot.made or snapshot.pods)
-            installed = there or await self._work(model).installed()
-            return snapshot, diagnose(snapshot, fallbacks=self._overlays(model)), installed
+            installed = snapshot.exists or await self.backend(self.campaign, model).installed()
+            return snapshot, self._diagnose(model, snapshot), installed
 
-        snapshot, found, installed = await self._attended(self._patiently(lambda: insisting(look())))
-        await self._set(machine.seen(self.campaign, snapshot, found, installed=installed))
-        self.show(view(self.campaign, snapshot, tuple(found)))
+        call = self._retried(lambda: always_retryable(look()))
+        snapshot, faults, installed = await self._attended(call)
+        await self._save(machine.observed(self.campaign, snapshot, faults, installed=installed))
+        self.show(view(self.campaign, snapshot, tuple(faults)))
         if machine.next_step(self.campaign) is Step.WATCH:
             await self._attended(self.clock.sleep(self.poll))
-            await self._beat()
+            await self._renew()
 
-    def _overlays(self, model: ModelState) -> Sequence[str]:
-        return [name for name in self.campaign.what.overlays if name not in (model.overlay, *model.tried)]
+    def _diagnose(self, model: ModelState, snapshot: Snapshot) -> list[Fault]:
+        overlays = [name for name in self.campaign.spec.overlays if name not in (model.overlay, *model.tried)]
+        return diagnose(snapshot, fallbacks=overlays)
 
     async def _fetch(self, model: ModelState) -> None:
+        if model.phase is Phase.PLANNED:
+            self._note(model, "fetching results; this needs no GPU")
         try:
-            folders = await self._fetched(model)
-        except (LostError, BusyError):
+            # The backend is made inside the call: an error in making it is a failure to fetch.
+            folders = await self._attended(self._retried(lambda: self.backend(self.campaign, model).fetch()))
+        except PASS_ON:
             raise
         except GraceError as error:
-            reason = "\n".join(filter(None, (model.reason, f"the results could not be fetched: {error}")))
-            end = machine.incomplete if isinstance(error, IncompleteError) else machine.failed
-            await self._set(end(self.campaign, reason, model.next or self.resume))
+            complete = not isinstance(error, ResultsIncompleteError)
+            reason = f"the results could not be fetched: {error}"
+            if not complete:
+                reason += "\nThe next run asks what is missing"
+            await self._save(machine.not_fetched(self.campaign, reason, self.resume, complete=complete))
         else:
-            await self._set(machine.fetched(self.campaign, folders))
-
-    async def _collect(self, model: ModelState) -> None:
-        """Bring results home that need no GPU any more."""
-        self.show(View(self.clock.now(), self.campaign, model, note="fetching results; no GPU is needed"))
-        try:
-            folders = await self._fetched(model)
-        except (LostError, BusyError):
-            raise
-        except GraceError as error:
-            reason, answered = f"the results could not be fetched: {error}", True
-            if isinstance(error, IncompleteError):
-                reason, answered = f"{reason}\nWhat is missing is asked when it is run again", False
-            await self._set(machine.not_collected(self.campaign, reason, self.resume, answered=answered))
-        else:
-            await self._set(machine.collected(self.campaign, folders))
-
-    async def _fetched(self, model: ModelState) -> tuple[str, ...]:
-        # Made in there: what cannot be made is a failure to fetch.
-        return await self._attended(self._patiently(lambda: self._work(model).fetch()))
-
-    def _work(self, model: ModelState) -> Work:
-        return self.work(self.campaign, model)
+            await self._save(machine.fetched(self.campaign, folders))
 
     async def _uninstall(self, model: ModelState) -> None:
-        self.show(View(self.clock.now(), self.campaign, model))
+        self._note(model)
 
         async def uninstall() -> Snapshot:
-            # The ledger: what the pods held until now.
+            # The last chance to record which GPUs the pods used.
             snapshot = await self._observe(model, logs=False)
-            await self._set(machine.watched(self.campaign, snapshot))
-            work = self._work(model)
-            if model.outcome is Why.FAILED and (snapshot.made or snapshot.pods):
-                # Logs are worth much, and GPUs more.
+            await self._save(machine.gpus_counted(self.campaign, snapshot))
+            backend = self.backend(self.campaign, model)
+            if model.outcome is Outcome.FAILED and snapshot.exists:
+                # Logs are useful, but must not keep the GPUs in use.
                 with suppress(GraceError, OSError):
-                    await self._set(machine.noted(self.campaign, await work.keep_logs()))
-            await work.uninstall(timeout=UNINSTALL_S)
+                    await self._save(machine.noted(self.campaign, await backend.keep_logs()))
+            await backend.uninstall(timeout=UNINSTALL_S)
             return await self._observe(model, logs=False)
 
-        snapshot = await self._attended(self._patiently(lambda: insisting(uninstall())), stoppable=False)
+        call = self._retried(lambda: always_retryable(uninstall()))
+        snapshot = await self._attended(call, stoppable=False)
         if snapshot.gpus:
             await self.clock.sleep(self.poll)
         else:
-            await self._set(machine.freed(self.campaign, snapshot))
+            await self._save(machine.freed(self.campaign, snapshot))
+
+    async def _settle(self, _: ModelState) -> None:
+        await self._save(machine.settled(self.campaign))
 
     async def _observe(self, model: ModelState, *, logs: bool = True) -> Snapshot:
-        return await observe(self.cluster, model.model, self.clock.now(), logs=logs)
+        return await observe(self.kubectl, model.model, self.clock.now(), logs=logs)
 
-    async def _set(self, campaign: Campaign) -> None:
-        """Keep a changed campaign before anything follows from it."""
+    async def _save(self, campaign: Campaign) -> None:
+        """Save a changed campaign before anything follows from it."""
         if campaign.version == self.campaign.version:
             return
         self.campaign = campaign
         self._unwritten = self.store.write(campaign)
-        gone = await self._patiently(lambda: insisting(self.store.save(campaign, self.clock.now())))
-        if gone:
-            self.stop(gone)
+        call = self._retried(lambda: always_retryable(self.store.save(campaign, self.clock.now())))
+        if deleted := await call:
+            self.stop(deleted)
 
-    async def _beat(self) -> None:
+    async def _renew(self) -> None:
         try:
-            reason = await self.store.beat(self.clock.now())
+            reason = await self.store.renew(self.clock.now())
         except BusyError:
             raise
-        except Exception:  # the next beat may succeed, and the work itself tells what is wrong
+        except Exception:  # the next sign of life may succeed, and the work itself shows what is wrong
             return
         if reason:
             self.stop(reason)
@@ -335,9 +323,9 @@ class Conductor:
         stoppable: bool = True,
         meanwhile: Callable[[], Awaitable[None]] | None = None,
     ) -> T:
-        """Do some work, and keep the campaign ours; a stop cancels the work unless it must be done.
+        """Do some work while the campaign stays ours; a request to stop cancels the work if it is stoppable.
 
-        `meanwhile` is called now and then; what it raises cancels the work too.
+        `meanwhile` is called now and then; an error that it raises cancels the work too.
         """
         task = asyncio.create_task(work)
         stop = asyncio.create_task(self._stop.wait())
@@ -350,49 +338,49 @@ class Conductor:
                 if task.done():
                     return task.result()
                 if stoppable and self._stop.is_set():
-                    raise StopError
-                await self._beat()
+                    raise StopRequested
+                await self._renew()
                 if meanwhile is not None:
                     await meanwhile()
         finally:
             stop.cancel()
             task.cancel()
-            # Also of one that failed while something else went wrong: nobody else will ask.
+            # Also if the task failed while something else went wrong: nobody else asks for its error.
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Ask again, ever more slowly, while the cluster does not answer.
+    async def _retried(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call again, ever more slowly, while the cluster does not answer.
 
         Raises
         ------
-        LostError
-            After `lost_seconds` of waiting, unless GPUs may be held and nobody asked to stop.
+        ClusterLostError
+            After `lost_seconds` of waiting, unless GPUs may be in use and nobody asked to stop. Only pauses
+            count: a laptop that sleeps does not wait.
         """
-        waited, pause = 0.0, FIRST_PAUSE_S
+        waited, failures = 0.0, 0
         while True:
             try:
                 return await call()
-            except LostError:
+            except ClusterLostError:
                 raise
             except ReleaseError as error:
                 if not error.retryable:
                     raise
                 model = self.campaign.current
-                holding = model is not None and model.phase in INSTALLED
-                if waited >= self.lost_seconds and (self._stop.is_set() or not holding):
-                    raise LostError(self._lost(error), retryable=True) from None
-                note = f"{error}\ntrying again in {pause:g} s"
-                self.show(View(self.clock.now(), self.campaign, model, note=note))
+                installed = model is not None and model.phase in INSTALLED
+                if waited >= self.lost_seconds and (self._stop.is_set() or not installed):
+                    raise ClusterLostError(self._lost(error, model), retryable=True) from None
+                failures += 1
+                pause = retry.pause(failures, FIRST_PAUSE_S, LONGEST_PAUSE_S)
+                self._note(model, f"{error}\ntrying again in {pause:g} s")
             await self.clock.sleep(pause)
             waited += pause
-            pause = min(2 * pause, LONGEST_PAUSE_S)
 
-    def _lost(self, error: ReleaseError) -> str:
-        model = self.campaign.current
-        held = ""
+    def _lost(self, error: ReleaseError, model: ModelState | None) -> str:
+        in_use = ""
         if model is not None and model.phase in INSTALLED:
-            held = (
-                f"{model.model} is {model.phase} and may hold GPUs until its last Job has ended; no other "
+            in_use = (
+                f"{model.model} is {model.phase} and may use GPUs until its last Job has ended. No other "
                 "model was begun. "
             )
-        return f"{error}\n{held}When the cluster answers again: {self.resume}"
+        return f"{error}\n{in_use}When the cluster answers again: {self.resume}"

@@ -1,84 +1,63 @@
-"""What a release is doing: its pods, Jobs, Deployment, claims and events at one moment."""
+"""Read a release from the cluster: its pods, Jobs, Deployment, claims and events at one moment."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
 
 from grace_client.campaign.snapshot import QUERY, WEIGHTS, Claim, Container, Event, Job, Pod, Snapshot
 from grace_client.core.errors import GraceError
-from grace_client.kube import manifests
+from grace_client.kube import job_end, manifests
+from grace_client.kube.kubectl import Json, Kubectl, instance_selector
 
-Json = dict[str, Any]
-
-LOG_LINES = 20
-"""Of a container that failed; of one that runs, the last few are enough to see how far it is."""
-FEW_LINES = 4
+LOG_LINES, FEW_LINES = 20, 4
+"""Lines to read of a failed container's log, and of a running one, whose last lines show its progress."""
 
 
-class Cluster(Protocol):
-    """What observing needs of `kubectl`."""
-
-    async def get(self, kind: str, *, selector: str = "", names: Sequence[str] = ()) -> list[Json]:
-        """Objects of some kind."""
-        ...
-
-    async def logs(self, pod: str, container: str, *, tail: int = 40, previous: bool = False) -> str:
-        """The end of a container's log."""
-        ...
-
-
-def selector(release: str) -> str:
-    """Selects the objects of a release."""
-    return f"app.kubernetes.io/instance={release}"
-
-
-async def observe(cluster: Cluster, release: str, at: datetime, *, logs: bool = True) -> Snapshot:
+async def observe(kubectl: Kubectl, release: str, at: datetime, *, logs: bool = True) -> Snapshot:
     """Look at a release.
 
     Parameters
     ----------
-    cluster : Cluster
+    kubectl : Kubectl
         The namespace.
     release : str
         Name of the release.
     at : datetime
-        Now.
+        The time now.
     logs : bool
         Whether to read logs, too.
 
     Raises
     ------
     ReleaseError
-        Where the cluster cannot be asked.
+        If the cluster does not answer.
     """
     objects, others = await asyncio.gather(
-        cluster.get("pods,jobs,deployments,replicasets", selector=selector(release)),
-        cluster.get("events,persistentvolumeclaims"),
+        kubectl.get("pods,jobs,deployments,replicasets", selector=instance_selector(release)),
+        kubectl.get("events,persistentvolumeclaims"),
     )
     found = read(release, at, objects, others)
     if not logs:
         return found
-    pods = await asyncio.gather(*(_with_logs(cluster, pod) for pod in found.pods))
+    pods = await asyncio.gather(*(_with_logs(kubectl, pod) for pod in found.pods))
     return replace(found, pods=tuple(pods))
 
 
-async def _with_logs(cluster: Cluster, pod: Pod) -> Pod:
+async def _with_logs(kubectl: Kubectl, pod: Pod) -> Pod:
     async def one(container: Container) -> Container:
         failed = bool(container.exit_code)
-        tells = pod.component in (QUERY, WEIGHTS) or container.name == WEIGHTS or failed
-        if not tells or not pod.node or (container.state in ("", "waiting") and not container.restarts):
+        useful = pod.component in (QUERY, WEIGHTS) or container.name == WEIGHTS or failed
+        if not useful or not pod.node or (container.state in ("", "waiting") and not container.restarts):
             return container
-        again = container.state == "waiting" and container.restarts > 0
+        restarting = container.state == "waiting" and container.restarts > 0
         tail = LOG_LINES if failed else FEW_LINES
         try:
-            log = await cluster.logs(pod.name, container.name, tail=tail, previous=again)
+            log = await kubectl.logs(pod.name, container.name, tail=tail, previous=restarting)
         except GraceError:
-            # A node that does not answer, or answers strangely, has no log to tell; what the objects say is
-            # enough to go on.
+            # The objects are enough to go on where a node does not give its logs.
             return container
         return replace(container, log=log)
 
@@ -102,15 +81,15 @@ def read(release: str, at: datetime, objects: Iterable[Json], others: Iterable[J
         for item in by_kind.get("PersistentVolumeClaim", [])
         if item["metadata"]["name"] in mounted
     )
-    made = frozenset(
+    workloads = frozenset(
         f"{kind}/{item['metadata']['name']}"
         for kind in ("Deployment", "ReplicaSet", "Job")
         for item in by_kind.get(kind, [])
     )
-    known = made | {f"Pod/{pod.name}" for pod in pods}
+    known = workloads | {f"Pod/{pod.name}" for pod in pods}
     known |= {f"PersistentVolumeClaim/{claim.name}" for claim in claims}
-    # A name may have been that of an earlier object; what was said of that one is over.
-    born = {
+    # An earlier object may have had the same name; events about it do not count.
+    created = {
         f"{kind}/{item['metadata']['name']}": time(item["metadata"]["creationTimestamp"])
         for kind, items in by_kind.items()
         for item in items
@@ -119,7 +98,7 @@ def read(release: str, at: datetime, objects: Iterable[Json], others: Iterable[J
     events = [
         event for event in map(_event, by_kind.get("Event", [])) if f"{event.kind}/{event.name}" in known
     ]
-    current = [event for event in events if event.last >= born[f"{event.kind}/{event.name}"]]
+    current = [event for event in events if event.last >= created[f"{event.kind}/{event.name}"]]
     deployments = by_kind.get("Deployment", [])
     return Snapshot(
         at=at,
@@ -129,7 +108,7 @@ def read(release: str, at: datetime, objects: Iterable[Json], others: Iterable[J
         claims=claims,
         events=tuple(sorted(current, key=lambda event: event.last)),
         replicas=int(deployments[0]["spec"].get("replicas", 1)) if deployments else None,
-        made=made,
+        workloads=workloads,
     )
 
 
@@ -154,7 +133,7 @@ def _pod(item: Json) -> Pod:
         experiment=labels.get("grace/experiment", ""),
         job=labels.get("job-name", ""),
         phase=status.get("phase", ""),
-        gpus=manifests.Pod((), spec).gpus,
+        gpus=manifests.PodSpec((), spec).gpus,
         node=spec.get("nodeName", ""),
         unscheduled=condition.get("message", "") if condition and not scheduled else "",
         created=time(meta["creationTimestamp"]),
@@ -170,40 +149,38 @@ def _pod(item: Json) -> Pod:
 
 
 def _container(name: str, status: Json) -> Container:
-    (state, told), *_ = (status.get("state") or {"": {}}).items()
+    (state, detail), *_ = (status.get("state") or {"": {}}).items()
     last = (status.get("lastState") or {}).get("terminated") or {}
-    end = told if state == "terminated" else last
+    end = detail if state == "terminated" else last
     return Container(
         name=name,
         state=state,
-        reason=told.get("reason", ""),
-        message=told.get("message", ""),
+        reason=detail.get("reason", ""),
+        message=detail.get("message", ""),
         exit_code=end.get("exitCode"),
         ended=end.get("reason", ""),
         restarts=status.get("restartCount", 0),
         ready=status.get("ready", False),
-        finished=time(told["finishedAt"]) if told.get("finishedAt") else None,
+        finished=time(detail["finishedAt"]) if detail.get("finishedAt") else None,
     )
 
 
 def _job(item: Json) -> Job:
-    labels, status = item["metadata"].get("labels", {}), item.get("status", {})
-    true = {c["type"]: c for c in status.get("conditions") or [] if c["status"] == "True"}
-    failed = true.get("Failed")
-    end = true.get("Complete") or failed or {}
+    labels, end = item["metadata"].get("labels", {}), job_end.end(item) or {}
+    complete, failed = (end.get("type") == one for one in (job_end.COMPLETE, job_end.FAILED))
     return Job(
         name=item["metadata"]["name"],
         component=labels.get("app.kubernetes.io/component", ""),
         experiment=labels.get("grace/experiment", ""),
-        complete="Complete" in true,
-        failed=(failed.get("message") or failed.get("reason") or "it failed") if failed else "",
+        complete=complete,
+        failed=(end.get("message") or end.get("reason") or "it failed") if failed else "",
         finished=time(end["lastTransitionTime"]) if end.get("lastTransitionTime") else None,
     )
 
 
 def _event(item: Json) -> Event:
-    about, made = item["involvedObject"], item["metadata"].get("creationTimestamp")
-    first = item.get("firstTimestamp") or item.get("eventTime") or made
+    about, created = item["involvedObject"], item["metadata"].get("creationTimestamp")
+    first = item.get("firstTimestamp") or item.get("eventTime") or created
     return Event(
         kind=about.get("kind", ""),
         name=about.get("name", ""),

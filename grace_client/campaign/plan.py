@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from grace_client.campaign import settings
 from grace_client.campaign.estimate import Assumptions, Estimate, Load, Total, estimate, total
-from grace_client.campaign.records import What
+from grace_client.campaign.records import Spec
 from grace_client.core.errors import ProgramMissingError, SpecError
 from grace_client.deploy.values import ModelValues, chart_folder, document, effective
 from grace_client.kube import helm
@@ -111,25 +111,25 @@ class Plan:
         ]
 
 
-def estimates(what: What, count: CountLoads, assumptions: Assumptions) -> list[Estimate]:
+def estimates(spec: Spec, count: CountLoads, assumptions: Assumptions) -> list[Estimate]:
     """Estimate every model; checks no rules and needs no helm."""
     with TemporaryDirectory() as folder:
-        return [one for _, one in _estimated(what, count, assumptions, Path(folder))]
+        return [one for _, one in _estimated(spec, count, assumptions, Path(folder))]
 
 
 async def plan(
-    what: What, count: CountLoads, assumptions: Assumptions, *, model_hours: float, budget_hours: float
+    spec: Spec, count: CountLoads, assumptions: Assumptions, *, model_hours: float, budget_hours: float
 ) -> Plan:
     """Estimate and check every model."""
     with TemporaryDirectory() as folder:
-        found = _estimated(what, count, assumptions, Path(folder))
-        findings = await asyncio.gather(*(_findings(values, what) for values, _ in found))
+        found = _estimated(spec, count, assumptions, Path(folder))
+        findings = await asyncio.gather(*(_findings(values, spec) for values, _ in found))
     models = tuple(PlannedModel(one, *checked) for (_, one), checked in zip(found, findings, strict=True))
     sums = total([one for _, one in found], model_hours=model_hours)
     return Plan(models, sums, assumptions, model_hours, budget_hours)
 
 
-def check_affordable(what: What, count: CountLoads, budget_hours: float) -> None:
+def check_affordable(spec: Spec, count: CountLoads, budget_hours: float) -> None:
     """Refuse a campaign that would be stopped half way.
 
     Raises
@@ -137,7 +137,7 @@ def check_affordable(what: What, count: CountLoads, budget_hours: float) -> None
     SpecError
         If the estimate is above the budget.
     """
-    expected = total(estimates(what, count, Assumptions())).gpu_hours
+    expected = total(estimates(spec, count, Assumptions())).gpu_hours
     if expected > budget_hours:
         raise SpecError(
             f"The campaign would take about {expected:.1f} GPU-hours, and the budget is {budget_hours:g}. "
@@ -146,22 +146,22 @@ def check_affordable(what: What, count: CountLoads, budget_hours: float) -> None
 
 
 def _estimated(
-    what: What, count: CountLoads, assumptions: Assumptions, folder: Path
+    spec: Spec, count: CountLoads, assumptions: Assumptions, folder: Path
 ) -> list[tuple[ModelValues, Estimate]]:
     """Every model's values, whose files are written into `folder`, and its estimate."""
     found = []
-    for name in what.models:
-        values = settings.values_of(what, name, what.gpu, folder)
-        known = effective(values, what.sets)
+    for name in spec.models:
+        values = settings.values_of(spec, name, spec.gpu, folder)
+        known = effective(values, spec.sets)
         found.append((values, estimate(values, known, count(known, assumptions), assumptions)))
     return found
 
 
-async def _findings(values: ModelValues, what: What) -> tuple[tuple[str, ...], int]:
+async def _findings(values: ModelValues, spec: Spec) -> tuple[tuple[str, ...], int]:
     """What the rules say of a model, and how many of these findings are errors."""
     try:
         rendered = await helm.template(
-            chart_folder(), document=document(values, what.sets), release=values.name
+            chart_folder(), document=document(values, spec.sets), release=values.name
         )
     except ProgramMissingError as error:
         return (f"not checked: {error}",), 0

@@ -1,4 +1,8 @@
-"""What is kept of a campaign: what it runs, where each model is, and what its pods held."""
+"""The record of a campaign: what it runs, the phase of each model, and the GPUs that its pods used.
+
+The file `campaign.json` and the ConfigMap contain it as JSON. Both keep the keys of format 1 (`what`,
+`holds`), so that every version of grace reads them.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from grace_client.campaign.estimate import BUDGET_HOURS, MODEL_HOURS
 
 
 class Phase(StrEnum):
-    """Where a model is."""
+    """How far a model is."""
 
     PLANNED = "planned"
     CHECKED = "checked"
@@ -29,19 +33,19 @@ class Phase(StrEnum):
 
 
 WATCHED = (Phase.QUEUED, Phase.DOWNLOADING, Phase.LOADING, Phase.QUERYING)
-"""Phases in which the cluster works and the campaign looks on."""
+"""Phases in which the cluster works and the campaign observes it."""
 INSTALLED = (Phase.INSTALLING, *WATCHED, Phase.FETCHING, Phase.UNINSTALLING)
-"""Phases in which a pod of the model may hold a GPU."""
-OVER = (Phase.DONE, Phase.FAILED)
+"""Phases in which a pod of the model may use a GPU."""
+ENDED = (Phase.DONE, Phase.FAILED)
 
 
 SKEW = timedelta(minutes=1)
-"""How far the clocks that tell of installs and of pods may lie apart. A pod of the install before is older,
-or was there for less than that.
+"""How far the clocks of installs and of pods may differ. A pod of the install before is older than that, or
+used its GPUs for less.
 """
 
 
-class Why(StrEnum):
+class Outcome(StrEnum):
     """Why a model is uninstalled."""
 
     DONE = "done"
@@ -54,19 +58,19 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Hold(_Part):
-    """A pod that held GPUs.
+class GpuUse(_Part):
+    """The time for which a pod used GPUs.
 
     Attributes
     ----------
     uid, pod : str
-        Which.
+        The pod's uid and name.
     gpus : int
-        How many.
+        Number of its GPUs.
     since : datetime
-        When it got its node.
+        When it was scheduled on a node.
     until : datetime or None
-        When it ended; of a pod that is gone, when that was first known. None while it holds them.
+        When it ended, or was first known to be gone; None while it uses them.
     """
 
     uid: str
@@ -86,31 +90,31 @@ class ModelState(_Part):
     Attributes
     ----------
     model : str
-        Its short name, and that of its release.
+        Short name of the model and name of its release.
     phase : Phase
-        Where it is.
+        How far it is.
     overlay : str
-        The overlay that it is on; empty for the GPUs of its own values.
+        The GPU overlay in use; empty for the GPUs of the model's own values.
     tried : tuple of str
-        Overlays that it was on before, whose GPUs could not be had.
+        Overlays in use before, whose GPUs were not available.
     begun : datetime or None
-        When it was last begun to be installed.
+        When its latest install began.
     answered : bool
-        Whether all its Jobs have succeeded, so that only its results are to be brought home.
-    outcome : Why or None
+        Whether all its Jobs have succeeded: only its results must still be fetched.
+    outcome : Outcome or None
         Why it is being uninstalled.
     reason, next : str
         What went wrong, and the next command.
     notes : tuple of str
-        What else a reader must know, such as GPUs that could not be had.
+        What else to know, such as GPUs that were not available.
     waiting_since : datetime or None
-        Since when it waits for GPUs.
+        Start of the current wait for GPUs.
     queue_seconds : float
-        How long it waited, waits that are over.
-    holds : tuple of Hold
-        Every pod of it that held GPUs.
+        Sum of the earlier waits for GPUs, in seconds.
+    gpu_uses : tuple of GpuUse
+        Every pod of it that used GPUs.
     results : tuple of str
-        Folders with its results, once fetched.
+        Folders of its results, once fetched.
     """
 
     model: str
@@ -119,45 +123,52 @@ class ModelState(_Part):
     tried: tuple[str, ...] = ()
     begun: datetime | None = None
     answered: bool = False
-    outcome: Why | None = None
+    outcome: Outcome | None = None
     reason: str = ""
     next: str = ""
     notes: tuple[str, ...] = ()
     waiting_since: datetime | None = None
     queue_seconds: float = 0.0
-    holds: tuple[Hold, ...] = ()
+    gpu_uses: tuple[GpuUse, ...] = Field(
+        default=(), validation_alias=AliasChoices("holds", "gpu_uses"), serialization_alias="holds"
+    )
     results: tuple[str, ...] = ()
 
-    def gpu_hours(self, now: datetime) -> float:
-        """GPU-hours that its pods held up to now."""
-        return sum(hold.gpu_hours(now) for hold in self.holds)
+    @property
+    def label(self) -> str:
+        """The model's name, with the overlay in use."""
+        return f"{self.model} on {self.overlay}" if self.overlay else self.model
 
-    def held_hours(self, now: datetime) -> float:
-        """Hours for which it held its GPUs since it was last begun to be installed."""
-        own = [hold for hold in self.holds if self.begun is None or hold.since >= self.begun - SKEW]
-        return sum(hold.gpu_hours(now) / hold.gpus for hold in own)
+    def gpu_hours(self, now: datetime) -> float:
+        """GPU-hours of its pods up to now."""
+        return sum(use.gpu_hours(now) for use in self.gpu_uses)
+
+    def installed_hours(self, now: datetime) -> float:
+        """Hours for which it used its GPUs since its latest install began."""
+        own = [use for use in self.gpu_uses if self.begun is None or use.since >= self.begun - SKEW]
+        return sum(use.gpu_hours(now) / use.gpus for use in own)
 
     def queued(self, now: datetime) -> float:
-        """Seconds that it waited for GPUs."""
+        """Seconds for which it waited for GPUs."""
         waiting = (now - self.waiting_since).total_seconds() if self.waiting_since else 0.0
         return self.queue_seconds + max(waiting, 0.0)
 
 
-class What(_Part):
-    """What a campaign runs. Another one is another campaign.
+class Spec(_Part):
+    """What a campaign runs. A campaign with another spec is another campaign.
 
     Attributes
     ----------
     models : tuple of str
         Short names, in order.
     gpu : str
-        Overlay that lies on every model; empty for none.
+        GPU overlay for every model; empty for none.
     sets : dict
         Single values for every model, by dotted key.
     documents : dict of str to str
         Text of each model's values file.
     overlays : dict of str to str
-        Text of each overlay that the campaign may lay over them.
+        Text of each overlay that the campaign may use.
     """
 
     models: tuple[str, ...]
@@ -168,20 +179,20 @@ class What(_Part):
 
 
 class Limits(_Part):
-    """Bounds, which may change while a campaign goes on.
+    """Limits of a campaign, which may change while it goes on.
 
     Attributes
     ----------
     budget_hours : float
         GPU-hours of the whole campaign.
     model_hours : float
-        Hours for which one model may hold GPUs.
+        Hours for which one model may use GPUs.
     queue_minutes : float
-        Minutes to wait for GPUs before the next choice.
+        Minutes to wait for GPUs before the next overlay is tried.
     fallbacks : tuple of str
         Overlays to try then, in order.
     fetch : bool
-        Whether results are brought home before a model is uninstalled.
+        Whether results are fetched before a model is uninstalled.
     """
 
     budget_hours: float = BUDGET_HOURS
@@ -192,22 +203,22 @@ class Limits(_Part):
 
 
 class Campaign(_Part):
-    """A campaign as the file and the cluster keep it.
+    """A campaign as the file and the cluster store it.
 
     Attributes
     ----------
     format : int
-        Of this record.
+        Format of this record.
     name, namespace : str
-        What it is called, and where it runs.
+        Name of the campaign, and its namespace.
     created : datetime
         When it began.
     version : int
-        Counts changes; of two records the higher one is newer.
-    what, limits : What, Limits
-        What it runs, and within which bounds.
+        Number of changes; of two records the higher one is newer.
+    spec, limits : Spec, Limits
+        What it runs, and its limits.
     models : tuple of ModelState
-        In order.
+        Its models, in order.
     stopping : str
         Why it is to stop; empty while it goes on.
     """
@@ -217,24 +228,25 @@ class Campaign(_Part):
     namespace: str
     created: datetime
     version: int = 0
-    what: What
+    spec: Spec = Field(validation_alias=AliasChoices("what", "spec"), serialization_alias="what")
     limits: Limits = Limits()
     models: tuple[ModelState, ...]
     stopping: str = ""
 
     @property
     def current(self) -> ModelState | None:
-        """The model that is at work or comes next; None where all are over."""
-        return next((model for model in self.models if model.phase not in OVER), None)
+        """The model in progress, or the next one; None if all have ended."""
+        return next((model for model in self.models if model.phase not in ENDED), None)
 
     def gpu_hours(self, now: datetime) -> float:
-        """GPU-hours that were held up to now."""
+        """GPU-hours used up to now."""
         return sum(model.gpu_hours(now) for model in self.models)
 
-    def choices(self) -> tuple[str, ...]:
-        """GPUs to try, in order; empty for those of the model's own values."""
-        return tuple(dict.fromkeys((self.what.gpu, *self.limits.fallbacks)))
+    def overlays_left(self, model: ModelState) -> tuple[str, ...]:
+        """Overlays that a model can still fall back to, in order; empty text for the model's own GPUs."""
+        choices = dict.fromkeys((self.spec.gpu, *self.limits.fallbacks))
+        return tuple(name for name in choices if name not in (model.overlay, *model.tried))
 
-    def left(self, model: ModelState) -> tuple[str, ...]:
-        """Overlays that a model can still fall back to."""
-        return tuple(name for name in self.choices() if name not in (model.overlay, *model.tried))
+    def to_json(self, *, indent: int | None = None) -> str:
+        """The record as it is stored."""
+        return self.model_dump_json(by_alias=True, indent=indent)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from grace_client.campaign.records import Campaign, ModelState, What
+from grace_client.campaign.records import Campaign, ModelState, Spec
 from grace_client.core import paths
 from grace_client.core.errors import SpecError
 from grace_client.deploy import arguments
@@ -65,7 +65,7 @@ def describe(
     gpu: str = "",
     fallbacks: Sequence[str] = (),
     sets: Mapping[str, Any] | None = None,
-) -> What:
+) -> Spec:
     """The part of a campaign that never changes: its models, and the text of every values file it needs.
 
     Parameters
@@ -94,7 +94,7 @@ def describe(
     for name in filter(None, (gpu, *fallbacks)):
         if name not in choices:
             raise SpecError(f"there is no GPU {name} in {folder}/gpus; it has {', '.join(choices) or 'none'}")
-    return What(
+    return Spec(
         models=tuple(names),
         gpu=gpu,
         sets=dict(sets or {}),
@@ -103,13 +103,13 @@ def describe(
     )
 
 
-def values_of(what: What, model: str, overlay: str, folder: Path) -> ModelValues:
+def values_of(spec: Spec, model: str, overlay: str, folder: Path) -> ModelValues:
     """A model's values with an overlay, also written into a folder, so that any machine can continue."""
-    wanted = {folder / f"{model}.yaml": what.documents[model]}
+    wanted = {folder / f"{model}.yaml": spec.documents[model]}
     if overlay:
-        if overlay not in what.overlays:
-            raise SpecError(f"the campaign has no overlay {overlay}; it has {', '.join(what.overlays)}")
-        wanted[folder / "gpus" / f"{overlay}.yaml"] = what.overlays[overlay]
+        if overlay not in spec.overlays:
+            raise SpecError(f"the campaign has no overlay {overlay}; it has {', '.join(spec.overlays)}")
+        wanted[folder / "gpus" / f"{overlay}.yaml"] = spec.overlays[overlay]
     for file, text in wanted.items():
         if not file.exists() or file.read_text(encoding="utf-8") != text:
             with paths.replacing(file) as new:
@@ -123,7 +123,7 @@ def sets_of(campaign: Campaign, model: ModelState, values: ModelValues) -> dict[
     Probabilities differ a little from GPU to GPU. So the run's manifest declares GPUs other than the model's
     own, and their run has a folder of its own: no table mixes two kinds of GPU.
     """
-    sets = dict(campaign.what.sets)
+    sets = dict(campaign.spec.sets)
     known = effective(values, sets)
     if (minutes := math.ceil(campaign.limits.queue_minutes)) > int(known["queries"]["queueMinutes"]):
         # The clients wait for the server as long as the campaign waits for its GPUs.

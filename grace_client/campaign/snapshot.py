@@ -16,23 +16,23 @@ class Container:
     Attributes
     ----------
     name : str
-        Its name in the pod.
+        Name in the pod.
     state : str
-        `waiting`, `running`, `terminated`, or empty where nothing is known yet.
+        `waiting`, `running`, `terminated`, or empty if unknown.
     reason, message : str
         Why it waits, or how it ended.
     exit_code : int or None
-        Of its last end, a restart's included.
+        Exit code of its last end, also before a restart.
     ended : str
         Reason of its last end, such as `OOMKilled`.
     restarts : int
-        How often it was started again.
+        Number of restarts.
     ready : bool
         Whether its probes pass.
     finished : datetime or None
         When it ended for good.
     log : str
-        The end of its log, where that says something.
+        The end of its log, if it was read.
     """
 
     name: str
@@ -56,27 +56,27 @@ class Pod:
     uid, name : str
         Two pods never share a uid.
     component, experiment, job : str
-        By its labels; empty where it has none.
+        From its labels; empty if it has none.
     phase : str
-        As Kubernetes has it.
+        Kubernetes' phase of the pod.
     gpus : int
-        That it asks for.
+        Number of GPUs that it requests.
     node : str
-        Where it was put; empty before.
+        Its node; empty before it is scheduled.
     unscheduled : str
         Why it has no node yet, in the scheduler's words.
     created : datetime
-        When it was made.
+        When it was created.
     scheduled : datetime or None
         When it got its node, and its GPUs.
     deleting : bool
-        Whether it was told to go.
+        Whether it is being deleted.
     claims : tuple of str
-        Claims it mounts.
+        Claims that it mounts.
     containers : tuple of Container
-        Init containers first.
+        Its containers, init containers first.
     message : str
-        Why it was evicted or refused by the node.
+        Why the node evicted or refused it.
     """
 
     uid: str
@@ -97,23 +97,23 @@ class Pod:
 
     @property
     def over(self) -> bool:
-        """Whether it has ended; its GPUs are free then, whether or not it still exists."""
+        """Whether it has ended; its GPUs are free then, even while it still exists."""
         return self.phase in ("Succeeded", "Failed")
 
     @property
-    def holds(self) -> int:
-        """GPUs that nobody else can have."""
+    def gpus_in_use(self) -> int:
+        """GPUs that no other pod can use."""
         return self.gpus if self.scheduled and not self.over else 0
 
     @property
     def ended(self) -> datetime | None:
-        """When the last container of a pod that is over ended."""
+        """When the last container of a pod that has ended finished."""
         ends = [container.finished for container in self.containers if container.finished]
         return max(ends, default=None) if self.over else None
 
     @property
     def ready(self) -> bool:
-        """Whether all its containers answer."""
+        """Whether all its containers are ready."""
         return self.phase == "Running" and all(
             c.ready or (c.state == "terminated" and c.exit_code == 0) for c in self.containers
         )
@@ -126,11 +126,11 @@ class Job:
     Attributes
     ----------
     name, component, experiment : str
-        By its labels.
+        From its metadata and labels.
     complete : bool
         Whether it succeeded.
     failed : str
-        Why it failed, in Kubernetes' words; empty where it did not.
+        Why it failed, in Kubernetes' words; empty if it did not.
     finished : datetime or None
         When it ended.
     """
@@ -150,18 +150,18 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What Kubernetes reports.
+    """An event that Kubernetes reports.
 
     Attributes
     ----------
     kind, name, uid : str
-        The object.
+        The object that it is about.
     type : str
         `Normal` or `Warning`.
     reason, message : str
         What happened.
     first, last : datetime
-        When.
+        When it happened first and last.
     """
 
     kind: str
@@ -176,7 +176,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A PersistentVolumeClaim that a pod mounts; `phase` is Bound where it has a volume."""
+    """A PersistentVolumeClaim that a pod mounts; `phase` is Bound if it has a volume."""
 
     name: str
     phase: str
@@ -190,15 +190,15 @@ class Snapshot:
     Attributes
     ----------
     at : datetime
-        The moment, by the clock of whoever looked.
+        The moment.
     release : str
         Its name.
     pods, jobs, claims, events : tuple
-        Events only of these objects, and of the release's Deployment.
+        Its objects; events only of these objects and of the workloads.
     replicas : int or None
-        Servers that its Deployment is to have; None where there is none.
-    made : frozenset of str
-        `kind/name` of the objects that make pods: Deployment, ReplicaSets, Jobs.
+        Replicas of its Deployment; None if there is no Deployment.
+    workloads : frozenset of str
+        `kind/name` of the objects that create pods: Deployment, ReplicaSets, Jobs.
     """
 
     at: datetime
@@ -208,12 +208,17 @@ class Snapshot:
     claims: tuple[Claim, ...] = ()
     events: tuple[Event, ...] = ()
     replicas: int | None = None
-    made: frozenset[str] = frozenset()
+    workloads: frozenset[str] = frozenset()
 
     @property
     def gpus(self) -> int:
-        """GPUs that the release holds."""
-        return sum(pod.holds for pod in self.pods)
+        """GPUs that the release uses."""
+        return sum(pod.gpus_in_use for pod in self.pods)
+
+    @property
+    def exists(self) -> bool:
+        """Whether any workload or pod of the release is left."""
+        return bool(self.workloads or self.pods)
 
     def of(self, component: str) -> tuple[Pod, ...]:
         """Pods of a component."""

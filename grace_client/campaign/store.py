@@ -1,71 +1,48 @@
-"""Where a campaign is kept: in a file, and in the one ConfigMap of its namespace while it is under way.
+"""Where a campaign is stored: in a file, and in the one ConfigMap of its namespace while it goes on.
 
-The ConfigMap is what makes a second campaign in the namespace impossible, and what any other machine reads.
+The ConfigMap makes a second campaign in the namespace impossible, and any other machine reads it.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
 
 from pydantic import ValidationError
 
 from grace_client.campaign.records import Campaign
 from grace_client.core import paths
 from grace_client.core.errors import BusyError, ReleaseError, SpecError
-
-Json = dict[str, Any]
+from grace_client.kube.kubectl import CONFLICT, Json, Kubectl
 
 FILE = "campaign.json"
 NAME = "grace-campaign"
 LABELS = {"app.kubernetes.io/part-of": "grace", "app.kubernetes.io/component": "campaign"}
 
-GONE = f"ConfigMap {NAME} was deleted: somebody ended the campaign"
+DELETED = f"somebody deleted ConfigMap {NAME} and so ended the campaign"
 LEASE = timedelta(seconds=90)
-"""How long a campaign belongs to a process that is not heard of."""
+"""How long a campaign belongs to a process that gives no sign of life."""
 RENEW = timedelta(seconds=20)
-"""How often it is heard of."""
-
-
-class Objects(Protocol):
-    """What keeping needs of `kubectl`."""
-
-    async def get(self, kind: str, *, selector: str = "", names: Sequence[str] = ()) -> list[Json]:
-        """Objects of some kind."""
-        ...
-
-    async def create(self, item: Json) -> bool:
-        """Create an object; False where there is one."""
-        ...
-
-    async def patch(self, kind: str, name: str, patch: Json) -> None:
-        """Merge a patch into an object."""
-        ...
-
-    async def delete(self, kind: str, name: str, *, wait: bool = False, grace: int | None = None) -> None:
-        """Delete an object."""
-        ...
+"""How often a process gives a sign of life."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What the cluster holds of a campaign.
+class StoredCampaign:
+    """A campaign as the cluster stores it.
 
     Attributes
     ----------
     campaign : Campaign
         As last saved.
     holder : str
-        Process that conducts it, as `HOST:PID`; empty for none.
+        The process that runs it, as `HOST:PID`; empty for none.
     renewed : datetime
-        When that process was last heard of.
+        Last sign of life of that process.
     stop : str
-        Why somebody asked it to end; empty where nobody did.
+        Why somebody asked it to stop; empty if nobody did.
     """
 
     campaign: Campaign
@@ -73,17 +50,35 @@ class Kept:
     renewed: datetime
     stop: str
 
-    def conducted(self, now: datetime) -> bool:
-        """Whether a process seems to be at work on it."""
+    def has_process(self, now: datetime) -> bool:
+        """Whether a process seems to run it."""
         if not self.holder or now - self.renewed > LEASE:
             return False
         host, _, pid = self.holder.rpartition(":")
         return host != socket.gethostname() or _alive(int(pid))
 
+    def check_free(self, campaign: Campaign, now: datetime) -> None:
+        """Refuse another campaign than this one, and a second process for this one.
 
-def me() -> str:
-    """The process that runs, as `HOST:PID`."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+        Raises
+        ------
+        BusyError
+            With the commands that help.
+        """
+        name = self.campaign.name
+        if name != campaign.name:
+            raise BusyError(
+                f"Campaign {name} ({', '.join(self.campaign.spec.models)}) is under way in namespace "
+                f"{self.campaign.namespace}; a namespace has one campaign at a time. 'grace campaign status' "
+                "shows it, 'grace campaign stop' ends it, and 'grace campaign run' without --models goes on "
+                "with it"
+            )
+        if self.has_process(now):
+            raise BusyError(
+                f"Process {self.holder} runs campaign {name}; its last sign of life was at "
+                f"{self.renewed:%H:%M:%S} UTC. Wait for it, or end the campaign with 'grace campaign stop'. "
+                "If the process has ended, add --take-over"
+            )
 
 
 def _alive(pid: int) -> bool:
@@ -99,12 +94,12 @@ def _alive(pid: int) -> bool:
 
 
 def read_file(folder: Path) -> Campaign | None:
-    """The campaign of a folder; None where there is none.
+    """The campaign of a folder; None if there is none.
 
     Raises
     ------
     SpecError
-        Where the file is none.
+        If the file is not a campaign.
     """
     try:
         return Campaign.model_validate_json((folder / FILE).read_bytes())
@@ -112,63 +107,64 @@ def read_file(folder: Path) -> Campaign | None:
         return None
     except ValidationError as error:
         raise SpecError(
-            f"{folder / FILE} cannot be read: {error.errors()[0]['msg']}. Name another folder with --out; a "
-            "campaign that is under way is read from the cluster"
+            f"{folder / FILE} is not a campaign: {error.errors()[0]['msg']}. Use another folder with --out; "
+            "a campaign under way is read from the cluster"
         ) from None
 
 
-async def read_cluster(objects: Objects) -> Kept | None:
-    """The campaign that is under way in the namespace; None where there is none."""
-    found = await objects.get("configmaps", names=[NAME])
-    return _kept(found[0]) if found else None
+async def read_cluster(kubectl: Kubectl) -> StoredCampaign | None:
+    """The campaign that is under way in the namespace; None if there is none."""
+    found = await kubectl.get("configmaps", names=[NAME])
+    return _stored(found[0]) if found else None
 
 
-def _kept(item: Json) -> Kept:
+def _stored(item: Json) -> StoredCampaign:
     data = item["data"]
     try:
         campaign = Campaign.model_validate_json(data[FILE])
     except (KeyError, ValidationError):
         raise SpecError(
-            f"ConfigMap {NAME} holds no campaign that this version of grace can read; use the version that "
-            f"made it, or, if no campaign is under way: kubectl delete configmap {NAME}"
+            f"This version of grace cannot read the campaign in ConfigMap {NAME}. Use the version that began "
+            f"it, or, if no campaign is under way: kubectl delete configmap {NAME}"
         ) from None
     renewed = datetime.fromisoformat(data["renewed"])
-    return Kept(campaign, data.get("holder", ""), renewed, data.get("stop", ""))
+    return StoredCampaign(campaign, data.get("holder", ""), renewed, data.get("stop", ""))
 
 
-def newer(kept: Kept | None, file: Campaign | None) -> Campaign | None:
-    """Of the cluster's and the file's record of one campaign the one with more in it."""
-    records = [record for record in (kept.campaign if kept else None, file) if record is not None]
-    if kept is not None:
-        records = [record for record in records if record.name == kept.campaign.name]
-    return max(records, key=lambda record: record.version, default=None)
+def newer(stored: StoredCampaign | None, file: Campaign | None) -> Campaign | None:
+    """The newer record of one campaign, from the cluster or from the file."""
+    if stored is None or file is None:
+        return stored.campaign if stored else file
+    if file.name != stored.campaign.name:
+        return stored.campaign
+    return max(stored.campaign, file, key=lambda record: record.version)
 
 
 class Store:
-    """Keeps one campaign on behalf of one process.
+    """Stores one campaign on behalf of one process.
 
     Parameters
     ----------
-    objects : Objects
+    kubectl : Kubectl
         The namespace.
     folder : Path
-        Where the file is.
+        Folder of the file.
     """
 
-    def __init__(self, objects: Objects, folder: Path) -> None:
-        self.objects, self.folder = objects, folder
-        self.holder = me()
+    def __init__(self, kubectl: Kubectl, folder: Path) -> None:
+        self.kubectl, self.folder = kubectl, folder
+        self.holder = f"{socket.gethostname()}:{os.getpid()}"
         self._renewed: datetime | None = None
 
-    async def claim(self, campaign: Campaign, now: datetime, *, take_over: bool = False) -> None:
-        """Become the one process that conducts this campaign, the namespace's only one.
+    async def acquire(self, campaign: Campaign, now: datetime, *, take_over: bool = False) -> None:
+        """Become the one process that runs this campaign, the only one of the namespace.
 
         Raises
         ------
         BusyError
-            Where another campaign is under way, or another process conducts this one.
+            If another campaign is under way, or another process runs this one.
         SpecError
-            Where the file of a campaign that begins cannot be written.
+            If the file of a new campaign cannot be written.
         """
         item = {
             "apiVersion": "v1",
@@ -176,109 +172,94 @@ class Store:
             "metadata": {"name": NAME, "labels": LABELS},
             "data": self._data(campaign, now),
         }
-        if not await self.objects.create(item):
-            found = await self.objects.get("configmaps", names=[NAME])
+        if not await self.kubectl.create(item):
+            found = await self.kubectl.get("configmaps", names=[NAME])
             if not found:
-                raise BusyError("another campaign ended at this moment; run again")
-            self.may(_kept(found[0]), campaign, now, take_over=take_over)
+                raise BusyError("Another campaign ended at this moment. Run the command again")
+            stored = _stored(found[0])
+            if not take_over or stored.campaign.name != campaign.name:
+                stored.check_free(campaign, now)
             data = self._data(campaign, now) | {"stop": None}
             await self._patch(data, found[0]["metadata"]["resourceVersion"])
-        if (complaint := self.write(campaign)) and not campaign.version:
-            await self.drop()
-            raise SpecError(complaint)
+        if (problem := self.write(campaign)) and not campaign.version:
+            await self.delete()
+            raise SpecError(problem)
         self._renewed = now
 
-    @staticmethod
-    def may(kept: Kept, campaign: Campaign, now: datetime, *, take_over: bool = False) -> None:
-        """Refuse to touch another campaign, or one that another process conducts."""
-        name = kept.campaign.name
-        if name != campaign.name:
-            raise BusyError(
-                f"campaign {name} ({', '.join(kept.campaign.what.models)}) is under way in namespace "
-                f"{kept.campaign.namespace}, and there is one at a time. 'grace campaign status' tells how "
-                "far it is, 'grace campaign stop' ends it, and 'grace campaign run' without --models goes on"
-            )
-        if not take_over and kept.conducted(now):
-            raise BusyError(
-                f"campaign {name} is conducted by process {kept.holder}, last heard of at "
-                f"{kept.renewed:%H:%M:%S} UTC. Wait for it, end it with 'grace campaign stop', or, if it is "
-                "dead, say --take-over"
-            )
-
     async def save(self, campaign: Campaign, now: datetime) -> str:
-        """Keep a changed campaign in the cluster; why it should end, where the cluster has it no more.
+        """Save a changed campaign in the cluster; why it should stop if the cluster no longer has it.
 
         Raises
         ------
         BusyError
-            Where another process has taken it over.
+            If another process has taken it over.
         ReleaseError
-            Where the cluster does not answer.
+            If the cluster does not answer.
         """
-        if not await self._mine(self._data(campaign, now)):
-            return GONE
+        if not await self._change(self._data(campaign, now)):
+            return DELETED
         self._renewed = now
         return ""
 
-    async def beat(self, now: datetime) -> str:
-        """Say that this process lives, now and then; why somebody asked the campaign to end, or nothing."""
-        found = await self.objects.get("configmaps", names=[NAME])
+    async def renew(self, now: datetime) -> str:
+        """Give a sign of life if it is time; why somebody asked the campaign to stop, or nothing."""
+        found = await self.kubectl.get("configmaps", names=[NAME])
         if not found:
-            return GONE
-        self._check(found[0])
+            return DELETED
+        self._check_holder(found[0])
         if self._renewed is None or now - self._renewed >= RENEW:
-            await self._mine({"renewed": now.isoformat()})
+            await self._change({"renewed": now.isoformat()})
             self._renewed = now
         return str(found[0]["data"].get("stop", ""))
 
-    async def let_go(self) -> None:
+    async def hand_over(self) -> None:
         """Leave the campaign in the cluster for another process."""
-        await self._mine({"holder": ""})
+        await self._change({"holder": ""})
 
-    async def drop(self) -> None:
-        """The campaign is over: nothing of it stays in the cluster."""
-        await self.objects.delete("configmap", NAME)
+    async def delete(self) -> None:
+        """Delete the campaign from the cluster: it is over."""
+        await self.kubectl.delete("configmap", NAME)
 
     def write(self, campaign: Campaign) -> str:
-        """Write the file; why it cannot be, or nothing: a full disk here must not keep GPUs held there."""
+        """Write the file; why it failed, or nothing: a full disk here must not keep GPUs in use there."""
         try:
             with paths.replacing(self.folder / FILE) as new:
-                new.write_text(campaign.model_dump_json(indent=1) + "\n", encoding="utf-8")
+                new.write_text(campaign.to_json(indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             why = error.strerror or error
-            return f"{self.folder / FILE} cannot be written ({why}); make room, or name another --out"
+            return f"{self.folder / FILE} cannot be written ({why}). Make room, or use another --out"
         return ""
 
     def _data(self, campaign: Campaign, now: datetime) -> dict[str, str]:
-        return {FILE: campaign.model_dump_json(), "holder": self.holder, "renewed": now.isoformat()}
+        return {FILE: campaign.to_json(), "holder": self.holder, "renewed": now.isoformat()}
 
-    def _check(self, item: Json) -> None:
+    def _check_holder(self, item: Json) -> None:
         holder = item["data"].get("holder", "")
         if holder != self.holder:
             raise BusyError(
-                f"process {holder or '(none)'} has taken this campaign over; this one ({self.holder}) does "
-                "nothing more"
+                f"Process {holder or '(none)'} has taken this campaign over. This process ({self.holder}) "
+                "does nothing more"
             )
 
-    async def _mine(self, data: Json) -> bool:
-        """Change the ConfigMap, as long as it is this process's; False where it is gone."""
+    async def _change(self, data: Json) -> bool:
+        """Change the ConfigMap while it belongs to this process; False if it is gone."""
+        # Not one of the loops of `core.retry`: a conflict means that the other change is already made.
         while True:
-            found = await self.objects.get("configmaps", names=[NAME])
+            found = await self.kubectl.get("configmaps", names=[NAME])
             if not found:
                 return False
-            self._check(found[0])
+            self._check_holder(found[0])
             try:
                 await self._patch(data, found[0]["metadata"]["resourceVersion"])
                 return True
             except ReleaseError as error:
-                # Another process changed it between the two calls, such as to ask for a stop: read it again.
-                if error.reason != "Conflict":
+                if error.reason != CONFLICT:
                     raise
 
     async def _patch(self, data: Json, version: str) -> None:
-        await self.objects.patch("configmap", NAME, {"metadata": {"resourceVersion": version}, "data": data})
+        await self.kubectl.patch("configmap", NAME, {"metadata": {"resourceVersion": version}, "data": data})
 
 
-async def ask_to_stop(objects: Objects, reason: str) -> None:
-    """Leave a request for the process that conducts the namespace's campaign."""
-    await objects.patch("configmap", NAME, {"data": {"stop": reason}})
+async def ask_to_stop(kubectl: Kubectl, reason: str) -> None:
+    """Ask the process that runs the namespace's campaign to stop it."""
+    await kubectl.patch("configmap", NAME, {"data": {"stop": reason}})

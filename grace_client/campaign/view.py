@@ -1,17 +1,17 @@
-"""What a person sees of a campaign while it goes on: read out of a snapshot and its logs; pure."""
+"""What a person sees of a campaign while it goes on: read from a snapshot and its logs; pure."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from grace_client.campaign.diagnose import Diagnosis
-from grace_client.campaign.records import Campaign, ModelState
-from grace_client.campaign.snapshot import QUERY, WEIGHTS, Snapshot
+from grace_client.campaign.diagnose import Fault
+from grace_client.campaign.records import Campaign, ModelState, Phase
+from grace_client.campaign.snapshot import WEIGHTS, Snapshot
+from grace_client.core.progress import ProgressLine
 
-_DONE = re.compile(r"^(\S+): (\d+) of (\d+)", re.MULTILINE)
-_BEGUN = re.compile(r"^(\S+) \(.*?(\d+) distinct, (\d+) to ask", re.MULTILINE)
+_DOWNLOAD = "weights: "
+"""Begins every line that the chart's download prints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,56 +23,53 @@ class View:
     at : datetime
         The moment.
     campaign : Campaign
-        As it is.
+        The campaign.
     model : ModelState or None
-        The current one.
+        The current model.
     weights : str
-        The download's last word.
-    questions : dict of str to (int, int)
-        Of each experiment that has begun: answered questions and all.
-    troubles : tuple of Diagnosis
+        The last line of the download.
+    progress : dict of str to ProgressLine
+        The latest progress of each experiment that has begun.
+    faults : tuple of Fault
         What is wrong.
     note : str
-        What else there is to say, such as that the cluster does not answer.
+        What else to show, such as that the cluster does not answer.
     """
 
     at: datetime
     campaign: Campaign
     model: ModelState | None
     weights: str = ""
-    questions: dict[str, tuple[int, int]] = field(default_factory=dict)
-    troubles: tuple[Diagnosis, ...] = ()
+    progress: dict[str, ProgressLine] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
     note: str = ""
 
+    def lines(self) -> list[str]:
+        """The progress of download and experiments, one line each."""
+        downloading = self.model is not None and self.model.phase is Phase.DOWNLOADING
+        return [
+            *([f"{_DOWNLOAD}{self.weights}"] if self.weights and downloading else []),
+            *(f"{one.task}: {one.done} of {one.total}" for _, one in sorted(self.progress.items())),
+        ]
 
-def view(campaign: Campaign, snapshot: Snapshot, troubles: tuple[Diagnosis, ...] = ()) -> View:
-    """What a snapshot of the current model's release shows."""
+
+def view(campaign: Campaign, snapshot: Snapshot, faults: tuple[Fault, ...] = ()) -> View:
+    """The view of a snapshot of the current model's release."""
+    logs = [(container, container.log.splitlines()) for pod in snapshot.pods for container in pod.containers]
+    downloads = [
+        line
+        for container, lines in logs
+        if container.name == WEIGHTS
+        for line in lines
+        if line.startswith(_DOWNLOAD)
+    ]
+    # A client that began with an older version of grace writes no such lines.
+    found = [ProgressLine.from_line(line) for _, lines in logs for line in lines]
     return View(
         at=snapshot.at,
         campaign=campaign,
         model=campaign.current,
-        weights=weights(snapshot),
-        questions=questions(snapshot),
-        troubles=troubles,
+        weights=downloads[-1].removeprefix(_DOWNLOAD) if downloads else "",
+        progress={one.task: one for one in found if one},
+        faults=faults,
     )
-
-
-def weights(snapshot: Snapshot) -> str:
-    """The last line of the download."""
-    logs = [c.log for pod in snapshot.pods for c in pod.containers if c.name == WEIGHTS and c.log]
-    lines = [line for log in logs for line in log.splitlines() if line.startswith("weights: ")]
-    return lines[-1].removeprefix("weights: ") if lines else ""
-
-
-def questions(snapshot: Snapshot) -> dict[str, tuple[int, int]]:
-    """Answered questions and all, of each experiment, out of the clients' own lines of progress."""
-    found: dict[str, tuple[int, int]] = {}
-    for pod in snapshot.pods:
-        for container in pod.containers:
-            if pod.component != QUERY and container.name == WEIGHTS:
-                continue
-            for name, total, left in _BEGUN.findall(container.log):
-                found[name] = (int(total) - int(left), int(total))
-            for name, done, total in _DONE.findall(container.log):
-                found[name] = (int(done), int(total))
-    return found

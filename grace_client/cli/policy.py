@@ -13,7 +13,7 @@ from grace_client.cli._output import print_json
 from grace_client.core.errors import ExitCode, SpecError, refused
 
 if TYPE_CHECKING:
-    from grace_client.kube.manifests import Manifest
+    from grace_client.kube.manifests import KubeObject
     from grace_client.policy.check import Finding, Report
 
 app = typer.Typer(
@@ -85,7 +85,7 @@ def check(
         raise typer.Exit(ExitCode.BAD_INPUT)
 
 
-def _read(files: list[str]) -> list[Manifest]:
+def _read(files: list[str]) -> list[KubeObject]:
     from grace_client.kube.manifests import read_manifests
 
     if not files:

@@ -1,4 +1,4 @@
-"""One Helm release of the chart: installed, looked at, and taken away with every pod of it."""
+"""One Helm release of the chart: install it, look at it, and uninstall it with every pod."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from grace_client.core.errors import ReleaseError, ReleaseTimeoutError, SpecError
 from grace_client.deploy.values import ModelValues, chart_folder, described, document
 from grace_client.kube import helm
-from grace_client.kube.kubectl import Json, Kubectl, explained, words
+from grace_client.kube.kubectl import Json, Kubectl, complaint, explained, instance_selector
 
 try:
     from pyhelm3 import Client, Command
@@ -23,11 +23,11 @@ except ImportError:
     raise SpecError("releases need the package pyhelm3: pip install 'grace-client[cluster]'") from None
 
 if TYPE_CHECKING:
-    from grace_client.kube.manifests import Manifest
+    from grace_client.kube.manifests import KubeObject
 
 CHART = "grace"
 MARGIN_S = 15
-"""Seconds that helm has beyond its own timeout before it is ended."""
+"""Seconds between helm's own timeout and the moment when helm is ended."""
 
 _REFUSED = re.compile(
     r"execution error at|meet the specifications of the schema|failed to parse", re.IGNORECASE
@@ -44,14 +44,14 @@ class Revision:
     Attributes
     ----------
     number : int
-        Counts installations, upgrades and rollbacks, from 1.
+        Number of installations, upgrades and rollbacks so far.
     status : str
-        Helm's word: `deployed`, `failed`, `pending-install`, `pending-upgrade`, `pending-rollback`,
+        Helm's status: `deployed`, `failed`, `pending-install`, `pending-upgrade`, `pending-rollback`,
         `uninstalling`.
     updated : datetime
-        When it became so.
+        When it got this status.
     repaired : str
-        What had to be cleared away before, as a sentence; empty for nothing.
+        What was repaired before, as a sentence; empty for nothing.
     """
 
     number: int
@@ -63,7 +63,7 @@ class Revision:
 class Helm(Command):  # type: ignore[misc]
     """pyhelm3's command lines, run without a shell and with grace's errors.
 
-    A shell between would be what is ended when a call is given up, and helm would go on.
+    With a shell, ending a call would end the shell, and helm would go on.
     """
 
     def __init__(self, kubectl: Kubectl, limit: float) -> None:
@@ -73,7 +73,7 @@ class Helm(Command):  # type: ignore[misc]
         self._limit = limit
 
     async def run(self, command: Sequence[object], input: bytes | None = None) -> bytes:
-        """What helm prints; ReleaseNotFoundError, or what `explained` makes of its complaint."""
+        """What helm prints; raises ReleaseNotFoundError, or the error of `explained`."""
         verb = f"helm {command[0]}"
         line = [str(word) for word in command]
         if self._kubeconfig:
@@ -83,22 +83,23 @@ class Helm(Command):  # type: ignore[misc]
         done = await helm.call(line, stdin=input, timeout=self._limit)
         if not done.code:
             return done.out
-        said = words(done.err)
-        if "release: not found" in said:
+        why = complaint(done.err)
+        if "release: not found" in why:
             raise ReleaseNotFoundError(done.code, done.out, done.err)
-        if _REFUSED.search(said):
-            raise SpecError(f"{verb}: {said}")
-        if _ROLES.search(said):
+        if _REFUSED.search(why):
+            raise SpecError(f"{verb}: {why}")
+        if _ROLES.search(why):
             raise SpecError(
-                f"{verb}: {said}\nThis namespace gives you no Roles, which a server that stops by itself "
-                "needs. Set autoStop to false and uninstall the release yourself once its Jobs are done "
-                "(grace campaign does), or set server.kind to Job: its pod ends by itself and frees its GPUs"
+                f"{verb}: {why}\nYou may not create Roles in this namespace. A server that stops by itself "
+                "needs one. Set autoStop to false and uninstall the release yourself when its Jobs have "
+                "ended (grace campaign does that), or set server.kind to Job: its pod ends by itself and "
+                "frees its GPUs"
             )
         raise explained(verb, done.err)
 
 
 class Release:
-    """One release of the chart in the namespace that `kubectl` stands for.
+    """One release of the chart in the namespace of `kubectl`.
 
     Parameters
     ----------
@@ -109,9 +110,9 @@ class Release:
     name : str or None
         The release's name; None for the model's.
     chart : Path or None
-        The chart; None for the one that came with grace.
+        The chart; None for the one in grace.
     sets : mapping
-        Values that win over the files: keys may be dotted (`queries.runId`), values are whatever YAML holds.
+        Values that win over the files, by dotted key (`queries.runId`).
     """
 
     def __init__(
@@ -125,34 +126,33 @@ class Release:
     ) -> None:
         self.kubectl, self.values = kubectl, values
         self.name = name or values.name
-        self.model = values.name
         self.chart = chart or chart_folder()
         self.document = document(values, sets or {})
 
     @property
     def selector(self) -> str:
-        """Of every object and pod of the release."""
-        return f"app.kubernetes.io/instance={self.name}"
+        """Selects every object and pod of the release."""
+        return instance_selector(self.name)
 
     async def install(self, *, timeout: float) -> Revision:
-        """Install the release, or bring it to these values; returns when the cluster has taken the objects.
+        """Install the release, or change it to these values; returns when the cluster has the objects.
 
-        What a killed helm left half done is cleared away first. Nothing waits for servers or Jobs: a GPU may
-        be hours away. Only a download in a Job of its own (`weights.stage: job`) is waited for. A server that
-        was stopped after its Jobs (`autoStop`) is started again where Jobs are new.
+        What a killed helm left half done is repaired first. This does not wait for servers or Jobs, as a GPU
+        may be hours away; only for a download in a Job of its own (`weights.stage: job`). A server that was
+        stopped after its Jobs (`autoStop`) is started again if there are new Jobs.
 
         Raises
         ------
         SpecError
-            Where the chart, the cluster's rules or the user's rights refuse.
+            If the chart, the cluster's rules or the user's rights refuse.
         ReleaseError
-            Where it did not come about within `timeout` seconds, with the pods' states; retryable where the
-            API is away.
+            If it did not succeed within `timeout` seconds, with the pods' states; retryable if the API does
+            not answer.
         """
         repaired = await self._repair(timeout)
         command = Helm(self.kubectl, timeout + MARGIN_S)
         client = await asyncio.to_thread(Client, command, executable=helm.program())
-        # A server-side apply must win over whoever scaled the server to zero; Helm 3 needs no telling.
+        # A server-side apply must win over the Job that scaled the server to zero; Helm 3 always wins.
         modern = {"server_side": "true", "force_conflicts": True} if client.version.major >= 4 else {}
         try:
             found = await client.install_or_upgrade_release(
@@ -169,12 +169,12 @@ class Release:
         return Revision(found.revision, found.status.value, found.updated, repaired)
 
     async def uninstall(self, *, timeout: float) -> None:
-        """Remove the release and wait until no pod of it is left; claims stay. That there is none is fine.
+        """Remove the release, if there is one, and wait until no pod of it is left; claims stay.
 
         Raises
         ------
         ReleaseError
-            Where pods are left after `timeout` seconds, with their states; retryable.
+            If pods are left after `timeout` seconds, with their states; retryable.
         """
         ends = time.monotonic() + timeout
         command = ["uninstall", self.name, "--namespace", await self.kubectl.namespace_name()]
@@ -191,15 +191,15 @@ class Release:
             try:
                 await self.kubectl.gone("pods", names, timeout=max(1.0, ends - time.monotonic()))
             except TimeoutError:
-                left = ReleaseError(
+                left = ReleaseTimeoutError(
                     f"{self.name} is uninstalled, but after {timeout:g} s pods of it are left: "
-                    f"{', '.join(names)}. A node that went away may hold them; 'kubectl describe pod' tells",
+                    f"{', '.join(names)}. Their node may be gone; 'kubectl describe pod' shows it",
                     retryable=True,
                 )
                 raise await self._with_states(left) from None
 
     async def current(self) -> Revision | None:
-        """What is installed now; None for nothing."""
+        """The installed revision; None if there is none."""
         command = Helm(self.kubectl, self.kubectl.timeout)
         try:
             status: Json = await command.status(self.name, namespace=await self.kubectl.namespace_name())
@@ -210,8 +210,8 @@ class Release:
             return None
         return Revision(status["version"], info["status"], datetime.fromisoformat(info["last_deployed"]))
 
-    async def manifest(self) -> list[Manifest]:
-        """The objects that `install` would make, for `policy.check`; asks no cluster."""
+    async def manifest(self) -> list[KubeObject]:
+        """The objects that `install` would create, for `policy.check`; asks no cluster."""
         return await helm.template(
             self.chart,
             document=self.document,
@@ -223,7 +223,7 @@ class Release:
         found = await self.current()
         if found is None or found.status in ("deployed", "failed", "superseded", "unknown"):
             return ""
-        what = f"release {self.name} was left {found.status} by a helm that was ended"
+        what = f"a helm that was ended left release {self.name} {found.status}"
         if found.status in ("pending-upgrade", "pending-rollback"):
             command = ["rollback", self.name, "--namespace", await self.kubectl.namespace_name()]
             try:
@@ -243,23 +243,23 @@ class Release:
 
 
 async def installed_values(kubectl: Kubectl, name: str) -> ModelValues:
-    """The values with which a release was installed; SpecError where there is no such release."""
+    """The values with which a release was installed; SpecError if there is no such release."""
     namespace = await kubectl.namespace_name()
     try:
         found = await Helm(kubectl, kubectl.timeout).get_values(name, namespace=namespace)
     except ReleaseNotFoundError:
         there = ", ".join(await releases(kubectl)) or "none"
         raise SpecError(
-            f"there is no release {name} in {namespace} (there: {there}); where it is uninstalled already, "
-            "name the values that it had: --values values/MODEL.yaml"
+            f"There is no release {name} in namespace {namespace} (releases: {there}). If it is uninstalled "
+            "already, use its values: --values values/MODEL.yaml"
         ) from None
     return ModelValues.model_validate(described(found)).model_copy(update={"values": found})
 
 
 async def releases(kubectl: Kubectl) -> list[str]:
-    """Names of the chart's releases in the namespace, whatever state they are in, sorted."""
+    """Names of the chart's releases in the namespace, in any state, sorted."""
     command = Helm(kubectl, kubectl.timeout)
-    # Helm 3 lists only what is deployed unless told; to Helm 4, naming states is what leaves others out.
+    # Helm 3 lists only deployed releases without --all; Helm 4 lists all unless states are named.
     options = {"all": (await asyncio.to_thread(command.client_version)).major < 4, "include_deployed": False}
     found = await command.list(namespace=await kubectl.namespace_name(), **options)
     return sorted(entry["name"] for entry in found if entry["chart"].rpartition("-")[0] == CHART)

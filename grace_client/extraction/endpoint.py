@@ -175,6 +175,7 @@ class Asker:
         ]
         entry: dict[str, Any] = {"status": "schema", "reason": "", "prompt_tokens": 0, "completion_tokens": 0}
         final = True
+        # The client retries failures. This asks again, at once, with the fault in the model's answer.
         for attempt in range(1, ATTEMPTS + 1):
             entry["attempts"] = attempt
             answer = await self._send(question, messages)

@@ -14,14 +14,14 @@ from typing import Any
 
 from grace_client.core.errors import ProgramMissingError, ReleaseTimeoutError, SpecError
 from grace_client.kube import process
-from grace_client.kube.manifests import Manifest, read_manifests
+from grace_client.kube.manifests import KubeObject, read_manifests
 
 TIMEOUT_S = 120
 """A chart that takes longer than this to render does not render."""
 
 
 def program() -> str:
-    """Path of helm; ProgramMissingError where it is not on the PATH."""
+    """Path of helm; ProgramMissingError if it is not on the PATH."""
     helm = shutil.which("helm")
     if helm is None:
         raise ProgramMissingError(
@@ -58,7 +58,7 @@ async def template(
     release: str = "grace",
     namespace: str = "grace",
     kube_version: str | None = None,
-) -> list[Manifest]:
+) -> list[KubeObject]:
     """The objects that `helm install` would create, without asking a cluster.
 
     Parameters

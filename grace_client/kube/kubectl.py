@@ -1,4 +1,8 @@
-"""The cluster's API through kubectl: it has the very kubeconfig, context, plugins and proxy that helm has."""
+"""The cluster's API through kubectl, which uses the same kubeconfig, context, plugins and proxy as helm.
+
+kubectl and helm say why they failed only in text. `explained` is the one reader of that text: everything else
+decides by the class of its error, `retryable` and `reason`.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +32,10 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 WARNINGS = 5
-"""How many of the latest warnings a message tells."""
+"""Number of the latest warnings in a message."""
+ALREADY_EXISTS, CONFLICT, NOT_FOUND = "AlreadyExists", "Conflict", "NotFound"
+"""Reasons of the API for a refusal, as in `ReleaseError.reason`."""
 
-# kubectl and helm say why they failed only in words, and no other module reads these words.
 _LOGIN = re.compile(
     r"must be logged in|unauthorized|provide credentials|getting credentials|x509|context was not found"
     r"|cannot locate context|context \S+ does not exist|no configuration has been provided"
@@ -45,22 +50,21 @@ _AWAY = re.compile(
     re.IGNORECASE,
 )
 _FORBIDDEN = re.compile(r"forbidden|denied the request", re.IGNORECASE)
-# What a node or a webhook says to the API server, which knows the user well; of one node's certificate or
-# its refusal nobody need log in.
+# What a node or a webhook says to the API server, which knows the user: a login does not help against a
+# node's certificate or refusal.
 _BEYOND = re.compile(
     r"Error from server[^\n]*x509|failed calling webhook|\(\s*(pods|nodes)/(log|exec|attach|proxy)"
     r"|subresource=proxy|unable to upgrade connection|error dialing backend|:10250/",
     re.IGNORECASE,
 )
-# A login that fails for want of a network.
+# A login plugin without a network.
 _PLUGIN = re.compile(r"getting credentials", re.IGNORECASE)
 _NETWORK = re.compile(
     r"dial (tcp|udp)|no such host|i/o timeout|connection (refused|reset)|network is unreachable"
     r"|name resolution|context deadline exceeded",
     re.IGNORECASE,
 )
-# The API's own word for a refusal, which kubectl prints in parentheses.
-_REASON = re.compile(r"Error from server \((\w+)\)")
+_REASON = re.compile(rf"Error from server \(({ALREADY_EXISTS}|{CONFLICT}|{NOT_FOUND})\)")
 _TIMEOUT = re.compile(r"timed out|deadline exceeded|context canceled", re.IGNORECASE)
 _NO_LOG = re.compile(
     r"is waiting to start|previous terminated container|ContainerCreating|PodInitializing"
@@ -70,59 +74,65 @@ _NO_LOG = re.compile(
 _NOISE = re.compile(r"[EWI]\d{4} |level=|WARNING: |Warning: ")
 
 
-def words(said: bytes) -> str:
-    """What a program complained of, without what it logged on the way."""
-    lines = [line.rstrip() for line in said.decode(errors="replace").splitlines() if line.strip()]
+def complaint(stderr: bytes) -> str:
+    """Why a program failed: its stderr without the lines of its log, unless there are no others."""
+    lines = [line.rstrip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
     return "\n".join([line for line in lines if not _NOISE.match(line.lstrip())] or lines)
 
 
-def explained(program: str, said: bytes) -> GraceError:
-    """The error that a complaint of kubectl or helm means.
+def explained(program: str, stderr: bytes) -> GraceError:
+    """The error for a failure of kubectl or helm.
 
-    An API that is away may come back: `ReleaseError` that is retryable. A user who is not known or not
-    allowed stays so: `SpecError`. Anything else is a `ReleaseError` that is not retryable.
+    If the API does not answer, a `ReleaseError` that is retryable. If the API does not know the user or
+    refuses, a `SpecError`. Otherwise a `ReleaseError` that is not retryable, with the API's `reason` if there
+    is one. A timeout is a `ReleaseTimeoutError`.
     """
-    text = words(said) or "it ended without a word"
-    failure = ReleaseTimeoutError if _TIMEOUT.search(text) else ReleaseError
+    text = complaint(stderr) or "it gave no reason"
+    if reason := _REASON.search(text):
+        return ReleaseError(f"{program}: {text}", reason=reason[1])
+    kind = ReleaseTimeoutError if _TIMEOUT.search(text) else ReleaseError
     if _BEYOND.search(text):
-        return failure(
-            f"{program}: {text}\nThe cluster's API had no answer from a node or a webhook; the same command "
-            "may succeed later",
+        return kind(
+            f"{program}: {text}\nA node or a webhook did not answer the cluster's API. The same command may "
+            "succeed later",
             retryable=True,
         )
-    # Helm and kubectl wrap an API's refusal in words that sound like a lost connection; the refusal decides.
+    # Helm and kubectl wrap a refusal in words that sound like a lost connection; the refusal counts.
     if _LOGIN.search(text) and not (_PLUGIN.search(text) and _NETWORK.search(text)):
         return SpecError(
-            f"{program}: {text}\nThe cluster does not know you by this configuration: look at "
-            "'kubectl config get-contexts' and log in, or name --kubeconfig and --context"
+            f"{program}: {text}\nThe cluster does not know you with this configuration. Look at 'kubectl "
+            "config get-contexts' and log in, or use --kubeconfig and --context"
         )
     if _FORBIDDEN.search(text):
         return SpecError(
-            f"{program}: {text}\nThe cluster refuses this. 'kubectl auth can-i --list' tells what you "
-            "may; the rest only an administrator of the namespace can give"
+            f"{program}: {text}\nThe cluster refuses this. 'kubectl auth can-i --list' lists your rights; an "
+            "administrator of the namespace can give you more"
         )
     if _AWAY.search(text):
-        return failure(
-            f"{program}: {text}\nThe cluster's API did not answer; the same command may succeed later",
+        return kind(
+            f"{program}: {text}\nThe cluster's API did not answer. The same command may succeed later",
             retryable=True,
         )
-    return failure(f"{program}: {text}", reason=_reason(text))
+    return kind(f"{program}: {text}")
 
 
-def _reason(text: str) -> str:
-    """Why the API refused, in its own word (`NotFound`, `Conflict`, …); empty where kubectl printed none."""
-    found = _REASON.search(text)
-    return found[1] if found else ""
+def instance_selector(release: str) -> str:
+    """Selects every object and pod of a release."""
+    return f"app.kubernetes.io/instance={release}"
+
+
+def _not_found(error: GraceError) -> bool:
+    return isinstance(error, ReleaseError) and error.reason == NOT_FOUND
 
 
 def _state(pod: Json) -> str:
-    """A pod's phase, and what its containers wait for or ended with."""
+    """A pod's phase, and why its containers wait or how they ended."""
     status = pod["status"]
     containers = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
     notes = []
     for container in containers:
         for state in container.get("state", {}), container.get("lastState", {}):
-            if reason := next((told["reason"] for told in state.values() if told.get("reason")), None):
+            if reason := next((one["reason"] for one in state.values() if one.get("reason")), None):
                 notes.append(f"{container['name']} {reason}")
     return f"{pod['metadata']['name']}: {status.get('phase')}" + (f" ({', '.join(notes)})" if notes else "")
 
@@ -144,9 +154,9 @@ class Kubectl:
     Raises
     ------
     ProgramMissingError
-        Where kubectl is not on the PATH.
+        If kubectl is not on the PATH.
     SpecError
-        From the first call on, where the cluster does not know the user or does not allow the call.
+        From any call, if the cluster does not know the user or does not allow the call.
     """
 
     def __init__(
@@ -160,7 +170,7 @@ class Kubectl:
         program = shutil.which("kubectl")
         if program is None:
             raise ProgramMissingError(
-                "kubectl is not on the PATH, and reaching a cluster needs it: see "
+                "kubectl is not on the PATH, and grace needs it to use a cluster. Install it: "
                 "https://kubernetes.io/docs/tasks/tools"
             )
         self.kubeconfig, self.context, self.namespace, self.timeout = kubeconfig, context, namespace, timeout
@@ -173,70 +183,70 @@ class Kubectl:
     async def namespace_name(self) -> str:
         """The namespace: the given one, or the context's own."""
         if self.namespace is None:
-            asked = ["config", "view", "--minify", "--output", "jsonpath={..namespace}"]
-            found = await self._done([*self._base, *asked])
+            view = ["config", "view", "--minify", "--output", "jsonpath={..namespace}"]
+            found = await self._done([*self._base, *view])
             self.namespace = found.decode().strip() or "default"
         return self.namespace
 
     async def get(self, kind: str, *, selector: str = "", names: Sequence[str] = ()) -> list[Json]:
-        """Objects of a kind, or of several (`pods,jobs`); those of `names` that there are, or all.
+        """Objects of a kind, or of several (`pods,jobs`); those of `names` that exist, or all.
 
-        A selector together with names is refused by kubectl.
+        kubectl does not take a selector together with names.
         """
         if selector and names:
             raise ValueError("either a selector or names")
         only = ["--selector", selector] if selector else []
         options = ["--ignore-not-found", "--output", "json"]
-        said = await self._run("get", kind, *names, *only, *options)
-        if not said.strip():
+        printed = await self._run("get", kind, *names, *only, *options)
+        if not printed.strip():
             return []
-        found: Json = json.loads(said)
+        found: Json = json.loads(printed)
         items: list[Json] = found["items"] if found.get("kind") == "List" else [found]
         return items
 
     async def apply(self, *objects: Json) -> None:
-        """Create objects, or bring them to what is given (server-side, as field manager `grace`)."""
+        """Create objects, or change them to these (server-side, as field manager `grace`)."""
         document = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}).encode()
         options = ["--server-side", "--field-manager", "grace", "--force-conflicts"]
         await self._run("apply", *options, "--filename", "-", stdin=document)
 
     async def create(self, item: Json) -> bool:
-        """Create an object; False where there is one of that name already."""
+        """Create an object; False if one of that name exists already."""
         try:
             await self._run("create", "--filename", "-", stdin=json.dumps(item).encode())
         except ReleaseError as error:
-            if error.reason != "AlreadyExists":
+            if error.reason != ALREADY_EXISTS:
                 raise
             return False
         return True
 
     async def time(self) -> datetime:
-        """The cluster's time, to the second: when it would create an object that it does not."""
+        """The cluster's time, to the second, from an object that it does not really create."""
         item = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "grace-time"}}
         options = ["--dry-run=server", "--output", "json", "--filename", "-"]
-        said = await self._run("create", *options, stdin=json.dumps(item).encode())
-        return datetime.fromisoformat(json.loads(said)["metadata"]["creationTimestamp"])
+        printed = await self._run("create", *options, stdin=json.dumps(item).encode())
+        return datetime.fromisoformat(json.loads(printed)["metadata"]["creationTimestamp"])
 
     async def patch(self, kind: str, name: str, patch: Json) -> None:
         """Merge a patch into an object; null deletes."""
-        # A command line holds 128 KiB at most, and others may read it. Not through standard input: a kubectl
-        # that opens /dev/stdin cannot where that is a socket, as some versions of Python make it.
+        # A command line has 128 KiB at most, and others may read it. Not through standard input: kubectl
+        # cannot open /dev/stdin where that is a socket, as some versions of Python make it.
         with tempfile.NamedTemporaryFile("w", prefix="grace-", suffix=".json", encoding="utf-8") as file:
             json.dump(patch, file)
             file.flush()
             await self._run("patch", kind, name, "--type", "merge", "--patch-file", file.name)
 
     async def delete(self, kind: str, name: str, *, wait: bool = False, grace: int | None = None) -> None:
-        """Delete an object; that there is none is fine.
+        """Delete an object, if it exists.
 
         Parameters
         ----------
         kind, name : str
-            Which.
+            Kind and name of the object.
         wait : bool
-            Whether to return only when it is gone, with everything that it owns.
+            Whether to wait until it is gone, with everything that it owns.
         grace : int or None
-            Seconds that pods have to end.
+            Seconds that its pods have to end; None for their own setting.
         """
         options = ["--ignore-not-found", f"--wait={str(wait).lower()}"]
         if wait:
@@ -249,25 +259,23 @@ class Kubectl:
         """Wait until objects are gone; TimeoutError after `timeout` seconds."""
         command = await self._command("wait", kind, *names, "--for=delete", f"--timeout={timeout + 5:.0f}s")
         done = await process.run(command, timeout=timeout)
-        if done.code and _reason(words(done.err)) != "NotFound":
-            if b"timed out waiting" in done.err:
-                raise TimeoutError
-            raise explained("kubectl wait", done.err)
+        if done.code and not _not_found(error := explained("kubectl wait", done.err)):
+            raise TimeoutError if b"timed out waiting" in done.err else error
 
     async def logs(self, pod: str, container: str, *, tail: int = 40, previous: bool = False) -> str:
-        """The last lines that a container printed; empty where there are none, or no such pod."""
+        """The last lines of a container's log; empty if there are none, or no such pod."""
         options = [f"--tail={tail}", f"--previous={str(previous).lower()}"]
         command = await self._command("logs", pod, "--container", container, *options)
         done = await self._ended(command, None)
         if not done.code:
             return done.out.decode(errors="replace")
-        said = words(done.err)
-        if _reason(said) == "NotFound" or _NO_LOG.search(said):
+        error = explained("kubectl logs", done.err)
+        if _not_found(error) or _NO_LOG.search(complaint(done.err)):
             return ""
-        raise explained("kubectl logs", done.err)
+        raise error
 
     async def states(self, selector: str) -> str:
-        """What pods are in, and the latest warnings about them, for a message; empty where nobody tells."""
+        """The pods' states and their latest warnings, for a message; empty if the API does not answer."""
         try:
             pods = await self.get("pods,jobs", selector=selector)
             events = await self.get("events")
@@ -284,7 +292,7 @@ class Kubectl:
 
     @asynccontextmanager
     async def stream(self, *arguments: str, stdin: bool = False) -> AsyncIterator[Process]:
-        """A kubectl that goes on, such as `exec` or `get --watch`; leaving the block ends it."""
+        """A kubectl that keeps running, such as `exec` or `get --watch`; leaving the block ends it."""
         command = await self._command(*arguments)
         async with process.started(command, stdin=PIPE if stdin else DEVNULL) as running:
             yield running
@@ -307,7 +315,7 @@ class Kubectl:
             return await process.run(command, stdin=stdin, timeout=self.timeout)
         except TimeoutError:
             verb = command[len(self._base)]
-            raise ReleaseError(
-                f"kubectl {verb} had no answer within {self.timeout:g} s; the same command may succeed later",
+            raise ReleaseTimeoutError(
+                f"kubectl {verb} had no answer within {self.timeout:g} s. The same command may succeed later",
                 retryable=True,
             ) from None

@@ -14,7 +14,7 @@ import yaml
 from grace_client.core.errors import SpecError
 from grace_client.kube.quantities import QuantityError, quantity
 
-Path: TypeAlias = tuple[str | int, ...]
+FieldPath: TypeAlias = tuple[str | int, ...]
 """Keys and list positions from an object's root to one of its fields."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -41,7 +41,7 @@ def sequence(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def path_text(path: Path) -> str:
+def path_text(path: FieldPath) -> str:
     """Such as `spec.containers[0].image` or `spec.nodeSelector["kubernetes.io/arch"]`."""
     text = ""
     for step in path:
@@ -55,7 +55,7 @@ def path_text(path: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Container:
+class ContainerSpec:
     """One container of a pod.
 
     Attributes
@@ -70,7 +70,7 @@ class Container:
     """
 
     role: str
-    path: Path
+    path: FieldPath
     body: dict[str, Any]
 
     @property
@@ -121,14 +121,14 @@ def _amount(value: object) -> Fraction | None:
 
 
 @dataclass(frozen=True)
-class Pod:
+class PodSpec:
     """A pod, or the template that an object makes its pods from."""
 
-    path: Path
+    path: FieldPath
     spec: dict[str, Any]
 
     @cached_property
-    def containers(self) -> list[Container]:
+    def containers(self) -> list[ContainerSpec]:
         """All of them: init containers, sidecars, containers, ephemeral ones."""
         found = []
         for key, role in (
@@ -139,10 +139,10 @@ class Pod:
             for i, body in enumerate(sequence(self.spec.get(key))):
                 if isinstance(body, dict):
                     sidecar = key == "initContainers" and body.get("restartPolicy") == "Always"
-                    found.append(Container("sidecar" if sidecar else role, (*self.path, key, i), body))
+                    found.append(ContainerSpec("sidecar" if sidecar else role, (*self.path, key, i), body))
         return found
 
-    def total(self, amounts: Iterable[tuple[Container, Fraction]]) -> Fraction:
+    def total(self, amounts: Iterable[tuple[ContainerSpec, Fraction]]) -> Fraction:
         """What the whole pod takes at its largest moment, as the scheduler counts it.
 
         Containers and sidecars run side by side; init containers run one after another, each beside the
@@ -172,7 +172,7 @@ class Pod:
         """GPUs of all kinds that the pod holds at its largest moment."""
         return int(self.total((c, sum(c.gpus().values(), Fraction(0))) for c in self.containers))
 
-    def volumes(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+    def volumes(self) -> Iterator[tuple[FieldPath, dict[str, Any]]]:
         """The pod's volumes and where they stand."""
         for i, volume in enumerate(sequence(self.spec.get("volumes"))):
             if isinstance(volume, dict):
@@ -180,7 +180,7 @@ class Pod:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class KubeObject:
     """One object of a YAML stream.
 
     Attributes
@@ -227,18 +227,18 @@ class Manifest:
         return mapping(self.body.get("spec"))
 
     @cached_property
-    def pod(self) -> Pod | None:
+    def pod(self) -> PodSpec | None:
         """The pod or pod template; None for an object that makes no pods."""
         if self.kind not in _POD:
             return None
-        path: Path = _POD[self.kind]
+        path: FieldPath = _POD[self.kind]
         holder: Any = self.body
         for key in path:
             holder = mapping(holder).get(str(key))
-        return Pod((*path, "spec"), mapping(mapping(holder).get("spec")))
+        return PodSpec((*path, "spec"), mapping(mapping(holder).get("spec")))
 
     @cached_property
-    def job(self) -> tuple[Path, dict[str, Any]] | None:
+    def job(self) -> tuple[FieldPath, dict[str, Any]] | None:
         """The Job's spec and where it stands; of a CronJob, that of the Jobs it makes."""
         if self.kind == "Job":
             return ("spec",), self.spec
@@ -262,7 +262,7 @@ class Manifest:
             return min(parallel, _count(job.get("completions"))) if job.get("completions") else parallel
         return _count(self.spec.get("replicas")) if self.kind not in ("Pod", "DaemonSet") else 1
 
-    def line(self, path: Path) -> int | None:
+    def line(self, path: FieldPath) -> int | None:
         """The line of the file where a field stands, or what there is of the way to it; None if rendered."""
         if self.rendered:
             return None
@@ -285,7 +285,7 @@ def _count(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 1
 
 
-def read_manifests(text: str, file: str, *, rendered: bool = False) -> list[Manifest]:
+def read_manifests(text: str, file: str, *, rendered: bool = False) -> list[KubeObject]:
     """All objects of a YAML stream, those of Lists one by one.
 
     Parameters
@@ -302,7 +302,7 @@ def read_manifests(text: str, file: str, *, rendered: bool = False) -> list[Mani
     SpecError
         For text that is no YAML and for documents that are no Kubernetes objects, with file and line.
     """
-    found: list[Manifest] = []
+    found: list[KubeObject] = []
     loader: yaml.SafeLoader = _LOADER(text)
     lines = text.split("\n") if rendered else []
     read = 0
@@ -328,7 +328,7 @@ def read_manifests(text: str, file: str, *, rendered: bool = False) -> list[Mani
     return found
 
 
-def _objects(body: object, node: yaml.Node, file: str, rendered: bool) -> list[Manifest]:
+def _objects(body: object, node: yaml.Node, file: str, rendered: bool) -> list[KubeObject]:
     line = node.start_mark.line + 1
     if not isinstance(body, dict) or not isinstance(body.get("kind"), str):
         raise SpecError(
@@ -347,4 +347,4 @@ def _objects(body: object, node: yaml.Node, file: str, rendered: bool) -> list[M
                 for item, at in pairs
                 for manifest in _objects(typed | item if isinstance(item, dict) else item, at, file, rendered)
             ]
-    return [Manifest(body, file, node, rendered)]
+    return [KubeObject(body, file, node, rendered)]

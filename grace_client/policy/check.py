@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from grace_client.core.errors import SpecError
-from grace_client.kube.manifests import Manifest, path_text
+from grace_client.kube.manifests import KubeObject, path_text
 from grace_client.policy.rules import RULES, Severity
 
 _ORDER = {severity: place for place, severity in enumerate(Severity)}
@@ -108,7 +108,7 @@ class Report:
         }
 
 
-def check(manifests: Sequence[Manifest], *, ignore: Collection[str] = ()) -> Report:
+def check(manifests: Sequence[KubeObject], *, ignore: Collection[str] = ()) -> Report:
     """Check objects that are to be applied together against every rule.
 
     Parameters

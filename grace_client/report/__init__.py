@@ -1,4 +1,4 @@
-"""One page about one or many runs: what was asked, how good the answers are, what they say."""
+"""One page about one or many runs: the questions, the quality of the answers, the results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from grace_client.report.sections import comparability
 __all__ = ["Report", "write"]
 
 MOST_WORKERS = 4
-"""Processes that compute and draw at a time; there are hardly more large sections."""
+"""Processes at a time; there are hardly more large sections."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Report:
     page : Path
         The page.
     models, experiments : list of str
-        What it is about.
+        The models and experiments on the page.
     summary : list of str
-        The sentences at its head.
+        The sentences of its summary.
     figures, tables : list of Path
-        Files beside it, where they were asked for.
+        Files beside the page, where `write` got a folder for them.
     faults : list of str
-        What an error of grace keeps off the page, a sentence each; they are in the summary too.
+        A sentence on each part that is missing because of an error in grace. The summary has them too.
     """
 
     page: Path
@@ -62,13 +62,13 @@ def write(
     runs : sequence of Path
         Run folders, or folders of run folders; any experiments, one model or many.
     out : Path
-        The page, HTML. It holds everything it needs.
+        The page, HTML. It needs no other file.
     figures, tables : Path, optional
         Folders for the figures (SVG, PDF, PNG) and the tables (CSV) alone.
     nrp : bool
-        Whether the runs were made on the National Research Platform, which asks to be acknowledged.
+        Whether the runs were made on the National Research Platform; the page then acknowledges it.
     say : callable
-        Called with a line about what is being done.
+        Called with a line of text at each step.
 
     Returns
     -------
@@ -77,66 +77,70 @@ def write(
     Raises
     ------
     SpecError
-        Where a run cannot be trusted; it names run and reason. What answers are too few for, and what an
-        error of grace keeps from being computed, raises nothing: a sentence stands in its place.
+        Where a run cannot be trusted; the message names run and reason. A part that needs more answers, or
+        fails because of an error in grace, raises nothing: a sentence takes its place on the page.
     """
     from grace_client.report import page
-    from grace_client.report import runs as material
+    from grace_client.report.runs import load
 
     # Before anything is computed.
     paths.check_file(out)
     for folder in filter(None, (figures, tables)):
         paths.check_folder(folder)
     say("reading the runs")
-    found = material.load(runs)
-    made = _made(section_process.Order(found, figures, nrp), say)
-    sections = [one.section for one in made]
-    drawings = {name: svg for one in made for name, svg in one.drawings.items()}
-    written = {"figures": [path for one in made for path in one.files], "tables": list[Path]()}
-    for table in (table for section in sections for table in section.tables):
-        if tables is not None:
-            path = tables / f"{table.name}.csv"
-            with paths.replacing(path) as new:
-                new.write_bytes(page.csv(table))
-            written["tables"].append(path)
-    dates = sorted({manifest.created[:10] for manifest in found.manifests.values()})
+    data = load(runs)
+    drawn = _draw_all(section_process.Job(data, figures, nrp), say)
+    sections = [one.section for one in drawn]
+    table_files = []
+    for table in (table for section in sections for table in section.tables if tables is not None):
+        path = Path(tables or "") / f"{table.name}.csv"
+        with paths.replacing(path) as new:
+            new.write_bytes(page.csv(table))
+        table_files.append(path)
+    dates = sorted({manifest.created[:10] for manifest in data.manifests.values()})
     span = " to ".join(dict.fromkeys((dates[0], dates[-1])))
     html = page.render(
-        f"Report on {found.models[0] if len(found.models) == 1 else f'{len(found.models)} models'}",
-        " · ".join([", ".join(found.models), ", ".join(found.frames), f"runs of {span}"]),
+        f"Report on {data.models[0] if len(data.models) == 1 else f'{len(data.models)} models'}",
+        " · ".join([", ".join(data.models), ", ".join(data.frames), f"runs of {span}"]),
         sections,
-        drawings,
+        {name: svg for one in drawn for name, svg in one.drawings.items()},
         comparability.ONE_WAY,
     )
     with paths.replacing(out) as new:
         new.write_text(html, encoding="utf-8")
-    summary = [comparability.ONE_WAY, *(sentence for section in sections for sentence in section.summary)]
-    faults = [fault for section in sections for fault in section.faults]
-    return Report(out, found.models, list(found.frames), summary, **written, faults=faults)
+    return Report(
+        out,
+        data.models,
+        list(data.frames),
+        [comparability.ONE_WAY, *(sentence for section in sections for sentence in section.summary)],
+        [path for one in drawn for path in one.files],
+        table_files,
+        [fault for section in sections for fault in section.faults],
+    )
 
 
-def _made(order: section_process.Order, say: Callable[[str], None]) -> list[section_process.Made]:
-    """All sections that there are, in their order; of several models computed and drawn side by side."""
-    made: dict[str, section_process.Made | None] = {}
+def _draw_all(job: section_process.Job, say: Callable[[str], None]) -> list[section_process.DrawnSection]:
+    """All sections, in their order. Sections of several models are drawn side by side."""
+    drawn: dict[str, section_process.DrawnSection] = {}
 
-    def done(name: str, one: section_process.Made | None) -> None:
-        made[name] = one
+    def done(name: str, one: section_process.DrawnSection | None) -> None:
         if one is not None:
+            drawn[name] = one
             say(f"{one.section.title}: {len(one.drawings)} figures, {len(one.section.tables)} tables")
 
-    workers = min(os.cpu_count() or 1, MOST_WORKERS, len(order.found.models))
+    workers = min(os.cpu_count() or 1, MOST_WORKERS, len(job.data.models))
     if workers == 1:
-        # One model takes hardly longer than another process takes to begin.
-        section_process.take(order)
+        # For one model another process takes longer to start than the work takes.
+        section_process.start(job)
         for name in section_process.NAMES:
-            done(name, section_process.make(name))
+            done(name, section_process.draw(name))
     else:
-        # New processes rather than copies of this one: copies of processes with threads may hang.
+        # New processes rather than copies of this one: a copy of a process with threads may hang.
         context = multiprocessing.get_context("spawn")
-        # There are as many as cores, so that threads of each would only be in the others' way.
+        # There are as many processes as cores; more threads would slow them down.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        with ProcessPoolExecutor(workers, context, section_process.take, (order,)) as pool:
-            jobs = {pool.submit(section_process.make, name): name for name in section_process.LONGEST_FIRST}
-            for job in as_completed(jobs):
-                done(jobs[job], job.result())
-    return [one for name in section_process.NAMES if (one := made[name]) is not None]
+        with ProcessPoolExecutor(workers, context, section_process.start, (job,)) as pool:
+            jobs = {pool.submit(section_process.draw, name): name for name in section_process.LONGEST_FIRST}
+            for future in as_completed(jobs):
+                done(jobs[future], future.result())
+    return [drawn[name] for name in section_process.NAMES if name in drawn]

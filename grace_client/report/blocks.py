@@ -1,4 +1,4 @@
-"""What a report is made of, before it is a page."""
+"""Sections, tables and figures of a report, before they are a page."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from grace_client.core.errors import GraceError, NotEnoughDataError
 FOLDED = 30
 """Rows of a table that the page shows at once."""
 PRINTED = 150
-"""Rows of a table that goes on paper, folded or not."""
+"""Rows of a table that is still printed."""
 RAISE = "GRACE_REPORT_RAISE"
-"""Environment variable that lets an error of grace end the report, as tests need it."""
+"""Environment variable: an error in grace ends the report. Tests set it."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the page, and a CSV file to take away.
+    """A table of the page, and its CSV file.
 
     Attributes
     ----------
@@ -33,15 +33,15 @@ class Table:
     title : str
         Its caption.
     frame : DataFrame
-        What the file holds, whole.
+        All rows and columns.
     note : str
-        What a reader should know of its columns.
+        Explains the columns.
     long : bool
-        Whether it is folded away until it is asked for; a table of more than `FOLDED` rows is in any case.
+        Whether it is folded on the page. A table of more than `FOLDED` rows always is.
     hidden : tuple of str
-        Columns that are in the file alone.
-    counted : str
-        What the column ``n_distinct`` counts, as its head on the page.
+        Columns that are in the file only.
+    unit : str
+        What the column ``n_distinct`` counts; its head on the page.
     """
 
     name: str
@@ -50,21 +50,21 @@ class Table:
     note: str = ""
     long: bool = False
     hidden: tuple[str, ...] = ()
-    counted: str = "distinct"
+    unit: str = "distinct"
 
     @property
     def folded(self) -> bool:
-        """Whether the page shows it when asked alone."""
+        """Whether the page shows it only when unfolded."""
         return self.long or len(self.frame) > FOLDED
 
     @property
     def printed(self) -> bool:
-        """Whether it goes on paper; a longer one would fill sheets that nobody reads."""
+        """Whether it is printed; a longer one would fill sheets that nobody reads."""
         return len(self.frame) <= PRINTED
 
     @property
     def shown(self) -> pd.DataFrame:
-        """What the page shows: without hidden columns, and without a model where there is one alone."""
+        """The columns on the page: not the hidden ones, and no model where there is only one."""
         away = {*self.hidden, "se"}
         if "model" in self.frame.columns and self.frame["model"].nunique() == 1 and len(self.frame) > 1:
             away.add("model")
@@ -73,7 +73,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the page, and a file to take away.
+    """A figure of the page, and its files.
 
     Attributes
     ----------
@@ -82,9 +82,9 @@ class Figure:
     title : str
         Its caption.
     alt : str
-        What it shows, for who cannot see it.
+        What it shows, for readers who cannot see it.
     draw : callable or None
-        Makes the plotnine figure; None when that is done.
+        Draws the plotnine figure; None when that is done.
     """
 
     name: str
@@ -108,9 +108,9 @@ class Section:
     content : list of str, Table or Figure
         In order; a str is a paragraph.
     lost : list of str
-        What the answers do not allow to be computed.
+        Parts that cannot be computed from these answers.
     faults : list of str
-        A sentence on each thing that an error of grace kept from being computed.
+        A sentence on each part that could not be computed because of an error in grace.
     """
 
     name: str
@@ -122,12 +122,12 @@ class Section:
 
     @contextmanager
     def block(self, what: str) -> Iterator[None]:
-        """Add a part of the section; where it cannot be computed, a sentence that says why.
+        """Add a part of the section or, where it cannot be computed, a sentence that says why.
 
         Parameters
         ----------
         what : str
-            What is added, as the subject of that sentence, such as "The table of contrasts".
+            The part, as the subject of that sentence, such as "The table of contrasts".
         """
         there = len(self.content), len(self.summary)
         try:
@@ -137,8 +137,8 @@ class Section:
             self.content.append(self.explain(what, error))
 
     def explain(self, what: str, error: Exception) -> str:
-        """The sentence that stands in place of what could not be computed, after noting it."""
-        # A full disk is no fault of a section, and tests must see every error but want of answers.
+        """Note a part that could not be computed; the sentence for its place on the page."""
+        # A full disk is no fault of a section. Tests must see every error except too few answers.
         if isinstance(error, OSError | MemoryError) or (
             os.environ.get(RAISE) and not isinstance(error, NotEnoughDataError)
         ):

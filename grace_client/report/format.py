@@ -86,6 +86,19 @@ def interval(mean: float, low: float, high: float, digits: int = 2) -> str:
     return f"{number(mean, digits)} [{number(low, digits)}, {number(high, digits)}]"
 
 
+def means(table: pd.DataFrame, label: str, digits: int = 2) -> list[str]:
+    """Mean and interval of every row, behind its value in the column `label`."""
+    return [
+        f"{row[label]} {interval(row['mean'], row['low'], row['high'], digits)}"
+        for row in table.to_dict("records")
+    ]
+
+
+def plural(count: float, noun: str) -> str:
+    """Such as ``1 model`` or ``1,200 models``."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def correlation(value: float, low: float, high: float, digits: int = 2) -> str:
     """A correlation and its 95% interval, or that there is none."""
     return NO_VARIATION if pd.isna(value) else interval(value, low, high, digits)
@@ -106,20 +119,10 @@ def share(mean: float, low: float, high: float) -> str:
     return text if whole == "–" else f"{whole}% {rest}"
 
 
-def duration(seconds: float) -> str:
-    """Such as ``1 h 02 min`` or ``3 min 05 s``."""
-    if pd.isna(seconds):
-        return "–"
-    whole = round(seconds)
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
-
-
-def cells(frame: pd.DataFrame, counted: str = "distinct") -> tuple[list[tuple[str, bool]], list[list[str]]]:
+def cells(frame: pd.DataFrame, unit: str = "distinct") -> tuple[list[tuple[str, bool]], list[list[str]]]:
     """A table's heads, each with whether its column holds numbers, and its rows as text.
 
-    `counted` is the head of ``n_distinct``. A figure and its interval, such as ``mean, low, high`` or
+    `unit` is the head of ``n_distinct``. A figure and its interval, such as ``mean, low, high`` or
     ``share, share_low, share_high``, become one column.
     """
     names = list(frame.columns)
@@ -138,7 +141,7 @@ def cells(frame: pd.DataFrame, counted: str = "distinct") -> tuple[list[tuple[st
     for name in (name for name in names if name not in away):
         column = frame[name]
         numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-        head = counted if name == "n_distinct" else HEADS.get(name, name.replace("_", " "))
+        head = unit if name == "n_distinct" else HEADS.get(name, name.replace("_", " "))
         if name in bounds:
             low, high = bounds[name]
             digits = decimals(column)

@@ -1,4 +1,4 @@
-"""From sections to one page that opens anywhere, without a network."""
+"""The HTML page of a report. It needs no other file and no network."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def render(
     Parameters
     ----------
     title, subtitle : str
-        Of the page.
+        Title of the page, and the line below it.
     sections : sequence of Section
         In order.
     drawings : mapping of str to str
         SVG of every figure by its name.
     caution : str
-        What a reader must know before anything else.
+        The caution at the top of the page.
     """
     import jinja2
 
@@ -64,13 +64,13 @@ def csv(table: Table) -> bytes:
 
 
 def inline(svg: str, name: str) -> str:
-    """An SVG file as a part of a page: scales with the page, names nothing outside, and no id twice."""
+    """An SVG file as a part of a page: scales with the page, no outside links, unique ids."""
     svg = _DROPPED.sub("", _HEAD.sub("", svg))
     head, rest = svg.split(">", 1)
     # Points are a third larger than pixels, and a figure may be drawn a fifth larger than in print.
     width = re.search(r'\swidth="([\d.]+)pt"', head)
     size = float(width[1]) if width else 0
-    # Not so small on a phone that nobody can read it: its box scrolls.
+    # A minimum width keeps it readable on a phone: its box scrolls.
     most = f' style="min-width:{size * 1.2:.0f}px;max-width:{size * 1.6:.0f}px"' if size else ""
     head = _NAMES.sub("", head)
     while (smaller := _SIZE.sub(r"\1", head)) != head:

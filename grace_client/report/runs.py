@@ -1,15 +1,15 @@
-"""What a report is about: the answers of all runs, by experiment."""
+"""The data of a report: the answers of all runs, by experiment."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from grace_client import analysis
+from grace_client.analysis._data import reading, table_files
 from grace_client.core.errors import NotEnoughDataError, SpecError
 from grace_client.core.questions import kind
 
@@ -40,22 +40,16 @@ KINDS = {
     "quality": "how good it was",
 }
 """What each kind of question is about."""
-ALPHA = 4.0
-"""Optimality of the theory beside models in Study 1; at even odds its pattern is that of any above 0."""
-PRIORS = (0.5, 0.8, 0.9)
-"""Base rates at which that theory is shown: even odds, and two for stories in which nearly all have it."""
-STRUCTURED = 0.90
-"""Share of free-text answers with a clear meaning, below which a person should look at them."""
 
 
-def asked(experiment: str, question: str) -> str:
+def question_label(experiment: str, question: str) -> str:
     """A question, or its kind, in words, such as ``Study 1, how many (state0)``."""
     return f"{SHORT[experiment]}, {KINDS[kind(question)]} ({question})"
 
 
 @dataclass(frozen=True)
-class Material:
-    """What a report is about.
+class ReportData:
+    """The data of a report.
 
     Attributes
     ----------
@@ -63,76 +57,84 @@ class Material:
         Answers by experiment, as `analysis.read` gives them.
     manifests : dict of (model, experiment) to Manifest
         Of the runs that have answers.
-    trials : dict of str to Path
-        Trial list by experiment.
-    silent : tuple of str
-        A sentence on each run in which nothing was answered.
     lists : dict of str to list of Path
-        The trial lists of all runs of an experiment.
+        The trial lists of the runs, by experiment.
+    silent : tuple of str
+        A sentence on each run without any answer.
     """
 
     frames: dict[str, pd.DataFrame]
-    manifests: dict[tuple[str, str], Any]
-    trials: dict[str, Path]
-    silent: tuple[str, ...] = ()
+    manifests: dict[tuple[str, str], analysis.Manifest]
     lists: dict[str, list[Path]] = field(default_factory=dict)
+    silent: tuple[str, ...] = ()
+    _results: dict[object, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def models(self) -> list[str]:
-        """All models, in the order in which they come."""
+        """All models, in the order of their first answers."""
         return list(
             dict.fromkeys(model for frame in self.frames.values() for model in frame["model"].unique())
         )
 
-    def extracted(self, experiment: str) -> pd.DataFrame | None:
-        """Free text whose meaning was extracted; None where there is none."""
+    def answers(self, experiment: str) -> pd.DataFrame | None:
+        """Scored answers, or free text that has been extracted; None where there is none."""
         frame = self.frames.get(experiment)
-        if frame is None or "structured" not in frame.columns or frame["structured"].isna().all():
+        if frame is None or "response" not in frame.columns:
+            return frame
+        if "structured" not in frame.columns or frame["structured"].isna().all():
             return None
         return frame[frame["structured"].notna() | (frame["status"] != "ok")]
 
+    def once(
+        self,
+        function: Callable[[pd.DataFrame], pd.DataFrame],
+        experiment: str,
+        of: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+    ) -> pd.DataFrame:
+        """A table that several parts of the report need, computed once.
 
-def load(runs: Sequence[Path]) -> Material:
-    """Read all runs; SpecError where one of them cannot be trusted, naming it."""
-    there = analysis.contents(list(runs))
-    named = [name for name in TITLES if name in set(there["experiment"])]
-    if unknown := sorted(set(there["experiment"]) - set(TITLES) - {""}):
-        raise SpecError(f"there is no report on {', '.join(unknown)}; reports know {', '.join(TITLES)}")
-    if bare := list(there.loc[there["experiment"] == "", "path"]):
-        raise SpecError(
-            f"{bare[0]} lies in no run folder; a report tells how the answers were made, so name the folder "
-            "that holds manifest.json"
-        )
-    silent: dict[str, str] = {}
-    try:
-        frames = {name: analysis.read(list(runs), experiment=name) for name in named}
-    except NotEnoughDataError:
-        silent = _silent(there)
-        there = there[~there["path"].isin(set(silent))]
-        if there.empty:
-            raise
-        # A run without answers takes none of the others with it.
-        frames = {
-            name: analysis.read(list(there["path"]), experiment=name)
-            for name in named
-            if name in set(there["experiment"])
-        }
-    manifests = {key: value for frame in frames.values() for key, value in frame.attrs["manifests"].items()}
-    lists: dict[str, list[Path]] = {}
-    for name, path in zip(there["experiment"], there["path"], strict=True):
-        lists.setdefault(str(name), []).append(Path(path).parent / "trials.csv")
-    first = {name: paths[0] for name, paths in lists.items()}
-    return Material(frames, manifests, first, tuple(silent.values()), lists)
+        Parameters
+        ----------
+        function : callable
+            Makes the table from the experiment's answers.
+        experiment : str
+            Name of the experiment.
+        of : callable, optional
+            Makes what `function` gets from the answers, and is called once as well.
+        """
+        if (function, experiment) not in self._results:
+            source = self.answers(experiment) if of is None else self.once(of, experiment)
+            assert source is not None
+            self._results[function, experiment] = function(source)
+        return self._results[function, experiment]
 
 
-def _silent(there: pd.DataFrame) -> dict[str, str]:
-    """By its table, a sentence on each run in which nothing was answered."""
-    found = {}
-    for model, experiment, path in zip(
-        *(there[name].astype(str) for name in ("model", "experiment", "path")), strict=True
-    ):
+def load(runs: Sequence[Path]) -> ReportData:
+    """Read each run once; SpecError, which names the run, where one cannot be trusted."""
+    tables = table_files.find(list(runs))
+    reading.check_revisions(tables)
+    parts: dict[str, list[tuple[table_files.Table, pd.DataFrame]]] = {}
+    silent = []
+    for table in tables:
+        if table.manifest is None:
+            raise SpecError(
+                f"{table.path} is not in a run folder. A report needs the manifest.json beside the table: "
+                "name the run folder"
+            )
+        model, name = table.manifest.model, table.manifest.spec.experiment
+        if name not in TITLES:
+            raise SpecError(f"There is no report on {name}. Reports know {', '.join(TITLES)}")
         try:
-            analysis.read(path, experiment=experiment)
+            frame = reading.load(table)
         except NotEnoughDataError as error:
-            found[path] = f"Review: {model}, {experiment}: this run is on no other part of the page. {error}."
-    return found
+            # A run without answers must not keep the others off the page.
+            silent.append(f"Review: {model}, {name}: this run is on no other part of the page. {error}.")
+            last = error
+            continue
+        parts.setdefault(name, []).append((table, frame))
+    if not parts:
+        raise last
+    known = [name for name in TITLES if name in parts]
+    manifests = {(t.manifest.model, name): t.manifest for name in known for t, _ in parts[name] if t.manifest}
+    lists = {name: [table.trials for table, _ in parts[name]] for name in known}
+    return ReportData({name: reading.joined(parts[name]) for name in known}, manifests, lists, tuple(silent))

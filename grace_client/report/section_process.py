@@ -1,4 +1,4 @@
-"""Makes one section, in a process that makes several."""
+"""Computes and draws one section, in a process that does this for several."""
 
 from __future__ import annotations
 
@@ -8,52 +8,52 @@ from pathlib import Path
 
 from grace_client.report import runs
 from grace_client.report.blocks import Figure, Section
-from grace_client.report.runs import Material
+from grace_client.report.runs import ReportData
 from grace_client.report.sections import methods, models, quality, study1, study2
 
 TITLES = runs.TITLES | {
     "quality": quality.TITLE,
     "comparison": models.COMPARISON,
-    "agreement": models.AGREEMENT,
+    "agreement": models.CONSISTENCY,
     "methods": methods.TITLE,
 }
-BUILDERS: dict[str, Callable[[Material], Section | None]] = {
+BUILDERS: dict[str, Callable[[ReportData], Section | None]] = {
     "study1-exp2": study1.scored,
     "study1-exp1": study1.free,
     "study2-exp2": study2.scored,
     "study2-exp1": study2.free,
     "study2-judgement": study2.judgements,
     "comparison": models.comparison,
-    "agreement": models.agreement,
+    "agreement": models.consistency,
 }
 NAMES = ("quality", *BUILDERS, "methods")
 """All sections, in the order of the page."""
 LONGEST_FIRST = sorted(NAMES, key=lambda name: -("study2" in name) - (name in runs.TITLES))
-"""All sections, so that none of the long ones begins last."""
+"""All sections, in an order that keeps processes busy to the end."""
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is to be made.
+class Job:
+    """What the processes need to know.
 
     Attributes
     ----------
-    found : Material
-        What the report is about.
+    data : ReportData
+        The data of the report.
     figures : Path or None
         Folder for figures as files.
     nrp : bool
         Whether the runs were made on the National Research Platform.
     """
 
-    found: Material
+    data: ReportData
     figures: Path | None
     nrp: bool
 
 
 @dataclass(frozen=True)
-class Made:
-    """A section that is done.
+class DrawnSection:
+    """A section with its figures.
 
     Attributes
     ----------
@@ -70,20 +70,20 @@ class Made:
     files: list[Path]
 
 
-_orders: list[Order] = []
+_jobs: list[Job] = []
 
 
-def take(order: Order) -> None:
-    """Keep the order for every section that this process makes."""
-    _orders[:] = [order]
+def start(job: Job) -> None:
+    """Keep the job for every section that this process draws."""
+    _jobs[:] = [job]
 
 
-def make(name: str) -> Made | None:
-    """Compute and draw a section of the order that was taken; None where there is nothing to tell."""
+def draw(name: str) -> DrawnSection | None:
+    """Compute and draw a section of the job; None where the runs have nothing for it."""
     from grace_client.analysis import figures as drawing
 
-    (order,) = _orders
-    section = _section(name, order)
+    (job,) = _jobs
+    section = compute(name, job)
     if section is None:
         return None
     drawings: dict[str, str] = {}
@@ -92,12 +92,12 @@ def make(name: str) -> Made | None:
         if not isinstance(item, Figure) or item.draw is None:
             continue
         try:
-            with drawing.cast(order.found.models):
+            with drawing.cast(job.data.models):
                 figure = item.draw()
-            if order.figures is None:
+            if job.figures is None:
                 drawings[item.name] = drawing.svg(figure)
             else:
-                saved = drawing.save(figure, order.figures, item.name)
+                saved = drawing.save(figure, job.figures, item.name)
                 drawings[item.name] = saved[0].read_text(encoding="utf-8")
                 files += saved
         except Exception as error:
@@ -106,20 +106,21 @@ def make(name: str) -> Made | None:
             section.content[place] = replace(item, draw=None)
     section.summary += section.faults
     if section.lost:
+        count = len(section.lost)
         section.summary.append(
-            f"The answers do not allow {len(section.lost)} part{'s' * (len(section.lost) > 1)} of this "
-            "section; a sentence there says why."
+            f"{count} part{'s' * (count > 1)} of this section could not be computed from these answers. The "
+            "section gives the reasons."
         )
-    return Made(section, drawings, files)
+    return DrawnSection(section, drawings, files)
 
 
-def _section(name: str, order: Order) -> Section | None:
+def compute(name: str, job: Job) -> Section | None:
     """A section before its figures are drawn; where nothing of it can be computed, it says why."""
     empty = Section(name, TITLES[name])
     with empty.block("This section"):
         if name == "quality":
-            return quality.section(order.found)
+            return quality.section(job.data)
         if name == "methods":
-            return methods.section(order.found, nrp=order.nrp)
-        return BUILDERS[name](order.found)
+            return methods.section(job.data, nrp=job.nrp)
+        return BUILDERS[name](job.data)
     return empty

@@ -17,9 +17,10 @@ from grace_client.core.errors import GraceError, ReleaseError, SpecError, refuse
 from grace_client.deploy.values import ModelValues, chart_folder, document, layered
 from grace_client.kube import helm, job_end
 from grace_client.kube.kubectl import Json, Kubectl, explained
+from grace_client.run import verify
 from grace_client.transfer.connection import Connection, Entry, LostError, TransferProgress
 from grace_client.transfer.reader import PROTOCOL, WRONG_PROTOCOL, inside
-from grace_client.transfer.runs import OUTPUT, RemoteRun, check, runs_of
+from grace_client.transfer.runs import OUTPUT, RemoteRun, runs_of
 
 T = TypeVar("T")
 
@@ -246,7 +247,7 @@ class Claims:
                 )
             folders = [place(run.path) for run in runs_of(entries)]
             listed = {place(entry.path) for entry in entries}
-            checks = [await asyncio.to_thread(check, folder, listed) for folder in folders]
+            checks = [await asyncio.to_thread(verify.check, folder, listed) for folder in folders]
             faults = [fault for found in checks for fault in found.faults]
             if not faults:
                 break
@@ -324,14 +325,14 @@ class Claims:
             assert process.stdin and process.stdout and process.stderr
             try:
                 yield Connection(process.stdout, process.stdin)
-            except LostError:
+            except LostError as lost:
                 said = await process.stderr.read()
                 if await process.wait() == WRONG_PROTOCOL:
                     raise self._other_version(said.decode(errors="replace")) from None
                 error = explained("kubectl exec", said)
                 if isinstance(error, SpecError):
                     raise error from None
-                raise LostError(str(error)) from None
+                raise ReleaseError(f"{lost}\n{error}", retryable=True) from None
 
     async def _pod(self) -> str:
         """Name of the Job's running pod; a Job that has ended is started again."""

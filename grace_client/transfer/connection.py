@@ -22,13 +22,13 @@ Json = dict[str, Any]
 
 
 class LostError(ReleaseError):
-    """The connection ended in the middle of an answer; `why` is what kubectl printed, if anything."""
+    """The connection ended in the middle of an answer."""
 
     code = "connection-lost"
 
-    def __init__(self, why: str = "") -> None:
+    def __init__(self) -> None:
         super().__init__(
-            f"The connection to the pod was lost. Repeat the command: files that arrived are kept\n{why}".strip(),
+            "The connection to the pod was lost. Repeat the command: files that arrived are kept",
             retryable=True,
         )
 

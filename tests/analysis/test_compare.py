@@ -64,7 +64,7 @@ def test_who_ignores_the_goal_does_not_agree() -> None:
     """
     across = {"keys": KEYS, "outcome": "utterance", "across": ["goal"]}
     ignores = compare.blind(HUMAN, **across)  # type: ignore[arg-type]
-    found = compare.agreement(ignores, HUMAN, draws=10, **across).set_index("statistic")  # type: ignore[arg-type]
+    found = compare.closeness(ignores, HUMAN, draws=10, **across).set_index("statistic")  # type: ignore[arg-type]
     assert found.loc["r_plain", "value"] == pytest.approx(0.937, abs=0.0005)
     assert found.loc[["r", "rho"], "value"].isna().all()
     rng = np.random.default_rng(3)
@@ -75,7 +75,7 @@ def test_who_ignores_the_goal_does_not_agree() -> None:
     assert simulated["r_plain"].min() > 0.8
     assert abs(simulated["r"].mean()) < 3 * simulated["r"].std() / np.sqrt(300)
     with pytest.raises(SpecError, match="across='word' is none of the keys"):
-        compare.agreement(ignores, HUMAN, keys=KEYS, outcome="utterance", across=["word"])
+        compare.closeness(ignores, HUMAN, keys=KEYS, outcome="utterance", across=["word"])
 
 
 def test_mirror_images_do_not_agree_by_themselves() -> None:
@@ -106,7 +106,7 @@ def test_too_few_items_give_no_figure() -> None:
             if enough
             else f"items, such as goal social, state 1 heart with {len(kept)}" in told["m"]
         )
-        for function in (compare.agreement, compare.ranking):
+        for function in (compare.closeness, compare.ranking):
             if enough:
                 function(some, HUMAN, keys=KEYS, outcome="utterance", draws=10)
             else:
@@ -119,7 +119,7 @@ def test_what_does_not_vary_has_no_interval() -> None:
     theory = HUMAN.drop(columns=["count", "n"])
     for items in (6, 12):
         same = pd.concat([model("m", 0.3).assign(item=str(i), n=3) for i in range(items)])
-        found = compare.agreement(same, theory, keys=KEYS, outcome="utterance", draws=50)
+        found = compare.closeness(same, theory, keys=KEYS, outcome="utterance", draws=50)
         assert found["value"].notna().all()
         assert found[["low", "high"]].isna().all(axis=None)
 
@@ -127,7 +127,7 @@ def test_what_does_not_vary_has_no_interval() -> None:
 def test_agreement_orders_models_as_they_are() -> None:
     """Less noise, better agreement; the value lies in its interval; equal seeds give equal intervals."""
     models = pd.concat([model("near", 0.1), model("far", 0.7)])
-    found = compare.agreement(models, HUMAN, keys=KEYS, outcome="utterance", draws=500)
+    found = compare.closeness(models, HUMAN, keys=KEYS, outcome="utterance", draws=500)
     assert list(found.columns) == [
         "model",
         "statistic",
@@ -142,7 +142,7 @@ def test_agreement_orders_models_as_they_are() -> None:
     values = found.set_index(["model", "statistic"])["value"]
     assert values["near", "r"] > values["far", "r"]
     assert values["near", "js"] < values["far", "js"]
-    again = compare.agreement(models, HUMAN, keys=KEYS, outcome="utterance", draws=500)
+    again = compare.closeness(models, HUMAN, keys=KEYS, outcome="utterance", draws=500)
     pd.testing.assert_frame_equal(found, again)
 
 
@@ -191,7 +191,7 @@ def test_intervals_say_what_was_drawn() -> None:
         (model("m", 0.3), HUMAN, "people"),
         (model("m", 0.3), theory, "nothing"),
     ):
-        for function in (compare.agreement, compare.ranking):
+        for function in (compare.closeness, compare.ranking):
             found = function(one, other, keys=KEYS, outcome="utterance", draws=300)
             assert set(found["drawn"]) == {drawn}
             assert (found["n_items"] == (12 if "items" in drawn else 0)).all()
@@ -205,15 +205,15 @@ def test_few_items_are_left_out_in_turn() -> None:
     items, theory = by_item("m", 0.3, seed=0, items=6), HUMAN.drop(columns=["count", "n"])
 
     def value(rows: pd.DataFrame) -> float:
-        found = compare.agreement(rows, theory, keys=KEYS, outcome="utterance", draws=10)
+        found = compare.closeness(rows, theory, keys=KEYS, outcome="utterance", draws=10)
         return float(found.loc[found["statistic"] == "js", "value"].item())
 
-    found = compare.agreement(items, theory, keys=KEYS, outcome="utterance").set_index("statistic").loc["js"]
+    found = compare.closeness(items, theory, keys=KEYS, outcome="utterance").set_index("statistic").loc["js"]
     left = np.array([value(items[items["item"] != str(i)]) for i in range(6)])
     error = np.sqrt(5 / 6 * ((left - left.mean()) ** 2).sum())
     assert found["high"] - found["low"] == pytest.approx(2 * stats.t.ppf(0.975, 5) * error)
     assert (found["low"] + found["high"]) / 2 == pytest.approx(found["value"])
-    people = compare.agreement(items, HUMAN, keys=KEYS, outcome="utterance").set_index("statistic").loc["js"]
+    people = compare.closeness(items, HUMAN, keys=KEYS, outcome="utterance").set_index("statistic").loc["js"]
     assert people["high"] - people["low"] > found["high"] - found["low"]
     order = compare.ranking(items, theory, keys=KEYS, outcome="utterance").iloc[0]
     assert order["low"] == pytest.approx(found["low"]) and order[["rank_low", "best"]].isna().all()
@@ -229,11 +229,11 @@ def test_items_count_by_their_answers() -> None:
     cells = weighted.groupby([*KEYS, "utterance"], sort=False)[["top", "n"]].sum().reset_index()
     means = cells.assign(prob=cells["top"] / cells["n"], model="m").drop(columns="n")
     found, wanted = (
-        compare.agreement(one, HUMAN, keys=KEYS, outcome="utterance", draws=100) for one in (items, means)
+        compare.closeness(one, HUMAN, keys=KEYS, outcome="utterance", draws=100) for one in (items, means)
     )
     np.testing.assert_allclose(found["value"], wanted["value"], rtol=1e-12)
-    with pytest.raises(SpecError, match="an outcome of an item's cell is there twice"):
-        compare.agreement(pd.concat([items, items]), HUMAN, keys=KEYS, outcome="utterance")
+    with pytest.raises(SpecError, match="an outcome of an item's cell appears twice"):
+        compare.closeness(pd.concat([items, items]), HUMAN, keys=KEYS, outcome="utterance")
 
 
 def test_intervals_cover_what_they_say() -> None:
@@ -247,7 +247,7 @@ def test_intervals_cover_what_they_say() -> None:
     for study in range(200):
         people = np.stack([rng.multinomial(203, row) for row in shares])
         sample = HUMAN.assign(count=people.ravel(), prob=people.ravel() / 203)
-        found = compare.agreement(
+        found = compare.closeness(
             by_item("m", 0.4, seed=study), sample, keys=KEYS, outcome="utterance", draws=300
         )
         values.append(found["value"].to_numpy())
@@ -272,7 +272,7 @@ def test_the_distance_of_ordered_states_is_over_items() -> None:
     rows = pd.MultiIndex.from_product([["a", "b"], range(5), range(4)], names=keys).to_frame(index=False)
     rows["prob"] = rng.dirichlet(np.ones(4), size=10).ravel()
     theory = pd.DataFrame({"cell": ["a"] * 4 + ["b"] * 4, "state": [0, 1, 2, 3] * 2, "prob": 0.25})
-    found = compare.agreement(rows, theory, keys=["cell"], outcome="state", ordered=True)
+    found = compare.closeness(rows, theory, keys=["cell"], outcome="state", ordered=True)
     emd = found.set_index("statistic").loc["emd"]
     assert (emd["drawn"], emd["n_items"]) == ("items", 5)
 
@@ -285,14 +285,14 @@ def test_the_distance_of_ordered_states_is_over_items() -> None:
     others = np.array([distance(rows[rows["item"] != item]) for item in range(5)])
     error = np.sqrt(4 / 5 * ((others - others.mean()) ** 2).sum())
     assert emd["high"] - emd["value"] == pytest.approx(2.776 * error, rel=1e-3)
-    assert "emd" not in set(compare.agreement(rows, theory, keys=["cell"], outcome="state")["statistic"])
+    assert "emd" not in set(compare.closeness(rows, theory, keys=["cell"], outcome="state")["statistic"])
 
 
 def test_nobody_knows_less_than_the_even_baseline() -> None:
     """Every outcome has the same probability in every cell: no r, and a divergence."""
     even = compare.even(HUMAN, keys=KEYS, outcome="utterance")
     assert even["prob"].eq(1 / 8).all() and len(even) == len(HUMAN)
-    found = compare.agreement(even, HUMAN, keys=KEYS, outcome="utterance").set_index("statistic")
+    found = compare.closeness(even, HUMAN, keys=KEYS, outcome="utterance").set_index("statistic")
     assert np.isnan(found["value"]["r"]) and found["value"]["js"] == pytest.approx(0.352, abs=0.0005)
 
 
@@ -313,4 +313,4 @@ def test_nobody_knows_less_than_the_even_baseline() -> None:
 def test_what_cannot_be_compared_is_named(break_it, message: str) -> None:  # type: ignore[no-untyped-def]
     """Nothing is averaged away."""
     with pytest.raises(SpecError, match=message):
-        compare.agreement(break_it(model("m", 0.1)), HUMAN, keys=KEYS, outcome="utterance", draws=10)
+        compare.closeness(break_it(model("m", 0.1)), HUMAN, keys=KEYS, outcome="utterance", draws=10)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from grace_client import analysis
-from grace_client.analysis import agreement, compare, example, exclusions, quality, study1, study2
+from grace_client.analysis import compare, consistency, example, exclusions, quality, study1, study2
 from grace_client.core.errors import SpecError
 
 MODULES = sorted(
@@ -29,7 +29,7 @@ def test_the_examples_are_real(name: str) -> None:
     assert found.failed == 0
 
 
-@pytest.mark.parametrize("module", [study1, study2, compare, quality, exclusions, agreement])
+@pytest.mark.parametrize("module", [study1, study2, compare, quality, exclusions, consistency])
 def test_every_public_function_has_an_example(module: object) -> None:
     """Functions that a user calls show how."""
     names = getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]

@@ -39,11 +39,11 @@ ALL = {
     "goals": lambda: figures.goals(table(goal=list(_style.GOALS), parameter=["social", "phi"])),
     "judgements": lambda: figures.judgements(table(**CELL2, utterance=["It was good"], measure=["quality"])),
     "option_mass": lambda: figures.option_mass(table(question=QUESTIONS)),
-    "agreement": lambda: figures.agreement(
+    "closeness": lambda: figures.closeness(
         table(statistic=STATISTICS).drop(columns="mean").assign(value=[np.nan, 0.5, 0.5, 0.5]),
         ceiling=pd.DataFrame({"statistic": STATISTICS, "low": 0.1, "high": 0.2}),
     ),
-    "saying": lambda: figures.saying(table(question=["number"], option=["a", "b"])),
+    "saying": lambda: figures.consistency(table(question=["number"], option=["a", "b"])),
 }
 
 

@@ -86,7 +86,7 @@ def test_a_model_may_be_called_people() -> None:
     for name in ("people (model)", "RSA (model)", "people", "RSA"):
         assert drawn.count(name) == 1
     table = pd.DataFrame({"model": "RSA", "statistic": ["r"], "value": [0.5], "low": [0.4], "high": [0.6]})
-    drawn = texts(figures.svg(figures.agreement(table, rsa=table.drop(columns="model"))))
+    drawn = texts(figures.svg(figures.closeness(table, rsa=table.drop(columns="model"))))
     assert {"RSA (model)", "RSA"} <= set(drawn)
 
 
@@ -103,8 +103,8 @@ def test_an_undefined_correlation_has_no_point() -> None:
     table = pd.DataFrame(
         {"model": ["a", "b"], "statistic": "r", "value": [0.5, np.nan], "low": [0.4, np.nan], "high": np.nan}
     )
-    assert "undefined" in figures.svg(figures.agreement(table))
-    assert "undefined" not in figures.svg(figures.agreement(table.iloc[:1]))
+    assert "undefined" in figures.svg(figures.closeness(table))
+    assert "undefined" not in figures.svg(figures.closeness(table.iloc[:1]))
 
 
 def test_a_mean_without_an_interval_is_faint_and_said_to_be() -> None:
@@ -154,7 +154,7 @@ def test_all_panels_are_there() -> None:
     assert {"one", "goal: both", "to inform", "φ"} <= set(texts(figures.svg(figures.goals(weights))))
     table = pd.DataFrame({"model": "one", "statistic": ["r", "js"], "value": 0.5, "low": 0.4, "high": 0.6})
     ceiling = pd.DataFrame({"statistic": ["r", "js"], "low": [0.98, 0.0], "high": [1.0, 0.01]})
-    assert "Grey band" in figures.svg(figures.agreement(table, ceiling=ceiling))
+    assert "Grey band" in figures.svg(figures.closeness(table, ceiling=ceiling))
 
 
 @pytest.mark.parametrize("column", ["mean", "model", "access"])

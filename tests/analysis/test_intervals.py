@@ -14,7 +14,7 @@ from scipy import optimize, stats
 
 from grace_client.analysis import intervals
 from grace_client.analysis.inference import mean_intervals
-from grace_client.analysis.intervals import against_chance, bounded, counted
+from grace_client.analysis.intervals import against_chance, bounded, clopper_pearson
 
 Array = NDArray[np.float64]
 SHARES = (0.002, 0.01, 0.03, 0.1, 0.25, 0.5)
@@ -86,10 +86,10 @@ def test_all_or_none_tells_of_the_clusters() -> None:
     """All of 202 answers about 12 domains are as sure as 12 of 12 answers, all of six alone as 6 of 6."""
     twelve = pd.DataFrame({"cell": "a", "stimulus": np.arange(202) % 12, "p": 1.0})
     found = mean_intervals(twelve, "p", ["cell"], bounds=(0, 1)).iloc[0]
-    low, high = counted(12, 12)
+    low, high = clopper_pearson(12, 12)
     assert found["low"] == pytest.approx(float(low), abs=1e-3) and found["high"] == high == 1
     six = mean_intervals(twelve.head(6), "p", ["cell"], bounds=(0, 1)).iloc[0]
-    assert six["low"] == pytest.approx(float(counted(6, 6)[0])) == pytest.approx(0.541, abs=1e-3)
+    assert six["low"] == pytest.approx(float(clopper_pearson(6, 6)[0])) == pytest.approx(0.541, abs=1e-3)
     none = mean_intervals(twelve.assign(p=0.0), "p", ["cell"], bounds=(0, 1)).iloc[0]
     assert (none["low"], none["high"]) == (0, pytest.approx(1 - found["low"]))
 
@@ -119,7 +119,7 @@ def test_independent_choices_are_exact() -> None:
     """Counts have R's and scipy's exact interval; one of six is as in the tables of Clopper and Pearson."""
     for k, n in ((0, 10), (1, 6), (149, 203), (203, 203)):
         wanted = stats.binomtest(k, n).proportion_ci(0.95, "exact")
-        low, high = counted(k, n)
+        low, high = clopper_pearson(k, n)
         assert (float(low), float(high)) == pytest.approx((wanted.low, wanted.high))
 
 

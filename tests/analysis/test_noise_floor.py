@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from grace_client.analysis import example, mark_noise, study1, study2
-from grace_client.analysis._statistics.noise import PERCENTAGES, linear_gain
+from grace_client.analysis import example, quality, study1, study2
+from grace_client.analysis._statistics.noise import linear_gain
+from grace_client.analysis.study1._bets import PERCENTAGES
 from grace_client.core.errors import SpecError
 from tests.analysis import frames
 
@@ -29,25 +30,30 @@ def disturbed(frame: pd.DataFrame, generator: np.random.Generator) -> pd.DataFra
     return frame.assign(prob_norm=frame["prob_norm"] + frame.join(moved, on=keys)["error"])
 
 
-EFFECTS: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame], str]] = {
+EFFECTS: dict[str, tuple[str, Any, str]] = {
     "contrasts": ("study1", study1.contrasts, "difference"),
-    "implicature": ("study1", lambda f: study1.implicature(f), "mean"),
-    "cell_means": ("study1", lambda f: study1.cell_means(f), "mean"),
-    "knowledge": ("study1", lambda f: study1.knowledge(f), "mean"),
-    "utterances": ("study2", lambda f: study2.utterances(f), "mean"),
-    "negation": ("study2", lambda f: study2.negation(f), "mean"),
+    "implicature": ("study1", study1.implicature, "mean"),
+    "cell_means": ("study1", study1.cell_means, "mean"),
+    "knowledge": ("study1", study1.knowledge, "mean"),
+    "utterances": ("study2", study2.utterances, "mean"),
+    "negation": ("study2", study2.negation, "mean"),
     "differences": ("study2", study2.differences, "difference"),
 }
 
 
-@pytest.mark.parametrize("of", EFFECTS)
-def test_the_floor_is_what_noise_makes(of: str) -> None:
+def noise(study: str, sd: float = 0.1, model: str = "example") -> pd.DataFrame:
+    """The noise of a model, in percentage points."""
+    return quality.noise(example.manifests(study, sd=sd)).assign(model=model)
+
+
+@pytest.mark.parametrize("effect", EFFECTS)
+def test_the_floor_is_what_noise_makes(effect: str) -> None:
     """The spread of an effect over answers that were scored again is the floor divided by 1.96.
 
     Trials are left out, so that copies are uneven. The ratio is pooled over the rows of the table; 60 repeats
     and at least 5 rows know it to about 6%.
     """
-    study, function, column = EFFECTS[of]
+    study, function, column = EFFECTS[effect]
     frame = example.scored(study)
     frame = frame[frame["trial_id"] % 7 > 0]
     if study == "study2":
@@ -55,7 +61,7 @@ def test_the_floor_is_what_noise_makes(of: str) -> None:
         frame = frame[frame["trial_id"] <= 700]
         frame = frame.assign(prob_norm=0.5 * frame["prob_norm"] + 0.5 / 8)
     generator = np.random.default_rng(5)
-    floor = mark_noise(function(frame), frame, of=of, manifests=example.manifests(study, sd=SD))
+    floor = function(frame, noise=noise(study, SD))
     effects = [function(disturbed(frame, generator))[column].to_numpy() for _ in range(60)]
     ratio = np.std(effects, axis=0, ddof=1) / (floor["noise_floor"].to_numpy() / 1.959964)
     assert np.sqrt((ratio**2).mean()) == pytest.approx(1, abs=0.13)
@@ -69,46 +75,40 @@ def test_a_percentage_gains_110() -> None:
 
 
 def test_effects_are_marked() -> None:
-    """Below the floor is below noise; without a measured floor nothing is said; shares are held to chance."""
+    """Below the floor is below noise; a model without a measured floor has neither; bets do as well."""
     frame = frames.scored1()
-    frame.attrs["manifests"] = {("m", "study1-exp2"): example.manifests("study1").popitem()[1]}
-    table = study1.contrasts(frame)
-    found = mark_noise(table, frame, of="contrasts")
+    found = study1.contrasts(frame, noise=noise("study1", model="m"))
     assert (found["below_noise"] == (found["difference"].abs() < found["noise_floor"])).all()
-    none = table.assign(difference=0.0)
-    assert mark_noise(none, frame, of="contrasts")["below_noise"].all()
-    shuffled = mark_noise(table.iloc[::-1].assign(people=True), frame, of="contrasts")
-    assert shuffled["noise_floor"].tolist() == found["noise_floor"].tolist()[::-1]
-    bare = mark_noise(table, frame, of="contrasts", manifests={})
+    pd.testing.assert_frame_equal(
+        found, study1.contrasts(study1.bets(frame), noise=noise("study1", model="m"))
+    )
+    bare = study1.contrasts(frame, noise=noise("study1", model="other"))
     assert bare["noise_floor"].isna().all() and bare["below_noise"].isna().all()
-    assert "below_noise" not in mark_noise(study1.cell_means(frame), frame, of="cell_means")
-    said = example.scored("study2")
-    shares = study2.utterances(said)
-    manifests = example.manifests("study2")
-    marked = mark_noise(shares.assign(mean=1 / 8), said, of="utterances", manifests=manifests)
-    assert marked["below_noise"].all()
-    assert not mark_noise(shares.assign(mean=0.0), said, of="utterances", manifests=manifests)[
-        "below_noise"
-    ].any()
+    assert study1.contrasts(frame, noise=noise("study1", sd=500, model="m"))["below_noise"].all()
+    assert "below_noise" not in study1.cell_means(frame, noise=noise("study1", model="m"))
+    even = example.scored("study2").assign(prob_norm=1 / 8)
+    assert study2.utterances(even, noise=noise("study2"))["below_noise"].all()
+    assert study2.negation(even, noise=noise("study2"))["below_noise"].all()
 
 
 def test_floors_of_two_models_are_their_own() -> None:
     """Each model's noise is set beside its own effects."""
     two = pd.concat([frames.scored1(), frames.scored1(model="n")], ignore_index=True)
-    small, large = (example.manifests("study1", sd=sd).popitem()[1] for sd in (0.1, 0.3))
-    noise = {("m", "study1-exp2"): small, ("n", "study1-exp2"): large}
-    found = mark_noise(study1.contrasts(two), two, of="contrasts", manifests=noise)
+    both = pd.concat([noise("study1", 0.1, "m"), noise("study1", 0.3, "n")])
+    found = study1.contrasts(two, noise=both)
     floors = [own["noise_floor"].to_numpy() for _, own in found.groupby("model", sort=False)]
     np.testing.assert_allclose(floors[1], 3 * floors[0])
 
 
 def test_what_has_no_floor_is_named() -> None:
-    """An unknown table, free text, another frame's rows."""
+    """Free text, percentages, and noise of two experiments where the table does not say which is its own."""
     frame = frames.scored1()
-    table = study1.contrasts(frame)
-    with pytest.raises(SpecError, match="no table 'anova' to mark"):
-        mark_noise(table, frame, of="anova")
-    with pytest.raises(SpecError, match="free text is drawn at random"):
-        mark_noise(table, frames.said2(), of="contrasts")
-    with pytest.raises(SpecError, match=r"'model': 'other'.* has no answers in the frame"):
-        mark_noise(table.assign(model="other"), frame, of="contrasts")
+    with pytest.raises(SpecError, match="free text"):
+        study2.utterances(frames.said2(), noise=noise("study2", model="m"))
+    with pytest.raises(SpecError, match="percentage"):
+        study1.cell_means(frame, value="percentage", noise=noise("study1", model="m"))
+    own = noise("study1", model="m")
+    several = pd.concat([own, own.assign(experiment="study1-null")])
+    assert study1.contrasts(frame, noise=several)["noise_floor"].notna().all()
+    with pytest.raises(SpecError, match="m has several experiments"):
+        study1.contrasts(study1.bets(frame), noise=several)

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from grace_client.analysis import agreement, example, study1, study2
-from grace_client.analysis.intervals import counted
+from grace_client.analysis import consistency, example, study1, study2
+from grace_client.analysis.intervals import clopper_pearson
 from grace_client.analysis.study2._shares import negated_share
 from tests.analysis import frames
 
@@ -90,7 +90,7 @@ def test_binomial(rscript: str, tmp_path: Path, of: str, alternative: str) -> No
     )
     for name in ("p", "p_holm", "low", "high"):
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-6, atol=1e-300, err_msg=name)
-    low, high = counted(ours["k"], ours["n"])
+    low, high = clopper_pearson(ours["k"], ours["n"])
     np.testing.assert_allclose(low, theirs["low"], rtol=1e-6, atol=1e-15)
     np.testing.assert_allclose(high, theirs["high"], rtol=1e-6)
 
@@ -108,7 +108,7 @@ def test_negation_model(
     every term that does not need it is that of R without the cell.
     """
     rows = frames.said2(separated=separated)
-    both = [study2.negation_fit(rows, method=m, random=random, cluster=cluster) for m in ("mixed", "gee")]
+    both = [study2.negation_model(rows, method=m, random=random, cluster=cluster) for m in ("mixed", "gee")]
     mixed, gee = (fit.terms for fit in both)
     assert mixed["separated"].sum() == separated
     assert mixed["converged"].dropna().all() and gee["converged"].dropna().all()
@@ -158,7 +158,7 @@ def test_negation_model(
 def test_fractional_logit(rscript: str, tmp_path: Path) -> None:
     """Scored probabilities have R's quasibinomial estimates, its sandwich of items and its Wald test."""
     frame = example.scored("study2")
-    fit = study2.negation_fit(frame)
+    fit = study2.negation_model(frame)
     assert (fit.terms["method"] == "gee").all() and (fit.terms["n_distinct"] == 12).all()
     shares = frame[frame["option"].str.startswith("wasnt")].groupby("trial_id")["prob_norm"].sum()
     rows = frame.drop_duplicates("trial_id")
@@ -196,7 +196,7 @@ def test_variance_components(rscript: str, tmp_path: Path) -> None:
     yes = generator.random(len(stimulus)) < generator.random(25)[stimulus]
     free = pd.DataFrame({"model": "m", "question": "knowledge", "stimulus": stimulus, "status": "ok"})
     free["structured"] = np.where(yes, "yes", "no")
-    ours = agreement.variance(free).set_index("answer").loc["yes"]
+    ours = consistency.replicate_variance(free).set_index("answer").loc["yes"]
     theirs = run_r(rscript, "icc.R", tmp_path, pd.DataFrame({"stimulus": stimulus, "y": yes.astype(int)}))
     for name in ("within", "between", "icc"):
         assert ours[name] == pytest.approx(theirs[name].item(), rel=1e-9)

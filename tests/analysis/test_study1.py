@@ -149,17 +149,21 @@ def test_frames_that_were_read_again_mean_the_same() -> None:
     back = table.assign(state=table["state"].astype(float), access=table["access"].astype(int))
     pd.testing.assert_frame_equal(study1.cell_means(back), study1.cell_means(table))
     for column, value, message in (
-        ("access", "4", "column access, row 7: '4' is no level of the design; the levels are '1', '2', '3'"),
+        (
+            "access",
+            "4",
+            "column access, row 7: '4' is .* '1', '2', '3'",
+        ),
         ("access", np.nan, "column access, row 7: missing"),
-        ("observe", "some", "column observe, row 7: 'some' is no level"),
+        ("observe", "some", "column observe, row 7: 'some' is not a level"),
     ):
         values = frame[column].astype("object").mask(frame.index == 7, value)
         for function in (study1.contrasts, study1.knowledge, study1.anova, exclusions.knowledge):
             with pytest.raises(SpecError, match=message):
                 function(frame.assign(**{column: values}))
-    with pytest.raises(SpecError, match="column state, row 0: '4' is no level"):
+    with pytest.raises(SpecError, match="column state, row 0: '4' is not a level"):
         study1.cell_means(table.assign(state=4))
-    with pytest.raises(SpecError, match="column observe, row 0: 3 where access is 1; nobody names more"):
+    with pytest.raises(SpecError, match="column observe, row 0: 3 where access is 1"):
         study1.bets(frame.assign(access="1", observe="3"))
 
 
@@ -172,7 +176,7 @@ def test_copies_are_not_participants() -> None:
     with pytest.raises(SpecError, match="its 300 values are 36 observations"):
         study1.anova(frame, within="participant")
     for function in (study1.cell_means, study1.knowledge, study1.implicature):
-        with pytest.raises(SpecError, match="its participants are no people"):
+        with pytest.raises(SpecError, match="its participants are not people"):
             function(frame, cluster="participant")
     with pytest.raises(SpecError, match="its 1200 values are 144 observations"):
         study1.contrasts(frame, unit="participant")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from grace_client.analysis import agreement, inference, quality
+from grace_client.analysis import consistency, inference, quality
 from grace_client.analysis._data.files import design
 from grace_client.analysis.study2 import (
     UTTERANCES,
@@ -16,7 +16,6 @@ from grace_client.analysis.study2 import (
     differences,
     judgements,
     negation,
-    negation_fit,
     negation_model,
     utilities,
     utterances,
@@ -115,7 +114,7 @@ def test_no_interval_takes_names_for_stimuli(study2: TrialList) -> None:
         ]
     ).assign(model="m", status="ok", utterance="It was okay")
     mass = {"option_mass": 0.5}
-    pairs = agreement.saying_and_scoring(free, scored)
+    pairs = consistency.pairs(free, scored)
     found = {
         "utterances": utterances(scored),
         "utterances, free": utterances(free),
@@ -125,7 +124,7 @@ def test_no_interval_takes_names_for_stimuli(study2: TrialList) -> None:
         "judgements": judgements(judged),
         "option mass": quality.option_mass(scored.assign(**mass), ["goal", "state"]),
         "bootstrap": inference.mean_intervals(scored, "prob_norm", ["goal", "state", "option"]),
-        "agreement": agreement.by_cell(pairs),
+        "agreement": consistency.by_cell(pairs),
     }
     for name, table in found.items():
         most = table.set_index(["goal", "state"])["n_distinct"]
@@ -134,7 +133,7 @@ def test_no_interval_takes_names_for_stimuli(study2: TrialList) -> None:
         "option mass": quality.option_mass(scored.assign(**mass)),
         "completeness": quality.completeness(scored),
         "failures": quality.failures(scored.assign(status="nan")),
-        "agreement": agreement.summary(pairs),
+        "agreement": consistency.summary(pairs),
     }
     for name, table in whole.items():
         assert (table["n_distinct"] <= rows["text"].nunique()).all(), name
@@ -166,9 +165,9 @@ def test_an_interval_by_item_covers_names_that_do_not_matter() -> None:
     assert (width / wanted).median() == pytest.approx(1, abs=0.1)
     naive = utterances(scored, cluster="stimulus")
     assert ((naive["high"] - naive["low"]) / wanted).median() < 0.4
-    with pytest.raises(SpecError, match="its participants are no people"):
+    with pytest.raises(SpecError, match="its participants are not people"):
         utterances(scored, cluster="participant")
-    with pytest.raises(SpecError, match="its participants are no people"):
+    with pytest.raises(SpecError, match="its participants are not people"):
         negation(scored, cluster="participant")
     assert (negation(frames.said2(), cluster="participant")["n_distinct"] > 12).all()
 
@@ -176,16 +175,16 @@ def test_an_interval_by_item_covers_names_that_do_not_matter() -> None:
 def test_counts_have_no_clusters() -> None:
     """A cluster that cannot be drawn is refused, not passed over."""
     for function in (utterances, negation):
-        with pytest.raises(SpecError, match="cluster='item': counts do not tell which choices"):
+        with pytest.raises(SpecError, match="cluster='item': counts have no clusters"):
             function(frames.human(), cluster="item")
 
 
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("goal", "kind", "column goal, row 3: 'kind' is no level of the design; the levels are 'both'"),
+        ("goal", "kind", "column goal, row 3: 'kind' is not a level of the design. The levels are 'both'"),
         ("goal", None, "column goal, row 3: missing"),
-        ("state", "4 hearts", "column state, row 3: '4 hearts' is no level"),
+        ("state", "4 hearts", "column state, row 3: '4 hearts' is not a level"),
     ],
 )
 def test_levels_that_are_none_are_named(column: str, value: object, message: str) -> None:
@@ -235,11 +234,11 @@ def test_scores_are_no_choices() -> None:
     """A binomial test of probabilities is refused; so are counts for the mixed model."""
     with pytest.raises(SpecError, match="these are scored probabilities"):
         binomial(scored2())
-    with pytest.raises(SpecError, match="counts do not tell who chose"):
+    with pytest.raises(SpecError, match="counts have no participants"):
         negation_model(frames.human())
-    with pytest.raises(SpecError, match="no method 'vb'"):
+    with pytest.raises(SpecError, match="method='vb'"):
         negation_model(frames.said2(), method="vb")
-    with pytest.raises(SpecError, match="no test of 'frame'"):
+    with pytest.raises(SpecError, match="of='frame'"):
         binomial(frames.human(), of="frame")
 
 
@@ -276,7 +275,7 @@ def test_a_model_that_always_negates() -> None:
     """Complete separation: every estimate is missing and marked, and nothing claims to converge."""
     answers = frames.said2(participants=5).assign(structured="wasnt_bad")
     for method in ("mixed", "gee"):
-        fit = negation_fit(answers, method=method)
+        fit = negation_model(answers, method=method)
         found = fit.terms
         assert fit.omnibus["p"].isna().all() and fit.omnibus["separated"].all()
         assert fit.contrasts["separated"].all() and fit.contrasts["estimate"].isna().all()
@@ -285,12 +284,12 @@ def test_a_model_that_always_negates() -> None:
 
 def test_scored_probabilities_are_modelled_without_choices() -> None:
     """By a fractional logit of items; a mixed model of them is refused in words that say what to do."""
-    with pytest.raises(SpecError, match="a mixed model needs choices, and these are scored probabilities"):
+    with pytest.raises(SpecError, match="a mixed model needs choices, but these are scored probabilities"):
         negation_model(scored2(), method="mixed")
     with pytest.raises(SpecError, match=r"random=\['story'\]: choose among"):
         negation_model(frames.said2(), random=("story",))
     frame = scored_of(frames.trials("study2"))
-    found = negation_fit(frame)
+    found = negation_model(frame)
     means = negation(frame).set_index(["goal", "state"])["mean"]
     odds = pd.Series(np.log(means / (1 - means)), index=means.index)
     terms = found.terms.set_index("term")["estimate"]
@@ -316,9 +315,9 @@ def test_differences_take_items_that_have_both_cells() -> None:
     )
     one = differences(frame, of="was_good")
     assert (one["n_distinct"] == 12).all() and not one["difference"].equals(whole["difference"])
-    with pytest.raises(SpecError, match="counts have lost which item"):
+    with pytest.raises(SpecError, match="counts have no items"):
         differences(frames.human())
-    with pytest.raises(SpecError, match="nothing is called 'was_fine'"):
+    with pytest.raises(SpecError, match="of='was_fine'"):
         anova(frame, of="was_fine")
 
 
@@ -356,7 +355,7 @@ def test_no_item_effect_is_found_to_be_none() -> None:
     answers = frames.said2(seed=5)
     rng = np.random.default_rng(0)
     shuffled = answers.assign(item=rng.integers(0, 3, len(answers)).astype(str))
-    found = negation_model(shuffled, random=("participant", "item"))
+    found = negation_model(shuffled, random=("participant", "item")).terms
     assert (
         found["converged"].all() and (found["sd_item"] < 0.2).all() and (found["sd_participant"] > 0.4).all()
     )
@@ -404,7 +403,7 @@ def test_one_item_in_a_cell_has_no_error() -> None:
     rows = scored2()
     first = rows["item"].iloc[0]
     one = rows[(rows["item"] == first)]
-    fit = negation_fit(one)
+    fit = negation_model(one)
     assert fit.terms["estimate"].notna().all()
     for name in ("se", "t", "p", "low", "high"):
         assert fit.terms[name].isna().all(), name
@@ -412,7 +411,7 @@ def test_one_item_in_a_cell_has_no_error() -> None:
     assert fit.omnibus["p"].isna().all()
     # One cell with one item among cells with many.
     cell = (rows["goal"] == "social") & (rows["state"] == "0 hearts")
-    terms = negation_fit(rows[~cell | (rows["item"] == first)]).terms.set_index("term")
+    terms = negation_model(rows[~cell | (rows["item"] == first)]).terms.set_index("term")
     assert (terms["se"].dropna() > 0.01).all()
 
 
@@ -422,13 +421,13 @@ def test_a_contrast_needs_clusters_in_its_cells() -> None:
     items = list(rows["item"].unique())
     for kept, df in ((3, 2), (2, 1)):
         cell = (rows["goal"] == "social") & (rows["state"] == "3 hearts")
-        few = negation_fit(rows[~cell | rows["item"].isin(items[:kept])]).contrasts
+        few = negation_model(rows[~cell | rows["item"].isin(items[:kept])]).contrasts
         few = few.set_index(["against", "state"])
         assert few["df"]["social", "3 hearts"] == few["df"]["social", "all"] == df
         assert few["df"]["social", "1 heart"] == few["df"]["informational", "3 hearts"] == 11
         assert few["n_distinct"]["social", "3 hearts"] == kept
         assert few["p_exact"]["social", "3 hearts"] >= 2 / 2**kept
-    one = negation_fit(rows[~cell | (rows["item"] == items[0])]).contrasts.set_index(["against", "state"])
+    one = negation_model(rows[~cell | (rows["item"] == items[0])]).contrasts.set_index(["against", "state"])
     tests = ["se", "t", "p", "p_holm", "low", "high", "p_exact"]
     assert one.loc[("social", "3 hearts"), tests].isna().all()
     assert one["estimate"].notna().all() and one.loc[("social", "1 heart"), tests].notna().all()
@@ -436,7 +435,7 @@ def test_a_contrast_needs_clusters_in_its_cells() -> None:
 
 def test_a_cell_in_which_nobody_negates_is_not_silent() -> None:
     """It has a penalised estimate and an exact test; what is separated does not say that it converged."""
-    found = negation_fit(frames.said2(separated=True)).contrasts.set_index(["against", "state"])
+    found = negation_model(frames.said2(separated=True)).contrasts.set_index(["against", "state"])
     rows = found.to_dict("index")
     lost, kept = rows["social", "3 hearts"], rows["social", "1 heart"]
     assert lost["separated"] and np.isnan(lost["estimate"]) and pd.isna(lost["converged"])
@@ -445,7 +444,7 @@ def test_a_cell_in_which_nobody_negates_is_not_silent() -> None:
     assert kept["converged"] and kept["penalised"] == pytest.approx(kept["estimate"], abs=0.1)
     sure = frames.said2(participants=202)
     sure["structured"] = np.where(sure["goal"] == "both", "wasnt_bad", "was_bad")
-    strong = negation_fit(sure).contrasts
+    strong = negation_model(sure).contrasts
     assert strong["separated"].all() and strong["penalised"].between(3, 20).all()
     assert (strong["p_exact"] == 2 / 2**12).all()
 

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from grace_client.campaign.backend import Backend
 from grace_client.campaign.records import Campaign, ModelState
 from grace_client.campaign.snapshot import Container, Job, Pod
 from grace_client.core.errors import ReleaseError
+from grace_client.kube.clock import Clock
+from grace_client.kube.kubectl import Kubectl
 from tests.campaign.world import World
 
 Json = dict[str, Any]
@@ -23,7 +26,7 @@ class KilledError(BaseException):
 
 
 @dataclass
-class Fake:
+class Fake(Kubectl, Clock):
     """The namespace behind `kubectl` and helm.
 
     Attributes
@@ -143,22 +146,22 @@ class Fake:
         self.world.now += timedelta(seconds=seconds)
         self.ticks += 1
 
-    def work(self, campaign: Campaign, model: ModelState) -> FakeWork:
-        """As the conductor wants it."""
-        return FakeWork(self, model.model)
+    def backend(self, campaign: Campaign, model: ModelState) -> FakeBackend:
+        """As the controller wants it."""
+        return FakeBackend(self, model.model)
 
 
 @dataclass
-class FakeWork:
+class FakeBackend(Backend):
     """The work on one model; `Fake.broken` says which part of it fails."""
 
     fake: Fake
-    model: str
+    name: str
 
     async def _do(self, what: str) -> None:
         await asyncio.sleep(0)
-        self.fake.call(f"{what} {self.model}")
-        if error := self.fake.broken.get(f"{what} {self.model}"):
+        self.fake.call(f"{what} {self.name}")
+        if error := self.fake.broken.get(f"{what} {self.name}"):
             raise error
 
     async def check(self) -> str:
@@ -168,10 +171,10 @@ class FakeWork:
 
     async def install(self, *, timeout: float) -> str:
         """The objects are there before the call returns, as with helm."""
-        self.fake.world.install(self.model)
-        self.fake.releases.add(self.model)
-        self.fake.installs.append(self.model)
-        if self.model in self.fake.slow:
+        self.fake.world.install(self.name)
+        self.fake.releases.add(self.name)
+        self.fake.installs.append(self.name)
+        if self.name in self.fake.slow:
             ends = self.fake.now() + timedelta(seconds=timeout)
             while self.fake.now() < ends:
                 await self.fake.sleep(min(timeout, 10))
@@ -182,24 +185,24 @@ class FakeWork:
     async def installed(self) -> bool:
         """Whether it was installed and not uninstalled."""
         await self._do("installed")
-        return self.model in self.fake.releases
+        return self.name in self.fake.releases
 
     async def keep_logs(self) -> str:
         """A sentence."""
         await self._do("keep_logs")
-        return f"logs of {self.model}"
+        return f"logs of {self.name}"
 
     async def fetch(self) -> tuple[str, ...]:
         """A folder."""
         await self._do("fetch")
-        return (f"results/{self.model}",)
+        return (f"results/{self.name}",)
 
     async def uninstall(self, *, timeout: float) -> None:
         """Objects go at once, pods when they have ended."""
         await self._do("uninstall")
-        self.fake.world.uninstall(self.model)
-        self.fake.releases.discard(self.model)
-        ends = self.fake.now() + timedelta(seconds=self.fake.stuck.get(self.model, 1))
+        self.fake.world.uninstall(self.name)
+        self.fake.releases.discard(self.name)
+        ends = self.fake.now() + timedelta(seconds=self.fake.stuck.get(self.name, 1))
         while self.fake.now() < ends:
             await self.fake.sleep(1)
         await self._do("uninstalled")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from grace_client.campaign import machine, settings
-from grace_client.campaign.backend import ModelWork
+from grace_client.campaign.backend import Backend
 from grace_client.campaign.records import Limits
 from grace_client.core.errors import ReleaseError
 from grace_client.deploy.values import values_folder
@@ -18,18 +18,18 @@ from tests.kube.standin import Tools
 
 
 @pytest.fixture
-def work(tools: Tools, tmp_path: Path) -> ModelWork:
+def work(tools: Tools, tmp_path: Path) -> Backend:
     """On a model of the study."""
     tools.answer("helm version", "v4.3.1")
     tools.answer("helm show chart", "apiVersion: v2\nname: grace\nversion: 0.1.0\n")
     tools.answer("helm status", err="Error: release: not found", code=1)
     what = settings.describe(["gemma-2b"], folder=values_folder())
     campaign = machine.begin("c", "lab", what, Limits(), datetime(2026, 11, 22, tzinfo=UTC))
-    return ModelWork(Kubectl(timeout=20), campaign, campaign.models[0], tmp_path / "campaign")
+    return Backend(Kubectl(timeout=20), campaign, campaign.models[0], tmp_path / "campaign")
 
 
 def test_helms_own_time_is_not_waited_for_twice(
-    work: ModelWork, tools: Tools, monkeypatch: pytest.MonkeyPatch
+    work: Backend, tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A timeout that has run out is final; the same words after a moment are a lost connection."""
     tools.answer("helm upgrade", err="Error: context deadline exceeded", code=1)
@@ -43,7 +43,7 @@ def test_helms_own_time_is_not_waited_for_twice(
     assert not late.value.retryable
 
 
-def test_whether_helm_has_it(work: ModelWork, tools: Tools) -> None:
+def test_whether_helm_has_it(work: Backend, tools: Tools) -> None:
     """In any state but uninstalled."""
     assert not asyncio.run(work.installed())
     info = {"status": "deployed", "last_deployed": "2026-11-22T23:00:00Z", "description": ""}
@@ -51,7 +51,7 @@ def test_whether_helm_has_it(work: ModelWork, tools: Tools) -> None:
     assert asyncio.run(work.installed())
 
 
-def test_logs_outlive_the_release(work: ModelWork, tools: Tools) -> None:
+def test_logs_outlive_the_release(work: Backend, tools: Tools) -> None:
     """Of every container, the one before a restart too; nothing is no folder."""
     assert asyncio.run(work.keep_logs()) == ""
     spec = {"initContainers": [{"name": "weights"}], "containers": [{"name": "server"}]}

@@ -10,34 +10,34 @@ from typing import Any
 import pytest
 
 from grace_client.campaign import machine
-from grace_client.campaign import store as keep
-from grace_client.campaign.controller import Conductor
-from grace_client.campaign.model_work import IncompleteError, LostError
-from grace_client.campaign.records import Campaign, Hold, Limits, ModelState, Phase, What
+from grace_client.campaign import store as storage
+from grace_client.campaign.controller import Controller
+from grace_client.campaign.failures import ClusterLostError, ResultsIncompleteError
+from grace_client.campaign.records import Campaign, GpuUse, Limits, ModelState, Phase, Spec
 from grace_client.campaign.store import NAME, Store
 from grace_client.core.errors import BusyError, ReleaseError, SpecError
-from tests.campaign.fakes import Fake, FakeWork, KilledError
+from tests.campaign.fakes import Fake, FakeBackend, KilledError
 from tests.campaign.world import START
 
 MODELS = ("small", "large", "last")
-WHAT = What(models=MODELS)
+SPEC = Spec(models=MODELS)
 
 
 def new(**limits: Any) -> Campaign:
     """A campaign of three models."""
-    return machine.begin("three", "ns", WHAT, Limits(**limits), START)
+    return machine.begin("three", "ns", SPEC, Limits(**limits), START)
 
 
 async def conduct(fake: Fake, folder: Path, campaign: Campaign | None = None, **options: Any) -> Campaign:
     """Begin, or go on with what cluster and folder hold."""
     if campaign is None:
-        found = keep.newer(await keep.read_cluster(fake), keep.read_file(folder))
+        found = storage.newer(await storage.read_cluster(fake), storage.read_file(folder))
         campaign = machine.reopen(found, found.limits) if found else new()
     store = Store(fake, folder)
-    await store.claim(campaign, fake.now())
-    conductor = Conductor(campaign, fake, store, fake.work, clock=fake, **options)
-    fake.conductor = conductor  # type: ignore[attr-defined]
-    return await conductor.run()
+    await store.acquire(campaign, fake.now())
+    controller = Controller(campaign, fake, store, fake.backend, clock=fake, **options)
+    fake.controller = controller  # type: ignore[attr-defined]
+    return await controller.run()
 
 
 def run(fake: Fake, folder: Path, campaign: Campaign | None = None, **options: Any) -> Campaign:
@@ -61,9 +61,9 @@ def test_three_models_one_after_another(tmp_path: Path) -> None:
     ended = run(fake, tmp_path)
     assert phases(ended) == [Phase.DONE] * 3 and fake.installs == list(MODELS)
     assert nothing_left(fake)
-    assert keep.read_file(tmp_path) == ended
+    assert storage.read_file(tmp_path) == ended
     assert [model.results for model in ended.models] == [(f"results/{name}",) for name in MODELS]
-    assert all(hold.until is not None for model in ended.models for hold in model.holds)
+    assert all(hold.until is not None for model in ended.models for hold in model.gpu_uses)
     assert all(model.gpu_hours(fake.now()) > 0 for model in ended.models)
 
 
@@ -92,7 +92,7 @@ def test_killed_at_any_call_and_stopped_from_elsewhere(tmp_path: Path) -> None:
         with pytest.raises(KilledError):
             run(fake, tmp_path / f"{point}-first")
         fake.kill_at = None
-        if kept := asyncio.run(keep.read_cluster(fake)):
+        if kept := asyncio.run(storage.read_cluster(fake)):
             run(fake, tmp_path / f"{point}-second", machine.stop(kept.campaign, "enough"))
         assert nothing_left(fake), whole.calls[point]
 
@@ -108,7 +108,7 @@ def test_stopped_at_any_call(tmp_path: Path) -> None:
         def calls(what: str, fake: Fake = fake, call: Any = call, point: int = point) -> None:
             # Twice: the second signal changes nothing.
             if point <= len(fake.calls) <= point + 1:
-                fake.conductor.stop("a signal")  # type: ignore[attr-defined]
+                fake.controller.stop("a signal")  # type: ignore[attr-defined]
             call(what)
 
         fake.call = calls  # type: ignore[method-assign]
@@ -128,7 +128,7 @@ def test_a_request_in_the_cluster_stops_it(tmp_path: Path) -> None:
         running = asyncio.create_task(conduct(fake, tmp_path))
         while not fake.world.jobs:
             await asyncio.sleep(0)
-        await keep.ask_to_stop(fake, "asked elsewhere")
+        await storage.ask_to_stop(fake, "asked elsewhere")
         return await running
 
     ended = asyncio.run(story())
@@ -143,8 +143,8 @@ def test_another_campaign_is_refused(tmp_path: Path) -> None:
         run(fake, tmp_path / "one")
     fake.kill_at = None
     before = fake.maps[NAME]
-    other = machine.begin("other", "ns", What(models=("small",)), Limits(), START)
-    with pytest.raises(BusyError, match=r"campaign three \(small, large, last\) is under way"):
+    other = machine.begin("other", "ns", Spec(models=("small",)), Limits(), START)
+    with pytest.raises(BusyError, match=r"three \(small, large, last\) is under way"):
         run(fake, tmp_path / "two", other)
     assert fake.maps[NAME] == before and not (tmp_path / "two").exists()
 
@@ -157,14 +157,14 @@ def test_a_campaign_has_one_conductor(tmp_path: Path) -> None:
         store = Store(fake, tmp_path)
         store.holder = "elsewhere:1"
         campaign = new()
-        await store.claim(campaign, fake.now())
-        with pytest.raises(BusyError, match="conducted by process elsewhere:1"):
-            await Store(fake, tmp_path).claim(campaign, fake.now())
-        first = Conductor(campaign, fake, store, fake.work, clock=fake)
+        await store.acquire(campaign, fake.now())
+        with pytest.raises(BusyError, match="elsewhere:1 runs campaign three"):
+            await Store(fake, tmp_path).acquire(campaign, fake.now())
+        first = Controller(campaign, fake, store, fake.backend, clock=fake)
         running = asyncio.create_task(first.run())
         while not fake.world.jobs:
             await asyncio.sleep(0)
-        await Store(fake, tmp_path).claim(first.campaign, fake.now(), take_over=True)
+        await Store(fake, tmp_path).acquire(first.campaign, fake.now(), take_over=True)
         with pytest.raises(BusyError, match="taken this campaign over"):
             await running
         assert fake.world.jobs and NAME in fake.maps
@@ -179,8 +179,8 @@ def test_a_silent_conductor_is_succeeded(tmp_path: Path) -> None:
     async def story() -> Campaign:
         store = Store(fake, tmp_path)
         store.holder = "elsewhere:1"
-        await store.claim(new(), fake.now())
-        fake.world.now += keep.LEASE + timedelta(seconds=1)
+        await store.acquire(new(), fake.now())
+        fake.world.now += storage.LEASE + timedelta(seconds=1)
         return await conduct(fake, tmp_path / "other")
 
     assert phases(asyncio.run(story())) == [Phase.DONE] * 3
@@ -196,8 +196,8 @@ def test_an_api_that_comes_back_is_waited_for(tmp_path: Path, minutes: int) -> N
 
         async def story(fake: Fake = fake, campaign: Campaign = campaign, begin: int = begin) -> Campaign:
             store = Store(fake, tmp_path / str(begin))
-            await store.claim(campaign, fake.now())
-            return await Conductor(campaign, fake, store, fake.work, clock=fake).run()
+            await store.acquire(campaign, fake.now())
+            return await Controller(campaign, fake, store, fake.backend, clock=fake).run()
 
         assert phases(asyncio.run(story())) == [Phase.DONE] * 3
         assert nothing_left(fake)
@@ -238,19 +238,19 @@ def test_an_api_that_stays_away_ends_it_with_the_command(tmp_path: Path) -> None
 
         async def story(fake: Fake = fake, where: int = where) -> None:
             campaign, store = new(), Store(fake, tmp_path / str(where))
-            await store.claim(campaign, fake.now())
+            await store.acquire(campaign, fake.now())
             again = "grace campaign run --out here"
-            conductor = Conductor(campaign, fake, store, fake.work, clock=fake, resume=again)
-            running = asyncio.create_task(conductor.run())
+            controller = Controller(campaign, fake, store, fake.backend, clock=fake, resume=again)
+            running = asyncio.create_task(controller.run())
             if where:
                 while fake.world.now < START + timedelta(minutes=30):
                     await asyncio.sleep(0)
-                conductor.stop("enough")
+                controller.stop("enough")
             else:
                 fake.world.now += timedelta(seconds=1)
             await running
 
-        with pytest.raises(LostError, match="grace campaign run --out here") as raised:
+        with pytest.raises(ClusterLostError, match="grace campaign run --out here") as raised:
             asyncio.run(story())
         assert raised.value.exit_code == 3
         assert len(fake.world.jobs) == where
@@ -323,30 +323,30 @@ def test_nothing_unforeseen_keeps_gpus_held(what: str, tmp_path: Path) -> None:
 
     async def story() -> Campaign:
         campaign, store = new(), Store(fake, tmp_path)
-        await store.claim(campaign, fake.now())
-        call, work = fake.call, fake.work
+        await store.acquire(campaign, fake.now())
+        call, work = fake.call, fake.backend
 
         def calls(said: str) -> None:
             call(said)
             if said.startswith(f"{what} "):
                 fail()
 
-        def works(campaign: Campaign, model: ModelState) -> FakeWork:
+        def works(campaign: Campaign, model: ModelState) -> FakeBackend:
             if what == "work":
                 fail()
             return work(campaign, model)
 
         fake.call = calls  # type: ignore[method-assign, assignment]
         show = fail if what == "show" else lambda _: None
-        conductor = Conductor(campaign, fake, store, works, clock=fake, show=show)
+        controller = Controller(campaign, fake, store, works, clock=fake, show=show)
         if what == "disk":
-            write = store.folder / keep.FILE
+            write = store.folder / storage.FILE
             write.unlink()
             write.mkdir()
-        return await conductor.run()
+        return await controller.run()
 
     if what == "disk":
-        with pytest.raises(ReleaseError, match=r"holds no GPU, but .* cannot be written"):
+        with pytest.raises(ReleaseError, match=r"uses no GPU, but .* cannot be written"):
             asyncio.run(story())
         assert fake.maps and not fake.world.jobs and not fake.world.holding()
     else:
@@ -365,8 +365,8 @@ def test_a_long_uninstall_keeps_the_campaign(tmp_path: Path) -> None:
         began = fake.now()
         while fake.now() < began + timedelta(seconds=300):
             await asyncio.sleep(0)
-        kept = await keep.read_cluster(fake)
-        assert kept is not None and fake.now() - kept.renewed < keep.LEASE
+        kept = await storage.read_cluster(fake)
+        assert kept is not None and fake.now() - kept.renewed < storage.LEASE
         return await running
 
     assert phases(asyncio.run(story())) == [Phase.DONE] * 3
@@ -385,7 +385,7 @@ def test_a_campaign_that_somebody_ended_installs_nothing(tmp_path: Path) -> None
     fake.call = calls  # type: ignore[method-assign]
     ended = run(fake, tmp_path)
     assert phases(ended) == [Phase.DONE, Phase.PLANNED, Phase.PLANNED]
-    assert fake.installs == ["small"] and "somebody ended the campaign" in ended.stopping
+    assert fake.installs == ["small"] and "ConfigMap" in ended.stopping
 
 
 def test_what_is_answered_is_fetched_without_gpus(tmp_path: Path) -> None:
@@ -401,7 +401,7 @@ def test_what_is_answered_is_fetched_without_gpus(tmp_path: Path) -> None:
 
 def test_results_that_are_not_whole_are_asked_again(tmp_path: Path) -> None:
     """The Jobs have succeeded, and a table is missing: the next run installs the model again."""
-    fake = Fake(broken={"fetch large": IncompleteError("the tables of study1-exp2 are not complete")})
+    fake = Fake(broken={"fetch large": ResultsIncompleteError("the tables of study1-exp2 are not complete")})
     assert phases(run(fake, tmp_path)) == [Phase.DONE, Phase.FAILED, Phase.DONE]
     fake.broken.clear()
     assert phases(run(fake, tmp_path)) == [Phase.DONE] * 3
@@ -412,8 +412,8 @@ def test_a_used_up_budget_installs_nothing(tmp_path: Path) -> None:
     """Before the next model, too; a larger budget goes on."""
     fake = Fake()
     campaign = new()
-    hold = Hold(uid="1", pod="p", gpus=2, since=START - timedelta(hours=200), until=START)
-    first = campaign.models[0].model_copy(update={"phase": Phase.DONE, "holds": (hold,)})
+    hold = GpuUse(uid="1", pod="p", gpus=2, since=START - timedelta(hours=200), until=START)
+    first = campaign.models[0].model_copy(update={"phase": Phase.DONE, "gpu_uses": (hold,)})
     campaign = campaign.model_copy(update={"models": (first, *campaign.models[1:])})
     ended = run(fake, tmp_path, campaign)
     assert not fake.installs and "--budget-hours" in ended.stopping

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from grace_client.campaign.diagnose import Trouble, diagnose
+from grace_client.campaign.diagnose import FaultKind, diagnose
 from grace_client.campaign.machine import phase_of
 from grace_client.campaign.observe import read
 from grace_client.campaign.records import Phase
@@ -37,17 +37,17 @@ def recorded(name: str, *, later: timedelta = timedelta(), logs: dict[str, str] 
 class Case:
     """What must be told of a recorded release."""
 
-    kind: Trouble
+    kind: FaultKind
     fatal: bool
     phase: Phase
     gpus: int
-    what: tuple[str, ...]
+    message: tuple[str, ...]
     next: str
 
 
 CASES = {
     "unschedulable": Case(
-        Trouble.UNSCHEDULABLE,
+        FaultKind.UNSCHEDULABLE,
         False,
         Phase.QUEUED,
         0,
@@ -55,11 +55,13 @@ CASES = {
         "--fallback rtx-3090",
     ),
     "quota": Case(
-        Trouble.QUOTA, False, Phase.QUEUED, 0, ("exceeded quota: tight", "nvidia.com/a100"), "rtx-3090"
+        FaultKind.QUOTA, False, Phase.QUEUED, 0, ("exceeded quota: tight", "nvidia.com/a100"), "rtx-3090"
     ),
-    "image": Case(Trouble.IMAGE, False, Phase.LOADING, 1, ("image of server", "no-such-tag"), "server.image"),
+    "image": Case(
+        FaultKind.IMAGE, False, Phase.LOADING, 1, ("image of server", "no-such-tag"), "server.image"
+    ),
     "secret": Case(
-        Trouble.SECRET,
+        FaultKind.SECRET,
         True,
         Phase.DOWNLOADING,
         1,
@@ -67,27 +69,34 @@ CASES = {
         "create secret generic hf-token",
     ),
     "nomodel": Case(
-        Trouble.WEIGHTS,
+        FaultKind.WEIGHTS,
         True,
         Phase.DOWNLOADING,
         1,
-        ("ended with 2", "there is no example/no-such-model"),
+        ("exit code 2", "there is no example/no-such-model"),
         "hf-token",
     ),
-    "oom": Case(Trouble.MEMORY, True, Phase.LOADING, 1, ("more memory than its limit",), "server.resources"),
+    "oom": Case(
+        FaultKind.MEMORY, True, Phase.LOADING, 1, ("more memory than its limit",), "server.resources"
+    ),
     "crash": Case(
-        Trouble.CRASH,
+        FaultKind.CRASH,
         True,
         Phase.LOADING,
         1,
-        ("ended with 2", "--seed: invalid int value: 'x'"),
+        ("exit code 2", "--seed: invalid int value: 'x'"),
         "--previous",
     ),
     "claim": Case(
-        Trouble.CLAIM, True, Phase.QUEUED, 0, ("pvc-model-weights-claim", "ceph-none"), "kubectl describe pvc"
+        FaultKind.CLAIM,
+        True,
+        Phase.QUEUED,
+        0,
+        ("pvc-model-weights-claim", "ceph-none"),
+        "kubectl describe pvc",
     ),
     "query": Case(
-        Trouble.QUERY,
+        FaultKind.QUERY,
         True,
         Phase.FETCHING,
         1,
@@ -108,18 +117,18 @@ def test_a_stuck_release_is_explained(name: str) -> None:
     case, snapshot = CASES[name], recorded(name)
     (found,) = diagnose(snapshot)
     assert (found.kind, found.fatal) == (case.kind, case.fatal), found
-    assert all(words in found.what for words in case.what), found.what
+    assert all(words in found.message for words in case.message), found.message
     assert case.next in found.next
     assert phase_of(snapshot) is case.phase
     assert snapshot.gpus == case.gpus
 
 
 def test_a_gated_model_without_a_token_is_told_in_the_downloads_words() -> None:
-    """The licence's page is in them, and what to do is not to create a Secret that is there."""
+    """The licence's page is in them, and the next step follows them."""
     words = "weights: the token may not read a/b: accept its licence at https://huggingface.co/a/b with the"
     (found,) = diagnose(recorded("nomodel", logs={"weights": words}))
-    assert "https://huggingface.co/a/b" in found.what
-    assert "licence" in found.next and found.fatal
+    assert "https://huggingface.co/a/b" in found.message
+    assert "last line" in found.next and found.fatal
 
 
 def test_overlays_that_were_tried_are_not_offered() -> None:
@@ -138,13 +147,13 @@ def test_a_missing_resource_is_named() -> None:
     snapshot = recorded("unschedulable")
     pods = tuple(replace(pod, unscheduled=words) if pod.gpus else pod for pod in snapshot.pods)
     (found,) = diagnose(replace(snapshot, pods=pods))
-    assert "no node has enough cpu, nvidia.com/a100 free; others are closed (taints)" in found.what
+    assert "no node has enough cpu, nvidia.com/a100 free; others are closed (taints)" in found.message
 
 
 def test_a_pull_that_may_be_the_networks_fault_has_its_time() -> None:
     """Ten minutes; an image that is not there has none."""
     snapshot = recorded("image")
-    assert "connection refused" in diagnose(snapshot)[0].what
+    assert "connection refused" in diagnose(snapshot)[0].message
     assert diagnose(replace(snapshot, at=snapshot.at + timedelta(minutes=10)))[0].fatal
     gone = tuple(
         replace(e, message=e.message.replace("refused", "refused: not found")) for e in snapshot.events
@@ -168,7 +177,7 @@ def test_an_eviction_is_told() -> None:
     said = "Evicted: The node was low on resource: ephemeral-storage"
     gone = tuple(replace(pod, phase="Failed", message=said) if pod.gpus else pod for pod in snapshot.pods)
     (found,) = diagnose(replace(snapshot, pods=gone))
-    assert found.kind is Trouble.NODE and not found.fatal and "ephemeral-storage" in found.what
+    assert found.kind is FaultKind.NODE and not found.fatal and "ephemeral-storage" in found.message
 
 
 def test_what_ran_well_has_nothing_wrong() -> None:

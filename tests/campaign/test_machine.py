@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from grace_client.campaign import machine
 from grace_client.campaign.diagnose import diagnose
 from grace_client.campaign.machine import Step
-from grace_client.campaign.records import INSTALLED, Campaign, Hold, Limits, Phase, What, Why
+from grace_client.campaign.records import INSTALLED, Campaign, GpuUse, Limits, Outcome, Phase, Spec
 from grace_client.campaign.snapshot import Job, Snapshot
 from tests.campaign.world import START, World
 
@@ -24,7 +24,7 @@ WELL = ("schedule", "download", "load", "complete", "end")
 
 def new(**limits: object) -> Campaign:
     """A campaign of three models."""
-    return machine.begin("c", "ns", What(models=MODELS), Limits.model_validate(limits), START)
+    return machine.begin("c", "ns", Spec(models=MODELS), Limits.model_validate(limits), START)
 
 
 def holding(campaign: Campaign) -> set[str]:
@@ -51,7 +51,7 @@ def turn(campaign: Campaign, world: World, *, breaks: bool = False) -> Campaign:
             return machine.failed(campaign, "timeout", "again") if breaks else machine.installed(campaign)
         case Step.WATCH:
             snapshot = world.snapshot(name)
-            return machine.seen(campaign, snapshot, diagnose(snapshot))
+            return machine.observed(campaign, snapshot, diagnose(snapshot))
         case Step.FETCH:
             return machine.failed(campaign, "no", "fetch") if breaks else machine.fetched(campaign, ("r",))
         case Step.UNINSTALL:
@@ -156,7 +156,7 @@ def test_gpus_that_are_held_are_not_free() -> None:
     """The machine does not take a driver's word for it."""
     campaign, world = reached(Phase.QUERYING)
     campaign = machine.failed(campaign, "why", "next")
-    with pytest.raises(ValueError, match="still holds 2 GPUs"):
+    with pytest.raises(ValueError, match="still uses 2 GPUs"):
         machine.freed(campaign, world.snapshot("small"))
 
 
@@ -171,7 +171,7 @@ def test_the_next_gpus_are_tried_after_the_bound() -> None:
     assert campaign.models[0].phase is Phase.QUEUED
     world.act("nothing", 1)
     campaign = turn(campaign, world)
-    assert campaign.models[0].outcome is Why.FALLBACK
+    assert campaign.models[0].outcome is Outcome.FALLBACK
     for _ in range(4):
         campaign = turn(campaign, world)
         world.act("end", 1)
@@ -204,7 +204,7 @@ def test_a_model_has_a_day() -> None:
     campaign, world = reached(Phase.QUERYING)
     world.act("nothing", 25 * 60)
     campaign = turn(campaign, world)
-    assert "may for 24" in campaign.models[0].reason
+    assert "limit is 24" in campaign.models[0].reason
     assert campaign.models[0].phase is Phase.UNINSTALLING
 
 
@@ -228,11 +228,11 @@ def test_a_clock_that_is_behind_hides_no_hours() -> None:
     model, now = campaign.models[0], START + timedelta(hours=30)
     begun = START + timedelta(hours=25)
     holds = tuple(
-        Hold(uid=str(i), pod="p", gpus=2, since=since, until=since + timedelta(hours=hours))
+        GpuUse(uid=str(i), pod="p", gpus=2, since=since, until=since + timedelta(hours=hours))
         for i, (since, hours) in enumerate([(START, 24), (begun - timedelta(seconds=4), 3)])
     )
-    model = model.model_copy(update={"begun": begun, "holds": holds})
-    assert model.held_hours(now) == pytest.approx(3)
+    model = model.model_copy(update={"begun": begun, "gpu_uses": holds})
+    assert model.installed_hours(now) == pytest.approx(3)
     assert model.gpu_hours(now) == pytest.approx(54)
 
 
@@ -249,8 +249,8 @@ def test_a_weekend_without_a_look_costs_nothing() -> None:
     world.now += timedelta(days=3)
     stopped = Job("job-autostop", "autostop", "", True, "", finished=friday + timedelta(minutes=1))
     seen = world.snapshot("small")
-    campaign = machine.seen(campaign, replace(seen, jobs=(*seen.jobs, stopped), replicas=0), [])
-    (hold,) = campaign.models[0].holds
+    campaign = machine.observed(campaign, replace(seen, jobs=(*seen.jobs, stopped), replicas=0), [])
+    (hold,) = campaign.models[0].gpu_uses
     assert hold.until == friday + timedelta(minutes=1)
     assert campaign.models[0].phase is Phase.FETCHING and not campaign.stopping
 
@@ -259,8 +259,8 @@ def test_objects_that_kubernetes_cleared_away_are_no_uninstall() -> None:
     """A Job that ended a day ago is deleted by itself: the release is there, and its results are fetched."""
     campaign, _ = reached(Phase.QUERYING)
     nothing = Snapshot(at=START + timedelta(hours=30), release="small")
-    assert machine.seen(campaign, nothing, [], installed=True).models[0].phase is Phase.FETCHING
-    gone = machine.seen(campaign, nothing, [], installed=False).models[0]
+    assert machine.observed(campaign, nothing, [], installed=True).models[0].phase is Phase.FETCHING
+    gone = machine.observed(campaign, nothing, [], installed=False).models[0]
     assert gone.phase is Phase.UNINSTALLING and "somebody uninstalled it" in gone.reason
 
 
@@ -270,7 +270,7 @@ def test_other_fallbacks_do_not_move_a_model_to_other_gpus() -> None:
     model = campaign.models[0].model_copy(update={"overlay": "l40", "tried": ("", "rtx-3090")})
     campaign = campaign.model_copy(update={"models": (model, *campaign.models[1:])})
     campaign = machine.reopen(campaign, Limits(fallbacks=("v100",)))
-    assert campaign.models[0].overlay == "l40" and campaign.left(campaign.models[0]) == ("v100",)
+    assert campaign.models[0].overlay == "l40" and campaign.overlays_left(campaign.models[0]) == ("v100",)
 
 
 @given(
@@ -280,7 +280,7 @@ def test_gpu_hours_of_pods_add_up(spans: list[tuple[int, int, int | None]]) -> N
     """The campaign's hours are the sum over pods of GPUs times the time that each was held."""
     now = START + timedelta(minutes=1000)
     holds = [
-        Hold(
+        GpuUse(
             uid=str(i),
             pod=str(i),
             gpus=gpus,
@@ -290,7 +290,7 @@ def test_gpu_hours_of_pods_add_up(spans: list[tuple[int, int, int | None]]) -> N
         for i, (gpus, since, length) in enumerate(spans)
     ]
     campaign = new()
-    model = campaign.models[0].model_copy(update={"holds": tuple(holds)})
+    model = campaign.models[0].model_copy(update={"gpu_uses": tuple(holds)})
     campaign = campaign.model_copy(update={"models": (model, *campaign.models[1:])})
     minutes = sum(g * (1000 - since if length is None else length) for g, since, length in spans)
     assert campaign.gpu_hours(now) == pytest.approx(minutes / 60)
@@ -304,7 +304,7 @@ def test_a_replaced_pod_is_counted_beside_its_successor() -> None:
     world.act("end", 0)
     world.act("schedule", 5)
     campaign = turn(campaign, world)
-    holds = campaign.models[0].holds
+    holds = campaign.models[0].gpu_uses
     assert len(holds) == 2
     assert holds[0].until is not None and holds[1].until is None
     assert holds[1].since == world.now

@@ -8,6 +8,7 @@ from typing import Any
 
 from grace_client.campaign.observe import observe, read
 from grace_client.core.errors import SpecError
+from grace_client.kube.kubectl import Kubectl
 from tests.campaign.world import START
 from tests.kube.objects import container
 
@@ -49,8 +50,11 @@ def test_a_job_tells_when_it_ended() -> None:
     assert job.complete and job.finished is not None and job.finished.hour == 13
 
 
-class Cluster:
-    """One node of it refuses to tell its logs."""
+class Cluster(Kubectl):
+    """One node of it refuses to give its logs."""
+
+    def __init__(self) -> None:
+        """Needs no kubectl."""
 
     async def get(self, kind: str, *, selector: str = "", names: Sequence[str] = ()) -> list[Json]:
         """The pod, which has failed."""

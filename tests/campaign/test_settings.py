@@ -55,7 +55,7 @@ def test_a_value_needs_a_key() -> None:
 def test_a_campaign_carries_its_files(tmp_path: Path) -> None:
     """Another machine without the values folder installs the same."""
     campaign = new("gemma-2b")
-    found = settings.values_of(campaign.what, "gemma-2b", "l40", tmp_path)
+    found = settings.values_of(campaign.spec, "gemma-2b", "l40", tmp_path)
     assert found.files == (tmp_path / "gemma-2b.yaml", tmp_path / "gpus" / "l40.yaml")
     assert found.gpu.products == ("NVIDIA-L40",) and found.model.repository == "google/gemma-2-2b-it"
 
@@ -73,7 +73,7 @@ def test_unknown_names_are_refused() -> None:
 def test_the_models_own_gpus_change_nothing(tmp_path: Path) -> None:
     """A campaign's run is that of a plain `helm install`."""
     campaign = new("gemma-2b", sets={"queries.maxFailed": 0.1})
-    values = settings.values_of(campaign.what, "gemma-2b", "", tmp_path)
+    values = settings.values_of(campaign.spec, "gemma-2b", "", tmp_path)
     assert settings.sets_of(campaign, campaign.models[0], values) == {"queries.maxFailed": 0.1}
     assert settings.run_id(campaign, campaign.models[0], effective(values, {})) == "gemma-2b"
 
@@ -83,7 +83,7 @@ def test_clients_wait_as_long_as_the_campaign(tmp_path: Path) -> None:
     for minutes, expected in ((30.0, None), (300.5, 301), (1e4, 1439)):
         campaign = new("gemma-2b")
         campaign = machine.reopen(campaign, Limits(queue_minutes=minutes))
-        values = settings.values_of(campaign.what, "gemma-2b", "", tmp_path)
+        values = settings.values_of(campaign.spec, "gemma-2b", "", tmp_path)
         sets = settings.sets_of(campaign, campaign.models[0], values)
         assert sets.get("queries.queueMinutes") == expected
 
@@ -92,7 +92,7 @@ def test_other_gpus_are_another_run(tmp_path: Path) -> None:
     """Declared in the manifest and in a folder of its own: numbers of two kinds of GPU never mix."""
     campaign = new("gemma-2b", sets={"queries.experiments.study1-exp2.extraArgs": ["--prune=1e-6"]})
     model = campaign.models[0].model_copy(update={"overlay": "l40"})
-    values = settings.values_of(campaign.what, "gemma-2b", model.overlay, tmp_path)
+    values = settings.values_of(campaign.spec, "gemma-2b", model.overlay, tmp_path)
     known = document(values, settings.sets_of(campaign, model, values))["queries"]
     assert known["runId"] == "gemma-2b-l40"
     asked = known["experiments"]
@@ -103,5 +103,5 @@ def test_other_gpus_are_another_run(tmp_path: Path) -> None:
 def test_a_runs_own_name_stays_in_front(tmp_path: Path) -> None:
     """`queries.runId` and the overlay together name the folder."""
     campaign = new("gemma-2b", gpu="l40", sets={"queries.runId": "trial"})
-    values = settings.values_of(campaign.what, "gemma-2b", "l40", tmp_path)
+    values = settings.values_of(campaign.spec, "gemma-2b", "l40", tmp_path)
     assert settings.sets_of(campaign, campaign.models[0], values)["queries.runId"] == "trial-l40"

@@ -9,17 +9,16 @@ from rich.console import Console
 
 from grace_client.campaign import machine
 from grace_client.campaign.diagnose import diagnose
-from grace_client.campaign.records import Campaign, Limits, What
+from grace_client.campaign.records import Campaign, Limits, Spec
 from grace_client.campaign.snapshot import Container, Snapshot
 from grace_client.campaign.status import lines, to_json
-from grace_client.campaign.view import View, questions, view, weights
+from grace_client.campaign.view import View, view
 from grace_client.cli.campaign.view import _lines, _table, line
+from grace_client.core.progress import ProgressLine
 from tests.campaign.test_diagnose import recorded
 from tests.campaign.world import START, World, server
 
-CLIENT = """study1-exp2 (Knowledge attribution): 300 trials, 1500 questions, 180 distinct, 150 to ask
-study1-exp2: 42 of 180, 1 failed, 3 min left
-"""
+CLIENT = "\n".join(ProgressLine("study1-exp2", done, 180, failed=1).to_line() for done in (30, 42))
 
 
 def logged(name: str, component: str, log: str) -> Snapshot:
@@ -30,30 +29,36 @@ def logged(name: str, component: str, log: str) -> Snapshot:
     return Snapshot(at=START, release="m", pods=(pod,))
 
 
-def test_questions_are_read_from_the_clients_own_lines() -> None:
-    """The latest count; before the first, what was answered by earlier pods."""
-    assert questions(logged("query", "query", CLIENT)) == {"study1-exp2": (42, 180)}
-    assert questions(logged("query", "query", CLIENT.splitlines()[0])) == {"study1-exp2": (30, 180)}
-    assert questions(logged("weights", "server", "1 of 2: x")) == {}
+def test_progress_is_read_from_the_clients_lines() -> None:
+    """The latest line of JSON counts. A client of an older version shows no progress."""
+    campaign, _ = waiting()
+    (found,) = view(campaign, logged("query", "query", CLIENT)).progress.values()
+    assert (found.task, found.done, found.total) == ("study1-exp2", 42, 180)
+    old = "study1-exp2 (Knowledge attribution): 300 trials, 180 distinct, 150 to ask\nstudy1-exp2: 42 of 180"
+    assert view(campaign, logged("query", "query", old)).progress == {}
+    assert view(campaign, logged("query", "query", '{"grace": "progress"}\n[1]\n{')).progress == {}
 
 
-def test_the_downloads_last_word_counts() -> None:
-    """Not what other programs print into its log."""
+def test_the_last_line_of_the_download_counts() -> None:
+    """Other programs print into its log too."""
+    campaign, _ = waiting()
     log = "weights: a/b@main: 4.9 GiB, of which 2.0 to come\nFetching 12 files\n"
-    assert weights(logged("weights", "server", log)) == "a/b@main: 4.9 GiB, of which 2.0 to come"
-    assert weights(logged("query", "query", CLIENT)) == ""
+    assert (
+        view(campaign, logged("weights", "server", log)).weights == "a/b@main: 4.9 GiB, of which 2.0 to come"
+    )
+    assert view(campaign, logged("query", "query", CLIENT)).weights == ""
 
 
 def waiting() -> tuple[Campaign, World]:
     """A campaign whose first model waits for GPUs."""
     limits = Limits(fallbacks=("l40",))
-    campaign = machine.begin("three", "ns", What(models=("small", "large")), limits, START)
+    campaign = machine.begin("three", "ns", Spec(models=("small", "large")), limits, START)
     campaign, world = machine.checked(campaign), World()
     campaign = machine.installed(machine.installing(campaign, world.now))
     world.install("small")
     for minutes in (0, 5):
         world.act("nothing", minutes)
-        campaign = machine.seen(campaign, world.snapshot("small"), diagnose(world.snapshot("small")))
+        campaign = machine.observed(campaign, world.snapshot("small"), diagnose(world.snapshot("small")))
     return campaign, world
 
 
@@ -62,8 +67,8 @@ def test_a_line_tells_how_far_a_model_is() -> None:
     campaign, world = waiting()
     seen = view(campaign, world.snapshot("small"))
     assert line(seen) == "small: queued, 5 min 00 s in the queue, 0.00 GPU-hours"
-    asked = replace(seen, questions={"study1-exp2": (42, 180)})
-    assert "study1-exp2 42 of 180" in line(asked)
+    asked = replace(seen, progress={"study1-exp2": ProgressLine("study1-exp2", 42, 180)})
+    assert "study1-exp2: 42 of 180" in line(asked)
 
 
 def test_the_same_is_not_told_twice() -> None:
@@ -73,7 +78,7 @@ def test_the_same_is_not_told_twice() -> None:
     show = _lines(told.append)
     trouble = tuple(diagnose(recorded("unschedulable")))
     for second in range(0, 40, 5):
-        show(View(START + timedelta(seconds=second), campaign, campaign.current, troubles=trouble))
+        show(View(START + timedelta(seconds=second), campaign, campaign.current, faults=trouble))
     assert sum("queued" in text for text in told) == 2
     assert sum("has no node" in text for text in told) == 1
 
@@ -91,14 +96,14 @@ def test_the_report_says_what_became_of_each_model() -> None:
     """State, GPU-hours, queue time, reason, next command and where the results are."""
     campaign, world = waiting()
     world.act("schedule", 0)
-    campaign = machine.seen(campaign, world.snapshot("small"), [])
+    campaign = machine.observed(campaign, world.snapshot("small"), [])
     world.now += timedelta(hours=1)
     campaign = machine.failed(campaign, "it broke", "mend it")
     (small, large) = to_json(campaign, world.now, "again")["models"]
     assert small["gpu_hours"] == 2.0 and small["queue_minutes"] == 5.0
     assert (small["reason"], small["next"], large["state"]) == ("it broke", "mend it", "planned")
     assert lines(campaign, world.now, "again") == [
-        "campaign three in ns: 2.00 of 216 GPU-hours held",
+        "campaign three in ns: 2.00 of 216 GPU-hours used",
         "small: uninstalling, 2.00 GPU-hours, 5 min in the queue",
         "  it broke",
         "  next: mend it",

@@ -39,7 +39,7 @@ class World:
 
     def holding(self) -> set[str]:
         """Releases whose pods hold GPUs."""
-        return {release for release, pods in self.pods.items() if any(pod.holds for pod in pods)}
+        return {release for release, pods in self.pods.items() if any(pod.gpus_in_use for pod in pods)}
 
     def snapshot(self, release: str) -> Snapshot:
         """The release as it is."""
@@ -50,7 +50,7 @@ class World:
             pods=tuple(self.pods.get(release, ())),
             jobs=(job,) if job else (),
             replicas=1 if job else None,
-            made=frozenset({f"Deployment/{release}"}) if job else frozenset(),
+            workloads=frozenset({f"Deployment/{release}"}) if job else frozenset(),
         )
 
     def install(self, release: str) -> None:

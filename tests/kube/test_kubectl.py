@@ -14,7 +14,7 @@ import pytest
 
 from grace_client.core.errors import ExitCode, ReleaseError, SpecError
 from grace_client.kube import process
-from grace_client.kube.clock import ClusterClock
+from grace_client.kube.clock import Clock
 from grace_client.kube.kubectl import Kubectl, explained
 from tests.kube.standin import Tools
 
@@ -139,11 +139,11 @@ def test_the_clusters_time(tools: Tools) -> None:
     assert run(Kubectl(namespace="n").time()).isoformat() == "2026-11-22T12:00:03+00:00"
     made["metadata"]["creationTimestamp"] = (datetime.now(UTC) + timedelta(hours=2)).isoformat()  # type: ignore[index]
     tools.answer("create .*--dry-run=server", made)
-    ahead = run(ClusterClock.of(Kubectl(namespace="n"))).now() - datetime.now(UTC)
+    ahead = run(Clock.of(Kubectl(namespace="n"))).now() - datetime.now(UTC)
     assert timedelta(minutes=119) < ahead < timedelta(minutes=121)
     made["metadata"]["creationTimestamp"] = datetime.now(UTC).replace(microsecond=0).isoformat()  # type: ignore[index]
     tools.answer("create .*--dry-run=server", made)
-    assert run(ClusterClock.of(Kubectl(namespace="n"))).ahead == timedelta()
+    assert run(Clock.of(Kubectl(namespace="n"))).ahead == timedelta()
 
 
 def test_logs_that_are_not_there(tools: Tools) -> None:

@@ -48,9 +48,9 @@ def environment(archives: images.Images) -> Iterator[dict[str, str]]:
     try:
         cluster("load-image", str(archives.client))
         cluster("load-image", str(archives.server))
-        told = dict(word.split("=", 1) for word in shlex.split(cluster("env")) if "=" in word)
-        users = {"KUBECONFIG": told["GRACE_CLUSTER_USER_KUBECONFIG"]}
-        yield os.environ | told | users | {"GRACE_CLUSTER_KUBECONFIG": told["KUBECONFIG"]}
+        given = dict(word.split("=", 1) for word in shlex.split(cluster("env")) if "=" in word)
+        users = {"KUBECONFIG": given["GRACE_CLUSTER_USER_KUBECONFIG"]}
+        yield os.environ | given | users | {"GRACE_CLUSTER_KUBECONFIG": given["KUBECONFIG"]}
     finally:
         if not ran:
             cluster("down")
@@ -61,8 +61,8 @@ def vllm(environment: dict[str, str]) -> str:
     """Tag of the image with the real server, which the cluster has."""
     program = os.environ["GRACE_TEST_CLUSTER"]
     admin = environment | {"KUBECONFIG": environment["GRACE_CLUSTER_KUBECONFIG"]}
-    asked = ["kubectl", "get", "nodes", "--output", "jsonpath={.items[*].status.images[*].names}"]
-    has = subprocess.run(asked, env=admin, capture_output=True, text=True, check=True).stdout
+    command = ["kubectl", "get", "nodes", "--output", "jsonpath={.items[*].status.images[*].names}"]
+    has = subprocess.run(command, env=admin, capture_output=True, text=True, check=True).stdout
     return vllm_image.ensure(program, has)
 
 

@@ -219,7 +219,7 @@ def tables(run: Path) -> dict[str, bytes]:
 
 
 def assert_same(found: Mapping[str, bytes], expected: Mapping[str, bytes]) -> None:
-    """Tables are equal byte for byte; where not, the first line that differs is told."""
+    """Tables are equal byte for byte; the message has the first line that differs."""
     assert sorted(found) == sorted(expected) and expected
     for name, content in expected.items():
         lines, wanted = found[name].splitlines(), content.splitlines()

@@ -62,19 +62,19 @@ def test_models_that_cannot_run(kube: Kube, tmp_path: Path) -> None:
     with gpus_watched(kube) as seen:
         campaign.start()
         report = campaign.ended(180, code=1)
-    told = {model["model"]: model for model in report["models"]}
-    assert {name: model["state"] for name, model in told.items()} == {
+    models = {model["model"]: model for model in report["models"]}
+    assert {name: model["state"] for name, model in models.items()} == {
         "noimage": "failed",
         "notoken": "failed",
         "slow": "failed",
         "nogpu": "done",
     }, report
-    assert "no-such-tag" in told["noimage"]["reason"] and "server.image" in told["noimage"]["next"]
-    assert 'secret "hf-token" not found' in told["notoken"]["reason"]
-    assert "kubectl create secret generic hf-token" in told["notoken"]["next"]
-    assert "grace campaign run" in told["slow"]["next"] and told["slow"]["gpu_hours"] == 0
-    assert told["nogpu"]["gpu"] == "spare" and "nvidia.com/rtxa6000" in told["nogpu"]["notes"][0]
-    (run,) = map(Path, told["nogpu"]["results"])
+    assert "no-such-tag" in models["noimage"]["reason"] and "server.image" in models["noimage"]["next"]
+    assert 'secret "hf-token" not found' in models["notoken"]["reason"]
+    assert "kubectl create secret generic hf-token" in models["notoken"]["next"]
+    assert "grace campaign run" in models["slow"]["next"] and models["slow"]["gpu_hours"] == 0
+    assert models["nogpu"]["gpu"] == "spare" and "nvidia.com/rtxa6000" in models["nogpu"]["notes"][0]
+    (run,) = map(Path, models["nogpu"]["results"])
     assert run.name == "nogpu-spare"
     manifest = json.loads((run / "manifest.json").read_text())
     assert "'gpu': 'spare'" in str(manifest["spec"]["engine"])
@@ -83,7 +83,7 @@ def test_models_that_cannot_run(kube: Kube, tmp_path: Path) -> None:
     # The user's own hook is no part of the release, so Helm leaves it.
     kube.kubectl("delete", "job", "stuck")
     kube.until(lambda: not kube.get("pods"), 60, "the last pods to go")
-    assert kube.names(EVERYTHING) <= claims(*told)
+    assert kube.names(EVERYTHING) <= claims(*models)
 
 
 def held_now(kube: Kube) -> bool:
@@ -147,6 +147,6 @@ def test_a_campaign_is_ended_from_elsewhere(kube: Kube, tmp_path: Path) -> None:
     campaign.start()
     campaign.reaches("alone", "loading", "querying")
     campaign.kill()
-    told = campaign.grace("stop", "--out", str(tmp_path / "elsewhere"))
-    assert told["models"][0]["state"] == "planned"
+    stopped = campaign.grace("stop", "--out", str(tmp_path / "elsewhere"))
+    assert stopped["models"][0]["state"] == "planned"
     assert not held_now(kube) and kube.names(EVERYTHING) == KEPT | claims("alone")

@@ -48,7 +48,7 @@ def make(kube: Kube, count: int, size: int) -> None:
     assert kube.finished("make", 100), kube.log("make")
 
 
-def asked(to: Path) -> list[str]:
+def fetch(to: Path) -> list[str]:
     """The command, by claim: the release is long gone."""
     own = "queries.image.repository=localhost/grace-client", "queries.image.tag=test"
     sets = [word for one in (*own, "queries.image.pullPolicy=Never") for word in ("--set", one)]
@@ -58,7 +58,7 @@ def asked(to: Path) -> list[str]:
 
 def interrupted(kube: Kube, to: Path, reached: Callable[[], bool], how: Callable[[Fetching], None]) -> None:
     """Begin to fetch, and break it off."""
-    fetching = subprocess.Popen(grace_command(*asked(to)), env=kube.env, cwd=ROOT, stderr=subprocess.DEVNULL)
+    fetching = subprocess.Popen(grace_command(*fetch(to)), env=kube.env, cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
         kube.until(lambda: reached() or fetching.poll() is not None, 120, "a part to arrive")
         assert fetching.poll() is None, "all was there before it could be interrupted"
@@ -69,7 +69,7 @@ def interrupted(kube: Kube, to: Path, reached: Callable[[], bool], how: Callable
 
 
 def arrived(to: Path) -> int:
-    """Bytes at home, of unfinished files too."""
+    """Bytes that have arrived, of unfinished files too."""
     found = 0
     for folder, _, names in os.walk(to):
         for name in names:
@@ -107,7 +107,7 @@ def test_three_interruptions(kube: Kube, tmp_path: Path) -> None:
     interrupted(kube, to, part(0.3), cut)
     assert not readers(kube)
     interrupted(kube, to, part(0.6), lambda fetching: fetching.send_signal(signal.SIGKILL))
-    found = json.loads(grace(kube, *asked(to), "--json"))
+    found = json.loads(grace(kube, *fetch(to), "--json"))
     run = to / "study1-exp2/fake/run"
     assert (found["files"], found["verified"]) == (count + 2, [str(run)])
     assert found["received"] < 0.5 * whole

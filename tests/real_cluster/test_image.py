@@ -39,8 +39,8 @@ def layers(archive: tarfile.TarFile) -> Iterator[tarfile.TarFile]:
 
 def test_its_configuration(archive: tarfile.TarFile) -> None:
     """A numeric user other than root, the command, and labels that tell what is inside."""
-    told = json.loads(read(archive, manifest(archive)["Config"]))
-    config = told["config"]
+    whole = json.loads(read(archive, manifest(archive)["Config"]))
+    config = whole["config"]
     assert config["User"] == "65532:65532"
     assert config["Entrypoint"] == ["grace"]
     labels = {
@@ -49,7 +49,7 @@ def test_its_configuration(archive: tarfile.TarFile) -> None:
     assert labels["licenses"] == "Apache-2.0"
     assert labels["base.name"] == images.BASE
     assert len(labels["revision"].removesuffix("-modified")) == 40
-    text = json.dumps(told)
+    text = json.dumps(whole)
     assert "pip.conf" not in "".join(config["Env"])
     assert "/wheels" not in text
     assert "index-url" not in text

@@ -30,8 +30,8 @@ def claims(kube: Kube) -> dict[str, str]:
 
 def gpus(kube: Kube) -> int:
     """GPUs that pods hold."""
-    asked = [c["resources"].get("limits", {}) for pod in kube.get("pods") for c in pod["spec"]["containers"]]
-    return sum(int(n) for limits in asked for name, n in limits.items() if name.startswith("nvidia.com/"))
+    limits = [c["resources"].get("limits", {}) for pod in kube.get("pods") for c in pod["spec"]["containers"]]
+    return sum(int(n) for one in limits for name, n in one.items() if name.startswith("nvidia.com/"))
 
 
 def test_the_life_of_a_release(kube: Kube) -> None:
@@ -99,10 +99,10 @@ def test_helm_3(kube: Kube) -> None:
 
 def test_a_release_that_is_rendered_and_applied(kube: Kube) -> None:
     """It is rendered alike each time, waits for the Secret that it names, and asks with the key in there."""
-    asked = ["template", "life", str(CHART), "--values", str(SMALL), "--kube-version", "1.20.2", *QUICK]
-    asked += ["--namespace", "grace", "--set", "server.apiKey.existingSecret=mine,test.enabled=false"]
-    rendered = kube.helm(*asked)
-    assert kube.helm(*asked) == rendered
+    command = ["template", "life", str(CHART), "--values", str(SMALL), "--kube-version", "1.20.2", *QUICK]
+    command += ["--namespace", "grace", "--set", "server.apiKey.existingSecret=mine,test.enabled=false"]
+    rendered = kube.helm(*command)
+    assert kube.helm(*command) == rendered
     kube.kubectl("apply", "--filename", "-", stdin=rendered)
 
     def waits() -> bool:
@@ -183,13 +183,13 @@ def only_the_right_key(kube: Kube, name: str) -> None:
     wrong = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "wrong"}}
     wrong |= {"stringData": {"api-key": "wrong"}}
     kube.kubectl("apply", "--filename", "-", stdin=json.dumps(wrong))
-    asked = ["probe", f"--server=http://service-{name}:8000", f"--model={name}"]
-    asked.append("--api-key-file=/key/api-key")
+    command = ["probe", f"--server=http://service-{name}:8000", f"--model={name}"]
+    command.append("--api-key-file=/key/api-key")
     codes = {f"secret-{name}-api-key": 0, "wrong": 2}
     for secret, code in codes.items():
         mounts = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "key", "mountPath": "/key"}]
         volume = {"name": "key", "secret": {"secretName": secret}}
-        kube.run_job(f"probe-{code}", images.CLIENT, asked, volumeMounts=mounts, volumes=[volume])
+        kube.run_job(f"probe-{code}", images.CLIENT, command, volumeMounts=mounts, volumes=[volume])
     for code in codes.values():
         assert kube.finished(f"probe-{code}", 60) == (code == 0), kube.log(f"probe-{code}")
         assert kube.exit_codes(f"probe-{code}") == [code]

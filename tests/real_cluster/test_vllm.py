@@ -35,11 +35,11 @@ def test_study1_through_the_real_server(kube: Kube, vllm: str, tmp_path: Path) -
     trials = ["--trials", str(ROOT / "data" / "study1.csv"), "--sample", str(SAMPLE)]
     command = [sys.executable, "-m", "grace_client", "run", "study1-exp2", "--out", str(local), "--quiet"]
     subprocess.run([*command, *trials], cwd=ROOT, check=True)
-    (told,) = campaign.ended(600)["models"]
-    assert told["state"] == "done", told
+    (model,) = campaign.ended(600)["models"]
+    assert model["state"] == "done", model
     kube.until(lambda: kube.names(EVERYTHING) == claims(MODEL), 30, "nothing but claims")
 
-    (folder,) = map(Path, told["results"])
+    (folder,) = map(Path, model["results"])
     assert folder == campaign.out / "results" / "study1-exp2" / MODEL / MODEL
     manifest = json.loads((folder / "manifest.json").read_text())
     expected = json.loads((local / "manifest.json").read_text())["results"]

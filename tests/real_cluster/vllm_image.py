@@ -24,7 +24,7 @@ from tests.real_cluster import images
 REPOSITORY = "example/default"
 """Under which name the hub has the default model."""
 SYSTEM = Path("usr/lib/python3/dist-packages")
-"""Where Debian's Python looks, unless told: the download finds this hub there, and vLLM its own packages."""
+"""Where Debian's Python looks for packages: the download finds this hub there, and vLLM its own packages."""
 Ignore = Callable[[str, list[str]], set[str]]
 UNUSED = (
     "torch/include",

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from grace_client import studies
 from grace_client.core.options import TokenTrie
 from grace_client.engines.base import Engine, EngineInfo
-from grace_client.report import runs as material
-from grace_client.report.runs import Material
+from grace_client.report import runs as report_runs
+from grace_client.report.runs import ReportData
 from grace_client.run import tables
 from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import SamplingSpec
@@ -104,6 +104,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def found(runs: Path) -> Material:
+def found(runs: Path) -> ReportData:
     """All runs of both models."""
-    return material.load([runs])
+    return report_runs.load([runs])

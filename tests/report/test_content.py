@@ -16,7 +16,7 @@ from grace_client.analysis.figures._style import COLOURS
 from grace_client.core.errors import ItemError
 from grace_client.report import format, runs, section_process
 from grace_client.report.blocks import Section, Table
-from grace_client.report.runs import Material
+from grace_client.report.runs import ReportData
 from grace_client.report.sections import comparability, contrasts, methods, quality, study1, study2
 from grace_client.run.manifest import NoiseFloor, Spread
 from tests.report.conftest import Salted, make
@@ -26,7 +26,7 @@ NOISE = NoiseFloor(questions=1, repeats=2, failed=0, loads=[1], seed=0, nats=SPR
 
 
 @pytest.fixture(scope="session")
-def sections(found: Material) -> dict[str, Section]:
+def sections(found: ReportData) -> dict[str, Section]:
     """All sections of the report, before figures are drawn."""
     made = {name: build(found) for name, build in section_process.BUILDERS.items()}
     whole = made | {"quality": quality.section(found), "methods": methods.section(found, nrp=False)}
@@ -44,7 +44,7 @@ def said(section: Section) -> str:
     return "\n".join([*section.summary, *(item for item in section.content if isinstance(item, str))])
 
 
-def changed(found: Material, model: str, experiment: str, **values: Any) -> Material:
+def changed(found: ReportData, model: str, experiment: str, **values: Any) -> ReportData:
     """The same with another manifest: values of the engine, of the spec, or ``noise``."""
     run = found.manifests[model, experiment]
     spec = {name: value for name, value in values.items() if name in type(run.spec).model_fields}
@@ -71,12 +71,12 @@ def bets(lapse: float, model: str = "m") -> pd.DataFrame:
 
 def test_no_effect_is_no_agreement() -> None:
     """A model that bets evenly shows nothing; one that reasons as people shows their four and no other."""
-    flat, people = (contrasts.shown(bets(lapse)) for lapse in (1.0, 0.2))
+    flat, people = (contrasts.shown(analysis.study1.contrasts(bets(lapse))) for lapse in (1.0, 0.2))
     assert not flat["shown"].any()
     assert people["shown"].tolist() == people["people"].tolist() == [True] * 4 + [False] * 4
-    (told,) = contrasts.told(flat, "")
+    (told,) = contrasts.counts_shown(flat, "")
     assert "m 0 (0). Of the 4 that people do not show: m 0. A model without any effect shows none" in told
-    (told,) = contrasts.told(people, "")
+    (told,) = contrasts.counts_shown(people, "")
     assert "m 4 (3). Of the 4 that people do not show: m 0." in told
     assert "corrected by Holm's method, over 6 stories" in told
     assert "agrees" not in told
@@ -86,14 +86,14 @@ def test_what_was_not_tested_is_no_miss() -> None:
     """Contrasts without a test are neither shown nor counted; they are named."""
     whole = bets(0.2)
     one = whole[whole["item"] == "s0"]
-    table = contrasts.shown(one)
+    table = contrasts.shown(analysis.study1.contrasts(one))
     assert table["shown"].isna().all()
-    (told,) = contrasts.told(table, " in free text")
+    (told,) = contrasts.counts_shown(table, " in free text")
     assert told == "None of the 8 differences could be tested in free text: too few stories have answers."
     full = whole[(whole["access"] == "3") | (whole["item"] == "s0")]
-    counted, missing = contrasts.told(contrasts.shown(full), "")
-    assert "over 6 stories: m 3 (3). Of the 4 that people do not show: m " in counted
-    assert missing.endswith("since too few stories have answers: 5 of m.")
+    counted, missing = contrasts.counts_shown(contrasts.shown(analysis.study1.contrasts(full)), "")
+    assert ": m 3 (3). Of the 4 differences that people do not show, models show: m " in counted
+    assert missing.endswith("because too few stories have answers: 5 of m.")
 
 
 def test_an_effect_against_the_hypothesis_is_called_so() -> None:
@@ -108,22 +108,22 @@ def test_a_liking_for_a_label_is_no_effect_of_access() -> None:
     """One that bets on state 1 whatever was seen "shows" planned contrasts, and the hypothesis says no."""
     frame = bets(1.0)
     liking = frame.assign(bet=frame["bet"] + 15.0 * (frame["state"] == 1) + np.sin(7.0 * frame.index))
-    assert contrasts.shown(liking)["shown"].sum() >= 4
+    assert contrasts.shown(analysis.study1.contrasts(liking))["shown"].sum() >= 4
     effects = analysis.study1.access_effects(liking)
     assert (effects["p_holm"] > 0.05).all()
     sentence = contrasts.hypothesis(effects, "")
     assert "m, over 6 stories: “2”, 2 over 3: " in sentence and "< .001" not in sentence
     section = Section("s", "S")
-    contrasts.add(section, Material({}, {}, {}), liking, "study1-exp2", "contrasts")
-    assert "may be a preference for a label and is no evidence of an upper bound" in section.summary[-1]
+    contrasts.add(section, ReportData({}, {}, {}), liking, "study1-exp2", "contrasts")
+    assert "may be a preference for a label" in section.summary[-1]
     reasons = analysis.study1.access_effects(bets(0.2))
     assert (reasons["difference"] > 20).all() and reasons["p"].isna().sum() == 0
 
 
-def test_what_noise_could_make_is_not_shown(found: Material) -> None:
+def test_what_noise_could_make_is_not_shown(found: ReportData) -> None:
     """A difference below the engine's own noise counts as none, however small its p value."""
     frame = example.scored("study1").assign(model="alpha")
-    sure = contrasts.shown(frame)["shown"].sum()
+    sure = contrasts.shown(analysis.study1.contrasts(frame))["shown"].sum()
     assert sure >= 3
     for noisy, count in ((found, sure), (changed(found, "alpha", "study1-exp2", noise=NOISE), 0)):
         section = Section("s", "S")
@@ -133,7 +133,7 @@ def test_what_noise_could_make_is_not_shown(found: Material) -> None:
         assert (own["p_holm"] < 0.05).sum() >= sure
 
 
-def test_models_that_were_not_asked_the_same_are_named(found: Material) -> None:
+def test_models_that_were_not_asked_the_same_are_named(found: ReportData) -> None:
     """Trial lists, samples and questions; nothing where all is equal."""
     assert comparability.models(found) == comparability.runs(found) == []
     assert "All models of an experiment got the same trials" in said(quality.section(found))
@@ -153,11 +153,11 @@ def test_models_that_were_not_asked_the_same_are_named(found: Material) -> None:
     assert sampling is not None
     hot = changed(found, "beta", "study2-exp1", sampling=sampling.model_copy(update={"temperature": 1.5}))
     (told,) = comparability.models(hot)
-    assert "models differ in draws" in told
+    assert "models differ in sampling" in told
     assert "temperature 1.5" in told
 
 
-def test_runs_of_one_model_that_differ_are_named(found: Material) -> None:
+def test_runs_of_one_model_that_differ_are_named(found: ReportData) -> None:
     """Type, libraries and template; and the methods give the engine of every run."""
     other = changed(
         found, "beta", "study1-exp2", dtype="float16", versions={"vllm": "9.9"}, template_sha256="f" * 64
@@ -173,7 +173,7 @@ def test_runs_of_one_model_that_differ_are_named(found: Material) -> None:
     assert "dtype float64," in said(methods.section(found, nrp=False)), "alike in all runs: told once"
 
 
-def test_methods_say_what_the_means_leave_out(found: Material, tmp_path: Path) -> None:
+def test_methods_say_what_the_means_leave_out(found: ReportData, tmp_path: Path) -> None:
     """Trials without bets and answers without a meaning are counted."""
 
     def fault(text: str) -> None:
@@ -186,7 +186,7 @@ def test_methods_say_what_the_means_leave_out(found: Material, tmp_path: Path) -
     text = said(methods.section(some, nrp=False))
     assert f"some, study1-exp2: {lost} of 150 answers failed and {lost} of 30 trials have no bets" in text
     whole = replace(found, frames={"study1-exp2": found.frames["study1-exp2"]})
-    assert "Every answer of every trial that was asked" in said(methods.section(whole, nrp=False))
+    assert "The means contain every answer" in said(methods.section(whole, nrp=False))
     free = found.frames["study2-exp1"].copy()
     free.loc[(free["model"] == "beta") & (free["trial_id"] == free["trial_id"].iloc[0]), "structured"] = (
         "unparsed"
@@ -197,7 +197,7 @@ def test_methods_say_what_the_means_leave_out(found: Material, tmp_path: Path) -
     )
 
 
-def test_percentages_on_all_states_are_a_clear_answer(found: Material) -> None:
+def test_percentages_on_all_states_are_a_clear_answer(found: ReportData) -> None:
     """An answer that names no number but divides its belief has a meaning."""
     frame = found.frames["study1-exp1"]
     number = (frame["question"] == "number") & (frame["model"] == "beta")
@@ -227,7 +227,7 @@ def test_no_mean_stands_without_its_interval(sections: dict[str, Section]) -> No
 
 
 def test_people_in_words_are_those_of_the_reference(
-    sections: dict[str, Section], found: Material, monkeypatch: pytest.MonkeyPatch
+    sections: dict[str, Section], found: ReportData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Shares with intervals, from the published counts and from nowhere else."""
     text = said(sections["study2-exp2"])
@@ -260,7 +260,7 @@ def test_option_mass_is_told_of_every_cell(sections: dict[str, Section]) -> None
     assert len(two) == 2 * 12
 
 
-def test_option_mass_is_told_by_kind_of_question(found: Material) -> None:
+def test_option_mass_is_told_by_kind_of_question(found: ReportData) -> None:
     """Kinds whose masses differ are never averaged; state0 to state3 are one kind."""
     one, two = found.frames["study1-exp2"].copy(), found.frames["study2-exp2"].copy()
     alpha, knows = one["model"] == "alpha", one["question"] == "knowledge"
@@ -281,7 +281,7 @@ def test_option_mass_is_told_by_kind_of_question(found: Material) -> None:
     assert own.count("; ") == 2
 
 
-def test_a_heat_map_of_each_model(found: Material) -> None:
+def test_a_heat_map_of_each_model(found: ReportData) -> None:
     """Named after it; of one model alone, the figure has the plain name."""
     section = study1.scored(found)
     assert section is not None
@@ -296,7 +296,7 @@ def test_a_heat_map_of_each_model(found: Material) -> None:
     assert "study1-percentages" in [figure.name for figure in alone.figures]
 
 
-def test_a_model_looks_the_same_in_sections_that_lack_the_others(found: Material) -> None:
+def test_a_model_looks_the_same_in_sections_that_lack_the_others(found: ReportData) -> None:
     """The second model has its own colour also where it stands alone."""
     one, two = found.frames["study1-exp2"], found.frames["study1-null"]
     some = replace(
@@ -305,8 +305,8 @@ def test_a_model_looks_the_same_in_sections_that_lack_the_others(found: Material
     )
     for order in (["alpha", "beta"], ["beta", "alpha"]):
         frames = some.frames if order[0] == "beta" else dict(reversed(some.frames.items()))
-        section_process.take(section_process.Order(replace(some, frames=frames), None, False))
-        made = section_process.make("study1-exp2")
+        section_process.start(section_process.Job(replace(some, frames=frames), None, False))
+        made = section_process.draw("study1-exp2")
         assert made is not None
         drawn = made.drawings["study1-knowledge"].lower()
         assert [colour.lower() in drawn for colour in COLOURS[:2]] == [name == "beta" for name in order]

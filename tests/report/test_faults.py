@@ -16,7 +16,7 @@ from grace_client import analysis, cli
 from grace_client.core.errors import NotEnoughDataError
 from grace_client.report import section_process
 from grace_client.report.blocks import RAISE, Section
-from grace_client.report.runs import Material
+from grace_client.report.runs import ReportData
 from tests.report.conftest import Salted, make
 
 
@@ -49,11 +49,11 @@ def cut(frame: pd.DataFrame, size: int, kind: str) -> pd.DataFrame:
     ("size", "kind"),
     [(1, "plain"), (2, "faulty"), (5, "sure"), (7, "one model lacks a trial"), (20, "flat")],
 )
-def test_any_size_of_any_experiment(found: Material, size: int, kind: str) -> None:
+def test_any_size_of_any_experiment(found: ReportData, size: int, kind: str) -> None:
     """Every section is made, without an error of grace, and no test rests on an error of 0."""
     few = replace(found, frames={name: cut(frame, size, kind) for name, frame in found.frames.items()})
-    order = section_process.Order(few, None, nrp=False)
-    made = [section_process._section(name, order) for name in section_process.NAMES]
+    order = section_process.Job(few, None, nrp=False)
+    made = [section_process.compute(name, order) for name in section_process.NAMES]
     sections = [section for section in made if section is not None]
     assert {section.name for section in sections} >= set(section_process.NAMES) - {"agreement"}
     for section in sections:
@@ -65,12 +65,12 @@ def test_any_size_of_any_experiment(found: Material, size: int, kind: str) -> No
                 assert "se" not in table.frame or not (table.frame["se"] == 0).any(), table.name
 
 
-def test_the_figures_of_little(found: Material) -> None:
+def test_the_figures_of_little(found: ReportData) -> None:
     """They are drawn of one trial as well."""
     small = {name: cut(found.frames[name], 1, "sure") for name in ("study1-exp2", "study2-exp1")}
-    section_process.take(section_process.Order(replace(found, frames=small), None, nrp=False))
+    section_process.start(section_process.Job(replace(found, frames=small), None, nrp=False))
     for name in small:
-        made = section_process.make(name)
+        made = section_process.draw(name)
         assert made is not None
         assert len(made.drawings) == len(made.section.figures) >= 2
 

@@ -9,7 +9,7 @@ import pytest
 from grace_client import analysis
 from grace_client.analysis import example
 from grace_client.report.blocks import Section
-from grace_client.report.runs import PRIORS, Material
+from grace_client.report.runs import ReportData
 from grace_client.report.sections import listener, models, study1
 from tests.report.test_content import said, table
 
@@ -26,8 +26,8 @@ def test_the_listener_is_shown_under_several_priors(bets: pd.DataFrame) -> None:
     study1._bets(found, analysis.study1.cell_means(bets))
     wide = table(found, "study1-exp2-priors").frame
     one = wide[(wide["access"] == "3") & (wide["observe"] == "1") & (wide["state"] == 1)].iloc[0]
-    assert [round(one[f"base rate {rate:g}"], 2) for rate in PRIORS] == [0.91, 0.34, 0.1]
-    for rate in PRIORS:
+    assert [round(one[f"base rate {rate:g}"], 2) for rate in listener.PRIORS] == [0.91, 0.34, 0.1]
+    for rate in listener.PRIORS:
         assert wide.groupby(["access", "observe"])[f"base rate {rate:g}"].sum().to_numpy() == pytest.approx(1)
     text = said(found)
     assert "0.91 at 0.5, 0.34 at 0.8, 0.10 at 0.9" in text
@@ -37,14 +37,14 @@ def test_the_listener_is_shown_under_several_priors(bets: pd.DataFrame) -> None:
 
 def test_models_stand_beside_every_prior(bets: pd.DataFrame) -> None:
     """Each comparison with the listener has the base rate in its name, and so has the headline."""
-    found = models.comparison(Material({"study1-exp2": bets}, {}, {}))
+    found = models.comparison(ReportData({"study1-exp2": bets}, {}, {}))
     assert found is not None
     beside = table(found, "comparison-study1-exp2").frame["beside"].tolist()
-    assert beside == [f"RSA, base rate {rate:g}" for rate in PRIORS] + [
-        f"RSA, base rate {rate:g}" for rate in PRIORS for _ in range(2)
+    assert beside == [f"RSA, base rate {rate:g}" for rate in listener.PRIORS] + [
+        f"RSA, base rate {rate:g}" for rate in listener.PRIORS for _ in range(2)
     ]
     (sentence,) = found.summary
-    for rate in PRIORS:
+    for rate in listener.PRIORS:
         assert f"with base rate {rate:g}, example r = " in sentence
 
 
@@ -60,14 +60,14 @@ def test_a_fit_is_called_what_it_is() -> None:
     """Uniform, literal, or a listener; a fit at its bound is said to be one, and what is uniform has no r."""
     uniform = fitted(analysis.rsa.predict_study1(4.0, lapse=0.98))
     assert "m: in the best fit, 98% of its bets are spread evenly over the four states" in uniform
-    assert "the theory describes almost nothing of this model" in uniform and "r =" not in uniform
+    assert "describes almost nothing of this model" in uniform and "r =" not in uniform
     assert "describes the smaller part" in fitted(analysis.rsa.predict_study1(4.0, lapse=0.6))
     literal = fitted(analysis.rsa.predict_study1(0.0, lapse=0.1))
     assert "m: the fit ends at optimality 0, the limit: a listener who takes words literally" in literal
     listens = fitted(analysis.rsa.predict_study1(3.0, 0.6, lapse=0.1))
     assert "m: optimality 3.0" in listens and "limit" not in listens
     extreme = {"alpha": 20.0, "base_rate": 0.5, "lapse": 0.1, "r": 0.9, "r_low": 0.8, "r_high": 0.95}
-    assert listener.called(extreme, ["alpha"]).endswith("; alpha at a limit of the search")
+    assert listener.describe(extreme, ["alpha"]).endswith("; alpha at a limit of the search")
 
 
 def test_values_of_a_fit_that_is_mainly_even_are_left_out() -> None:

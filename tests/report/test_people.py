@@ -9,7 +9,7 @@ import pytest
 from grace_client import analysis
 from grace_client.analysis import example
 from grace_client.report.blocks import Section
-from grace_client.report.runs import Material
+from grace_client.report.runs import ReportData
 from grace_client.report.sections import closeness, listener, models, speaker, study2
 from tests.report.test_content import said, table
 
@@ -28,7 +28,7 @@ def compared() -> Section:
         "study2-exp2": pd.concat([scored, blind(scored)], ignore_index=True),
         "study1-exp2": example.scored("study1"),
     }
-    found = models.comparison(Material(frames, {}, {}))
+    found = models.comparison(ReportData(frames, {}, {}))
     assert found is not None
     return found
 
@@ -78,10 +78,10 @@ def test_the_sentence_on_people_has_its_baseline(compared: Section) -> None:
     [
         ((0.6, 0.4, 0.7), (0.03, 0.02), 2, "m is closest to people"),
         ((0.6, 0.4, 0.7), (0.03, 0.02), 1, "m changes with the goal as people do, more than by chance"),
-        ((0.1, -0.2, 0.4), (0.03, 0.02), 2, "m is the nearest to people over all cells, but is not shown"),
+        ((0.1, -0.2, 0.4), (0.03, 0.02), 2, "m is the closest to people over all cells, but it is not shown"),
         ((0.1, -0.2, 0.4), (0.03, 0.02), 1, "m is not shown to change with the goal as people do"),
         ((0.6, np.nan, np.nan), (0.03, 0.02), 1, "m is not shown to change with the goal as people do"),
-        ((-0.1, -0.3, 0.1), (0.3, 0.2), 2, "even the nearest model, m, is further from people than the"),
+        ((-0.1, -0.3, 0.1), (0.3, 0.2), 2, "even the closest model, m, is further from people than the"),
         ((0.9, 0.8, 0.95), (0.3, 0.2), 1, "m is further from people than the baseline “averaged”"),
         (
             (0.9, 0.8, 0.95),
@@ -104,7 +104,7 @@ def test_what_a_baseline_beats_is_not_called_close(
 def test_too_few_answers_are_a_sentence() -> None:
     """Thirty trials of Study 2, seven answers of free text: what is missing is said, and no number stands."""
     scored, free = example.scored("study2"), example.free("study2")
-    some = Material(
+    some = ReportData(
         {
             "study2-exp2": scored[scored["trial_id"].isin(scored["trial_id"].unique()[:30])],
             "study2-exp1": free[free["trial_id"].isin(free["trial_id"].unique()[:7])],
@@ -112,7 +112,7 @@ def test_too_few_answers_are_a_sentence() -> None:
         {},
         {},
     )
-    found, both = models.comparison(some), models.agreement(some)
+    found, both = models.comparison(some), models.consistency(some)
     assert found is not None and both is not None
     assert not found.tables and not found.summary
     assert "Not compared (Study 2, scored): example: " in said(found)
@@ -125,7 +125,7 @@ def test_too_few_answers_are_a_sentence() -> None:
 def test_the_theory_is_told_with_its_baseline() -> None:
     """The fit to people has r = .99, and answers averaged over the goals .94."""
     text = speaker.theory(analysis.rsa.predict_study2(analysis.rsa.people()))
-    assert "r = 0.99 [" in text and "averaged over the goals would have r = 0.94," in text
+    assert "r = 0.99 [" in text and "averaged over the goals would have r = 0.94." in text
 
 
 def test_the_speaker_is_fitted_to_enough_answers_alone() -> None:
@@ -159,7 +159,9 @@ def test_weights_of_a_speaker_that_never_changes_are_not_to_be_read(monkeypatch:
 def test_bad_news_is_told_goal_by_goal() -> None:
     """Of each goal people and the model stand side by side, and the model's interval has its domains."""
     found = Section("study2-exp2", "Study 2")
-    study2._said(found, example.scored("study2"), "study2")
+    frame = example.scored("study2")
+    means, negation = analysis.study2.utterances(frame), analysis.study2.negation(frame)
+    study2._utterances(found, means, negation, "study2")
     (text,) = found.summary
     assert "to be kind and informative: people 73% [67, 79], example " in text
     assert text.count(" over 12 domains") == 3 and text.index("to be kind:") < text.index(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import cProfile
 import hashlib
 import io
 import json
+import pstats
 import re
 import shutil
 import sys
@@ -16,7 +18,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from grace_client import cli
+from grace_client import cli, report
 from grace_client.core.errors import ItemError
 from tests.report.conftest import EXPERIMENTS, Salted, make, structure
 
@@ -97,6 +99,18 @@ def test_two_models_and_all_experiments(
     assert set(people["variant"]) == {"normalised", "raw", "pmi"}
 
 
+def test_nothing_is_read_or_computed_twice(runs: Path, tmp_path: Path) -> None:
+    """Of four runs, each folder is opened once; bets and utterances are computed once for each experiment."""
+    names = ("study1-exp2", "study1-exp1", "study2-exp2", "study2-exp1")
+    with cProfile.Profile() as profile:
+        report.write([runs / "alpha" / name for name in names], tmp_path / "report.html")
+    calls: dict[str, int] = {}
+    for (path, _, function), (_, count, *_) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
+        calls[f"{Path(path).stem}.{function}"] = count
+    assert calls["table_files._of_run"] == calls["reading.load"] == 4
+    assert calls["_bets.bets"] == calls["_shares.utterances"] == 2
+
+
 def test_without_a_null_context_there_is_no_pmi(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,7 +170,7 @@ def test_a_failed_part_is_told_and_not_averaged(
     some = make(tmp_path / "some", Salted("some", fault=fault), "study1-exp2")
     tables, out = tmp_path / "tables", tmp_path / "report.html"
     assert grace(monkeypatch, "report", str(some), "--out", str(out), "--tables", str(tables), "--quiet") == 0
-    assert re.search(r"answers wanted, \d+ of them missing", capsys.readouterr().out)
+    assert re.search(r"answers expected, \d+ of them missing", capsys.readouterr().out)
     failures = pd.read_csv(tables / "failures.csv")
     assert set(failures["reason"]) == {"the model overflowed"}
     means = pd.read_csv(tables / "study1-cell-means.csv")
@@ -165,7 +179,7 @@ def test_a_failed_part_is_told_and_not_averaged(
     marks = ("Exactly 3",)
     whole = make(tmp_path / "whole", Salted("whole", fault=fault), "study1-exp2")
     assert grace(monkeypatch, "report", str(whole), "--out", str(out), "--quiet") == 0
-    assert "The answers do not allow 6 parts of this section" in capsys.readouterr().out
+    assert "6 parts of this section could not be computed" in capsys.readouterr().out
     assert "The bets on the four states could not be computed: " in out.read_text()
     assert "study1-knowledge" in out.read_text(), "what needs no bets is there"
 
@@ -176,7 +190,7 @@ def test_free_text_below_ninety_percent_asks_for_review(
     """And free text that was not extracted says what to do."""
     run = make(tmp_path / "run", Salted("talker"), "study2-exp1", sample=60)
     assert grace(monkeypatch, "report", str(run), "--out", str(tmp_path / "a.html"), "--quiet") == 0
-    assert "'grace extract'" in capsys.readouterr().out
+    assert "grace extract" in capsys.readouterr().out
     structure(run, unparsed=0.3)
     assert grace(monkeypatch, "report", str(run), "--out", str(tmp_path / "b.html"), "--quiet") == 0
     assert "Review: talker, study2-exp1" in capsys.readouterr().out
@@ -211,7 +225,7 @@ def spoil(run: Path, change: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("changed", "'grace export"),
+        ("changed", "grace export"),
         ("column", "prob_norm"),
         ("nan", "prob_norm"),
         ("sum", "not to 1"),
@@ -246,13 +260,13 @@ def test_a_run_without_answers_takes_no_other_with_it(
     shutil.copytree(runs / "alpha" / "study2-judgement", run)
     spoil(run, "failures")
     assert grace(monkeypatch, "report", str(run), "--out", str(out), "--quiet") == 2
-    assert "nothing in it was answered (280 timeout)" in capsys.readouterr().err
+    assert "no question was answered (280 timeout)" in capsys.readouterr().err
     others = str(runs / "beta" / "study2-judgement")
     assert grace(monkeypatch, "report", str(run), others, "--out", str(out), "--quiet") == 0
     told = capsys.readouterr().out
     assert "1 model, 1 run" in told
     assert "Review: alpha, study2-judgement: this run is on no other part of the page." in told
-    assert "nothing in it was answered" in out.read_text()
+    assert "no question was answered" in out.read_text()
 
 
 def test_runs_that_contradict_each_other_are_named(

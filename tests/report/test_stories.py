@@ -8,7 +8,7 @@ import pytest
 
 from grace_client import stimuli, studies
 from grace_client.analysis import example
-from grace_client.report.runs import Material
+from grace_client.report.runs import ReportData
 from grace_client.report.sections import methods, models, stories
 from tests.conftest import ROOT, USERS_LISTS
 from tests.report.test_content import said
@@ -16,7 +16,7 @@ from tests.report.test_content import said
 
 def told(study: str, *lists: Path) -> str:
     """The sentence on a study whose runs asked these lists."""
-    (sentence,) = stories.asked(Material({}, {}, {}, lists={f"{study}-exp2": list(lists)}))
+    (sentence,) = stories.sources(ReportData({}, {}, {f"{study}-exp2": list(lists)}))
     return sentence
 
 
@@ -29,7 +29,7 @@ def test_graces_own_stories_are_called_so(study: str, authors: str, tmp_path: Pa
     stimuli.write(other, study, participants=6, seed=7)
     for path in (ROOT / "data" / f"{study}.csv", other):
         sentence = told(study, path)
-        assert "the models were asked grace's own stories; people in the human results were asked" in sentence
+        assert "the models got grace's own stories" in sentence
         assert authors in sentence and "the stories may be the reason" in sentence
 
 
@@ -47,8 +47,8 @@ def test_other_stories_are_not_called_graces_own(study: str, column: str, tmp_pa
     every.write_text(text.replace(*whole[column]), encoding="utf-8")
     assert 0 < stimuli.own(studies.read_trials(some)) < len(studies.read_trials(some).trials)
     assert "and others in " in told(study, some)
-    assert "the stories of the trial list that was given" in told(study, every)
-    assert "not known to grace" in told(study, every)
+    assert "the stories of your trial list" in told(study, every)
+    assert "does not know" in told(study, every)
     assert "and others in " in told(study, every, ROOT / "data" / f"{study}.csv")
 
 
@@ -59,12 +59,12 @@ def test_the_users_stories_are_their_own(study: str) -> None:
     assert stimuli.own(studies.read_trials(USERS_LISTS / f"{study}.csv")) == 0
 
 
-def test_the_page_says_it_beside_people(found: Material) -> None:
+def test_the_page_says_it_beside_people(found: ReportData) -> None:
     """In the methods and before the comparison with people; the papers are cited for design and results."""
-    beside = models.comparison(Material({"study2-exp2": example.scored("study2")}, {}, {}, lists=found.lists))
+    beside = models.comparison(ReportData({"study2-exp2": example.scored("study2")}, {}, found.lists))
     assert beside is not None
     text = said(methods.section(found, nrp=False))
     for page in (said(beside), text):
         for study in ("Study 1", "Study 2"):
-            assert f"{study}: the models were asked grace's own stories; people in the human" in page
+            assert f"{study}: the models got grace's own stories" in page
     assert "Design and human results: Goodman" in text and "Materials and human" not in text

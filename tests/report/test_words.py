@@ -65,14 +65,9 @@ def test_p_values(value: float, shown: str) -> None:
     assert format.p_value(value) == shown
 
 
-def test_lists_and_durations() -> None:
+def test_lists() -> None:
     """As people write them."""
     assert (format.listed([]), format.listed("a"), format.listed("abc")) == ("none", "a", "a, b and c")
-    assert (format.duration(59), format.duration(61), format.duration(7260)) == (
-        "59 s",
-        "1 min 01 s",
-        "2 h 01 min",
-    )
 
 
 def test_intervals_stand_beside_their_means() -> None:
@@ -142,5 +137,5 @@ def test_every_question_has_a_name_in_words() -> None:
     for name, experiment in studies.EXPERIMENTS.items():
         trials = studies.read_trials(ROOT / "data" / f"{experiment.schema.study}.csv").trials
         for question in experiment.questions(trials[0]):
-            assert runs.asked(name, question.name).endswith(f" ({question.name})")
-    assert runs.asked("study1-exp2", "state0") == "Study 1, how many (state0)"
+            assert runs.question_label(name, question.name).endswith(f" ({question.name})")
+    assert runs.question_label("study1-exp2", "state0") == "Study 1, how many (state0)"

@@ -21,10 +21,11 @@ from grace_client.cli import app
 from grace_client.core.errors import ReleaseError, SpecError
 from grace_client.deploy.values import ModelValues
 from grace_client.kube.kubectl import Kubectl
+from grace_client.run import verify
 from grace_client.transfer import claims as module
 from grace_client.transfer.claims import Claims, Fetched
 from grace_client.transfer.connection import Connection, Entry
-from grace_client.transfer.runs import check, runs_of
+from grace_client.transfer.runs import runs_of
 from tests.conftest import ROOT
 from tests.kube.standin import Tools
 
@@ -68,8 +69,8 @@ def run(folder: Path, ledger: bytes = b"line\n" * 1000, tables: int = 6) -> None
     for name, content in names.items():
         (folder / name).write_bytes(content)
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in names.items()}
-    told = {"trials": 3, "ledger_sha256": hashlib.sha256(ledger).hexdigest(), "tables": sums}
-    (folder / "manifest.json").write_text(json.dumps({"results": told}))
+    results = {"trials": 3, "ledger_sha256": hashlib.sha256(ledger).hexdigest(), "tables": sums}
+    (folder / "manifest.json").write_text(json.dumps({"results": results}))
 
 
 def opened(do: Callable[[Claims], Awaitable[Any]]) -> Any:
@@ -164,7 +165,7 @@ def test_a_job_that_has_ended_is_started_anew(cluster: Tools, tmp_path: Path) ->
 
 
 def test_a_pod_that_cannot_start(cluster: Tools, tmp_path: Path) -> None:
-    """Its state is told, and the Job is gone."""
+    """The error has its state, and the Job is gone."""
     waiting = {"name": "files", "state": {"waiting": {"reason": "ImagePullBackOff"}}}
     pod = {"kind": "Pod", "metadata": {"name": "pod-1"}, "status": {"containerStatuses": [waiting]}}
     cluster.answer("get .*--watch", "pod-1||||\npod-1|||ImagePullBackOff|\n")
@@ -294,7 +295,7 @@ def test_a_file_that_may_not_be_read(cluster: Tools, tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("folder", ["../x", "/x", "a/../../x"])
 def test_a_folder_off_the_claim_is_refused_at_once(cluster: Tools, tmp_path: Path, folder: str) -> None:
-    """Before anything is asked of the cluster."""
+    """Before any call of the cluster."""
     (tmp_path / "list.csv").write_text("x\n")
     with pytest.raises(SpecError, match=f"--folder {folder} is not on the claim"):
         cli("upload", str(tmp_path / "list.csv"), "--claim", "mine", "--folder", folder)
@@ -308,16 +309,16 @@ def test_a_run_that_goes_on_is_partial(tmp_path: Path) -> None:
     """No tables yet, or a ledger that is younger than they are."""
     run(tmp_path, tables=2)
     listed = {tmp_path / "ledger" / "a.jsonl"}
-    assert check(tmp_path, listed).whole
+    assert verify.check(tmp_path, listed).whole
     with (tmp_path / "ledger" / "a.jsonl").open("a") as ledger:
         ledger.write("more\n")
     written = (tmp_path / "manifest.json").stat().st_mtime_ns
     os.utime(tmp_path / "ledger" / "a.jsonl", ns=(written + 1, written + 1))
-    assert not check(tmp_path, listed).whole and not check(tmp_path, listed).faults
+    assert not verify.check(tmp_path, listed).whole and not verify.check(tmp_path, listed).faults
     os.utime(tmp_path / "ledger" / "a.jsonl", ns=(written - 1, written - 1))
-    assert len(check(tmp_path, listed).faults) == 1
+    assert len(verify.check(tmp_path, listed).faults) == 1
     (tmp_path / "manifest.json").write_text("{}")
-    assert check(tmp_path, listed).whole is False and not check(tmp_path, listed).faults
+    assert verify.check(tmp_path, listed).whole is False and not verify.check(tmp_path, listed).faults
 
 
 def test_runs_among_files() -> None:
@@ -363,16 +364,16 @@ def test_the_command(cluster: Tools, tmp_path: Path) -> None:
     (tmp_path / "m.yaml").write_text(json.dumps(VALUES))
     listed = cli("fetch", "r", "--list", "--json")
     assert [(run["path"], run["complete"]) for run in listed] == [(RUN, True)]
-    told = cli("fetch", "--values", str(tmp_path / "m.yaml"), "--to", str(tmp_path / "home"), "--json")
-    assert told["verified"] == [str(tmp_path / "home/study1-exp2/m/other"), str(tmp_path / "home" / RUN)]
+    done = cli("fetch", "--values", str(tmp_path / "m.yaml"), "--to", str(tmp_path / "home"), "--json")
+    assert done["verified"] == [str(tmp_path / "home/study1-exp2/m/other"), str(tmp_path / "home" / RUN)]
     assert "complete, tables and ledger as in the manifest" in cli(
         "fetch", "--claim", "mine", "--runs", RUN, "--to", str(tmp_path / "home")
     )
     storage = {"input": {"enabled": False}, "logs": {"enabled": False}, "output": {"existingClaim": "mine"}}
     assert json.loads(cluster.stdin()[-2])["storage"] == storage
     (tmp_path / "list.csv").write_text("x\n")
-    told = cli("upload", str(tmp_path / "list.csv"), "--claim", "mine", "--set", "a.b=1", "--json")
-    assert told == {"files": ["list.csv"]}
+    done = cli("upload", str(tmp_path / "list.csv"), "--claim", "mine", "--set", "a.b=1", "--json")
+    assert done == {"files": ["list.csv"]}
     assert json.loads(cluster.stdin()[-2])["a"] == {"b": 1}
 
 
@@ -396,8 +397,17 @@ def test_watching_ends_with_the_last_job(
 def test_a_signal_clears_up(cluster: Tools, tmp_path: Path, number: signal.Signals) -> None:
     """A lost ssh as well as Ctrl-C, with nobody left who reads: the Job is deleted, the exit code is 3."""
     cluster.answer("get .*--watch", hang="polite")
-    asked = [sys.executable, "-m", "grace_client", "fetch", "--claim", "mine", "--to", str(tmp_path / "home")]
-    with subprocess.Popen(asked, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+    command = [
+        sys.executable,
+        "-m",
+        "grace_client",
+        "fetch",
+        "--claim",
+        "mine",
+        "--to",
+        str(tmp_path / "home"),
+    ]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         while not (cluster.folder / "pid").exists():
             assert running.poll() is None
             time.sleep(0.02)

@@ -109,7 +109,7 @@ def places(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "there", tmp_path / "home"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(TREES, TREES, st.lists(st.integers(1, 300_000), max_size=3))
 def test_what_is_on_the_claim_arrives(
     tree: dict[str, bytes], older: dict[str, bytes], cuts: list[int]

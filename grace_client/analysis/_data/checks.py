@@ -1,4 +1,4 @@
-"""What must hold of a long table before anything is computed from it."""
+"""Checks of a long table before anything is computed from it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from grace_client.run.layout import KEYS, OK
 from grace_client.studies.declaration import Experiment
 
 SUM = 1e-6
-"""How far the normalised probabilities of a question may be from a sum of 1."""
+"""Tolerance of the sum of a question's normalised probabilities."""
 
 MASS = 1e-4
-"""How far above 1 rounding may lift an option mass."""
+"""Tolerance of an option mass above 1, for rounding."""
 
 
 def one_experiment(long: pd.DataFrame, path: Path) -> Experiment:
-    """The one experiment that a long table is of."""
+    """The one experiment of a long table."""
     names = [str(name) for name in long["experiment"].unique()]
     if len(names) != 1:
         listed = ", ".join(names) or "no rows"
@@ -30,7 +30,7 @@ def one_experiment(long: pd.DataFrame, path: Path) -> Experiment:
 
 
 def same_study(experiment: Experiment, listed: TrialList, path: Path) -> None:
-    """The trial list is of the experiment's study."""
+    """Check that the trial list is of the experiment's study."""
     if listed.schema.study != experiment.schema.study:
         raise SpecError(
             f"{path} holds {experiment.name}, and {listed.path} is a {listed.schema.study} list; give the "
@@ -39,15 +39,16 @@ def same_study(experiment: Experiment, listed: TrialList, path: Path) -> None:
 
 
 def known_trials(long: pd.DataFrame, listed: TrialList, path: Path) -> None:
-    """Every trial id is one of the list."""
+    """Check that every trial id is in the list."""
     unknown = ~long["trial_id"].isin([trial.trial_id for trial in listed.trials])
     if unknown.any():
         at = long.index[unknown][0]
-        _wrong(path, at, "trial_id", f"{long['trial_id'][at]} is no trial of {listed.path}; give its list")
+        message = f"{long['trial_id'][at]} is not in {listed.path}. Give the trial list of its run"
+        _wrong(path, at, "trial_id", message)
 
 
 def scored(long: pd.DataFrame, experiment: Experiment, listed: TrialList, path: Path) -> None:
-    """Every question has each of its options once, and the probabilities are probabilities."""
+    """Check that every question has each option once, with probabilities that sum to 1."""
     _questions(long, experiment, listed, path)
     _unique(long, [*KEYS, "option"], path)
     answered = _answered(long, path)
@@ -58,7 +59,7 @@ def scored(long: pd.DataFrame, experiment: Experiment, listed: TrialList, path: 
         if strange.any():
             at = rows.index[strange][0]
             known = ", ".join(question.options.names)
-            _wrong(path, at, "option", f"{rows.at[at, 'option']!r}; {question.name} has {known}")
+            _wrong(path, at, "option", f"{rows.at[at, 'option']!r} is not one of {known}")
         size = rows.groupby(list(KEYS))["option"].transform("size")
         if (few := size != len(question.options.names)).any():
             at = rows.index[few][0]
@@ -75,7 +76,7 @@ def scored(long: pd.DataFrame, experiment: Experiment, listed: TrialList, path: 
             _wrong(path, answered.index[absent][0], column, "is missing in a row whose status is ok")
         if (outside := (values < 0) | (values > highest)).any():
             at = answered.index[outside][0]
-            _wrong(path, at, column, f"{values[at]:.6g} is no probability")
+            _wrong(path, at, column, f"{values[at]:.6g} is not a probability")
     sums = answered.groupby(list(KEYS))["prob_norm"].transform("sum")
     if (off := (sums - 1).abs() > SUM).any():
         at = answered.index[off][0]
@@ -83,7 +84,7 @@ def scored(long: pd.DataFrame, experiment: Experiment, listed: TrialList, path: 
 
 
 def free(long: pd.DataFrame, experiment: Experiment, listed: TrialList, path: Path) -> None:
-    """Every question has each replicate once."""
+    """Check that every question has each replicate once."""
     _questions(long, experiment, listed, path)
     _unique(long, [*KEYS, "replicate"], path)
     answered = _answered(long, path)
@@ -96,7 +97,7 @@ def _questions(long: pd.DataFrame, experiment: Experiment, listed: TrialList, pa
     if (strange := ~long["question"].isin(names)).any():
         at = long.index[strange][0]
         _wrong(
-            path, at, "question", f"{long.at[at, 'question']!r}; {experiment.name} asks {', '.join(names)}"
+            path, at, "question", f"{long.at[at, 'question']!r}. {experiment.name} asks {', '.join(names)}"
         )
 
 
@@ -104,16 +105,16 @@ def _unique(long: pd.DataFrame, keys: list[str], path: Path) -> None:
     if (twice := long.duplicated(keys)).any():
         at = long.index[twice][0]
         row = ", ".join(f"{key} {long[key][at]}" for key in keys[2:])
-        _wrong(path, at, keys[-1], f"{row} is there twice; a table holds one run")
+        _wrong(path, at, keys[-1], f"{row} appears twice. A table holds one run")
 
 
 def _answered(long: pd.DataFrame, path: Path) -> pd.DataFrame:
     answered = long[long["status"] == OK]
     if answered.empty:
-        told = ", ".join(f"{n} {status}" for status, n in long["status"].value_counts().items())
+        statuses = ", ".join(f"{n} {status}" for status, n in long["status"].value_counts().items())
         raise NotEnoughDataError(
-            f"{path}: nothing in it was answered ({told or 'no rows'}); 'grace status' of its run lists the "
-            "reasons"
+            f"{path}: no question was answered ({statuses or 'no rows'}). For the reasons, run: grace "
+            "status RUN"
         )
     return answered
 

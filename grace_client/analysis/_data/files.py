@@ -20,7 +20,7 @@ from grace_client.run.layout import BETS, DRAW, FREE, KEYS, MISSING, OK, READING
 from grace_client.studies.declaration import Experiment
 
 TEXT = pd.Series([""]).dtype
-"""What this version of pandas keeps text in."""
+"""The text type of this version of pandas."""
 
 LONG = {*KEYS, "status"}
 INTEGERS = ("trial_id", "replicate", "seed", "span_start", "span_end")
@@ -28,7 +28,7 @@ NUMBERS = ("logprob", "prob_raw", "prob_norm", "option_mass", *BETS)
 
 
 def load(path: Path) -> pd.DataFrame:
-    """A table as it is written: CSV as text, Parquet with its types."""
+    """A table as it is in the file: CSV as text, Parquet with its types."""
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
@@ -45,8 +45,8 @@ def typed(long: pd.DataFrame, experiment: Experiment, path: Path) -> pd.DataFram
     wanted = SCORED if experiment.scored else FREE
     if missing := [column for column in wanted if column not in long.columns]:
         raise SpecError(
-            f"{path}: column {', '.join(missing)} is missing from a long table of {experiment.name}; "
-            "'grace export' writes the table again"
+            f"{path}: column {', '.join(missing)} is missing from a long table of {experiment.name}. "
+            "To write the table again, run: grace export RUN"
         )
     extra = [c for c in (*READING, *BETS) if c in long.columns] if not experiment.scored else []
     frame = long[[*wanted, *extra]].copy()
@@ -63,7 +63,7 @@ def typed(long: pd.DataFrame, experiment: Experiment, path: Path) -> pd.DataFram
 
 
 def _text(column: pd.Series) -> pd.Series:
-    """A column as text, where missing stays missing: some versions of pandas would make it the word None."""
+    """A column as text with missing values kept: some versions of pandas make them the word None."""
     values = column.astype(object).where(column.notna(), np.nan)
     return values.map(str, na_action="ignore").astype(TEXT)
 
@@ -82,7 +82,7 @@ def _numbers(column: pd.Series, path: Path) -> pd.Series:
         if (fraction := whole != np.floor(whole)).any():
             row = whole.index[fraction][0]
             raise SpecError(
-                f"{path}: row {row + 2}, column {column.name}: {column[row]!r} is no whole number"
+                f"{path}: row {row + 2}, column {column.name}: {column[row]!r} is not a whole number"
             )
         return values.astype("int64" if not values.isna().any() else "Int64")
     return values.astype("float64")
@@ -117,8 +117,8 @@ def widened(wide: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, TrialList]:
     match = layout.TABLE_NAME.fullmatch(path.stem)
     if match is None:
         raise SpecError(
-            f"{path}: neither a long table (columns {', '.join(KEYS)}, ...) nor a wide one named "
-            "MODEL_STUDY_TABLE_DATE.csv, from which the model is known; name it so"
+            f"{path} is neither a long table (columns {', '.join(KEYS)}, ...) nor a wide one. The name of a "
+            "wide table must be MODEL_STUDY_TABLE_DATE.csv, because it names the model"
         )
     experiment = _experiment(wide, match["study"], match["table"], path)
     number: NDArray[Any] = np.arange(1, len(wide) + 1)
@@ -147,13 +147,13 @@ def _experiment(wide: pd.DataFrame, study: str, table: str, path: Path) -> Exper
     for experiment in known:
         if missing := [name for name in experiment.schema.names if name not in there]:
             raise SpecError(
-                f"{path}: column {', '.join(missing)} is missing; by its name this is a table of {study}. "
-                "A table of another study is to be named so"
+                f"{path}: column {', '.join(missing)} is missing. By its name this is a table of {study}. "
+                "If it is of another study, rename it"
             )
         if set(experiment.columns or ("question", "response")) <= there:
             return experiment
     if not known:
-        raise SpecError(f"{path}: there is no {study}; rename the file or register the study")
+        raise SpecError(f"{path}: there is no study {study}. Rename the file, or register the study")
     nearest = max(known, key=lambda e: len(there.intersection(e.columns)))
     lost = ", ".join(name for name in nearest.columns if name not in there)
     raise SpecError(f"{path}: column {lost} is missing from a wide table of {nearest.name}")
@@ -189,7 +189,8 @@ def with_structured(long: pd.DataFrame, path: Path) -> pd.DataFrame:
         raise SpecError(f"{path}: column {', '.join(missing)} is missing from a structured table")
     if len(structured) != len(long):
         raise SpecError(
-            f"{path} has {len(structured)} rows and the answers {len(long)}; 'grace extract' writes it again"
+            f"{path} has {len(structured)} rows and the answers {len(long)}. To write it again, run: grace "
+            "extract RUN"
         )
     for column in (*DRAW, "seed"):
         differs = structured[column].astype("str").to_numpy() != long[column].astype("str").to_numpy()
@@ -197,12 +198,6 @@ def with_structured(long: pd.DataFrame, path: Path) -> pd.DataFrame:
             row = int(np.flatnonzero(differs)[0])
             raise SpecError(
                 f"{path}: row {row + 2}, column {column}: {structured[column].iloc[row]!r} where the answers "
-                f"have {str(long[column].iloc[row])!r}; it belongs to another run"
+                f"have {str(long[column].iloc[row])!r}. It belongs to another run"
             )
     return long.assign(**{column: structured[column].to_numpy() for column in columns})
-
-
-def unread(frame: pd.DataFrame) -> pd.Series[bool]:
-    """Which answers were read as nothing that can be counted: no value, and no percentages either."""
-    lost = (frame["structured"] == "unparsed") | frame["structured"].isna()
-    return lost & frame[list(BETS)].isna().any(axis=1) if set(BETS) <= set(frame.columns) else lost

@@ -1,4 +1,4 @@
-"""The frames that analysts pass around: which columns they have, and in which order their rows are."""
+"""Columns, levels and row order of the frames."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def require(frame: pd.DataFrame, columns: Sequence[str], what: str = "the table"
     """SpecError that names the columns that a frame lacks."""
     if missing := [column for column in columns if column not in frame.columns]:
         raise SpecError(
-            f"{what} has no column {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}. "
+            f"{what} has no column {', '.join(missing)}. It has {', '.join(map(str, frame.columns))}. "
             "'grace_client.analysis.read' gives all columns of a run"
         )
 
 
 def canonical(frame: pd.DataFrame, levels: Mapping[str, Sequence[object]]) -> pd.DataFrame:
-    """A frame whose design columns hold legal levels, spelled as `read` spells them.
+    """A frame whose design columns hold legal levels, in the spelling of `read`.
 
     A frame that was written to a file and read again has numbers where `read` gives text: 3 and 3.0 become
     "3". Nothing is dropped.
@@ -35,7 +35,7 @@ def canonical(frame: pd.DataFrame, levels: Mapping[str, Sequence[object]]) -> pd
     Returns
     -------
     DataFrame
-        `frame` itself where every level is as it should be, else a copy. Columns of text levels have the type
+        `frame` itself where every level is legal, else a copy. Columns of text levels have the type
         ``str``, those of integers ``int64``.
 
     Raises
@@ -54,9 +54,9 @@ def canonical(frame: pd.DataFrame, levels: Mapping[str, Sequence[object]]) -> pd
             if level is None:
                 absent = pd.isna(value)
                 row = frame.index[(values.isna() if absent else values == value).to_numpy()][0]
-                told = "missing" if absent else f"{str(value)!r} is no level of the design"
+                problem = "missing" if absent else f"{str(value)!r} is not a level of the design"
                 raise SpecError(
-                    f"column {column}, row {row}: {told}; the levels are {', '.join(map(repr, legal))}"
+                    f"column {column}, row {row}: {problem}. The levels are {', '.join(map(repr, legal))}"
                 )
         kind = "str" if isinstance(legal[0], str) else "int64"
         if values.dtype != kind or any(value != level for value, level in known.items()):
@@ -90,16 +90,16 @@ def distinct(frame: pd.DataFrame) -> str:
 
 
 def refuse_copies(rows: pd.DataFrame, value: str, by: Sequence[str] = ()) -> None:
-    """SpecError where participants are no people: all copies of every stimulus have the same value.
+    """SpecError where participants are not people: all copies of every stimulus have the same value.
 
     Parameters
     ----------
     rows : DataFrame
         Has ``stimulus`` and `value`; ``model`` where there are several.
     value : str
-        What was measured.
+        Column of the measured values.
     by : sequence of str
-        Columns that tell apart several values of one stimulus.
+        Columns that identify the values of one stimulus.
     """
     several = per_model(rows) if "model" in rows.columns else iter([("the frame", rows)])
     for model, own in several:
@@ -109,7 +109,7 @@ def refuse_copies(rows: pd.DataFrame, value: str, by: Sequence[str] = ()) -> Non
         if (size > 1).any() and np.allclose(most, least, rtol=1e-9, atol=1e-12, equal_nan=True):
             raise SpecError(
                 f"all copies of a stimulus have the same answer of {model}: its {int(size.sum())} values are "
-                f"{len(size)} observations, and its participants are no people. Use 'item' or 'stimulus'"
+                f"{len(size)} observations, because its participants are not people. Use 'item' or 'stimulus'"
             )
 
 

@@ -1,18 +1,17 @@
-"""Read the tables of one or many runs into one tidy frame, and refuse what cannot be trusted."""
+"""Read the tables of one or many runs into one tidy frame, and refuse tables that cannot be trusted."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from grace_client import studies
 from grace_client.analysis._data import checks, files
-from grace_client.analysis._data.table_files import Manifests, Source, Table, contents, find
+from grace_client.analysis._data.table_files import Source, Table, find
 from grace_client.core.errors import SpecError
 from grace_client.run.manifest import Manifest
-
-__all__ = ["contents", "read"]
 
 HEAD = ("model", "experiment", "trial_id", "participant", "item", "stimulus")
 
@@ -24,9 +23,9 @@ def read(source: Source, *, experiment: str | None = None, trials: str | Path | 
     ----------
     source : path or list of paths
         A run folder; a folder of runs; a table: long (CSV or Parquet), wide or structured; or a list of
-        those. A wide or structured table beside its long one is read with it.
+        these. A wide or structured table beside its long table is read with it.
     experiment : str, optional
-        Such as ``"study1-exp2"``; needed where the source holds several.
+        Name of the experiment, such as ``"study1-exp2"``. Needed where the source holds several.
     trials : path, optional
         The trial list of a long table that lies outside its run folder.
 
@@ -34,89 +33,116 @@ def read(source: Source, *, experiment: str | None = None, trials: str | Path | 
     -------
     DataFrame
         Scored answers, one row per trial, question and option: ``model``, ``experiment``, ``trial_id``,
-        ``participant``, ``item`` (story or domain), ``stimulus`` (hash of what a participant sees), the
-        design factors as text (``access, observe`` or ``goal, state``, and ``utterance`` where one is
+        ``participant``, ``item`` (story or domain), ``stimulus`` (hash of the text that a participant sees),
+        the design factors as text (``access, observe`` or ``goal, state``, and ``utterance`` where one is
         judged), ``question``, ``option``,
         ``logprob`` (nats), ``prob_raw``, ``prob_norm``, ``option_mass``, ``status`` and ``reason``.
-        Free text, one row per trial, question and replicate: the same head, then ``question``,
+        Free text, one row per trial, question and replicate: the same first columns, then ``question``,
         ``replicate``, ``seed``, ``response``, ``reasoning``, ``finish_reason``, ``status``, ``reason``; and,
         where a structured table lies beside it, ``structured``, ``category``, ``method``, ``confidence``,
         ``span_start``, ``span_end`` and for Study 1 ``bet_0`` to ``bet_3``.
         A row whose status is not ``ok`` has no values. A wide table alone has no trial ids: rows are counted
-        from 1; nor has it ``logprob``, ``prob_raw`` and ``option_mass``, which are missing.
-        ``frame.attrs["manifests"]`` maps (model, experiment) to the `Manifest`, for runs that have one.
+        from 1. Its ``logprob``, ``prob_raw`` and ``option_mass`` are missing.
 
     Raises
     ------
     SpecError
-        Where a table cannot be trusted; the message names file, row and column. So are a table or trial list
-        of a run folder that is not the one its manifest tells, a source with
-        several experiments, a run without tables, a table in which nothing was answered, two runs of one
-        model, and one model in two revisions.
+        Where a table cannot be trusted; the message names file, row and column. Also where a table or trial
+        list of a run folder differs from the one in its manifest, where the source holds several experiments,
+        a run without tables, a table without any answer, two runs of one model, or one model in two
+        revisions.
     TrialError
         Where the trial list cannot be used.
+
+    See Also
+    --------
+    manifests : How the answers were made.
     """
     tables = _chosen(find(source), experiment)
-    frames = [_frame(table, trials) for table in tables]
-    manifests = Manifests()
-    seen: dict[tuple[str, str], Path] = {}
-    for table, frame in zip(tables, frames, strict=True):
-        for model, name in frame[["model", "experiment"]].drop_duplicates().itertuples(index=False):
-            if experiment is not None and name != experiment:
-                raise SpecError(f"{table.path} holds {name}, not {experiment}")
-            if (model, name) in seen:
-                raise SpecError(
-                    f"{seen[model, name]} and {table.path} both hold {name} of {model}; read one of them, or "
-                    "compare them one by one"
-                )
-            seen[model, name] = table.path
-            if table.manifest is not None:
-                manifests[model, name] = table.manifest
-    experiments = sorted({name for _, name in seen})
-    if len(experiments) > 1:
-        raise SpecError(f"the tables are of {', '.join(experiments)}; choose one with experiment=")
-    frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0].reset_index(drop=True)
-    frame.attrs["manifests"] = manifests
+    frame = joined([(table, load(table, trials)) for table in tables])
+    names = sorted(frame["experiment"].unique())
+    if len(names) > 1:
+        raise SpecError(
+            f"The tables hold several experiments: {', '.join(names)}. Choose one with experiment="
+        )
+    if experiment is not None and names != [experiment]:
+        raise SpecError(f"{tables[0].path} holds {names[0]}, not {experiment}")
     return frame
 
 
-def _chosen(tables: list[Table], experiment: str | None) -> list[Table]:
-    """The tables of the wanted experiment; SpecError where runs contradict each other."""
+def manifests(source: Source, *, experiment: str | None = None) -> dict[tuple[str, str], Manifest]:
+    """How the answers of runs were made: engine, sampling, duration, noise.
+
+    Parameters
+    ----------
+    source, experiment
+        As in `read`. Without `experiment`, the manifests of all experiments.
+
+    Returns
+    -------
+    dict of (model, experiment) to Manifest
+        Of the runs that have one. A table outside its run folder has none.
+    """
+    known = [table.manifest for table in find(source) if table.manifest is not None]
+    return {(m.model, m.spec.experiment): m for m in known if experiment in (None, m.spec.experiment)}
+
+
+def joined(parts: Sequence[tuple[Table, pd.DataFrame]]) -> pd.DataFrame:
+    """The frames of several tables as one; SpecError where two hold the same experiment of one model."""
+    seen: dict[tuple[str, str], Path] = {}
+    for table, frame in parts:
+        for model, name in frame[["model", "experiment"]].drop_duplicates().itertuples(index=False):
+            if (model, name) in seen:
+                raise SpecError(
+                    f"{seen[model, name]} and {table.path} both hold {name} of {model}. Read one of them, or "
+                    "read them one by one to compare them"
+                )
+            seen[model, name] = table.path
+    if len(parts) == 1:
+        return parts[0][1].reset_index(drop=True)
+    return pd.concat([frame for _, frame in parts], ignore_index=True)
+
+
+def check_revisions(tables: Sequence[Table]) -> None:
+    """SpecError where tables of one model are of two revisions."""
     revisions: dict[str, tuple[str, Path]] = {}
     for table in tables:
         if table.manifest is None:
             continue
-        revision = _revision(table.manifest)
+        revision = str(table.manifest.spec.engine.get("revision", "unknown"))
         before, path = revisions.setdefault(table.manifest.model, (revision, table.path))
         if before != revision:
             raise SpecError(
-                f"{table.manifest.model} is there in two revisions: {before} in {path.parent}, {revision} in "
-                f"{table.path.parent}; they are two models. Read them apart"
+                f"{table.manifest.model} has two revisions: {before} in {path.parent}, {revision} in "
+                f"{table.path.parent}. These are two models: read them one by one"
             )
+
+
+def _chosen(tables: list[Table], experiment: str | None) -> list[Table]:
+    """The tables of one experiment."""
+    check_revisions(tables)
     names = sorted({table.manifest.spec.experiment for table in tables if table.manifest})
     if experiment is None:
         if len(names) > 1:
-            raise SpecError(f"there are runs of {', '.join(names)}; choose one with experiment=")
+            raise SpecError(
+                f"The runs are of several experiments: {', '.join(names)}. Choose one with experiment="
+            )
         return tables
     studies.experiment(experiment)
     kept = [t for t in tables if t.manifest is None or t.manifest.spec.experiment == experiment]
     if not kept:
-        raise SpecError(f"there is no run of {experiment}; there are: {', '.join(names)}")
+        raise SpecError(f"There is no run of {experiment}. There are runs of: {', '.join(names)}")
     return kept
 
 
-def _revision(manifest: Manifest) -> str:
-    return str(manifest.spec.engine.get("revision", "unknown"))
-
-
-def _frame(table: Table, trials: str | Path | None) -> pd.DataFrame:
+def load(table: Table, trials: str | Path | None = None) -> pd.DataFrame:
     """One file as a tidy, checked frame."""
     raw = files.load(table.path)
-    if raw.columns.isin(files.LONG).sum() == len(files.LONG):
+    if set(raw.columns) >= files.LONG:
         if trials is None and not table.trials.exists():
             raise SpecError(
-                f"{table.path} tells trials by number, and no {table.trials.name} lies beside it; name the "
-                "trial list with trials="
+                f"{table.path} holds trial numbers only, and there is no {table.trials.name} beside it. Name "
+                "the trial list with trials="
             )
         long = raw
         own = table.trials if trials is None else Path(trials)

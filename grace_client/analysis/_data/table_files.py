@@ -1,4 +1,4 @@
-"""Find the tables that a run folder, a folder of runs or a file name stands for."""
+"""Find the tables of a run folder, a folder of runs or a file."""
 
 from __future__ import annotations
 
@@ -16,17 +16,6 @@ from grace_client.run.manifest import Manifest
 Source = str | Path | Sequence[str | Path]
 
 
-class Manifests(dict[tuple[str, str], Manifest]):
-    """Manifests by model and experiment.
-
-    Pandas copies a frame's `attrs` deeply at every operation; what a run was does not change, so a copy is
-    the thing itself.
-    """
-
-    def __deepcopy__(self, memo: object) -> Manifests:
-        return self
-
-
 @dataclass(frozen=True, slots=True)
 class Table:
     """A file of answers.
@@ -34,11 +23,11 @@ class Table:
     Attributes
     ----------
     path : Path
-        The file: long where the run has a long one.
+        The long table where there is one.
     manifest : Manifest or None
-        Of the run folder in which it lies.
+        The manifest of its run folder.
     structured : Path or None
-        The structured answers that lie beside free text.
+        The structured answers beside free text.
     """
 
     path: Path
@@ -52,7 +41,7 @@ class Table:
 
 
 def contents(source: Source) -> pd.DataFrame:
-    """What there is to read: one row per run or file.
+    """The runs and tables of a source, one row each.
 
     Parameters
     ----------
@@ -63,7 +52,7 @@ def contents(source: Source) -> pd.DataFrame:
     -------
     DataFrame
         ``model``, ``experiment`` and ``revision`` (empty for a file without a manifest beside it), ``path``
-        (str: the file that `read` would read) and ``structured`` (whether structured answers lie beside it).
+        (str: the file that `read` uses) and ``structured`` (whether structured answers lie beside it).
 
     Raises
     ------
@@ -88,7 +77,7 @@ def find(source: Source) -> list[Table]:
     paths = [source] if isinstance(source, str | Path) else list(source)
     tables = {table.path.resolve(): table for path in paths for table in _at(Path(path))}
     if not tables:
-        raise SpecError("there is nothing to read: the list of runs is empty; name a run folder or a table")
+        raise SpecError("there is nothing to read: the list of runs is empty. Name a run folder or a table")
     return list(tables.values())
 
 
@@ -97,12 +86,12 @@ def _at(path: Path) -> list[Table]:
         runs = manifests.below(path)
         if not runs:
             raise SpecError(
-                f"{path} holds no run: no folder in it has a {layout.MANIFEST}. 'grace run' makes one. "
-                "To read a table without its run, name its file"
+                f"{path} holds no run: there is no {layout.MANIFEST} in it or below it. Make a run with "
+                "'grace run', or name the file of a table"
             )
         return [_of_run(run) for run in runs]
     if not path.is_file():
-        raise SpecError(f"{path} does not exist; name a run folder, a folder of runs, or a table")
+        raise SpecError(f"{path} does not exist. Name a run folder, a folder of runs, or a table")
     if not (path.parent / layout.MANIFEST).exists():
         long = _long_beside(path)
         return [Table(long or path, structured=path if long and layout.is_structured(path.name) else None)]
@@ -111,8 +100,8 @@ def _at(path: Path) -> list[Table]:
     if layout.is_structured(path.name) or path.name.startswith(stem):
         return [run]
     raise SpecError(
-        f"{path} is no table of the run in {path.parent}, which wrote {run.path.name}; name that, or move "
-        "the file out of the run's folder"
+        f"{path} is not a table of the run in {path.parent}. The run wrote {run.path.name}: name that, or "
+        "move your file out of the run folder"
     )
 
 
@@ -130,22 +119,22 @@ def _of_run(folder: Path, structured: Path | None = None) -> Table:
     name = layout.long_table(written)
     if name is None:
         raise SpecError(
-            f"{folder} holds a run without tables: it ended before it wrote them. "
-            f"'grace export {folder}' does"
+            f"{folder} holds a run without tables, because it ended before it wrote them. "
+            f"Run: grace export {folder}"
         )
     path = folder / name
     if not path.exists():
-        raise SpecError(f"{path} is missing; 'grace export {folder}' writes it again")
+        raise SpecError(f"{path} is missing. Run: grace export {folder}")
     if structured is None:
         beside = sorted(folder.glob(layout.STRUCTURED_FILES))
         if len(beside) > 1:
-            listed = ", ".join(found.name for found in beside)
-            raise SpecError(f"{folder} holds several structured tables ({listed}); name the one to read")
+            listed = ", ".join(result.name for result in beside)
+            raise SpecError(f"{folder} holds several structured tables ({listed}). Name the one to read")
         structured = next(iter(beside), None)
     for table, verb in ((path, "export"), (structured, "extract")):
         if table and verify.is_changed(table, written):
             raise SpecError(
-                f"{table} has changed since it was written; 'grace {verb} {folder}' writes it again, and a "
-                "table of your own is read from outside the run's folder"
+                f"{table} has changed since grace wrote it. To write it again, run: grace {verb} {folder}. "
+                "Keep tables of your own outside the run folder"
             )
     return Table(path, manifest, structured)

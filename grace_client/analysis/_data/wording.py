@@ -1,4 +1,4 @@
-"""What a run asked, in its own words."""
+"""The prompts of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from grace_client import studies
 
 
 def wording(experiment: str, trials: str | Path) -> pd.DataFrame:
-    """The questions of a trial list's first trial, as the model got them but for its chat template.
+    """The questions of a trial list's first trial, as the model got them, without its chat template.
 
     Parameters
     ----------

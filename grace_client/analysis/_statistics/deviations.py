@@ -1,4 +1,4 @@
-"""Agreement of two tables of distributions, after the mean over conditions is taken from each."""
+"""How close two tables of distributions are, after the mean over conditions is subtracted from each."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ BOUNDS = {
 def statistics(
     p: ArrayLike, q: ArrayLike, blocks: ArrayLike | None = None, places: ArrayLike | None = None
 ) -> dict[str, Array]:
-    r"""Agreement of two tables of distributions.
+    r"""How close two tables of distributions are.
 
-    A table that gives one and the same distribution in all cells correlates with another, since some outcomes
-    are common everywhere: somebody who ignores the speaker's goal has r = .94 with people in Study 2.
-    Correlations are therefore of deviations from the mean over the cells of a block, which such a table does
-    not have. Where there are two outcomes, one is the mirror image of the other, and the first alone counts.
+    A table with the same distribution in all cells correlates with others, because some outcomes are common
+    everywhere: a model that ignores the speaker's goal has r = .94 with people in Study 2. Correlations are
+    therefore of deviations from the mean over the cells of a block, which are 0 for such a table. Of two
+    outcomes, only the first counts, because the second is its mirror image.
 
     Parameters
     ----------
     p, q : array_like, shape (..., n_cells, n_outcomes)
         Each row a distribution.
     blocks : array_like, shape (n_cells,), optional
-        Which cells belong together, such as the cells of one state where goals are compared; all of them
-        where it is not given. A block of one cell has no deviations and does not count in ``r`` and ``rho``.
+        Block of each cell, such as its state where goals are compared; by default all cells are one block. A
+        block of one cell has no deviations and does not count in ``r`` and ``rho``.
     places : array_like, shape (n_outcomes,), optional
-        Where the outcomes are numbers: these, ascending.
+        The outcomes, ascending, where they are numbers.
 
     Returns
     -------
     dict of str to ndarray, shape (...)
         ``r`` (Pearson) and ``rho`` (Spearman) of the deviations; ``r_plain`` (Pearson) of the probabilities
-        as they are; ``rmse``, the root of the mean squared difference of probabilities; ``js``, the mean over
+        themselves; ``rmse``, the root of the mean squared difference of probabilities; ``js``, the mean over
         cells of the Jensen-Shannon divergence, in bits, between 0 and 1; with `places` ``emd``, the mean over
-        cells of the Wasserstein-1 distance, in their unit. A correlation is empty where a table does not
+        cells of the Wasserstein-1 distance, in their unit. A correlation is missing where a table does not
         vary.
 
     Examples
@@ -60,33 +60,33 @@ def statistics(
 
     p, q = np.broadcast_arrays(np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64))
     x, y = deviations(p, blocks), deviations(q, blocks)
-    found = {
+    result = {
         "r": _correlation(x, y),
         "rho": _correlation(rankdata(x, axis=-1), rankdata(y, axis=-1)),
-        "r_plain": _correlation(counted(p), counted(q)),
+        "r_plain": _correlation(flattened(p), flattened(q)),
         "rmse": np.sqrt(((p - q) ** 2).mean(axis=(-1, -2))),
         "js": jensen_shannon(p, q).mean(axis=-1),
     }
     if places is not None:
-        found["emd"] = wasserstein(p, q, places).mean(axis=-1)
-    return found
+        result["emd"] = wasserstein(p, q, places).mean(axis=-1)
+    return result
 
 
-def counted(table: Array) -> Array:
-    """The probabilities that count, in one axis: of two outcomes the first, else all."""
+def flattened(table: Array) -> Array:
+    """The probabilities in one axis; of two outcomes only the first."""
     own = table[..., :1] if table.shape[-1] == 2 else table
     return own.reshape(*own.shape[:-2], own.shape[-2] * own.shape[-1])
 
 
 def deviations(table: Array, blocks: ArrayLike | None = None) -> Array:
-    """What counts of a table, less its mean over the cells of a block; blocks of one cell are left out."""
-    told = np.zeros(table.shape[-2]) if blocks is None else np.asarray(blocks)
-    parts = [table[..., told == block, :] for block in dict.fromkeys(told.tolist())]
+    """The probabilities minus their mean over the cells of a block; blocks of one cell are left out."""
+    block_of = np.zeros(table.shape[-2]) if blocks is None else np.asarray(blocks)
+    parts = [table[..., block_of == block, :] for block in dict.fromkeys(block_of.tolist())]
     apart = [part - part.mean(axis=-2, keepdims=True) for part in parts if part.shape[-2] > 1]
     if not apart:
         return np.empty((*table.shape[:-2], 0))
-    # What is equal in all cells must not be told apart by the last digit of its mean.
-    return np.asarray(np.round(counted(np.concatenate(apart, axis=-2)), 12))
+    # Values that are equal in all cells must not differ by the last digit of their mean.
+    return np.asarray(np.round(flattened(np.concatenate(apart, axis=-2)), 12))
 
 
 def _correlation(x: Array, y: Array) -> Array:

@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 NEWTON = 50
-"""Newton steps at most to the mode of the random effects; ten do nearly always."""
+"""Largest number of Newton steps to the mode of the random effects; ten are nearly always enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Fit:
     estimate : ndarray, shape (k,)
         Coefficients.
     covariance : ndarray, shape (k, k)
-        Of the coefficients.
+        Covariance of the coefficients.
     converged : bool
         Whether the method's own criterion was met.
     spread : mapping of str to float
@@ -50,7 +50,7 @@ def gee(y: Array, matrix: Array, groups: Codes) -> Fit:
     matrix : ndarray, shape (n, k)
         Predictors.
     groups : ndarray, shape (n,)
-        Which observations belong together.
+        Cluster of each observation.
 
     References
     ----------
@@ -68,7 +68,7 @@ def gee(y: Array, matrix: Array, groups: Codes) -> Fit:
         cov_struct=sm.cov_struct.Independence(),
     )
     with warnings.catch_warnings():
-        # What it would warn of is told by `converged`.
+        # `converged` says what the warnings would say.
         warnings.simplefilter("ignore")
         result = model.fit(maxiter=200, ctol=1e-10)
     return Fit(np.asarray(result.params), np.asarray(result.cov_params()), bool(result.converged))
@@ -78,7 +78,7 @@ def mixed(y: Array, matrix: Array, factors: Mapping[str, Codes], *, penalised: b
     r"""Logistic regression with crossed random intercepts, by maximum likelihood.
 
     The likelihood is Laplace's approximation: the random effects :math:`u \sim N(0, I)`, scaled by their
-    standard deviations, are at the mode of the penalised likelihood, and what is integrated out adds
+    standard deviations, are at the mode of the penalised likelihood, and integrating them out adds
     :math:`\log \det(Z'WZ + I)` to the deviance. The covariance of the coefficients is from the observed
     information of coefficients and standard deviations together, a numerical Hessian of the deviance. This is
     the fit of ``lme4::glmer`` with ``nAGQ = 1``, and these are the errors that its ``summary`` prints;
@@ -93,7 +93,7 @@ def mixed(y: Array, matrix: Array, factors: Mapping[str, Codes], *, penalised: b
     factors : mapping of str to ndarray, shape (n,)
         Level of each random intercept, counted from 0.
     penalised : bool
-        Whether each coefficient has the prior of half an observation of 1 and half of 0 (log-F(1, 1)), so
+        Whether each coefficient gets the prior of half an observation of 1 and half of 0 (log-F(1, 1)), so
         that it is finite where all observations are equal. The columns of `matrix` must be indicators of
         cells. Without random intercepts this is Jeffreys' prior, the correction of Firth.
 
@@ -107,7 +107,7 @@ def mixed(y: Array, matrix: Array, factors: Mapping[str, Codes], *, penalised: b
     """
     from scipy import optimize
 
-    # Observations that share their predictors and levels are one binomial observation.
+    # Observations with equal predictors and levels are one binomial observation.
     codes = np.column_stack([matrix, *factors.values()])
     _, first_of, inverse, size = np.unique(
         codes, axis=0, return_index=True, return_inverse=True, return_counts=True
@@ -138,7 +138,7 @@ def mixed(y: Array, matrix: Array, factors: Mapping[str, Codes], *, penalised: b
     theta, beta = second.x[:count], second.x[count:]
     spread = {name: float(sd) for name, sd in zip(factors, theta, strict=True)}
     converged = bool(first.success and second.success and laplace.converged)
-    # The deviance does not mind the sign of a standard deviation.
+    # The deviance does not depend on the sign of a standard deviation.
     hessian = _hessian(lambda both: laplace.deviance(np.abs(both[:count]), both[count:]), second.x)
     with np.errstate(all="ignore"):
         covariance = np.asarray(2 * np.linalg.pinv(hessian)[count:, count:], dtype=np.float64)
@@ -149,22 +149,22 @@ def mixed(y: Array, matrix: Array, factors: Mapping[str, Codes], *, penalised: b
 def _hessian(function: Callable[[Array], float], at: Array, step: float = 1e-3) -> Array:
     """Second derivatives, by central differences."""
     size = len(at)
-    found = np.empty((size, size))
+    result = np.empty((size, size))
     middle, unit = function(at), step * np.eye(size)
     ends = [(function(at + unit[i]), function(at - unit[i])) for i in range(size)]
     for i in range(size):
-        found[i, i] = (ends[i][0] - 2 * middle + ends[i][1]) / step**2
+        result[i, i] = (ends[i][0] - 2 * middle + ends[i][1]) / step**2
         for j in range(i):
             both = function(at + unit[i] + unit[j]) + function(at - unit[i] - unit[j])
-            found[i, j] = found[j, i] = (both - sum(ends[i]) - sum(ends[j]) + 2 * middle) / (2 * step**2)
-    return found
+            result[i, j] = result[j, i] = (both - sum(ends[i]) - sum(ends[j]) + 2 * middle) / (2 * step**2)
+    return result
 
 
 class _Laplace:
-    """Laplace's approximation to the deviance; keeps the last mode, from which the next search begins.
+    """Laplace's approximation to the deviance. It keeps the last mode as the start of the next search.
 
-    The levels of the largest factor do not meet in any observation: their block of the information is
-    diagonal, and is eliminated before anything is solved.
+    No observation has two levels of the largest factor, so their block of the information is diagonal. It is
+    eliminated before the rest is solved.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class _Laplace:
         from scipy import sparse
 
         real, half = len(y), len(prior)
-        # Half an observation of each kind, which no random effect touches.
+        # Half an observation of each kind, without random effects.
         self.y, self.size = np.append(y, np.full(half, 0.5)), np.append(size, np.ones(half))
         self.x = np.vstack([matrix, prior])
         codes = list(factors.values())

@@ -1,4 +1,4 @@
-"""Two tables of distributions in one order, and how they might have come out otherwise."""
+"""Two tables of distributions in one order, and their bootstrap samples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from grace_client.core.errors import SpecError
 Array = NDArray[np.float64]
 
 LEAST = 3
-"""Items that every cell needs; of fewer, a figure is about the stories that happened to be asked."""
+"""Fewest items in every cell; with fewer, the result is about a few stories only."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Sides:
     labels : list of tuple
         The cells.
     outcomes : list
-        What the distributions are over.
+        The outcomes of the distributions.
     p : ndarray, shape (n_models, n_cells, n_outcomes)
     q : ndarray, shape (n_cells, n_outcomes)
     by_item : ndarray, shape (n_models, n_items, n_cells, n_outcomes), or None
@@ -53,14 +53,14 @@ class Sides:
 
     @property
     def items(self) -> int:
-        """How many items there are; 0 where they are unknown."""
+        """Number of items; 0 where they are unknown."""
         return 0 if self.weight is None else self.weight.shape[1]
 
     @property
     def drawn(self) -> str:
-        """What `draw` draws."""
-        told = (("items", self.items > 1), ("people", self.people is not None))
-        return " and ".join(name for name, there in told if there) or "nothing"
+        """The things that `draw` draws."""
+        groups = (("items", self.items > 1), ("people", self.people is not None))
+        return " and ".join(name for name, there in groups if there) or "nothing"
 
     def blocks(self, across: Sequence[str] | None) -> Array | None:
         """By cell, the number of its block: blocks differ in keys other than `across`."""
@@ -69,12 +69,15 @@ class Sides:
         if unknown := [key for key in across if key not in self.keys]:
             raise SpecError(f"across={unknown[0]!r} is none of the keys: {', '.join(self.keys)}")
         kept = [i for i, key in enumerate(self.keys) if key not in across]
-        told = [tuple(label[i] for i in kept) for label in self.labels]
-        order = list(dict.fromkeys(told))
-        return np.array([order.index(one) for one in told], dtype=np.float64)
+        groups = [tuple(label[i] for i in kept) for label in self.labels]
+        order = list(dict.fromkeys(groups))
+        return np.array([order.index(one) for one in groups], dtype=np.float64)
 
     def draw(self, draws: int, seed: int) -> tuple[Array, Array]:
-        """Both tables, drawn again: shapes (n_models, draws, …) and (draws, …). Few items are not drawn."""
+        """Bootstrap samples of both tables: shapes (n_models, draws, …) and (draws, …).
+
+        Few items are not drawn.
+        """
         generator = np.random.default_rng(seed)
         p = np.broadcast_to(self.p[:, None], (len(self.models), draws, *self.q.shape))
         q = np.broadcast_to(self.q, (draws, *self.q.shape))
@@ -82,7 +85,7 @@ class Sides:
             times = generator.multinomial(self.items, np.full(self.items, 1 / self.items), size=draws)
             top = np.einsum("di,mico->mdco", times, self.by_item)
             bottom = np.einsum("di,mic->mdc", times, self.weight)[..., None]
-            # A draw without any item of a cell tells nothing about it.
+            # A draw without any item of a cell keeps the cell as it is.
             p = np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1), p)
         if self.people is not None:
             cells = [
@@ -108,7 +111,7 @@ class Sides:
         return np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1), self.p[:, None])
 
     def interval(self, value: float, drawn: Array | None, bounds: tuple[float, float]) -> tuple[float, float]:
-        """The draws' distances from their median, laid around a value and kept within its bounds."""
+        """An interval around a value from the draws' distances from their median, within bounds."""
         known = np.array([]) if drawn is None else drawn[~np.isnan(drawn)]
         if not len(known):
             return float("nan"), float("nan")
@@ -122,7 +125,7 @@ def jackknifed(
 ) -> tuple[float, float]:
     """Student's t around a value, kept within its bounds.
 
-    Its standard error is that of leaving out each item, and of draws of people where there are any.
+    Its standard error is that of leaving out each item, combined with that of draws of people, if any.
     """
     from scipy import stats
 
@@ -135,7 +138,7 @@ def jackknifed(
 
 
 def _within(low: float, high: float, bounds: tuple[float, float]) -> tuple[float, float]:
-    """An interval within bounds; none where it has no width, since nothing then is known of what may vary."""
+    """An interval within bounds; missing where it has no width, because then nothing varied."""
     low, high = (float(end) for end in np.clip([low, high], *bounds))
     return (low, high) if high - low > 1e-9 else (float("nan"), float("nan"))
 
@@ -147,7 +150,7 @@ def lacking(one: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str]) -> dict
     ----------
     one : DataFrame
         ``model`` (optional), `keys` and ``item``, such as `study2.by_item` gives it. A table without ``item``
-        lacks nothing that could be known.
+        is not checked.
     other : DataFrame
         `keys`: the cells of the comparison.
     keys : sequence of str
@@ -156,7 +159,7 @@ def lacking(one: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str]) -> dict
     Returns
     -------
     dict of str to str
-        By model, what is missing in words; models that lack nothing are not in it.
+        By model, the missing answers in words; models with enough answers are not in it.
     """
     keys = list(keys)
     if missing := [column for column in keys if column not in one.columns or column not in other.columns]:
@@ -165,7 +168,7 @@ def lacking(one: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str]) -> dict
         return {}
     rows = one if "model" in one.columns else one.assign(model="model")
     wanted = pd.MultiIndex.from_frame(other[keys].drop_duplicates().astype(str))
-    found = {}
+    result = {}
     for model, own in rows.groupby("model", sort=False):
         items = own.astype(dict.fromkeys(keys, str)).groupby(keys)["item"].nunique()
         items.index = pd.MultiIndex.from_tuples([i if isinstance(i, tuple) else (i,) for i in items.index])
@@ -173,15 +176,15 @@ def lacking(one: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str]) -> dict
         if thin := int((items < LEAST).sum()):
             thinnest = wanted[int(items.to_numpy().argmin())]
             cell = ", ".join(f"{key} {value}" for key, value in zip(keys, thinnest, strict=True))
-            found[str(model)] = (
+            result[str(model)] = (
                 f"{thin} of {len(wanted)} cells ({'/'.join(keys)}) have answers to fewer than {LEAST} items, "
                 f"such as {cell} with {int(items.min())}"
             )
-    return found
+    return result
 
 
 def side_by_side(one: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str], outcome: str) -> Sides:
-    """Align two tables, of which the first may be told by item and the second by number of answers."""
+    """Align two tables. The first may have a row for each item, the second numbers of answers."""
     keys = list(keys)
     whole, by_item, weight = one, None, None
     if "item" in one.columns:
@@ -190,7 +193,7 @@ def side_by_side(one: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str], ou
         rows = one.assign(model=one["model"] if "model" in one.columns else "model")
         rows["weight"] = rows["n"].astype(np.float64) if "n" in rows.columns else 1.0
         if rows.duplicated(["model", *keys, "item", outcome]).any():
-            raise SpecError("cannot compare: an outcome of an item's cell is there twice")
+            raise SpecError("cannot compare: an outcome of an item's cell appears twice")
         rows["prob"] = rows["prob"] * rows["weight"]
         summed = rows.groupby(["model", *keys, outcome], sort=False)[["prob", "weight"]].sum(min_count=1)
         summed["prob"] /= summed["weight"]
@@ -231,11 +234,11 @@ def align(
     outcomes = list(dict.fromkeys(other[outcome]))
     truth = other.pivot(index=keys, columns=outcome, values="prob")[outcomes]
     models = list(dict.fromkeys(one["model"]))
-    found = []
+    result = []
     for model in models:
         own = one[one["model"] == model]
         if own.duplicated([*keys, outcome]).any():
-            raise SpecError(f"cannot compare {model}: an outcome of a cell is there twice")
+            raise SpecError(f"cannot compare {model}: an outcome of a cell appears twice")
         table = own.pivot(index=keys, columns=outcome, values="prob")
         unknown = [name for name in table.columns if name not in outcomes]
         table = table.reindex(index=truth.index, columns=outcomes)
@@ -244,8 +247,8 @@ def align(
                 f"outcome {unknown[0]!r} is not in `other`" if unknown else "a cell or an outcome is missing"
             )
             raise SpecError(f"cannot compare {model}: {what}")
-        found.append(table.to_numpy(dtype=np.float64))
-    p, q = np.stack(found), truth.to_numpy(dtype=np.float64)
+        result.append(table.to_numpy(dtype=np.float64))
+    p, q = np.stack(result), truth.to_numpy(dtype=np.float64)
     for table in (*p, q):
         if not np.allclose(table.sum(axis=-1), 1, atol=1e-6):
             raise SpecError("cannot compare: the probabilities of a cell do not sum to 1")

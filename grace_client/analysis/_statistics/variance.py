@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 EXACT = 15
-"""Pairs at most whose every change of places is tried."""
+"""Largest number of pairs for which all sign changes are tried."""
 FLIPS = 20_000
-"""Random changes of places beyond that."""
+"""Number of random sign changes for more pairs."""
 LEAST_REPEATED = 3
-"""Stimuli with two answers or more that a share of variance needs."""
+"""Stimuli with at least two answers that a share of variance needs."""
 
 
 def type_two(rows: pd.DataFrame, value: str, factors: tuple[str, str], block: str | None) -> pd.DataFrame:
     """Type II sums of squares of two crossed factors, with or without blocks.
 
-    Each main effect is given the other and the blocks, the interaction both, and all are tested against the
-    error of ``block + first * second``. Degrees of freedom are differences of ranks, so that cells may be
-    empty and of any size.
+    Each main effect is adjusted for the other and the blocks, the interaction for both. All are tested
+    against the error of ``block + first * second``. Degrees of freedom are differences of ranks, so that
+    cells may be empty and of any size.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def type_two(rows: pd.DataFrame, value: str, factors: tuple[str, str], block: st
     value : str
         Column to analyse.
     factors : pair of str
-        Columns whose values are taken as levels, whatever they look like.
+        Columns of the factors. Their values are levels, also where they are numbers.
     block : str or None
         Column of blocks.
 
@@ -40,8 +40,7 @@ def type_two(rows: pd.DataFrame, value: str, factors: tuple[str, str], block: st
     -------
     DataFrame
         ``effect, ss, df, ms, f, p, eta_p2``; the last row is ``residual``. ``f``, ``p`` and ``eta_p2`` are
-        missing where nothing is left to the residual, which tells how much chance can do, or there is
-        nothing to test.
+        missing without a residual, and for an effect without degrees of freedom.
     """
     from scipy import stats
 
@@ -56,7 +55,7 @@ def type_two(rows: pd.DataFrame, value: str, factors: tuple[str, str], block: st
         (second, _fit([*base, a], y), additive),
         (f"{first}:{second}", additive, full),
     ]
-    # What least squares leaves of an exact fit is rounding.
+    # The residual of an exact fit is only rounding.
     rounding = 1e-20 * max(1.0, float((y**2).sum()))
     table = []
     for effect, (before, rank), (after, more) in steps:
@@ -79,36 +78,36 @@ def paired(greater: Array, lesser: Array, *, alternative: str = "two-sided") -> 
     greater, lesser : ndarray, shape (n_pairs,)
         The two values of each pair.
     alternative : {"two-sided", "greater"}
-        Of the p value.
+        Side of the p value.
 
     Returns
     -------
     dict of str to float
         ``mean_greater, mean_lesser, difference, low, high`` (two-sided 95% interval), ``t, df, p, d_z``.
-        Where all differences are equal and not 0, ``t``, ``d_z`` and the interval are missing, since nothing
-        tells how much a pair may vary, and ``p`` is that of the sign test, 1 of 2 to the number of pairs in
-        one tail. With fewer than two pairs, or where all are 0, the test is missing.
+        If all differences are equal and not 0, ``t``, ``d_z`` and the interval are missing, because the
+        variance is unknown, and ``p`` is that of the sign test: 0.5 to the power of the number of pairs in
+        one tail. With fewer than two pairs, or if all differences are 0, the test is missing.
     """
     from scipy import stats
 
     count = len(greater)
-    found = dict.fromkeys(("mean_greater", "mean_lesser", "difference"), np.nan)
-    found |= dict.fromkeys(("low", "high", "t", "df", "p", "d_z"), np.nan)
+    result = dict.fromkeys(("mean_greater", "mean_lesser", "difference"), np.nan)
+    result |= dict.fromkeys(("low", "high", "t", "df", "p", "d_z"), np.nan)
     if count == 0:
-        return found
+        return result
     difference = greater - lesser
     mean = float(difference.mean())
-    found |= {"mean_greater": float(greater.mean()), "mean_lesser": float(lesser.mean()), "difference": mean}
+    result |= {"mean_greater": float(greater.mean()), "mean_lesser": float(lesser.mean()), "difference": mean}
     if count < 2:
-        return found
+        return result
     sd, df = float(difference.std(ddof=1)), count - 1
     # Equal differences differ by rounding alone.
     if sd <= 1e-12 * max(1.0, abs(mean)):
-        return found | {"df": df, "p": sign_test(mean, count, alternative)}
+        return result | {"df": df, "p": sign_test(mean, count, alternative)}
     error = sd / np.sqrt(count)
     reach = float(stats.t.ppf(0.975, df)) * error
     t = mean / error
-    return found | {
+    return result | {
         "low": mean - reach,
         "high": mean + reach,
         "t": t,
@@ -119,7 +118,7 @@ def paired(greater: Array, lesser: Array, *, alternative: str = "two-sided") -> 
 
 
 def sign_test(mean: float, count: int, alternative: str = "two-sided") -> float:
-    """P value of `count` pairs that all differ in the direction of `mean`; missing where none differs."""
+    """P value of `count` pairs that all differ in the direction of `mean`; missing if the mean is 0."""
     if abs(mean) <= 1e-12:
         return float("nan")
     if alternative == "greater":
@@ -128,19 +127,19 @@ def sign_test(mean: float, count: int, alternative: str = "two-sided") -> float:
 
 
 def sign_flips(difference: Array) -> float:
-    """Exact two-sided p value of pairs whose members might have changed places.
+    """Exact two-sided p value of paired differences whose signs are random under the null hypothesis.
 
     Parameters
     ----------
     difference : ndarray, shape (n_pairs,)
-        Of each pair.
+        Difference of each pair.
 
     Returns
     -------
     float
-        Share of all 2 to the n_pairs ways of changing places whose sum of differences is as far from 0 as the
-        one that was seen; 2 / 2**n_pairs at least. More than 15 pairs are changed 20,000 times at random, and
-        what was seen counts as one. Missing with fewer than two pairs.
+        Share of all 2**n_pairs sign changes whose sum of differences is at least as far from 0 as the
+        observed one, so at least 2 / 2**n_pairs. With more than 15 pairs, 20,000 random sign changes and the
+        observed one. Missing with fewer than two pairs.
 
     References
     ----------
@@ -201,20 +200,20 @@ def components(means: np.ndarray, sizes: np.ndarray, values: pd.Series) -> dict[
     size = (total - (sizes**2).sum() / total) / (groups - 1)
     between = max(0.0, (mean_square - within) / size)
     both = between + within
-    found = {"within": within, "between": between, "icc": between / both if both > 0 else np.nan}
+    result = {"within": within, "between": between, "icc": between / both if both > 0 else np.nan}
     if not both > 0:
-        return found | {"icc_low": np.nan, "icc_high": np.nan}
-    # Answers that never differ within a stimulus might have differed once.
+        return result | {"icc_low": np.nan, "icc_high": np.nan}
+    # Answers that never differ within a stimulus are treated as if they had differed once.
     once = (sizes.max() - 1) / sizes.max() / (total - groups)
-    # What is known of the variance within rests on the stimuli whose answers differ.
+    # Only stimuli whose answers differ inform about the variance within.
     mixed = max(1, int(((means > 0) & (means < 1)).sum()))
     freedom = (groups - 1, min(total - groups, 2 * mixed))
     low, high = (_icc(mean_square / max(within, once) / quantile, size) for quantile in _quantiles(freedom))
-    return found | {"icc_low": min(low, found["icc"]), "icc_high": 1.0 if within == 0 else high}
+    return result | {"icc_low": min(low, result["icc"]), "icc_high": 1.0 if within == 0 else high}
 
 
 def _quantiles(freedom: tuple[float, float]) -> tuple[float, float]:
-    """The quantiles of F that belong to the lower and the upper end of a 95 % interval."""
+    """Quantiles of F for the lower and the upper end of a 95% interval."""
     from scipy import stats
 
     return float(stats.f.ppf(0.975, *freedom)), float(stats.f.ppf(0.025, *freedom))

@@ -1,4 +1,4 @@
-"""Figures that set models beside each other, and one way of asking beside the other."""
+"""Figures that compare models, and the free text of a model with its scored answers."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ STATISTICS = {
 }
 
 
-def option_mass(table: pd.DataFrame) -> Any:
-    """How much probability lies on the offered answers at all.
+def option_mass(table: pd.DataFrame) -> p9.ggplot:
+    """Option mass: the probability of all offered answers together.
 
     Parameters
     ----------
@@ -54,15 +54,15 @@ def option_mass(table: pd.DataFrame) -> Any:
     )
 
 
-def agreement(
+def closeness(
     table: pd.DataFrame, *, ceiling: pd.DataFrame | None = None, rsa: pd.DataFrame | None = None
-) -> Any:
+) -> p9.ggplot:
     """How close each model is to people, or to a theory.
 
     Parameters
     ----------
     table : DataFrame
-        As `compare.agreement` gives it: ``model, statistic, value, low, high``.
+        As `compare.closeness` gives it: ``model, statistic, value, low, high``.
     ceiling : DataFrame, optional
         As `reference.noise_ceiling` gives it: ``compared, statistic, low, high``. The second sample is drawn
         as a band.
@@ -109,7 +109,7 @@ def agreement(
         + p9.labs(x="", y="")
         + p9.labs(
             caption="Lines: 95% intervals over stories or domains, and over people's answers."
-            + (" Grey band: how well a second sample of people would do." if ceiling is not None else "")
+            + (" Grey band: a second sample of people." if ceiling is not None else "")
             + (" No point: undefined, the answers do not vary." if undefined else "")
         )
         + _style.theme(7.8, 1.6 + 0.5 * len(order))
@@ -117,18 +117,18 @@ def agreement(
     )
 
 
-def saying(cells: pd.DataFrame) -> Any:
-    """What a model says beside what it scores.
+def consistency(cells: pd.DataFrame) -> p9.ggplot:
+    """Free text of a model beside its scored answers.
 
     Parameters
     ----------
     cells : DataFrame
-        As `agreement.by_cell` gives it: ``model, question, option, said, scored``.
+        As `consistency.by_cell` gives it: ``model, question, option, said, scored``.
 
     Returns
     -------
     plotnine.ggplot
-        A point per cell and option; on the diagonal the two agree.
+        A point per cell and option; equal values are on the diagonal.
     """
     require(cells, ["model", "question", "option", "said", "scored"], "the figure's table")
     table = _style.models(cells)

@@ -1,10 +1,11 @@
-"""From a figure to a file: vector for print and page, pixels for slides."""
+"""Figures as files: vector graphics for print and page, pixels for slides."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+
+import plotnine as p9
 
 from grace_client.core import paths
 
@@ -19,12 +20,12 @@ SETTINGS = {
 }
 
 
-def svg(figure: Any) -> str:
-    """A figure as SVG text; figures made alike give equal text."""
+def svg(figure: p9.ggplot) -> str:
+    """A figure as SVG text; equal figures give equal text."""
     return _render(figure, ("svg",))["svg"].decode("utf-8")
 
 
-def save(figure: Any, folder: Path | str, name: str) -> list[Path]:
+def save(figure: p9.ggplot, folder: Path | str, name: str) -> list[Path]:
     """Write a figure as SVG, PDF and PNG (300 dots per inch).
 
     Parameters
@@ -32,7 +33,7 @@ def save(figure: Any, folder: Path | str, name: str) -> list[Path]:
     figure : plotnine.ggplot
         As every function here returns it, with any theme added.
     folder : path
-        Made where it is not there.
+        Folder; created if it does not exist.
     name : str
         File name without an ending.
 
@@ -49,10 +50,10 @@ def save(figure: Any, folder: Path | str, name: str) -> list[Path]:
     return written
 
 
-def _render(figure: Any, kinds: tuple[str, ...]) -> dict[str, bytes]:
+def _render(figure: p9.ggplot, kinds: tuple[str, ...]) -> dict[str, bytes]:
     import matplotlib
 
-    found = {}
+    result = {}
     with matplotlib.rc_context({"backend": "agg", **SETTINGS}):
         drawn = figure.draw()
         try:
@@ -60,9 +61,9 @@ def _render(figure: Any, kinds: tuple[str, ...]) -> dict[str, bytes]:
                 buffer = io.BytesIO()
                 metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
                 drawn.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
-                found[kind] = buffer.getvalue()
+                result[kind] = buffer.getvalue()
         finally:
             import matplotlib.pyplot
 
             matplotlib.pyplot.close(drawn)
-    return found
+    return result

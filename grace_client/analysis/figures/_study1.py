@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 import plotnine as p9
 
 from grace_client.analysis.figures import _style
 
 CELL = ["access", "observe"]
-EMPTY = "Empty: who saw fewer cannot say so many."
-"""The design is triangular; its cells stand in a grid, so that those of equal access are in one column."""
+EMPTY = "Empty: the speaker cannot name more than they saw."
+"""The design is triangular: three cells of the grid are empty."""
 
 
 def states(
     means: pd.DataFrame, *, rsa: pd.DataFrame | None = None, people: pd.DataFrame | None = None
-) -> Any:
-    """What is bet on each state, by what the speaker saw and said.
+) -> p9.ggplot:
+    """Bets on each state, by what the speaker saw and said.
 
     Parameters
     ----------
@@ -43,9 +41,9 @@ def states(
     order = _style.names(table)
     table["state"] = table["state"].astype(str)
     figure = p9.ggplot(table, p9.aes("state", "mean", color="model", shape="model", group="model"))
-    told = _style.INTERVAL
+    text = _style.INTERVAL
     if own["model"].nunique() == 1:
-        told = f"Bars: means. {told}"
+        text = f"Bars: means. {text}"
         bars = table[table["model"].isin(set(own["model"]))]
         figure += p9.geom_col(bars, width=0.65, alpha=0.25, show_legend=False)
         layers = _style.points(order, width=0.0001)
@@ -58,22 +56,22 @@ def states(
         + p9.facet_grid("says", "saw")
         + p9.scale_y_continuous(limits=(0, 100), breaks=(0, 25, 50, 75, 100), expand=(0, 4))
         + p9.labs(x="state: how many of the 3 have the property", y="bet (dollars of 100)")
-        + _style.caption(table, f"{told} {EMPTY}")
+        + _style.caption(table, f"{text} {EMPTY}")
         + _style.theme(7.2, 5.6)
     )
 
 
-def percentages(means: pd.DataFrame, *, highest: float | None = None) -> Any:
+def percentages(means: pd.DataFrame, *, highest: float | None = None) -> p9.ggplot:
     """The whole elicited distributions: for each state, how probable each percentage is.
 
     Parameters
     ----------
     means : DataFrame
         ``model, access, observe, state, percentage, mean``: mean probability of each of the eleven
-        percentages. Intervals do not fit into a heat map; give them in a table.
+        percentages. A heat map has no place for intervals; give them in a table.
     highest : float, optional
-        Where the colours end, so that figures of several models can be compared; the highest mean of the
-        table where it is not given.
+        End of the colour scale, so that figures of several models can be compared; by default the highest
+        mean.
 
     Returns
     -------
@@ -84,7 +82,7 @@ def percentages(means: pd.DataFrame, *, highest: float | None = None) -> Any:
     table = _style.tidy(means, [*CELL, "state", "percentage", "mean"])
     table["model"] = pd.Categorical(table["model"], categories=_style.names(table))
     table["state"] = table["state"].astype(str)
-    # Of whole numbers, tiles would be as wide as the distance of two whole numbers.
+    # With integers, the tiles would be 1 wide.
     table["percentage"] = table["percentage"].astype("float64")
     rows = table["model"].nunique()
     return (
@@ -108,7 +106,7 @@ def percentages(means: pd.DataFrame, *, highest: float | None = None) -> Any:
     )
 
 
-def entropy(means: pd.DataFrame) -> Any:
+def entropy(means: pd.DataFrame) -> p9.ggplot:
     """How spread out the answers about each state are.
 
     Parameters
@@ -137,8 +135,8 @@ def entropy(means: pd.DataFrame) -> Any:
     )
 
 
-def knowledge(means: pd.DataFrame) -> Any:
-    """Whether the speaker is taken to know exactly how many.
+def knowledge(means: pd.DataFrame) -> p9.ggplot:
+    """Whether the model says that the speaker knows exactly how many.
 
     Parameters
     ----------

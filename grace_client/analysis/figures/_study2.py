@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 import plotnine as p9
 
@@ -18,13 +16,13 @@ WANTED = {
     "presentational": "to look it",
     "phi": "φ",
 }
-"""Parameters of the polite speaker, as a reader understands them."""
+"""Parameters of the polite speaker in words."""
 
 
 def utterances(
     means: pd.DataFrame, *, people: pd.DataFrame | None = None, rsa: pd.DataFrame | None = None
-) -> Any:
-    """How much each utterance is said, by goal and state.
+) -> p9.ggplot:
+    """Share of each utterance, by goal and state.
 
     Parameters
     ----------
@@ -60,8 +58,8 @@ def utterances(
 
 def negation(
     means: pd.DataFrame, *, people: pd.DataFrame | None = None, rsa: pd.DataFrame | None = None
-) -> Any:
-    """How much is said with a negation, by goal and state.
+) -> p9.ggplot:
+    """Share of negated utterances, by goal and state.
 
     Parameters
     ----------
@@ -104,8 +102,8 @@ def negation(
     )
 
 
-def goals(weights: pd.DataFrame, *, people: pd.DataFrame | None = None) -> Any:
-    """What a speaker wants under each instruction, by the polite speaker fitted to models and people.
+def goals(weights: pd.DataFrame, *, people: pd.DataFrame | None = None) -> p9.ggplot:
+    """The wishes of the polite speaker fitted to models and people, by goal.
 
     Parameters
     ----------
@@ -138,14 +136,14 @@ def goals(weights: pd.DataFrame, *, people: pd.DataFrame | None = None) -> Any:
         + p9.labs(x="", y="weight, and φ")
         + p9.labs(
             caption="Fitted values, without intervals. Weights of the three wishes sum to 1. "
-            "φ: wants to be taken for kind (0) or informative (1)."
+            "φ: wants to appear kind (0) or informative (1)."
         )
         + _style.theme(7.8, 3.3)
         + p9.theme(axis_text_x=p9.element_text(rotation=30, ha="right"))
     )
 
 
-def judgements(means: pd.DataFrame) -> Any:
+def judgements(means: pd.DataFrame) -> p9.ggplot:
     """How an utterance is judged, by goal and state.
 
     Parameters

@@ -15,8 +15,8 @@ from grace_client.analysis._data.layout import require
 from grace_client.core.errors import SpecError
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#882255")
-"""Of the models, in order: the palette of Okabe and Ito, which people with colour blindness tell apart; its
-yellow can hardly be seen as a line on white, so that a dark red stands in its place."""
+"""Of the models, in order: the palette of Okabe and Ito, which people with colour blindness can distinguish.
+Its yellow is hardly visible as a line on white; a dark red replaces it."""
 SHAPES = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d")
 LINES = (
     "solid",
@@ -33,9 +33,9 @@ LINES = (
     (0, (3, 1, 1, 1, 1, 1)),
 )
 MOST = len(COLOURS) * len(SHAPES)
-"""Models that differ in colour or shape: no number divides both, so no pair of the two comes twice."""
+"""Models that differ in colour or shape: the two numbers have no common divisor, so no pair occurs twice."""
 PEOPLE, THEORY = "people", "RSA"
-"""What people and the rational speech act model are called in legends."""
+"""Names of people and of the rational speech act model in legends."""
 
 SEEN = ("1", "2", "3")
 """Levels of access and observe."""
@@ -52,14 +52,14 @@ INTERVAL = f"Vertical lines: {SPAN}"
 
 
 LETTERS = 18
-"""Letters of a caption in an inch, so that the widest text fits."""
+"""Letters of a caption per inch, for the widest text."""
 
 _cast: ContextVar[tuple[str, ...]] = ContextVar("cast", default=())
 
 
 @contextmanager
 def cast(models: Sequence[str]) -> Iterator[None]:
-    """Give each of these models the same look in all figures made within, whichever models a figure has."""
+    """Give each of these models the same look in all figures of the block, whichever models a figure has."""
     before = _cast.set(tuple(_renamed(name) for name in models))
     try:
         yield
@@ -80,7 +80,7 @@ class _Wrapped:
 
 
 def theme(width: float, height: float) -> list[Any]:
-    """The theme of every figure, behind its caption; add your own with ``+``. Sizes in inches."""
+    """The theme of every figure; add your own with ``+``. Sizes in inches."""
     return [_Wrapped(width), _theme(width, height)]
 
 
@@ -105,7 +105,7 @@ def _theme(width: float, height: float) -> Any:
 
 
 def tidy(frame: pd.DataFrame, columns: list[str], *, source: str | None = None) -> pd.DataFrame:
-    """A copy with readable, ordered factors; `source` names what has no model."""
+    """A copy with readable, ordered factors; `source` names rows without a model."""
     frame = frame if source is None else frame.assign(model=source)
     require(frame, ["model", *columns], "the figure's table")
     frame = models(frame) if source is None else frame
@@ -128,7 +128,7 @@ def _named(column: pd.Series, text: str) -> Any:
 
 
 def models(frame: pd.DataFrame) -> pd.DataFrame:
-    """A copy in which no model has the name that people or the theory have in legends."""
+    """A copy in which no model has the legend name of people or of the theory."""
     return frame.assign(model=frame["model"].astype(str).map(_renamed))
 
 
@@ -137,13 +137,13 @@ def _renamed(model: str) -> str:
 
 
 def names(*frames: pd.DataFrame | None) -> list[str]:
-    """Models in the order in which they come, then people and theory."""
+    """Models in the order of their first rows, then people and theory."""
     there = dict.fromkeys(name for frame in frames if frame is not None for name in frame["model"])
     known = [name for name in _cast.get() if name in there]
-    found = dict.fromkeys([*known, *there])
+    result = dict.fromkeys([*known, *there])
     return [
-        *(name for name in found if name not in (PEOPLE, THEORY)),
-        *(n for n in (PEOPLE, THEORY) if n in found),
+        *(name for name in result if name not in (PEOPLE, THEORY)),
+        *(n for n in (PEOPLE, THEORY) if n in result),
     ]
 
 
@@ -166,31 +166,31 @@ def scales(order: list[str], *, lines: bool = False) -> list[Any]:
     """Colour and shape (and line type) per model: the same name looks the same in every figure of a set."""
     looks = look(order)
     colours, shapes, drawn = ([looks[name][i] for name in order] for i in range(3))
-    found = [
+    result = [
         p9.scale_color_manual(values=colours, breaks=order, limits=order),
         p9.scale_shape_manual(values=shapes, breaks=order, limits=order),
     ]
     if lines:
-        found.append(p9.scale_linetype_manual(values=drawn, breaks=order, limits=order))
-    return found
+        result.append(p9.scale_linetype_manual(values=drawn, breaks=order, limits=order))
+    return result
 
 
 def look(order: list[str]) -> dict[str, tuple[str, str, Any]]:
-    """Colour, shape and line of everything that a figure shows; SpecError where two models would be alike.
+    """Colour, shape and line of models, people and theory; SpecError for too many models.
 
-    The first twelve models differ without colour.
+    The first twelve models differ in shape.
     """
     own = [name for name in order if name not in (PEOPLE, THEORY)]
     if len(own) > MOST:
         raise SpecError(
-            f"a figure tells {MOST} models apart, and the table has {len(own)}; draw fewer at a time"
+            f"a figure can show at most {MOST} models, and the table has {len(own)}. Draw fewer at a time"
         )
     whole = list(dict.fromkeys([*_cast.get(), *own]))
-    found: dict[str, tuple[str, str, Any]] = {
+    result: dict[str, tuple[str, str, Any]] = {
         name: (COLOURS[i % len(COLOURS)], SHAPES[i % len(SHAPES)], LINES[i % len(LINES)])
         for i, name in enumerate(whole)
     }
-    return found | {PEOPLE: ("#000000", "*", "solid"), THEORY: ("#7F7F7F", "x", "dashed")}
+    return result | {PEOPLE: ("#000000", "*", "solid"), THEORY: ("#7F7F7F", "x", "dashed")}
 
 
 def points(order: list[str], *, width: float = 0.7) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What people did: the human results of both studies, with their sources."""
+"""The human results of both studies, with their sources."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from grace_client.analysis.intervals import counted
+from grace_client.analysis.intervals import clopper_pearson
 from grace_client.studies.study2 import GOALS, SCHEMA, UTTERANCE_OPTIONS
 
 STATES = next(column.values for column in SCHEMA.columns if column.name == "State")
@@ -100,11 +100,11 @@ def study2() -> pd.DataFrame:
         for state in STATES
         for utterance, count in zip(UTTERANCES, data["counts"][goal][state], strict=True)
     ]
-    found = pd.DataFrame(rows, columns=["goal", "state", "utterance", "count"])
-    found["n"] = found.groupby(["goal", "state"])["count"].transform("sum")
-    found["share"] = found["count"] / found["n"]
-    found["low"], found["high"] = counted(found["count"], found["n"])
-    return found.assign(source=data["source"])
+    result = pd.DataFrame(rows, columns=["goal", "state", "utterance", "count"])
+    result["n"] = result.groupby(["goal", "state"])["count"].transform("sum")
+    result["share"] = result["count"] / result["n"]
+    result["low"], result["high"] = clopper_pearson(result["count"], result["n"])
+    return result.assign(source=data["source"])
 
 
 def study2_negation() -> pd.DataFrame:
@@ -114,29 +114,29 @@ def study2_negation() -> pd.DataFrame:
     -------
     DataFrame
         One row per goal and state: ``goal, state, count`` (negated answers), ``n``, ``share`` with its exact
-        95 % interval ``low, high`` (`intervals.counted`), and ``source``.
+        95 % interval ``low, high`` (`intervals.clopper_pearson`), and ``source``.
     """
     human = study2()
     negated = human[human["utterance"].str.startswith("wasnt")]
-    found = negated.groupby(["goal", "state"], sort=False, as_index=False).agg(
+    result = negated.groupby(["goal", "state"], sort=False, as_index=False).agg(
         count=("count", "sum"), n=("n", "first"), source=("source", "first")
     )
-    found.insert(4, "share", found["count"] / found["n"])
-    low, high = counted(found["count"], found["n"])
-    found.insert(5, "low", low)
-    found.insert(6, "high", high)
-    return found
+    result.insert(4, "share", result["count"] / result["n"])
+    low, high = clopper_pearson(result["count"], result["n"])
+    result.insert(5, "low", low)
+    result.insert(6, "high", high)
+    return result
 
 
 def study2_speaker() -> pd.DataFrame:
-    """What people want when they speak in Study 2, as the paper's own model has it.
+    """The speakers' wishes in Study 2, as inferred by the paper's own model.
 
     Returns
     -------
     DataFrame
         One row per goal condition: ``goal``, the inferred weights ``informational, social, presentational``
-        (of the speaker's three utilities; they sum to 1 but for rounding), ``phi`` (what the speaker wants to
-        be taken for: 0 kind, 1 informative) and ``source``.
+        (of the speaker's three utilities; they sum to 1 but for rounding), ``phi`` (how the speaker wants to
+        appear: 0 kind, 1 informative) and ``source``.
 
     Examples
     --------
@@ -153,7 +153,7 @@ def study2_speaker() -> pd.DataFrame:
 
 
 def speaker_model() -> dict[str, Any]:
-    """What the authors' model of the polite speaker holds possible.
+    """The parameter ranges of the authors' model of the polite speaker.
 
     Returns
     -------
@@ -165,15 +165,15 @@ def speaker_model() -> dict[str, Any]:
 
 
 def sources() -> pd.DataFrame:
-    """Where each human figure of the package comes from.
+    """The source of each human number in the package.
 
     Returns
     -------
     DataFrame
         One row per figure, all text: ``figure`` (its place in the package's files, such as
         ``study2.counts.both.0 hearts``), ``value`` (JSON), ``source``, ``file`` and ``lines`` in it,
-        ``commit`` of the file's repository (empty for a paper) and ``note``: how the value follows from what
-        stands there, and where sources differ.
+        ``commit`` of the file's repository (empty for a paper) and ``note``: how the value follows from the
+        source, and where sources differ.
 
     Examples
     --------
@@ -187,7 +187,7 @@ def sources() -> pd.DataFrame:
 
 
 def meanings() -> pd.DataFrame:
-    """How true people find each utterance of each state in Study 2's material.
+    """How true each utterance is of each state of Study 2, as judged by people.
 
     Returns
     -------
@@ -201,25 +201,26 @@ def meanings() -> pd.DataFrame:
         for utterance in UTTERANCES
         for state, count in zip(STATES, data[utterance], strict=True)
     ]
-    found = pd.DataFrame(rows, columns=["utterance", "state", "count", "n"])
-    return found.assign(share=found["count"] / found["n"], source=data["source"])
+    result = pd.DataFrame(rows, columns=["utterance", "state", "count", "n"])
+    return result.assign(share=result["count"] / result["n"], source=data["source"])
 
 
 def noise_ceiling(*, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """How close one can come to a sample of people in Study 2: people again, and who knows them exactly.
+    """How close to a sample of people in Study 2 a second sample of people is, and how close the true shares
+    are.
 
     Samples of the published size are drawn from the published shares, cell by cell (multinomial), and
     compared as a model is compared with people (see `grace_client.analysis.compare`). A ``second sample`` has
-    noise of its own; the ``true shares`` have none, and so come closer: a model that was as good as can be
-    would be there. Neither is a limit. A theory that is fitted to the very sample follows its noise too and
-    may come closer still. The published shares stand in for the population's, so the figures are estimates.
+    noise of its own. The ``true shares`` have none and are therefore closer: a perfect model would be there.
+    Neither is a limit: a theory that is fitted to the sample follows its noise too and may be closer. The
+    published shares are used as the shares of the population, so the numbers are estimates.
 
     Parameters
     ----------
     draws : int
-        Pairs of samples.
+        Number of pairs of samples.
     seed : int
-        Of the draws.
+        Seed of the draws.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Rational speech act models of both studies: what a reasoning listener or speaker would answer."""
+"""Rational speech act models of both studies: the answers of a listener or speaker who reasons."""
 
 from grace_client.analysis.rsa._fit import Fit, fit_study1, fit_study2
 from grace_client.analysis.rsa._listener import (

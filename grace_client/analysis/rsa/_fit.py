@@ -1,4 +1,4 @@
-"""Rational speech act models fitted to what a model, or people, answered."""
+"""Rational speech act models fitted to the answers of a model, or of people."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from grace_client.core.errors import NotEnoughDataError, SpecError
 Array = NDArray[np.float64]
 
 OPTIONS = {"maxiter": 2000, "ftol": 1e-7}
-"""When a search ends: a relative gain of 1e-7 is far below what any data could tell."""
+"""End of the search: a relative gain of 1e-7 is far below what data can show."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,16 @@ class Fit:
     Attributes
     ----------
     parameters : DataFrame
-        ``parameter, value, lower, upper`` (the bounds it was sought in) and ``at_bound``: a value at a bound
-        says that the data do not pin it down.
+        ``parameter, value, lower, upper`` (the bounds of the search) and ``at_bound``: the data do not
+        determine a value at a bound.
     predictions : DataFrame
         The cells that were fitted, with the model's ``prob``.
     statistics : dict
-        How close the fit is to the data it was made from, which says nothing of other data; set
-        ``n_parameters`` beside the number of free shares. ``log_likelihood`` (nats: the sum over cells of
-        n · Σ p ln q, n being 1 where no counts were given), ``kl`` (bits, the mean over cells of the
-        divergence of the fitted distribution q from p: 0 is perfect), ``rmse``, ``r``, ``n_cells``,
-        ``n_parameters`` and ``converged``.
+        How close the fit is to the data that it was fitted to. This says nothing about other data: compare
+        ``n_parameters`` with the number of free shares. ``log_likelihood`` (nats: the sum over cells of n · Σ
+        p ln q, n being 1 where no counts were given), ``kl`` (bits, the mean over cells of the divergence of
+        the fitted distribution q from p: 0 is perfect), ``rmse``, ``r``, ``n_cells``, ``n_parameters`` and
+        ``converged``.
     """
 
     parameters: pd.DataFrame
@@ -65,7 +65,7 @@ def fit_study1(cells: pd.DataFrame) -> Fit:
     SpecError
         Where a column is missing, a value is not a number, or a cell does not sum to 1.
     NotEnoughDataError
-        Where there are no more free shares than parameters.
+        Where there are not more free shares than parameters.
 
     Examples
     --------
@@ -92,21 +92,22 @@ def fit_study2(cells: pd.DataFrame, *, semantics: ArrayLike | None = None) -> Fi
     ----------
     cells : DataFrame
         ``goal, state, utterance, prob``: in each of some cells a distribution over the eight utterances; and
-        ``n``, how many answers each cell stands for: it weighs the data against the judgements of meaning.
+        ``n``, how many answers each cell stands for: this is the weight of the data against the judgements of
+        meaning.
     semantics : array_like, shape (8, 4), optional
-        How true each utterance is of each state. Where it is not given, it is found together with the goals,
-        as in the paper: what 49 people judged (`reference.meanings`) then counts beside the data, as a Beta
-        prior after a uniform one. (The authors' file counts one judgement "false" less in each cell.) For a
-        model's answers give ``people().semantics``, so that only goals differ, and the fit takes a second,
-        not a quarter of a minute.
+        How true each utterance is of each state. By default it is fitted together with the goals, as in the
+        paper, with the judgements of 49 people (`reference.meanings`) as a Beta prior after a uniform one.
+        (The authors' file counts one judgement "false" less in each cell.) For a model's answers give
+        ``people().semantics``, so that only goals differ, and the fit takes a second, not a quarter of a
+        minute.
 
     Returns
     -------
     Fit
         Parameters ``alpha`` (optimality) and ``cost`` (of a negation; 1 is that of the other utterances); for
         each goal the weights ``informational``, ``social`` and ``presentational``, which sum to 1, and
-        ``phi`` (what the speaker wants to be taken for: 0 kind, 1 informative), as in ``both: phi``; and,
-        where they were sought, the 32 meanings, as in ``meaning: wasnt_bad, 2 hearts``.
+        ``phi`` (how the speaker wants to appear: 0 kind, 1 informative), as in ``both: phi``; and,
+        where they were fitted, the 32 meanings, as in ``meaning: wasnt_bad, 2 hearts``.
 
     Raises
     ------
@@ -116,7 +117,7 @@ def fit_study2(cells: pd.DataFrame, *, semantics: ArrayLike | None = None) -> Fi
         Where there are no more free shares than parameters.
     """
     if "n" not in cells.columns:
-        raise SpecError("no cells to fit: column n is missing; it says how many answers a cell stands for")
+        raise SpecError("no cells to fit: column n is missing. It is the number of answers of a cell")
     data, n = _table(cells, ["goal", "state"], "utterance", list(reference.UTTERANCES))
     goals = list(dict.fromkeys(goal for goal, _ in data.index))
     place = [(goals.index(goal), reference.STATES.index(state)) for goal, state in data.index]
@@ -154,10 +155,10 @@ def fit_study2(cells: pd.DataFrame, *, semantics: ArrayLike | None = None) -> Fi
         return np.asarray((true * np.log(truth) + false * np.log(1 - truth)).sum(axis=-1))
 
     known = semantics is not None
-    found = _fit(
+    result = _fit(
         predict, data, n, names, lower, upper, start, starts=3 if known else 1, prior=None if known else prior
     )
-    fitted = found.parameters
+    fitted = result.parameters
     weights = wanted(fitted["value"].to_numpy())
     rows = []
     for i, goal in enumerate(goals):
@@ -166,7 +167,7 @@ def fit_study2(cells: pd.DataFrame, *, semantics: ArrayLike | None = None) -> Fi
             rows.append((f"{goal}: {name}", value, 0.0, end, _at_bound(value, 0.0, end)))
     named = pd.DataFrame(rows, columns=fitted.columns)
     parameters = pd.concat([fitted.iloc[:2], named, fitted.iloc[split:]], ignore_index=True)
-    return Fit(parameters, found.predictions, found.statistics)
+    return Fit(parameters, result.predictions, result.statistics)
 
 
 def _table(
@@ -202,13 +203,13 @@ def _fit(
     shares, count = data.shape[0] * (data.shape[1] - 1), len(names)
     if prior is None and shares <= count:
         raise NotEnoughDataError(
-            f"{count} parameters fit any {shares} free shares, so that a fit says nothing: there are answers "
+            f"{count} parameters fit any {shares} free shares, so a fit would say nothing. There are answers "
             f"in {len(data)} {'cell' if len(data) == 1 else 'cells'}"
         )
     low, high, p = np.array(lower), np.array(upper), data.to_numpy()
 
     def likelihood(x: Array) -> Array:
-        # A floor, far below anything that could be measured, keeps the search going where q is zero.
+        # A floor, far below any measurable probability, keeps the search going where q is zero.
         q = np.maximum(predict(x), 1e-300)
         return np.asarray((n * (p * np.log(q)).sum(axis=-1)).sum(axis=-1))
 

@@ -1,4 +1,5 @@
-"""The listener of Goodman & Stuhlmüller: what a speaker's words say, given how much the speaker has seen.
+"""The listener of Goodman & Stuhlmüller: the meaning of a speaker's words, given how much the speaker has
+seen.
 
 References
 ----------
@@ -36,14 +37,14 @@ QUANTIFIERS: Mapping[str, tuple[int, ...]] = {
 
 
 def binomial_prior(base_rate: ArrayLike, items: int = ITEMS) -> Array:
-    r"""Prior over states where each item has the property with the same probability, on its own.
+    r"""Prior over states: each item has the property with the same probability, independently.
 
     Parameters
     ----------
     base_rate : array_like, shape (...)
         Probability that an item has the property.
     items : int
-        How many items there are.
+        Number of items.
 
     Returns
     -------
@@ -52,12 +53,12 @@ def binomial_prior(base_rate: ArrayLike, items: int = ITEMS) -> Array:
     """
     rate = np.asarray(base_rate, dtype=np.float64)[..., None]
     states = np.arange(items + 1)
-    ways = np.array([comb(items, int(s)) for s in states], dtype=np.float64)
-    return np.asarray(ways * rate**states * (1 - rate) ** (items - states))
+    counts = np.array([comb(items, int(s)) for s in states], dtype=np.float64)
+    return np.asarray(counts * rate**states * (1 - rate) ** (items - states))
 
 
 def observation(items: int = ITEMS) -> Array:
-    r"""What a speaker sees who looks at some of the items, drawn without replacement.
+    r"""The observation of a speaker who looks at some of the items, drawn without replacement.
 
     Returns
     -------
@@ -65,12 +66,12 @@ def observation(items: int = ITEMS) -> Array:
         :math:`P(k \mid a, s)`, hypergeometric: access `a` (from 1), state `s`, and `k` seen to have it.
     """
     sizes = range(items + 1)
-    ways = [
+    counts = [
         [[comb(s, k) * comb(items - s, a - k) if k <= a else 0 for k in sizes] for s in sizes]
         for a in range(1, items + 1)
     ]
-    found = np.array(ways, dtype=np.float64)
-    return np.asarray(found / found.sum(axis=-1, keepdims=True))
+    result = np.array(counts, dtype=np.float64)
+    return np.asarray(result / result.sum(axis=-1, keepdims=True))
 
 
 def literal_listener(meanings: ArrayLike, prior: ArrayLike | None = None) -> Array:
@@ -81,7 +82,7 @@ def literal_listener(meanings: ArrayLike, prior: ArrayLike | None = None) -> Arr
     meanings : array_like, shape (n_words, n_states)
         How true each word is of each state, from 0 to 1.
     prior : array_like, shape (..., n_states), optional
-        Of the states; uniform where it is not given.
+        Prior of the states; uniform by default.
 
     Returns
     -------
@@ -98,19 +99,22 @@ def knowing_speaker(alpha: ArrayLike, meanings: ArrayLike, prior: ArrayLike | No
     .. math::
         P_S(w \mid k, a) \propto \exp\Bigl(\alpha \sum_s P(s \mid k, a) \ln P_{L_0}(s \mid w)\Bigr)
 
-    A word that is false of any state the speaker holds possible is never said, also at :math:`\alpha = 0`.
+    A word that is false of a state that the speaker thinks possible is never said, even at :math:`\alpha =
+    0`.
 
     Parameters
     ----------
     alpha : array_like, shape (...)
-        Optimality: 0 says any word that is true, infinity only the best (equally good ones equally often).
+        Optimality. At 0 the speaker says any true word, at infinity only the best (equally good ones equally
+        often).
     meanings, prior
         As in `literal_listener`; the leading axes of `prior` broadcast against `alpha`.
 
     Returns
     -------
     ndarray, shape (..., items, items + 1, n_words)
-        By access (from 1) and number seen. All zero where no word is true, or nobody can see so many.
+        By access (from 1) and number seen. All zero where no word is true, or where the number seen is above
+        access.
     """
     meanings = np.asarray(meanings, dtype=np.float64)
     items = meanings.shape[-1] - 1
@@ -158,15 +162,16 @@ def knowing_listener(alpha: ArrayLike, meanings: ArrayLike, prior: ArrayLike | N
 
 
 def predict_study1(alpha: float, base_rate: float = 0.5, lapse: float = 0.0) -> pd.DataFrame:
-    """What the listener believes in the six cells of Study 1.
+    """The listener's beliefs in the six cells of Study 1.
 
     Parameters
     ----------
     alpha : float
         The speaker's optimality.
     base_rate : float
-        Prior probability that an item has the property. Even odds are no finding: the stories of Study 1 say
-        that nearly all items have it, and the paper prints no prior of people. Look at several values.
+        Prior probability that an item has the property. The default is only a convention: the stories of
+        Study 1 say that nearly all items have the property, and the paper prints no prior of people. Look at
+        several values.
     lapse : float
         Share of answers that are uniform over the states, whatever the words.
 
@@ -185,9 +190,9 @@ def predict_study1(alpha: float, base_rate: float = 0.5, lapse: float = 0.0) -> 
     0.8 0.34
     0.9 0.1
     """
-    found = study1_cells(alpha, base_rate, lapse)
+    result = study1_cells(alpha, base_rate, lapse)
     rows = [
-        (access, observe, state, float(found[i, state]))
+        (access, observe, state, float(result[i, state]))
         for i, (access, observe) in enumerate(CELLS)
         for state in range(ITEMS + 1)
     ]
@@ -200,8 +205,10 @@ CELLS = tuple((str(access), str(observe)) for access in (1, 2, 3) for observe in
 
 def study1_cells(alpha: ArrayLike, base_rate: ArrayLike, lapse: ArrayLike) -> Array:
     """Like `predict_study1`, as an array of shape (..., 6, 4) in the order of `CELLS`."""
-    found = knowing_listener(alpha, list(NUMBERS.values()), binomial_prior(base_rate))
-    cells = np.stack([found[..., int(access) - 1, int(observe) - 1, :] for access, observe in CELLS], axis=-2)
+    result = knowing_listener(alpha, list(NUMBERS.values()), binomial_prior(base_rate))
+    cells = np.stack(
+        [result[..., int(access) - 1, int(observe) - 1, :] for access, observe in CELLS], axis=-2
+    )
     share = np.asarray(lapse, dtype=np.float64)[..., None, None]
     return np.asarray((1 - share) * cells + share / cells.shape[-1])
 

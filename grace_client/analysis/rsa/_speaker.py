@@ -1,4 +1,4 @@
-"""The polite speaker of Yoon et al., who wants to inform, to be kind, and to be seen as both.
+"""The polite speaker of Yoon et al., who wants to inform, to be kind, and to appear so.
 
 References
 ----------
@@ -26,25 +26,27 @@ from grace_client.analysis.rsa._listener import literal_listener, softmax
 Array = NDArray[np.float64]
 
 PHI = np.array(reference.speaker_model()["phi"])
-"""Values of φ that the pragmatic listener holds possible, equally likely: 0 is all kindness, 1 all truth.
+"""Values of φ that the pragmatic listener thinks possible, all equally likely: 0 is kindness only, 1 truth
+only.
 
-They are the authors' 40: sums of 0.025, rounded to two decimals, and so not quite equally far apart.
+They are the authors' 40 values: multiples of 0.025, rounded to two decimals, so the steps are not quite
+equal.
 """
 VALUES = np.arange(4.0)
-"""What a state is worth to the listener: its hearts."""
+"""Value of a state to the listener: its hearts."""
 NEGATED = np.array([name.startswith("wasnt") for name in reference.UTTERANCES])
 
 
 @dataclass(frozen=True)
 class Goals:
-    """What a speaker wants. Each value may be an array; the speaker's result then has its shape in front.
+    """What a speaker wants. Values may be arrays; their shape then leads the shape of the speaker's result.
 
     Attributes
     ----------
     informational, social, presentational : array_like, shape (...)
         Weights of the three utilities; they are divided by their sum.
     phi : array_like, shape (...)
-        What the speaker wants to be taken for, from 0 (kind) to 0.98 (informative).
+        How the speaker wants to appear, from 0 (kind) to 0.98 (informative).
     """
 
     informational: ArrayLike
@@ -57,13 +59,13 @@ class Goals:
 def meanings() -> Array:
     """How true each utterance is of each state, shape (8, 4).
 
-    The mean of what the judgements of 49 people leave to believe after a uniform prior, (k + 1) / (49 + 2):
-    nothing is quite impossible. See `reference.meanings`.
+    The posterior mean of the judgements of 49 people after a uniform prior, (k + 1) / (49 + 2), so no meaning
+    is impossible. See `reference.meanings`.
     """
     judged = reference.meanings()
-    found = ((judged["count"] + 1) / (judged["n"] + 2)).to_numpy().reshape(len(NEGATED), len(VALUES))
-    found.flags.writeable = False
-    return found
+    result = ((judged["count"] + 1) / (judged["n"] + 2)).to_numpy().reshape(len(NEGATED), len(VALUES))
+    result.flags.writeable = False
+    return result
 
 
 def first_speaker(
@@ -124,7 +126,7 @@ def second_speaker(
     heard: ArrayLike | None = None,
     semantics: ArrayLike | None = None,
 ) -> Array:
-    r"""A speaker who also minds what the listener thinks of them.
+    r"""A speaker who also cares about the listener's opinion of them.
 
     .. math::
         P_{S_2}(w \mid s) \propto e^{-C(w)} \exp\Bigl(\alpha \bigl[
@@ -135,8 +137,8 @@ def second_speaker(
     Parameters
     ----------
     goals : Goals
-        The weights ω and the φ to be taken for. Between two values of the grid, its log-probability is
-        interpolated.
+        The weights ω, and the φ that the speaker wants to show. Between two values of the grid, its
+        log-probability is interpolated.
     alpha, cost, semantics
         As in `first_speaker`.
     heard : array_like, optional
@@ -187,14 +189,14 @@ class Speaker:
 
 
 def people() -> Speaker:
-    """The speaker that was fitted to the human answers of Study 2; made by `fit_study2`, kept in the package.
+    """The speaker that `fit_study2` fitted to the human answers of Study 2; the values are part of the
+    package.
 
     It has 43 free parameters: optimality, cost, three for each of three goals, and 32 meanings. The data are
-    the same 96 shares that it is laid beside, of which 84 are free, and what 49 people judged of the
-    meanings. Its r² with those shares is 0.98. This figure is of the fit kept here: it describes the shares
-    and predicts nothing. The paper's figure is r² = 0.97, for the mean prediction of its Bayesian fit of the
-    same model. The paper's goal weights (`reference.study2_speaker`) differ from those kept here, since much
-    of what one weight does another can do.
+    the 96 shares, of which 84 are free, and the judgements of 49 people on the meanings. Its r² with these
+    shares is 0.98, which describes the shares and predicts nothing. The paper's figure is r² = 0.97, for the
+    mean prediction of its Bayesian fit of the same model. The paper's goal weights
+    (`reference.study2_speaker`) differ from these, because different weights can have nearly the same effect.
 
     Returns
     -------
@@ -214,12 +216,12 @@ def people() -> Speaker:
 
 
 def predict_study2(speaker: Speaker) -> pd.DataFrame:
-    """What a polite speaker says in the cells of Study 2.
+    """The utterances of a polite speaker in the cells of Study 2.
 
     Parameters
     ----------
     speaker : Speaker
-        Such as `people`, which was fitted to the very cells: see there.
+        Such as `people`, which was fitted to these cells.
 
     Returns
     -------
@@ -258,7 +260,7 @@ def _log(prob: Array) -> Array:
 
 
 def _weigh(weight: Array, utility: Array) -> Array:
-    """Weight times utility, where no weight at all also silences a utility of -inf."""
+    """Weight times utility; a weight of 0 gives 0 even for a utility of -inf."""
     with np.errstate(invalid="ignore"):
         product = weight * utility
     return np.asarray(np.where(np.isnan(product), 0.0, product) if np.isnan(product).any() else product)

@@ -5,91 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from grace_client.analysis._data.layout import canonical, ordered, require
+from grace_client.analysis._data.layout import ordered, require
+from grace_client.analysis._statistics.noise import add_floor, gain_of_means
 from grace_client.analysis.inference import mean_intervals
+from grace_client.analysis.study1._bets import CELL, HEAD, ORDER, STATES, beliefs, gains, legal, wide_bets
 from grace_client.core.errors import NotEnoughDataError, SpecError
-from grace_client.run.layout import BETS, OK
-
-CELL = ("access", "observe")
-STATES = (0, 1, 2, 3)
-LEVELS = {"access": ("1", "2", "3"), "observe": ("1", "2", "3")}
-ORDER = LEVELS | {"state": STATES}
-HEAD = ("model", "trial_id", "participant", "item", "stimulus", *CELL)
+from grace_client.run.layout import OK
 
 
-def bets(frame: pd.DataFrame) -> pd.DataFrame:
-    """Beliefs about the four states of every trial, on the scale of the human task of dividing $100.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Study 1 as `read` gives it: scored, or free text with structured answers.
-
-    Returns
-    -------
-    DataFrame
-        One row per trial and state (and replicate, for free text): ``model, trial_id, participant, item,
-        stimulus, access, observe``, ``state`` (int), ``percentage`` and ``bet``. Scored, ``percentage`` is
-        the mean of the distribution over 0%, 10%, …, 100% (percentage points), and ``bet`` is it divided by
-        the sum over the four states, times 100 (dollars); missing where one of the four has no answer or all
-        are 0. In free text, ``percentage`` is what the answer gives to each of the four states, and ``bet``
-        is it on the same scale; where it names a number instead, ``bet`` is 100 on that number and
-        ``percentage`` is missing; an answer with neither has no row.
-
-    Examples
-    --------
-    >>> from grace_client.analysis import example, study1
-    >>> found = study1.bets(example.scored("study1"))
-    >>> found[["trial_id", "state", "percentage", "bet"]].head(4).round(1)
-       trial_id  state  percentage   bet
-    0         1      0         6.1   6.0
-    1         1      1        25.4  25.0
-    2         1      2        47.3  46.5
-    3         1      3        23.0  22.6
-    """
-    require(frame, [*HEAD, "question", "status"])
-    frame = legal(frame)
-    return _said(frame) if "response" in frame.columns else _scored_bets(frame)
-
-
-def _scored_bets(frame: pd.DataFrame) -> pd.DataFrame:
-    asked = frame["question"].isin([f"state{s}" for s in STATES])
-    rows = frame[asked & (frame["status"] == OK)]
-    if rows.empty:
-        raise NotEnoughDataError("no state question was answered: is this Study 1, Experiment 2?")
-    weighted = rows["prob_norm"] * rows["option"].astype(np.float64)
-    grouped = rows.assign(percentage=weighted).groupby([*HEAD, "question"], sort=False)["percentage"]
-    found = grouped.sum().reset_index()
-    found["state"] = found.pop("question").str.removeprefix("state").astype(np.int64)
-    trial = found.groupby(["model", "trial_id"], sort=False)["percentage"]
-    total = trial.transform("sum").where((trial.transform("size") == len(STATES)), np.nan)
-    found["bet"] = 100 * found["percentage"] / total.where(total > 0)
-    return found[[*HEAD, "state", "percentage", "bet"]]
-
-
-def _said(frame: pd.DataFrame) -> pd.DataFrame:
-    require(frame, ["structured", "replicate"], "free text")
-    rows = frame[(frame["question"] == "number") & (frame["status"] == OK)]
-    number = pd.to_numeric(rows["structured"], errors="coerce")
-    named = {s: (number == s).astype(np.float64).where(number.isin(STATES)) * 100 for s in STATES}
-    percentages = {s: pd.Series(np.nan, index=rows.index) for s in STATES}
-    if set(BETS) <= set(rows.columns):
-        divided = rows[list(BETS)].astype(np.float64)
-        total = divided.sum(axis=1, min_count=len(BETS))
-        percentages = {s: divided[f"bet_{s}"].where(total.notna()) for s in STATES}
-        named = {s: (100 * percentages[s] / total.where(total > 0)).fillna(named[s]) for s in STATES}
-    parts = [
-        rows[[*HEAD, "replicate"]].assign(state=s, percentage=percentages[s], bet=named[s]) for s in STATES
-    ]
-    found = pd.concat(parts).sort_index(kind="stable").dropna(subset=["bet"]).reset_index(drop=True)
-    if found.empty:
-        raise NotEnoughDataError(
-            "no answer names a number: extract the free text first, with 'grace extract'"
-        )
-    return found
-
-
-def cell_means(frame: pd.DataFrame, *, value: str = "bet", cluster: str | None = None) -> pd.DataFrame:
+def cell_means(
+    frame: pd.DataFrame,
+    *,
+    value: str = "bet",
+    cluster: str | None = None,
+    noise: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """Mean belief in each state by access and observe.
 
     Parameters
@@ -97,9 +27,12 @@ def cell_means(frame: pd.DataFrame, *, value: str = "bet", cluster: str | None =
     frame : DataFrame
         Study 1 as `read` gives it, or the result of `bets`.
     value : {"bet", "percentage"}
-        Dollars of 100, or the elicited percentage itself.
+        Bets (dollars of 100) or elicited percentages.
     cluster : str, optional
-        Of the interval, the story where it is not given; see `inference.mean_intervals`.
+        Column of the clusters of the interval; the story where it is not given. See
+        `inference.mean_intervals`.
+    noise : DataFrame, optional
+        As `quality.noise` gives it: adds ``noise_floor`` to means of bets.
 
     Returns
     -------
@@ -118,18 +51,20 @@ def cell_means(frame: pd.DataFrame, *, value: str = "bet", cluster: str | None =
     """
     table = beliefs(frame)
     require(table, [value])
-    by = ["model", *CELL, "state"]
-    found = mean_intervals(table, value, by, cluster=cluster, bounds=(0, 100))
-    return ordered(found, ORDER)
+    if noise is not None and value != "bet":
+        raise SpecError(f"value={value!r} has no noise floor: it exists for bets only")
+    means = mean_intervals(table, value, ["model", *CELL, "state"], cluster=cluster, bounds=(0, 100))
+    each = [({"state": state}, unit) for state, unit in zip(STATES, np.eye(len(STATES)), strict=True)]
+    return add_floor(ordered(means, ORDER), frame, noise, lambda: gains(table, each))
 
 
 def by_item(frame: pd.DataFrame) -> pd.DataFrame:
-    """Mean bets by access, observe and story: what `compare.agreement` draws from.
+    """Mean bets by access, observe and story, for `compare.closeness`.
 
     Parameters
     ----------
     frame : DataFrame
-        Study 1 as `read` gives it: scored, or free text with structured answers.
+        Study 1 as `read` gives it, or the result of `bets`.
 
     Returns
     -------
@@ -144,11 +79,10 @@ def by_item(frame: pd.DataFrame) -> pd.DataFrame:
     >>> len(found), found["item"].nunique()
     (144, 6)
     """
-    known = bets(frame)
-    known = known[known["bet"].notna()]
+    known = beliefs(frame).dropna(subset=["bet"])
     keys = ["model", *CELL, "item", "state"]
-    found = known.groupby(keys, sort=False)["bet"].agg(prob="mean", n="size").reset_index()
-    return found.assign(prob=found["prob"] / 100)
+    result = known.groupby(keys, sort=False)["bet"].agg(prob="mean", n="size").reset_index()
+    return result.assign(prob=result["prob"] / 100)
 
 
 def coherence(frame: pd.DataFrame) -> pd.DataFrame:
@@ -157,7 +91,7 @@ def coherence(frame: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     frame : DataFrame
-        Scored Study 1, as `read` gives it.
+        Scored Study 1 as `read` gives it, or the result of `bets`.
 
     Returns
     -------
@@ -172,17 +106,21 @@ def coherence(frame: pd.DataFrame) -> pd.DataFrame:
     >>> study1.coherence(example.scored("study1"))["total"].round(1).head(2).tolist()
     [101.8, 106.0]
     """
-    found = bets(frame).groupby(list(HEAD), sort=False)["percentage"].agg(total="sum", states="count")
-    return found.loc[found["states"] == len(STATES), ["total"]].reset_index()
+    result = beliefs(frame).groupby(list(HEAD), sort=False)["percentage"].agg(total="sum", states="count")
+    return result.loc[result["states"] == len(STATES), ["total"]].reset_index()
 
 
-def knowledge(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFrame:
-    """Whether the speaker is taken to know exactly how many, by access and observe.
+def knowledge(
+    frame: pd.DataFrame, *, cluster: str | None = None, noise: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Whether the model says that the speaker knows exactly how many, by access and observe.
 
     Parameters
     ----------
     frame : DataFrame
         Study 1 as `read` gives it.
+    cluster, noise
+        As in `cell_means`.
 
     Returns
     -------
@@ -218,27 +156,35 @@ def knowledge(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFram
     if rows.empty:
         raise NotEnoughDataError("the knowledge question has no answer: is this Study 1?")
     by = ["model", *CELL]
-    found = mean_intervals(rows, "yes", by, cluster=cluster, bounds=(0, 1))
-    share = rows.groupby(["model", *CELL], sort=False)["certain"].mean()
-    found["share_yes"] = share.to_numpy()
-    return ordered(found, ORDER)
+    result = mean_intervals(rows, "yes", by, cluster=cluster, bounds=(0, 1))
+    result["share_yes"] = rows.groupby(by, sort=False)["certain"].mean().to_numpy()
+    # Where one of two options moves, the other moves as far: the probability has the noise of one option.
+    return add_floor(
+        ordered(result, ORDER), frame, noise, lambda: gain_of_means(rows.assign(variance=1.0), by)
+    )
 
 
-def implicature(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFrame:
-    """How strongly "n of them" is taken to mean "not more than n", by access and observe.
+def implicature(
+    frame: pd.DataFrame, *, cluster: str | None = None, noise: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """How strongly "n of them" means "not more than n" to the model, by access and observe.
 
     Parameters
     ----------
     frame : DataFrame
         Study 1 as `read` gives it, or the result of `bets`.
+    cluster : str, optional
+        As in `cell_means`.
+    noise : DataFrame, optional
+        As `quality.noise` gives it: adds ``noise_floor`` and ``below_noise``, of the mean.
 
     Returns
     -------
     DataFrame
-        ``model, access, observe, mean, low, high, se, n, n_distinct, share, share_low, share_high``. Of each
-        trial, the bet on the named state less the mean bet on the states above it (``mean``, dollars), and
-        the named state's share of all that is bet on it and the states above it (``share``; trials that bet
-        nothing there are left out of it). Cells where "3" was said have no state above and no row.
+        ``model, access, observe, mean, low, high, se, n, n_distinct, share, share_low, share_high``. Over
+        trials: the bet on the named state minus the mean bet on the states above it (``mean``, dollars), and
+        the named state's share of the bets on it and on the states above it (``share``; without trials whose
+        bets on all these states are 0). Cells with "3" have no state above and no row.
 
     Examples
     --------
@@ -252,7 +198,8 @@ def implicature(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFr
     3      3       1  69.34   0.83
     4      3       2  78.21   0.94
     """
-    wide = wide_bets(beliefs(frame))
+    table = beliefs(frame)
+    wide = wide_bets(table)
     parts = []
     for observe in ("1", "2"):
         rows = wide[wide["observe"] == observe]
@@ -261,65 +208,11 @@ def implicature(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFr
         parts.append(rows.assign(strength=named - above.mean(axis=1), share=named / total.where(total > 0)))
     rows = pd.concat(parts)
     by = ["model", *CELL]
-    found = mean_intervals(rows, "strength", by, cluster=cluster, bounds=(-100, 100))
+    result = mean_intervals(rows, "strength", by, cluster=cluster, bounds=(-100, 100))
     if rows["share"].notna().any():
         share = mean_intervals(rows, "share", by, cluster=cluster, bounds=(0, 1))
         share = share.rename(columns={"mean": "share", "low": "share_low", "high": "share_high"})
-        found = found.merge(share[[*by, "share", "share_low", "share_high"]], on=by, how="left")
-    return ordered(found, ORDER)
-
-
-def legal(frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame of Study 1 with its conditions spelled as `read` spells them.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Has ``access`` and ``observe``, and may have ``state`` beside ``bet``. Numbers and categories, as in a
-        file that was read again, are taken for the levels that they stand for.
-
-    Returns
-    -------
-    DataFrame
-        ``access`` and ``observe`` as text, ``state`` as integers; all else as it was.
-
-    Raises
-    ------
-    SpecError
-        For a level that is missing or none of the design's, and where more is named than was seen; the
-        message names column, row and value.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from grace_client.analysis import study1
-    >>> study1.legal(pd.DataFrame({"access": [3.0], "observe": [2]})).to_dict("records")
-    [{'access': '3', 'observe': '2'}]
-    """
-    frame = canonical(frame, ORDER if "bet" in frame.columns else LEVELS)
-    # Digits are in the order of their numbers.
-    if (beyond := frame["observe"] > frame["access"]).any():
-        row = frame.index[beyond.to_numpy()][0]
-        raise SpecError(
-            f"column observe, row {row}: {frame['observe'][beyond].iloc[0]} where access is "
-            f"{frame['access'][beyond].iloc[0]}; nobody names more than they saw"
-        )
-    return frame
-
-
-def beliefs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Bets, of a frame or as they are, with legal levels."""
-    if "bet" not in frame.columns:
-        return bets(frame)
-    require(frame, [*HEAD, "state"], "the table of bets")
-    return legal(frame)
-
-
-def wide_bets(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per trial (and replicate) whose four bets are known, models as they come; a column per state."""
-    keys = [*HEAD, *(["replicate"] if "replicate" in table.columns else [])]
-    wide = table.dropna(subset=["bet"]).set_index([*keys, "state"])["bet"].unstack("state")
-    wide = wide.reindex(columns=list(STATES)).dropna()
-    if wide.empty:
-        raise NotEnoughDataError("no trial has bets on all four states")
-    return ordered(wide.reset_index(), {}, table["model"])
+        result = result.merge(share[[*by, "share", "share_low", "share_high"]], on=by, how="left")
+    result = ordered(result, ORDER)
+    each = [({"observe": "1"}, (0.0, 1.0, -0.5, -0.5)), ({"observe": "2"}, (0.0, 0.0, 1.0, -1.0))]
+    return add_floor(result, frame, noise, lambda: gains(table, each), result["mean"])

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from grace_client.analysis._data.layout import per_model, refuse_copies, require
+from grace_client.analysis._statistics.noise import add_floor
 from grace_client.analysis._statistics.variance import sign_test, type_two
 from grace_client.analysis.inference import holm
 from grace_client.analysis.intervals import student
-from grace_client.analysis.study1._beliefs import CELL, STATES, beliefs, wide_bets
+from grace_client.analysis.study1._bets import CELL, STATES, beliefs, gains, wide_bets
 from grace_client.core.errors import NotEnoughDataError, SpecError
 
 CONTRASTS = (
@@ -24,11 +25,10 @@ CONTRASTS = (
     ("2", "1", 1, 3),
     ("2", "1", 1, 2),
 )
-"""The planned contrasts: access, number in the word that was said, state expected higher, state expected
-lower."""
+"""The planned contrasts: access, number that was said, state expected higher, state expected lower."""
 
 
-def contrasts(frame: pd.DataFrame, *, unit: str = "item") -> pd.DataFrame:
+def contrasts(frame: pd.DataFrame, *, unit: str = "item", noise: pd.DataFrame | None = None) -> pd.DataFrame:
     """The eight planned one-tailed paired contrasts between states.
 
     Parameters
@@ -36,9 +36,11 @@ def contrasts(frame: pd.DataFrame, *, unit: str = "item") -> pd.DataFrame:
     frame : DataFrame
         Study 1 as `read` gives it, or the result of `bets`.
     unit : {"stimulus", "item", "participant"}
-        What a pair is. Every trial counts the same in the means, as in `cell_means`; copies of a stimulus are
-        one pair all the same, since the error is that of the pairs. Use ``participant`` only where
-        participants answered for themselves.
+        Unit of a pair. Every trial counts the same in the means, as in `cell_means`. Copies of a stimulus are
+        still one pair, because the error is that of the pairs. Use ``participant`` only for answers of
+        people.
+    noise : DataFrame, optional
+        As `quality.noise` gives it: adds ``noise_floor`` and ``below_noise``, of the difference.
 
     Returns
     -------
@@ -49,14 +51,13 @@ def contrasts(frame: pd.DataFrame, *, unit: str = "item") -> pd.DataFrame:
         as there are where each has as many trials), ``p`` (one-tailed, that the difference is above 0),
         ``p_holm`` (within the model), ``d_z`` (difference over the standard deviation of the pairs'
         differences), ``n`` (trials, or answers) and ``n_distinct`` (pairs).
-        Where all differences are equal and not 0, ``t``, ``d_z`` and the interval are missing and ``p`` is
-        that of the sign test; where there are fewer than two pairs, or all differences are 0, the test is
-        missing.
+        If all differences are equal and not 0, ``t``, ``d_z`` and the interval are missing and ``p`` is that
+        of the sign test. With fewer than two pairs, or if all differences are 0, the test is missing.
 
     Raises
     ------
     SpecError
-        Where `unit` is ``participant`` and copies of a stimulus all have the same scored answer: then
+        Where `unit` is ``participant`` but all copies of a stimulus have the same scored answer: these
         participants are copies, not people.
 
     References
@@ -87,10 +88,13 @@ def contrasts(frame: pd.DataFrame, *, unit: str = "item") -> pd.DataFrame:
             row = {"model": model, "access": access, "observe": observe, "greater": greater, "lesser": lesser}
             row |= {"mean_greater": cell[greater].mean(), "mean_lesser": cell[lesser].mean()}
             rows.append(row | _tested(_leads(cell, greater, lesser, unit)) | {"n": len(cell)})
-    found = pd.DataFrame(rows)
-    found["p_holm"] = found.groupby("model", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
-    order = [*found.columns[:5], "mean_greater", "mean_lesser", "difference", "low", "high", "t", "df", "p"]
-    return found[[*order, "p_holm", "d_z", "n", "n_distinct"]]
+    result = pd.DataFrame(rows)
+    result["p_holm"] = result.groupby("model", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
+    order = [*result.columns[:5], "mean_greater", "mean_lesser", "difference", "low", "high", "t", "df", "p"]
+    result = result[[*order, "p_holm", "d_z", "n", "n_distinct"]]
+    names, unit_bets = ("access", "observe", "greater", "lesser"), np.eye(len(STATES))
+    each = [(dict(zip(names, one, strict=True)), unit_bets[one[2]] - unit_bets[one[3]]) for one in CONTRASTS]
+    return add_floor(result, frame, noise, lambda: gains(table, each), result["difference"])
 
 
 ACCESS_EFFECTS = (("2", 2, 3), ("1", 1, 3), ("1", 1, 2))
@@ -100,16 +104,17 @@ ACCESS_EFFECTS = (("2", 2, 3), ("1", 1, 3), ("1", 1, 2))
 def access_effects(frame: pd.DataFrame, *, unit: str = "item") -> pd.DataFrame:
     """Whether the lead of the named state over a higher one depends on what the speaker saw.
 
-    This is the hypothesis: a listener who minds what the speaker knows takes "2 of the 3" for exactly two
-    from a speaker who saw all three, and not from one who saw two. A lead at full access alone may be a
-    preference for a label, and then is there at partial access too; the difference between the leads is not.
+    This is the hypothesis: a listener who takes the speaker's knowledge into account understands "2 of the 3"
+    as exactly two from a speaker who saw all three, but not from one who saw two. A lead at full access may
+    come from a preference for a label. Then the lead at partial access is as large, and their difference is
+    0.
 
     Parameters
     ----------
     frame : DataFrame
         Study 1 as `read` gives it, or the result of `bets`.
     unit : {"item", "participant"}
-        What a pair is: a story with both cells, or a person who had both.
+        Unit of a pair: a story, or a person, with answers in both cells.
 
     Returns
     -------
@@ -146,14 +151,14 @@ def access_effects(frame: pd.DataFrame, *, unit: str = "item") -> pd.DataFrame:
             row = {"model": model, "observe": observe, "greater": greater, "lesser": lesser}
             row |= {name: lead.mean for name, lead in zip(("full", "partial"), leads, strict=True)}
             rows.append(row | _tested(*leads) | {"n": len(full) + len(partial)})
-    found = pd.DataFrame(rows)
-    found["p_holm"] = found.groupby("model", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
-    order = [*found.columns[:6], "difference", "low", "high", "t", "df", "p", "p_holm", "d_z"]
-    return found[[*order, "n", "n_distinct"]]
+    result = pd.DataFrame(rows)
+    result["p_holm"] = result.groupby("model", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
+    order = [*result.columns[:6], "difference", "low", "high", "t", "df", "p", "p_holm", "d_z"]
+    return result[[*order, "n", "n_distinct"]]
 
 
 class _Leads(NamedTuple):
-    """How much more is bet on one state than on another: the mean, and what each pair adds to it."""
+    """The lead of one state over another: its mean, and the weight and deviation of each pair."""
 
     mean: float
     share: pd.Series
@@ -168,7 +173,7 @@ def _leads(cell: pd.DataFrame, greater: int, lesser: int, unit: str) -> _Leads:
 
 
 def _tested(lead: _Leads, against: _Leads | None = None) -> dict[str, float]:
-    """One-tailed t test of a lead, or of one less another over the same pairs, with errors of the pairs."""
+    """One-tailed t test of a lead, or of the difference of two leads over the same pairs."""
     from scipy import stats
 
     most = 100.0 if against is None else 200.0
@@ -176,20 +181,20 @@ def _tested(lead: _Leads, against: _Leads | None = None) -> dict[str, float]:
     if against is not None:
         mean, share, pull = mean - against.mean, (share + against.share) / 2, pull - against.pull
     count = len(share)
-    found = {"difference": mean, "n_distinct": count}
-    found |= dict.fromkeys(("low", "high", "t", "df", "p", "d_z"), np.nan)
+    result = {"difference": mean, "n_distinct": count}
+    result |= dict.fromkeys(("low", "high", "t", "df", "p", "d_z"), np.nan)
     if count < 2:
-        return found
+        return result
     effective = 1 / float((share**2).sum())
     error = float(np.sqrt((pull**2 / (1 - share)).sum()))
     # What is left of equal differences is rounding.
     error = error if error > 1e-12 * max(1.0, abs(mean)) else 0.0
-    found["df"] = effective - 1
+    result["df"] = effective - 1
     if not error:
-        return found | {"p": sign_test(mean, count, "greater")}
+        return result | {"p": sign_test(mean, count, "greater")}
     t, reach = mean / error, float(student(effective)) * error
-    found |= {"low": max(mean - reach, -most), "high": min(mean + reach, most)}
-    return found | {"t": t, "p": float(stats.t.sf(t, effective - 1)), "d_z": t / np.sqrt(effective)}
+    result |= {"low": max(mean - reach, -most), "high": min(mean + reach, most)}
+    return result | {"t": t, "p": float(stats.t.sf(t, effective - 1)), "d_z": t / np.sqrt(effective)}
 
 
 def anova(
@@ -205,15 +210,16 @@ def anova(
     frame : DataFrame
         Study 1 as `read` gives it, or the result of `bets`.
     state : int
-        Whose bets; the paper reports state 3.
+        The state whose bets are analysed; the paper reports state 3.
     within : {"item", "participant", None}
-        What is fitted is ``value ~ within + access * observe`` by least squares. With ``item``, bets are
-        first averaged per stimulus, and stories are blocks: 36 stimuli are 36 observations, however many
-        copies were scored. With ``participant``, bets are averaged per participant and cell, and
-        participants are blocks: the repeated-measures analysis with one pooled error (which assumes
-        sphericity), for people and for sampled answers. With None, stimuli are independent observations.
+        Blocks of the model ``value ~ within + access * observe``, which is fitted by least squares. With
+        ``item``, bets are first averaged per stimulus, and stories are blocks: 36 stimuli are 36
+        observations, however many copies were scored. With ``participant``, bets are averaged per participant
+        and cell, and participants are blocks: the repeated-measures analysis with one pooled error (which
+        assumes sphericity), for people and for sampled answers. With None, stimuli are independent
+        observations.
     value : {"bet", "percentage"}
-        What to analyse.
+        The value to analyse.
 
     Returns
     -------
@@ -222,12 +228,12 @@ def anova(
         ``eta_p2`` (partial eta squared), ``n`` (trials or answers) and ``n_distinct`` (observations fitted).
         Sums of squares are of Type II: access given observe, observe given access, the interaction given
         both, each given the blocks; the error is that of the full model. Type III has no meaning with empty
-        cells. Where nothing is left to the residual, ``f`` and ``p`` are missing.
+        cells. Without a residual, ``f`` and ``p`` are missing.
 
     Raises
     ------
     SpecError
-        Where `within` is ``participant`` and copies of a stimulus all have the same answer: then
+        Where `within` is ``participant`` and copies of a stimulus all have the same answer: these
         participants are copies, not people.
 
     Examples

@@ -1,4 +1,4 @@
-"""Study 2, politeness: what is said by goal and state.
+"""Study 2, politeness: utterances by goal and state.
 
 Yoon, E. J., Tessler, M. H., Goodman, N. D., & Frank, M. C. (2020). Polite speech emerges from competing
 social goals. *Open Mind*, 4. doi:10.1162/opmi_a_00035
@@ -7,7 +7,7 @@ social goals. *Open Mind*, 4. doi:10.1162/opmi_a_00035
 from grace_client.analysis.study2._goal_contrasts import GOAL_CONTRASTS, anova, differences
 from grace_client.analysis.study2._judgements import judgements
 from grace_client.analysis.study2._log_odds import MODEL_GOALS
-from grace_client.analysis.study2._negation import NegationFit, negation_fit, negation_model
+from grace_client.analysis.study2._negation import NegationModel, negation_model
 from grace_client.analysis.study2._shares import (
     CELL,
     CHANCE,
@@ -35,7 +35,7 @@ __all__ = [
     "ORDER",
     "STATES",
     "UTTERANCES",
-    "NegationFit",
+    "NegationModel",
     "anova",
     "binomial",
     "by_item",
@@ -44,7 +44,6 @@ __all__ = [
     "differences",
     "judgements",
     "negation",
-    "negation_fit",
     "negation_model",
     "utilities",
     "utterances",

@@ -1,32 +1,40 @@
-"""Goals compared within items: for scored probabilities, which are no choices, and for shares of choices."""
+"""Goals compared within items, for scored probabilities and for shares of choices."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from grace_client.analysis._data.layout import per_model, require
+from grace_client.analysis._statistics.noise import add_floor
 from grace_client.analysis._statistics.variance import paired, type_two
 from grace_client.analysis.inference import holm
-from grace_client.analysis.study2._shares import CELL, STATES, UTTERANCES, negated_share, probabilities
+from grace_client.analysis.study2._shares import (
+    CELL,
+    NEGATION_GAIN,
+    STATES,
+    UTTERANCES,
+    negated_share,
+    probabilities,
+)
 from grace_client.core.errors import SpecError
 
 Array = NDArray[np.float64]
 
 GOAL_CONTRASTS = (("both", "social"), ("both", "informational"))
-"""The paper's question: who wants to be kind and honest, against who wants one of the two."""
+"""The paper's question: the goal to be kind and informative, against each of the two alone."""
 ALL = "all"
 """In place of a state: the mean over the four."""
 
 
-def differences(frame: pd.DataFrame, *, of: str = "negation") -> pd.DataFrame:
-    """How much more is said for one goal than for another, item by item.
+def differences(
+    frame: pd.DataFrame, *, of: str = "negation", noise: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Differences between goals in the share of an utterance, paired by item.
 
-    Of each item (domain), the mean over its trials in a cell is taken; an item then is one pair. These are
-    contrasts of probabilities: they need no choices, so that scored answers can be tested too.
+    The values of an item (domain) are its means over trials in a cell. These are contrasts of probabilities,
+    so they also work for scored answers.
 
     Parameters
     ----------
@@ -34,6 +42,8 @@ def differences(frame: pd.DataFrame, *, of: str = "negation") -> pd.DataFrame:
         Study 2 as `read` gives it: scored, or free text with structured answers.
     of : str
         ``"negation"``, or one of the eight utterances.
+    noise : DataFrame, optional
+        As `quality.noise` gives it: adds ``noise_floor`` and ``below_noise``, of the difference.
 
     Returns
     -------
@@ -42,14 +52,14 @@ def differences(frame: pd.DataFrame, *, of: str = "negation") -> pd.DataFrame:
         the mean over the states, of items that have all), ``mean_goal, mean_against, difference`` (of
         probabilities), ``low, high`` (95% interval from t), ``t, df, p`` (two-sided, paired), ``p_holm``
         (within the model, over all rows), ``d_z`` (difference over the standard deviation of the
-        differences), ``n`` (trials, or choices) and ``n_distinct`` (items). Items count the same, however
-        many trials they have. Where all differences are equal and not 0, ``p`` is that of the sign test and
-        the interval is missing; with fewer than two items, or where all are 0, the test is missing.
+        differences), ``n`` (trials, or choices) and ``n_distinct`` (items). All items count the same. If all
+        differences are equal and not 0, ``p`` is that of the sign test and the interval is missing. With
+        fewer than two items, or if all differences are 0, the test is missing.
 
     Raises
     ------
     SpecError
-        Where `of` is nothing that is said, or the frame is counts, which have lost their items.
+        Where `of` is not an utterance, or the frame is counts, which have no items.
 
     References
     ----------
@@ -69,24 +79,26 @@ def differences(frame: pd.DataFrame, *, of: str = "negation") -> pd.DataFrame:
     9       all        0.12  11
     """
     rows = _shares(frame, of)
-    found = []
+    result = []
     for model, part in per_model(rows):
         for goal, against in GOAL_CONTRASTS:
             for state in (*STATES, ALL):
                 first, second, count = item_means(part, goal, against, state)
                 row = {"model": model, "goal": goal, "against": against, "state": state}
-                found.append(row | paired(first, second) | {"n": count, "n_distinct": len(first)})
-    table = pd.DataFrame(found).rename(columns={"mean_greater": "mean_goal", "mean_lesser": "mean_against"})
+                result.append(row | paired(first, second) | {"n": count, "n_distinct": len(first)})
+    table = pd.DataFrame(result).rename(columns={"mean_greater": "mean_goal", "mean_lesser": "mean_against"})
     table["p_holm"] = table.groupby("model", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
     order = ["model", "goal", "against", "state", "mean_goal", "mean_against", "difference", "low", "high"]
-    return table[[*order, "t", "df", "p", "p_holm", "d_z", "n", "n_distinct"]]
+    table = table[[*order, "t", "df", "p", "p_holm", "d_z", "n", "n_distinct"]]
+    gain = NEGATION_GAIN if of == "negation" else 1.0
+    return add_floor(table, frame, noise, lambda: _gains(rows, gain), table["difference"])
 
 
 def anova(frame: pd.DataFrame, *, of: str = "negation") -> pd.DataFrame:
-    """Analysis of variance of what is said, with goal and state as factors and items as blocks.
+    """Analysis of variance of an utterance's share, with goal and state as factors and items as blocks.
 
-    The omnibus test of goal × state for scored answers, for which there is no model of choices: are goals
-    told apart more at some states than at others?
+    It is the omnibus test of goal × state for scored answers: does the effect of the goal depend on the
+    state?
 
     Parameters
     ----------
@@ -99,9 +111,9 @@ def anova(frame: pd.DataFrame, *, of: str = "negation") -> pd.DataFrame:
         ``model, effect`` (``goal``, ``state``, ``goal:state``, ``residual``), ``ss, df, ms, f, p, eta_p2``,
         ``n`` (trials, or choices) and ``n_distinct`` (items × cells fitted). What is fitted is
         ``prob ~ item + goal * state`` by least squares to the means of each item and cell; one error is
-        pooled, which assumes sphericity. Sums of squares are of Type II. A probability has less room near 0
-        and 1: an interaction may be one of the scale. The logistic model, `negation_fit`, asks on the scale
-        of log odds.
+        pooled, which assumes sphericity. Sums of squares are of Type II. Near 0 and 1 a probability has less
+        room to change, which alone can cause an interaction. The logistic model, `negation_model`, tests on
+        the scale of log odds.
 
     Raises
     ------
@@ -136,21 +148,27 @@ def item_means(rows: pd.DataFrame, goal: str, against: str, state: str) -> tuple
     return sides[goal].to_numpy(), sides[against].to_numpy(), len(own)
 
 
-def weights(rows: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.Series]]:
-    """Goal, against, state, and what each trial of one model counts for in that difference; sums to 0."""
-    for goal, against in GOAL_CONTRASTS:
-        for state in (*STATES, ALL):
-            own = _paired_items(rows, goal, against, state)
-            size = own.groupby(["item", "goal", "state"])["trial_id"].transform("size")
-            cells = (4 if state == ALL else 1) * own["item"].nunique()
-            yield goal, against, state, (own["goal"].map({goal: 1.0, against: -1.0})) / (size * cells)
+def _gains(rows: pd.DataFrame, gain: float) -> pd.DataFrame:
+    """Noise gains of the differences, from the gain of one trial."""
+    parts = []
+    for model, own in per_model(rows):
+        for goal, against in GOAL_CONTRASTS:
+            for state in (*STATES, ALL):
+                trials = _paired_items(own, goal, against, state)
+                size = trials.groupby(["item", "goal", "state"])["trial_id"].transform("size")
+                cells = (4 if state == ALL else 1) * trials["item"].nunique()
+                weight = trials["goal"].map({goal: 1.0, against: -1.0}) / (size * cells)
+                of_stimulus = weight.groupby(trials["stimulus"]).sum()
+                spread = gain * float(np.sqrt((of_stimulus**2).sum())) if len(weight) else np.nan
+                parts.append((model, goal, against, state, spread))
+    return pd.DataFrame(parts, columns=["model", "goal", "against", "state", "gain"])
 
 
 def _shares(frame: pd.DataFrame, of: str) -> pd.DataFrame:
     if "count" in frame.columns:
-        raise SpecError("counts have lost which item was spoken of; give the answers themselves")
+        raise SpecError("counts have no items. Give the answers themselves")
     if of != "negation" and of not in UTTERANCES:
-        raise SpecError(f"nothing is called {of!r}; there are: negation, {', '.join(UTTERANCES)}")
+        raise SpecError(f"of={of!r}: choose negation or one of {', '.join(UTTERANCES)}")
     require(frame, ["item"])
     if of == "negation":
         return negated_share(frame)

@@ -21,15 +21,15 @@ def judgements(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFra
     frame : DataFrame
         As `read` gives it.
     cluster : {"item", "stimulus", "participant"}, optional
-        What is drawn for the interval; ``item`` where it is not given, as in `utterances`.
+        Column of the clusters of the interval; ``item`` by default, as in `utterances`.
 
     Returns
     -------
     DataFrame
         ``model, goal, state, utterance`` (the sentence that is judged), ``measure, mean, low, high, n,
         n_distinct``. ``measure`` is ``appropriate`` (mean probability) or ``quality`` (mean score, from 1 for
-        terrible to 5 for excellent). Utterances are in alphabetical order; a cell holds those that its
-        trials show.
+        terrible to 5 for excellent). Utterances are in alphabetical order; a cell has those that its trials
+        show.
 
     Examples
     --------
@@ -63,9 +63,9 @@ def judgements(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFra
     for measure, (values, bounds) in measured.items():
         if values.empty:
             continue
-        found = mean_intervals(values, "value", by, cluster=cluster, bounds=bounds)
-        found.insert(len(by), "measure", measure)
-        parts.append(found.drop(columns="se"))
+        result = mean_intervals(values, "value", by, cluster=cluster, bounds=bounds)
+        result.insert(len(by), "measure", measure)
+        parts.append(result.drop(columns="se"))
     if not parts:
         raise NotEnoughDataError("no judgement was answered: is this study2-judgement?")
     table = pd.concat(parts, ignore_index=True)

@@ -48,7 +48,7 @@ class Cells:
         return cls(model, rows, method, share, size, clusters)
 
     def fewest(self, needed: Iterable[Cell]) -> int:
-        """Clusters of that of some cells that has the fewest."""
+        """The smallest number of clusters in one of the cells."""
         return min((int(self.clusters.get(cell, 0)) for cell in needed), default=0)
 
     def separated(self, cell: Cell) -> bool:
@@ -63,7 +63,7 @@ class Fitted:
         self.cells, self.gee = cells, cells.method == "gee"
         self.finite = [cell for cell in cells.shares if not cells.separated(cell)]
         self.fit = self._fitted(self.finite, random, cluster) if self.finite else None
-        # Where no cell is at a bound, the prior moves little; it is given all the same, for comparison.
+        # The prior changes little where no cell is at a bound. The fit is still given, for comparison.
         self.penalised = None if self.gee else self._fitted(list(cells.shares), random, cluster, True)
 
     def _fitted(self, place: list[Cell], random: Sequence[str], cluster: str, penalised: bool = False) -> Fit:
@@ -84,38 +84,38 @@ class Fitted:
 
         clusters = self.cells.fewest(needed)
         name = "t" if self.gee else "z"
-        found: dict[str, object] = dict.fromkeys(("estimate", "se", name, "p", "low", "high"), np.nan)
-        found |= (
+        result: dict[str, object] = dict.fromkeys(("estimate", "se", name, "p", "low", "high"), np.nan)
+        result |= (
             {"df": clusters - 1 if clusters > 1 else np.nan} if self.gee else dict.fromkeys(PENALISED, np.nan)
         )
-        found["separated"] = any(self.cells.separated(cell) for cell in needed)
-        found["converged"] = None
+        result["separated"] = any(self.cells.separated(cell) for cell in needed)
+        result["converged"] = None
         if clusters > 1 and self.penalised is not None:
             middle, error = _weighed(self.penalised, list(self.cells.shares), needed)
             reach = float(stats.norm.ppf(0.975)) * error
-            found |= dict(zip(PENALISED, (middle, middle - reach, middle + reach), strict=True))
-        if clusters < 1 or self.fit is None or found["separated"]:
-            return found
+            result |= dict(zip(PENALISED, (middle, middle - reach, middle + reach), strict=True))
+        if clusters < 1 or self.fit is None or result["separated"]:
+            return result
         estimate, se = _weighed(self.fit, self.finite, needed)
-        found |= {"estimate": estimate, "converged": self.fit.converged}
+        result |= {"estimate": estimate, "converged": self.fit.converged}
         # What is left of clusters that are all alike is rounding.
         if clusters < 2 or not se > 1e-9:
-            return found
+            return result
         se *= np.sqrt(clusters / (clusters - 1)) if self.gee else 1
         law = stats.t(clusters - 1) if self.gee else stats.norm()
         reach = float(law.ppf(0.975)) * se
-        found |= {"se": se, name: estimate / se, "p": 2 * float(law.sf(abs(estimate / se)))}
-        return found | {"low": estimate - reach, "high": estimate + reach}
+        result |= {"se": se, name: estimate / se, "p": 2 * float(law.sf(abs(estimate / se)))}
+        return result | {"low": estimate - reach, "high": estimate + reach}
 
     @property
-    def told(self) -> dict[str, object]:
-        """What all tables say of the model."""
+    def shared(self) -> dict[str, object]:
+        """The columns that all three tables share."""
         rows = self.cells.rows
         return {"method": self.cells.method, "n": len(rows), "n_distinct": rows["item"].nunique()}
 
     def terms(self) -> pd.DataFrame:
         """A row per treatment-coded term."""
-        rows = [{"term": term} | self.combined(needed) | self.told for term, needed in _terms()]
+        rows = [{"term": term} | self.combined(needed) | self.shared for term, needed in _terms()]
         table = pd.DataFrame(rows).assign(model=self.cells.model)
         spread = {} if self.fit is None else self.fit.spread
         sd = [f"sd_{name}" for name in ("participant", "item", "item_cell") if not self.gee]
@@ -131,7 +131,7 @@ class Fitted:
                 needed = {(goal, s): 1 / len(states) for s in states}
                 needed |= {(against, s): -1 / len(states) for s in states}
                 first, second, _ = item_means(self.cells.rows, goal, against, state)
-                row = {"goal": goal, "against": against, "state": state} | self.combined(needed) | self.told
+                row = {"goal": goal, "against": against, "state": state} | self.combined(needed) | self.shared
                 row |= {"p_exact": sign_flips(first - second), "n_distinct": self.cells.fewest(needed)}
                 rows.append(row | {"n": sum(int(self.cells.sizes.get(cell, 0)) for cell in needed)})
         table = pd.DataFrame(rows).assign(model=self.cells.model)
@@ -155,7 +155,7 @@ class Fitted:
             [[g == goal for g in MODEL_GOALS] + [s == state for s in STATES] for goal, state in place],
             dtype=np.float64,
         ).reshape(len(place), len(MODEL_GOALS) + len(STATES))
-        # What no sum of an effect of goal and one of state can make.
+        # The part that no sum of a goal effect and a state effect can explain.
         left, size, _ = np.linalg.svd(additive)
         beyond, clusters = left[:, int((size > 1e-9).sum()) :], self.cells.fewest(place)
         df, statistic, p, df_error = beyond.shape[1], np.nan, np.nan, clusters - beyond.shape[1]
@@ -179,7 +179,7 @@ class Fitted:
         return (
             row
             | {"p": p, "separated": len(self.finite) < len(self.cells.shares), "converged": known}
-            | self.told
+            | self.shared
         )
 
 

@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from grace_client.analysis._data.layout import per_model, require
 from grace_client.analysis.study2._log_odds import Cells, Fitted
 from grace_client.analysis.study2._shares import negated_share
 from grace_client.core.errors import SpecError
 
-if TYPE_CHECKING:
-    pass
-
-Array = NDArray[np.float64]
-Cell = tuple[str, str]
-
 METHODS = ("mixed", "gee")
-TINY = 1e-9
-"""A standard error below this (log odds) is rounding: the estimate has no error that could be known."""
 RANDOM = ("item", "item_cell")
 """Random intercepts of the mixed model: of an item, and of an item in a cell."""
 
 
-class NegationFit(NamedTuple):
-    """The logistic model of negation, and what it says of the paper's hypothesis.
+class NegationModel(NamedTuple):
+    """The logistic model of negation, and what it says about the paper's hypothesis.
 
-    In all three tables ``separated`` marks what needs a cell in which all choices are negated or none is: it
-    has no finite value and is missing, as is what needs a cell without choices. An estimate that needs a cell
-    with choices about one item alone stands without error and test. For ``mixed``, ``penalised`` is finite
-    there too, and stands beside the other everywhere.
+    ``separated`` marks rows that need a cell in which all choices are negated or none is. Their log odds are
+    infinite, so their values are missing. Values are also missing where a cell has no choices. Where a cell
+    has choices about one item only, there is an estimate without error and test. ``mixed`` also gives
+    ``penalised`` estimates, which are always finite. The other rows are the same with or without such cells.
 
     Attributes
     ----------
     terms : DataFrame
-        As `negation_model` returns it.
+        One row per model and term: ``model, term`` (such as ``goal[social]:state[1 heart]``), ``estimate``
+        (log odds), ``se``, estimate over error (``z`` for ``mixed``, from the normal distribution; ``t`` and
+        ``df`` for ``gee``), ``p`` (two-sided, Wald), ``low, high`` (95%); for ``mixed`` also ``penalised,
+        penalised_low, penalised_high``, which add half a choice of each kind to each cell; ``separated,
+        converged, method``, ``sd_participant, sd_item, sd_item_cell`` (log odds, of ``mixed``; missing where
+        it is not in the model), ``n`` (choices, or trials) and ``n_distinct`` (items).
     omnibus : DataFrame
         One row per model: ``model, effect`` (``goal:state``), Wald's test that the effects of the goals are
         the same at all states, over the cells that have finite log odds: ``chi2, df, p`` for ``mixed``, and
@@ -48,9 +43,8 @@ class NegationFit(NamedTuple):
     contrasts : DataFrame
         One row per model, comparison (both against social, both against informational) and state, and ``all``
         (the mean over the states): ``model, goal, against, state, estimate`` (log odds ratio) and its
-        columns as in `negation_model`; ``p_holm`` (of ``p``, within the model); ``p_exact`` (two-sided, of
-        the shares of negation within items, whose two goals might have changed places: see
-        `variance.sign_flips`; it needs no model, and is there where all or none negate) and
+        columns as in ``terms``; ``p_holm`` (of ``p``, corrected within the model); ``p_exact`` (two-sided: an
+        exact sign-flip test of the shares of negation within items, which needs no model) and
         ``p_exact_holm``; ``separated, converged, method``; ``n`` (choices, or trials, in its cells) and
         ``n_distinct`` (clusters in that of its cells that has the fewest).
     """
@@ -66,8 +60,8 @@ def negation_model(
     method: str | None = None,
     random: Sequence[str] = RANDOM,
     cluster: str | None = None,
-) -> pd.DataFrame:
-    """Logistic regression of negation on goal, state and their interaction.
+) -> NegationModel:
+    """Logistic regression of negation on goal, state and their interaction, with the paper's comparisons.
 
     Every cell has its own log odds; the terms compare them with the base, informational and 0 hearts.
 
@@ -75,35 +69,26 @@ def negation_model(
     ----------
     frame : DataFrame
         Study 2 as `read` gives it: free text with structured answers, each choice a row; or scored, each
-        trial a row whose value is the probability of a negation. Counts have lost who chose.
+        trial a row whose value is the probability of a negation. Counts have no participants and items, so
+        they are refused.
     method : {"mixed", "gee"}, optional
         ``mixed``, the default for choices: random intercepts, maximum likelihood by Laplace's approximation,
         as ``glmer(negation ~ goal * state + (1 | item) + (1 | item:goal:state), family = binomial)`` in R
         fits it. ``gee``: generalised estimating equations, with errors robust to any
-        correlation within a `cluster`. It is the only one for scored probabilities, which are no choices: a
-        fractional logit.
+        correlation within a `cluster`. It is the only method for scored probabilities: a fractional logit.
     random : sequence of str
-        Of the mixed model: ``item``, ``item_cell`` (the item in its cell: what a model says to texts that
-        differ in names alone) and ``participant``. The participants of a trial list are no people to a model
-        that reads it; where people answered, give ``("participant", "item")``.
+        Random intercepts of the mixed model: ``item``, ``item_cell`` (the item in its cell, whose texts
+        differ only in names) and ``participant``. For a model, the participants of a trial list are not
+        people. For answers of people, use ``("participant", "item")``.
     cluster : str, optional
-        Column, for ``gee``; ``item`` where it is not given. Twelve clusters are few: errors are raised by
-        G / (G - 1), and tests use t with G - 1 degrees of freedom, where G is the number of clusters in that
-        cell of the term or contrast that has the fewest.
+        Column of the clusters for ``gee``; ``item`` by default. Because twelve clusters are few, errors are
+        multiplied by G / (G - 1), and tests use t with G - 1 degrees of freedom. G is the smallest number of
+        clusters in a cell of the term or contrast.
 
     Returns
     -------
-    DataFrame
-        One row per model and term: ``model, term`` (such as ``goal[social]:state[1 heart]``), ``estimate``
-        (log odds), ``se``, estimate over error (``z`` for ``mixed``, which takes the normal; ``t`` and ``df``
-        for ``gee``), ``p`` (two-sided, Wald), ``low, high`` (95%); for ``mixed`` also ``penalised,
-        penalised_low, penalised_high``, which add half a choice of each kind to each cell (`logistic.mixed`);
-        ``separated, converged, method``, ``sd_participant, sd_item, sd_item_cell`` (log odds, of ``mixed``;
-        missing where it is not in the model), ``n`` (choices, or trials) and ``n_distinct`` (items).
-        ``separated`` marks a term that needs a cell in which all choices are negated or none is: it has no
-        finite value, and it, its error and its test are missing, and so is ``converged``. So are those of a
-        term whose cell has no choices; one whose cell has choices about one item alone has an estimate, and
-        neither error nor test. The other terms are the same with or without such cells.
+    NegationModel
+        Three tables: ``terms``, ``omnibus`` (goal × state) and ``contrasts`` (goals at each state).
 
     Raises
     ------
@@ -114,68 +99,33 @@ def negation_model(
     ----------
     Papke, L. E., & Wooldridge, J. M. (1996). Econometric methods for fractional response variables. *Journal
     of Applied Econometrics*, 11(6), 619-632 (fractional logit). Cameron, A. C., & Miller, D. L. (2015). A
-    practitioner's guide to cluster-robust inference. *Journal of Human Resources*, 50(2), 317-372.
+    practitioner's guide to cluster-robust inference. *Journal of Human Resources*, 50(2), 317-372. Yoon, E.
+    J., Tessler, M. H., Goodman, N. D., & Frank, M. C. (2020), "Behavioral results": more negation in worse
+    states for both goals than for one, as an interaction.
 
     Examples
     --------
     >>> from grace_client.analysis import example, study2
     >>> found = study2.negation_model(example.scored("study2"))
-    >>> found[["term", "estimate", "df"]].head(3).round(1)
+    >>> found.terms[["term", "estimate", "df"]].head(3).round(1)
                term  estimate  df
     0     intercept      -0.7  11
     1  goal[social]       0.3  11
     2    goal[both]       1.4  11
-    """
-    return negation_fit(frame, method=method, random=random, cluster=cluster).terms
-
-
-def negation_fit(
-    frame: pd.DataFrame,
-    *,
-    method: str | None = None,
-    random: Sequence[str] = RANDOM,
-    cluster: str | None = None,
-) -> NegationFit:
-    """The model of `negation_model`, with the omnibus test of goal × state and the paper's two comparisons.
-
-    Parameters
-    ----------
-    frame, method, random, cluster
-        As in `negation_model`.
-
-    Returns
-    -------
-    NegationFit
-        ``terms, omnibus, contrasts``.
-
-    Raises
-    ------
-    SpecError
-        As `negation_model`.
-
-    References
-    ----------
-    Yoon, E. J., Tessler, M. H., Goodman, N. D., & Frank, M. C. (2020), "Behavioral results": more negation in
-    worse states for both goals than for one, as an interaction.
-
-    Examples
-    --------
-    >>> from grace_client.analysis import example, study2
-    >>> fit = study2.negation_fit(example.scored("study2"))
-    >>> fit.omnibus[["effect", "df", "df_error"]]
+    >>> found.omnibus[["effect", "df", "df_error"]]
            effect  df  df_error
     0  goal:state   6         6
     """
     if "count" in frame.columns:
-        raise SpecError("counts do not tell who chose what about which item; give the answers themselves")
+        raise SpecError("counts have no participants and items. Give the answers themselves")
     choices = "response" in frame.columns
     method = method or ("mixed" if choices else "gee")
     if method not in METHODS:
-        raise SpecError(f"there is no method {method!r}; there are: {', '.join(METHODS)}")
+        raise SpecError(f"method={method!r}: choose one of {', '.join(METHODS)}")
     if method == "mixed" and not choices:
         raise SpecError(
-            "a mixed model needs choices, and these are scored probabilities; method='gee' fits them, and "
-            "'differences' and 'anova' compare goals within items"
+            "a mixed model needs choices, but these are scored probabilities. Use method='gee', or compare "
+            "goals within items with 'differences' and 'anova'"
         )
     cluster = cluster or "item"
     rows = negated_share(frame)
@@ -188,4 +138,4 @@ def negation_fit(
     terms = pd.concat([part.terms() for part in parts], ignore_index=True)
     contrasts = pd.concat([part.contrasts() for part in parts], ignore_index=True)
     omnibus = pd.DataFrame([part.omnibus() for part in parts])
-    return NegationFit(terms, omnibus, contrasts)
+    return NegationModel(terms, omnibus, contrasts)

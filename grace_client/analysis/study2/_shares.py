@@ -1,4 +1,4 @@
-"""What is said in Study 2, by goal and state: counts, shares, negation, and tests against chance."""
+"""Utterances in Study 2, by goal and state: counts, shares, negation, and tests against chance."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from grace_client.analysis._data.layout import canonical, distinct, ordered, require
+from grace_client.analysis._statistics.noise import add_floor, gain_of_means, linear_gain
 from grace_client.analysis.inference import holm, mean_intervals
-from grace_client.analysis.intervals import against_chance, counted
+from grace_client.analysis.intervals import against_chance, clopper_pearson
 from grace_client.core.errors import NotEnoughDataError, SpecError
 from grace_client.run.layout import OK
 from grace_client.studies.study2 import ADJECTIVES, FRAMES
@@ -21,7 +22,10 @@ LEVELS = {"goal": GOALS, "state": STATES}
 ORDER = LEVELS | {"utterance": UTTERANCES}
 
 CHANCE = {"utterance": 1 / len(UTTERANCES), "adjective": 1 / len(ADJECTIVES), "negation": 1 / len(FRAMES)}
-"""Probability of an answer of each kind where one of the eight utterances is drawn blindly."""
+"""Probability of an answer of each kind if one of the eight utterances is drawn at random."""
+
+NEGATION_GAIN = linear_gain(np.array([float(name.startswith("wasnt_")) for name in UTTERANCES]))
+"""Noise of the probability of a negation, where that of one utterance is 1."""
 
 
 def counts(frame: pd.DataFrame) -> pd.DataFrame:
@@ -31,20 +35,20 @@ def counts(frame: pd.DataFrame) -> pd.DataFrame:
     ----------
     frame : DataFrame
         Study 2 free text with structured answers, as `read` gives it; or counts, which are checked and
-        completed.
+        completed with zeros.
 
     Returns
     -------
     DataFrame
         ``model, goal, state, utterance, count, n`` (choices in the cell) and ``n_distinct`` (items, or
-        choices where only counts are known). Every cell with a choice has all eight utterances. Answers that
-        are not one of the eight are no choices; nor are cells without any.
+        choices where only counts are known). Every cell with a choice has a row for each of the eight
+        utterances. Other answers do not count. Cells without a choice have no row.
 
     Raises
     ------
     SpecError
-        Where a column is missing, a goal or state is none of the design's, or a count is no count; the
-        message names column and row.
+        Where a column is missing, a goal or state is not in the design, or a count is negative or not whole;
+        the message names column and row.
 
     Examples
     --------
@@ -73,7 +77,7 @@ def counts(frame: pd.DataFrame) -> pd.DataFrame:
         chosen = rows.groupby(["model", *CELL, "structured"], sort=False).size()
         different = rows.groupby(["model", *CELL], sort=False)[distinct(rows)].nunique()
     wide = chosen.unstack(level=-1, fill_value=0).reindex(columns=list(UTTERANCES)).fillna(0)
-    # A row of zeros is a cell that nobody was asked in.
+    # A row of zeros is a cell without answers.
     wide = wide[wide.sum(axis=1) > 0].astype(np.int64)
     long = wide.reset_index().melt(["model", *CELL], list(UTTERANCES), "utterance", "count")
     long["n"] = long.groupby(["model", *CELL], sort=False)["count"].transform("sum")
@@ -104,8 +108,10 @@ def choices(frame: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def utterances(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFrame:
-    """How much each utterance is said, by goal and state.
+def utterances(
+    frame: pd.DataFrame, *, cluster: str | None = None, noise: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Share of each utterance, by goal and state.
 
     Parameters
     ----------
@@ -113,16 +119,18 @@ def utterances(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFra
         Study 2 as `read` gives it: scored, or free text with structured answers; or counts, with columns
         ``model, goal, state, utterance, count``.
     cluster : {"item", "stimulus", "participant"}, optional
-        What is drawn for the interval; ``item`` where it is not given. Within a cell the texts of an item
-        (one of twelve domains) differ in names alone: to a model they are nearly one text, and intervals by
-        ``stimulus`` would take about two hundred of them for as many observations. Counts have no clusters.
+        Column of the clusters of the interval; ``item`` by default. Within a cell the texts of an item (one
+        of twelve domains) differ only in names, so for a model they are nearly one text. Intervals by
+        ``stimulus`` would treat about two hundred of them as separate observations. Counts have no clusters.
+    noise : DataFrame, optional
+        As `quality.noise` gives it: adds ``noise_floor`` and ``below_noise``, of the distance from chance.
 
     Returns
     -------
     DataFrame
         ``model, goal, state, utterance, mean, low, high, n, n_distinct, chance``. Scored, ``mean`` is the
         mean probability; else the share of the choices. The interval is that of `inference.mean_intervals`,
-        for counts that of `intervals.counted`. ``chance`` is 1/8.
+        for counts that of `intervals.clopper_pearson`. ``chance`` is 1/8.
 
     Raises
     ------
@@ -141,25 +149,34 @@ def utterances(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFra
     if "count" in frame.columns:
         _unclustered(cluster)
         table = counts(frame)
-        low, high = counted(table["count"], table["n"])
-        found = table.assign(mean=table["count"] / table["n"], low=low, high=high, chance=CHANCE["utterance"])
-        return found[["model", *CELL, "utterance", "mean", "low", "high", "n", "n_distinct", "chance"]]
+        low, high = clopper_pearson(table["count"], table["n"])
+        result = table.assign(
+            mean=table["count"] / table["n"], low=low, high=high, chance=CHANCE["utterance"]
+        )
+        return result[["model", *CELL, "utterance", "mean", "low", "high", "n", "n_distinct", "chance"]]
     by = ["model", *CELL, "utterance"]
     rows = probabilities(frame)
-    found = mean_intervals(rows, "prob", by, cluster=cluster, bounds=(0, 1))
-    return ordered(found.drop(columns="se"), ORDER).assign(chance=CHANCE["utterance"])
+    result = mean_intervals(rows, "prob", by, cluster=cluster, bounds=(0, 1))
+    result = ordered(result.drop(columns="se"), ORDER).assign(chance=CHANCE["utterance"])
+    return add_floor(result, frame, noise, lambda: _gains(rows, 1.0), result["mean"] - result["chance"])
+
+
+def _gains(rows: pd.DataFrame, gain: float) -> pd.DataFrame:
+    """Noise gains of the cells, from the gain of one trial."""
+    trials = rows.drop_duplicates(["model", "trial_id"])
+    return gain_of_means(trials.assign(variance=gain**2), ["model", *CELL])
 
 
 def _unclustered(cluster: str | None) -> None:
     if cluster is not None:
         raise SpecError(
-            f"cluster={cluster!r}: counts do not tell which choices belong together; their interval takes "
-            "each choice for one observation"
+            f"cluster={cluster!r}: counts have no clusters. Their interval treats each choice as one "
+            "observation"
         )
 
 
 def by_item(frame: pd.DataFrame) -> pd.DataFrame:
-    """How much each utterance is said, by goal, state and item: what `compare.agreement` draws from.
+    """Share of each utterance, by goal, state and item, for `compare.closeness`.
 
     Parameters
     ----------
@@ -182,8 +199,8 @@ def by_item(frame: pd.DataFrame) -> pd.DataFrame:
     rows = probabilities(frame)
     require(rows, ["item"])
     keys = ["model", *CELL, "item", "utterance"]
-    found = rows.groupby(keys, sort=False)["prob"].agg(prob="mean", n="size").reset_index()
-    return ordered(found, LEVELS | {"item": sorted(found["item"].unique())} | {"utterance": UTTERANCES})
+    result = rows.groupby(keys, sort=False)["prob"].agg(prob="mean", n="size").reset_index()
+    return ordered(result, LEVELS | {"item": sorted(result["item"].unique())} | {"utterance": UTTERANCES})
 
 
 def probabilities(frame: pd.DataFrame) -> pd.DataFrame:
@@ -202,8 +219,10 @@ def probabilities(frame: pd.DataFrame) -> pd.DataFrame:
     return rows.rename(columns={"option": "utterance", "prob_norm": "prob"})
 
 
-def negation(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFrame:
-    """How much is said with a negation ("It wasn't …"), by goal and state.
+def negation(
+    frame: pd.DataFrame, *, cluster: str | None = None, noise: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Share of utterances with a negation ("It wasn't …"), by goal and state.
 
     Parameters as for `utterances`.
 
@@ -229,17 +248,19 @@ def negation(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFrame
         table = counts(frame)
         negated = table["count"].where(table["utterance"].str.startswith("wasnt_"), 0)
         cells = table.assign(k=negated).groupby(keys, sort=False)
-        found = cells.agg(k=("k", "sum"), n=("n", "first"), n_distinct=("n_distinct", "first")).reset_index()
-        low, high = counted(found["k"], found["n"])
-        found = found.assign(mean=found["k"] / found["n"], low=low, high=high)
+        result = cells.agg(k=("k", "sum"), n=("n", "first"), n_distinct=("n_distinct", "first")).reset_index()
+        low, high = clopper_pearson(result["k"], result["n"])
+        result = result.assign(mean=result["k"] / result["n"], low=low, high=high)
     else:
-        found = mean_intervals(negated_share(frame), "prob", keys, cluster=cluster, bounds=(0, 1))
+        result = mean_intervals(negated_share(frame), "prob", keys, cluster=cluster, bounds=(0, 1))
     order = [*keys, "mean", "low", "high", "n", "n_distinct"]
-    return ordered(found[order], ORDER).assign(chance=CHANCE["negation"])
+    result = ordered(result[order], ORDER).assign(chance=CHANCE["negation"])
+    gains = lambda: _gains(negated_share(frame), NEGATION_GAIN)  # noqa: E731
+    return add_floor(result, frame, noise, gains, result["mean"] - result["chance"])
 
 
 def negated_share(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row per trial (or answer) with ``prob``: how much of it is negated."""
+    """A row per trial (or answer) with ``prob``: the share of negated utterances."""
     rows = probabilities(frame)
     rows = rows[rows["utterance"].str.startswith("wasnt_")]
     head = ["model", *CELL, "trial_id", "replicate", "participant", "item", "stimulus"]
@@ -253,23 +274,23 @@ def binomial(frame: pd.DataFrame, *, of: str = "utterance", alternative: str = "
     Parameters
     ----------
     frame : DataFrame
-        Study 2 free text with structured answers, or counts. Scored probabilities are no counts and are
-        refused.
+        Study 2 free text with structured answers, or counts. Scored probabilities are refused, because they
+        are not counts.
     of : {"utterance", "adjective", "negation"}
-        What is tested: each of the eight utterances against 1/8, each adjective with and without negation
-        against 1/4, or negation against 1/2.
+        The tested answers: each of the eight utterances against 1/8, each adjective (with or without
+        negation) against 1/4, or negation against 1/2.
     alternative : {"two-sided", "greater", "less"}
-        Of the test.
+        Side of the test.
 
     Returns
     -------
     DataFrame
-        ``model, goal, state``, `of` (which one; ``negation`` is always ``wasnt``), ``k`` (times chosen),
-        ``mean`` (share), ``low, high`` (95% interval), ``chance, p``, ``p_holm`` (within the model, over all
-        tests of the call), ``n`` (choices) and ``n_distinct`` (items). Choices about one item are not
-        independent: the test is that of `intervals.against_chance`, with the interval of `utterances` and
-        `negation`, and missing where all choices are about one item. Of counts, which do not tell what they
-        are about, it is the exact binomial test with the interval of Clopper and Pearson.
+        ``model, goal, state``, `of` (the tested answer; of ``negation`` always ``wasnt``), ``k`` (times
+        chosen), ``mean`` (share), ``low, high`` (95% interval), ``chance, p``, ``p_holm`` (within the model,
+        over all tests of the call), ``n`` (choices) and ``n_distinct`` (items). Choices about one item are
+        not independent: the test is that of `intervals.against_chance`, with the interval of `utterances` and
+        `negation`, and it is missing where all choices are about one item. Counts have no items: their test
+        is the exact binomial test with the interval of Clopper and Pearson.
 
     References
     ----------
@@ -286,22 +307,24 @@ def binomial(frame: pd.DataFrame, *, of: str = "utterance", alternative: str = "
     1  both   1 heart  151  203     0.5
     """
     if of not in CHANCE:
-        raise SpecError(f"there is no test of {of!r}; there are: {', '.join(CHANCE)}")
+        raise SpecError(f"of={of!r}: choose one of {', '.join(CHANCE)}")
     if "prob_norm" in frame.columns:
         raise SpecError(
-            "a binomial test needs choices, and these are scored probabilities; 'utterances' and 'negation' "
+            "a binomial test needs choices, but these are scored probabilities. 'utterances' and 'negation' "
             "give their means with intervals"
         )
     table = counts(frame)
     cells = table.assign(**{of: _kind(table["utterance"], of)}).groupby(["model", *CELL, of], sort=False)
-    found = cells.agg(k=("count", "sum"), n=("n", "first"), n_distinct=("n_distinct", "first")).reset_index()
-    found = found.assign(mean=found["k"] / found["n"], chance=CHANCE[of])
+    result = cells.agg(k=("count", "sum"), n=("n", "first"), n_distinct=("n_distinct", "first")).reset_index()
+    result = result.assign(mean=result["k"] / result["n"], chance=CHANCE[of])
     tested = _independent if "count" in frame.columns else _clustered
-    found = tested(frame, found, of, alternative)
+    result = tested(frame, result, of, alternative)
     if of == "negation":
-        found = found[found["negation"] == "wasnt"].reset_index(drop=True)
-    found["p_holm"] = found.groupby("model", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
-    return found[["model", *CELL, of, "k", "mean", "low", "high", "chance", "p", "p_holm", "n", "n_distinct"]]
+        result = result[result["negation"] == "wasnt"].reset_index(drop=True)
+    result["p_holm"] = result.groupby("model", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
+    return result[
+        ["model", *CELL, of, "k", "mean", "low", "high", "chance", "p", "p_holm", "n", "n_distinct"]
+    ]
 
 
 def _kind(utterance: pd.Series, of: str) -> pd.Series:
@@ -309,19 +332,19 @@ def _kind(utterance: pd.Series, of: str) -> pd.Series:
     return utterance if of == "utterance" else utterance.str.split("_").str[int(of == "adjective")]
 
 
-def _independent(frame: pd.DataFrame, found: pd.DataFrame, of: str, alternative: str) -> pd.DataFrame:
+def _independent(frame: pd.DataFrame, result: pd.DataFrame, of: str, alternative: str) -> pd.DataFrame:
     """Exact tests and intervals of counts."""
     from scipy import stats
 
-    low, high = counted(found["k"], found["n"])
+    low, high = clopper_pearson(result["k"], result["n"])
     p = [
         float(stats.binomtest(int(k), int(n), CHANCE[of], alternative=alternative).pvalue)
-        for k, n in zip(found["k"], found["n"], strict=True)
+        for k, n in zip(result["k"], result["n"], strict=True)
     ]
-    return found.assign(low=low, high=high, p=p)
+    return result.assign(low=low, high=high, p=p)
 
 
-def _clustered(frame: pd.DataFrame, found: pd.DataFrame, of: str, alternative: str) -> pd.DataFrame:
+def _clustered(frame: pd.DataFrame, result: pd.DataFrame, of: str, alternative: str) -> pd.DataFrame:
     """Tests and intervals of choices that belong to items."""
     rows = probabilities(frame)
     rows = rows.assign(**{of: _kind(rows["utterance"], of)})
@@ -333,8 +356,13 @@ def _clustered(frame: pd.DataFrame, found: pd.DataFrame, of: str, alternative: s
     sizes = chosen.groupby([*by, distinct(chosen)], sort=False).size()
     effective = (sizes.groupby(by).sum() ** 2 / (sizes**2).groupby(by).sum()).rename("clusters")
     shares = shares[[*by, "low", "high", "se"]].merge(effective.reset_index(), on=by)
-    found = found.merge(shares, on=by, how="left")
+    result = result.merge(shares, on=by, how="left")
     p = against_chance(
-        found["mean"], found["se"], found["clusters"], CHANCE[of], choices=found["n"], alternative=alternative
+        result["mean"],
+        result["se"],
+        result["clusters"],
+        CHANCE[of],
+        choices=result["n"],
+        alternative=alternative,
     )
-    return found.assign(p=p)
+    return result.assign(p=p)

@@ -1,4 +1,4 @@
-"""What is gained by what is said in Study 2, kindness and information, with a literal listener."""
+"""Utilities of utterances in Study 2, kindness and information, for a literal listener."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def utilities(
     semantics: ArrayLike | None = None,
     cluster: str | None = None,
 ) -> pd.DataFrame:
-    r"""Expected social and informational utility of what is said, by goal and state.
+    r"""Expected social and informational utility of the utterances, by goal and state.
 
     A literal listener who hears w believes in state s with :math:`P_{L_0}(s \mid w) \propto [w](s)`. What a
     speaker who says w with probability :math:`P(w)` in state s may expect is
@@ -40,19 +40,20 @@ def utilities(
         Study 2 as `read` gives it: scored, or free text with structured answers; or counts, with columns
         ``model, goal, state, utterance, count``.
     semantics : array_like, shape (8, 4), optional
-        How true each utterance is of each state, from 0 to 1, such as ``rsa.people().semantics``. Where it is
-        not given: what 49 people judged (`rsa.meanings`), which owes nothing to any model of speakers.
+        How true each utterance is of each state, from 0 to 1, such as ``rsa.people().semantics``. By default
+        the judgements of 49 people (`reference.meanings`), which do not depend on a model of speakers.
     cluster : str
-        Of the interval, as in `utterances`. Counts have no clusters: their interval takes each choice for one
-        observation. No interval leaves what some utterance gains in the state.
+        Column of the clusters, as in `utterances`. Counts have no clusters: their interval treats each choice
+        as one observation. Intervals stay between the lowest and the highest utility of an utterance in the
+        state.
 
     Returns
     -------
     DataFrame
         ``model, goal, state, utility`` (``social``, in hearts; ``informational``, in nats, 0 at most),
-        ``mean, low, high, n, n_distinct``, and ``best``, the most that any utterance has in that state. An
-        utterance that is literally impossible of its state has an informational utility of minus infinity,
-        and so has a mean in which it is said.
+        ``mean, low, high, n, n_distinct``, and ``best``, the highest utility of any utterance in that state.
+        An utterance that is literally false of its state has an informational utility of minus infinity, and
+        so has a mean that contains it.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def utilities(
     social, informational = _of_utterances(semantics)
     if "count" in frame.columns:
         if cluster is not None:
-            raise SpecError(f"cluster={cluster!r}: counts do not tell which choices belong together")
+            raise SpecError(f"cluster={cluster!r}: counts have no clusters")
         table = _of_counts(counts(frame), social, informational)
     else:
         rows = probabilities(frame)
@@ -89,20 +90,20 @@ def utilities(
         keys = [column for column in head if column in rows.columns]
         prob = rows["prob"].to_numpy(dtype=np.float64)
         gain = {"social": social[place], "informational": informational[state, place]}
-        # What is never said costs nothing, however impossible it is.
+        # An utterance with a probability of 0 adds nothing, even if its utility is minus infinity.
         gains = {name: np.where(prob > 0, value, 0) * prob for name, value in gain.items()}
         sums = rows.assign(**gains).groupby(keys, sort=False)[list(gains)].sum().reset_index()
         parts = []
-        for (told, own), name in product(sums.groupby("state", sort=False), UTILITIES):
-            ends = _ends(social if name == "social" else informational[STATES.index(str(told))])
+        for (of_state, own), name in product(sums.groupby("state", sort=False), UTILITIES):
+            ends = _ends(social if name == "social" else informational[STATES.index(str(of_state))])
             # A sum over utterances may leave its ends by the last digit of a table.
             own = own.assign(**{name: own[name].where(~np.isfinite(own[name]), own[name].clip(*ends))})
             with np.errstate(invalid="ignore"):
-                found = mean_intervals(own, name, ["model", *CELL], cluster=cluster, bounds=ends)
+                result = mean_intervals(own, name, ["model", *CELL], cluster=cluster, bounds=ends)
             if ends[0] == ends[1]:
-                # Every utterance gains the same: nothing could vary.
-                found[["low", "high"]] = np.nan
-            parts.append(found.drop(columns="se").assign(utility=name))
+                # All utterances have the same utility, so nothing can vary.
+                result[["low", "high"]] = np.nan
+            parts.append(result.drop(columns="se").assign(utility=name))
         table = pd.concat(parts, ignore_index=True)
     most = {("social", s): social.max() for s in STATES}
     most |= {("informational", s): informational[i].max() for i, s in enumerate(STATES)}

@@ -1,4 +1,4 @@
-"""`grace campaign`: one model after another, and the results at home."""
+"""`grace campaign`: whole studies on one model after another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from grace_client.cli.fetch import AsJson, Context, Kubeconfig, Namespace
 from grace_client.core.errors import ExitCode, SpecError
 
 if TYPE_CHECKING:
-    from grace_client.campaign.records import Campaign, What
+    from grace_client.campaign.records import Campaign, Spec
+    from grace_client.campaign.session import Terminal
     from grace_client.kube.kubectl import Kubectl
 
 app = typer.Typer(
@@ -25,22 +26,22 @@ STUDY = "gemma-2b,gemma-9b,gemma-27b,llama-70b,gpt-oss-20b,gpt-oss-120b"
 """The six models of the studies."""
 
 Models = Annotated[
-    str | None, typer.Option(help="Short names of models, with commas between.", show_default=False)
+    str | None, typer.Option(help="Short names of models, separated by commas.", show_default=False)
 ]
-Gpu = Annotated[str, typer.Option(help="Overlay for all models, such as rtx-3090 (values/gpus).")]
+Gpu = Annotated[str, typer.Option(help="GPU overlay for all models, such as rtx-3090 (values/gpus).")]
 BudgetHours = Annotated[
     float | None, typer.Option(help="GPU-hours for the whole campaign. Default: 216.", show_default=False)
 ]
 ModelHours = Annotated[
     float | None,
-    typer.Option(help="Hours for which one model may hold GPUs. Default: 24.", min=0, show_default=False),
+    typer.Option(help="Hours for which one model may use GPUs. Default: 24.", min=0, show_default=False),
 ]
 OverBudget = Annotated[
-    bool, typer.Option("--over-budget", help="Mean a budget above 250, or a plan above it.")
+    bool, typer.Option("--over-budget", help="Allow a budget over 250 GPU-hours, or a plan over the budget.")
 ]
-Registry = Annotated[str, typer.Option(help="Where the client image lies (queries.image.registry).")]
-Experiments = Annotated[str, typer.Option(help="Only these experiments, with commas between.")]
-Sample = Annotated[int, typer.Option(help="Ask only so many trials of each list; 0 for all.", min=0)]
+Registry = Annotated[str, typer.Option(help="Registry of the client image (queries.image.registry).")]
+Experiments = Annotated[str, typer.Option(help="Only these experiments, separated by commas.")]
+Sample = Annotated[int, typer.Option(help="Number of trials to draw from each list; 0 for all.", min=0)]
 Sets = Annotated[
     list[str] | None,
     typer.Option(
@@ -62,7 +63,7 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _what(
+def _spec(
     models: str,
     gpu: str,
     fallback: str,
@@ -71,14 +72,14 @@ def _what(
     experiments: str,
     sample: int,
     folder: Path | None,
-) -> What:
+) -> Spec:
     from grace_client.campaign import settings
     from grace_client.deploy.values import chart_folder, read_values, values_folder
 
     known = read_values(chart_folder() / "values.yaml")["queries"]["experiments"]
     wanted = _names(experiments)
     if strange := [name for name in wanted if name not in known]:
-        raise SpecError(f"there is no experiment {', '.join(strange)}; there are {', '.join(known)}")
+        raise SpecError(f"There is no experiment {', '.join(strange)}. Experiments: {', '.join(known)}")
     given: dict[str, Any] = {}
     if registry:
         given["queries.image.registry"] = registry
@@ -109,13 +110,15 @@ def plan(
     utilisation: Annotated[
         float, typer.Option(help="Share of the GPUs' published peaks that a server reaches.")
     ] = 0.3,
-    characters_per_token: Annotated[float, typer.Option(help="Of prompts.", min=0.1)] = 4.0,
+    characters_per_token: Annotated[
+        float, typer.Option(help="Characters of a prompt for each token.", min=0.1)
+    ] = 4.0,
     model_hours: ModelHours = None,
     json: AsJson = False,
 ) -> None:
-    """Say what a campaign would cost, without touching anything.
+    """Estimate the GPU-hours of a campaign. Nothing is installed.
 
-    Exit code 2 where it does not fit the budget, or a rule of the cluster is broken.
+    Exit code 2 if the estimate is over the budget, or a rule of the cluster is broken.
     """
     from grace_client.campaign.estimate import BUDGET_HOURS, MODEL_HOURS, Assumptions, check_budget
     from grace_client.campaign.plan import plan as make_plan
@@ -124,10 +127,10 @@ def plan(
 
     budget = BUDGET_HOURS if budget_hours is None else budget_hours
     check_budget(budget, over_budget=over_budget)
-    what = _what(models or STUDY, gpu, "", sets, registry, experiments, sample, values_folder)
+    spec = _spec(models or STUDY, gpu, "", sets, registry, experiments, sample, values_folder)
     assumptions = Assumptions(utilisation=utilisation, characters_per_token=characters_per_token)
     day = MODEL_HOURS if model_hours is None else model_hours
-    found = asyncio.run(make_plan(what, loads, assumptions, model_hours=day, budget_hours=budget))
+    found = asyncio.run(make_plan(spec, loads, assumptions, model_hours=day, budget_hours=budget))
     if json:
         print_json(found.to_json())
     else:
@@ -144,7 +147,9 @@ def run(
     gpu: Gpu = "",
     fallback: Annotated[
         str | None,
-        typer.Option(help="Overlays to try where no GPUs come, such as rtx-3090,l40.", show_default=False),
+        typer.Option(
+            help="GPU overlays to try if no GPUs are available, such as rtx-3090,l40.", show_default=False
+        ),
     ] = None,
     queue_minutes: Annotated[
         float | None,
@@ -160,14 +165,16 @@ def run(
     values_folder: ValuesFolder = None,
     fetch: Annotated[
         bool | None,
-        typer.Option("--fetch/--no-fetch", help="Bring results home (default), or leave them on the claim."),
+        typer.Option("--fetch/--no-fetch", help="Fetch the results (default), or leave them on the claim."),
     ] = None,
     install_minutes: Annotated[
         float, typer.Option(help="Minutes that an install may take.", min=0.05)
     ] = 10.0,
-    poll: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.2)] = 5.0,
-    take_over: Annotated[bool, typer.Option("--take-over", help="The process that had it is dead.")] = False,
-    local: Annotated[bool, typer.Option("--local", help="On this machine, without a cluster.")] = False,
+    poll: Annotated[float, typer.Option(help="Seconds between two looks at the cluster.", min=0.2)] = 5.0,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="The process that ran this campaign has ended.")
+    ] = False,
+    local: Annotated[bool, typer.Option("--local", help="Run on this machine, without a cluster.")] = False,
     vllm: Annotated[
         str | None,
         typer.Option(
@@ -179,10 +186,10 @@ def run(
     context: Context = None,
     json: AsJson = False,
 ) -> None:
-    """Install, ask, fetch and uninstall one model after another; the same command goes on after any end.
+    """Install, ask, fetch and uninstall one model after another. The same command resumes it.
 
-    Without --models the campaign that is under way in the namespace, or that of --out, goes on. What was
-    answered is not asked again.
+    Without --models, the campaign under way in the namespace, or the one in --out, goes on. Answered
+    questions are not asked again.
     """
     if local:
         from grace_client.cli.campaign import local as campaign_local
@@ -191,18 +198,21 @@ def run(
         campaign_local.run(models, out, _names(experiments), sample, vllm, values_folder, json=json)
         return
     if vllm:
-        raise SpecError("--vllm is for --local; on the cluster the chart decides the server")
+        raise SpecError("--vllm needs --local: on a cluster the chart starts the server")
     from grace_client.campaign.estimate import check_budget
-    from grace_client.cli.campaign import cluster
+    from grace_client.campaign.session import Options
+    from grace_client.campaign.session import run as run_campaign
+    from grace_client.cli.workload import loads
 
     if budget_hours is not None:
         check_budget(budget_hours, over_budget=over_budget)
-    what = None
+    spec = None
     if models:
-        what = _what(models, gpu, fallback or "", sets, registry, experiments, sample, values_folder)
+        spec = _spec(models, gpu, fallback or "", sets, registry, experiments, sample, values_folder)
     elif gpu or registry or experiments or sample or sets or values_folder:
         raise SpecError(
-            "what a campaign runs is decided when it begins: name its --models too, or none of it"
+            "--gpu, --registry, --experiments, --sample, --set and --values-folder belong to a new campaign. "
+            "Add --models to begin one, or leave them out to go on with the one under way"
         )
     given = {
         "budget_hours": budget_hours,
@@ -211,8 +221,8 @@ def run(
         "fallbacks": None if fallback is None else tuple(_names(fallback)),
         "fetch": fetch,
     }
-    asked = cluster.Asked(
-        what=what,
+    options = Options(
+        spec=spec,
         limits={name: value for name, value in given.items() if value is not None},
         out=out,
         poll=poll,
@@ -220,8 +230,10 @@ def run(
         take_over=take_over,
         over_budget=over_budget,
     )
-    ended = asyncio.run(cluster.conduct(_kubectl(kubeconfig, context, namespace), asked, quiet=json))
+    kubectl = _kubectl(kubeconfig, context, namespace)
+    ended = asyncio.run(run_campaign(kubectl, options, _terminal(quiet=json), loads))
     _report(ended, out, json=json)
+    _exit(ended)
 
 
 def _kubectl(kubeconfig: Path | None, context: str | None, namespace: str | None) -> Kubectl:
@@ -230,21 +242,34 @@ def _kubectl(kubeconfig: Path | None, context: str | None, namespace: str | None
     return Kubectl(kubeconfig=kubeconfig, context=context, namespace=namespace)
 
 
-def _report(campaign: Campaign, out: Path, *, json: bool, troubles: list[str] | None = None) -> None:
+def _terminal(*, quiet: bool) -> Terminal:
+    from functools import partial
+
+    from grace_client.campaign.session import Terminal
+    from grace_client.cli._signals import on_stop
+    from grace_client.cli.campaign.view import showing
+
+    return Terminal(say, partial(showing, quiet=quiet), on_stop)
+
+
+def _report(campaign: Campaign, out: Path, *, json: bool, **more: Any) -> None:
+    """Print the report; `more` are further keys of the JSON, each a list of lines for people."""
     from datetime import UTC, datetime
 
-    from grace_client.campaign.records import Phase
+    from grace_client.campaign.session import resume_command
     from grace_client.campaign.status import lines, to_json
-    from grace_client.cli.campaign.cluster import resume
 
-    now, again = datetime.now(UTC), resume(campaign, out)
+    now, again = datetime.now(UTC), resume_command(campaign, out)
     if json:
-        print_json(to_json(campaign, now, again) | ({"troubles": troubles} if troubles is not None else {}))
+        print_json(more | to_json(campaign, now, again))
     else:
-        for line in (*lines(campaign, now, again), *(troubles or ())):
+        for line in (*lines(campaign, now, again), *(line for part in more.values() for line in part)):
             typer.echo(line)
-    if troubles is not None:
-        return
+
+
+def _exit(campaign: Campaign) -> None:
+    from grace_client.campaign.records import Phase
+
     if any(model.phase is Phase.FAILED for model in campaign.models):
         raise typer.Exit(ExitCode.ITEMS_FAILED)
     if campaign.stopping:
@@ -259,11 +284,11 @@ def status(
     context: Context = None,
     json: AsJson = False,
 ) -> None:
-    """Say how far a campaign is, from the cluster and from its file, on any machine."""
-    from grace_client.cli.campaign import cluster
+    """Show how far a campaign is, from the cluster and from its file, on any machine."""
+    from grace_client.campaign.session import look
 
-    found, told = asyncio.run(cluster.look(_kubectl(kubeconfig, context, namespace), out))
-    _report(found, out, json=json, troubles=told)
+    found, lines = asyncio.run(look(_kubectl(kubeconfig, context, namespace), out))
+    _report(found, out, json=json, troubles=lines)
 
 
 @app.command()
@@ -274,25 +299,20 @@ def stop(
     context: Context = None,
     json: AsJson = False,
 ) -> None:
-    """End the campaign that is under way: its GPUs are freed, its claims stay.
+    """Stop the campaign that is under way. Its GPUs are freed, its claims stay.
 
-    The process that conducts it is asked to; where there is none, it is done here.
+    The process that runs it is asked to stop; if there is none, this command frees the GPUs.
     """
-    from grace_client.cli.campaign import cluster
+    from grace_client.campaign.session import stop as stop_campaign
 
-    ended = asyncio.run(cluster.end(_kubectl(kubeconfig, context, namespace), out, quiet=json))
+    kubectl = _kubectl(kubeconfig, context, namespace)
+    ended = asyncio.run(stop_campaign(kubectl, out, _terminal(quiet=json)))
     if ended is None:
         say("grace: no campaign is under way in this namespace")
         if json:
             print_json({"stopped": None})
         return
     if json:
-        from datetime import UTC, datetime
-
-        from grace_client.campaign.status import to_json
-        from grace_client.cli.campaign.cluster import resume
-
-        again = resume(ended, out)
-        print_json({"stopped": ended.name} | to_json(ended, datetime.now(UTC), again))
+        _report(ended, out, json=True, stopped=ended.name)
     else:
-        say(f"campaign {ended.name} is stopped, and holds no GPU")
+        say(f"campaign {ended.name} is stopped and uses no GPU")

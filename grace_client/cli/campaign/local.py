@@ -19,10 +19,10 @@ from grace_client.local.runner import AllValues, Ended, Local
 from grace_client.local.server import unlisted
 
 EMBEDDED = "embedded"
-"""Names the model that comes with grace."""
+"""Name of the model that comes with grace."""
 HERE = frozenset({"models", "out", "experiments", "sample", "values_folder", "local", "vllm", "json"})
-"""Parameters of `grace campaign run` that mean something without a cluster."""
-AGAIN = "the same command goes on; what was answered is not asked again"
+"""Parameters of `grace campaign run` that work without a cluster."""
+AGAIN = "repeat the command: answered questions are not asked again"
 
 
 def run(
@@ -55,12 +55,12 @@ def run(
 
 
 def refuse(command: typer.Context) -> None:
-    """Refuse options that mean something on a cluster alone, where they were given with --local.
+    """Refuse options that need a cluster, if they were given with --local.
 
     Parameters
     ----------
     command : typer.Context
-        Of `grace campaign run`, which has it as a parameter.
+        The context of `grace campaign run`.
 
     Raises
     ------
@@ -76,8 +76,8 @@ def refuse(command: typer.Context) -> None:
     ]
     if given:
         raise SpecError(
-            f"{', '.join(given)}: with --local there is no cluster, and nothing that this could mean. Leave "
-            "it out; what a model's values say is heeded, and --values-folder names values of your own"
+            f"{', '.join(given)}: with --local there is no cluster for this option. Leave it out; a model's "
+            "values apply, and --values-folder uses values of your own"
         )
 
 
@@ -99,16 +99,16 @@ def _models(names: list[str], folder: Path | None) -> list[AllValues]:
             short = paths.file_name(Path(name).name)
             if same := [one["model"]["repository"] for one in found if one["model"]["name"] == short]:
                 raise SpecError(
-                    f"{same[0]} and {name} would both be called {short} in the folders of results; run one "
-                    "of them in a campaign of its own, with another --out"
+                    f"{same[0]} and {name} would both be called {short} in the results folder. Run one of "
+                    "them in a campaign of its own, with another --out"
                 )
             found.append(unlisted(short, name))
         else:
             raise SpecError(
-                f"there is no model {name}; there are {EMBEDDED}, {', '.join(known)}, and ids A/B"
+                f"There is no model {name}. Models: {EMBEDDED}, {', '.join(known)}, Hugging Face ids A/B"
             )
     if len({one["model"]["name"] for one in found}) < len(found):
-        raise SpecError("a campaign has each model once")
+        raise SpecError("--models names a model twice. Name each model once")
     return found
 
 
@@ -125,7 +125,7 @@ def _as_json(one: Ended) -> dict[str, object]:
 async def _run(local: Local, models: list[AllValues]) -> list[Ended]:
     def stop() -> None:
         local.stop()
-        say("stopping: the model that runs writes the answers in flight")
+        say("stopping: the answers in flight are written first")
 
     on_stop(stop)
     return await local.run(models, AGAIN)

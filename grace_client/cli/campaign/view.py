@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from grace_client.campaign.records import WATCHED, ModelState
+from grace_client.campaign.records import WATCHED
 from grace_client.campaign.view import View
 from grace_client.cli._output import duration, say
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 PLAIN = timedelta(seconds=30)
-"""How often a line appears where there is no terminal and nothing has changed but numbers."""
+"""How often a line appears if there is no terminal and only numbers have changed."""
 
 
 @contextmanager
-def shown(*, quiet: bool) -> Iterator[Callable[[View], None]]:
-    """Show views as they come."""
+def showing(*, quiet: bool) -> Iterator[Callable[[View], None]]:
+    """Show views while the context is open."""
     if quiet:
         yield lambda _: None
     elif sys.stderr.isatty():
@@ -38,24 +38,15 @@ def line(view: View) -> str:
     """A view in one line."""
     model = view.model
     if model is None:
-        return "every model is over"
-    parts = [f"{model.model}{_gpu(view, model)}: {model.phase}"]
+        return "all models have ended"
+    parts = [f"{model.label}: {model.phase}"]
     if model.phase in WATCHED and (waited := model.queued(view.at)) >= 1:
         parts.append(f"{duration(waited)} in the queue")
-    if model.phase == "downloading" and view.weights:
-        parts.append(view.weights)
-    parts += [f"{name} {done} of {total}" for name, (done, total) in sorted(view.questions.items())]
-    parts.append(f"{view.campaign.gpu_hours(view.at):.2f} GPU-hours")
-    return ", ".join(parts)
-
-
-def _gpu(view: View, model: ModelState) -> str:
-    overlay = model.overlay
-    return f" on {overlay}" if overlay else ""
+    return ", ".join([*parts, *view.lines(), f"{view.campaign.gpu_hours(view.at):.2f} GPU-hours"])
 
 
 def _lines(say: Callable[[str], None]) -> Callable[[View], None]:
-    told: set[str] = set()
+    said: set[str] = set()
     last: tuple[str, datetime] | None = None
 
     def show(view: View) -> None:
@@ -65,12 +56,12 @@ def _lines(say: Callable[[str], None]) -> Callable[[View], None]:
         if last is None or key != last[0] or view.at - last[1] >= PLAIN:
             say(line(view))
             last = key, view.at
-        for trouble in (*(f"{one}" for one in view.troubles), *filter(None, [view.note])):
-            # The same trouble at every look is told once.
-            short = f"{key}: {trouble.splitlines()[0]}"
-            if short not in told:
-                told.add(short)
-                say(trouble)
+        for fault in (*map(str, view.faults), *filter(None, [view.note])):
+            # A fault that lasts is shown once.
+            short = f"{key}: {fault.splitlines()[0]}"
+            if short not in said:
+                said.add(short)
+                say(fault)
 
     return show
 
@@ -84,20 +75,16 @@ def _table(view: View) -> RenderableType:
     for name in ("model", "state", "queue", "GPU-hours"):
         table.add_column(name, justify="right" if name == "GPU-hours" else "left")
     for model in view.campaign.models:
-        style = "bold" if view.model is not None and model.model == view.model.model else "dim"
         waited = model.queued(view.at)
         table.add_row(
-            f"{model.model}{_gpu(view, model)}",
+            model.label,
             str(model.phase),
             duration(waited) if waited >= 1 else "",
             f"{model.gpu_hours(view.at):.2f}",
-            style=style,
+            style="bold" if view.model is not None and model.model == view.model.model else "dim",
         )
-    rest = [f"{name}: {done} of {total}" for name, (done, total) in sorted(view.questions.items())]
-    if view.weights and view.model is not None and view.model.phase == "downloading":
-        rest.insert(0, f"weights: {view.weights}")
-    budget = view.campaign.limits.budget_hours
-    rest.append(f"{view.campaign.gpu_hours(view.at):.2f} of {budget:g} GPU-hours")
-    notes = [Text(f"{one}", "yellow") for one in view.troubles]
-    notes += [Text(view.note, "red")] if view.note else []
-    return Group(table, *(Text(text) for text in rest), *notes)
+    used, budget = view.campaign.gpu_hours(view.at), view.campaign.limits.budget_hours
+    rest = [Text(text) for text in (*view.lines(), f"{used:.2f} of {budget:g} GPU-hours")]
+    rest += [Text(f"{one}", "yellow") for one in view.faults]
+    rest += [Text(view.note, "red")] if view.note else []
+    return Group(table, *rest)

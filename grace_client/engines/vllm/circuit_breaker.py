@@ -128,6 +128,7 @@ class Circuit:
 
     async def _recover(self, reason: str, probe: Callable[[], Awaitable[None]]) -> None:
         start = time.monotonic()
+        # At a steady pace, not that of `core.retry`: one probe asks for all the calls that wait.
         while True:
             try:
                 await probe()

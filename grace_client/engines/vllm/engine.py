@@ -319,6 +319,7 @@ async def _ready(client: Client, model: str | None, seconds: float, say: Callabl
         if str(failure) != last or waited - logged >= 60:
             say(f"waiting for the server, {waited / 60:.0f} of {seconds / 60:.0f} min: {failure}")
             logged, last = waited, str(failure)
+        # A server that starts is asked at a steady pace, not that of `core.retry`.
         await asyncio.sleep(min(client.policy.probe, max(0.05, seconds - waited)))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from grace_client.kube.manifests import Manifest, Path
+from grace_client.kube.manifests import FieldPath, KubeObject
 
 REVIEWED = "2026-11"
 """When the rules were last read in the cluster's documentation."""
@@ -53,14 +53,14 @@ class Fault:
         Where it differs from the rule's own.
     """
 
-    manifest: Manifest
-    path: Path
+    manifest: KubeObject
+    path: FieldPath
     why: str
     fix: str
     severity: Severity | None = None
 
 
-Check: TypeAlias = Callable[[Sequence[Manifest]], Iterator[Fault]]
+Check: TypeAlias = Callable[[Sequence[KubeObject]], Iterator[Fault]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from grace_client.kube.manifests import Manifest, Path, Pod, mapping, sequence
+from grace_client.kube.manifests import FieldPath, KubeObject, PodSpec, mapping, sequence
 from grace_client.policy.rules.base import GPU_PODS, LONG_IDLE, Fault, Rule, Severity
 
 SERVER_GPUS = 2
@@ -27,7 +27,7 @@ def _gpus(count: int) -> str:
     return f"{count} GPU{'s' if count != 1 else ''}"
 
 
-def _gpu_field(pod: Pod) -> Path:
+def _gpu_field(pod: PodSpec) -> FieldPath:
     """The first container's GPUs."""
     for container in pod.containers:
         for name in container.gpus():
@@ -36,7 +36,7 @@ def _gpu_field(pod: Pod) -> Path:
     return pod.path
 
 
-def no_idle_gpus(manifests: Sequence[Manifest]) -> Iterator[Fault]:
+def no_idle_gpus(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
     """P7."""
     for manifest in manifests:
         if manifest.pod and manifest.pod.gpus and manifest.kind in LONG_RUNNING:
@@ -50,7 +50,7 @@ def no_idle_gpus(manifests: Sequence[Manifest]) -> Iterator[Fault]:
             )
 
 
-def few_gpus_for_a_server(manifests: Sequence[Manifest]) -> Iterator[Fault]:
+def few_gpus_for_a_server(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
     """P9. All replicas of a server count; Jobs and DaemonSets count by the pod. Bare pods are P21's."""
     total = 0
     for manifest in manifests:
@@ -80,7 +80,7 @@ def few_gpus_for_a_server(manifests: Sequence[Manifest]) -> Iterator[Fault]:
             )
 
 
-def special_gpus_by_their_own_name(manifests: Sequence[Manifest]) -> Iterator[Fault]:
+def special_gpus_by_their_own_name(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
     """P10."""
     for manifest in manifests:
         pod = manifest.pod
@@ -113,7 +113,7 @@ def special_gpus_by_their_own_name(manifests: Sequence[Manifest]) -> Iterator[Fa
                 )
 
 
-def _wanted_products(pod: Pod) -> Iterator[tuple[Path, list[str]]]:
+def _wanted_products(pod: PodSpec) -> Iterator[tuple[FieldPath, list[str]]]:
     """The products that a pod insists on, by selector or by affinity, and where it says so."""
     selected = mapping(pod.spec.get("nodeSelector")).get(PRODUCT_LABEL)
     if selected:
@@ -137,7 +137,7 @@ def _wanted_products(pod: Pod) -> Iterator[tuple[Path, list[str]]]:
         yield (*pod.path, *steps, "nodeSelectorTerms"), list(dict.fromkeys(named))
 
 
-def gpus_fit_on_a_node(manifests: Sequence[Manifest]) -> Iterator[Fault]:
+def gpus_fit_on_a_node(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
     """P21."""
     for manifest in manifests:
         pod = manifest.pod

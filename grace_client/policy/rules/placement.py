@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from grace_client.kube.manifests import Manifest, mapping, sequence
+from grace_client.kube.manifests import KubeObject, mapping, sequence
 from grace_client.policy import secrets
 from grace_client.policy.rules.base import POLICIES, PRIORITIES, TAINTS, Fault, Rule, Severity
 
@@ -14,7 +14,7 @@ TOLERABLE = "nautilus.io/hardware"
 _BY_KUBERNETES = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
-def allowed_priorities(manifests: Sequence[Manifest]) -> Iterator[Fault]:
+def allowed_priorities(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
     """P14."""
     for manifest in manifests:
         priority = manifest.pod.spec.get("priorityClassName") if manifest.pod else None
@@ -28,7 +28,7 @@ def allowed_priorities(manifests: Sequence[Manifest]) -> Iterator[Fault]:
             )
 
 
-def few_tolerations(manifests: Sequence[Manifest]) -> Iterator[Fault]:
+def few_tolerations(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
     """P15."""
     for manifest in manifests:
         for i, toleration in enumerate(
@@ -47,7 +47,7 @@ def few_tolerations(manifests: Sequence[Manifest]) -> Iterator[Fault]:
             )
 
 
-def no_literal_secrets(manifests: Sequence[Manifest]) -> Iterator[Fault]:
+def no_literal_secrets(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
     """P17. Secrets themselves may hold them, everything else is read by others."""
     fix = (
         "put it into a Secret (kubectl create secret generic NAME --from-literal=KEY=…) and refer to it with "

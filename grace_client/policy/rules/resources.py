@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from grace_client.kube.manifests import Container, Manifest, Path
+from grace_client.kube.manifests import ContainerSpec, FieldPath, KubeObject
 from grace_client.kube.quantities import (
     MAX_RATIO,
     QuantityError,
@@ -25,7 +25,7 @@ EXEMPT_BYTES = 2 * 10**9
 """Pods up to this size are outside the rule on utilisation."""
 
 
-def _holders(manifest: Manifest) -> Iterator[tuple[str, Path, Container]]:
+def _holders(manifest: KubeObject) -> Iterator[tuple[str, FieldPath, ContainerSpec]]:
     """Whatever states resources: containers, and the pod as a whole where it does (Kubernetes 1.32)."""
     if manifest.pod is None:
         return
@@ -34,10 +34,10 @@ def _holders(manifest: Manifest) -> Iterator[tuple[str, Path, Container]]:
         if container.role != "ephemeral container":
             yield container.name, container.path, container
     if manifest.pod.spec.get("resources"):
-        yield "pod", manifest.pod.path, Container("pod", manifest.pod.path, manifest.pod.spec)
+        yield "pod", manifest.pod.path, ContainerSpec("pod", manifest.pod.path, manifest.pod.spec)
 
 
-def _pair(holder: Container, resource: str) -> tuple[object, object] | None:
+def _pair(holder: ContainerSpec, resource: str) -> tuple[object, object] | None:
     """Request and limit, both stated and both quantities."""
     request, limit = holder.stated("requests", resource), holder.stated("limits", resource)
     if request is None or limit is None:
@@ -49,7 +49,7 @@ def _pair(holder: Container, resource: str) -> tuple[object, object] | None:
     return request, limit
 
 
-def limits_within_a_fifth(manifests: Sequence[Manifest]) -> Iterator[Fault]:
+def limits_within_a_fifth(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
     """P1. Where only a limit stands, Kubernetes takes it for the request, which is within the rule."""
     for manifest in manifests:
         for name, path, holder in _holders(manifest):
@@ -85,7 +85,7 @@ def _most(resource: str, request: object) -> str:
         return "1.2 × the request"
 
 
-def many_pods_have_limit_equal_to_request(manifests: Sequence[Manifest]) -> Iterator[Fault]:
+def many_pods_have_limit_equal_to_request(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
     """P2."""
     pods = sum(manifest.pods_at_once for manifest in manifests)
     jobs = sum(manifest.job is not None for manifest in manifests)
@@ -105,7 +105,7 @@ def many_pods_have_limit_equal_to_request(manifests: Sequence[Manifest]) -> Iter
                     )
 
 
-def pods_are_measured_by_their_requests(manifests: Sequence[Manifest]) -> Iterator[Fault]:
+def pods_are_measured_by_their_requests(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
     """P8."""
     for manifest in manifests:
         pod = manifest.pod
@@ -126,7 +126,7 @@ def pods_are_measured_by_their_requests(manifests: Sequence[Manifest]) -> Iterat
         )
 
 
-def everything_has_request_and_limit(manifests: Sequence[Manifest]) -> Iterator[Fault]:
+def everything_has_request_and_limit(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
     """P18."""
     for manifest in manifests:
         for name, path, holder in _holders(manifest):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from grace_client.kube.manifests import Container, Manifest, Path, Pod, mapping, sequence
+from grace_client.kube.manifests import ContainerSpec, FieldPath, KubeObject, PodSpec, mapping, sequence
 from grace_client.kube.quantities import QuantityError, decimal, quantity
 from grace_client.policy.rules.base import CEPH, SCRATCH, STORAGE, Fault, Rule, Severity
 
@@ -23,7 +23,7 @@ _INSTALL = re.compile(
 )
 
 
-def _claims(manifest: Manifest) -> Iterator[tuple[str, Path, dict[str, object]]]:
+def _claims(manifest: KubeObject) -> Iterator[tuple[str, FieldPath, dict[str, object]]]:
     """Claims that an object is or makes: name, where the claim's spec stands, the spec."""
     if manifest.kind == "PersistentVolumeClaim":
         yield manifest.name, ("spec",), manifest.spec
@@ -37,7 +37,7 @@ def _claims(manifest: Manifest) -> Iterator[tuple[str, Path, dict[str, object]]]
             yield str(volume.get("name")), spec, mapping(template.get("spec"))
 
 
-def volumes_are_no_archive(manifests: Sequence[Manifest]) -> Iterator[Fault]:
+def volumes_are_no_archive(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
     """P11."""
     for manifest in manifests:
         if manifest.kind == "PersistentVolumeClaim":
@@ -49,7 +49,7 @@ def volumes_are_no_archive(manifests: Sequence[Manifest]) -> Iterator[Fault]:
             )
 
 
-def usable_storage_classes(manifests: Sequence[Manifest]) -> Iterator[Fault]:
+def usable_storage_classes(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
     """P13."""
     for manifest in manifests:
         for name, path, spec in _claims(manifest):
@@ -76,7 +76,7 @@ def usable_storage_classes(manifests: Sequence[Manifest]) -> Iterator[Fault]:
                 )
 
 
-def no_class_that_never_binds(manifests: Sequence[Manifest]) -> Iterator[Fault]:
+def no_class_that_never_binds(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
     """P20."""
     for manifest in manifests:
         for name, path, spec in _claims(manifest):
@@ -90,7 +90,7 @@ def no_class_that_never_binds(manifests: Sequence[Manifest]) -> Iterator[Fault]:
                 )
 
 
-def _cephfs_volumes(pod: Pod, manifest: Manifest, classes: dict[str, str]) -> dict[str, str]:
+def _cephfs_volumes(pod: PodSpec, manifest: KubeObject, classes: dict[str, str]) -> dict[str, str]:
     """Volumes of a pod that lie on CephFS, or may do: name of the volume to its storage class.
 
     The class is empty for a claim that is not among the objects.
@@ -107,7 +107,7 @@ def _cephfs_volumes(pod: Pod, manifest: Manifest, classes: dict[str, str]) -> di
     }
 
 
-def _mounts(container: Container, volumes: dict[str, str]) -> list[tuple[str, str]]:
+def _mounts(container: ContainerSpec, volumes: dict[str, str]) -> list[tuple[str, str]]:
     """Where a container can write on these volumes: mount path, storage class."""
     return [
         (str(mount.get("mountPath")).rstrip("/") or "/", volumes[str(mount.get("name"))])
@@ -116,7 +116,7 @@ def _mounts(container: Container, volumes: dict[str, str]) -> list[tuple[str, st
     ]
 
 
-def nothing_installed_on_cephfs(manifests: Sequence[Manifest]) -> Iterator[Fault]:
+def nothing_installed_on_cephfs(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
     """P12."""
     classes = {
         manifest.name: str(manifest.spec.get("storageClassName") or BLOCK)
@@ -172,7 +172,7 @@ def _size(value: object) -> Fraction:
         return Fraction(0)
 
 
-def memory_and_scratch_volumes(manifests: Sequence[Manifest]) -> Iterator[Fault]:
+def memory_and_scratch_volumes(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
     """P16."""
     for manifest in manifests:
         pod = manifest.pod
@@ -180,7 +180,7 @@ def memory_and_scratch_volumes(manifests: Sequence[Manifest]) -> Iterator[Fault]
             continue
         in_memory: set[str] = set()
         scratch = Fraction(0)
-        where: Path = pod.path
+        where: FieldPath = pod.path
         for path, volume in pod.volumes():
             if not isinstance(volume.get("emptyDir"), dict):
                 continue

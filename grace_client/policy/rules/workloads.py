@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from grace_client.kube.manifests import Container, Manifest
+from grace_client.kube.manifests import ContainerSpec, KubeObject
 from grace_client.kube.quantities import decimal
 from grace_client.policy.rules.base import JOBS, POLICIES, Fault, Rule, Severity
 
@@ -25,7 +25,7 @@ _LOOP = re.compile(r"\bwhile\s+(?:true|:|\[+\s*(?:1|true)\s*\]+|1|True)\s*[;:\n]
 _WAY_OUT = re.compile(r"\b(?:break|exit|return)\b")
 
 
-def _texts(container: Container) -> list[str]:
+def _texts(container: ContainerSpec) -> list[str]:
     """The command line as one text, and each of its words, which may be a whole shell script."""
     return [" ".join(container.command), *container.command]
 
@@ -34,7 +34,7 @@ def _loops_asleep(text: str) -> bool:
     return bool((loop := _LOOP.search(text)) and "sleep" in text and not _WAY_OUT.search(text, loop.end()))
 
 
-def bare_pods(manifests: Sequence[Manifest]) -> Iterator[Fault]:
+def bare_pods(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
     """P3."""
     for manifest in manifests:
         pod = manifest.pod
@@ -64,7 +64,7 @@ def bare_pods(manifests: Sequence[Manifest]) -> Iterator[Fault]:
                 )
 
 
-def jobs_end_by_themselves(manifests: Sequence[Manifest]) -> Iterator[Fault]:
+def jobs_end_by_themselves(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
     """P4. Sleeping for ever is against the rules in a Deployment too, where it only holds resources."""
     for manifest in manifests:
         for container in manifest.pod.containers if manifest.pod else ():
@@ -86,7 +86,7 @@ def jobs_end_by_themselves(manifests: Sequence[Manifest]) -> Iterator[Fault]:
             )
 
 
-def not_too_many_jobs(manifests: Sequence[Manifest]) -> Iterator[Fault]:
+def not_too_many_jobs(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
     """P5."""
     jobs = [manifest for manifest in manifests if manifest.job is not None]
     if len(jobs) > MAX_JOBS:
@@ -99,7 +99,7 @@ def not_too_many_jobs(manifests: Sequence[Manifest]) -> Iterator[Fault]:
         )
 
 
-def servers_live_two_weeks(manifests: Sequence[Manifest]) -> Iterator[Fault]:
+def servers_live_two_weeks(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
     """P6."""
     for manifest in manifests:
         if manifest.kind == "Deployment":
@@ -120,7 +120,7 @@ def servers_live_two_weeks(manifests: Sequence[Manifest]) -> Iterator[Fault]:
             )
 
 
-def jobs_clean_up(manifests: Sequence[Manifest]) -> Iterator[Fault]:
+def jobs_clean_up(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
     """P19."""
     for manifest in manifests:
         if manifest.job is not None:

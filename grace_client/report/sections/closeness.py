@@ -1,4 +1,4 @@
-"""How close two tables of distributions are, as a reader wants it: a row for each pair."""
+"""Tables and sentences on how close two tables of distributions are."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from grace_client.report import format
 from grace_client.report.blocks import Section
 
 NOTE = (
-    "r and ρ: Pearson and Spearman correlation of what {condition} changes. From each probability its mean "
-    "over {condition} is taken away first, so a model that ignores {condition} has no r. Where the answers "
-    "are yes and no, only yes counts. r plain: correlation of the probabilities themselves; it is high for "
-    "any answers in which the same options are common. RMSE: root mean squared difference of probabilities. "
-    "JS: mean Jensen-Shannon divergence of a cell, in bits (0: equal). The cells are fixed. The column "
-    "“drawn” says what an interval covers: other stories or domains (items), other people, both, or nothing."
+    "r and ρ: Pearson and Spearman correlation of the changes with {condition}: the mean over {condition} "
+    "is first subtracted from each probability, so a model that ignores {condition} has no r. Of yes and "
+    "no, only yes counts. r plain: correlation of the probabilities themselves; it is high for any answers "
+    "in which the same options are common. RMSE: root mean squared difference of probabilities. JS: mean "
+    "Jensen-Shannon divergence of a cell, in bits (0: equal). Drawn: what the interval covers: other "
+    "stories or domains (items), other people, both, or nothing. No interval covers other cells: the design "
+    "fixes them."
 )
 EVEN = "every answer equally likely"
-"""Name of the baseline that knows nothing."""
+"""Name of the baseline in which all answers have the same probability."""
 
 
 def note(condition: str) -> str:
-    """What the columns mean; `condition` is what the deviations are about, such as ``the goal``."""
+    """Explains the columns; `condition` is the condition whose effect is compared, such as ``the goal``."""
     return NOTE.format(condition=condition)
 
 
 def wide(long: pd.DataFrame, beside: str | None = None, *, by: Sequence[str] = ("model",)) -> pd.DataFrame:
-    """One row per model of what `compare.agreement` gives: each statistic with its interval.
+    """One row per model of a table from `compare.closeness`: each statistic with its interval.
 
     Parameters
     ----------
@@ -39,24 +40,23 @@ def wide(long: pd.DataFrame, beside: str | None = None, *, by: Sequence[str] = (
     beside : str, optional
         What the models are compared with, for a column of that name.
     by : sequence of str
-        Columns that tell rows apart.
+        Columns that identify a row.
     """
     rows = []
     for _, own in long.groupby(list(by), sort=False):
         row: dict[str, Any] = {key: own[key].iloc[0] for key in by}
         if beside is not None:
             row["beside"] = beside
-        for name, value, low, high in zip(
-            *(own[c] for c in ("statistic", "value", "low", "high")), strict=True
-        ):
-            row |= {name: value, f"{name}_low": low, f"{name}_high": high}
-        rows.append(row | {name: own[name].iloc[0] for name in ("n_cells", "n_items", "drawn")})
+        for one in own.itertuples():
+            name = str(one.statistic)
+            row |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
+        rows.append(row | own.iloc[0][["n_cells", "n_items", "drawn"]].to_dict())
     return pd.DataFrame(rows)
 
 
 def of_fit(items: pd.DataFrame, fit: analysis.rsa.Fit, keys: Sequence[str], outcome: str) -> dict[str, float]:
-    """Correlation of what was fitted with the fit, of deviations from the mean: ``r, r_low, r_high``."""
-    table = wide(analysis.compare.agreement(items, fit.predictions, keys=keys, outcome=outcome)).iloc[0]
+    """Correlation of a model with its fit, of deviations from the mean: ``r, r_low, r_high``."""
+    table = wide(analysis.compare.closeness(items, fit.predictions, keys=keys, outcome=outcome)).iloc[0]
     return {name: float(table[name]) for name in ("r", "r_low", "r_high")}
 
 
@@ -74,53 +74,48 @@ def verdict(
     r: tuple[float, float, float],
     js: tuple[float, float],
     baselines: dict[str, float],
-    of: int,
+    models: int,
 ) -> str:
-    """How near people the nearest model is, in words; what a baseline beats is not called close.
+    """How close to people the closest model is, in words. A model that a baseline beats is not called close.
 
     Parameters
     ----------
     name : str
-        The nearest of the models.
+        The closest model.
     condition : str
-        What the deviations are about, such as ``the goal``.
+        The condition whose effect is compared, such as ``the goal``.
     r : tuple of float
         The model's correlation of deviations with its interval.
     js : tuple of float
-        Divergence of the model and the lower end of its interval.
+        Divergence of the model from people, and the lower end of its interval.
     baselines : dict of str to float
-        Divergence of each baseline by its name.
-    of : int
-        How many models there are.
+        Divergence of each baseline from people, by its name.
+    models : int
+        Number of models.
     """
     further = [one for one, own in baselines.items() if js[1] > own]
-    if other := further or [one for one, own in baselines.items() if js[0] >= own]:
-        named = f"the baseline{'s' * (len(other) > 1)} {format.listed(f'“{one}”' for one in other)}"
-        told = f"{'further from' if further else 'no closer to'} people than {named}"
-        # Of several models the nearest speaks for all.
-        return f"even the nearest model, {name}, is {told}" if of > 1 else f"{name} is {told}"
+    if beaten_by := further or [one for one, own in baselines.items() if js[0] >= own]:
+        named = f"the baseline{'s' * (len(beaten_by) > 1)} {format.listed(f'“{one}”' for one in beaten_by)}"
+        subject = f"even the closest model, {name}," if models > 1 else name
+        return f"{subject} is {'further from' if further else 'no closer to'} people than {named}"
     if not r[1] > 0:
-        return (
-            f"{name} is the nearest to people over all cells, but is not shown to change with {condition} as "
-            "they do"
-            if of > 1
-            else f"{name} is not shown to change with {condition} as people do"
-        )
+        closest = f"{name} is the closest to people over all cells, but it" if models > 1 else name
+        return f"{closest} is not shown to change with {condition} as people do"
     return (
         f"{name} is closest to people"
-        if of > 1
+        if models > 1
         else f"{name} changes with {condition} as people do, more than by chance"
     )
 
 
-def whole(
-    found: Section, items: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str], what: str
+def comparable(
+    section: Section, items: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str], what: str
 ) -> pd.DataFrame:
-    """The rows of models with enough answers to be compared; the page says what the others lack."""
+    """The rows of the models with enough answers; the page says what the other models lack."""
     lacking = analysis.compare.lacking(items, other, keys)
     if lacking:
-        told = "; ".join(f"{model}: {missing}" for model, missing in lacking.items())
-        found.content.append(f"Not compared ({what}): {told}.")
+        reasons = "; ".join(f"{model}: {missing}" for model, missing in lacking.items())
+        section.content.append(f"Not compared ({what}): {reasons}.")
     return items[~items["model"].isin(set(lacking))]
 
 
@@ -132,17 +127,17 @@ def baselines(
     *,
     ordered: bool = False,
 ) -> pd.DataFrame:
-    """Agreement of the two baselines of a comparison, as `compare.agreement` gives it.
+    """Closeness of the two baselines of a comparison, as `compare.closeness` gives it.
 
     Parameters
     ----------
     other, keys, outcome, ordered
-        As in `compare.agreement`.
+        As in `compare.closeness`.
     averaged : tuple of str
-        The condition that the first baseline ignores, and that baseline's name. The second is `EVEN`.
+        The condition that the first baseline ignores, and the name of that baseline. The second is `EVEN`.
     """
     across, name = [averaged[0]], averaged[1]
     ignores = analysis.compare.blind(other, keys=keys, outcome=outcome, across=across)
     even = analysis.compare.even(other, keys=keys, outcome=outcome)
     both = pd.concat([ignores.assign(model=name), even.assign(model=EVEN)], ignore_index=True)
-    return analysis.compare.agreement(both, other, keys=keys, outcome=outcome, across=across, ordered=ordered)
+    return analysis.compare.closeness(both, other, keys=keys, outcome=outcome, across=across, ordered=ordered)

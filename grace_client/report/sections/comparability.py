@@ -1,66 +1,69 @@
-"""Whether what is set side by side was asked in the same way: of models, and of the runs of one model."""
+"""Whether the models, and the runs of one model, got the same questions in the same way."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from grace_client.analysis import Manifest
 from grace_client.report import format
-from grace_client.report.runs import Material
+from grace_client.report.runs import ReportData
 
-ASKED: dict[str, Callable[[Any], str]] = {
+SAME: dict[str, Callable[[Manifest], str]] = {
     "trial lists": lambda run: f"list {run.spec.trials_sha256[:8]}",
     "samples": lambda run: "all trials" if run.spec.sample is None else f"{run.spec.sample} trials",
     "questions": lambda run: f"questions {run.spec.questions_sha256[:8]}",
 }
-"""What must be equal of all models of an experiment, so that their answers are answers to the same."""
-DRAWN: dict[str, Callable[[Any], str]] = {
-    "draws": lambda run: _draws(run),
-    "whether they reason": lambda run: run.spec.reasoning or "shows none",
+"""What must be equal for all models of an experiment."""
+MAY_DIFFER: dict[str, Callable[[Manifest], str]] = {
+    "sampling": lambda run: _sampling(run),
+    "reasoning": lambda run: run.spec.reasoning or "shows none",
 }
-"""What may differ for a reason, such as that one of them reasons."""
+"""What may differ for a good reason, such as that one of the models reasons."""
 
 
 ONE_WAY = (
     "Each question was asked in one wording, and its answers were offered in one order. Another wording or "
-    "order may give another result: with smollm2-135m, the model that comes with grace, the share of negated "
-    "utterances in Study 2 was .10 with the list of utterances as it is and .94 with the same list reversed."
+    "order may give another result. Example: for smollm2-135m, the model that comes with grace, the share "
+    "of negated utterances in Study 2 was .10 with the list of utterances as it is, and .94 with the list "
+    "reversed."
 )
-"""What stands before everything that a report says."""
+"""The caution at the top of every report."""
 
 
-def models(material: Material) -> list[str]:
-    """A sentence for every way in which models of an experiment were not asked the same."""
-    found = []
-    for experiment in material.frames:
-        runs = {model: run for (model, name), run in material.manifests.items() if name == experiment}
-        for what, of in ASKED.items():
-            if told := _told({model: of(run) for model, run in runs.items()}):
-                found.append(
-                    f"Review: {experiment}: models got different {what} ({told}); what differs between them "
-                    "may be due to that."
+def models(data: ReportData) -> list[str]:
+    """A sentence for each difference between the questions or settings of the models of an experiment."""
+    sentences = []
+    for experiment in data.frames:
+        runs = {model: run for (model, name), run in data.manifests.items() if name == experiment}
+        for what, of in SAME.items():
+            if differences := _differences({model: of(run) for model, run in runs.items()}):
+                sentences.append(
+                    f"Review: {experiment}: models got different {what} ({differences}). This may be the "
+                    "reason for differences between the models."
                 )
-                # Of other trials the rest is other too.
+                # With other trials, the questions differ as well.
                 break
-        for what, of in DRAWN.items():
-            if told := _told({model: of(run) for model, run in runs.items()}):
-                found.append(f"{experiment}: models differ in {what} ({told}).")
-    return found
+        for what, of in MAY_DIFFER.items():
+            if differences := _differences({model: of(run) for model, run in runs.items()}):
+                sentences.append(f"{experiment}: models differ in {what} ({differences}).")
+    return sentences
 
 
-def runs(material: Material) -> list[str]:
-    """A sentence for everything in which the engine differs between runs of one model."""
-    found = []
-    for model in material.models:
-        own = {name: engine(run) for (one, name), run in material.manifests.items() if one == model}
+def runs(data: ReportData) -> list[str]:
+    """A sentence for each difference between the engines of one model's runs."""
+    sentences = []
+    for model in data.models:
+        own = {name: engine(run) for (one, name), run in data.manifests.items() if one == model}
         for key in dict.fromkeys(key for described in own.values() for key in described):
-            if told := _told({name: described.get(key, "not recorded") for name, described in own.items()}):
-                found.append(f"Review: runs of {model} differ in {key} ({told}).")
-    return found
+            values = {name: described.get(key, "not recorded") for name, described in own.items()}
+            if differences := _differences(values):
+                sentences.append(f"Review: runs of {model} differ in {key} ({differences}).")
+    return sentences
 
 
-def engine(run: Any) -> dict[str, str]:
-    """What determines a run's answers beside model and questions, in words."""
+def engine(run: Manifest) -> dict[str, str]:
+    """The properties of an engine that can change answers, by their names in words."""
     described: dict[str, Any] = run.spec.engine
     plain = {name: str(described.get(name)) for name in ("engine", "dtype")}
     hashes = {
@@ -70,8 +73,8 @@ def engine(run: Any) -> dict[str, str]:
     return plain | hashes | {key: str(value) for key, value in described.get("versions", {}).items()}
 
 
-def _told(values: dict[str, str]) -> str:
-    """Who has which value, such as ``a and b: 1; c: 2``; nothing where all have the same."""
+def _differences(values: dict[str, str]) -> str:
+    """Such as ``a and b: 1; c: 2``; empty where all values are equal."""
     if len(set(values.values())) < 2:
         return ""
     return "; ".join(
@@ -80,7 +83,7 @@ def _told(values: dict[str, str]) -> str:
     )
 
 
-def _draws(run: Any) -> str:
+def _sampling(run: Manifest) -> str:
     sampling = run.spec.sampling
     if sampling is None:
         return "none"

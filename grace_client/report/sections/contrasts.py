@@ -10,52 +10,66 @@ import pandas as pd
 from grace_client import analysis
 from grace_client.report import format
 from grace_client.report.blocks import Section, Table
-from grace_client.report.runs import Material
+from grace_client.report.runs import ReportData
 
 LEVEL = 0.05
-"""Of a test, of p values corrected within the model."""
+"""Level of a test, for p values corrected within the model."""
 TASK = (
     "In Study 1 a speaker looks at 1, 2 or 3 of three things and says how many of them have a property. The "
-    "listener divides 100 dollars between the four numbers that are possible (0 to 3). The lead of a number "
-    "is the bet on the number that was named minus the bet on a higher one. "
+    "listener divides 100 dollars between the four possible numbers (0 to 3). The lead of a number is the "
+    "bet on the named number minus the bet on a higher one. "
 )
-"""What was asked, and what the test of the hypothesis measures."""
+"""The task, and the quantity that the test of the hypothesis is about."""
+KEYS = ["access", "observe", "greater", "lesser"]
 
 
-def add(found: Section, material: Material, frame: pd.DataFrame, experiment: str, name: str) -> None:
-    """Add the tests of the hypothesis and the planned contrasts, and what they say in words."""
+def add(section: Section, data: ReportData, frame: pd.DataFrame, experiment: str, name: str) -> None:
+    """Add the tests of the hypothesis and the planned contrasts, and sentences on their results.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Study 1 as `analysis.read` gives it, or the result of `study1.bets`.
+    experiment : str
+        The experiment of `frame`.
+    name : str
+        Name of the table of contrasts.
+    """
     where = " in free text" if experiment == "study1-exp1" else ""
-    effects, table = analysis.study1.access_effects(frame), shown(frame)
-    noted = any(m.noise for (_, one), m in material.manifests.items() if one == experiment)
-    if noted:
-        table = analysis.mark_noise(table, frame, of="contrasts", manifests=material.manifests)
-        # What the engine's own noise could make is no effect.
-        table["shown"] &= ~table["below_noise"].fillna(False).astype(bool)
+    noise = analysis.quality.noise(data.manifests)
+    noise = noise[noise["experiment"] == experiment]
+    measured = not noise.empty
+    effects = analysis.study1.access_effects(frame)
+    table = shown(analysis.study1.contrasts(frame, noise=noise if measured else None))
     if effects["p"].notna().any():
-        found.content.append(_access(name.replace("contrasts", "access"), effects))
-    found.content.append(
+        section.content.append(_access(name.replace("contrasts", "access"), effects))
+    section.content.append(
         Table(
             name,
             "The eight planned contrasts: four that people show, then four that they do not",
             table,
-            "One-tailed paired t tests over stories that the bet on the state “greater” exceeds that on "
-            "“lesser”; every trial counts the same; difference: in dollars of 100, with its two-sided "
-            "interval; p (Holm): corrected within the model; d z: effect size. people: whether the paper "
-            "reports the difference; shown: p (Holm) < .05"
+            "One-tailed paired t tests over stories: is the bet on the state “greater” higher than the bet "
+            "on “lesser”? Every trial counts the same. difference: in dollars of 100, with its two-sided "
+            "interval. p (Holm): corrected within the model. d z: effect size. people: whether the paper "
+            "reports the difference. shown: p (Holm) < .05"
             + (
-                ", and not below noise. noise floor: what the engine's own noise alone exceeds once in 20 "
-                "times."
-                if noted
+                ", and the difference is above the noise floor. noise floor: the engine's own noise alone "
+                "exceeds it once in 20 times."
+                if measured
                 else "."
             )
-            + " A dash means that there was no test. A difference that is not significant may still exist: "
-            "read its interval. One that is significant may come from a preference for one answer, such as "
-            "“1”; the test of what the speaker saw separates the two.",
+            + " –: no test. A difference that is not significant may still exist: read its interval. A "
+            "significant difference may come from a preference for one answer, such as “1”; the test of what "
+            "the speaker saw separates the two.",
             hidden=("mean_greater", "mean_lesser", "n"),
-            counted="stories",
+            unit="stories",
         )
     )
-    found.summary += [hypothesis(effects, where), *told(table, where), *_labels(table, effects, where)]
+    section.summary += [
+        hypothesis(effects, where),
+        *counts_shown(table, where),
+        *_labels(table, effects, where),
+    ]
 
 
 def _access(name: str, effects: pd.DataFrame) -> Table:
@@ -64,23 +78,28 @@ def _access(name: str, effects: pd.DataFrame) -> Table:
         name,
         "Whether it matters what the speaker saw: the test of the hypothesis",
         effects,
-        "full: by how many dollars of 100 the bet on the named state (greater) exceeds that on a higher "
-        "one (lesser) where the speaker saw all three; partial: the same where they saw only what they "
-        "name; difference: full less partial, with its two-sided interval. A preference for a label is "
-        "in both, and not in their difference. One-tailed paired t tests over stories, only for "
-        "differences above 0; every trial counts the same; p (Holm): corrected within the model; d z: "
-        "effect size.",
+        "full: the lead of the named state (greater) over a higher one (lesser), in dollars of 100, where "
+        "the speaker saw all three. partial: the lead where the speaker saw only the things they name. "
+        "difference: full minus partial, with its two-sided interval. A preference for a label is in both "
+        "leads and cancels in their difference. One-tailed paired t tests over stories, for differences "
+        "above 0. Every trial counts the same. p (Holm): corrected within the model. d z: effect size.",
         hidden=("n",),
-        counted="stories",
+        unit="stories",
     )
 
 
 def hypothesis(effects: pd.DataFrame, where: str) -> str:
     """What access does to the lead of the named state, in dollars, with p."""
+    if effects["p"].isna().all():
+        return (
+            f"Whether it matters{where} what the speaker saw in Study 1 cannot be tested. The test needs two "
+            "stories with answers in both cases: the speaker saw all three, and the speaker saw only the "
+            "things they name."
+        )
     lines, against = [], []
     for model, own in effects.groupby("model", sort=False):
         if own["p"].isna().all():
-            lines.append(f"{model}: cannot be tested, since no two stories have answers in both and differ")
+            lines.append(f"{model}: cannot be tested; the test needs two stories with answers in both cases")
             continue
         each = [
             f"{_lead(row)}: {format.interval(row['difference'], row['low'], row['high'])}, "
@@ -90,23 +109,19 @@ def hypothesis(effects: pd.DataFrame, where: str) -> str:
         lines.append(f"{model}, over {format.stories(own['n_distinct'])}: {'; '.join(each)}")
         below = own[own["high"] < 0].to_dict("records")
         against += [f"{model} ({format.listed(map(_lead, below))})"] * bool(below)
-    if effects["p"].isna().all():
-        return (
-            f"Whether it matters{where} what the speaker saw in Study 1 cannot be tested: no two stories "
-            "have answers both where the speaker saw all three and where they saw only what they name."
-        )
-    found = (
-        f"{TASK}The question is how much larger this lead is{where} where the speaker saw all three than "
-        "where the speaker saw only what they name (difference in dollars, 95% interval; p of a one-tailed "
-        f"test, corrected by Holm's method). {'. '.join(lines)}. A listener who minds what the speaker knows "
-        "has differences above 0; a preference for a label is in both leads and cancels."
+    sentence = (
+        f"{TASK}The question{where}: how much larger is this lead where the speaker saw all three than where "
+        "the speaker saw only the things they name? Difference in dollars with 95% interval; p of a "
+        f"one-tailed test, corrected by Holm's method. {'. '.join(lines)}. A listener who takes the "
+        "speaker's knowledge into account has differences above 0. A preference for a label is in both "
+        "leads and cancels."
     )
     if against:
-        found += (
-            f" An interval that lies wholly below 0 goes against the hypothesis: {'; '.join(against)}. There "
-            "p is near 1, because the test looks only for differences above 0."
+        sentence += (
+            f" An interval below 0 goes against the hypothesis: {'; '.join(against)}. There p is near 1, "
+            "because the test looks for differences above 0 only."
         )
-    return found
+    return sentence
 
 
 def _lead(row: Mapping[Any, Any]) -> str:
@@ -114,65 +129,62 @@ def _lead(row: Mapping[Any, Any]) -> str:
     return f"“{row['observe']}”, {row['greater']} over {row['lesser']}"
 
 
-def shown(frame: pd.DataFrame) -> pd.DataFrame:
-    """The contrasts of each model, those first that people show.
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """The contrasts of each model, first those that people show.
 
-    ``people`` and ``shown`` are boolean; ``shown`` is missing where there is no test.
+    ``people`` and ``shown`` are boolean. ``shown`` is missing where there is no test.
     """
-    people = analysis.reference.study1()
-    keys = ["access", "observe", "greater", "lesser"]
-    table = analysis.study1.contrasts(frame).merge(
-        people[[*keys, "holds"]].rename(columns={"holds": "people"}), on=keys, how="left"
-    )
+    people = analysis.reference.study1()[[*KEYS, "holds"]].rename(columns={"holds": "people"})
+    table = table.merge(people, on=KEYS, how="left")
     table["shown"] = ((table["p_holm"] < LEVEL) & (table["difference"] > 0)).astype("boolean")
+    if "below_noise" in table.columns:
+        # An effect that the engine's own noise can cause is not shown.
+        table["shown"] &= ~table["below_noise"].fillna(False).astype(bool)
     table["shown"] = table["shown"].mask(table["p"].isna())
     place = {model: i for i, model in enumerate(dict.fromkeys(table["model"]))}
     order = table["model"].map(place) * 2 + ~table["people"]
-    first = ["model", *keys, "people", "shown"]
+    first = ["model", *KEYS, "people", "shown"]
     table = table[[*first, *(name for name in table.columns if name not in first)]]
     return table.iloc[order.argsort(kind="stable")].reset_index(drop=True)
 
 
-def told(table: pd.DataFrame, where: str) -> list[str]:
-    """How many each model shows of those that people show, and of the others; and what was not tested."""
+def counts_shown(table: pd.DataFrame, where: str) -> list[str]:
+    """How many of people's contrasts, and of the others, each model shows; and how many were not tested."""
     tested = table[table["p"].notna()]
     each = len(table) // table["model"].nunique()
     if tested.empty:
         return [f"None of the {each} differences could be tested{where}: too few stories have answers."]
-    theirs, others = tested[tested["people"]], tested[~tested["people"]]
-    planned = table.drop_duplicates(["access", "observe", "greater", "lesser"])
+    planned = table.drop_duplicates(KEYS)
     ours = planned[planned["people"]]
     counts, rest = [], []
-    for model in dict.fromkeys(tested["model"]):
-        own = theirs[theirs["model"] == model]
-        counts.append(f"{model} {own['shown'].sum()} ({own[own['access'] == '3']['shown'].sum()})")
-        rest.append(f"{model} {others[others['model'] == model]['shown'].sum()}")
-    found = [
-        f"Of the {len(ours)} differences between bets that people show in Study 1 "
-        f"({(ours['access'] == '3').sum()} of them at full access, where people take a number as an upper "
-        f"bound), models show{where}, with p corrected by Holm's method, over "
-        f"{format.stories(tested['n_distinct'])}: {format.listed(counts)}. Of the {each - len(ours)} that "
-        f"people do not show: {format.listed(rest)}. A model without any effect shows none of the {each}; "
-        "not to show one is no agreement with people."
+    for model, own in tested.groupby("model", sort=False):
+        theirs = own[own["people"]]
+        counts.append(f"{model} {theirs['shown'].sum()} ({theirs[theirs['access'] == '3']['shown'].sum()})")
+        rest.append(f"{model} {own[~own['people']]['shown'].sum()}")
+    sentences = [
+        f"People show {len(ours)} differences between bets in Study 1; {(ours['access'] == '3').sum()} of "
+        "them (in brackets) are at full access, where people take a number as an upper bound. Models "
+        f"show{where}, with p corrected by Holm's method, over {format.stories(tested['n_distinct'])}: "
+        f"{format.listed(counts)}. Of the {each - len(ours)} differences that people do not show, models "
+        f"show: {format.listed(rest)}. A model without any effect shows none of the {each}. A missing effect "
+        "does not count as agreement with people."
     ]
     missing = table[table["p"].isna()].groupby("model", sort=False).size()
     if len(missing):
         lines = format.listed(f"{count} of {model}" for model, count in missing.items())
-        found.append(
-            f"Differences that could not be tested{where}, since too few stories have answers: {lines}."
-        )
-    return found
+        sentences.append(f"Differences not tested{where}, because too few stories have answers: {lines}.")
+    return sentences
 
 
 def _labels(table: pd.DataFrame, effects: pd.DataFrame, where: str) -> list[str]:
-    """Models whose lead at full access is no larger there than at partial access."""
-    keys = ["model", "observe", "greater", "lesser"]
+    """Models whose lead at full access is not shown to be larger than at partial access."""
+    keys = ["model", *KEYS[1:]]
     full = table[(table["access"] == "3") & table["people"] & table["shown"].fillna(False).astype(bool)]
     both = full[keys].merge(effects[[*keys, "p", "p_holm"]], on=keys, how="left")
     alone = both[both["p"].notna() & ~(both["p_holm"] < LEVEL)]
     return [
-        f"{model}{where}: the test of what the speaker saw does not show that the lead of "
-        f"{format.listed(map(_lead, own.to_dict('records')))} depends on it. The lead at full access may be "
-        "a preference for a label and is no evidence of an upper bound."
+        f"{model}{where}: the lead of {format.listed(map(_lead, own.to_dict('records')))} is not shown to "
+        "depend on what the speaker saw. The lead at full access may be a preference for a label. It is no "
+        "evidence of an upper bound."
         for model, own in alone.groupby("model", sort=False)
     ]

@@ -1,4 +1,4 @@
-"""The rational speech act listener in the report: under several priors, beside models, and fitted to them."""
+"""The rational speech act listener: at several base rates, beside models, and fitted to them."""
 
 from __future__ import annotations
 
@@ -9,124 +9,106 @@ import pandas as pd
 from grace_client import analysis
 from grace_client.report import format
 from grace_client.report.blocks import Figure, Section, Table
-from grace_client.report.runs import ALPHA, PRIORS
 from grace_client.report.sections import closeness
 
-CELL = ("access", "observe")
+CELL = analysis.study1.CELL
+ALPHA = 4.0
+"""Optimality of the listener with fixed values; at a base rate of 0.5, any above 0 gives its pattern."""
+PRIORS = (0.5, 0.8, 0.9)
+"""Its base rates: even odds, and two for stories in which nearly all things have the property."""
 UNIFORM = 0.5
-"""Share of belief that is uniform, from which on a fit is mainly that."""
+"""Share of uniform belief from which on a fit is mainly uniform."""
 NEARLY = 0.9
-"""Share of belief that is uniform, from which on almost nothing is left."""
+"""Share of uniform belief from which on almost nothing else is left."""
 AVERAGED = "the listener's beliefs averaged over access"
 """Name of the baseline that ignores what the speaker saw."""
 ODDS = (
-    "The listener needs a base rate: how likely it is that a thing has the property before anybody speaks. "
-    "The stories say that nearly all have it. People were asked what they expected, but their answers are "
-    "not in the paper. So the listener is shown at three base rates: "
+    "The listener needs a base rate: the probability that a thing has the property before anybody speaks. "
+    "The stories say that nearly all things have it. The paper asked people what they expected, but does "
+    "not print their answers. So the listener is shown at three base rates: "
 )
 
 
 def expected(base_rate: float = PRIORS[0]) -> pd.DataFrame:
-    """What the listener believes in the cells of Study 1, fitted to nothing."""
+    """The listener's beliefs in the cells of Study 1, fitted to nothing."""
     return analysis.rsa.predict_study1(ALPHA, base_rate)
 
 
-def priors(found: Section) -> None:
-    """Add what the listener believes at each base rate, and what depends on it."""
+def priors(section: Section) -> None:
+    """Add the listener's beliefs at each base rate."""
     wide = expected()[[*CELL, "state"]]
     for rate in PRIORS:
         wide = wide.merge(
             expected(rate).rename(columns={"prob": f"base rate {rate:g}"}), on=[*CELL, "state"], how="left"
         )
     one = wide[(wide["access"] == "3") & (wide["observe"] == "1") & (wide["state"] == 1)].iloc[0]
-    told = ", ".join(f"{one[f'base rate {rate:g}']:.2f} at {rate:g}" for rate in PRIORS)
-    found.content += [
-        f"{ODDS}{format.listed(f'{rate:g}' for rate in PRIORS)}. The base rate matters: where a speaker "
-        f"who saw all three says “one”, the listener's probability of exactly one is {told}. The pattern of "
-        "the paper is that of a base rate of 0.5, at any optimality above 0.",
+    values = ", ".join(f"{one[f'base rate {rate:g}']:.2f} at {rate:g}" for rate in PRIORS)
+    section.content += [
+        f"{ODDS}{format.listed(f'{rate:g}' for rate in PRIORS)}. The base rate matters: where a speaker who "
+        f"saw all three says “one”, the listener's probability of exactly one is {values}. The pattern of "
+        "the paper needs a base rate of 0.5, at any optimality above 0.",
         Table(
-            f"{found.name}-priors",
-            "What the RSA listener with fixed values believes, at three base rates",
+            f"{section.name}-priors",
+            "Beliefs of the RSA listener with fixed values, at three base rates",
             wide,
-            f"Optimality {ALPHA:g}. Probabilities of the four states in each cell; they are computed, and "
-            "have no intervals.",
+            f"Optimality {ALPHA:g}. Probabilities of the four states in each cell. They are computed, so "
+            "they have no intervals.",
         ),
     ]
 
 
-def compare(found: Section, means: pd.DataFrame, items: pd.DataFrame, name: str, label: str) -> None:
-    """Study 1 beside the listener with fixed values. Of people the paper prints no cell means."""
-    names = {rate: f"RSA, base rate {rate:g}" for rate in PRIORS}
-    long = {
-        rate: analysis.compare.agreement(
-            items, expected(rate), keys=CELL, outcome="state", across=["access"], ordered=True
-        )
-        for rate in PRIORS
-    }
-    cells = pd.concat(
-        [
-            analysis.compare.cells(means, expected(rate), keys=CELL, outcome="state", ordered=True).assign(
-                beside=names[rate]
-            )
-            for rate in PRIORS
-        ],
-        ignore_index=True,
-    )
-    baselines = [
-        closeness.wide(
-            closeness.baselines(expected(rate), CELL, "state", ("access", AVERAGED), ordered=True),
-            names[rate],
-        )
-        for rate in PRIORS
-    ]
-    found.content += [
+def compare(section: Section, means: pd.DataFrame, items: pd.DataFrame, name: str, label: str) -> None:
+    """Add Study 1 beside the listener with fixed values. The paper prints no cell means of people."""
+    how: dict[str, Any] = {"keys": CELL, "outcome": "state", "ordered": True}
+    close, cells, baselines = {}, [], []
+    for rate in PRIORS:
+        beside = f"RSA, base rate {rate:g}"
+        close[rate] = analysis.compare.closeness(items, expected(rate), across=["access"], **how)
+        cells.append(analysis.compare.cells(means, expected(rate), **how).assign(beside=beside))
+        even = closeness.baselines(expected(rate), averaged=("access", AVERAGED), **how)
+        baselines.append(closeness.wide(even, beside))
+    wide = {rate: closeness.wide(long, f"RSA, base rate {rate:g}") for rate, long in close.items()}
+    section.content += [
         Figure(
             f"comparison-{name}",
             f"Closeness to the RSA listener with fixed values in Study 1, {label}, at a base rate of 0.5",
             "Pearson and Spearman correlation, root mean squared error and Jensen-Shannon divergence of each "
             "model from the listener, with intervals.",
-            lambda: analysis.figures.agreement(long[PRIORS[0]]),
+            lambda: analysis.figures.closeness(close[PRIORS[0]]),
         ),
         Table(
             f"comparison-{name}",
             f"Models and the RSA listener with fixed values, {label}",
-            pd.concat(
-                [*(closeness.wide(long[rate], names[rate]) for rate in PRIORS), *baselines], ignore_index=True
-            ),
-            "The listener of rational speech act (RSA) theory is not fitted to the models here: its "
-            f"optimality is {ALPHA:g}, and it is shown at three base rates, since the stories say that "
-            f"nearly all things have the property. {closeness.note('access')} EMD: mean distance in states "
-            f"by which the bets of a cell would have to move. Two baselines: "
-            f"{AVERAGED}, and {closeness.EVEN}.",
+            pd.concat([*wide.values(), *baselines], ignore_index=True),
+            "The listener of rational speech act (RSA) theory is not fitted to the models here. Its "
+            f"optimality is {ALPHA:g}. It is shown at three base rates, because the stories say that nearly "
+            f"all things have the property. {closeness.note('access')} EMD: mean distance, in states, by "
+            f"which the bets of a cell would have to move. Two baselines: {AVERAGED}, and {closeness.EVEN}.",
         ),
         Table(
             f"comparison-{name}-cells",
             f"Distance from the RSA listener with fixed values in each cell of Study 1, {label}",
-            cells[["model", "beside", *CELL, "js", "tv", "emd"]],
-            "Between mean bets as probabilities. JS: Jensen-Shannon divergence in bits; TV: share of the "
-            "bets that would have to move; EMD: by how many states.",
+            pd.concat(cells, ignore_index=True)[["model", "beside", *CELL, "js", "tv", "emd"]],
+            "Between mean bets as probabilities. JS: Jensen-Shannon divergence in bits. TV: share of the "
+            "bets that would have to move. EMD: by how many states.",
             long=True,
         ),
     ]
-    told = "; ".join(
-        f"with base rate {rate:g}, {format.correlations(closeness.wide(long[rate]), _name)}"
-        for rate in PRIORS
+    lines = "; ".join(
+        f"with base rate {rate:g}, {format.correlations(table, lambda row: str(row['model']))}"
+        for rate, table in wide.items()
     )
-    found.summary.append(
+    section.summary.append(
         f"Study 1, {label}: do the bets change with what the speaker saw as rational speech act (RSA) theory "
-        "predicts? The answer is r of these changes (1: as predicted; 0: no relation; a model that ignores "
-        f"what the speaker saw has none). The theory is not fitted to the models: {told}."
+        "predicts? r of these changes (1: as predicted; 0: no relation; a model that ignores what the "
+        f"speaker saw has none). The theory is not fitted to the models: {lines}."
     )
 
 
-def _name(row: Any) -> str:
-    return str(row["model"])
-
-
-def fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
-    """Add the listener fitted to each model that has enough answers, and what the fit is, in words."""
-    items = closeness.whole(found, items, expected(), CELL, "the fit of the RSA listener")
-    rows, told = [], []
+def fits(section: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
+    """Add the listener fitted to each model that has enough answers, and a sentence on each fit."""
+    items = closeness.comparable(section, items, expected(), CELL, "the fit of the RSA listener")
+    rows, lines = [], []
     for model, own in items.groupby("model", sort=False):
         cells = means[means["model"] == model]
         cells = cells.assign(prob=cells["mean"] / 100)
@@ -141,36 +123,36 @@ def fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
             "rmse": fit.statistics["rmse"],
             **closeness.of_fit(own, fit, CELL, "state"),
         }
-        told.append(f"{model}: {called(row, bounds)}")
+        lines.append(f"{model}: {describe(row, bounds)}")
         if row["lapse"] >= UNIFORM:
             row |= {"alpha": float("nan"), "base_rate": float("nan")}
         rows.append(row | {"n_cells": fit.statistics["n_cells"], "at_bound": format.listed(bounds)})
     if not rows:
         return
-    found.content.append(
+    section.content.append(
         Table(
             "study1-rsa",
             "The RSA listener fitted to each model",
             pd.DataFrame(rows),
-            "Three free parameters, fitted to the model's own mean bets (four in a cell, of which three "
-            "are free); fitted values have no intervals. alpha: optimality of the imagined speaker (0: "
-            "the speaker says anything that is true); base rate: prior probability that a thing has the "
-            "property; lapse: share of the bets that is spread evenly over the states whatever the speaker "
-            "says. Where lapse is 0.5 or more, alpha and base rate describe the smaller part of the bets: "
-            "they are left out (–). KL: bits between model and fit; KL even: bits between the model and even "
-            "bets on all states, the baseline of KL. r: correlation of what the cells change in model and "
-            "fit, interval over stories. At bound: parameters that ended at a limit of the search, so that "
-            "the bets do not say how large they are.",
+            "Three parameters are fitted to the model's own mean bets (four in a cell, of which three are "
+            "free). Fitted values have no intervals. alpha: optimality of the imagined speaker (0: the "
+            "speaker says anything that is true). base rate: prior probability that a thing has the "
+            "property. lapse: share of the bets that is spread evenly over the states whatever the speaker "
+            "says. Where lapse is 0.5 or more, alpha and base rate describe the smaller part of the bets "
+            "and are left out (–). KL: bits between model and fit. KL even: bits between the model and "
+            "even bets on all states, the baseline of KL. r: correlation of the differences between cells "
+            "in model and fit, interval over stories. At bound: parameters that ended at a limit of the "
+            "search; the bets do not say how large they are.",
         )
     )
-    found.summary.append(
+    section.summary.append(
         "The listener of rational speech act (RSA) theory, with 3 parameters fitted to each model's mean "
-        f"bets: {'; '.join(told)}."
+        f"bets: {'; '.join(lines)}."
     )
 
 
-def called(row: dict[str, Any], bounds: list[str]) -> str:
-    """What a fitted listener is, in words: hardly a listener where its bets are mainly even.
+def describe(row: dict[str, Any], bounds: list[str]) -> str:
+    """A fitted listener in words; hardly a listener where its bets are mainly even.
 
     Parameters
     ----------
@@ -183,8 +165,8 @@ def called(row: dict[str, Any], bounds: list[str]) -> str:
         part = "almost nothing" if row["lapse"] >= NEARLY else "the smaller part"
         return (
             f"in the best fit, {format.percent(row['lapse'])} of its bets are spread evenly over the four "
-            f"states whatever the speaker says; the theory describes {part} of this model, and optimality "
-            "and base rate are not to be read"
+            f"states whatever the speaker says. The theory describes {part} of this model; do not read its "
+            "optimality and base rate"
         )
     near = f"r = {format.correlation(row['r'], row['r_low'], row['r_high'])}"
     base = (

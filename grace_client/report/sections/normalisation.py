@@ -1,4 +1,4 @@
-"""Whether the way of scoring matters: normalised, raw, or against the null context."""
+"""Whether the way of scoring matters: normalised, raw, or relative to the null context."""
 
 from __future__ import annotations
 
@@ -8,49 +8,51 @@ import pandas as pd
 
 from grace_client import analysis
 from grace_client.report.blocks import Section, Table
-from grace_client.report.runs import Material
+from grace_client.report.runs import ReportData
 
 
-def ways(material: Material, experiment: str, question: str, keys: Sequence[str]) -> pd.DataFrame:
-    """The mean distributions of a question by model, way of scoring and cell; see `compare.variants`.
+def variants(data: ReportData, experiment: str, question: str, keys: Sequence[str]) -> pd.DataFrame:
+    """Mean distributions of a question by model, way of scoring and cell; see `compare.variants`.
 
-    A model has PMI where its null context is among the runs. There is no row of tables without raw
-    probabilities.
+    A model has PMI where the report has a run of its null context. Tables without raw probabilities give no
+    row.
     """
-    frame = material.frames[experiment]
-    null = material.frames.get(f"{experiment.partition('-')[0]}-null")
-    found = [pd.DataFrame(columns=["model", "variant", *keys, "option", "prob"])]
+    frame = data.frames[experiment]
+    null = data.frames.get(f"{experiment.partition('-')[0]}-null")
+    parts = []
     for model, own in frame.groupby("model", sort=False):
         answered = (own["question"] == question) & (own["status"] == "ok")
         if own.loc[answered, "prob_raw"].isna().all():
             continue
         base = None if null is None or model not in set(null["model"]) else null[null["model"] == model]
-        found.append(analysis.compare.variants(own, keys=keys, question=question, null=base))
-    return pd.concat(found[1:] or found, ignore_index=True)
+        parts.append(analysis.compare.variants(own, keys=keys, question=question, null=base))
+    if not parts:
+        return pd.DataFrame(columns=["model", "variant", *keys, "option", "prob"])
+    return pd.concat(parts, ignore_index=True)
 
 
 def add(
-    found: Section, material: Material, experiment: str, questions: Sequence[str], keys: Sequence[str]
+    section: Section, data: ReportData, experiment: str, questions: Sequence[str], keys: Sequence[str]
 ) -> None:
-    """Add the table of how far the ways lie apart, where there is more than one."""
+    """Add the table of the distances between the ways of scoring, where there are several."""
     rows = [
         _spread(table, keys).assign(question=question)
         for question in questions
-        if len(table := ways(material, experiment, question, keys))
+        if len(table := variants(data, experiment, question, keys))
     ]
     if not rows:
         return
     whole = pd.concat(rows, ignore_index=True)
-    found.content.append(
+    section.content.append(
         Table(
-            f"{found.name}-scoring",
+            f"{section.name}-scoring",
             "How much the way of scoring matters",
             whole[["model", "question", "ways", "average", "highest", "n_cells"]],
-            "Largest total variation between two ways in a cell (0: the ways agree, 1: they have nothing in "
-            "common): average and highest over the cells of the design, which are fixed, so that there is no "
-            "interval. normalised: mean of the normalised probabilities; raw: mean "
-            "of the raw ones, brought to a sum of 1, in which trials with little option mass count little; "
-            "pmi: in proportion to how much the scene raises each option above the null context "
+            "Largest total variation between two ways of scoring in a cell (0: equal, 1: nothing in "
+            "common): average and highest over the cells. The design fixes the cells, so there is no "
+            "interval. normalised: mean of the normalised probabilities. raw: mean of the raw "
+            "probabilities, divided by their sum; trials with little option mass count little. pmi: in "
+            "proportion to how much the scene raises each option above the null context "
             f"({experiment.partition('-')[0]}-null).",
             long=True,
         )
@@ -58,12 +60,11 @@ def add(
 
 
 def _spread(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """How far the ways of each model lie apart, over cells."""
-    told = table.groupby("model", sort=False)["variant"].unique().str.join(", ")
-    cells = [
-        analysis.compare.spread(cell, keys=keys)[["model", "mean"]].assign(cell="/".join(map(str, key)))
-        for key, cell in table.groupby(list(keys), sort=False)
-    ]
-    apart = pd.concat(cells, ignore_index=True)
-    found = apart.groupby("model", sort=False)["mean"].agg(average="mean", highest="max", n_cells="size")
-    return found.reset_index().assign(ways=lambda table: table["model"].map(told))
+    """Distances between the ways of scoring, over the cells of each model."""
+    names = table.groupby("model", sort=False)["variant"].unique().str.join(", ")
+    cells = pd.concat(
+        analysis.compare.spread(cell, keys=keys)[["model", "mean"]]
+        for _, cell in table.groupby(list(keys), sort=False)
+    )
+    spread = cells.groupby("model", sort=False)["mean"].agg(average="mean", highest="max", n_cells="size")
+    return spread.reset_index().assign(ways=lambda table: table["model"].map(names))

@@ -1,4 +1,4 @@
-"""The polite speaker in the report: what it is worth beside people, and fitted to models."""
+"""The polite speaker: how well it describes people, and fitted to models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from grace_client.report import format
 from grace_client.report.blocks import Figure, Section, Table
 from grace_client.report.sections import closeness
 
-CELL = ["goal", "state"]
+CELL = list(analysis.study2.CELL)
 WANTED = {
     "both": "to be kind and informative",
     "social": "to be kind",
@@ -23,37 +23,37 @@ WEIGHTS = ("informational", "social", "presentational", "phi")
 
 
 def theory(predicted: pd.DataFrame) -> str:
-    """What the polite speaker is, and what its closeness to people is worth."""
+    """What the polite speaker is, and what its closeness to people means."""
     speaker = analysis.rsa.people()
     meanings = speaker.semantics.size
     # Of three weights that sum to 1, two are free; with them goes phi. Optimality and cost are of all goals.
     own = 2 + 3 * len(speaker.goals)
     human = analysis.reference.study2().rename(columns={"share": "prob"})
-    long = analysis.compare.agreement(predicted, human, keys=CELL, outcome="utterance")
+    long = analysis.compare.closeness(predicted, human, keys=CELL, outcome="utterance")
     r = closeness.wide(long).iloc[0]
     cells = int(r["n_cells"])
     near = format.correlation(r["r_plain"], r["r_plain_low"], r["r_plain_high"])
     ignores = analysis.compare.blind(human, keys=CELL, outcome="utterance", across=["goal"])
-    blind = analysis.compare.agreement(ignores, human, keys=CELL, outcome="utterance", draws=2)
+    blind = analysis.compare.closeness(ignores, human, keys=CELL, outcome="utterance", draws=2)
     other = format.number(blind.set_index("statistic")["value"]["r_plain"])
     return (
         "RSA is the polite speaker of Yoon et al., from rational speech act (RSA) theory. grace fitted its "
         f"{own + meanings} free parameters to the answers of people that are shown here: {own} for "
-        f"optimality, cost and goals, and {meanings} for the meanings of the utterances, which are held near "
-        f"what people judged them to mean. It is close to these answers: r = {near} over {len(predicted)} "
-        f"shares, of which {len(predicted) - cells} are free. People's answers averaged over the goals would "
-        f"have r = {other}, and if every answer were equally likely there would be no r. So the theory can "
-        "describe people; this does not show that it predicts them."
+        f"optimality, cost and goals, and {meanings} for the meanings of the utterances, which stay near the "
+        f"judgements of people. It is close to these answers: r = {near} over {len(predicted)} shares, of "
+        f"which {len(predicted) - cells} are free. People's answers averaged over the goals would have r = "
+        f"{other}. Equally likely answers would have no r. So the theory can describe people. This does not "
+        "show that it predicts them."
     )
 
 
-def fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
-    """Add the polite speaker fitted to each model, beside the one that is fitted to people."""
+def fits(section: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
+    """Add the polite speaker fitted to each model, beside the one fitted to people."""
     people = analysis.rsa.people()
     rows, weights = [_known(people)], list[dict[str, str | float]]()
     free = 0
     human = analysis.reference.study2()
-    items = closeness.whole(found, items, human, CELL, "the fit of the polite speaker")
+    items = closeness.comparable(section, items, human, CELL, "the fit of the polite speaker")
     if items.empty:
         return
     for model, own in means[means["model"].isin(set(items["model"]))].groupby("model", sort=False):
@@ -61,28 +61,28 @@ def fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
         fit = analysis.rsa.fit_study2(cells, semantics=people.semantics)
         values = fit.parameters.set_index("parameter")
         # Weights that sum to 1 touch a bound together: only what is at a bound is marked.
-        told = {
+        column = {
             str(name): format.number(value) + " *" * bool(bound)
             for name, value, bound in zip(values.index, values["value"], values["at_bound"], strict=True)
         }
         if values["at_bound"]["alpha"] and values["value"]["alpha"] < 1:
-            found.content.append(
+            section.content.append(
                 f"The fit of the polite speaker to {model} ends at optimality 0, the limit: a speaker who "
-                "minds the cost of words alone, whatever the goal and the state. Its weights would mean "
-                "nothing and are left out."
+                "looks only at the cost of words, whatever the goal and the state. Its weights have no "
+                "meaning and are left out."
             )
-            told = {name: text for name, text in told.items() if ": " not in name}
+            column = {name: text for name, text in column.items() if ": " not in name}
             values = values.drop(index=[name for name in values.index if ": " in str(name)])
         close = closeness.of_fit(items[items["model"] == model], fit, CELL, "utterance")
         if np.isnan(close["r"]) and f"{GOALS[0]}: phi" in values.index:
-            found.content.append(
-                f"Do not read the weights and phi of {model}: r is undefined, since the answers of the model "
-                "or of the fitted speaker are the same with every goal and in every state."
+            section.content.append(
+                f"Do not read the weights and phi of {model}: r is undefined, because the answers of the "
+                "model or of the fitted speaker are the same for every goal and state."
             )
             values = values.iloc[:0]
         free = int(fit.statistics["n_parameters"])
         rows.append(
-            {"model": str(model), **told}
+            {"model": str(model), **column}
             | {"kl": format.number(fit.statistics["kl"])}
             | {"kl even": format.number(closeness.from_even(cells["prob"], cells["utterance"]))}
             | {"rmse": format.number(fit.statistics["rmse"])}
@@ -103,28 +103,28 @@ def fits(found: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
     wide.columns.name = None
     table, wanted = pd.DataFrame(weights), pd.DataFrame(_weights(people))
     if weights:
-        found.content.append(
+        section.content.append(
             Figure(
-                f"{found.name}-goals",
+                f"{section.name}-goals",
                 "What the polite speaker wants, fitted to each model and to people",
-                "Weights of being informative, being kind and looking both, and what the speaker wants to be "
-                "taken for, a panel for each goal; models and people.",
+                "Weights of being informative, of being kind and of looking both, and φ, a panel for each "
+                "goal; models and people.",
                 lambda: analysis.figures.goals(table, people=wanted),
             )
         )
-    found.content.append(
+    section.content.append(
         Table(
-            f"{found.name}-rsa",
+            f"{section.name}-rsa",
             "The polite speaker fitted to each model, and to people",
             wide,
-            f"{free} free parameters, which grace fitted to mean probabilities; fitted values have no "
-            "intervals. Meanings of the utterances are those fitted to people; goals are the model's own. "
-            "alpha: optimality; cost: of a negation, that of others being 1; weights of the three utilities "
-            "sum to 1 in a goal; phi: what the speaker wants to be taken for, from 0 (kind) to 0.98 "
-            "(informative); kl: bits between model and fit; kl even: bits between the model and even "
-            "answers, the baseline of kl; r: of what the cells change in model and fit, interval from a "
-            "bootstrap over domains; *: at a limit of the search, so that the answers do not say how large "
-            "it is.",
+            f"grace fitted {free} free parameters to mean probabilities. Fitted values have no intervals. "
+            "The meanings of the utterances are those fitted to people; the goals are the model's own. "
+            "alpha: optimality. cost: of a negation; other utterances cost 1. The weights of the three "
+            "utilities sum to 1 for each goal. phi: how the speaker wants to appear, from 0 (kind) to 0.98 "
+            "(informative). kl: bits between model and fit. kl even: bits between the model and even "
+            "answers, the baseline of kl. r: correlation of the differences between cells in model and "
+            "fit, interval from a bootstrap over domains. *: at a limit of the search; the answers do not "
+            "say how large it is.",
         )
     )
 
@@ -139,8 +139,8 @@ def _weights(speaker: Speaker) -> list[dict[str, str | float]]:
 
 def _known(speaker: Speaker) -> dict[str, str]:
     """A column of the table: the speaker that the package keeps."""
-    found = {"alpha": speaker.alpha, "cost": speaker.cost}
-    found |= {f"{row['goal']}: {row['parameter']}": float(row["value"]) for row in _weights(speaker)}
+    result = {"alpha": speaker.alpha, "cost": speaker.cost}
+    result |= {f"{row['goal']}: {row['parameter']}": float(row["value"]) for row in _weights(speaker)}
     return {"model": "people (fitted by grace)"} | {
-        name: format.number(value) for name, value in found.items()
+        name: format.number(value) for name, value in result.items()
     }

@@ -1,37 +1,36 @@
-"""Whose stories were asked, and that the human results are about the stories of the papers."""
+"""Whose stories the models and the people of the human results got."""
 
 from __future__ import annotations
 
 from grace_client import stimuli, studies
-from grace_client.report.runs import Material
+from grace_client.report.runs import ReportData
 
 STUDIES = {"study1": "Study 1", "study2": "Study 2"}
 SOURCES = {"study1": "Goodman and Stuhlmüller", "study2": "Yoon and colleagues"}
 
 
-def asked(material: Material) -> list[str]:
-    """A sentence for each study: whose stories the models were asked, and whose the people were asked."""
-    found = []
+def sources(data: ReportData) -> list[str]:
+    """Sentences for each study: whose stories the models got, and whose the people got."""
+    sentences = []
     for study, title in STUDIES.items():
-        lists = [path for name, paths in material.lists.items() if name.startswith(study) for path in paths]
+        lists = [path for name, paths in data.lists.items() if name.startswith(study) for path in paths]
         if not lists:
             continue
         read = {one.sha256: one for one in map(studies.read_trials, lists)}.values()
         own, every = sum(stimuli.own(one) for one in read), sum(len(one.trials) for one in read)
-        people = f"people in the human results were asked those of {SOURCES[study]}"
+        people = f"The people in the human results got the stories of {SOURCES[study]}"
+        reason = "Where models and people differ, the stories may be the reason."
         if own == every:
-            found.append(
-                f"{title}: the models were asked grace's own stories; {people}. Where models and people "
-                "differ, the stories may be the reason."
-            )
+            text = f"the models got grace's own stories. {people}. {reason}"
         elif own == 0:
-            found.append(
-                f"{title}: the models were asked the stories of the trial list that was given; {people}. "
-                "Whether they are the same is not known to grace."
+            text = (
+                f"the models got the stories of your trial list. {people}. grace does not know whether these "
+                "are the same."
             )
         else:
-            found.append(
-                f"{title}: the models were asked grace's own stories in {own:,} trials, and others in "
-                f"{every - own:,}; {people}. Where models and people differ, the stories may be the reason."
+            text = (
+                f"the models got grace's own stories in {own:,} trials, and others in {every - own:,}. "
+                f"{people}. {reason}"
             )
-    return found
+        sentences.append(f"{title}: {text}")
+    return sentences

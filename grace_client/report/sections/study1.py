@@ -1,86 +1,95 @@
-"""Study 1 in the report: beliefs about states, and whether a listener minds what the speaker knows."""
+"""Study 1 in the report: beliefs about states, and whether the listener uses what the speaker knows."""
 
 from __future__ import annotations
-
-from functools import cache
 
 import numpy as np
 import pandas as pd
 
 from grace_client import analysis
+from grace_client.analysis import study1
 from grace_client.report import format
 from grace_client.report.blocks import Figure, Section, Table
-from grace_client.report.runs import ALPHA, TITLES, Material
+from grace_client.report.runs import TITLES, ReportData
 from grace_client.report.sections import contrasts, listener, normalisation
 
-CELL = ["access", "observe"]
+CELL = list(study1.CELL)
 QUESTIONS = ("state0", "state1", "state2", "state3", "knowledge")
 
 
-def scored(material: Material) -> Section | None:
+def scored(data: ReportData) -> Section | None:
     """Experiment 2: elicited distributions."""
-    frame = material.frames.get("study1-exp2")
+    name = "study1-exp2"
+    frame = data.frames.get(name)
     if frame is None:
         return None
-    found = Section("study1-exp2", TITLES["study1-exp2"])
-    means = cache(lambda: analysis.study1.cell_means(frame))
-    with found.block("The bets on the four states"):
-        _bets(found, means())
-    with found.block("The table of contrasts"):
-        contrasts.add(found, material, frame, "study1-exp2", "study1-contrasts")
-    with found.block("The strength of the upper bound"):
-        found.content.append(
+    section = Section(name, TITLES[name])
+    with section.block("The bets on the four states"):
+        _bets(section, data.once(study1.cell_means, name, of=study1.bets))
+    with section.block("The table of contrasts"):
+        contrasts.add(section, data, data.once(study1.bets, name), name, "study1-contrasts")
+    with section.block("The strength of the upper bound"):
+        section.content.append(
             Table(
                 "study1-implicature",
                 "Strength of the upper bound",
-                analysis.study1.implicature(frame),
-                "mean: bet on the named state less the mean bet on higher ones, in dollars (even bets: 0); "
-                "share: the named state's part of all that is bet on it and higher ones (even bets: .333 "
-                "where “1” was said, .500 where “2” was).",
-                counted="stories",
+                study1.implicature(data.once(study1.bets, name)),
+                "mean: bet on the named state minus the mean bet on higher states, in dollars (even bets: "
+                "0). share: the named state's part of the bets on it and on higher states (even bets: .333 "
+                "after “1”, .500 after “2”).",
+                unit="stories",
             )
         )
-    with found.block("The analysis of variance"):
-        _anova(found, frame, means())
-    with found.block("The fit of the rational speech act listener"):
-        listener.fits(found, means(), analysis.study1.by_item(frame))
-    with found.block("The sum of the four elicited percentages"):
-        _coherence(found, frame)
-    with found.block("The elicited distributions"):
-        _distributions(found, frame)
-    with found.block("The answers on what the speaker knows"):
-        knowledge = analysis.study1.knowledge(frame)
-        found.content += [
+    with section.block("The analysis of variance"):
+        means = data.once(study1.cell_means, name, of=study1.bets)
+        _anova(section, study1.anova(data.once(study1.bets, name)), means)
+    with section.block("The fit of the rational speech act listener"):
+        means = data.once(study1.cell_means, name, of=study1.bets)
+        listener.fits(section, means, data.once(study1.by_item, name, of=study1.bets))
+    with section.block("The sum of the four elicited percentages"):
+        _coherence(section, study1.coherence(data.once(study1.bets, name)))
+    with section.block("The elicited distributions"):
+        _distributions(section, frame)
+    _knowledge(section, frame, "study1-knowledge")
+    with section.block("How much the way of scoring matters"):
+        normalisation.add(section, data, name, QUESTIONS, CELL)
+    return section
+
+
+def _knowledge(section: Section, frame: pd.DataFrame, name: str) -> None:
+    free = "response" in frame.columns
+    with section.block("The answers on what the speaker knows"):
+        knowledge = study1.knowledge(frame)
+        section.content += [
             Figure(
-                "study1-knowledge",
-                "Whether the speaker is taken to know exactly how many",
-                "Mean probability of yes with intervals by access, a panel for each number that is said.",
+                name,
+                "Whether the model says that the speaker knows exactly how many",
+                f"{'Share' if free else 'Mean probability'} of yes with intervals by access, a panel for "
+                "each number that is said.",
                 lambda: analysis.figures.knowledge(knowledge),
             ),
             Table(
-                "study1-knowledge",
-                "Knowledge: probability of “yes”",
+                name,
+                f"Knowledge: {'share' if free else 'probability'} of “yes”",
                 knowledge,
-                "Guessing: .5.",
+                "Of the answers yes, no and unsure; unsure counts as not yes. Guessing yes or no: .5."
+                if free
+                else "Guessing: .5.",
                 hidden=("share_yes",),
-                counted="stories",
+                unit="stories",
             ),
         ]
-    with found.block("How much the way of scoring matters"):
-        normalisation.add(found, material, "study1-exp2", QUESTIONS, CELL)
-    return found
 
 
-def _bets(found: Section, means: pd.DataFrame) -> None:
+def _bets(section: Section, means: pd.DataFrame) -> None:
     theory = listener.expected()
-    found.content += [
+    section.content += [
         "In every story a speaker has looked at 1, 2 or 3 of three things (access) and says how many of "
-        "them have a property (observe). A listener who minds what the speaker knows takes “2 of the 3” as "
-        "exactly two from a speaker who saw all three, and not from one who saw two. For each state the "
-        "model was offered the percentages 0%, 10% to 100%. Each percentage was multiplied by its "
-        "probability, and the sum is the elicited percentage of the state. The four elicited percentages "
-        "are divided by their sum and multiplied by 100: these are the bets, as people divided $100. Even "
-        "bets are 25 each.",
+        "them have a property (observe). A listener who takes the speaker's knowledge into account "
+        "understands “2 of the 3” as exactly two from a speaker who saw all three, but not from one who "
+        "saw two. For each state the model chose among the percentages 0%, 10% to 100%. The elicited "
+        "percentage of a state is the mean of these percentages, weighted by their probabilities. The bets "
+        "are the four elicited percentages divided by their sum, times 100, because people divided $100. "
+        "Even bets are 25 each.",
         Figure(
             "study1-states",
             "Bets on the four states, by what the speaker saw and said",
@@ -89,89 +98,72 @@ def _bets(found: Section, means: pd.DataFrame) -> None:
             lambda: analysis.figures.states(means, rsa=theory),
         ),
         "RSA is the listener of Goodman and Stuhlmüller, from rational speech act (RSA) theory. Its values "
-        f"are fixed: the speaker that it imagines has optimality {ALPHA:g} (0: says anything that is true; "
-        "higher: chooses the words that tell the listener most), and in the figure a thing has the property "
-        "with probability 0.5 before anybody speaks. The paper prints tests, not cell means, so people are "
-        "in the table of contrasts and not in the figure.",
-        Table("study1-cell-means", "Mean bets (dollars of 100)", means, long=True, counted="stories"),
+        f"are fixed: the imagined speaker has optimality {listener.ALPHA:g} (0: says anything that is true; "
+        "higher: chooses the most informative words), and in the figure a thing has the property with "
+        "probability 0.5 before anybody speaks. The paper prints tests, not cell means, so people are in "
+        "the table of contrasts and not in the figure.",
+        Table("study1-cell-means", "Mean bets (dollars of 100)", means, long=True, unit="stories"),
     ]
-    listener.priors(found)
+    listener.priors(section)
 
 
-def _anova(found: Section, frame: pd.DataFrame, means: pd.DataFrame) -> None:
-    table = analysis.study1.anova(frame)
-    tests = analysis.reference.study1_tests()
+def _anova(section: Section, table: pd.DataFrame, means: pd.DataFrame) -> None:
     # What the paper calls word is observe here.
-    names = [effect.replace("word", "observe") for effect in tests["effect"]]
-    told = [
-        f"{name}: F({row.df1}, {row.df2}) = {row.statistic}"
-        for name, row in zip(names, tests.itertuples(), strict=True)
+    people = [
+        f"{row.effect.replace('word', 'observe')}: F({row.df1}, {row.df2}) = {row.statistic}"
+        for row in analysis.reference.study1_tests().itertuples()
     ]
-    found.content += [
+    state3 = means[means["state"] == 3].groupby("model", sort=False)["mean"]
+    ranges = [
+        f"{model} {format.number(low, 1)} to {format.number(high, 1)}"
+        for model, low, high in zip(state3.groups, state3.min(), state3.max(), strict=True)
+    ]
+    section.content += [
         Table(
             "study1-anova",
             "Analysis of variance of the bets on state 3",
             table,
-            "Access and observe are factors; sums of squares (SS, dollars²) are of type II, since three "
-            "of the nine cells do not exist; stories are blocks; copies of a stimulus count once.",
-            counted="stimuli",
+            "Access and observe are factors, stories are blocks. Sums of squares (SS, dollars²) are of "
+            "type II, because three of the nine cells do not exist. Copies of a stimulus count once.",
+            unit="stimuli",
         ),
-        f"{_range(means)} Partial η² does not say how large a difference is; these dollars do.",
-        f"People, as printed in the paper: {format.listed(told)}. Do not compare these F "
-        "values with those of a model: F depends on what varies, which is people there and stimuli here.",
+        f"Mean bets on state 3 in the six cells, in dollars: {format.listed(ranges)}. Partial η² does not "
+        "say how large a difference is; these dollars do.",
+        f"People, as printed in the paper: {format.listed(people)}. Do not compare these F values with "
+        "those of a model: F is relative to the variance between people there, and between stimuli here.",
     ]
 
 
-def _range(means: pd.DataFrame) -> str:
-    """Between which dollars the cell means of state 3 lie, of each model."""
-    own = means[means["state"] == 3].groupby("model", sort=False)["mean"]
-    told = [
-        f"{model} {format.number(low, 1)} to {format.number(high, 1)}"
-        for model, low, high in zip(own.groups, own.min(), own.max(), strict=True)
-    ]
-    return f"Mean bets on state 3 in the six cells, in dollars: {format.listed(told)}."
-
-
-def _coherence(found: Section, frame: pd.DataFrame) -> None:
-    totals = analysis.mean_intervals(analysis.study1.coherence(frame), "total", ["model"], bounds=(0, 400))
-    found.content.append(
+def _coherence(section: Section, totals: pd.DataFrame) -> None:
+    table = analysis.mean_intervals(totals, "total", ["model"], bounds=(0, 400))
+    section.content.append(
         Table(
             "study1-coherence",
             "Coherence: sum of the four elicited percentages",
-            totals,
-            "The four states exclude each other and one of them is true: coherent answers sum to 100. "
-            "Percentages chosen evenly from 0 to 100 would sum to 200.",
-            counted="stories",
+            table,
+            "Exactly one of the four states is true, so coherent answers sum to 100. Percentages chosen "
+            "evenly from 0 to 100 would sum to 200.",
+            unit="stories",
         )
     )
-    told = [
-        f"{model} {format.interval(mean, low, high, 0)}"
-        for model, mean, low, high in zip(*(totals[c] for c in ("model", "mean", "low", "high")), strict=True)
-    ]
-    found.summary.append(
-        f"The elicited percentages of the four states, which should sum to 100 (200 if chosen evenly): "
-        f"{format.listed(told)}."
+    section.summary.append(
+        "The elicited percentages of the four states should sum to 100 (200 if chosen evenly). Their sums: "
+        f"{format.listed(format.means(table, 'model', 0))}."
     )
 
 
-def _distributions(found: Section, frame: pd.DataFrame) -> None:
-    asked = frame[frame["question"].str.startswith("state") & (frame["status"] == "ok")]
-    asked = asked.assign(
-        state=asked["question"].str.removeprefix("state"), percentage=asked["option"].astype("float64")
+def _distributions(section: Section, frame: pd.DataFrame) -> None:
+    rows = frame[frame["question"].str.startswith("state") & (frame["status"] == "ok")]
+    rows = rows.assign(
+        state=rows["question"].str.removeprefix("state"), percentage=rows["option"].astype("float64")
     )
-    cells = analysis.mean_intervals(
-        asked, "prob_norm", ["model", *CELL, "state", "percentage"], bounds=(0, 1)
-    )
+    cells = analysis.mean_intervals(rows, "prob_norm", ["model", *CELL, "state", "percentage"], bounds=(0, 1))
     spread = analysis.summarise(frame)
     design = frame.drop_duplicates(["model", "trial_id"])[["model", "trial_id", "stimulus", *CELL]]
     spread = spread[spread["question"].str.startswith("state")].merge(design, on=["model", "trial_id"])
-    entropy = analysis.mean_intervals(
-        spread,
-        "entropy",
-        ["model", *CELL, "question"],
-        bounds=(0, float(np.log2(asked["percentage"].nunique()))),
-    )
-    found.content += [
+    most = float(np.log2(rows["percentage"].nunique()))
+    entropy = analysis.mean_intervals(spread, "entropy", ["model", *CELL, "question"], bounds=(0, most))
+    section.content += [
         *_heat(cells),
         Table(
             "study1-percentages",
@@ -180,7 +172,7 @@ def _distributions(found: Section, frame: pd.DataFrame) -> None:
             "The numbers behind the heat map, with intervals. Chosen evenly, each of the 11 percentages has "
             "1/11 = .091.",
             long=True,
-            counted="stories",
+            unit="stories",
         ),
         Figure(
             "study1-entropy",
@@ -192,21 +184,22 @@ def _distributions(found: Section, frame: pd.DataFrame) -> None:
             "study1-entropy",
             "Entropy of the answers (bits)",
             entropy,
-            "0 is certain; 11 percentages that are equally likely have the most, log2(11) = 3.46 bits.",
+            "0: certain. Highest: 11 equally likely percentages, log2(11) = 3.46 bits.",
             long=True,
-            counted="stories",
+            unit="stories",
         ),
     ]
 
 
 def _heat(cells: pd.DataFrame) -> list[Figure]:
-    """A heat map of each model; colours mean the same in all of them."""
+    """A heat map of each model, all with the same colour scale."""
     highest, models = float(cells["mean"].max()), list(dict.fromkeys(cells["model"]))
     return [
         Figure(
             "study1-percentages" + f"-{place}" * (len(models) > 1),
             f"The elicited distributions of {model}",
-            f"For each cell and state, how probable {model} finds each of the percentages 0, 10, to 100.",
+            f"For each cell and state, the probability that {model} gives to each of the percentages 0, 10, "
+            "to 100.",
             lambda model=model: analysis.figures.percentages(  # type: ignore[misc]
                 cells[cells["model"] == model], highest=highest
             ),
@@ -215,19 +208,20 @@ def _heat(cells: pd.DataFrame) -> list[Figure]:
     ]
 
 
-def free(material: Material) -> Section | None:
-    """Experiment 1: what is said."""
-    if "study1-exp1" not in material.frames:
+def free(data: ReportData) -> Section | None:
+    """Experiment 1: free text."""
+    name = "study1-exp1"
+    if name not in data.frames:
         return None
-    found = Section("study1-exp1", TITLES["study1-exp1"])
-    frame = material.extracted("study1-exp1")
+    section = Section(name, TITLES[name])
+    frame = data.answers(name)
     if frame is None:
-        found.content.append("The free text has not been given its meaning: run 'grace extract' on the run.")
-        return found
-    with found.block("The numbers that are said"):
-        means = analysis.study1.cell_means(frame)
-        found.content += [
-            "Answers that name a number count as a bet of 100 on it; answers without a clear meaning are "
+        section.content.append("The free text has not been extracted yet. Run: grace extract RUN")
+        return section
+    with section.block("The numbers that are said"):
+        means = data.once(study1.cell_means, name, of=study1.bets)
+        section.content += [
+            "An answer that names a number counts as a bet of 100 on it. Answers without a clear meaning are "
             "left out.",
             Figure(
                 "study1-free-states",
@@ -241,28 +235,10 @@ def free(material: Material) -> Section | None:
                 means,
                 "Even bets are 25 each.",
                 long=True,
-                counted="stories",
+                unit="stories",
             ),
         ]
-    with found.block("The table of contrasts"):
-        contrasts.add(found, material, frame, "study1-exp1", "study1-free-contrasts")
-    with found.block("The answers on what the speaker knows"):
-        knowledge = analysis.study1.knowledge(frame)
-        found.content += [
-            Figure(
-                "study1-free-knowledge",
-                "Whether the speaker is said to know exactly how many",
-                "Share of yes with intervals by access, a panel for each number that is said.",
-                lambda: analysis.figures.knowledge(knowledge),
-            ),
-            Table(
-                "study1-free-knowledge",
-                "Knowledge: share of “yes”",
-                knowledge,
-                "Of the answers yes, no and unsure: “unsure” counts as not yes. Guessing between yes and no: "
-                ".5.",
-                hidden=("share_yes",),
-                counted="stories",
-            ),
-        ]
-    return found
+    with section.block("The table of contrasts"):
+        contrasts.add(section, data, data.once(study1.bets, name), name, "study1-free-contrasts")
+    _knowledge(section, frame, "study1-free-knowledge")
+    return section

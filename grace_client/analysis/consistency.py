@@ -1,4 +1,4 @@
-"""Saying and scoring: free-text answers beside the scored distribution of the same model."""
+"""Free-text answers beside the scored distribution of the same model: are they consistent?"""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from grace_client.core.errors import NotEnoughDataError, SpecError
 from grace_client.run.layout import OK
 
 LEAST_CELLS = 3
-"""Cells that agreement needs: deviations of two cells from their mean are mirror images."""
+"""Fewest cells for a comparison: deviations of two cells from their mean are mirror images."""
 
 
-def variance(free: pd.DataFrame) -> pd.DataFrame:
-    """How far replicates of one stimulus differ, and how far stimuli differ.
+def replicate_variance(free: pd.DataFrame) -> pd.DataFrame:
+    """Variance between replicates of one stimulus, and between stimuli.
 
     Parameters
     ----------
@@ -32,16 +32,16 @@ def variance(free: pd.DataFrame) -> pd.DataFrame:
         stimuli of the variance among the answers to one), ``between`` (variance of the stimuli's shares, less
         what sampling alone gives them; not below 0), ``icc`` (``between / (between + within)``, the share of
         the variance that the stimulus explains) with ``icc_low, icc_high`` (95 %; see notes), ``n`` (answers)
-        and ``n_distinct`` (stimuli: the very same text, names included, since a replicate is of one prompt).
+        and ``n_distinct`` (stimuli: equal texts, names included).
         The answer is coded 1 where it was given and 0 elsewhere. Without two answers each to three stimuli,
         ``within``, ``between`` and ``icc`` are missing.
 
     Notes
     -----
-    The interval is that of the F distribution, with no more degrees of freedom within than two for each
-    stimulus whose answers differ; answers that never differ are taken as if they had differed once. Simulated
-    with 6 to 36 stimuli, 2 to 10 answers each and correlations of 0 to .9, 98% to 100% of the intervals hold
-    the truth where the answer has a share of .4, and 85% to 100% where it has .1.
+    The interval is that of the F distribution. The degrees of freedom within are at most two for each
+    stimulus whose answers differ. Answers that never differ are treated as if they had differed once.
+    Simulated with 6 to 36 stimuli, 2 to 10 answers each and correlations of 0 to .9, 98% to 100% of the
+    intervals contain the true value where the answer has a share of .4, and 85% to 100% where it has .1.
 
     References
     ----------
@@ -50,20 +50,20 @@ def variance(free: pd.DataFrame) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from grace_client.analysis import agreement, example
-    >>> found = agreement.variance(example.free("study1", replicates=3))
+    >>> from grace_client.analysis import consistency, example
+    >>> found = consistency.replicate_variance(example.free("study1", replicates=3))
     >>> found[["question", "answer", "share", "n", "n_distinct"]].tail(2).round(2)
         question answer  share    n  n_distinct
     4  knowledge     no   0.45  900          36
     5  knowledge    yes   0.55  900          36
     """
     rows = _clear(free)
-    found = []
+    result = []
     for (model, question), part in rows.groupby(["model", "question"], sort=False):
         for answer in sorted(part["structured"].unique()):
             given = (part["structured"] == answer).astype(np.float64)
             groups = given.groupby(part["stimulus"], sort=False)
-            found.append(
+            result.append(
                 {
                     "model": model,
                     "question": question,
@@ -74,7 +74,7 @@ def variance(free: pd.DataFrame) -> pd.DataFrame:
                     "n_distinct": groups.ngroups,
                 }
             )
-    return pd.DataFrame(found)
+    return pd.DataFrame(result)
 
 
 def _clear(free: pd.DataFrame) -> pd.DataFrame:
@@ -82,13 +82,13 @@ def _clear(free: pd.DataFrame) -> pd.DataFrame:
     rows = free[(free["status"] == OK) & free["structured"].notna() & (free["structured"] != "unparsed")]
     if rows.empty:
         raise NotEnoughDataError(
-            "no answer has a clear meaning: extract the free text first, with 'grace extract'"
+            "no answer has a clear meaning. Is the free text extracted? If not, run: grace extract RUN"
         )
     return rows
 
 
-def saying_and_scoring(free: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame:
-    """The distribution of what a model says beside the one it scores, per stimulus.
+def pairs(free: pd.DataFrame, scored: pd.DataFrame, *, bets: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The distribution of a model's free text beside its scored distribution, for each stimulus.
 
     Parameters
     ----------
@@ -96,6 +96,8 @@ def saying_and_scoring(free: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame
         Experiment 1 with structured answers, as `read` gives it.
     scored : DataFrame
         Experiment 2 of the same study.
+    bets : DataFrame, optional
+        The result of `study1.bets` for `scored`, if it is already known.
 
     Returns
     -------
@@ -103,20 +105,20 @@ def saying_and_scoring(free: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame
         One row per model, question (``number`` and ``knowledge``, or ``utterance``), stimulus and option:
         ``model, question, stimulus, item``, the design's factors, ``option``, ``said`` (share of the
         answers), ``scored`` (probability; for ``number`` the normalised percentages of the four states),
-        ``n`` (answers said) and ``n_distinct`` (1: it is one stimulus). Only stimuli that have both. "unsure"
-        is left out: it was not offered for scoring.
+        ``n`` (free-text answers) and ``n_distinct`` (always 1, the stimulus). Only stimuli that have both.
+        "unsure" is left out: it is not an option of the scored question.
 
     Examples
     --------
-    >>> from grace_client.analysis import agreement, example
-    >>> pairs = agreement.saying_and_scoring(example.free("study2"), example.scored("study2"))
+    >>> from grace_client.analysis import consistency, example
+    >>> pairs = consistency.pairs(example.free("study2"), example.scored("study2"))
     >>> pairs.groupby("stimulus")[["said", "scored"]].sum().round(6).drop_duplicates().to_numpy().tolist()
     [[1.0, 1.0]]
     """
     rows = _clear(free)
     if _factors(free) != _factors(scored):
         raise SpecError("free text and scored answers are of different studies")
-    factors, believed = _factors(scored), beliefs(scored)
+    factors, believed = _factors(scored), beliefs(scored, bets=bets)
     offered = believed.groupby("question")["option"].unique()
     parts = []
     for question, options in offered.items():
@@ -133,20 +135,22 @@ def saying_and_scoring(free: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame
         parts.append(table)
     if not parts:
         raise NotEnoughDataError("no free-text answer is one of the scored options")
-    found = pd.concat(parts).merge(believed, on=["model", "question", "stimulus", "option"])
-    if found.empty:
+    result = pd.concat(parts).merge(believed, on=["model", "question", "stimulus", "option"])
+    if result.empty:
         raise NotEnoughDataError("free text and scored answers share no model and stimulus")
     order = ["model", "question", "stimulus", "item", *factors, "option", "said", "scored", "n"]
-    return found[order].sort_values(order[:-3], kind="stable", ignore_index=True).assign(n_distinct=1)
+    return result[order].sort_values(order[:-3], kind="stable", ignore_index=True).assign(n_distinct=1)
 
 
-def beliefs(scored: pd.DataFrame) -> pd.DataFrame:
-    """What is scored of each stimulus, in the terms of free text.
+def beliefs(scored: pd.DataFrame, *, bets: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The scored distribution of each stimulus, in the categories of free text.
 
     Parameters
     ----------
     scored : DataFrame
         Experiment 2 of either study, as `read` gives it.
+    bets : DataFrame, optional
+        As in `pairs`.
 
     Returns
     -------
@@ -156,12 +160,12 @@ def beliefs(scored: pd.DataFrame) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from grace_client.analysis import agreement, example
-    >>> sorted(agreement.beliefs(example.scored("study1"))["question"].unique())
+    >>> from grace_client.analysis import consistency, example
+    >>> sorted(consistency.beliefs(example.scored("study1"))["question"].unique())
     ['knowledge', 'number']
     """
     if _factors(scored) == list(study1.CELL):
-        return _study1(study1.legal(scored))
+        return _study1(study1.legal(scored), bets)
     return _study2(canonical(scored, study2.LEVELS))
 
 
@@ -173,9 +177,9 @@ def _factors(frame: pd.DataFrame) -> list[str]:
     )
 
 
-def _study1(scored: pd.DataFrame) -> pd.DataFrame:
+def _study1(scored: pd.DataFrame, bets: pd.DataFrame | None) -> pd.DataFrame:
     keys = ["model", "stimulus", "item", *study1.CELL]
-    table = study1.bets(scored).dropna(subset=["bet"])
+    table = (study1.bets(scored) if bets is None else bets).dropna(subset=["bet"])
     number = table.groupby([*keys, "state"], sort=False)["bet"].mean().div(100).rename("scored").reset_index()
     number["option"] = number.pop("state").astype("str")
     rows = scored[(scored["question"] == "knowledge") & (scored["status"] == OK)]
@@ -186,38 +190,38 @@ def _study1(scored: pd.DataFrame) -> pd.DataFrame:
 def _study2(scored: pd.DataFrame) -> pd.DataFrame:
     rows = scored[(scored["question"] == "utterance") & (scored["status"] == OK)]
     keys = ["model", "stimulus", "item", *study2.CELL, "option"]
-    found = rows.groupby(keys, sort=False)["prob_norm"].mean().reset_index(name="scored")
-    return found.assign(question="utterance")
+    result = rows.groupby(keys, sort=False)["prob_norm"].mean().reset_index(name="scored")
+    return result.assign(question="utterance")
 
 
 def divergence(pairs: pd.DataFrame) -> pd.DataFrame:
-    """How far saying and scoring lie apart, per stimulus.
+    """Distance of free text and scored distribution, for each stimulus.
 
     Parameters
     ----------
     pairs : DataFrame
-        Result of `saying_and_scoring`.
+        Result of `pairs`.
 
     Returns
     -------
     DataFrame
         One row per model, question and stimulus: the factors, ``js`` (Jensen-Shannon divergence, bits),
-        ``tv`` (total variation), ``same_mode`` (whether the most said is the likeliest option; missing where
-        several were said equally often and the likeliest is among them), ``n`` and ``n_distinct``. With few
-        answers per stimulus, ``js`` and ``tv`` are large by chance alone.
+        ``tv`` (total variation), ``same_mode`` (whether the most frequent answer is the likeliest option;
+        missing where several answers are equally frequent and the likeliest option is among them), ``n`` and
+        ``n_distinct``. With few answers per stimulus, ``js`` and ``tv`` are large by chance alone.
 
     Examples
     --------
-    >>> from grace_client.analysis import agreement, example
-    >>> pairs = agreement.saying_and_scoring(example.free("study1"), example.scored("study1"))
-    >>> agreement.divergence(pairs).groupby("question").size()
+    >>> from grace_client.analysis import consistency, example
+    >>> pairs = consistency.pairs(example.free("study1"), example.scored("study1"))
+    >>> consistency.divergence(pairs).groupby("question").size()
     question
     knowledge    36
     number       36
     dtype: int64
     """
     factors = _conditions(pairs)
-    found = []
+    result = []
     for key, part in pairs.groupby(["model", "question", "stimulus", *factors], sort=False):
         said, scored = part["said"].to_numpy(), part["scored"].to_numpy()
         most = np.flatnonzero(said == said.max())
@@ -225,26 +229,26 @@ def divergence(pairs: pd.DataFrame) -> pd.DataFrame:
         same = bool(best == most[0]) if len(most) == 1 or best not in most else None
         row = dict(zip(["model", "question", "stimulus", *factors], key, strict=True))
         row |= {"js": float(jensen_shannon(said, scored)), "tv": float(total_variation(said, scored))}
-        found.append(row | {"same_mode": same, "n": int(part["n"].iloc[0]), "n_distinct": 1})
-    table = pd.DataFrame(found)
+        result.append(row | {"same_mode": same, "n": int(part["n"].iloc[0]), "n_distinct": 1})
+    table = pd.DataFrame(result)
     table["same_mode"] = table["same_mode"].astype("boolean")
     return table
 
 
 def by_cell(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Saying and scoring averaged over the stimuli of each cell: points of a scatter plot.
+    """Free text and scored distributions averaged over the stimuli of each cell: points of a scatter plot.
 
     Returns
     -------
     DataFrame
         ``model, question``, the factors, ``option, said, scored, n`` (answers said) and ``n_distinct``
-        (items: stories or domains). Every stimulus counts by the number of its answers.
+        (items: stories or domains). The weight of a stimulus is the number of its answers.
 
     Examples
     --------
-    >>> from grace_client.analysis import agreement, example
-    >>> pairs = agreement.saying_and_scoring(example.free("study2"), example.scored("study2"))
-    >>> agreement.by_cell(pairs)[["goal", "state", "option", "n", "n_distinct"]].head(2)
+    >>> from grace_client.analysis import consistency, example
+    >>> pairs = consistency.pairs(example.free("study2"), example.scored("study2"))
+    >>> consistency.by_cell(pairs)[["goal", "state", "option", "n", "n_distinct"]].head(2)
        goal     state       option    n  n_distinct
     0  both  0 hearts  was_amazing  202          12
     1  both  0 hearts      was_bad  202          12
@@ -252,59 +256,59 @@ def by_cell(pairs: pd.DataFrame) -> pd.DataFrame:
     factors = _conditions(pairs)
     keys = ["model", "question", *factors, "option"]
     weighted = pairs.assign(said=pairs["said"] * pairs["n"], scored=pairs["scored"] * pairs["n"])
-    found = weighted.groupby(keys, sort=False).agg(
+    result = weighted.groupby(keys, sort=False).agg(
         said=("said", "sum"),
         scored=("scored", "sum"),
         n=("n", "sum"),
         n_distinct=(distinct(pairs), "nunique"),
     )
-    found[["said", "scored"]] = found[["said", "scored"]].div(found["n"], axis=0)
-    return found.reset_index()
+    result[["said", "scored"]] = result[["said", "scored"]].div(result["n"], axis=0)
+    return result.reset_index()
 
 
-def intervals(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Agreement of saying and scoring with intervals over items: other stories might have been written.
+def statistics(pairs: pd.DataFrame) -> pd.DataFrame:
+    """How close free text and scored distributions are, with intervals over items (other stories or domains).
 
     Each item is left out in turn, of both sides, and the interval is Student's t with the jackknife's
-    standard error, as in `compare.agreement` with few items.
+    standard error, as in `compare.closeness` with few items.
 
     Returns
     -------
     DataFrame
         One row per model, question and statistic (see `compare.statistics`), over cells and options: ``model,
         question, statistic, value, low, high`` (95 %), ``n_cells``, ``n_items``, ``drawn`` (``items``) and
-        ``lacking``: what is missing for a figure, in words, empty where nothing is. Without answers to three
-        items in each of three cells there is neither value nor interval. An interval is also missing where
-        no item changes the statistic.
+        ``lacking``: what is missing, in words, empty where nothing is. Without answers to three items in each
+        of three cells, value and interval are missing. The interval is also missing where no item changes the
+        statistic.
 
     Examples
     --------
-    >>> from grace_client.analysis import agreement, example
-    >>> pairs = agreement.saying_and_scoring(example.free("study2"), example.scored("study2"))
-    >>> agreement.intervals(pairs)[["question", "statistic", "n_items"]].head(1)
+    >>> from grace_client.analysis import consistency, example
+    >>> pairs = consistency.pairs(example.free("study2"), example.scored("study2"))
+    >>> consistency.statistics(pairs)[["question", "statistic", "n_items"]].head(1)
         question statistic  n_items
     0  utterance         r       12
     """
-    found = []
+    result = []
     for (model, question), own in pairs.groupby(["model", "question"], sort=False):
         items = own["item"].unique()
         missing = _lacking(own)
-        whole = _statistics(by_cell(own))
-        left_out = [_statistics(by_cell(own[own["item"] != item])) for item in items if not missing]
+        whole = _cell_statistics(by_cell(own))
+        left_out = [_cell_statistics(by_cell(own[own["item"] != item])) for item in items if not missing]
         cells = len(own.drop_duplicates(_conditions(own)))
         for name, value in whole.items():
             low = high = np.nan
             others = np.array([one[name] for one in left_out])
             if not missing and not np.isnan([value, *others]).any():
                 low, high = jackknifed(value, others, compare.BOUNDS[name])
-            told = (np.nan if missing else value, low, high)
-            found.append((model, question, name, *told, cells, len(items), "items", missing))
+            values = (np.nan if missing else value, low, high)
+            result.append((model, question, name, *values, cells, len(items), "items", missing))
     columns = ["model", "question", "statistic", "value", "low", "high", "n_cells", "n_items", "drawn"]
-    return pd.DataFrame(found, columns=[*columns, "lacking"])
+    return pd.DataFrame(result, columns=[*columns, "lacking"])
 
 
 def summary(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Agreement of saying and scoring, one row per model and question.
+    """How close free text and scored distributions are, one row per model and question.
 
     Returns
     -------
@@ -313,18 +317,18 @@ def summary(pairs: pd.DataFrame) -> pd.DataFrame:
         of deviations from the mean over cells, ``r_plain``, ``rmse``, ``js``); ``tv`` between the two mean
         distributions of a cell, averaged over cells; ``same_mode`` (share of cells whose most said option is
         the likeliest); ``n`` (answers said), ``n_distinct`` (items: stories or domains) and ``lacking``, as
-        in `intervals`: where it is not empty, there are no figures. Correlations are missing where either
+        in `statistics`. Where it is not empty, all values are missing. Correlations are missing where either
         side does not vary.
 
     Examples
     --------
-    >>> from grace_client.analysis import agreement, example
-    >>> pairs = agreement.saying_and_scoring(example.free("study2"), example.scored("study2"))
-    >>> agreement.summary(pairs)[["question", "n", "n_distinct"]]
+    >>> from grace_client.analysis import consistency, example
+    >>> pairs = consistency.pairs(example.free("study2"), example.scored("study2"))
+    >>> consistency.summary(pairs)[["question", "n", "n_distinct"]]
         question     n  n_distinct
     0  utterance  2424          12
     """
-    found = []
+    result = []
     for (model, question), own in pairs.groupby(["model", "question"], sort=False):
         cells = by_cell(own)
         missing = _lacking(own)
@@ -336,29 +340,29 @@ def summary(pairs: pd.DataFrame) -> pd.DataFrame:
             for _, cell in cells.groupby(_conditions(own), sort=False)
         ]
         tv, same = (float(np.mean(values)) for values in zip(*apart, strict=True))
-        figures = _statistics(cells) | {"tv": tv, "same_mode": same}
+        figures = _cell_statistics(cells) | {"tv": tv, "same_mode": same}
         once = own.drop_duplicates("stimulus")
-        found.append(
+        result.append(
             {"model": model, "question": question}
             | (dict.fromkeys(figures, np.nan) if missing else figures)
             | {"n": int(once["n"].sum()), "n_distinct": once[distinct(once)].nunique(), "lacking": missing}
         )
-    return pd.DataFrame(found)
+    return pd.DataFrame(result)
 
 
 def _conditions(pairs: pd.DataFrame) -> list[str]:
     return [c for c in ("access", "observe", "goal", "state") if c in pairs.columns]
 
 
-def _statistics(cells: pd.DataFrame) -> dict[str, float]:
-    """Agreement over the cells of one model and question."""
+def _cell_statistics(cells: pd.DataFrame) -> dict[str, float]:
+    """The statistics over the cells of one model and question."""
     wide = cells.set_index([*_conditions(cells), "option"])[["said", "scored"]].unstack("option")
-    found = compare.statistics(wide["said"].to_numpy(), wide["scored"].to_numpy())
-    return {name: float(value) for name, value in found.items()}
+    result = compare.statistics(wide["said"].to_numpy(), wide["scored"].to_numpy())
+    return {name: float(value) for name, value in result.items()}
 
 
 def _lacking(own: pd.DataFrame) -> str:
-    """What is missing for figures of one model and question; empty where nothing is."""
+    """What one model and question lack for a comparison; empty where nothing is missing."""
     conditions = _conditions(own)
     if (cells := len(own.drop_duplicates(conditions))) < LEAST_CELLS:
         return (

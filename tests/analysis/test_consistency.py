@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from grace_client.analysis import agreement, example, study1, study2
+from grace_client.analysis import consistency, example, study1, study2
 from grace_client.core.errors import SpecError
 from tests.analysis import frames
 from tests.analysis.test_study2 import scored2
@@ -32,20 +32,20 @@ def test_a_model_that_says_what_it_scores() -> None:
     """Over cells, the shares said are those scored but for sampling, and closer with more replicates."""
     scored = scored2()
     scored = scored[scored["trial_id"] <= 600]
-    few, many = (agreement.saying_and_scoring(spoken(scored, n), scored) for n in (2, 20))
+    few, many = (consistency.pairs(spoken(scored, n), scored) for n in (2, 20))
     assert many.groupby(["stimulus"])[["said", "scored"]].sum().to_numpy() == pytest.approx(1)
     assert many["n_distinct"].eq(1).all() and many["n"].min() == 20
-    near, far = agreement.summary(many).iloc[0], agreement.summary(few).iloc[0]
+    near, far = consistency.summary(many).iloc[0], consistency.summary(few).iloc[0]
     assert near["r"] > far["r"] and near["rmse"] < far["rmse"] and near["tv"] < 0.1
     assert near["n"] == 600 * 20 and near["n_distinct"] == 12
-    cells = agreement.by_cell(many)
+    cells = consistency.by_cell(many)
     assert cells["n_distinct"].max() == 12
     assert near["r_plain"] == pytest.approx(stats.pearsonr(cells["said"], cells["scored"])[0])
     one, other = (cells[c] - cells.groupby("option")[c].transform("mean") for c in ("said", "scored"))
     assert near["r"] == pytest.approx(stats.pearsonr(one, other)[0])
-    apart = agreement.divergence(many)
+    apart = consistency.divergence(many)
     assert apart["js"].between(0, 1).all() and apart["tv"].between(0, 1).all()
-    assert apart["js"].mean() < agreement.divergence(few)["js"].mean()
+    assert apart["js"].mean() < consistency.divergence(few)["js"].mean()
 
 
 def test_ties_have_no_mode() -> None:
@@ -64,7 +64,7 @@ def test_ties_have_no_mode() -> None:
             "n_distinct": 1,
         }
     )
-    found = agreement.divergence(pairs).set_index("stimulus")["same_mode"]
+    found = consistency.divergence(pairs).set_index("stimulus")["same_mode"]
     assert found.isna()["a"] and found["b"] and not found["c"]
 
 
@@ -80,7 +80,7 @@ def test_numbers_said_beside_percentages_scored() -> None:
             heads.assign(question="knowledge", structured=np.where(heads["access"] == "3", "yes", "unsure")),
         ]
     )
-    found = agreement.saying_and_scoring(free, scored)
+    found = consistency.pairs(free, scored)
     number = found[found["question"] == "number"]
     assert number.groupby("stimulus")["scored"].sum().to_numpy() == pytest.approx(1)
     assert (number["said"] == (number["option"] == number["observe"])).all()
@@ -91,9 +91,9 @@ def test_numbers_said_beside_percentages_scored() -> None:
     # "unsure" was not offered for scoring, so that stimuli with nothing else have no row.
     assert set(found.loc[found["question"] == "knowledge", "access"]) == {"3"}
     with pytest.raises(SpecError, match="different studies"):
-        agreement.saying_and_scoring(free, scored2())
+        consistency.pairs(free, scored2())
     with pytest.raises(SpecError, match="share no model"):
-        agreement.saying_and_scoring(free.assign(model="other"), scored)
+        consistency.pairs(free.assign(model="other"), scored)
 
 
 def test_variance_within_and_between() -> None:
@@ -105,7 +105,7 @@ def test_variance_within_and_between() -> None:
     )
     rate = rng.random(30)
     free["structured"] = np.where(rng.random(len(free)) < rate[free["stimulus"]], "yes", "no")
-    found = agreement.variance(free).set_index("answer").loc["yes"]
+    found = consistency.replicate_variance(free).set_index("answer").loc["yes"]
     y = (free["structured"] == "yes").astype(float)
     groups = [y[free["stimulus"] == s] for s in range(30)]
     sizes = np.array([len(g) for g in groups])
@@ -115,12 +115,14 @@ def test_variance_within_and_between() -> None:
     assert found["within"] == pytest.approx(within)
     assert found["between"] == pytest.approx(max(0, (f - 1) * within / size))
     assert (found["n"], found["n_distinct"]) == (len(y), 30)
-    sure = agreement.variance(free.assign(structured=np.where(free["stimulus"] < 10, "yes", "no")))
+    sure = consistency.replicate_variance(
+        free.assign(structured=np.where(free["stimulus"] < 10, "yes", "no"))
+    )
     assert (sure["within"] == 0).all() and (sure["icc"] == 1).all()
-    single = agreement.variance(free[free["replicate"] == 0])
+    single = consistency.replicate_variance(free[free["replicate"] == 0])
     assert single[["within", "between", "icc"]].isna().all(axis=None)
     with pytest.raises(SpecError, match="no answer has a clear meaning"):
-        agreement.variance(free.assign(structured="unparsed"))
+        consistency.replicate_variance(free.assign(structured="unparsed"))
 
 
 def repeated(yes: np.ndarray) -> pd.DataFrame:
@@ -140,19 +142,21 @@ def repeated(yes: np.ndarray) -> pd.DataFrame:
 def test_shares_of_variance_say_how_sure_they_are() -> None:
     """Of little, intervals are long, also at 0 and 1; fewer than three stimuli with two answers give none."""
     rng = np.random.default_rng(0)
-    always = agreement.variance(repeated(np.array([[True] * 2, [False] * 2, [True] * 2, [False] * 2])))
+    always = consistency.replicate_variance(
+        repeated(np.array([[True] * 2, [False] * 2, [True] * 2, [False] * 2]))
+    )
     assert always["icc"].tolist() == [1, 1] and (always["icc_low"] < 0.6).all()
     assert (always["icc_high"] == 1).all()
-    never = agreement.variance(repeated(np.array([[True, False]] * 4)))
+    never = consistency.replicate_variance(repeated(np.array([[True, False]] * 4)))
     assert never["icc"].tolist() == [0, 0] and (never["icc_low"] == 0).all()
     assert never["icc_high"].between(0.0, 1).all()
-    few = agreement.variance(repeated(np.array([[True, False], [True, True]])))
+    few = consistency.replicate_variance(repeated(np.array([[True, False], [True, True]])))
     assert few[["within", "between", "icc", "icc_low", "icc_high"]].isna().all(axis=None)
     for stimuli, answers, icc in ((36, 3, 0.3), (12, 2, 0.5), (12, 5, 0.8)):
         share = rng.beta(0.4 * (1 / icc - 1), 0.6 * (1 / icc - 1), size=(150, stimuli, 1))
         drawn = rng.random((150, stimuli, answers)) < share
         ends = [
-            agreement.variance(repeated(one)).iloc[-1][["icc_low", "icc", "icc_high"]].to_list()
+            consistency.replicate_variance(repeated(one)).iloc[-1][["icc_low", "icc", "icc_high"]].to_list()
             for one in drawn
             if one.any() and not one.all()
         ]
@@ -163,11 +167,13 @@ def test_shares_of_variance_say_how_sure_they_are() -> None:
 
 def test_intervals_are_over_items() -> None:
     """By hand: each domain left out of both sides; the value is that of the summary."""
-    pairs = agreement.saying_and_scoring(example.free("study2"), example.scored("study2"))
-    found = agreement.intervals(pairs).set_index("statistic")
-    whole = agreement.summary(pairs).iloc[0]
+    pairs = consistency.pairs(example.free("study2"), example.scored("study2"))
+    found = consistency.statistics(pairs).set_index("statistic")
+    whole = consistency.summary(pairs).iloc[0]
     assert found["value"][["r", "rmse", "js"]].tolist() == pytest.approx(whole[["r", "rmse", "js"]].tolist())
-    left = [agreement.summary(pairs[pairs["item"] != item])["rmse"].item() for item in pairs["item"].unique()]
+    left = [
+        consistency.summary(pairs[pairs["item"] != item])["rmse"].item() for item in pairs["item"].unique()
+    ]
     error = np.sqrt(11 / 12 * ((np.array(left) - np.mean(left)) ** 2).sum())
     rmse = found.loc["rmse"]
     assert rmse["high"] - rmse["low"] == pytest.approx(2 * stats.t.ppf(0.975, 11) * error)
@@ -175,17 +181,17 @@ def test_intervals_are_over_items() -> None:
 
 def test_few_answers_give_no_figure() -> None:
     """Seven answers about knowledge have no r and no interval, and it is said what is missing."""
-    pairs = agreement.saying_and_scoring(example.free("study1"), example.scored("study1"))
+    pairs = consistency.pairs(example.free("study1"), example.scored("study1"))
     knows = pairs[pairs["question"] == "knowledge"]
     few = knows[knows["stimulus"].isin(knows["stimulus"].unique()[:7])]
-    for found in (agreement.intervals(few), agreement.summary(few)):
+    for found in (consistency.statistics(few), consistency.summary(few)):
         assert found["lacking"].str.contains(r"are needed|fewer than 3 items").all()
         numbers = found.columns.intersection(["value", "low", "high", "r", "rho", "rmse", "js", "tv"])
         assert len(numbers) and found[numbers].isna().all(axis=None)
-    whole = agreement.intervals(pairs)
+    whole = consistency.statistics(pairs)
     assert whole["lacking"].eq("").all() and whole["value"].notna().all()
     two = knows[knows["access"] == "2"]
-    assert agreement.summary(two)["lacking"].item() == (
+    assert consistency.summary(two)["lacking"].item() == (
         "2 cells (access/observe) have answers that were offered for scoring, and 3 are needed"
     )
 
@@ -205,7 +211,7 @@ def test_yes_and_no_count_once() -> None:
         for column in ("said", "scored"):
             yes = np.repeat(rng.beta(30, 4, size=36), 2)
             table[column] = np.where(table["option"] == "yes", yes, 1 - yes)
-        found.append(agreement.summary(table)[["r", "r_plain"]].iloc[0].to_list())
+        found.append(consistency.summary(table)[["r", "r_plain"]].iloc[0].to_list())
     assert np.abs(np.mean(found, axis=0)).max() < 0.3
 
 
