@@ -32,6 +32,7 @@ python_maximum_signature_line_length = 90
 add_module_names = False
 toc_object_entries_show_parents = "hide"
 highlight_language = "text"
+smartquotes = False  # "--option" is no dash
 
 html_theme = "pydata_sphinx_theme"
 html_title = "grace"

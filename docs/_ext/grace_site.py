@@ -50,7 +50,8 @@ def described(command: Any, path: str) -> Iterator[str]:
     )
     yield f"## `{path}`\n"
     yield f"```text\n{usage}\n```\n"
-    yield f"{(command.help or '').strip()}\n"
+    text = (command.help or "").strip()
+    yield re.sub(r"^Examples?:\s+(grace .*(?:\n\S.*)*)", r"```text\n\1\n```", text, flags=re.MULTILINE) + "\n"
     for parameter in [*arguments, *options]:
         names = parameter.opts + parameter.secondary_opts
         if parameter.param_type_name == "argument":

@@ -7,15 +7,20 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from grace_client.campaign.backend import Backend
 from grace_client.campaign.records import Campaign, ModelState
 from grace_client.campaign.snapshot import Container, Job, Pod
 from grace_client.core.errors import ReleaseError
 from grace_client.kube.clock import Clock
 from grace_client.kube.kubectl import Kubectl
 from tests.campaign.world import World
+
+if TYPE_CHECKING:
+    from grace_client.campaign.backend import Backend
+else:
+    # These tests need no pyhelm3, which the real one imports.
+    Backend = object
 
 Json = dict[str, Any]
 WELL = ("schedule", "download", "load", "complete", "end")

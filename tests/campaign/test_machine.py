@@ -261,7 +261,7 @@ def test_objects_that_kubernetes_cleared_away_are_no_uninstall() -> None:
     nothing = Snapshot(at=START + timedelta(hours=30), release="small")
     assert machine.observed(campaign, nothing, [], installed=True).models[0].phase is Phase.FETCHING
     gone = machine.observed(campaign, nothing, [], installed=False).models[0]
-    assert gone.phase is Phase.UNINSTALLING and "somebody uninstalled it" in gone.reason
+    assert gone.phase is Phase.UNINSTALLING and "uninstalled" in gone.reason
 
 
 def test_other_fallbacks_do_not_move_a_model_to_other_gpus() -> None:

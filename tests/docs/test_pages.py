@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 
 from grace_client.cli import app
+from grace_client.core import trials
+from grace_client.core.errors import TrialError
 from tests.conftest import ROOT
 from tests.test_house import PLACE
 
@@ -74,7 +77,7 @@ def commands() -> Iterator[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize(
-    ("line", "words"), commands(), ids=lambda value: value if isinstance(value, str) else ""
+    ("line", "words"), list(commands()), ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_a_command_is_one_of_grace(line: str, words: list[str]) -> None:
     """Its verb exists, and so does every option."""
@@ -100,3 +103,18 @@ def test_links_of_the_pages_at_the_top_lead_somewhere(path: Path) -> None:
         if anchor:
             headings = re.findall(r"^#+ (.*)$", (ROOT / file).read_text("utf-8"), flags=re.MULTILINE)
             assert anchor in {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}, target
+
+
+def test_the_study_of_the_guide_is_one() -> None:
+    """Its module checks a list, makes questions, and gives every column a value."""
+    page = (ROOT / "docs" / "how-to" / "add-a-study.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    (experiment,) = names["EXPERIMENTS"]
+    listed = trials.parse(b"participant,hue\np1,0\np1,240\n", path="hues.csv", schemas=[names["SCHEMA"]])
+    (question,) = experiment.questions(listed.trials[1])
+    assert "hue of 240 degrees" in question.prompt.text
+    assert set(experiment.measures["word"](np.full(4, 0.25))) == set(experiment.columns)
+    with pytest.raises(TrialError, match="400"):
+        trials.parse(b"participant,hue\np1,400\n", path="hues.csv", schemas=[names["SCHEMA"]])

@@ -16,8 +16,8 @@ import pytest
 from tests.cli.test_run import grace
 from tests.conftest import ROOT
 
-OLD = ROOT / "tests" / "cluster" / "manifests"
-CHART = ROOT / "tests" / "cluster" / "chart"
+OLD = ROOT / "tests" / "policy" / "manifests"
+CHART = ROOT / "tests" / "deploy" / "chart"
 needs_helm = pytest.mark.skipif(shutil.which("helm") is None, reason="there is no helm on the PATH")
 
 RIGHT = """\

@@ -372,6 +372,7 @@ def test_the_command(cluster: Tools, tmp_path: Path) -> None:
     storage = {"input": {"enabled": False}, "logs": {"enabled": False}, "output": {"existingClaim": "mine"}}
     assert json.loads(cluster.stdin()[-2])["storage"] == storage
     (tmp_path / "list.csv").write_text("x\n")
+    cluster.answer("helm template x .*--set a.b=1", f"values: {json.dumps(VALUES | {'a': {'b': 1}})}\n")
     done = cli("upload", str(tmp_path / "list.csv"), "--claim", "mine", "--set", "a.b=1", "--json")
     assert done == {"files": ["list.csv"]}
     assert json.loads(cluster.stdin()[-2])["a"] == {"b": 1}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -149,9 +150,7 @@ def wide_bets(table: pd.DataFrame) -> pd.DataFrame:
     return ordered(wide.reset_index(), {}, table["model"])
 
 
-def gains(
-    table: pd.DataFrame, combinations: Iterable[tuple[Mapping[str, object], Sequence[float]]]
-) -> pd.DataFrame:
+def gains(table: pd.DataFrame, combinations: Iterable[tuple[Mapping[str, Any], Any]]) -> pd.DataFrame:
     """Noise gains of combinations of the four bets; see `quality.noise`.
 
     Parameters

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grace_client.cli._chart_options import Set, SetFile, SetString
 from grace_client.cli._output import print_json, say
 from grace_client.cli.fetch import AsJson, Context, Kubeconfig, Namespace
 from grace_client.core.errors import ExitCode, SpecError
@@ -15,6 +16,7 @@ from grace_client.core.errors import ExitCode, SpecError
 if TYPE_CHECKING:
     from grace_client.campaign.records import Campaign, Spec
     from grace_client.campaign.session import Terminal
+    from grace_client.kube.helm import Assignments
     from grace_client.kube.kubectl import Kubectl
 
 app = typer.Typer(
@@ -42,16 +44,6 @@ OverBudget = Annotated[
 Registry = Annotated[str, typer.Option(help="Registry of the client image (queries.image.registry).")]
 Experiments = Annotated[str, typer.Option(help="Only these experiments, separated by commas.")]
 Sample = Annotated[int, typer.Option(help="Number of trials to draw from each list; 0 for all.", min=0)]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        "--sets",
-        metavar="KEY=VALUE",
-        help="A single value of the chart, for every model.",
-        show_default=False,
-    ),
-]
 ValuesFolder = Annotated[
     Path | None,
     typer.Option(help="Folder of models' values files. Default: grace's own.", show_default=False),
@@ -67,7 +59,7 @@ def _spec(
     models: str,
     gpu: str,
     fallback: str,
-    sets: list[str] | None,
+    assignments: Assignments,
     registry: str,
     experiments: str,
     sample: int,
@@ -92,7 +84,8 @@ def _spec(
         folder=folder or values_folder(),
         gpu=gpu,
         fallbacks=_names(fallback),
-        sets=given | settings.parse_sets(sets or []),
+        sets=given,
+        assignments=assignments,
     )
 
 
@@ -105,7 +98,9 @@ def plan(
     registry: Registry = "",
     experiments: Experiments = "",
     sample: Sample = 0,
-    sets: Sets = None,
+    sets: Set = None,
+    set_string: SetString = None,
+    set_file: SetFile = None,
     values_folder: ValuesFolder = None,
     utilisation: Annotated[
         float, typer.Option(help="Share of the GPUs' published peaks that a server reaches.")
@@ -127,7 +122,8 @@ def plan(
 
     budget = BUDGET_HOURS if budget_hours is None else budget_hours
     check_budget(budget, over_budget=over_budget)
-    spec = _spec(models or STUDY, gpu, "", sets, registry, experiments, sample, values_folder)
+    assignments = Assignments.of(sets, set_string, set_file)
+    spec = _spec(models or STUDY, gpu, "", assignments, registry, experiments, sample, values_folder)
     assumptions = Assumptions(utilisation=utilisation, characters_per_token=characters_per_token)
     day = MODEL_HOURS if model_hours is None else model_hours
     found = asyncio.run(make_plan(spec, loads, assumptions, model_hours=day, budget_hours=budget))
@@ -161,7 +157,9 @@ def run(
     registry: Registry = "",
     experiments: Experiments = "",
     sample: Sample = 0,
-    sets: Sets = None,
+    sets: Set = None,
+    set_string: SetString = None,
+    set_file: SetFile = None,
     values_folder: ValuesFolder = None,
     fetch: Annotated[
         bool | None,
@@ -208,8 +206,9 @@ def run(
         check_budget(budget_hours, over_budget=over_budget)
     spec = None
     if models:
-        spec = _spec(models, gpu, fallback or "", sets, registry, experiments, sample, values_folder)
-    elif gpu or registry or experiments or sample or sets or values_folder:
+        assignments = Assignments.of(sets, set_string, set_file)
+        spec = _spec(models, gpu, fallback or "", assignments, registry, experiments, sample, values_folder)
+    elif gpu or registry or experiments or sample or sets or set_string or set_file or values_folder:
         raise SpecError(
             "--gpu, --registry, --experiments, --sample, --set and --values-folder belong to a new campaign. "
             "Add --models to begin one, or leave them out to go on with the one under way"
