@@ -83,6 +83,7 @@ def test_nothing_imports_from_the_right(path: Path) -> None:
             "core.errors",
             "core.paths",
             "core.progress",
+            "core.reasoning",
             "core.retry",
         }
 

@@ -15,6 +15,7 @@ from grace_client.analysis.distributions import jensen_shannon, pmi, total_varia
 from grace_client.analysis.inference import tails
 from grace_client.analysis.intervals import LEVEL
 from grace_client.core.errors import NotEnoughDataError
+from grace_client.run import layout
 
 __all__ = [
     "BOUNDS",
@@ -337,7 +338,7 @@ def variants(
     ['normalised', 'raw']
     """
     require(frame, ["model", "trial_id", *keys, "question", "option", "prob_raw", "prob_norm", "status"])
-    rows = frame[(frame["question"] == question) & (frame["status"] == "ok")]
+    rows = frame[(frame["question"] == question) & (frame["status"] == layout.OK)]
     if rows.empty:
         raise NotEnoughDataError(f"the question {question} has no answer")
     columns = {"normalised": rows["prob_norm"], "raw": rows["prob_raw"]}

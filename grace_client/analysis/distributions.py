@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from grace_client.analysis._data.layout import require
 from grace_client.core import measures
 from grace_client.core.errors import SpecError
-from grace_client.run.layout import KEYS
+from grace_client.run.layout import KEYS, OK
 
 Array = NDArray[np.float64]
 
@@ -56,7 +56,7 @@ def summarise(long: pd.DataFrame, *, prob: str = "prob_norm") -> pd.DataFrame:
     if missing := [column for column in needed if column not in long.columns]:
         raise SpecError(f"not a long table of scored answers: column {', '.join(missing)} is missing")
     columns = [*KEYS, "mode", "entropy", "entropy_share", "option_mass", "mean", "std", "median"]
-    answered = long[long["status"] == "ok"]
+    answered = long[long["status"] == OK]
     parts = [
         _summaries(rows, prob)
         for _, rows in answered.groupby(["model", "experiment", "question"], sort=False)
@@ -206,10 +206,10 @@ def pmi(frame: pd.DataFrame, null: pd.DataFrame) -> pd.DataFrame:
     keys = ["model", "stimulus", "question", "option"]
     require(frame, [*KEYS, "stimulus", "option", "logprob", "status"])
     require(null, [*keys, "logprob", "status"], "the null context")
-    base = null[null["status"] == "ok"].drop_duplicates([*keys, "logprob"])
+    base = null[null["status"] == OK].drop_duplicates([*keys, "logprob"])
     _no(base, base.duplicated(keys), "several values for", "; give one run of it for each model")
     joined = frame.join(base.set_index(keys)["logprob"].rename("null"), on=keys)
-    answered = joined["status"] == "ok"
+    answered = joined["status"] == OK
     _no(joined, answered & joined["null"].isna(), "no value for", "; run it with the same trial list")
     bits = (joined["logprob"] - joined["null"]).where(answered) / np.log(2)
     by_question = [joined[key] for key in KEYS]

@@ -103,7 +103,7 @@ class Backend:
         """
         if not self.campaign.limits.fetch:
             return ()
-        run = run_id(self.campaign, self.model, effective(self.values, self.campaign.spec.sets))
+        run = run_id(self.campaign, self.model, effective(self.values, {}))
         async with Claims.open(self.kubectl, self.values, sets=self.sets) as claims:
             done = await claims.fetch(f"*/{self.model.model}/{run}", self.folder / RESULTS)
         complete = {folder.relative_to(self.folder / RESULTS).parts[0] for folder in done.verified}

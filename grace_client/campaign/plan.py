@@ -123,7 +123,7 @@ async def plan(
     """Estimate and check every model."""
     with TemporaryDirectory() as folder:
         found = _estimated(spec, count, assumptions, Path(folder))
-        findings = await asyncio.gather(*(_findings(values, spec) for values, _ in found))
+        findings = await asyncio.gather(*(_findings(values) for values, _ in found))
     models = tuple(PlannedModel(one, *checked) for (_, one), checked in zip(found, findings, strict=True))
     sums = total([one for _, one in found], model_hours=model_hours)
     return Plan(models, sums, assumptions, model_hours, budget_hours)
@@ -152,17 +152,15 @@ def _estimated(
     found = []
     for name in spec.models:
         values = settings.values_of(spec, name, spec.gpu, folder)
-        known = effective(values, spec.sets)
+        known = effective(values, {})
         found.append((values, estimate(values, known, count(known, assumptions), assumptions)))
     return found
 
 
-async def _findings(values: ModelValues, spec: Spec) -> tuple[tuple[str, ...], int]:
+async def _findings(values: ModelValues) -> tuple[tuple[str, ...], int]:
     """What the rules say of a model, and how many of these findings are errors."""
     try:
-        rendered = await helm.template(
-            chart_folder(), document=document(values, spec.sets), release=values.name
-        )
+        rendered = await helm.template(chart_folder(), document=document(values, {}), release=values.name)
     except ProgramMissingError as error:
         return (f"not checked: {error}",), 0
     except SpecError as error:

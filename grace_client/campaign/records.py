@@ -10,9 +10,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_serializer
+from pydantic.functional_serializers import SerializerFunctionWrapHandler
 
 from grace_client.campaign.estimate import BUDGET_HOURS, MODEL_HOURS
+from grace_client.core.reasoning import EARLIER_REASONING
+from grace_client.kube.helm import NO_ASSIGNMENTS, Assignments
 
 
 class Phase(StrEnum):
@@ -165,6 +168,8 @@ class Spec(_Part):
         GPU overlay for every model; empty for none.
     sets : dict
         Single values for every model, by dotted key.
+    assignments : Assignments
+        What the user assigns with `--set` and the like, for every model; wins over `sets`.
     documents : dict of str to str
         Text of each model's values file.
     overlays : dict of str to str
@@ -174,8 +179,26 @@ class Spec(_Part):
     models: tuple[str, ...]
     gpu: str = ""
     sets: dict[str, Any] = Field(default_factory=dict)
+    assignments: Assignments = NO_ASSIGNMENTS
     documents: dict[str, str] = Field(default_factory=dict)
     overlays: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("sets")
+    @classmethod
+    def _renamed(cls, sets: dict[str, Any]) -> dict[str, Any]:
+        # Earlier versions kept values of --set here.
+        return {
+            key: EARLIER_REASONING.get(value, value) if key.endswith(".reasoning") else value
+            for key, value in sets.items()
+        }
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Earlier versions do not know the key, and can go on with a campaign that does without.
+        found: dict[str, Any] = handler(self)
+        if self.assignments == NO_ASSIGNMENTS:
+            found.pop("assignments", None)
+        return found
 
 
 class Limits(_Part):

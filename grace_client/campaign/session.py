@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from grace_client.campaign import machine, store
+from grace_client.campaign import machine, settings, store
 from grace_client.campaign.backend import Backend
 from grace_client.campaign.controller import INSTALL_S, POLL_S, Controller
 from grace_client.campaign.diagnose import diagnose
@@ -151,7 +151,7 @@ def _chosen(
             f"{options.out} contains campaign {found.name} of namespace {found.namespace}, and this is "
             f"namespace {namespace}. Use --namespace {found.namespace}, or another --out"
         )
-    if options.spec is None or options.spec == found.spec:
+    if options.spec is None or settings.same(options.spec, found.spec):
         return found
     if stored is not None:
         # Another campaign is under way: this says which one.

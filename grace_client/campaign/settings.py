@@ -3,59 +3,18 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from grace_client.campaign.records import Campaign, ModelState, Spec
 from grace_client.core import paths
 from grace_client.core.errors import SpecError
 from grace_client.deploy import arguments
-from grace_client.deploy.values import ModelValues, effective, layered, model_values, models, overlays
+from grace_client.deploy.values import ModelValues, assigned, effective, model_values, models, overlays
 from grace_client.deploy.waits import LONGEST_WAIT_MINUTES
-
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?")
-_PLAIN = {"true": True, "false": False, "null": None}
-
-
-def parse_sets(assignments: Sequence[str]) -> dict[str, Any]:
-    r"""Single values `KEY=VALUE` by dotted key, as `helm --set` takes them, one at a time.
-
-    A dot that belongs to a name is written `\.`, a list `{a,b}`.
-
-    Raises
-    ------
-    SpecError
-        For what has no `=`.
-
-    Examples
-    --------
-    >>> parse_sets(["queries.maxFailed=0.05", "server.extraArgs={--seed=1}", r"labels.a\.b=c"])
-    {'queries.maxFailed': 0.05, 'server.extraArgs': ['--seed=1'], 'labels': {'a.b': 'c'}}
-    """
-    found: dict[str, Any] = {}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals or not key:
-            raise SpecError(f"--set takes KEY=VALUE, such as queries.maxFailed=0.05, not {assignment!r}")
-        value = [_scalar(part) for part in text[1:-1].split(",")] if text[:1] == "{" else _scalar(text)
-        steps = [step.replace(r"\.", ".") for step in re.split(r"(?<!\\)\.", key)]
-        plain = next((i for i, step in enumerate(steps) if "." in step), len(steps))
-        for step in reversed(steps[plain:]):
-            value = {step: value}
-        key = ".".join(steps[:plain])
-        other = found.get(key)
-        found[key] = layered(other, value) if isinstance(other, dict) and isinstance(value, dict) else value
-    return found
-
-
-def _scalar(text: str) -> Any:
-    if text in _PLAIN:
-        return _PLAIN[text]
-    if _NUMBER.fullmatch(text):
-        return float(text) if "." in text else int(text)
-    return text
+from grace_client.kube.helm import NO_ASSIGNMENTS, Assignments
 
 
 def describe(
@@ -65,6 +24,7 @@ def describe(
     gpu: str = "",
     fallbacks: Sequence[str] = (),
     sets: Mapping[str, Any] | None = None,
+    assignments: Assignments = NO_ASSIGNMENTS,
 ) -> Spec:
     """The part of a campaign that never changes: its models, and the text of every values file it needs.
 
@@ -80,6 +40,8 @@ def describe(
         Overlays for later attempts, which must exist.
     sets : mapping
         Single values for every model.
+    assignments : Assignments
+        What the user assigns with `--set` and the like; wins over `sets`.
 
     Raises
     ------
@@ -98,13 +60,14 @@ def describe(
         models=tuple(names),
         gpu=gpu,
         sets=dict(sets or {}),
+        assignments=assignments,
         documents={name: known[name].files[0].read_text(encoding="utf-8") for name in names},
         overlays={name: file.read_text(encoding="utf-8") for name, file in choices.items()},
     )
 
 
 def values_of(spec: Spec, model: str, overlay: str, folder: Path) -> ModelValues:
-    """A model's values with an overlay, also written into a folder, so that any machine can continue."""
+    """A model's values in a campaign: its file and overlay, also written into a folder, and single values."""
     wanted = {folder / f"{model}.yaml": spec.documents[model]}
     if overlay:
         if overlay not in spec.overlays:
@@ -114,16 +77,38 @@ def values_of(spec: Spec, model: str, overlay: str, folder: Path) -> ModelValues
         if not file.exists() or file.read_text(encoding="utf-8") != text:
             with paths.replacing(file) as new:
                 new.write_text(text, encoding="utf-8")
-    return model_values(*wanted)
+    return assigned(model_values(*wanted), spec.sets, spec.assignments)
+
+
+def same(one: Spec, other: Spec) -> bool:
+    """Whether two campaigns run the same; values that an earlier version has parsed count as assigned."""
+    if one == other:
+        return True
+    unassigned = {"sets": {}, "assignments": NO_ASSIGNMENTS}
+    if one.model_copy(update=unassigned) != other.model_copy(update=unassigned):
+        return False
+    with TemporaryDirectory() as folder:
+        return all(
+            _in_words(values_of(one, model, one.gpu, Path(folder)).values)
+            == _in_words(values_of(other, model, other.gpu, Path(folder)).values)
+            for model in one.models
+        )
+
+
+def _in_words(value: Any) -> Any:
+    """Values with every scalar as text: to the chart, 0.05 is the same as "0.05"."""
+    if isinstance(value, dict):
+        return {key: _in_words(inner) for key, inner in value.items()}
+    return [_in_words(inner) for inner in value] if isinstance(value, list) else str(value)
 
 
 def sets_of(campaign: Campaign, model: ModelState, values: ModelValues) -> dict[str, Any]:
-    """Single values for a model in its present state: the campaign's own, and those that its GPUs need.
+    """Single values that a model needs as it is now, because of its GPUs and the campaign's limits.
 
     Probabilities differ a little from GPU to GPU. So the run's manifest declares GPUs other than the model's
     own, and their run has a folder of its own: no table mixes two kinds of GPU.
     """
-    sets = dict(campaign.spec.sets)
+    sets: dict[str, Any] = {}
     known = effective(values, sets)
     if (minutes := math.ceil(campaign.limits.queue_minutes)) > int(known["queries"]["queueMinutes"]):
         # The clients wait for the server as long as the campaign waits for its GPUs.

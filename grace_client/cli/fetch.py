@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from grace_client.cli._chart_options import Set, SetFile, SetString
 from grace_client.cli._output import PLAIN_SECONDS, print_json, say
 from grace_client.cli._signals import on_stop
 from grace_client.core.errors import ExitCode, SpecError
@@ -40,10 +41,6 @@ Release = Annotated[
 Values = Annotated[
     list[Path] | None,
     typer.Option("--values", "-f", help="Values files of a release that is no longer installed."),
-]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="A single value, such as queries.image.registry=…."),
 ]
 Namespace = Annotated[
     str | None, typer.Option("--namespace", "-n", help="Default: the context's own.", show_default=False)
@@ -77,7 +74,9 @@ def fetch(
             show_default=False,
         ),
     ] = None,
-    sets: Sets = None,
+    sets: Set = None,
+    set_string: SetString = None,
+    set_file: SetFile = None,
     listing: Annotated[
         bool, typer.Option("--list", help="List the runs on the claim, and fetch nothing.")
     ] = False,
@@ -95,14 +94,18 @@ def fetch(
     Files that are already here are not sent again; corrupted local files are. You may stop the command at any
     time and repeat it. It leaves nothing on the cluster.
     """
+    from grace_client.deploy.values import assigned
+    from grace_client.kube.helm import Assignments
     from grace_client.kube.kubectl import Kubectl
     from grace_client.transfer.claims import Claims, checked_pattern
 
+    assignments = Assignments.of(sets, set_string, set_file)
+
     async def work() -> list[RemoteRun] | Fetched:
         kubectl = Kubectl(kubeconfig=kubeconfig, context=context, namespace=namespace)
-        chosen = await _values(kubectl, release, values, claim)
+        chosen = assigned(await _values(kubectl, release, values, claim), {}, assignments)
         pattern = checked_pattern(runs or _pattern(chosen, release, any_model=claim is not None))
-        async with Claims.open(kubectl, chosen, sets=_sets(sets, claim, "output")) as claims:
+        async with Claims.open(kubectl, chosen, sets=claim_alone(claim, "output")) as claims:
             if listing:
                 return await claims.runs(pattern)
             while True:
@@ -135,22 +138,27 @@ def upload(
         str | None, typer.Option(help="Name of the input claim, instead of a release.", show_default=False)
     ] = None,
     folder: Annotated[str, typer.Option(help="Folder on the claim.")] = "",
-    sets: Sets = None,
+    sets: Set = None,
+    set_string: SetString = None,
+    set_file: SetFile = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     json: AsJson = False,
 ) -> None:
     """Upload trial lists to the input claim, for queries.trials.fromInput."""
+    from grace_client.deploy.values import assigned
+    from grace_client.kube.helm import Assignments
     from grace_client.kube.kubectl import Kubectl
     from grace_client.transfer.claims import Claims, upload_paths
 
+    assignments = Assignments.of(sets, set_string, set_file)
     upload_paths(files, folder)
 
     async def work() -> list[str]:
         kubectl = Kubectl(kubeconfig=kubeconfig, context=context, namespace=namespace)
-        chosen = await _values(kubectl, release, values, claim)
-        async with Claims.open(kubectl, chosen, sets=_sets(sets, claim, "input")) as claims:
+        chosen = assigned(await _values(kubectl, release, values, claim), {}, assignments)
+        async with Claims.open(kubectl, chosen, sets=claim_alone(claim, "input")) as claims:
             return await claims.upload(files, folder)
 
     names = _interruptible(work())
@@ -187,21 +195,14 @@ def _pattern(values: ModelValues, release: str | None, *, any_model: bool) -> st
     return "*/*/*" if any_model else f"*/{values.name}/{run}"
 
 
-def _sets(sets: list[str] | None, claim: str | None, purpose: str) -> dict[str, Any]:
-    import yaml
-
-    found: dict[str, Any] = {}
-    for assignment in sets or []:
-        key, equals, value = assignment.partition("=")
-        if not equals:
-            raise SpecError(f"--set {assignment}: KEY=VALUE is expected, such as queries.image.tag=0.1.0")
-        found[key] = yaml.safe_load(value)
-    if claim:
-        # Only this claim is known to exist.
-        others = sorted({"input", "output", "logs"} - {purpose})
-        found |= {f"storage.{other}.enabled": False for other in others}
-        found[f"storage.{purpose}.existingClaim"] = claim
-    return found
+def claim_alone(claim: str | None, purpose: str) -> dict[str, Any]:
+    """Values of the chart for one claim alone: only this claim is known to exist."""
+    if claim is None:
+        return {}
+    others = sorted({"input", "output", "logs"} - {purpose})
+    return {f"storage.{other}.enabled": False for other in others} | {
+        f"storage.{purpose}.existingClaim": claim
+    }
 
 
 async def _ended(kubectl: Kubectl, values: ModelValues, release: str | None, *, any_model: bool) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from grace_client.cli._chart_options import Set, SetFile, SetString
 from grace_client.cli._output import print_json
 from grace_client.core.errors import ExitCode, SpecError, refused
 
@@ -35,9 +36,9 @@ def check(
     values: Annotated[
         list[Path] | None, typer.Option("--values", "-f", help="Values file of the chart; later ones win.")
     ] = None,
-    sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A single value of the chart.")
-    ] = None,
+    sets: Set = None,
+    set_string: SetString = None,
+    set_file: SetFile = None,
     release: Annotated[str, typer.Option(help="The release's name, with --chart.")] = "grace",
     namespace: Annotated[str, typer.Option(help="The release's namespace, with --chart.")] = "grace",
     kube_version: Annotated[str | None, typer.Option(help="Kubernetes version to render for.")] = None,
@@ -62,15 +63,18 @@ def check(
         rendered = helm.template(
             chart,
             values=values or (),
-            sets=sets or (),
+            assignments=helm.Assignments.of(sets, set_string, set_file),
             release=release,
             namespace=namespace,
             kube_version=kube_version,
         )
         manifests = asyncio.run(rendered)
     else:
-        if values or sets or kube_version:
-            raise SpecError("--values, --set and --kube-version are for a chart; name it with --chart")
+        if values or sets or set_string or set_file or kube_version:
+            raise SpecError(
+                "--values, --set, --set-string, --set-file and --kube-version are for a chart. Name it with "
+                "--chart"
+            )
         manifests = _read(files or [])
     report = policy.check(manifests, ignore=[rule.upper() for rule in ignore or ()])
     if json:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic.alias_generators import to_camel
 
 from grace_client.core.errors import SpecError, refused
+from grace_client.kube import helm
 
 _PACKAGE = Path(__file__).parents[1]
 _DEPLOY = _PACKAGE / "_deploy"
@@ -201,6 +202,36 @@ def model_values(*files: Path) -> ModelValues:
             lines.append(f"{file}: {'.'.join(map(str, keys))}: {fault['msg']}{got}")
         raise SpecError("\n".join(lines)) from None
     return found.model_copy(update={"files": tuple(files), "values": merged})
+
+
+def assigned(
+    values: ModelValues, sets: Mapping[str, Any], assignments: helm.Assignments = helm.NO_ASSIGNMENTS
+) -> ModelValues:
+    """A model's values with single values over them.
+
+    Parameters
+    ----------
+    values : ModelValues
+        A model's values.
+    sets : mapping
+        As for `document`.
+    assignments : helm.Assignments
+        What the user assigns with `--set` and the like; wins over `sets`.
+
+    Raises
+    ------
+    SpecError
+        If helm refuses an assignment, and if the result describes no model.
+    """
+    own = document(values, sets)
+    if assignments != helm.NO_ASSIGNMENTS:
+        own = helm.assign(own, assignments)
+    try:
+        found = ModelValues.model_validate(described(merge(own)))
+    except ValidationError as error:
+        lines = (f"--set {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise SpecError("\n".join(lines)) from None
+    return found.model_copy(update={"values": own})
 
 
 def document(values: ModelValues, sets: Mapping[str, Any]) -> dict[str, Any]:

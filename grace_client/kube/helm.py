@@ -8,16 +8,77 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from grace_client.core.errors import ProgramMissingError, ReleaseTimeoutError, SpecError
+from grace_client.core.errors import ProgramMissingError, ReleaseTimeoutError, SpecError, refused
 from grace_client.kube import process
 from grace_client.kube.manifests import KubeObject, read_manifests
 
 TIMEOUT_S = 120
 """A chart that takes longer than this to render does not render."""
+
+_PRINTING_CHART = {
+    "Chart.yaml": "apiVersion: v2\nname: values\nversion: 0.0.0\n",
+    "templates/values.yaml": "values: {{ .Values | toJson }}\n",
+}
+"""A chart that renders its values, with which helm says how it reads them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignments:
+    """Single values that win over values files, as helm's `--set`, `--set-string` and `--set-file` take them.
+
+    Only helm interprets them.
+
+    Attributes
+    ----------
+    values, strings : tuple of str
+        `KEY=VALUE` as on the command line, of `--set` and of `--set-string`.
+    files : tuple of (str, str)
+        Key, and text of the file: the campaign's next process may run on a machine without the file.
+    """
+
+    values: tuple[str, ...] = ()
+    strings: tuple[str, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(
+        cls, values: Sequence[str] | None, strings: Sequence[str] | None, files: Sequence[str] | None
+    ) -> Assignments:
+        """From what the options say; SpecError for a file that cannot be read."""
+        return cls(tuple(values or ()), tuple(strings or ()), tuple(map(_text_of, files or ())))
+
+    def options(self, folder: Path) -> list[str]:
+        """Helm's options; texts of files are written into `folder`, which must exist while helm runs."""
+        found = [word for value in self.values for word in ("--set", value)]
+        found += [word for value in self.strings for word in ("--set-string", value)]
+        for number, (key, text) in enumerate(self.files):
+            file = folder / f"{number}.txt"
+            file.write_bytes(text.encode())
+            found += ["--set-file", f"{key}={file}"]
+        return found
+
+
+NO_ASSIGNMENTS = Assignments()
+
+
+def _text_of(assignment: str) -> tuple[str, str]:
+    key, equals, path = assignment.partition("=")
+    if not equals:
+        raise SpecError(f"--set-file {assignment}: a key and a file are expected, such as KEY=list.csv")
+    try:
+        return key, Path(path).read_bytes().decode()
+    except OSError as error:
+        raise refused(error, path) from None
+    except UnicodeDecodeError as error:
+        raise SpecError(f"--set-file {assignment}: the file is not UTF-8 text: {error}") from None
 
 
 def program() -> str:
@@ -53,7 +114,7 @@ async def template(
     *,
     values: Sequence[Path] = (),
     document: Mapping[str, Any] | None = None,
-    sets: Sequence[str] = (),
+    assignments: Assignments = NO_ASSIGNMENTS,
     only: str | None = None,
     release: str = "grace",
     namespace: str = "grace",
@@ -69,8 +130,8 @@ async def template(
         Values files in Helm's order: later ones win.
     document : mapping or None
         Values that win over files.
-    sets : sequence of str
-        Single values, `KEY=VALUE`, which win over both.
+    assignments : Assignments
+        Single values, which win over both.
     only : str or None
         Path of the one template to render.
     release, namespace : str
@@ -88,14 +149,47 @@ async def template(
         command += ["--values", str(file)]
     if document is not None:
         command += ["--values", "-"]
-    for assignment in sets:
-        command += ["--set", assignment]
     if only:
         command += ["--show-only", only]
     if kube_version:
         command += ["--kube-version", kube_version]
-    done = await call(command, stdin=json.dumps(document or {}).encode(), timeout=TIMEOUT_S)
+    with TemporaryDirectory() as folder:
+        command += assignments.options(Path(folder))
+        done = await call(command, stdin=json.dumps(document or {}).encode(), timeout=TIMEOUT_S)
     if done.code:
         why = done.err.decode(errors="replace").strip() or f"exit code {done.code}"
         raise SpecError(f"helm cannot render {chart}: {why}")
     return read_manifests(done.out.decode(), f"helm template {chart}", rendered=True)
+
+
+def assign(document: Mapping[str, Any], assignments: Assignments) -> dict[str, Any]:
+    """A values document with single values over it, as helm reads them; nulls stay.
+
+    Helm takes about 0.1 s, so nothing waits for it asynchronously.
+
+    Raises
+    ------
+    SpecError
+        If there is no helm, and if helm refuses an assignment, with helm's words.
+    """
+    found: dict[str, Any] = json.loads(_assigned(json.dumps(document), assignments))
+    return found
+
+
+@lru_cache
+def _assigned(document: str, assignments: Assignments) -> str:
+    with TemporaryDirectory() as name:
+        chart = Path(name, "chart")
+        for path, text in _PRINTING_CHART.items():
+            (chart / path).parent.mkdir(parents=True, exist_ok=True)
+            (chart / path).write_text(text, encoding="utf-8")
+        command = [program(), "template", "x", str(chart), "--values", "-", *assignments.options(Path(name))]
+        try:
+            done = subprocess.run(
+                command, input=document.encode(), capture_output=True, timeout=TIMEOUT_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise ReleaseTimeoutError(f"helm template did not end within {TIMEOUT_S} s") from None
+    if done.returncode:
+        raise SpecError(f"helm refuses these values: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout.decode().partition("values: ")[2]

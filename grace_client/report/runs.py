@@ -12,6 +12,7 @@ from grace_client import analysis
 from grace_client.analysis._data import reading, table_files
 from grace_client.core.errors import NotEnoughDataError, SpecError
 from grace_client.core.questions import kind
+from grace_client.run.layout import OK
 
 TITLES = {
     "study1-exp2": "Study 1, knowledge attribution: probability distributions",
@@ -83,7 +84,7 @@ class ReportData:
             return frame
         if "structured" not in frame.columns or frame["structured"].isna().all():
             return None
-        return frame[frame["structured"].notna() | (frame["status"] != "ok")]
+        return frame[frame["structured"].notna() | (frame["status"] != OK)]
 
     def once(
         self,

@@ -13,7 +13,7 @@ from grace_client import __version__, studies
 from grace_client.core import paths
 from grace_client.core.errors import BusyError, SpecError, TrialError
 from grace_client.core.progress import Progress
-from grace_client.core.questions import Reasoning
+from grace_client.core.reasoning import Reasoning
 from grace_client.core.trials import TrialList
 from grace_client.engines.base import EngineInfo
 from grace_client.run import layout

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from grace_client import __version__
 from grace_client.core import paths
 from grace_client.core.errors import SpecError, refused
-from grace_client.core.questions import EARLIER_REASONING, Reasoning
+from grace_client.core.reasoning import EARLIER_REASONING, Reasoning
 from grace_client.run import layout, verify
 from grace_client.run.verify import CHECKSUM
 

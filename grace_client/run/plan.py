@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 from grace_client.core.options import OptionSet
-from grace_client.core.questions import AT_ONCE, EARLIER_REASONING, Prompt, Question, Sampling
+from grace_client.core.questions import AT_ONCE, Prompt, Question, Sampling
+from grace_client.core.reasoning import EARLIER_REASONING
 from grace_client.core.trials import Trial, TrialList
 from grace_client.run.ledger import key_of
 from grace_client.run.manifest import Spec

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,9 @@ from grace_client.campaign import machine, settings
 from grace_client.campaign.records import Campaign, Limits
 from grace_client.core.errors import SpecError
 from grace_client.deploy.values import document, effective, values_folder
+from grace_client.kube.helm import Assignments
+
+needs_helm = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not on the PATH")
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -21,42 +26,11 @@ def new(*models: str, **given: Any) -> Campaign:
     return machine.begin("c", "ns", settings.describe(models, folder=values_folder(), **given), limits, NOW)
 
 
-@pytest.mark.parametrize(
-    "text, found",
-    [
-        ("a.b=1", {"a.b": 1}),
-        ("a=0.05", {"a": 0.05}),
-        ("a=true", {"a": True}),
-        ("a=null", {"a": None}),
-        ("a=007", {"a": "007"}),
-        ("a=", {"a": ""}),
-        ("a=x=y", {"a": "x=y"}),
-        ("a={1,b}", {"a": [1, "b"]}),
-        (r"s.nodeSelector.grace\.test/node=real", {"s.nodeSelector": {"grace.test/node": "real"}}),
-    ],
-)
-def test_single_values(text: str, found: dict[str, Any]) -> None:
-    """As `helm --set` reads them."""
-    assert settings.parse_sets([text]) == found
-
-
-def test_labels_with_dots_add_up() -> None:
-    """Two of one mapping are both in it."""
-    assert settings.parse_sets([r"s.x\.y=1", r"s.v\.w=2"]) == {"s": {"x.y": 1, "v.w": 2}}
-
-
-def test_a_value_needs_a_key() -> None:
-    """And an equals sign."""
-    for wrong in ("a", "=1"):
-        with pytest.raises(SpecError, match="KEY=VALUE"):
-            settings.parse_sets([wrong])
-
-
 def test_a_campaign_carries_its_files(tmp_path: Path) -> None:
     """Another machine without the values folder installs the same."""
     campaign = new("gemma-2b")
     found = settings.values_of(campaign.spec, "gemma-2b", "l40", tmp_path)
-    assert found.files == (tmp_path / "gemma-2b.yaml", tmp_path / "gpus" / "l40.yaml")
+    assert (tmp_path / "gemma-2b.yaml").exists() and (tmp_path / "gpus" / "l40.yaml").exists()
     assert found.gpu.products == ("NVIDIA-L40",) and found.model.repository == "google/gemma-2-2b-it"
 
 
@@ -74,7 +48,8 @@ def test_the_models_own_gpus_change_nothing(tmp_path: Path) -> None:
     """A campaign's run is that of a plain `helm install`."""
     campaign = new("gemma-2b", sets={"queries.maxFailed": 0.1})
     values = settings.values_of(campaign.spec, "gemma-2b", "", tmp_path)
-    assert settings.sets_of(campaign, campaign.models[0], values) == {"queries.maxFailed": 0.1}
+    assert values.values["queries"]["maxFailed"] == 0.1
+    assert settings.sets_of(campaign, campaign.models[0], values) == {}
     assert settings.run_id(campaign, campaign.models[0], effective(values, {})) == "gemma-2b"
 
 
@@ -105,3 +80,41 @@ def test_a_runs_own_name_stays_in_front(tmp_path: Path) -> None:
     campaign = new("gemma-2b", gpu="l40", sets={"queries.runId": "trial"})
     values = settings.values_of(campaign.spec, "gemma-2b", "l40", tmp_path)
     assert settings.sets_of(campaign, campaign.models[0], values)["queries.runId"] == "trial-l40"
+
+
+def test_an_earlier_versions_campaign_goes_on(tmp_path: Path) -> None:
+    """It kept `--set` as values by dotted key; the same command line asks for the same campaign."""
+    earlier = {"queries.maxFailed": 0.05, "server.extraArgs": ["--seed=1"], "labels": {"a.b": "c"}}
+    earlier |= {"queries.experiments.study1-exp2.reasoning": "none"}
+    record = json.loads(new("gemma-2b", sets=earlier).model_dump_json())
+    record["what"] = record.pop("spec")
+    assert "assignments" not in record["what"]
+    kept = Campaign.model_validate(record).spec
+    found = settings.values_of(kept, "gemma-2b", "", tmp_path).values
+    assert found["queries"] == {"maxFailed": 0.05, "experiments": {"study1-exp2": {"reasoning": "on"}}}
+    assert (found["labels"], found["server"]["extraArgs"]) == ({"a.b": "c"}, ["--seed=1"])
+    words = ["queries.maxFailed=0.05", "server.extraArgs={--seed=1}", r"labels.a\.b=c"]
+    words.append("queries.experiments.study1-exp2.reasoning=on")
+    asked = new("gemma-2b", assignments=Assignments(tuple(words))).spec
+    other = new("gemma-2b", assignments=Assignments((*words, "queries.maxFailed=0.06"))).spec
+    assert settings.same(kept, kept)
+    if shutil.which("helm"):
+        assert settings.same(asked, kept) and not settings.same(other, kept)
+
+
+@needs_helm
+def test_assigned_values_win_and_are_kept(tmp_path: Path) -> None:
+    """Over the file, the overlay and the campaign's own options; a file's text goes along with the record."""
+    (tmp_path / "list.csv").write_bytes(b"a,b\r\n")
+    given = Assignments.of(["gpu.count=2", "x=1.10"], ["queries.runId=007"], [f"text={tmp_path}/list.csv"])
+    campaign = new("gemma-2b", gpu="l40", sets={"queries.runId": "r", "n": 1}, assignments=given)
+    (tmp_path / "list.csv").unlink()
+    campaign = Campaign.model_validate_json(campaign.model_dump_json())
+    values = settings.values_of(campaign.spec, "gemma-2b", "l40", tmp_path)
+    assert (values.gpu.count, values.gpu.products) == (2, ("NVIDIA-L40",))
+    found = {key: values.values[key] for key in ("x", "n", "text")}
+    assert found == {"x": "1.10", "n": 1, "text": "a,b\r\n"}
+    assert settings.run_id(campaign, campaign.models[0], effective(values, {})) == "007-l40"
+    with pytest.raises(SpecError, match=r"--set gpu\.count"):
+        wrong = new("gemma-2b", assignments=Assignments(("gpu.count=two",)))
+        settings.values_of(wrong.spec, "gemma-2b", "", tmp_path)

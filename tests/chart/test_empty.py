@@ -130,6 +130,9 @@ def fits(path: Path_, default: object, kind: str) -> bool:
     own = {str: "text", bool: "boolean", int: "number", float: "number", list: "none", dict: "none"}
     if kind == "number" and QUANTITIES.search("." + ".".join(path)):
         return True
+    if kind == "boolean" and path[-1] == "reasoning":
+        # YAML reads a bare on and off as true and false.
+        return True
     return own[type(default)] == kind
 
 

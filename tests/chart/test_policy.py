@@ -9,7 +9,7 @@ import pytest
 from grace_client.kube.manifests import read_manifests
 from grace_client.policy.check import Report, check
 from grace_client.policy.rules import Severity
-from tests.chart.helm import CHART, HELMS, VALUES, template
+from tests.chart.helm import CHART, HELMS, template
 from tests.chart.test_models import PAIRS, files, refusal
 
 
@@ -41,12 +41,3 @@ def test_no_model_on_no_gpu_breaks_a_rule(kind: str, stage: str) -> None:
 def test_the_charts_own_cases_break_no_rule(values: object, helm: str) -> None:
     """Under either Helm."""
     assert not report(values, helm=helm).violates()
-
-
-def test_what_the_chart_would_refuse_the_check_finds() -> None:
-    """The same manifest with a limit edited in: both layers know the rule."""
-    text = template(VALUES / "gemma-9b.yaml")
-    assert 'cpu: "19"' in text or "cpu: 19" in text
-    edited = text.replace('cpu: "19"', 'cpu: "20"').replace("cpu: 19", "cpu: 20")
-    found = check(read_manifests(edited, "rendered", rendered=True))
-    assert {f.rule for f in found.findings if f.severity is Severity.ERROR} == {"P1"}

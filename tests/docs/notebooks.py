@@ -33,7 +33,7 @@ def cells(text: str) -> Iterator[tuple[str, str]]:
 
 def notebook(text: str) -> dict[str, Any]:
     """A notebook in Jupyter's format 4.5, without output."""
-    made = []
+    made: list[dict[str, Any]] = []
     for i, (kind, source) in enumerate(cells(text), start=1):
         cell = {
             "cell_type": kind,

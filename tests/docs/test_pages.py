@@ -115,6 +115,8 @@ def test_the_study_of_the_guide_is_one() -> None:
     listed = trials.parse(b"participant,hue\np1,0\np1,240\n", path="hues.csv", schemas=[names["SCHEMA"]])
     (question,) = experiment.questions(listed.trials[1])
     assert "hue of 240 degrees" in question.prompt.text
-    assert set(experiment.measures["word"](np.full(4, 0.25))) == set(experiment.columns)
+    assert len(experiment.option_columns["word"]) == len(question.options.options)
+    more = experiment.measures["word"](np.full(4, 0.25))
+    assert {*experiment.option_columns["word"], *more} == set(experiment.columns)
     with pytest.raises(TrialError, match="400"):
         trials.parse(b"participant,hue\np1,400\n", path="hues.csv", schemas=[names["SCHEMA"]])

@@ -16,7 +16,8 @@ from transformers import PreTrainedTokenizerFast
 
 from grace_client import studies
 from grace_client.core.errors import SpecError
-from grace_client.core.questions import Prompt, Reasoning, Sampling
+from grace_client.core.questions import Prompt, Sampling
+from grace_client.core.reasoning import Reasoning
 from grace_client.engines.base import Engine, EngineInfo
 from grace_client.engines.chat.dates import pinned, with_date
 from grace_client.engines.chat.template import Wanted

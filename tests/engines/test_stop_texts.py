@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from grace_client import studies
-from grace_client.core.questions import Prompt, Reasoning, Sampling
+from grace_client.core.questions import Prompt, Sampling
+from grace_client.core.reasoning import Reasoning
 from grace_client.engines.local.engine import LocalEngine
 from grace_client.run import manifest
 from grace_client.run.folder import RunFolder

@@ -16,8 +16,8 @@ import pytest
 from tests.cli.test_run import grace
 from tests.conftest import ROOT
 
-OLD = ROOT / "tests" / "cluster" / "manifests"
-CHART = ROOT / "tests" / "cluster" / "chart"
+OLD = ROOT / "tests" / "policy" / "manifests"
+CHART = ROOT / "tests" / "deploy" / "chart"
 needs_helm = pytest.mark.skipif(shutil.which("helm") is None, reason="there is no helm on the PATH")
 
 RIGHT = """\
@@ -87,7 +87,7 @@ def test_json_of_a_check_and_of_the_rules(
         (("broken.yaml",), "broken.yaml:2: is not YAML"),
         (("empty.yaml",), "empty.yaml: no Kubernetes object in it"),
         ((), "nothing to check: name files, - for standard input, or a chart"),
-        (("x.yaml", "-f", "values.yaml"), "are for a chart; name it with --chart"),
+        (("x.yaml", "-f", "values.yaml"), "--set-file"),
         (("x.yaml", "--chart", "."), "takes files or --chart, not both"),
         (("right.yaml", "--ignore", "P99"), "there is no rule P99"),
         (("--chart", "."), "helm is not on the PATH"),

@@ -337,7 +337,7 @@ def test_the_manifest_tells_what_the_numbers_rest_on(tmp_path: Path) -> None:
 
 def test_the_study_in_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A third study is one module and its entry in the registry."""
-    text = (ROOT / "docs" / "adding-a-study.md").read_text()
+    text = (ROOT / "docs" / "how-to" / "add-a-study.md").read_text()
     (source,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     study3 = ModuleType("study3")
     exec(source, study3.__dict__)

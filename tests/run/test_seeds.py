@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from grace_client import studies
-from grace_client.core.questions import AT_ONCE, Reasoning
+from grace_client.core.questions import AT_ONCE
+from grace_client.core.reasoning import Reasoning
 from grace_client.run import plan
 from grace_client.run.manifest import SamplingSpec, Spec
 from grace_client.run.plan import Item, Plan, Seeds, seed_of

@@ -253,11 +253,43 @@ server.kind is Job: no experiment is enabled in queries.experiments, so the pod 
 {{- $lists := dict "server.extraEnv" .Values.server.extraEnv "queries.extraEnv" .Values.queries.extraEnv }}
 {{- range $list, $entries := $lists }}
 {{- range $entries }}
-{{- $value := toString (.value | default "") }}
-{{- if and $value (or (regexMatch "(?i)(^|_)(token|secret|password|passwd|key|credentials?)$" .name) (regexMatch "^(hf_|sk-|gh[pousr]_)[A-Za-z0-9_-]{16,}" $value)) }}
+{{- if include "grace.policy.secret" (dict "name" .name "value" (toString (.value | default ""))) }}
 {{ $list }} gives {{ .name }} as a literal: everybody who may read the pod would read it (P17); use valueFrom.secretKeyRef.
 {{- end }}
 {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- /*
+Whether a variable holds a secret: by the shape of its value, or by its name where the value is no reference, path,
+number, switch or address. As grace_client/policy/secrets.py has it. Context: {name, value}.
+*/ -}}
+{{- define "grace.policy.secret" -}}
+{{- $shapes := list
+  "\\bhf_[A-Za-z0-9]{16,}"
+  "\\b(sk|gsk|nvapi|r8|pk_live|rk_live)[-_][A-Za-z0-9_-]{16,}"
+  "\\b(gh[oprsu]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})"
+  "\\bglpat-[A-Za-z0-9_-]{16,}"
+  "\\b(AKIA|ASIA)[0-9A-Z]{16}\\b"
+  "\\bAIza[0-9A-Za-z_-]{30,}"
+  "\\bxox[abprs]-[0-9A-Za-z-]{10,}"
+  "\\beyJ[\\w-]{10,}\\.eyJ[\\w-]{10,}\\.[\\w-]+"
+  "-----BEGIN [A-Z ]*PRIVATE KEY-----"
+  "\\b[a-z][a-z0-9+.-]*://[^\\s/:@$]+:[^\\s/@$][^\\s/@]*@"
+  "\\bBearer\\s+[A-Za-z0-9._~+/-]{12,}" }}
+{{- $name := regexReplaceAll "([a-z0-9])([A-Z])" .name "${1}_${2}" | upper }}
+{{- $name = regexReplaceAll "[^A-Z0-9]+" $name "_" | trimAll "_" }}
+{{- $names := "(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|APIKEY)$|_PWD$|(^|_)(API|ACCESS|SECRET|PRIVATE|ENCRYPTION|SIGNING|AUTH|ACCOUNT|SSH|MASTER)_KEY$" }}
+{{- $vocabulary := "(^|_)(PAD|EOS|BOS|STOP|MASK|UNK|SEP|CLS|END|START|IMAGE|THINK|NEWLINE)_TOKEN$" }}
+{{- $value := .value | trim | trimAll "\"'" }}
+{{- $harmless := list
+  "(?i)^(empty|none|null|no|off|dummy|unused|not-needed|false|true|yes|on)?$"
+  "^(\\$\\(.*\\)|\\$\\{?\\w+[^}]*\\}?|`.*`|\\{\\{.*\\}\\})$"
+  "^((~|\\.{0,2})/[\\w./ @+-]*|[\\w-]+\\.(json|yaml|yml|txt|key|pem|toml|cfg))$"
+  "(?i)^[+-]?[\\d._]+(e[+-]?\\d+)?[a-z%]?$"
+  "^[a-z][a-z0-9+.-]*://" }}
+{{- if regexMatch (join "|" $shapes) .value }}true
+{{- else if and (regexMatch $names $name) (not (regexMatch $vocabulary $name)) (not (regexMatch (join "|" $harmless) $value)) }}true
 {{- end }}
 {{- end -}}
 

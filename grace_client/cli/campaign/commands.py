@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grace_client.cli._chart_options import Set, SetFile, SetString
 from grace_client.cli._output import print_json, say
 from grace_client.cli.fetch import AsJson, Context, Kubeconfig, Namespace
 from grace_client.core.errors import ExitCode, SpecError
@@ -42,16 +43,6 @@ OverBudget = Annotated[
 Registry = Annotated[str, typer.Option(help="Registry of the client image (queries.image.registry).")]
 Experiments = Annotated[str, typer.Option(help="Only these experiments, separated by commas.")]
 Sample = Annotated[int, typer.Option(help="Number of trials to draw from each list; 0 for all.", min=0)]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        "--sets",
-        metavar="KEY=VALUE",
-        help="A single value of the chart, for every model.",
-        show_default=False,
-    ),
-]
 ValuesFolder = Annotated[
     Path | None,
     typer.Option(help="Folder of models' values files. Default: grace's own.", show_default=False),
@@ -67,7 +58,7 @@ def _spec(
     models: str,
     gpu: str,
     fallback: str,
-    sets: list[str] | None,
+    assigned: tuple[list[str] | None, list[str] | None, list[str] | None],
     registry: str,
     experiments: str,
     sample: int,
@@ -75,6 +66,7 @@ def _spec(
 ) -> Spec:
     from grace_client.campaign import settings
     from grace_client.deploy.values import chart_folder, read_values, values_folder
+    from grace_client.kube.helm import Assignments
 
     known = read_values(chart_folder() / "values.yaml")["queries"]["experiments"]
     wanted = _names(experiments)
@@ -92,7 +84,8 @@ def _spec(
         folder=folder or values_folder(),
         gpu=gpu,
         fallbacks=_names(fallback),
-        sets=given | settings.parse_sets(sets or []),
+        sets=given,
+        assignments=Assignments.of(*assigned),
     )
 
 
@@ -105,7 +98,9 @@ def plan(
     registry: Registry = "",
     experiments: Experiments = "",
     sample: Sample = 0,
-    sets: Sets = None,
+    sets: Set = None,
+    set_string: SetString = None,
+    set_file: SetFile = None,
     values_folder: ValuesFolder = None,
     utilisation: Annotated[
         float, typer.Option(help="Share of the GPUs' published peaks that a server reaches.")
@@ -127,7 +122,9 @@ def plan(
 
     budget = BUDGET_HOURS if budget_hours is None else budget_hours
     check_budget(budget, over_budget=over_budget)
-    spec = _spec(models or STUDY, gpu, "", sets, registry, experiments, sample, values_folder)
+    spec = _spec(
+        models or STUDY, gpu, "", (sets, set_string, set_file), registry, experiments, sample, values_folder
+    )
     assumptions = Assumptions(utilisation=utilisation, characters_per_token=characters_per_token)
     day = MODEL_HOURS if model_hours is None else model_hours
     found = asyncio.run(make_plan(spec, loads, assumptions, model_hours=day, budget_hours=budget))
@@ -161,7 +158,9 @@ def run(
     registry: Registry = "",
     experiments: Experiments = "",
     sample: Sample = 0,
-    sets: Sets = None,
+    sets: Set = None,
+    set_string: SetString = None,
+    set_file: SetFile = None,
     values_folder: ValuesFolder = None,
     fetch: Annotated[
         bool | None,
@@ -208,8 +207,17 @@ def run(
         check_budget(budget_hours, over_budget=over_budget)
     spec = None
     if models:
-        spec = _spec(models, gpu, fallback or "", sets, registry, experiments, sample, values_folder)
-    elif gpu or registry or experiments or sample or sets or values_folder:
+        spec = _spec(
+            models,
+            gpu,
+            fallback or "",
+            (sets, set_string, set_file),
+            registry,
+            experiments,
+            sample,
+            values_folder,
+        )
+    elif gpu or registry or experiments or sample or sets or set_string or set_file or values_folder:
         raise SpecError(
             "--gpu, --registry, --experiments, --sample, --set and --values-folder belong to a new campaign. "
             "Add --models to begin one, or leave them out to go on with the one under way"

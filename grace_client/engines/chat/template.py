@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any, Literal, cast, get_args
 
 from grace_client.core.errors import SpecError
-from grace_client.core.questions import EARLIER_REASONING, Reasoning
+from grace_client.core.reasoning import EARLIER_REASONING, Reasoning
 from grace_client.engines.chat.reasoning import OPEN, THINK, ReasoningFormat, answer_lead, format_of
 
 Effort = Literal["low", "medium", "high"]

@@ -21,7 +21,6 @@ SCRATCH = "NRP documentation, Local Scratch"
 LONG_IDLE = "NRP documentation, Long Idle Pods"
 PRIORITIES = "NRP documentation, Opportunistic Use"
 TAINTS = "NRP documentation, Special Use"
-PROJECT = "this project's own rule"
 
 
 class Severity(StrEnum):

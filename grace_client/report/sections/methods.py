@@ -10,6 +10,7 @@ from grace_client.report import format
 from grace_client.report.blocks import Section, Table
 from grace_client.report.runs import TITLES, ReportData
 from grace_client.report.sections import comparability, stories
+from grace_client.run.layout import OK
 
 REFERENCES = {
     "study1": "Goodman, N. D., & Stuhlmüller, A. (2013). Knowledge and implicature: Modeling language "
@@ -136,7 +137,7 @@ def _left_out(name: str, data: ReportData) -> list[str]:
     for model, own in data.frames[name].groupby("model", sort=False):
         free = "response" in own.columns
         questions = own if free else own.drop_duplicates(["trial_id", "question"])
-        failed = questions["status"] != "ok"
+        failed = questions["status"] != OK
         unclear = ~failed & analysis.quality.unparsed(own) if "structured" in own.columns else failed & False
         reasons = [
             f"{count:,} of {len(questions):,} answers {why}"

@@ -9,6 +9,7 @@ import pandas as pd
 from grace_client import analysis
 from grace_client.report.blocks import Section, Table
 from grace_client.report.runs import ReportData
+from grace_client.run.layout import OK
 
 
 def variants(data: ReportData, experiment: str, question: str, keys: Sequence[str]) -> pd.DataFrame:
@@ -21,7 +22,7 @@ def variants(data: ReportData, experiment: str, question: str, keys: Sequence[st
     null = data.frames.get(f"{experiment.partition('-')[0]}-null")
     parts = []
     for model, own in frame.groupby("model", sort=False):
-        answered = (own["question"] == question) & (own["status"] == "ok")
+        answered = (own["question"] == question) & (own["status"] == OK)
         if own.loc[answered, "prob_raw"].isna().all():
             continue
         base = None if null is None or model not in set(null["model"]) else null[null["model"] == model]

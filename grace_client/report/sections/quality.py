@@ -10,6 +10,7 @@ from grace_client.report import format
 from grace_client.report.blocks import Figure, Section, Table
 from grace_client.report.runs import SHORT, TITLES, ReportData, question_label
 from grace_client.report.sections import comparability
+from grace_client.run import layout
 
 TITLE = "Quality of the answers"
 HALF = 0.5
@@ -183,7 +184,7 @@ def _extraction(section: Section, data: ReportData) -> None:
             continue
         clear = []
         for model, own in frame.groupby("model", sort=False):
-            answered = own[own["status"] == "ok"]
+            answered = own[own["status"] == layout.OK]
             if "structured" not in own.columns or answered["structured"].isna().all():
                 section.summary.append(
                     f"{model}, {name}: the free text has not been extracted yet. Run: grace extract RUN"

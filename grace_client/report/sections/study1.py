@@ -11,6 +11,7 @@ from grace_client.report import format
 from grace_client.report.blocks import Figure, Section, Table
 from grace_client.report.runs import TITLES, ReportData
 from grace_client.report.sections import contrasts, listener, normalisation
+from grace_client.run.layout import OK
 
 CELL = list(study1.CELL)
 QUESTIONS = ("state0", "state1", "state2", "state3", "knowledge")
@@ -153,7 +154,7 @@ def _coherence(section: Section, totals: pd.DataFrame) -> None:
 
 
 def _distributions(section: Section, frame: pd.DataFrame) -> None:
-    rows = frame[frame["question"].str.startswith("state") & (frame["status"] == "ok")]
+    rows = frame[frame["question"].str.startswith("state") & (frame["status"] == OK)]
     rows = rows.assign(
         state=rows["question"].str.removeprefix("state"), percentage=rows["option"].astype("float64")
     )

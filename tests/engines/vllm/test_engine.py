@@ -221,7 +221,7 @@ def test_pruning_keeps_its_bound_and_is_on_record() -> None:
 def test_a_server_that_cannot_score_exactly_is_refused() -> None:
     """At the start, with the reason."""
     neither = refused(FaultServer(ignores=("logprob_token_ids", "prompt_logprobs")))
-    assert "offers neither logprob_token_ids" in neither
+    assert "neither logprob_token_ids" in neither
     assert "--logprobs-mode raw_logprobs" in refused(FaultServer(processed=True))
     constant = refused(FaultServer([Fault("constant", after=1)], ignores=("prompt_logprobs",)))
     assert "all log-probabilities are the same" in constant
