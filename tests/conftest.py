@@ -40,9 +40,7 @@ class _LeaveOut(MetaPathFinder):
             for need in extras[extra]
         } | {"matplotlib": "analysis"}  # it comes with plotnine
 
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> None:
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
         extra = self.extra.get(name)
         if extra:
             pytest.skip(f"{name} is not installed (extra {extra!r})", allow_module_level=True)

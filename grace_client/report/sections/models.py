@@ -160,7 +160,7 @@ def _by_scoring(section: Section, data: ReportData, human: pd.DataFrame) -> None
     variants = variants[~variants["model"].isin(set(lacking))]
     close = [
         analysis.compare.closeness(one, human, keys=CELL, outcome="utterance", across=["goal"]).assign(
-            variant=variant
+            variant=str(variant)
         )
         for (_, variant), one in variants.groupby(["model", "variant"], sort=False)
     ]

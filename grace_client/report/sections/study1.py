@@ -111,7 +111,7 @@ def _bets(section: Section, means: pd.DataFrame) -> None:
 def _anova(section: Section, table: pd.DataFrame, means: pd.DataFrame) -> None:
     # What the paper calls word is observe here.
     people = [
-        f"{row.effect.replace('word', 'observe')}: F({row.df1}, {row.df2}) = {row.statistic}"
+        f"{str(row.effect).replace('word', 'observe')}: F({row.df1}, {row.df2}) = {row.statistic}"
         for row in analysis.reference.study1_tests().itertuples()
     ]
     state3 = means[means["state"] == 3].groupby("model", sort=False)["mean"]
