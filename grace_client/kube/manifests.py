@@ -105,6 +105,11 @@ class ContainerSpec:
         }
         return {name: count for name in sorted(names) if (count := self.amount(name))}
 
+    @property
+    def command_path(self) -> FieldPath:
+        """The path of its command, or of its arguments if it has no command."""
+        return (*self.path, "command" if self.body.get("command") else "args")
+
     @cached_property
     def command(self) -> list[str]:
         """Command and arguments as words."""
@@ -227,10 +232,10 @@ class KubeObject:
         return mapping(self.body.get("spec"))
 
     @cached_property
-    def pod(self) -> PodSpec | None:
-        """The pod or pod template; None for an object that makes no pods."""
+    def pod(self) -> PodSpec:
+        """The pod or pod template; an empty one for an object that creates no pods."""
         if self.kind not in _POD:
-            return None
+            return PodSpec((), {})
         path: FieldPath = _POD[self.kind]
         holder: Any = self.body
         for key in path:
@@ -254,7 +259,7 @@ class KubeObject:
     @property
     def pods_at_once(self) -> int:
         """How many pods the object runs side by side (a DaemonSet counts once: a manifest knows no nodes)."""
-        if self.pod is None or self.kind == "PodTemplate":
+        if self.kind not in _POD or self.kind == "PodTemplate":
             return 0
         if self.job is not None:
             job = self.job[1]

@@ -133,7 +133,7 @@ def test_a_terminal_shows_one_block_a_fault_with_every_place(tmp_path: Path) -> 
     assert process.wait() == 0
     text = shown.decode()
     assert "\x1b[" in text
-    assert text.count("may be purged") == 1
+    assert text.count("may purge") == 1
     assert "PersistentVolumeClaim/results" in text
     assert "PersistentVolumeClaim/logs" in text
     assert "0 errors, 2 notes in 2 objects" in text
