@@ -25,8 +25,8 @@ MAY_DIFFER: dict[str, Callable[[Manifest], str]] = {
 ONE_WAY = (
     "Each question was asked in one wording, and its answers were offered in one order. Another wording or "
     "order may give another result. Example: for smollm2-135m, the model that comes with grace, the share "
-    "of negated utterances in Study 2 was .10 with the list of utterances as it is, and .94 with the list "
-    "reversed."
+    "of negated utterances in Study 2 (chance: 50%) was 10% with the list of utterances as it is, and 94% "
+    "with the list reversed."
 )
 """The caution at the top of every report."""
 
