@@ -103,5 +103,5 @@ def test_a_rule_can_be_left_out_and_the_summary_says_so() -> None:
     left = check(manifests, ignore=["P20", "P1"])
     assert not {"P1", "P20"} & {finding.rule for finding in left.findings}
     assert left.summary() == "3 errors, 1 warning, 4 notes in 3 objects; not checked: P1, P20"
-    with pytest.raises(SpecError, match="there is no rule P22. Rules: P1, P2"):
+    with pytest.raises(SpecError, match=r"there is no rule P22\. Rules: P1, P2"):
         check(manifests, ignore=["P22"])
