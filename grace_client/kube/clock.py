@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from grace_client.kube.kubectl import Kubectl
 
 CLOSE = timedelta(seconds=5)
-"""Clocks that differ by less count as equal: the cluster gives whole seconds, and answers after one or two."""
+"""Clocks that differ by less count as equal: the cluster gives whole seconds, one or two late."""
 
 
 class Clock:
