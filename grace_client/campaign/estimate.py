@@ -82,7 +82,7 @@ class Assumptions:
             f"A prompt has one token for every {self.characters_per_token:g} characters. Each further inner "
             f"node of its options costs {self.block_size // 2} tokens. Each token of a prompt costs 2 "
             "operations per parameter; a parameter has 2 bytes, or 0.53 in 4-bit weights. Every answer has "
-            f"its largest length, a server draws {self.in_flight} answers at a time, and each of their tokens "
+            f"its largest length, a server draws {self.in_flight} answers at a time, and each of its steps "
             f"reads all weights. Servers reach {self.utilisation:.0%} of the peaks that are published for "
             "their GPUs."
         )
