@@ -116,6 +116,17 @@ def unparsed(frame: pd.DataFrame) -> pd.Series[bool]:
     ----------
     frame : DataFrame
         Free text with structured answers, as `read` gives it.
+
+    Returns
+    -------
+    Series of bool
+        One value for each row of `frame`.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, quality
+    >>> int(quality.unparsed(example.free("study2").head(100)).sum())
+    0
     """
     lost = (frame["structured"] == "unparsed") | frame["structured"].isna()
     return lost & frame[list(BETS)].isna().any(axis=1) if set(BETS) <= set(frame.columns) else lost

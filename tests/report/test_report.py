@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 
 from grace_client import cli, report
+from grace_client.analysis.figures import _render
 from grace_client.core.errors import ItemError
 from tests.report.conftest import EXPERIMENTS, Salted, make, structure
 
@@ -99,8 +100,12 @@ def test_two_models_and_all_experiments(
     assert set(people["variant"]) == {"normalised", "raw", "pmi"}
 
 
-def test_nothing_is_read_or_computed_twice(runs: Path, tmp_path: Path) -> None:
+def test_nothing_is_read_or_computed_twice(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of four runs, each folder is opened once; bets and utterances are computed once for each experiment."""
+    # Drawing takes most of the time, more so under a profile, and reads nothing.
+    monkeypatch.setattr(_render, "svg", lambda figure: "<svg></svg>")
     names = ("study1-exp2", "study1-exp1", "study2-exp2", "study2-exp1")
     with cProfile.Profile() as profile:
         report.write([runs / "alpha" / name for name in names], tmp_path / "report.html")
