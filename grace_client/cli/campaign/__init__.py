@@ -1,1 +1,1 @@
-"""`grace campaign`: one model after another, and the results at home."""
+"""`grace campaign`: one model after another, with the results on this machine."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from grace_client.kube.kubectl import Kubectl
 
 app = typer.Typer(
-    help="Run whole studies on one model after another, and free the GPUs whatever happens.",
+    help="Run whole studies on one model after another, and free the GPUs in any case.",
     no_args_is_help=True,
 )
 
@@ -202,7 +202,7 @@ def _exit(campaign: Campaign) -> None:
 
 @app.command()
 def status(
-    out: Annotated[Path, typer.Option(help="The campaign's folder, where it is on this machine.")] = OUT,
+    out: Annotated[Path, typer.Option(help="The campaign's folder, if it is on this machine.")] = OUT,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
@@ -217,7 +217,7 @@ def status(
 
 @app.command()
 def stop(
-    out: Annotated[Path, typer.Option(help="The campaign's folder, where it is on this machine.")] = OUT,
+    out: Annotated[Path, typer.Option(help="The campaign's folder, if it is on this machine.")] = OUT,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
@@ -225,7 +225,7 @@ def stop(
 ) -> None:
     """Stop the campaign that is under way. Its GPUs are freed, its claims stay.
 
-    The process that runs it is asked to stop; if there is none, this command frees the GPUs.
+    This asks the process that runs it to stop. If no process runs it, this command frees the GPUs.
     """
     from grace_client.campaign.session import stop as stop_campaign
 

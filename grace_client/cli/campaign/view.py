@@ -1,4 +1,4 @@
-"""A campaign while it goes on: a live view on a terminal, a line now and then elsewhere."""
+"""Shows a campaign while it runs: live on a terminal, else line by line."""
 
 from __future__ import annotations
 
