@@ -51,15 +51,15 @@ def noise(
     manifest. The options that name the engine are those of the run. A difference between conditions that is
     not well above this noise floor says nothing about the model.
     """
-    from grace_client.engines.chat.template import Wanted
+    from grace_client.engines.chat.template import TemplateSettings
     from grace_client.run import noise as noises
     from grace_client.run import tables
     from grace_client.run.folder import RunFolder
 
     folder = RunFolder.open(run)
     tables.check_record(folder)
-    wanted = Wanted.of_run(folder.manifest.spec.reasoning, folder.manifest.spec.engine)
-    chosen = Choice(model, dtype, device, server, api_key_file, wait_for_server, prune, declare, wanted)
+    settings = TemplateSettings.of_run(folder.manifest.spec.reasoning, folder.manifest.spec.engine)
+    chosen = Choice(model, dtype, device, server, api_key_file, wait_for_server, prune, declare, settings)
 
     async def work() -> NoiseFloor:
         engine = await chosen.connect((lambda _: None) if quiet else say)

@@ -128,7 +128,7 @@ def test_an_answer_in_a_run(
         right = [await Asker(engine, info).ask(item) for item in asked]
         for round in range(250):
             item, (whole, _) = asked[round % len(asked)], right[round % len(asked)]
-            engine._prompts._known.clear()
+            engine._prompts._values.clear()
             interceptor.replace(path, lambda body: mutated(body, draw), nth=draw.randint(1, 2))
             answer, _ = await Asker(engine, info).ask(item)
             check(answer, seen)

@@ -129,7 +129,7 @@ def test_a_run(
         )
         for path in ("/tokenize", "/v1/chat/completions", "/v1/completions"):
             interceptor.replace(path, lambda body: planted(body, draw) if draw.random() < 0.5 else body)
-            engine._prompts._known.clear()
+            engine._prompts._values.clear()
             await runner.run(folder, engine)
         await engine.close()
 

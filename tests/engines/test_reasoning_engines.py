@@ -20,7 +20,7 @@ from grace_client.core.questions import Prompt, Sampling
 from grace_client.core.reasoning import Reasoning
 from grace_client.engines.base import Engine, EngineInfo
 from grace_client.engines.chat.dates import pinned, with_date
-from grace_client.engines.chat.template import Wanted
+from grace_client.engines.chat.template import TemplateSettings
 from grace_client.engines.local import engine as local
 from grace_client.engines.local.engine import LocalEngine
 from grace_client.engines.local.sampling import Draw
@@ -32,7 +32,7 @@ from grace_client.run.manifest import SamplingSpec
 from tests.conftest import ROOT
 from tests.engines.conftest import random_model, tokenizer
 from tests.engines.reference import teacher_forced
-from tests.engines.vllm.test_engine import drive, refused
+from tests.engines.vllm.test_engine import drive, refusal
 from tests.support.fake_vllm import MARKS, Tokenizer
 from tests.support.fault_server import FaultServer
 
@@ -57,7 +57,7 @@ TURNS = {
 PROMPT = Prompt("How many apples are red?\nAnswer:")
 
 
-def reasoner(form: str, wanted: Wanted | None = None, template: str | None = None) -> LocalEngine:
+def reasoner(form: str, settings: TemplateSettings | None = None, template: str | None = None) -> LocalEngine:
     """A tiny model whose tokenizer has the marks of a format."""
     made: PreTrainedTokenizerFast = tokenizer(template or {"harmony": HARMONY, "think": THINK}[form])
     marks = list(MARKS) if form == "harmony" else ["<think>", "</think>"]
@@ -66,7 +66,9 @@ def reasoner(form: str, wanted: Wanted | None = None, template: str | None = Non
         made.bos_token = None
     model = random_model("llama")
     model.resize_token_embeddings(len(made))
-    return LocalEngine(model, made, name=f"tiny-{form}", revision="random", wanted=wanted or Wanted())
+    return LocalEngine(
+        model, made, name=f"tiny-{form}", revision="random", settings=settings or TemplateSettings()
+    )
 
 
 def speaking(monkeypatch: pytest.MonkeyPatch, engine: LocalEngine, turn: str) -> None:
@@ -100,13 +102,16 @@ async def asked(
 
 
 def both(
-    monkeypatch: pytest.MonkeyPatch, use: Callable[[Engine], Any], turn: str = TURNS["harmony"], **wanted: Any
+    monkeypatch: pytest.MonkeyPatch,
+    use: Callable[[Engine], Any],
+    turn: str = TURNS["harmony"],
+    **settings: Any,
 ) -> None:
     """Let a test use the embedded engine and the one behind a server."""
-    engine = reasoner("harmony", Wanted(**wanted))
+    engine = reasoner("harmony", TemplateSettings(**settings))
     speaking(monkeypatch, engine, turn)
     asyncio.run(use(engine))
-    drive(lambda served, _: use(served), server=served(turn), wanted=Wanted(**wanted))
+    drive(lambda served, _: use(served), server=served(turn), settings=TemplateSettings(**settings))
 
 
 def test_the_final_channel_is_reached_with_the_models_own_template(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,36 +174,40 @@ def test_effort_is_told_to_the_model_and_recorded(monkeypatch: pytest.MonkeyPatc
 def test_what_a_model_cannot_be_told_is_refused(tiny: Callable[..., LocalEngine]) -> None:
     """Effort without a template that takes it, and reasoning that nothing shows."""
     with pytest.raises(SpecError, match="takes no reasoning effort"):
-        reasoner("think", Wanted(effort="low"))
+        reasoner("think", TemplateSettings(effort="low"))
     with pytest.raises(SpecError, match="shows no reasoning that grace knows"):
         LocalEngine(
-            random_model("llama"), tokenizer(), name="plain", revision="x", wanted=Wanted(reasoning="on")
+            random_model("llama"),
+            tokenizer(),
+            name="plain",
+            revision="x",
+            settings=TemplateSettings(reasoning="on"),
         )
-    assert "takes no reasoning effort" in refused(FaultServer(), wanted=Wanted(effort="low"))
-    assert "shows no reasoning" in refused(FaultServer(), wanted=Wanted(reasoning="off"))
+    assert "takes no reasoning effort" in refusal(FaultServer(), settings=TemplateSettings(effort="low"))
+    assert "shows no reasoning" in refusal(FaultServer(), settings=TemplateSettings(reasoning="off"))
     with pytest.raises(SpecError, match="loudly"):
-        Wanted.of("loudly")
+        TemplateSettings.of("loudly")
     with pytest.raises(SpecError, match=r"--prompt-date tomorrow"):
-        Wanted.of(day="tomorrow")
+        TemplateSettings.of(day="tomorrow")
 
 
 @pytest.mark.parametrize(
-    ("template", "wanted", "suffix"),
+    ("template", "settings", "suffix"),
     [
-        (THINK, Wanted(), "[assistant]<think>\n\n</think>\n\n"),
-        (THINK, Wanted(reasoning="off-by-prompt"), "[assistant]"),
-        (UNSWITCHED + "<think>\n", Wanted(), "[assistant]<think>\n\n</think>\n\n"),
+        (THINK, TemplateSettings(), "[assistant]<think>\n\n</think>\n\n"),
+        (THINK, TemplateSettings(reasoning="off-by-prompt"), "[assistant]"),
+        (UNSWITCHED + "<think>\n", TemplateSettings(), "[assistant]<think>\n\n</think>\n\n"),
         (
             UNSWITCHED,
-            Wanted(reasoning="off"),
+            TemplateSettings(reasoning="off"),
             "[assistant]<think>\n\n</think>\n\n",
         ),
-        (UNSWITCHED, Wanted(), "[assistant]"),
+        (UNSWITCHED, TemplateSettings(), "[assistant]"),
     ],
 )
-def test_how_a_think_block_is_suppressed(template: str, wanted: Wanted, suffix: str) -> None:
+def test_how_a_think_block_is_suppressed(template: str, settings: TemplateSettings, suffix: str) -> None:
     """By the template's switch, by closing what it opened, by a whole block where asked; else not at all."""
-    engine = reasoner("think", wanted, template)
+    engine = reasoner("think", settings, template)
     ids = asyncio.run(engine.tokenize(Prompt("Hm?", direct=True)))
     assert engine.tokenizer.decode(ids) == f"<s>[user]Hm?{suffix}"
     info = asyncio.run(engine.describe())
@@ -300,7 +309,7 @@ def test_a_run_goes_on_on_another_day(tmp_path: Path, monkeypatch: pytest.Monkey
     assert infos[0] == infos[1]
     assert "Current date: 2026-01-01\n" in infos[0].prompt_prefix
     assert infos[0].versions["date"] == "2026-01-01"
-    other = asyncio.run(reasoner("harmony", Wanted(day=date(2025, 5, 4))).describe())
+    other = asyncio.run(reasoner("harmony", TemplateSettings(day=date(2025, 5, 4))).describe())
     assert "Current date: 2025-05-04\n" in other.prompt_prefix
 
 
@@ -315,7 +324,7 @@ def test_a_date_that_cannot_be_set_is_an_error(monkeypatch: pytest.MonkeyPatch) 
         return chat([message | {"content": message["content"].upper()} for message in messages], *more)
 
     monkeypatch.setattr(server.vllm.tokenizer, "chat", shouting)
-    message = refused(server)
+    message = refusal(server)
     assert "prints today's date" in message and "vllm serve … --chat-template FILE" in message
 
 

@@ -27,7 +27,7 @@ from tests.cli.test_run import STUDY1, grace
 from tests.conftest import ROOT
 from tests.engines.conftest import random_model, tokenizer
 from tests.engines.test_reasoning_engines import asked, reasoner
-from tests.engines.vllm.test_engine import drive, refused
+from tests.engines.vllm.test_engine import drive, refusal
 from tests.support.fake_vllm import FakeVllm, bad_request
 from tests.support.fault_server import FaultServer
 
@@ -84,9 +84,9 @@ def test_a_template_that_loses_the_question_is_refused(case: str) -> None:
         engine(TURN.replace("CONTENT", content))
     for message, who, remedy in (
         (str(caught.value), "tiny", "Correct chat_template.jinja"),
-        (refused(server(PYTHON[case])), "fake-model", "vllm serve … --chat-template FILE"),
+        (refusal(server(PYTHON[case])), "fake-model", "vllm serve … --chat-template FILE"),
     ):
-        assert f"the chat template of {who} changes the question: it {fault}" in message
+        assert f"The chat template of {who} changes the question: it {fault}" in message
         assert remedy in message
 
 
@@ -112,7 +112,7 @@ def test_a_tokenizer_that_gives_every_question_the_same_ids_is_refused() -> None
 )
 def test_a_template_that_fails_is_one_sentence(template: str, words: str) -> None:
     """With the template's own words."""
-    with pytest.raises(SpecError, match="the chat template of tiny cannot be used for a question") as caught:
+    with pytest.raises(SpecError, match="The chat template of tiny cannot be used for a question") as caught:
         engine(template)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -136,7 +136,7 @@ def test_a_served_template_that_raises_is_not_taken_for_none() -> None:
 
     made = FaultServer()
     made.vllm = Raising()
-    assert "this chat template needs a system turn" in refused(made)
+    assert "this chat template needs a system turn" in refusal(made)
 
 
 def test_a_server_that_does_not_decode_is_refused() -> None:
@@ -148,7 +148,7 @@ def test_a_server_that_does_not_decode_is_refused() -> None:
 
     made = FaultServer()
     made.vllm = Mute()
-    assert "does not turn token ids back into text" in refused(made)
+    assert "does not turn token ids back into text" in refusal(made)
 
 
 def test_what_a_tokenizer_does_to_characters_is_no_loss() -> None:

@@ -180,7 +180,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
     ),
     "NaN": (
         weights(lambda tensors: tensors | {"model.norm.weight": torch.full((64,), torch.nan)}),
-        r"computes no usable numbers in float32 .* try --dtype",
+        r"computes no usable numbers in float32 .*--dtype",
     ),
     "LFS weights": (
         text("model.safetensors", LFS),
@@ -386,5 +386,5 @@ def test_a_special_token_that_only_the_tokenizer_knows_is_that_questions_fault(
     special = {"additional_special_tokens": ["<image>"]}
     engine = LocalEngine.load(broken(tokens(lambda t: t.add_special_tokens(special))))
     assert asyncio.run(engine.tokenize(Prompt("A picture?")))
-    with pytest.raises(ItemError, match="holds '<image>', which the tokenizer knows and the model does not"):
+    with pytest.raises(ItemError, match="'<image>'"):
         asyncio.run(engine.tokenize(Prompt("A picture <image>?")))

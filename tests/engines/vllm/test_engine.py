@@ -82,7 +82,7 @@ def drive(
     return run(work())
 
 
-def refused(server: FaultServer, **connect: Any) -> str:
+def refusal(server: FaultServer, **connect: Any) -> str:
     """Why a server is refused at the start."""
 
     async def use(engine: VllmEngine, running: FaultServer) -> None: ...
@@ -220,17 +220,17 @@ def test_pruning_keeps_its_bound_and_is_on_record() -> None:
 
 def test_a_server_that_cannot_score_exactly_is_refused() -> None:
     """At the start, with the reason."""
-    neither = refused(FaultServer(ignores=("logprob_token_ids", "prompt_logprobs")))
+    neither = refusal(FaultServer(ignores=("logprob_token_ids", "prompt_logprobs")))
     assert "neither logprob_token_ids" in neither
-    assert "--logprobs-mode raw_logprobs" in refused(FaultServer(processed=True))
-    constant = refused(FaultServer([Fault("constant", after=1)], ignores=("prompt_logprobs",)))
+    assert "--logprobs-mode raw_logprobs" in refusal(FaultServer(processed=True))
+    constant = refusal(FaultServer([Fault("constant", after=1)], ignores=("prompt_logprobs",)))
     assert "all log-probabilities are the same" in constant
-    assert "overflows on the test prompt" in refused(FaultServer([Fault("nan", after=1)]))
+    assert "overflows on the test prompt" in refusal(FaultServer([Fault("nan", after=1)]))
 
 
 def test_the_model_is_the_one_served_or_refused_with_what_is() -> None:
     """Named or the only one."""
-    message = refused(FaultServer(model="gemma"), model="llama")
+    message = refusal(FaultServer(model="gemma"), model="llama")
     assert "does not serve 'llama'. It serves gemma" in message
 
     async def use(engine: VllmEngine, server: FaultServer) -> str:
