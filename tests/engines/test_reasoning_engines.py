@@ -72,7 +72,7 @@ def reasoner(form: str, settings: TemplateSettings | None = None, template: str 
 
 
 def speaking(monkeypatch: pytest.MonkeyPatch, engine: LocalEngine, turn: str) -> None:
-    """Make an engine draw this turn, as far as the bound lets it."""
+    """Make an engine draw this turn, up to the limit on tokens."""
     ids = engine.tokenizer.encode(turn, add_special_tokens=False)
 
     def decode(_: Any, draws: Sequence[Draw], *__: Any) -> None:
@@ -107,7 +107,7 @@ def both(
     turn: str = TURNS["harmony"],
     **settings: Any,
 ) -> None:
-    """Let a test use the embedded engine and the one behind a server."""
+    """Run a test with the embedded engine and with the one behind a server."""
     engine = reasoner("harmony", TemplateSettings(**settings))
     speaking(monkeypatch, engine, turn)
     asyncio.run(use(engine))
@@ -115,7 +115,7 @@ def both(
 
 
 def test_the_final_channel_is_reached_with_the_models_own_template(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scored prompt ends with its mark, a drawn one where the model begins its turn; both are described."""
+    """A scored prompt ends with the mark of the final channel, a drawn one at the start of the turn."""
 
     async def use(engine: Engine) -> None:
         info = await engine.describe()
@@ -130,7 +130,7 @@ def test_the_final_channel_is_reached_with_the_models_own_template(monkeypatch: 
 
 
 def test_thoughts_are_apart_wherever_the_bound_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Through both engines, at every length: a beginning of the answer, or a status and no answer."""
+    """With any limit, the answer is a beginning of the full answer, or empty with a status."""
 
     async def use(engine: Engine) -> None:
         whole = await engine.generate(PROMPT, Sampling(0.7, 400, 3))
@@ -147,7 +147,7 @@ def test_thoughts_are_apart_wherever_the_bound_cuts(monkeypatch: pytest.MonkeyPa
 
 
 def test_an_answer_may_be_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind the mark, the text is the answer."""
+    """After the mark, the text is the answer."""
 
     async def use(engine: Engine) -> None:
         drawn = await engine.generate(Prompt(PROMPT.text, direct=True), Sampling(0.7, 400, 3))
@@ -157,8 +157,8 @@ def test_an_answer_may_be_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None
     both(monkeypatch, use, turn="Two.")
 
 
-def test_effort_is_told_to_the_model_and_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the prompt and in the description, so that it is part of every question's identity."""
+def test_the_effort_is_in_the_prompt_and_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The prompt and the description contain the effort, so it is part of every question's identity."""
     infos: list[EngineInfo] = []
 
     async def use(engine: Engine) -> None:
@@ -171,8 +171,8 @@ def test_effort_is_told_to_the_model_and_recorded(monkeypatch: pytest.MonkeyPatc
         assert info.versions.get("reasoning_effort") == effort
 
 
-def test_what_a_model_cannot_be_told_is_refused(tiny: Callable[..., LocalEngine]) -> None:
-    """Effort without a template that takes it, and reasoning that nothing shows."""
+def test_settings_that_do_not_fit_the_model_are_refused(tiny: Callable[..., LocalEngine]) -> None:
+    """An effort needs a template that takes it; reasoning on or off needs a model that shows reasoning."""
     with pytest.raises(SpecError, match="takes no reasoning effort"):
         reasoner("think", TemplateSettings(effort="low"))
     with pytest.raises(SpecError, match="shows no reasoning that grace knows"):
@@ -206,7 +206,7 @@ def test_what_a_model_cannot_be_told_is_refused(tiny: Callable[..., LocalEngine]
     ],
 )
 def test_how_a_think_block_is_suppressed(template: str, settings: TemplateSettings, suffix: str) -> None:
-    """By the template's switch, by closing what it opened, by a whole block where asked; else not at all."""
+    """The template's switch, a closing tag, or, on request, a whole block suppresses the reasoning."""
     engine = reasoner("think", settings, template)
     ids = asyncio.run(engine.tokenize(Prompt("Hm?", direct=True)))
     assert engine.tokenizer.decode(ids) == f"<s>[user]Hm?{suffix}"
@@ -218,7 +218,7 @@ def test_how_a_think_block_is_suppressed(template: str, settings: TemplateSettin
 def test_options_are_scored_after_the_reasoning_that_was_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    """Exactly after its own tokens, closed; text, ids and seed are kept, and the table holds the scores."""
+    """Options are scored after the tokens of the closed reasoning. Text, ids and seed are stored."""
     engine = reasoner(form)
     speaking(monkeypatch, engine, TURNS[form])
     folder = asyncio.run(asked(engine, tmp_path, "study2-exp2", "on", max_tokens=64))
@@ -242,7 +242,7 @@ def test_options_are_scored_after_the_reasoning_that_was_drawn(
 
 
 def test_options_are_scored_after_reasoning_through_a_server(tmp_path: Path) -> None:
-    """The same, by ids; the default suppresses, and is another question."""
+    """A server scores after the same ids. Without reasoning it is another question."""
 
     async def use(engine: VllmEngine, _: FaultServer) -> None:
         folder = await asked(engine, tmp_path / "none", "study2-exp2", "on", max_tokens=200)
@@ -267,7 +267,7 @@ def test_options_are_scored_after_reasoning_through_a_server(tmp_path: Path) -> 
 
 
 def test_reasoning_without_an_end_is_a_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Final, with the reason, no answer and no score; the reasoning itself is kept."""
+    """The status is final, with a reason and without a score. The reasoning is stored."""
     engine = reasoner("harmony")
     speaking(monkeypatch, engine, TURNS["harmony"])
     for experiment in ("study2-exp1", "study2-exp2"):
@@ -284,7 +284,7 @@ def test_reasoning_without_an_end_is_a_status(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_run_goes_on_on_another_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The prompt tells the day of the run, whatever the clock says."""
+    """The prompt has the day of the run, whatever the clock says."""
 
     class Tomorrow(date):
         @classmethod
@@ -314,7 +314,7 @@ def test_a_run_goes_on_on_another_day(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_date_that_cannot_be_set_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the next command."""
+    """The error has the next command."""
     with pytest.raises(SpecError, match=r"a fixed date into the template .* --model"):
         reasoner("harmony", template=HARMONY.replace("'%Y-%m-%d'", "'%Y' ~ '-%m'"))
     server = served()
@@ -329,7 +329,7 @@ def test_a_date_that_cannot_be_set_is_an_error(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_dates_are_found_in_what_templates_print() -> None:
-    """In the usual forms, a day off either way; nothing else is touched."""
+    """Dates in the usual formats are replaced, also if they are a day off. Other text does not change."""
     day, today = date(2026, 1, 1), date(2031, 11, 23)
     for shown in ("%Y-%m-%d", "%d %B %Y", "%A, %d %b %Y", "%B %d, %Y", "%d.%m.%Y"):
         for shift in (-1, 0, 1):
