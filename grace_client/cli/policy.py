@@ -43,15 +43,16 @@ def check(
     namespace: Annotated[str, typer.Option(help="The release's namespace, with --chart.")] = "grace",
     kube_version: Annotated[str | None, typer.Option(help="Kubernetes version to render for.")] = None,
     ignore: Annotated[
-        list[str] | None, typer.Option(metavar="RULE", help="Leave a rule out, where there is an exception.")
+        list[str] | None,
+        typer.Option(metavar="RULE", help="Leave out a rule if you have an exception."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 on warnings too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what is against the cluster's rules, where, and what to write instead.
+    """Show what breaks the cluster's rules, where, and what to write instead.
 
-    Objects that are applied together are checked together, since some rules count over all of them.
-    Exit code 2 on any error, 0 otherwise; notes never fail.
+    Check objects together if you apply them together: some rules count over all of them.
+    Exit code 2 on any error, 0 otherwise; notes never fail the check.
     """
     from grace_client.policy import check as policy
 
@@ -59,7 +60,7 @@ def check(
         from grace_client.kube import helm
 
         if files:
-            raise SpecError("checking takes files or --chart, not both; run it twice")
+            raise SpecError("The command takes either files or --chart. Run it twice to check both")
         rendered = helm.template(
             chart,
             values=values or (),
@@ -94,7 +95,7 @@ def _read(files: list[str]) -> list[KubeObject]:
 
     if not files:
         raise SpecError(
-            "nothing to check: name files, - for standard input, or a chart with --chart DIR -f FILE"
+            "Nothing to check. Name files, - for standard input, or a chart with --chart DIR -f FILE"
         )
     manifests = []
     for file in files:
@@ -107,7 +108,7 @@ def _read(files: list[str]) -> list[KubeObject]:
         manifests += read_manifests(text, "standard input" if file == "-" else file)
     if not manifests:
         raise SpecError(
-            f"{', '.join(files)}: no Kubernetes object in it; did the command before it print any?"
+            f"{', '.join(files)}: no Kubernetes object in it. Look at the output of the command that wrote it"
         )
     return manifests
 
@@ -124,7 +125,7 @@ def _line(finding: Finding) -> str:
 
 
 def _show(report: Report) -> None:
-    """For a person: one block a fault, and objects that share it listed in it."""
+    """Print one block for each fault, with all objects that have it."""
     from rich.console import Console
     from rich.padding import Padding
     from rich.text import Text
@@ -146,7 +147,7 @@ def _show(report: Report) -> None:
 
 @app.command()
 def rules(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List every rule: severity, the rule, where it was read, and what a manifest cannot tell."""
+    """List every rule: its severity, its text, its source, and what a manifest cannot show."""
     from grace_client.policy.rules import RULES
 
     if json:

@@ -22,6 +22,10 @@ RAISE = "GRACE_REPORT_RAISE"
 """Environment variable: if set, an error in grace ends the report. Tests set it."""
 
 
+class Review(str):
+    """A sentence that asks the reader to check something before using the results."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of the page, and its CSV file.
@@ -148,8 +152,10 @@ class Section:
             return f"{what} could not be computed: {str(error).rstrip('.')}."
         last = traceback.extract_tb(error.__traceback__)[-1]
         self.faults.append(
-            f"Review: {what} could not be computed because of an error in grace "
-            f"({type(error).__name__}: {error}; {Path(last.filename).name}, line {last.lineno})."
+            Review(
+                f"Review: {what} could not be computed because of an error in grace "
+                f"({type(error).__name__}: {error}; {Path(last.filename).name}, line {last.lineno})."
+            )
         )
         return self.faults[-1]
 

@@ -12,6 +12,7 @@ from grace_client import analysis
 from grace_client.analysis._data import reading, table_files
 from grace_client.core.errors import NotEnoughDataError, SpecError
 from grace_client.core.questions import kind
+from grace_client.report.blocks import Review
 from grace_client.run.layout import OK
 
 TITLES = {
@@ -129,7 +130,8 @@ def load(runs: Sequence[Path]) -> ReportData:
             frame = reading.load(table)
         except NotEnoughDataError as error:
             # A run without answers must not stop the report on the others.
-            silent.append(f"Review: {model}, {name}: no other part of the page contains this run. {error}.")
+            text = f"Review: {model}, {name}: no other part of the page contains this run. {error}."
+            silent.append(Review(text))
             last = error
             continue
         parts.setdefault(name, []).append((table, frame))

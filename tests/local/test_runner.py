@@ -408,7 +408,7 @@ def test_a_missing_program_is_a_message(tmp_path: Path) -> None:
     asked = command(tmp_path, "one")
     asked[asked.index("--vllm") + 1] = "nobody-has-this serve"
     done = subprocess.run(asked, cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True)
-    assert done.returncode == 2 and "there is no program nobody-has-this" in json.loads(done.stdout)["error"]
+    assert done.returncode == 2 and "There is no program nobody-has-this" in json.loads(done.stdout)["error"]
 
 
 @pytest.mark.parametrize(

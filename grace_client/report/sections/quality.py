@@ -7,7 +7,7 @@ import pandas as pd
 from grace_client import analysis
 from grace_client.core.questions import kind
 from grace_client.report import format
-from grace_client.report.blocks import Figure, Section, Table
+from grace_client.report.blocks import Figure, Review, Section, Table
 from grace_client.report.runs import SHORT, TITLES, ReportData, question_label
 from grace_client.report.sections import comparability
 from grace_client.run import layout
@@ -101,7 +101,7 @@ def _questions(data: ReportData, whole: pd.DataFrame) -> str:
 
 def _same(section: Section, data: ReportData) -> None:
     sentences = comparability.models(data) + comparability.runs(data)
-    section.summary += [sentence for sentence in sentences if sentence.startswith("Review:")]
+    section.summary += [sentence for sentence in sentences if isinstance(sentence, Review)]
     section.content += sentences
     if not sentences and len(data.manifests) > 1:
         several = "All models of an experiment got the same trials and questions. " * (len(data.models) > 1)
@@ -193,7 +193,7 @@ def _extraction(section: Section, data: ReportData) -> None:
                 continue
             share = float((~analysis.quality.unparsed(answered)).mean())
             if share < CLEAR:
-                sentence = (
+                sentence = Review(
                     f"Review: {model}, {name}: {format.percent(share, 1)} of the free text has a clear "
                     f"meaning, less than {format.percent(CLEAR)}. Look at the unparsed answers."
                 )
