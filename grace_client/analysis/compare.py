@@ -78,10 +78,8 @@ def even(table: pd.DataFrame, *, keys: Sequence[str], outcome: str) -> pd.DataFr
 
     Parameters
     ----------
-    table : DataFrame
-        `keys` and `outcome`: the cells and outcomes of the comparison, such as the answers of people.
-    keys, outcome
-        As in `closeness`.
+    table, keys, outcome
+        As in `blind`: the cells and outcomes of the comparison.
 
     Returns
     -------
@@ -165,8 +163,7 @@ def closeness(
     has ``count``, it draws answers, multinomially in each cell: the interval covers other people. With
     neither, the interval is missing.
 
-    With two to seven items, each item is left out in turn (jackknife) instead, and the interval is Student's
-    t.
+    With two to seven items, each item is left out in turn (jackknife), and the interval is Student's t.
 
     Drawing from a sample adds the sample's noise a second time, so the draws are less alike than the data.
     The interval therefore uses the distances of the draws from their own median. Like ``value``, it is about
@@ -327,8 +324,7 @@ def variants(
     question : str
         Name of the question, such as ``"utterance"``.
     null : DataFrame, optional
-        Scored answers to the same questions without the context, as `read` gives them; see
-        `distributions.pmi`.
+        Scored answers without the context, as `read` gives them; see `distributions.pmi`.
 
     Returns
     -------
