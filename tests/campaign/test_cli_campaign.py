@@ -69,7 +69,7 @@ def test_a_plan_needs_no_helm() -> None:
         (("plan", "--budget-hours", "251"), "--over-budget"),
         (("plan", "--models", "gpt-3"), "no model gpt-3"),
         (("plan", "--experiments", "study9"), "no experiment study9"),
-        (("plan", "--set-file", "queries.trials.study1"), "KEY=list.csv"),
+        (("plan", "--set-file", "queries.trials.study1"), "KEY=FILE"),
         (("plan", "--set-file", "queries.trials.study1=none.csv"), "none.csv"),
         (("plan", "--models", "llama-70b", "--budget-hours", "1"), ""),
         (("run", "--models", "gemma-2b", "--fallback", "h900"), "no overlay h900"),

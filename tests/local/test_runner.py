@@ -378,7 +378,7 @@ def test_a_server_here_is_waited_for_by_its_values(
     ("values", "vllm", "message"),
     [
         ({}, "nobody-has-this serve", "no program nobody-has-this.*pip install vllm"),
-        ({}, "vllm 'serve", "no command line"),
+        ({}, "vllm 'serve", "not a command line"),
         ({}, " ", "empty"),
         ({"model": {"name": "m", "repository": "o/m", "weightsGiB": 1, "revision": "abc"}}, "", "--vllm"),
         (
