@@ -176,8 +176,7 @@ def closeness(
         the weight of the item in the cell (see `study2.by_item`); `other` may hold ``count``, how often each
         outcome was chosen (see `reference.study2`).
     across : sequence of str, optional
-        The keys whose effect is compared, such as ``["goal"]``: deviations are from the mean over them.
-        Default: all keys.
+        Keys whose effect is compared, such as ``["goal"]``: deviations are from the mean over them; else all.
     ordered : bool
         Whether the outcomes are numbers with meaningful distances. If so, adds ``emd``.
     draws : int
@@ -189,9 +188,8 @@ def closeness(
     -------
     DataFrame
         One row per model and statistic (see `statistics`): ``model, statistic, value, low, high`` (95 %),
-        ``n_cells``, ``n_items`` (0 where items are unknown) and ``drawn``: what the interval covers,
-        ``items and people``, ``items``, ``people`` or ``nothing``. The interval is missing where no draw
-        changed the statistic.
+        ``n_cells``, ``n_items`` (0 if unknown) and ``drawn``: what the interval covers, ``items and people``,
+        ``items``, ``people`` or ``nothing``. The interval is missing if no draw changed the statistic.
 
     Raises
     ------
