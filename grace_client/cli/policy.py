@@ -1,4 +1,4 @@
-"""`grace policy`: check manifests against the cluster's rules."""
+"""`grace policy`: check Kubernetes manifests against the cluster's rules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from grace_client.policy.check import Finding, Report
 
 app = typer.Typer(
-    help="Check manifests against the rules of the cluster (NRP Nautilus).", no_args_is_help=True
+    help="Check Kubernetes manifests against the rules of the cluster (NRP Nautilus).", no_args_is_help=True
 )
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
@@ -31,27 +31,33 @@ def check(
         typer.Argument(metavar="[FILE…|-]", help="Manifests (YAML); - reads standard input."),
     ] = None,
     chart: Annotated[
-        Path | None, typer.Option(help="A Helm chart to render with the helm on the PATH, instead of files.")
+        Path | None, typer.Option(help="Helm chart to check instead of files. helm must be installed.")
     ] = None,
     values: Annotated[
-        list[Path] | None, typer.Option("--values", "-f", help="Values file of the chart; later ones win.")
+        list[Path] | None,
+        typer.Option(
+            "--values", "-f", help="Values file of the chart. A later file replaces earlier values."
+        ),
     ] = None,
     sets: Set = None,
     set_string: SetString = None,
     set_file: SetFile = None,
-    release: Annotated[str, typer.Option(help="The release's name, with --chart.")] = "grace",
-    namespace: Annotated[str, typer.Option(help="The release's namespace, with --chart.")] = "grace",
-    kube_version: Annotated[str | None, typer.Option(help="Kubernetes version to render for.")] = None,
-    ignore: Annotated[
-        list[str] | None, typer.Option(metavar="RULE", help="Leave a rule out, where there is an exception.")
+    release: Annotated[str, typer.Option(help="With --chart: name of the release.")] = "grace",
+    namespace: Annotated[str, typer.Option(help="With --chart: namespace of the release.")] = "grace",
+    kube_version: Annotated[
+        str | None, typer.Option(help="With --chart: Kubernetes version of the cluster, such as 1.31.")
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 on warnings too.")] = False,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RULE", help="Do not check this rule, because the cluster allows an exception."),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 2 on warnings too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what is against the cluster's rules, where, and what to write instead.
+    """List what breaks the cluster's rules, the place, and the fix.
 
-    Objects that are applied together are checked together, since some rules count over all of them.
-    Exit code 2 on any error, 0 otherwise; notes never fail.
+    Give all objects that you apply together: some rules count over all of them. Exit code 2 if there is an
+    error, else 0; notes do not count.
     """
     from grace_client.policy import check as policy
 
@@ -59,7 +65,7 @@ def check(
         from grace_client.kube import helm
 
         if files:
-            raise SpecError("checking takes files or --chart, not both; run it twice")
+            raise SpecError(f"{files[0]} and --chart {chart}: give files or --chart, not both. Run it twice")
         rendered = helm.template(
             chart,
             values=values or (),
@@ -72,8 +78,7 @@ def check(
     else:
         if values or sets or set_string or set_file or kube_version:
             raise SpecError(
-                "--values, --set, --set-string, --set-file and --kube-version are for a chart. Name it with "
-                "--chart"
+                "--values, --set, --set-string, --set-file and --kube-version need --chart. Add it"
             )
         manifests = _read(files or [])
     report = policy.check(manifests, ignore=[rule.upper() for rule in ignore or ()])
@@ -94,7 +99,7 @@ def _read(files: list[str]) -> list[KubeObject]:
 
     if not files:
         raise SpecError(
-            "nothing to check: name files, - for standard input, or a chart with --chart DIR -f FILE"
+            "There is nothing to check. Give files, - for standard input, or a chart: --chart FOLDER -f FILE"
         )
     manifests = []
     for file in files:
@@ -103,11 +108,11 @@ def _read(files: list[str]) -> list[KubeObject]:
         except OSError as error:
             raise refused(error, file) from None
         except UnicodeDecodeError as error:
-            raise SpecError(f"{file}: cannot read the file: {error}") from None
+            raise SpecError(f"{file} is not text in UTF-8: {error}. Save it as UTF-8") from None
         manifests += read_manifests(text, "standard input" if file == "-" else file)
     if not manifests:
         raise SpecError(
-            f"{', '.join(files)}: no Kubernetes object in it; did the command before it print any?"
+            f"{', '.join(files)}: there is no Kubernetes object. Check the file, or the command that wrote it"
         )
     return manifests
 
@@ -124,7 +129,7 @@ def _line(finding: Finding) -> str:
 
 
 def _show(report: Report) -> None:
-    """For a person: one block a fault, and objects that share it listed in it."""
+    """Print one block for each fault, with all objects that have it."""
     from rich.console import Console
     from rich.padding import Padding
     from rich.text import Text
@@ -146,7 +151,7 @@ def _show(report: Report) -> None:
 
 @app.command()
 def rules(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List every rule: severity, the rule, where it was read, and what a manifest cannot tell."""
+    """List all rules: severity, text, source, and what grace cannot see in a manifest."""
     from grace_client.policy.rules import RULES
 
     if json:

@@ -85,10 +85,10 @@ def test_json_of_a_check_and_of_the_rules(
     [
         (("none.yaml",), "none.yaml: it does not exist"),
         (("broken.yaml",), "broken.yaml:2: is not YAML"),
-        (("empty.yaml",), "empty.yaml: no Kubernetes object in it"),
-        ((), "nothing to check: name files, - for standard input, or a chart"),
+        (("empty.yaml",), "empty.yaml: there is no Kubernetes object"),
+        ((), "There is nothing to check"),
         (("x.yaml", "-f", "values.yaml"), "--set-file"),
-        (("x.yaml", "--chart", "."), "takes files or --chart, not both"),
+        (("x.yaml", "--chart", "."), "x.yaml and --chart ."),
         (("right.yaml", "--ignore", "P99"), "there is no rule P99"),
         (("--chart", "."), "helm is not on the PATH"),
     ],

@@ -1,4 +1,4 @@
-"""`grace campaign`: whole studies on one model after another."""
+"""The commands of `grace campaign`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from grace_client.kube.kubectl import Kubectl
 
 app = typer.Typer(
-    help="Run whole studies on one model after another, and free the GPUs whatever happens.",
+    help="Run complete studies on one model after another. GPUs are always freed at the end, also after "
+    "errors.",
     no_args_is_help=True,
 )
 
@@ -27,27 +28,50 @@ STUDY = "gemma-2b,gemma-9b,gemma-27b,llama-70b,gpt-oss-20b,gpt-oss-120b"
 """The six models of the studies."""
 
 Models = Annotated[
-    str | None, typer.Option(help="Short names of models, separated by commas.", show_default=False)
+    str | None,
+    typer.Option(help="Models, separated by commas, such as gemma-2b,llama-70b.", show_default=False),
 ]
-Gpu = Annotated[str, typer.Option(help="GPU overlay for all models, such as rtx-3090 (values/gpus).")]
+Gpu = Annotated[
+    str,
+    typer.Option(
+        help="Use this kind of GPU for all models, such as rtx-3090 (files in values/gpus). Default: as in "
+        "the model's values file.",
+        show_default=False,
+    ),
+]
 BudgetHours = Annotated[
-    float | None, typer.Option(help="GPU-hours for the whole campaign. Default: 216.", show_default=False)
+    float | None,
+    typer.Option(help="Budget of the whole campaign in GPU-hours. Default: 216.", show_default=False),
 ]
 ModelHours = Annotated[
     float | None,
-    typer.Option(help="Hours for which one model may use GPUs. Default: 24.", min=0, show_default=False),
+    typer.Option(
+        help="Maximum time for which one model may use GPUs, in hours. Default: 24.",
+        min=0,
+        show_default=False,
+    ),
 ]
 OverBudget = Annotated[
     bool, typer.Option("--over-budget", help="Allow a budget over 250 GPU-hours, or a plan over the budget.")
 ]
-Registry = Annotated[str, typer.Option(help="Registry of the client image (queries.image.registry).")]
-Experiments = Annotated[str, typer.Option(help="Only these experiments, separated by commas.")]
-Sample = Annotated[int, typer.Option(help="Number of trials to draw from each list; 0 for all.", min=0)]
+Registry = Annotated[
+    str, typer.Option(help="Registry of the client image, such as registry.example/you.", show_default=False)
+]
+Experiments = Annotated[
+    str,
+    typer.Option(
+        help="Run only these experiments, separated by commas. Default: as in the values.", show_default=False
+    ),
+]
+Sample = Annotated[
+    int, typer.Option(help="Ask only this many trials of each list, drawn at random. 0 asks all.", min=0)
+]
 ValuesFolder = Annotated[
     Path | None,
-    typer.Option(help="Folder of models' values files. Default: grace's own.", show_default=False),
+    typer.Option(help="Folder with the models' values files. Default: grace's own.", show_default=False),
 ]
 OUT = Path("campaign")
+Out = Annotated[Path, typer.Option(help="Folder of the campaign, if it is on this machine.")]
 
 
 def _names(text: str) -> list[str]:
@@ -68,16 +92,18 @@ def _spec(
     from grace_client.deploy.values import chart_folder, read_values, values_folder
     from grace_client.kube.helm import Assignments
 
-    known = read_values(chart_folder() / "values.yaml")["queries"]["experiments"]
+    available = read_values(chart_folder() / "values.yaml")["queries"]["experiments"]
     wanted = _names(experiments)
-    if strange := [name for name in wanted if name not in known]:
-        raise SpecError(f"There is no experiment {', '.join(strange)}. Experiments: {', '.join(known)}")
+    if unknown := [name for name in wanted if name not in available]:
+        raise SpecError(
+            f"--experiments: there is no experiment {', '.join(unknown)}. Experiments: {', '.join(available)}"
+        )
     given: dict[str, Any] = {}
     if registry:
         given["queries.image.registry"] = registry
-    for name in known if wanted else ():
+    for name in available if wanted else ():
         given[f"queries.experiments.{name}.enabled"] = name in wanted
-    for name in known if sample else ():
+    for name in available if sample else ():
         given[f"queries.experiments.{name}.sample"] = sample
     return settings.describe(
         _names(models),
@@ -103,17 +129,20 @@ def plan(
     set_file: SetFile = None,
     values_folder: ValuesFolder = None,
     utilisation: Annotated[
-        float, typer.Option(help="Share of the GPUs' published peaks that a server reaches.")
+        float,
+        typer.Option(
+            help="Assumption: share of the GPUs' published peak performance that a server reaches, 0 to 1."
+        ),
     ] = 0.3,
     characters_per_token: Annotated[
-        float, typer.Option(help="Characters of a prompt for each token.", min=0.1)
+        float, typer.Option(help="Assumption: average number of characters in a token.", min=0.1)
     ] = 4.0,
     model_hours: ModelHours = None,
     json: AsJson = False,
 ) -> None:
     """Estimate the GPU-hours of a campaign. Nothing is installed.
 
-    Exit code 2 if the estimate is over the budget, or a rule of the cluster is broken.
+    Exit code 2 if the estimate is over the budget or breaks a rule of the cluster.
     """
     from grace_client.campaign.estimate import BUDGET_HOURS, MODEL_HOURS, Assumptions, check_budget
     from grace_client.campaign.plan import plan as make_plan
@@ -145,12 +174,17 @@ def run(
     fallback: Annotated[
         str | None,
         typer.Option(
-            help="GPU overlays to try if no GPUs are available, such as rtx-3090,l40.", show_default=False
+            help="Other kinds of GPU to try if none are free, in this order, such as rtx-3090,l40.",
+            show_default=False,
         ),
     ] = None,
     queue_minutes: Annotated[
         float | None,
-        typer.Option(help="Minutes to wait for GPUs before that. Default: 120.", min=0, show_default=False),
+        typer.Option(
+            help="How many minutes to wait for free GPUs before --fallback applies. Default: 120.",
+            min=0,
+            show_default=False,
+        ),
     ] = None,
     budget_hours: BudgetHours = None,
     over_budget: OverBudget = False,
@@ -164,20 +198,29 @@ def run(
     values_folder: ValuesFolder = None,
     fetch: Annotated[
         bool | None,
-        typer.Option("--fetch/--no-fetch", help="Fetch the results (default), or leave them on the claim."),
+        typer.Option(
+            "--fetch/--no-fetch", help="Fetch the results (the default), or leave them on the cluster."
+        ),
     ] = None,
     install_minutes: Annotated[
-        float, typer.Option(help="Minutes that an install may take.", min=0.05)
+        float, typer.Option(help="Maximum time for a helm install, in minutes.", min=0.05)
     ] = 10.0,
-    poll: Annotated[float, typer.Option(help="Seconds between two looks at the cluster.", min=0.2)] = 5.0,
+    poll: Annotated[
+        float, typer.Option(help="Check the cluster's state every so many seconds.", min=0.2)
+    ] = 5.0,
     take_over: Annotated[
-        bool, typer.Option("--take-over", help="The process that ran this campaign has ended.")
+        bool,
+        typer.Option(
+            "--take-over",
+            help="Continue a campaign of another process. Use it only if that process has ended.",
+        ),
     ] = False,
     local: Annotated[bool, typer.Option("--local", help="Run on this machine, without a cluster.")] = False,
     vllm: Annotated[
         str | None,
         typer.Option(
-            help="With --local: start this vLLM for each model, such as 'vllm serve'.", show_default=False
+            help="With --local: start a vLLM server for each model with this command, such as 'vllm serve'.",
+            show_default=False,
         ),
     ] = None,
     namespace: Namespace = None,
@@ -185,10 +228,10 @@ def run(
     context: Context = None,
     json: AsJson = False,
 ) -> None:
-    """Install, ask, fetch and uninstall one model after another. The same command resumes it.
+    """Run a campaign: install each model, ask it, fetch its results, uninstall it. Repeat it to resume.
 
-    Without --models, the campaign under way in the namespace, or the one in --out, goes on. Answered
-    questions are not asked again.
+    Without --models, grace continues the campaign that is running in the namespace, or the one in --out.
+    Answered questions are not asked again.
     """
     if local:
         from grace_client.cli.campaign import local as campaign_local
@@ -197,7 +240,7 @@ def run(
         campaign_local.run(models, out, _names(experiments), sample, vllm, values_folder, json=json)
         return
     if vllm:
-        raise SpecError("--vllm needs --local: on a cluster the chart starts the server")
+        raise SpecError("--vllm needs --local: on a cluster, the chart starts the server. Add --local")
     from grace_client.campaign.estimate import check_budget
     from grace_client.campaign.session import Options
     from grace_client.campaign.session import run as run_campaign
@@ -219,8 +262,8 @@ def run(
         )
     elif gpu or registry or experiments or sample or sets or set_string or set_file or values_folder:
         raise SpecError(
-            "--gpu, --registry, --experiments, --sample, --set and --values-folder belong to a new campaign. "
-            "Add --models to begin one, or leave them out to go on with the one under way"
+            "--gpu, --registry, --experiments, --sample, --set and --values-folder need --models. Add "
+            "--models to begin a new campaign, or leave them out to continue the one that is running"
         )
     given = {
         "budget_hours": budget_hours,
@@ -261,7 +304,7 @@ def _terminal(*, quiet: bool) -> Terminal:
 
 
 def _report(campaign: Campaign, out: Path, *, json: bool, **more: Any) -> None:
-    """Print the report; `more` are further keys of the JSON, each a list of lines for people."""
+    """Print the report of a campaign. `more` adds keys to the JSON; for people, their values are lines."""
     from datetime import UTC, datetime
 
     from grace_client.campaign.session import resume_command
@@ -286,13 +329,13 @@ def _exit(campaign: Campaign) -> None:
 
 @app.command()
 def status(
-    out: Annotated[Path, typer.Option(help="The campaign's folder, where it is on this machine.")] = OUT,
+    out: Out = OUT,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     json: AsJson = False,
 ) -> None:
-    """Show how far a campaign is, from the cluster and from its file, on any machine."""
+    """Show the progress of a campaign. This works on any machine that can reach the cluster."""
     from grace_client.campaign.session import look
 
     found, lines = asyncio.run(look(_kubectl(kubeconfig, context, namespace), out))
@@ -301,26 +344,27 @@ def status(
 
 @app.command()
 def stop(
-    out: Annotated[Path, typer.Option(help="The campaign's folder, where it is on this machine.")] = OUT,
+    out: Out = OUT,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     json: AsJson = False,
 ) -> None:
-    """Stop the campaign that is under way. Its GPUs are freed, its claims stay.
+    """Stop the running campaign and free its GPUs. Its claims stay.
 
-    The process that runs it is asked to stop; if there is none, this command frees the GPUs.
+    grace asks the campaign's process to stop. If there is no such process, this command frees the GPUs
+    itself.
     """
     from grace_client.campaign.session import stop as stop_campaign
 
     kubectl = _kubectl(kubeconfig, context, namespace)
     ended = asyncio.run(stop_campaign(kubectl, out, _terminal(quiet=json)))
     if ended is None:
-        say("grace: no campaign is under way in this namespace")
+        say("grace: No campaign is running in this namespace")
         if json:
             print_json({"stopped": None})
         return
     if json:
         _report(ended, out, json=True, stopped=ended.name)
     else:
-        say(f"campaign {ended.name} is stopped and uses no GPU")
+        say(f"Campaign {ended.name} is stopped. It uses no GPU")
