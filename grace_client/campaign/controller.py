@@ -142,7 +142,7 @@ class Controller:
         if problem := self.store.write(self.campaign):
             # The ConfigMap is the only complete record then, and stays.
             raise ReleaseError(
-                f"The campaign is over and uses no GPU, but {problem}. Then its report is: {self.resume}",
+                f"The campaign is over and uses no GPU, but {problem}. Then show its report: {self.resume}",
                 retryable=True,
             )
         await self._retried(self.store.delete)
@@ -263,7 +263,7 @@ class Controller:
             complete = not isinstance(error, ResultsIncompleteError)
             reason = f"the results could not be fetched: {error}"
             if not complete:
-                reason += "\nThe next run asks what is missing"
+                reason += "\nThe next run asks the missing questions"
             await self._save(machine.not_fetched(self.campaign, reason, self.resume, complete=complete))
         else:
             await self._save(machine.fetched(self.campaign, folders))

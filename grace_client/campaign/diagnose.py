@@ -143,7 +143,7 @@ def _creation(snapshot: Snapshot, fallbacks: Sequence[str]) -> Iterator[Fault]:
             yield Fault(
                 FaultKind.REFUSED,
                 f"the cluster refuses the pod of {event.name}: {why}",
-                "change the value that it names; grace policy check --chart … shows the largest allowed",
+                "change the value that it names; its largest value is in: grace policy check --chart …",
                 fatal=bool(re.search(r"denied|forbidden|invalid", event.message)),
             )
 
@@ -191,7 +191,7 @@ def _missing(text: str) -> str:
     if re.search(r"node affinity|node selector|node\(s\) didn't match", text):
         parts.append("the free nodes are not of the requested kind (gpu.products, scheduling)")
     if "taint" in text:
-        parts.append("others are closed (taints)")
+        parts.append("taints keep pods off other nodes")
     return f"{'; '.join(parts)} ({text})" if parts else text
 
 

@@ -1,4 +1,4 @@
-"""Estimates how long a model holds its GPUs, before anything is installed; pure.
+"""Estimates how long a model uses its GPUs, before anything is installed; pure.
 
 Every number follows from stated assumptions. The report of a campaign has the measured ones. Rates of the
 disk are those of the model's values, which are worst cases.
@@ -24,7 +24,7 @@ MODEL_HOURS = 24.0
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """Peak rates that a GPU's maker publishes.
+    """Peak rates of a GPU, as its manufacturer publishes them.
 
     Attributes
     ----------
@@ -74,16 +74,17 @@ class Assumptions:
 
     def __post_init__(self) -> None:
         if not 0 < self.utilisation <= 1:
-            raise SpecError(f"the utilisation is {self.utilisation:g}; it is a share above 0 and up to 1")
+            raise SpecError(f"--utilisation {self.utilisation:g}: expected a share above 0, at most 1")
 
     def formula(self) -> str:
         """In words, with the numbers."""
         return (
-            f"A prompt has a token for each {self.characters_per_token:g} characters, and each further inner "
-            f"node of its options costs {self.block_size // 2}. A token of a prompt costs 2 operations for "
-            "each parameter (weights at 2 bytes, 4-bit ones at 0.53). Answers are drawn to their longest, "
-            f"{self.in_flight} at a time, and each token reads all weights. Servers reach "
-            f"{self.utilisation:.0%} of their GPUs' published peaks."
+            f"A prompt has one token for every {self.characters_per_token:g} characters. Each further inner "
+            f"node of its options costs {self.block_size // 2} tokens. Each token of a prompt costs 2 "
+            "operations per parameter; a parameter has 2 bytes, or 0.53 in 4-bit weights. Every answer has "
+            f"its largest length, a server draws {self.in_flight} answers at a time, and each of its steps "
+            f"reads all weights. Servers reach {self.utilisation:.0%} of the peaks that are published for "
+            "their GPUs."
         )
 
 
@@ -253,7 +254,7 @@ def check_budget(hours: float, *, over_budget: bool = False) -> None:
         For 0 and less, and above `MOST_HOURS` unless `over_budget`.
     """
     if hours <= 0:
-        raise SpecError(f"--budget-hours {hours:g} is no budget; give a number above 0")
+        raise SpecError(f"--budget-hours {hours:g}: expected a number above 0")
     if hours > MOST_HOURS and not over_budget:
         raise SpecError(
             f"--budget-hours {hours:g} exceeds {MOST_HOURS:g}. If that has been agreed, add --over-budget"

@@ -59,5 +59,5 @@ def describe(error: Exception) -> str:
     if isinstance(error, GraceError):
         return str(error)
     if isinstance(error, OSError):
-        return f"this machine: {error}"
+        return f"an error on this machine: {error}"
     return f"an error in grace itself, please report it: {error!r}"

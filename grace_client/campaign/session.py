@@ -51,7 +51,7 @@ class Options:
     out : Path
         The campaign's folder.
     spec : Spec or None
-        What to run; None goes on with the campaign that there is.
+        What to run; None continues the existing campaign.
     limits : mapping
         The limits that were given.
     poll, install_seconds : float
@@ -76,7 +76,7 @@ async def run(kubectl: Kubectl, options: Options, terminal: Terminal, count: Cou
     campaign = _chosen(options, stored, store.read_file(options.out), namespace)
     if campaign is not None:
         campaign = machine.reopen(campaign, campaign.limits.model_copy(update=dict(options.limits)))
-        terminal.say(f"going on with campaign {campaign.name}")
+        terminal.say(f"continuing campaign {campaign.name}")
     elif options.spec is not None:
         limits, now = Limits.model_validate(dict(options.limits)), clock.now()
         if not options.over_budget:

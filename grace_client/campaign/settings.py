@@ -50,12 +50,14 @@ def describe(
     """
     known, choices = models(folder), overlays(folder)
     if strange := [name for name in names if name not in known]:
-        raise SpecError(f"there is no model {', '.join(strange)} in {folder}; it has {', '.join(known)}")
+        raise SpecError(f"There is no model {', '.join(strange)} in {folder}. Models: {', '.join(known)}")
     if not names or len(set(names)) < len(names):
-        raise SpecError("a campaign needs at least one model, and each of them only once")
+        raise SpecError("--models must name at least one model, and each model only once")
     for name in filter(None, (gpu, *fallbacks)):
         if name not in choices:
-            raise SpecError(f"there is no GPU {name} in {folder}/gpus; it has {', '.join(choices) or 'none'}")
+            raise SpecError(
+                f"There is no overlay {name} in {folder}/gpus. Overlays: {', '.join(choices) or 'none'}"
+            )
     return Spec(
         models=tuple(names),
         gpu=gpu,
@@ -71,7 +73,7 @@ def values_of(spec: Spec, model: str, overlay: str, folder: Path) -> ModelValues
     wanted = {folder / f"{model}.yaml": spec.documents[model]}
     if overlay:
         if overlay not in spec.overlays:
-            raise SpecError(f"the campaign has no overlay {overlay}; it has {', '.join(spec.overlays)}")
+            raise SpecError(f"The campaign has no overlay {overlay}. Overlays: {', '.join(spec.overlays)}")
         wanted[folder / "gpus" / f"{overlay}.yaml"] = spec.overlays[overlay]
     for file, text in wanted.items():
         if not file.exists() or file.read_text(encoding="utf-8") != text:

@@ -1,4 +1,4 @@
-"""What a person sees of a campaign while it goes on: read from a snapshot and its logs; pure."""
+"""What a campaign shows while it runs: read from a snapshot and its logs; pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from grace_client.campaign.diagnose import Fault
 from grace_client.campaign.records import Campaign, ModelState, Phase
 from grace_client.campaign.snapshot import WEIGHTS, Snapshot
 from grace_client.core.progress import ProgressLine
-
-_DOWNLOAD = "weights: "
-"""Begins every line that the chart's download prints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +24,13 @@ class View:
     model : ModelState or None
         The current model.
     weights : str
-        The last line of the download.
+        The last line in the log of the download.
     progress : dict of str to ProgressLine
         The latest progress of each experiment that has begun.
     faults : tuple of Fault
-        What is wrong.
+        The faults of the release.
     note : str
-        What else to show, such as that the cluster does not answer.
+        A further sentence to show, such as that the cluster does not answer.
     """
 
     at: datetime
@@ -48,7 +45,7 @@ class View:
         """The progress of download and experiments, one line each."""
         downloading = self.model is not None and self.model.phase is Phase.DOWNLOADING
         return [
-            *([f"{_DOWNLOAD}{self.weights}"] if self.weights and downloading else []),
+            *([f"download: {self.weights}"] if self.weights and downloading else []),
             *(f"{one.task}: {one.done} of {one.total}" for _, one in sorted(self.progress.items())),
         ]
 
@@ -57,19 +54,15 @@ def view(campaign: Campaign, snapshot: Snapshot, faults: tuple[Fault, ...] = ())
     """The view of a snapshot of the current model's release."""
     logs = [(container, container.log.splitlines()) for pod in snapshot.pods for container in pod.containers]
     downloads = [
-        line
-        for container, lines in logs
-        if container.name == WEIGHTS
-        for line in lines
-        if line.startswith(_DOWNLOAD)
+        line for container, lines in logs if container.name == WEIGHTS for line in lines if line.strip()
     ]
-    # A client that began with an older version of grace writes no such lines.
+    # A client with an older version of grace writes no such lines.
     found = [ProgressLine.from_line(line) for _, lines in logs for line in lines]
     return View(
         at=snapshot.at,
         campaign=campaign,
         model=campaign.current,
-        weights=downloads[-1].removeprefix(_DOWNLOAD) if downloads else "",
+        weights=downloads[-1].strip() if downloads else "",
         progress={one.task: one for one in found if one},
         faults=faults,
     )

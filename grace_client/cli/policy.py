@@ -54,10 +54,10 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 2 on warnings too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List what breaks the cluster's rules, the place, and the fix.
+    """Show what breaks the cluster's rules, where, and what to write instead.
 
-    Give all objects that you apply together: some rules count over all of them. Exit code 2 if there is an
-    error, else 0; notes do not count.
+    Check objects together if you apply them together: some rules count over all of them.
+    Exit code 2 on any error, 0 otherwise; notes never fail the check.
     """
     from grace_client.policy import check as policy
 
@@ -65,7 +65,7 @@ def check(
         from grace_client.kube import helm
 
         if files:
-            raise SpecError(f"{files[0]} and --chart {chart}: give files or --chart, not both. Run it twice")
+            raise SpecError("The command takes either files or --chart. Run it twice to check both")
         rendered = helm.template(
             chart,
             values=values or (),
@@ -99,7 +99,7 @@ def _read(files: list[str]) -> list[KubeObject]:
 
     if not files:
         raise SpecError(
-            "There is nothing to check. Give files, - for standard input, or a chart: --chart FOLDER -f FILE"
+            "Nothing to check. Name files, - for standard input, or a chart with --chart DIR -f FILE"
         )
     manifests = []
     for file in files:
@@ -112,7 +112,7 @@ def _read(files: list[str]) -> list[KubeObject]:
         manifests += read_manifests(text, "standard input" if file == "-" else file)
     if not manifests:
         raise SpecError(
-            f"{', '.join(files)}: there is no Kubernetes object. Check the file, or the command that wrote it"
+            f"{', '.join(files)}: no Kubernetes object in it. Look at the output of the command that wrote it"
         )
     return manifests
 
@@ -151,7 +151,7 @@ def _show(report: Report) -> None:
 
 @app.command()
 def rules(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List all rules: severity, text, source, and what grace cannot see in a manifest."""
+    """List every rule: its severity, its text, its source, and what a manifest cannot show."""
     from grace_client.policy.rules import RULES
 
     if json:

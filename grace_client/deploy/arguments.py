@@ -1,4 +1,4 @@
-"""The arguments of the server and of its clients that a model's values mean.
+"""The arguments of the server and of its clients, from a model's values.
 
 The chart's `files/arguments.yaml` lists them, for its templates and for this module. Functions here take all
 values of a release, as `grace_client.deploy.values.effective` returns them.
@@ -25,7 +25,7 @@ class ClientRun:
         Where its results go, under the folder of all results: `EXPERIMENT/MODEL/RUN`, and for an experiment
         with `indexed: true` a folder for each replicate in it.
     arguments : tuple of str
-        Without those that depend on the place: how the model is reached, the trial list, the output folder.
+        Without those that depend on the machine: address of the model, trial list, output folder.
     """
 
     folder: Path
@@ -55,7 +55,7 @@ def server_arguments(known: Mapping[str, Any], *, without: Collection[str] = ())
     known : mapping
         All values.
     without : collection of str
-        Arguments that are given elsewhere, such as `--port`. `server.args` stay as they are.
+        Arguments to leave out because the caller adds them, such as `--port`. `server.args` stay unchanged.
     """
     server = known["server"]
     if whole := server.get("args"):
@@ -78,7 +78,7 @@ def client_runs(
     release : str
         Name of the release, which names the run unless `queries.runId` does.
     sample : int
-        Number of trials to draw; 0 for what the values say.
+        Number of trials to draw; 0 for the number in the values.
     """
     own = dict(known["queries"]["experiments"].get(experiment, {}))
     own |= {"sample": sample} if sample else {}
@@ -101,7 +101,7 @@ def _run(known: Mapping[str, Any], folder: Path, own: Mapping[str, Any]) -> Clie
 
 
 def declared(known: Mapping[str, Any]) -> dict[str, str]:
-    """What a run's manifest must have and the server does not say of itself, by name."""
+    """Facts for a run's manifest that the server does not report, by name."""
     return {name: _at(known, path) for name, path in _lists()["client"]["declared"].items()}
 
 
@@ -117,10 +117,10 @@ def _given(of: str, known: Mapping[str, Any]) -> list[str]:
 
 
 def _at(values: Any, path: str) -> str:
-    """The value at a dotted path, written as the chart writes it; empty where there is none."""
+    """The value at a dotted path, as the chart writes it; empty if there is none."""
     for step in path.split("."):
         values = values.get(step, "")
     if isinstance(values, bool):
-        # YAML reads a bare on and off so.
+        # YAML reads on and off without quotes as booleans.
         return "on" if values else "off"
     return str(int(values) if isinstance(values, float) and values.is_integer() else values)

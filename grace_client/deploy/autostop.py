@@ -1,10 +1,10 @@
 """Stops a release's server when its last query Job has ended, so that its GPUs are free.
 
-``python -m grace_client.deploy.autostop --deployment NAME JOB…`` runs in a Job of the release, as an account
-that may look at just these Jobs and scale just this Deployment. Exit codes: 0 the server is stopped, or gone;
-3 the API stayed away or refused, and the Job may be retried.
+``python -m grace_client.deploy.autostop --deployment NAME JOB…`` runs in a Job of the release. Its account
+may only look at these Jobs and scale this Deployment. Exit codes: 0 the server is stopped, or it is gone; 3
+the API did not answer or refused, and a retry may succeed.
 
-Only the standard library, and modules that need no more: this runs in a pod with a fraction of a core.
+It imports only the standard library and modules that need nothing else: its pod has a fraction of a core.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from grace_client.kube import job_end
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 WATCH_S = 300
-"""Seconds after which the API ends a watch; it is then begun anew."""
+"""Seconds after which the API ends a watch; then the next one begins."""
 UNSEEN_S = 300
-"""Seconds that a Job may take to appear: Helm makes a release's Jobs one after another."""
+"""Seconds to wait for a Job that does not exist yet: Helm creates a release's Jobs one after another."""
 PATIENCE_S = 900
-"""Seconds without an answer of the API after which this gives up."""
+"""Seconds without an answer of the API after which this program gives up."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 
 Json = dict[str, Any]
@@ -55,7 +55,7 @@ class Api:
     server : str
         Such as ``https://10.0.0.1:443``.
     account : Path
-        Folder with the account's token, namespace and authority.
+        Folder with the account's token, its namespace and the certificate of the API's authority.
     """
 
     server: str
@@ -90,9 +90,9 @@ class Api:
         Raises
         ------
         FileNotFoundError
-            For what is not there.
+            If there is no such object.
         AwayError
-            For an API that does not answer, or refuses: a role may reach it a moment after its pod.
+            If the API does not answer, or refuses: a new role may become valid after its pod has started.
         """
         # The token is read every time: Kubernetes replaces it before it expires.
         headers = {"Authorization": f"Bearer {(self.account / 'token').read_text().strip()}"}
@@ -113,16 +113,16 @@ class Api:
 
 @dataclass
 class Autostop:
-    """Waits for Jobs, through restarts of the API, and stops a server.
+    """Waits for Jobs, also while the API restarts, and stops a server.
 
     Attributes
     ----------
     api : Api
         The cluster.
     pause : callable
-        Lets seconds pass.
+        Waits for a number of seconds.
     clock : callable
-        Seconds that pass.
+        Monotonic clock, in seconds.
     """
 
     api: Api
@@ -131,7 +131,7 @@ class Autostop:
     _heard: float = field(default=0.0, init=False)
 
     def ended(self, job: str) -> str:
-        """Wait until a Job has ended; how it did: ``complete``, ``failed`` or ``gone``."""
+        """Wait until a Job has ended; returns ``complete``, ``failed``, or ``gone`` if it was deleted."""
         jobs = f"/apis/batch/v1/namespaces/{quote(self.api.namespace)}/jobs"
         began, seen = self.clock(), False
 
@@ -154,7 +154,7 @@ class Autostop:
                 if event["type"] == "DELETED":
                     return "gone"
                 if event["type"] == "ERROR":
-                    # Such as a version that is too old to go on from; the state is asked for anew.
+                    # Such as a resource version that is too old. The next look reads the state again.
                     break
                 seen = True
                 if end := job_end.end(event["object"]):
@@ -166,7 +166,7 @@ class Autostop:
         return how
 
     def stop(self, deployment: str) -> bool:
-        """Scale a Deployment to zero; False where there is none."""
+        """Scale a Deployment to zero; False if there is none."""
         path = f"/apis/apps/v1/namespaces/{quote(self.api.namespace)}/deployments/{quote(deployment)}/scale"
         try:
             self._retried(lambda: self.api.patch(path, {"spec": {"replicas": 0}}))
@@ -175,7 +175,7 @@ class Autostop:
         return True
 
     def _retried(self, call: Callable[[], T]) -> T:
-        """Call until it succeeds; raises the last error when nothing was heard for `PATIENCE_S`."""
+        """Call until it succeeds; raises the last error after `PATIENCE_S` without an answer."""
         self._heard, failures = self.clock(), 0
         while True:
             try:
@@ -190,12 +190,12 @@ class Autostop:
 
 
 def main() -> None:
-    """See above."""
+    """Wait for the Jobs, then stop the server."""
     parser = argparse.ArgumentParser(prog="grace_client.deploy.autostop")
     parser.add_argument("--deployment", required=True)
     parser.add_argument("jobs", nargs="+", metavar="JOB")
     given = parser.parse_args()
-    # The first process of a container has no default for a signal: without this it would be killed, late.
+    # The first process of a container ignores SIGTERM unless it has a handler; it would be killed much later.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
     autostop = Autostop(Api(f"https://{f'[{host}]' if ':' in host else host}:{port}"))
@@ -204,7 +204,7 @@ def main() -> None:
             print(f"{job}: {autostop.ended(job)}", flush=True)
         stopped = autostop.stop(given.deployment)
     except AwayError as error:
-        print(f"gave up: {error}", file=sys.stderr)
+        print(f"giving up after {PATIENCE_S} s without an answer of the API: {error}", file=sys.stderr)
         sys.exit(3)
     print(f"{given.deployment} is {'stopped' if stopped else 'gone'}", flush=True)
 

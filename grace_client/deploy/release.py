@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CHART = "grace"
 MARGIN_S = 15
-"""Seconds between helm's own timeout and the moment when helm is ended."""
+"""Seconds after helm's own timeout until grace ends helm."""
 
 _REFUSED = re.compile(
     r"execution error at|meet the specifications of the schema|failed to parse", re.IGNORECASE
@@ -49,9 +49,9 @@ class Revision:
         Helm's status: `deployed`, `failed`, `pending-install`, `pending-upgrade`, `pending-rollback`,
         `uninstalling`.
     updated : datetime
-        When it got this status.
+        When it reached this status.
     repaired : str
-        What was repaired before, as a sentence; empty for nothing.
+        A sentence about a repair before this revision; empty if there was none.
     """
 
     number: int
@@ -63,7 +63,7 @@ class Revision:
 class Helm(Command):  # type: ignore[misc]
     """pyhelm3's command lines, run without a shell and with grace's errors.
 
-    With a shell, ending a call would end the shell, and helm would go on.
+    With a shell, ending a call would end only the shell, and helm would go on.
     """
 
     def __init__(self, kubectl: Kubectl, limit: float) -> None:
@@ -73,7 +73,7 @@ class Helm(Command):  # type: ignore[misc]
         self._limit = limit
 
     async def run(self, command: Sequence[object], input: bytes | None = None) -> bytes:
-        """What helm prints; raises ReleaseNotFoundError, or the error of `explained`."""
+        """The output of helm; raises ReleaseNotFoundError, or the error of `explained`."""
         verb = f"helm {command[0]}"
         line = [str(word) for word in command]
         if self._kubeconfig:
@@ -137,17 +137,17 @@ class Release:
     async def install(self, *, timeout: float) -> Revision:
         """Install the release, or change it to these values; returns when the cluster has the objects.
 
-        What a killed helm left half done is repaired first. This does not wait for servers or Jobs, as a GPU
-        may be hours away; only for a download in a Job of its own (`weights.stage: job`). A server that was
-        stopped after its Jobs (`autoStop`) is started again if there are new Jobs.
+        It first repairs a release that a killed helm left unfinished. It waits for no server or Job, because
+        a free GPU may take hours; it waits only for a download in a Job of its own (`weights.stage: job`). If
+        there are new Jobs, it starts a server again that was stopped after its Jobs (`autoStop`).
 
         Raises
         ------
         SpecError
-            If the chart, the cluster's rules or the user's rights refuse.
+            If the chart, the cluster's rules or the user's rights do not allow it.
         ReleaseError
-            If it did not succeed within `timeout` seconds, with the pods' states; retryable if the API does
-            not answer.
+            If it takes longer than `timeout` seconds, with the pods' states; retryable if the API does not
+            answer.
         """
         repaired = await self._repair(timeout)
         command = Helm(self.kubectl, timeout + MARGIN_S)
@@ -192,8 +192,8 @@ class Release:
                 await self.kubectl.gone("pods", names, timeout=max(1.0, ends - time.monotonic()))
             except TimeoutError:
                 left = ReleaseTimeoutError(
-                    f"{self.name} is uninstalled, but after {timeout:g} s pods of it are left: "
-                    f"{', '.join(names)}. Their node may be gone; 'kubectl describe pod' shows it",
+                    f"{self.name} is uninstalled, but it still has pods after {timeout:g} s: "
+                    f"{', '.join(names)}. Their node may be gone. Look: kubectl describe pod {names[0]}",
                     retryable=True,
                 )
                 raise await self._with_states(left) from None
@@ -223,7 +223,7 @@ class Release:
         found = await self.current()
         if found is None or found.status in ("deployed", "failed", "superseded", "unknown"):
             return ""
-        what = f"a helm that was ended left release {self.name} {found.status}"
+        what = f"a helm process ended early and left release {self.name} {found.status}"
         if found.status in ("pending-upgrade", "pending-rollback"):
             command = ["rollback", self.name, "--namespace", await self.kubectl.namespace_name()]
             try:

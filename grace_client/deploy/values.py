@@ -24,8 +24,8 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?
 
 
 class _Part(BaseModel):
-    # Keys that only the chart needs may stand beside these; the chart's schema judges them.
-    # What a file leaves out is as in the chart's values.yaml.
+    # A file may have further keys: only the chart needs them, and its schema checks them.
+    # The defaults here are those of the chart's values.yaml.
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", alias_generator=to_camel)
 
 
@@ -157,7 +157,7 @@ def read_values(file: Path) -> dict[str, Any]:
     Raises
     ------
     SpecError
-        For a file that cannot be read or is no YAML mapping, with file and line.
+        For a file that cannot be read or is not a YAML mapping; with file and line.
     """
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -174,7 +174,7 @@ def read_values(file: Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise SpecError(
-            f"{file}:1: is a {type(values).__name__}; a values file is a mapping such as model: {{…}}"
+            f"{file}:1: is a {type(values).__name__}. A values file is a mapping, such as model: {{…}}"
         )
     return values
 
@@ -300,13 +300,13 @@ def overlays(folder: Path) -> dict[str, Path]:
 
 
 def _shipped(name: str, what: str) -> Path:
-    """A folder that lies beside the package in a checkout, and inside it where it was installed."""
+    """A folder that is beside the package in a checkout, and inside it in an installation."""
     for folder in (_DEPLOY / name, _PACKAGE.parent / name):
         if folder.is_dir():
             return folder
     raise SpecError(
-        f"there is no {what} in this installation of grace ({_PACKAGE}); give the path of yours, or work in "
-        "a checkout of the repository"
+        f"This installation of grace has no {what} ({_PACKAGE}). Name the path of yours, or work in a "
+        "checkout of the repository"
     )
 
 

@@ -18,7 +18,7 @@ _MB_PER_GIB = Fraction(2**30, 10**6)
 
 
 def download_seconds(known: Mapping[str, Any]) -> int:
-    """Seconds to download the weights; 0 where they are there before (`weights.stage: none`)."""
+    """Seconds to download the weights; 0 if they are on the claim already (`weights.stage: none`)."""
     weights = known["weights"]
     return 0 if weights["stage"] == "none" else _move_seconds(known, weights["downloadMBps"])
 

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from grace_client.kube.kubectl import Kubectl
 
 CLOSE = timedelta(seconds=5)
-"""Clocks this close count as equal: the cluster tells whole seconds, and takes one or two to answer."""
+"""Clocks that differ by less count as equal: the cluster gives whole seconds, one or two late."""
 
 
 class Clock:
-    """The cluster's clock, kept by this machine's, so that pods and campaigns have one time.
+    """The cluster's time, from this machine's clock, so that pods and campaigns use the same time.
 
     Parameters
     ----------
@@ -34,5 +34,5 @@ class Clock:
         return datetime.now(UTC) + self.ahead
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for some seconds."""
         await asyncio.sleep(seconds)

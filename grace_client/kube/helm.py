@@ -1,4 +1,4 @@
-"""The helm program: where it is, how it is called, and charts rendered by it.
+"""Finds and runs the helm program, and renders charts with it.
 
 Releases are changed through pyhelm3 (`deploy.release`), whose calls come here too. Rendering is a call of its
 own: pyhelm3 cannot render one template or take values files, and checking a chart must not need pyhelm3.
@@ -21,13 +21,13 @@ from grace_client.kube import process
 from grace_client.kube.manifests import KubeObject, read_manifests
 
 TIMEOUT_S = 120
-"""A chart that takes longer than this to render does not render."""
+"""Seconds that helm has to render a chart."""
 
 _PRINTING_CHART = {
     "Chart.yaml": "apiVersion: v2\nname: values\nversion: 0.0.0\n",
     "templates/values.yaml": "values: {{ .Values | toJson }}\n",
 }
-"""A chart that renders its values, with which helm says how it reads them."""
+"""A chart that prints its values. It shows how helm reads them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Assignments:
     def of(
         cls, values: Sequence[str] | None, strings: Sequence[str] | None, files: Sequence[str] | None
     ) -> Assignments:
-        """From what the options say; SpecError for a file that cannot be read."""
+        """From the values of the options; SpecError for a file that cannot be read."""
         return cls(tuple(values or ()), tuple(strings or ()), tuple(map(_text_of, files or ())))
 
     def options(self, folder: Path) -> list[str]:
@@ -72,7 +72,7 @@ NO_ASSIGNMENTS = Assignments()
 def _text_of(assignment: str) -> tuple[str, str]:
     key, equals, path = assignment.partition("=")
     if not equals:
-        raise SpecError(f"--set-file {assignment}: a key and a file are expected, such as KEY=list.csv")
+        raise SpecError(f"--set-file {assignment}: expected KEY=FILE, such as queries.trials.study1=list.csv")
     try:
         return key, Path(path).read_bytes().decode()
     except OSError as error:
@@ -142,7 +142,7 @@ async def template(
     Raises
     ------
     SpecError
-        If there is no helm, and if helm refuses the chart, with helm's words.
+        If helm is missing, or if helm refuses the chart; with helm's message.
     """
     command = ["template", release, str(chart), "--namespace", namespace]
     for file in values:
@@ -170,7 +170,7 @@ def assign(document: Mapping[str, Any], assignments: Assignments) -> dict[str, A
     Raises
     ------
     SpecError
-        If there is no helm, and if helm refuses an assignment, with helm's words.
+        If helm is missing, or if helm refuses an assignment; with helm's message.
     """
     found: dict[str, Any] = json.loads(_assigned(json.dumps(document), assignments))
     return found

@@ -1,6 +1,6 @@
 """The cluster's API through kubectl, which uses the same kubeconfig, context, plugins and proxy as helm.
 
-kubectl and helm say why they failed only in text. `explained` is the one reader of that text: everything else
+kubectl and helm give the reason of a failure only as text. Only `explained` reads that text. Everything else
 decides by the class of its error, `retryable` and `reason`.
 """
 
@@ -50,14 +50,13 @@ _AWAY = re.compile(
     re.IGNORECASE,
 )
 _FORBIDDEN = re.compile(r"forbidden|denied the request", re.IGNORECASE)
-# What a node or a webhook says to the API server, which knows the user: a login does not help against a
-# node's certificate or refusal.
-_BEYOND = re.compile(
+# The API server knows the user, but a node or a webhook behind it failed or refused. A login does not help.
+_BEHIND_API = re.compile(
     r"Error from server[^\n]*x509|failed calling webhook|\(\s*(pods|nodes)/(log|exec|attach|proxy)"
     r"|subresource=proxy|unable to upgrade connection|error dialing backend|:10250/",
     re.IGNORECASE,
 )
-# A login plugin without a network.
+# A login plugin failed because it has no network.
 _PLUGIN = re.compile(r"getting credentials", re.IGNORECASE)
 _NETWORK = re.compile(
     r"dial (tcp|udp)|no such host|i/o timeout|connection (refused|reset)|network is unreachable"
@@ -91,7 +90,7 @@ def explained(program: str, stderr: bytes) -> GraceError:
     if reason := _REASON.search(text):
         return ReleaseError(f"{program}: {text}", reason=reason[1])
     kind = ReleaseTimeoutError if _TIMEOUT.search(text) else ReleaseError
-    if _BEYOND.search(text):
+    if _BEHIND_API.search(text):
         return kind(
             f"{program}: {text}\nA node or a webhook did not answer the cluster's API. The same command may "
             "succeed later",

@@ -1,4 +1,4 @@
-"""Kubernetes manifests: the objects of a YAML stream, where each stands, and the pods they make."""
+"""Kubernetes manifests: the objects of a YAML stream, the lines of their fields, and the pods they create."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _POD = {
         ("spec", "template"),
     ),
 }
-"""Where each kind keeps its pod's metadata and spec."""
+"""The path of the pod's metadata and spec in each kind."""
 
 
 def mapping(value: object) -> dict[str, Any]:
-    """The value if it is a mapping, else an empty one: `resources: null` is as good as none."""
+    """The value if it is a mapping, else an empty one: `resources: null` counts as none."""
     return value if isinstance(value, dict) else {}
 
 
@@ -64,7 +64,7 @@ class ContainerSpec:
         `container`, `init container`, `sidecar` (an init container that keeps running) or
         `ephemeral container`.
     path : tuple
-        Where it stands in its object.
+        Its path in the object.
     body : dict
         The container itself.
     """
@@ -79,16 +79,16 @@ class ContainerSpec:
         return f"{self.role} {self.body.get('name', '(no name)')}"
 
     def stated(self, which: str, resource: str) -> object:
-        """What stands under `limits` or `requests`; None where nothing does."""
+        """The value under `limits` or `requests`; None if there is none."""
         return mapping(mapping(self.body.get("resources")).get(which)).get(resource)
 
     def amount(self, resource: str) -> Fraction:
-        """The larger of limit and request; 0 where neither is a quantity."""
+        """The larger of limit and request; 0 if neither is a quantity."""
         found = [_amount(self.stated(which, resource)) for which in ("limits", "requests")]
         return max((amount for amount in found if amount is not None), default=Fraction(0))
 
     def request(self, resource: str) -> Fraction:
-        """The request, or the limit, which Kubernetes takes where there is no request; 0 without either."""
+        """The request, or without one the limit, as Kubernetes does it; 0 without either."""
         request = _amount(self.stated("requests", resource))
         return (_amount(self.stated("limits", resource)) or Fraction(0)) if request is None else request
 
@@ -104,6 +104,11 @@ class ContainerSpec:
             name for _, name in self.resources() if name.startswith("nvidia.com/") or name == "amd.com/gpu"
         }
         return {name: count for name in sorted(names) if (count := self.amount(name))}
+
+    @property
+    def command_path(self) -> FieldPath:
+        """The path of its command, or of its arguments if it has no command."""
+        return (*self.path, "command" if self.body.get("command") else "args")
 
     @cached_property
     def command(self) -> list[str]:
@@ -122,14 +127,14 @@ def _amount(value: object) -> Fraction | None:
 
 @dataclass(frozen=True)
 class PodSpec:
-    """A pod, or the template that an object makes its pods from."""
+    """A pod, or the template from which an object creates its pods."""
 
     path: FieldPath
     spec: dict[str, Any]
 
     @cached_property
     def containers(self) -> list[ContainerSpec]:
-        """All of them: init containers, sidecars, containers, ephemeral ones."""
+        """All containers: init containers, sidecars, containers, ephemeral ones."""
         found = []
         for key, role in (
             ("initContainers", "init container"),
@@ -143,10 +148,10 @@ class PodSpec:
         return found
 
     def total(self, amounts: Iterable[tuple[ContainerSpec, Fraction]]) -> Fraction:
-        """What the whole pod takes at its largest moment, as the scheduler counts it.
+        """The largest amount that the whole pod uses at one time, as the scheduler counts it.
 
         Containers and sidecars run side by side; init containers run one after another, each beside the
-        sidecars that stand before it.
+        sidecars before it.
         """
         beside = running = largest = Fraction(0)
         for container, amount in amounts:
@@ -169,11 +174,11 @@ class PodSpec:
 
     @property
     def gpus(self) -> int:
-        """GPUs of all kinds that the pod holds at its largest moment."""
+        """The largest number of GPUs, of all kinds, that the pod uses at one time."""
         return int(self.total((c, sum(c.gpus().values(), Fraction(0))) for c in self.containers))
 
     def volumes(self) -> Iterator[tuple[FieldPath, dict[str, Any]]]:
-        """The pod's volumes and where they stand."""
+        """The pod's volumes, each after its path."""
         for i, volume in enumerate(sequence(self.spec.get("volumes"))):
             if isinstance(volume, dict):
                 yield (*self.path, "volumes", i), volume
@@ -190,9 +195,9 @@ class KubeObject:
     file : str
         The file, or the chart's template, that it comes from.
     node : yaml.Node
-        The same with the lines that everything stands on.
+        The object as YAML nodes, which know their lines.
     rendered : bool
-        Whether a chart made it; then the lines of the stream mean nothing to the reader.
+        Whether a chart rendered it; then its lines are in no file of the user.
     """
 
     body: dict[str, Any]
@@ -212,25 +217,25 @@ class KubeObject:
 
     @property
     def name(self) -> str:
-        """The name, or the beginning of a generated one with a star behind it."""
+        """The name, or the beginning of a generated name with a star after it."""
         generated = self.metadata.get("generateName")
         return str(self.metadata.get("name") or (f"{generated}*" if generated else "(no name)"))
 
     @property
     def namespace(self) -> str | None:
-        """The namespace, where the object names one."""
+        """The namespace; None if the object names none."""
         return self.metadata.get("namespace")
 
     @property
     def spec(self) -> dict[str, Any]:
-        """What is asked for."""
+        """The object's spec."""
         return mapping(self.body.get("spec"))
 
     @cached_property
-    def pod(self) -> PodSpec | None:
-        """The pod or pod template; None for an object that makes no pods."""
+    def pod(self) -> PodSpec:
+        """The pod or pod template; an empty one for an object that creates no pods."""
         if self.kind not in _POD:
-            return None
+            return PodSpec((), {})
         path: FieldPath = _POD[self.kind]
         holder: Any = self.body
         for key in path:
@@ -239,7 +244,7 @@ class KubeObject:
 
     @cached_property
     def job(self) -> tuple[FieldPath, dict[str, Any]] | None:
-        """The Job's spec and where it stands; of a CronJob, that of the Jobs it makes."""
+        """Path and spec of a Job, or of the Jobs that a CronJob creates; None for other kinds."""
         if self.kind == "Job":
             return ("spec",), self.spec
         if self.kind == "CronJob":
@@ -248,13 +253,13 @@ class KubeObject:
 
     @property
     def is_bare_pod(self) -> bool:
-        """Whether it is a pod that nothing makes again when it is gone."""
+        """Whether it is a pod that no controller replaces."""
         return self.kind == "Pod" and not self.metadata.get("ownerReferences")
 
     @property
     def pods_at_once(self) -> int:
         """How many pods the object runs side by side (a DaemonSet counts once: a manifest knows no nodes)."""
-        if self.pod is None or self.kind == "PodTemplate":
+        if self.kind not in _POD or self.kind == "PodTemplate":
             return 0
         if self.job is not None:
             job = self.job[1]
@@ -263,7 +268,7 @@ class KubeObject:
         return _count(self.spec.get("replicas")) if self.kind not in ("Pod", "DaemonSet") else 1
 
     def line(self, path: FieldPath) -> int | None:
-        """The line of the file where a field stands, or what there is of the way to it; None if rendered."""
+        """The line of a field, or of its nearest key that exists; None if a chart rendered the object."""
         if self.rendered:
             return None
         node, line = self.node, self.node.start_mark.line
@@ -293,14 +298,14 @@ def read_manifests(text: str, file: str, *, rendered: bool = False) -> list[Kube
     text : str
         The YAML documents.
     file : str
-        What messages call them.
+        Name of the source in messages.
     rendered : bool
-        Whether this is what `helm template` printed; then an object's file is the template it comes from.
+        Whether `helm template` printed the text; then an object's file is its template.
 
     Raises
     ------
     SpecError
-        For text that is no YAML and for documents that are no Kubernetes objects, with file and line.
+        For text that is not YAML, and for documents that are not Kubernetes objects; with file and line.
     """
     found: list[KubeObject] = []
     loader: yaml.SafeLoader = _LOADER(text)
@@ -332,7 +337,7 @@ def _objects(body: object, node: yaml.Node, file: str, rendered: bool) -> list[K
     line = node.start_mark.line + 1
     if not isinstance(body, dict) or not isinstance(body.get("kind"), str):
         raise SpecError(
-            f"{file}:{line}: is not a Kubernetes object: it has no kind. A values file is checked with "
+            f"{file}:{line}: is not a Kubernetes object: it has no kind. To check a values file, name "
             "its chart: grace policy check --chart DIR -f FILE"
         )
     kind = body["kind"]

@@ -43,7 +43,7 @@ class Completed:
 
 
 class _Protocol(SubprocessStreamProtocol):
-    """Knows of the program's own end; `Process.wait` waits for its pipes too, which may stay open."""
+    """Notes the end of the program itself; `Process.wait` also waits for its pipes, which may stay open."""
 
     def __init__(self) -> None:
         super().__init__(limit=BUFFER, loop=asyncio.get_running_loop())
@@ -77,7 +77,7 @@ async def started(
     grace_seconds: float = GRACE_S,
     whole_group: bool = False,
 ) -> AsyncIterator[Running]:
-    """A running program; leaving the block, however it is left, ends it.
+    """A running program; leaving the block ends it, also after an error.
 
     It has a session of its own: a Ctrl-C on the terminal reaches only grace, which decides what ends when.
 
@@ -92,8 +92,8 @@ async def started(
     grace_seconds : float
         Time between SIGTERM and SIGKILL, in seconds.
     whole_group : bool
-        Whether programs that it started and left behind are ended even where it has ended by itself. Not of
-        kubectl: a login plugin may leave a helper that the next call needs.
+        Whether to end also the programs that it started, even if it has ended by itself. False for kubectl: a
+        login plugin may leave a helper that the next call needs.
     """
     loop = asyncio.get_running_loop()
     transport, protocol = await loop.subprocess_exec(
@@ -115,7 +115,7 @@ async def started(
             elif whole_group:
                 _signal(process, signal.SIGKILL)
         finally:
-            # Other programs may keep the pipes open; that is not waited for.
+            # Other programs may keep the pipes open; nothing waits for them.
             transport.close()
             with suppress(TimeoutError):
                 async with asyncio.timeout(KILLED_S):
@@ -124,7 +124,7 @@ async def started(
 
 async def _end(process: Running, grace_seconds: float) -> None:
     """End a program and all that it started."""
-    # A full pipe must not keep it from ending: its output is read until then.
+    # A program cannot end while its pipe is full, so its output is read until then.
     readers = [
         asyncio.create_task(_collect(stream, None)) for stream in (process.stdout, process.stderr) if stream
     ]
@@ -134,7 +134,7 @@ async def _end(process: Running, grace_seconds: float) -> None:
             async with asyncio.timeout(grace_seconds):
                 await process.ended()
     finally:
-        # Also where the task that waits here is cancelled a second time.
+        # Also if the task that waits here is cancelled a second time.
         _signal(process, signal.SIGKILL)
         for task in readers:
             task.cancel()

@@ -15,7 +15,7 @@ UNITS: dict[str, Fraction] = {
         suffix: Fraction(2 ** (10 * (i + 1))) for i, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"))
     },
 }
-"""What one unit of each suffix is worth."""
+"""The value of one unit of each suffix."""
 
 MAX_RATIO = Fraction(6, 5)
 """A limit may be this many times its request."""
@@ -34,7 +34,7 @@ _SMALLER = {"Ei": "Pi", "Pi": "Ti", "Ti": "Gi", "Gi": "Mi", "Mi": "Ki", "Ki": ""
 
 
 class QuantityError(ValueError):
-    """What was written is not a Kubernetes quantity."""
+    """The value is not a Kubernetes quantity."""
 
 
 def _split(value: object) -> tuple[Fraction, str]:
@@ -50,7 +50,7 @@ def _split(value: object) -> tuple[Fraction, str]:
 
 
 def quantity(value: object) -> Fraction:
-    """What a quantity is worth, in cores, bytes or devices.
+    """The value of a quantity, in cores, bytes or devices.
 
     Parameters
     ----------
@@ -82,9 +82,9 @@ def bound(request: object, ratio: Fraction = MAX_RATIO) -> str:
 def largest_limit(resource: str, request: object, ratio: Fraction = MAX_RATIO) -> str:
     """The largest limit worth writing for a request.
 
-    Cores come in thousandths. Bytes come in whole units of the request's suffix, or of a smaller one where a
-    whole unit would leave no headroom: `64Gi` gives `76Gi`, `1Gi` gives `1228Mi`. What is written this way is
-    a whole number of bytes, so that no rounding in the cluster can push it over the bound.
+    Cores come in thousandths. Bytes come in whole units of the request's suffix, or of a smaller one if a
+    whole unit would leave no headroom: `64Gi` gives `76Gi`, `1Gi` gives `1228Mi`. This is a whole number of
+    bytes, so no rounding in the cluster can push it over the bound.
     """
     number, suffix = _split(request)
     most = number * UNITS[suffix] * ratio
@@ -98,7 +98,7 @@ def largest_limit(resource: str, request: object, ratio: Fraction = MAX_RATIO) -
 
 
 def smallest_request(resource: str, limit: object, ratio: Fraction = MAX_RATIO) -> str:
-    """The smallest request that carries a limit, in thousandths of a core or whole units of its suffix."""
+    """The smallest request that allows a limit, in thousandths of a core or whole units of its suffix."""
     number, suffix = _split(limit)
     least = number * UNITS[suffix] / ratio
     if resource == "cpu":

@@ -92,18 +92,18 @@ class Local:
     out : Path
         Results go to `results/EXPERIMENT/MODEL/RUN`, as from a cluster.
     experiments : sequence of str
-        What is asked; empty for what each model's values say.
+        Names of experiments; empty for those that each model's values enable.
     sample : int
-        Trials of each list; 0 for what the values say.
+        Number of trials to draw from each list; 0 for the number in the values.
     vllm : str
         Command that starts a vLLM server; empty for the embedded engine.
     say : callable
-        Takes lines of progress.
+        Prints a line of progress.
 
     Raises
     ------
     SpecError
-        Where there is no such program as `vllm` begins with.
+        If `vllm` begins with a program that does not exist.
     """
 
     def __init__(
@@ -205,7 +205,7 @@ class Local:
         if code == ExitCode.BAD_INPUT:
             return (
                 f"{run.folder}: its settings are wrong",
-                "change what its message above names; until then the same command fails in the same way",
+                "correct the setting that the message above names, then repeat the command",
             )
         return f"{run.folder} ended with exit code {code}", ""
 
@@ -230,8 +230,8 @@ class Local:
         env, also_missing = environment(known, "server") if self.vllm.words else ({}, [])
         if missing := [*missing, *also_missing]:
             self.say(
-                f"{name}: the values take {', '.join(missing)} from the cluster (valueFrom). Here, set "
-                "such variables in your shell"
+                f"{name}: the values take {', '.join(missing)} from the cluster (valueFrom). On this "
+                "machine, set them in your shell"
             )
         if not self.vllm.words:
             yield _Server(embedded(known), queries)
@@ -250,11 +250,11 @@ class Local:
 def _started(
     command: Sequence[str], env: dict[str, str], out: int | None = None
 ) -> AbstractAsyncContextManager[Running]:
-    """A program that ends with the block, and with this process, however that ends (see `supervise`)."""
+    """A program that ends with the block, and with this process even if that is killed (see `supervise`)."""
     return process.started(
         [sys.executable, "-I", "-S", supervise.__file__, str(GRACE_S), *command],
         stdin=PIPE,
-        # What a program prints is progress; results are the campaign's report.
+        # stdout is for the campaign's report; the output of its programs is progress.
         stdout=sys.stderr.fileno() if out is None else out,
         stderr=sys.stderr.fileno() if out is None else out,
         env=os.environ | env,

@@ -15,8 +15,8 @@ from grace_client.deploy.values import chart_folder, layered, merge, read_values
 from grace_client.deploy.waits import wait_minutes
 
 HERE = {"weights": {"stage": "init"}, "queries": {"queueMinutes": 60}}
-"""Values that differ on one machine: a server downloads as it starts, and there is no queue for GPUs. The
-hour in its place is for slow disks and CPUs.
+"""Values that differ on one machine: a server downloads while it starts, and there is no queue for GPUs. The
+60 minutes are for slow disks and CPUs.
 """
 
 
@@ -45,31 +45,31 @@ class Vllm:
         Raises
         ------
         SpecError
-            Where it is no command line, or there is no such program.
+            If it is not a command line, or if there is no such program.
         """
         try:
             words = shlex.split(command)
         except ValueError as error:
-            raise SpecError(f"--vllm {command!r} is no command line: {error}") from None
+            raise SpecError(f"--vllm {command!r} is not a command line: {error}") from None
         if command and not words:
             raise SpecError("--vllm is empty. Name the command that starts a server, such as 'vllm serve'")
         if words and shutil.which(words[0]) is None:
             raise SpecError(
-                f"there is no program {words[0]}. --vllm names the command that starts a vLLM server, such "
+                f"There is no program {words[0]}. --vllm names the command that starts a vLLM server, such "
                 "as 'vllm serve'. Install it in an environment of its own: pip install vllm. Without --vllm "
                 "the embedded engine runs the model"
             )
         return cls(tuple(words))
 
     def command(self, known: Mapping[str, Any], port: int) -> list[str]:
-        """Starts a server that only this machine reaches, from all values of its model."""
+        """The command that starts a server of the model for this machine only, from all its values."""
         mine = [word.partition("=")[0] for word in self.words if word.startswith("--")]
         made = server_arguments(known, without=[*mine, "--port"])
         # The last of two options wins, also over those of `server.args`.
         return [*self.words, *made, "--host=127.0.0.1", f"--port={port}"]
 
     def _own(self, option: str) -> str | None:
-        """The value that the command itself gives to an option; None where it has no such option."""
+        """The value that the command itself gives to an option; None if it has no such option."""
         for word, following in zip(self.words, (*self.words[1:], ""), strict=True):
             name, equals, value = word.partition("=")
             if name == f"--{option}":
@@ -96,7 +96,7 @@ def embedded(known: Mapping[str, Any]) -> list[str]:
 
 
 def trials(known: Mapping[str, Any], experiment: str, folder: Path) -> list[str]:
-    """A list in the values, written into a folder; nothing for grace's own, which is that of the image."""
+    """The option for a trial list of the values, written into a folder; nothing for grace's own list."""
     study = experiment.partition("-")[0]
     if not (text := known["queries"]["trials"].get(study)):
         return []
@@ -107,7 +107,7 @@ def trials(known: Mapping[str, Any], experiment: str, folder: Path) -> list[str]
 
 
 def environment(known: Mapping[str, Any], part: str) -> tuple[dict[str, str], list[str]]:
-    """Variables that the values give to `server` or `queries`; names of those that only the cluster has."""
+    """Variables of `server` or `queries` in the values, and the names of those that only the cluster has."""
     given = known[part].get("extraEnv") or []
     return (
         {one["name"]: str(one["value"]) for one in given if one.get("value") is not None},
@@ -116,7 +116,7 @@ def environment(known: Mapping[str, Any], part: str) -> tuple[dict[str, str], li
 
 
 def check(models: Sequence[Mapping[str, Any]], wanted: Sequence[str], vllm: Vllm) -> None:
-    """Refuse, before anything is started, values that only a cluster can follow.
+    """Refuse values that work only on a cluster, before anything starts.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def check(models: Sequence[Mapping[str, Any]], wanted: Sequence[str], vllm: Vllm
     Raises
     ------
     SpecError
-        With what to change.
+        Names the value to change.
     """
     usual = read_values(chart_folder() / "values.yaml")["queries"]["trials"]["folder"]
     for known in models:

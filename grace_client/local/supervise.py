@@ -19,7 +19,7 @@ import time
 
 
 def main() -> None:
-    """See above."""
+    """Run the program of the command line."""
     patience, command = float(sys.argv[1]), sys.argv[2:]
     if os.getpgrp() != os.getpid():
         # Never the group of the caller.

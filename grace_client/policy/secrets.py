@@ -1,4 +1,4 @@
-"""Telling a secret written out in a manifest from what only looks like one."""
+"""Find secrets that a manifest contains as text, and leave out what only looks like one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SHAPE = {what: re.compile(pattern) for what, pattern in _SHAPES.items()}
 
 _SECRET_ENDINGS = {"SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "PWD", "CREDENTIAL", "CREDENTIALS", "APIKEY"}
 _KEYS = {"API", "ACCESS", "SECRET", "PRIVATE", "ENCRYPTION", "SIGNING", "AUTH", "ACCOUNT", "SSH", "MASTER"}
-# Tokens of a vocabulary, as language models have them, and not of an account.
+# These are tokens of a model's vocabulary, not of an account.
 _VOCABULARY = {
     "PAD",
     "EOS",
@@ -41,8 +41,8 @@ _VOCABULARY = {
     "NEWLINE",
 }
 
-# Programs that want some key where none is needed are given one of these.
-_NOTHING = {
+# Users give one of these to a program that demands a key without needing it.
+_NO_SECRET = {
     "",
     "empty",
     "none",
@@ -86,34 +86,34 @@ def names_a_secret(name: str) -> bool:
     return last in _SECRET_ENDINGS and (last != "PWD" or bool(before))
 
 
-def is_reference_or_nothing(value: str) -> bool:
-    """Whether a value is no secret of its own: a reference, a path, a number, a switch, an address."""
+def is_harmless(value: str) -> bool:
+    """Whether a value is harmless: a reference, a path, a number, a switch, an address, or nothing."""
     value = value.strip().strip("\"'")
     return (
-        value.lower() in _NOTHING
+        value.lower() in _NO_SECRET
         or any(pattern.fullmatch(value) for pattern in (_REFERENCE, _PATH, _NUMBER))
         or bool(re.match(r"[a-z][a-z0-9+.-]*://", value))
     )
 
 
 def shape_of_secret(text: str) -> str | None:
-    """What kind of secret a text holds by the look of it; None for none."""
+    """The kind of secret that a text contains, by its shape; None for none."""
     return next((what for what, pattern in _SHAPE.items() if pattern.search(text)), None)
 
 
 def in_variable(name: str, value: str) -> str | None:
-    """What kind of secret an environment variable holds; None for none."""
+    """The kind of secret that an environment variable contains; None for none."""
     if shape := shape_of_secret(value):
         return shape
-    if names_a_secret(name) and not is_reference_or_nothing(value):
+    if names_a_secret(name) and not is_harmless(value):
         return LITERAL
     return None
 
 
 def in_words(words: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Secrets in a command line: position of the word and kind of secret.
+    """Secrets in a command line: position of the word, and kind of secret.
 
-    Looked for are known shapes, values of flags such as `--api-key`, and assignments in shell text.
+    These are known shapes, values of flags such as `--api-key`, and assignments in shell text.
     """
     for i, word in enumerate(words):
         if shape := shape_of_secret(word):
@@ -128,7 +128,7 @@ def in_words(words: Sequence[str]) -> Iterator[tuple[int, str]]:
             if at_start_of_a_word and (value := _SHELL_WORD.match(word, flag.end())):
                 values.append((flag[1], value["value"]))
         if any(
-            names_a_secret(name) and not is_reference_or_nothing(value) and not value.startswith("-")
+            names_a_secret(name) and not is_harmless(value) and not value.startswith("-")
             for name, value in values
         ):
             yield i, LITERAL

@@ -1,4 +1,4 @@
-"""One page about one or many runs: the questions, the quality of the answers, the results."""
+"""The report: one page on the quality of the answers, the results and the methods of one or many runs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grace_client.core import paths
-from grace_client.report import section_process
+from grace_client.report import format, section_process
 from grace_client.report.sections import comparability
 
 __all__ = ["Report", "write"]
 
 MOST_WORKERS = 4
-"""Processes at a time; there are hardly more large sections."""
+"""Most processes at a time. More would not help: few sections are large."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Report:
     summary : list of str
         The sentences of its summary.
     figures, tables : list of Path
-        Files beside the page, where `write` got a folder for them.
+        Figures and tables as files; empty unless `write` got a folder for them.
     faults : list of str
         A sentence on each part that is missing because of an error in grace. The summary has them too.
     """
@@ -64,9 +64,9 @@ def write(
     out : Path
         The page, HTML. It needs no other file.
     figures, tables : Path, optional
-        Folders for the figures (SVG, PDF, PNG) and the tables (CSV) alone.
+        Folders to which the figures (SVG, PDF, PNG) and the tables (CSV) are written as files too.
     nrp : bool
-        Whether the runs were made on the National Research Platform; the page then acknowledges it.
+        Whether the runs used the National Research Platform; if so, the page acknowledges it.
     say : callable
         Called with a line of text at each step.
 
@@ -77,8 +77,8 @@ def write(
     Raises
     ------
     SpecError
-        Where a run cannot be trusted; the message names run and reason. A part that needs more answers, or
-        fails because of an error in grace, raises nothing: a sentence takes its place on the page.
+        If a run cannot be trusted; the message names the run and the reason. A part of the page that needs
+        more answers, or fails because of an error in grace, raises nothing: the page has a sentence instead.
     """
     from grace_client.report import page
     from grace_client.report.runs import load
@@ -120,22 +120,23 @@ def write(
 
 
 def _draw_all(job: section_process.Job, say: Callable[[str], None]) -> list[section_process.DrawnSection]:
-    """All sections, in their order. Sections of several models are drawn side by side."""
+    """All sections, in their order. With several models, processes draw them in parallel."""
     drawn: dict[str, section_process.DrawnSection] = {}
 
-    def done(name: str, one: section_process.DrawnSection | None) -> None:
-        if one is not None:
-            drawn[name] = one
-            say(f"{one.section.title}: {len(one.drawings)} figures, {len(one.section.tables)} tables")
+    def done(name: str, result: section_process.DrawnSection | None) -> None:
+        if result is not None:
+            drawn[name] = result
+            counts = (("figure", len(result.drawings)), ("table", len(result.section.tables)))
+            say(f"{result.section.title}: {', '.join(format.plural(count, noun) for noun, count in counts)}")
 
     workers = min(os.cpu_count() or 1, MOST_WORKERS, len(job.data.models))
     if workers == 1:
-        # For one model another process takes longer to start than the work takes.
+        # For one model, starting a process takes longer than the work itself.
         section_process.start(job)
         for name in section_process.NAMES:
             done(name, section_process.draw(name))
     else:
-        # New processes rather than copies of this one: a copy of a process with threads may hang.
+        # "spawn" and not "fork": a forked process with threads may hang.
         context = multiprocessing.get_context("spawn")
         # There are as many processes as cores; more threads would slow them down.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

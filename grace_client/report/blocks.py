@@ -15,11 +15,15 @@ import pandas as pd
 from grace_client.core.errors import GraceError, NotEnoughDataError
 
 FOLDED = 30
-"""Rows of a table that the page shows at once."""
+"""The page folds a table with more rows than this."""
 PRINTED = 150
-"""Rows of a table that is still printed."""
+"""A table with more rows than this is not printed."""
 RAISE = "GRACE_REPORT_RAISE"
-"""Environment variable: an error in grace ends the report. Tests set it."""
+"""Environment variable: if set, an error in grace ends the report. Tests set it."""
+
+
+class Review(str):
+    """A sentence that asks the reader to check something before using the results."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Table:
     hidden : tuple of str
         Columns that are in the file only.
     unit : str
-        What the column ``n_distinct`` counts; its head on the page.
+        What the column ``n_distinct`` counts; the page shows it as the head of that column.
     """
 
     name: str
@@ -59,16 +63,16 @@ class Table:
 
     @property
     def printed(self) -> bool:
-        """Whether it is printed; a longer one would fill sheets that nobody reads."""
+        """Whether it is printed. A long table would fill many sheets."""
         return len(self.frame) <= PRINTED
 
     @property
     def shown(self) -> pd.DataFrame:
-        """The columns on the page: not the hidden ones, and no model where there is only one."""
-        away = {*self.hidden, "se"}
+        """The columns on the page: without the hidden ones, and without the model if there is only one."""
+        omitted = {*self.hidden, "se"}
         if "model" in self.frame.columns and self.frame["model"].nunique() == 1 and len(self.frame) > 1:
-            away.add("model")
-        return self.frame[[name for name in self.frame.columns if name not in away]]
+            omitted.add("model")
+        return self.frame[[name for name in self.frame.columns if name not in omitted]]
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Figure:
     alt : str
         What it shows, for readers who cannot see it.
     draw : callable or None
-        Draws the plotnine figure; None when that is done.
+        Returns the plotnine figure; None once it has been drawn.
     """
 
     name: str
@@ -129,16 +133,16 @@ class Section:
         what : str
             The part, as the subject of that sentence, such as "The table of contrasts".
         """
-        there = len(self.content), len(self.summary)
+        before = len(self.content), len(self.summary)
         try:
             yield
         except Exception as error:
-            del self.content[there[0] :], self.summary[there[1] :]
+            del self.content[before[0] :], self.summary[before[1] :]
             self.content.append(self.explain(what, error))
 
     def explain(self, what: str, error: Exception) -> str:
-        """Note a part that could not be computed; the sentence for its place on the page."""
-        # A full disk is no fault of a section. Tests must see every error except too few answers.
+        """Note that a part could not be computed; return the sentence that replaces it on the page."""
+        # A full disk is not an error of the section. Tests must see every error except too few answers.
         if isinstance(error, OSError | MemoryError) or (
             os.environ.get(RAISE) and not isinstance(error, NotEnoughDataError)
         ):
@@ -148,8 +152,10 @@ class Section:
             return f"{what} could not be computed: {str(error).rstrip('.')}."
         last = traceback.extract_tb(error.__traceback__)[-1]
         self.faults.append(
-            f"Review: {what} could not be computed because of an error in grace "
-            f"({type(error).__name__}: {error}; {Path(last.filename).name}, line {last.lineno})."
+            Review(
+                f"Review: {what} could not be computed because of an error in grace "
+                f"({type(error).__name__}: {error}; {Path(last.filename).name}, line {last.lineno})."
+            )
         )
         return self.faults[-1]
 

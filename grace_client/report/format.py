@@ -1,19 +1,25 @@
-"""Numbers and lists as a reader wants them."""
+"""Numbers, intervals, lists and table cells as text for readers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 MINUS = "\u2212"
 P_VALUES = ("p", "p_holm", "p_exact", "p_exact_holm")
 CORRELATIONS = ("r", "rho", "r_plain", "icc")
-"""Figures that are undefined where the answers do not vary."""
+"""Columns that are undefined where the answers do not vary."""
 NO_VARIATION = "undefined: no variation"
 TEXT = {True: "yes", False: "no"}
 HEADS = {
+    "beside": "compared with",
+    "drawn": "interval covers",
+    "n_cells": "cells",
+    "n_items": "stories or domains",
+    "ways": "ways of scoring",
     "share_below": "share below 0.5",
     "p_holm": "p (Holm)",
     "p_exact_holm": "p exact (Holm)",
@@ -36,18 +42,18 @@ HEADS = {
 
 def listed(items: Iterable[object]) -> str:
     """Such as ``a, b and c``."""
-    there = [str(item) for item in items]
-    return there[0] if len(there) == 1 else ", ".join(there[:-1]) + " and " + there[-1] if there else "none"
+    names = [str(item) for item in items]
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1] if names else "none"
 
 
 def number(value: float, digits: int = 2) -> str:
-    """With a fixed number of decimals and a true minus sign; a dash where there is none."""
+    """A number with fixed decimals and a true minus sign; a dash if it is missing."""
     if pd.isna(value):
         return "–"
     if value in (float("inf"), float("-inf")):
         return "∞" if value > 0 else f"{MINUS}∞"
     shown = f"{value:.{digits}f}"
-    # Nothing is less than nothing: −0.00 is 0.00.
+    # A value that rounds to zero has no sign.
     return shown.lstrip("-") if float(shown) == 0 else shown.replace("-", MINUS)
 
 
@@ -57,14 +63,14 @@ def percent(share: float, digits: int = 0) -> str:
 
 
 def p_value(value: float) -> str:
-    """To three decimals; below that only that it is so."""
+    """A p value with three decimals, or ``< .001`` or ``> .999``."""
     if pd.isna(value):
         return "–"
     return "< .001" if value < 0.001 else "> .999" if value > 0.999 else f"{value:.3f}".lstrip("0")
 
 
 def equal(value: float) -> str:
-    """A p value behind its letter, such as ``= .012``, ``< .001`` or ``unknown``."""
+    """What follows the letter p, such as ``= .012``, ``< .001`` or ``unknown``."""
     shown = p_value(value)
     return "unknown" if shown == "–" else shown if shown[0] in "<>" else f"= {shown}"
 
@@ -76,7 +82,7 @@ def stories(counts: pd.Series) -> str:
 
 
 def interval(mean: float, low: float, high: float, digits: int = 2) -> str:
-    """A mean and its 95% interval, with as many decimals as show a width; a dash where there is no mean."""
+    """A mean and its 95% interval; more decimals where the two bounds would look equal. A dash if no mean."""
     if pd.isna(mean):
         return "–"
     if pd.isna(low) or pd.isna(high):
@@ -87,7 +93,7 @@ def interval(mean: float, low: float, high: float, digits: int = 2) -> str:
 
 
 def means(table: pd.DataFrame, label: str, digits: int = 2) -> list[str]:
-    """Mean and interval of every row, behind its value in the column `label`."""
+    """The value in the column `label`, the mean and the interval of every row."""
     return [
         f"{row[label]} {interval(row['mean'], row['low'], row['high'], digits)}"
         for row in table.to_dict("records")
@@ -100,12 +106,12 @@ def plural(count: float, noun: str) -> str:
 
 
 def correlation(value: float, low: float, high: float, digits: int = 2) -> str:
-    """A correlation and its 95% interval, or that there is none."""
+    """A correlation and its 95% interval, or that it is undefined."""
     return NO_VARIATION if pd.isna(value) else interval(value, low, high, digits)
 
 
 def correlations(table: pd.DataFrame, name: Callable[[Mapping[Any, Any]], str]) -> str:
-    """The ``r`` of every row with its interval, listed; `name` says whose it is."""
+    """The ``r`` of every row with its interval, in one list; `name` gives the name of a row."""
     return listed(
         f"{name(row)} r = {correlation(row['r'], row['r_low'], row['r_high'])}"
         for row in table.to_dict("records")
@@ -120,13 +126,13 @@ def share(mean: float, low: float, high: float) -> str:
 
 
 def cells(frame: pd.DataFrame, unit: str = "distinct") -> tuple[list[tuple[str, bool]], list[list[str]]]:
-    """A table's heads, each with whether its column holds numbers, and its rows as text.
+    """Column heads of a table, each with whether its column is numeric, and the rows as text.
 
-    `unit` is the head of ``n_distinct``. A figure and its interval, such as ``mean, low, high`` or
+    `unit` is the head of ``n_distinct``. An estimate and its interval, such as ``mean, low, high`` or
     ``share, share_low, share_high``, become one column.
     """
     names = list(frame.columns)
-    # By the column it stands behind, the columns of the interval. No p value has one.
+    # The bounds of each estimate, by the name of its column. A p value has no interval.
     bounds = {
         names[i - 1]: (names[i], names[i + 1])
         for i, name in enumerate(names)
@@ -135,24 +141,24 @@ def cells(frame: pd.DataFrame, unit: str = "distinct") -> tuple[list[tuple[str, 
     bounds |= {
         name: (f"{name}_low", f"{name}_high") for name in names if f"{name}_low" in names and name != "rank"
     }
-    away = {bound for pair in bounds.values() for bound in pair}
+    hidden = {bound for pair in bounds.values() for bound in pair}
     heads: list[tuple[str, bool]] = []
     columns: list[list[str]] = []
-    for name in (name for name in names if name not in away):
+    for name in (name for name in names if name not in hidden):
         column = frame[name]
         numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
         head = unit if name == "n_distinct" else HEADS.get(name, name.replace("_", " "))
         if name in bounds:
             low, high = bounds[name]
             digits = decimals(column)
-            text = correlation if name in CORRELATIONS else interval
-            shown = [text(*row, digits) for row in zip(column, frame[low], frame[high], strict=True)]
+            write = correlation if name in CORRELATIONS else interval
+            shown = [write(*row, digits) for row in zip(column, frame[low], frame[high], strict=True)]
             if "drawn" in frame.columns:
-                # Where nothing was drawn the figure is computed, and an interval is not lacking.
-                fixed = (frame["drawn"] == "nothing") & column.notna()
+                # A value that was computed from nothing random needs no interval.
+                computed = (frame["drawn"] == "nothing") & column.notna()
                 shown = [
-                    number(v, digits) if alone else one
-                    for v, alone, one in zip(column, fixed, shown, strict=True)
+                    number(v, digits) if without else text
+                    for v, without, text in zip(column, computed, shown, strict=True)
                 ]
             head += " [95% interval]"
         elif name in P_VALUES:
@@ -163,14 +169,17 @@ def cells(frame: pd.DataFrame, unit: str = "distinct") -> tuple[list[tuple[str, 
             if name in CORRELATIONS:
                 shown = [NO_VARIATION if pd.isna(v) else text for v, text in zip(column, shown, strict=True)]
         else:
-            shown = ["–" if pd.isna(v) else TEXT[v] if isinstance(v, bool) else str(v) for v in column]
+            shown = [
+                "–" if pd.isna(v) else TEXT[bool(v)] if isinstance(v, bool | np.bool_) else str(v)
+                for v in column
+            ]
         heads.append((head, bool(numeric)))
         columns.append(shown)
     return heads, [list(row) for row in zip(*columns, strict=True)]
 
 
 def decimals(column: pd.Series) -> int:
-    """None for whole numbers, else by size: dollars and percentage points one, shares three."""
+    """Number of decimals: 0 for whole numbers, else 1 for large values, 2 for medium ones, 3 for shares."""
     values = column.astype("float64").replace([float("inf"), float("-inf")], float("nan")).dropna()
     if values.empty or ((values % 1) == 0).all():
         return 0

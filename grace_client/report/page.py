@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grace_client.report import format
-from grace_client.report.blocks import Section, Table
+from grace_client.report.blocks import Review, Section, Table
 
 _HEAD = re.compile(r"^.*?(?=<svg)", re.DOTALL)
 _DROPPED = re.compile(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", re.DOTALL)
@@ -43,6 +43,7 @@ def render(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.tests["review"] = lambda item: isinstance(item, Review)
     tables = [table for section in sections for table in section.tables]
     return environment.get_template("report.html.j2").render(
         title=title,

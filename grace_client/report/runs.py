@@ -12,6 +12,7 @@ from grace_client import analysis
 from grace_client.analysis._data import reading, table_files
 from grace_client.core.errors import NotEnoughDataError, SpecError
 from grace_client.core.questions import kind
+from grace_client.report.blocks import Review
 from grace_client.run.layout import OK
 
 TITLES = {
@@ -40,7 +41,7 @@ KINDS = {
     "appropriateness": "is it appropriate",
     "quality": "how good it was",
 }
-"""What each kind of question is about."""
+"""The subject of each kind of question, in words."""
 
 
 def question_label(experiment: str, question: str) -> str:
@@ -124,12 +125,13 @@ def load(runs: Sequence[Path]) -> ReportData:
             )
         model, name = table.manifest.model, table.manifest.spec.experiment
         if name not in TITLES:
-            raise SpecError(f"There is no report on {name}. Reports know {', '.join(TITLES)}")
+            raise SpecError(f"There is no report on {name}. grace reports on {', '.join(TITLES)}")
         try:
             frame = reading.load(table)
         except NotEnoughDataError as error:
-            # A run without answers must not keep the others off the page.
-            silent.append(f"Review: {model}, {name}: this run is on no other part of the page. {error}.")
+            # A run without answers must not stop the report on the others.
+            text = f"Review: {model}, {name}: no other part of the page contains this run. {error}."
+            silent.append(Review(text))
             last = error
             continue
         parts.setdefault(name, []).append((table, frame))

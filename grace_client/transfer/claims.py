@@ -1,4 +1,4 @@
-"""The claims of a namespace, reached through a Job that is there only while a command uses it."""
+"""The claims of a namespace, reached through a Job that exists only while a command uses it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ START_S = 300
 IDLE_MINUTES = 2
 """Minutes after which the pod ends by itself when this program has ended without deleting it."""
 TRIES = 8
-"""Connections in a row that may bring no file; then the command gives up."""
+"""Number of connections in a row without a file after which the command gives up."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 HOPELESS = {"ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"}
 _OF_CONTAINER = ".status.containerStatuses[*].state"
@@ -49,18 +49,18 @@ STATE = '{"|"}'.join(f"{{{field}}}" for field in _FIELDS) + r'{"\n"}'
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a call of `Claims.fetch` brought.
+    """The result of `Claims.fetch`.
 
     Attributes
     ----------
     files, unchanged : int
-        Files that are on this machine now, and how many of them were there before.
+        Number of files on this machine now, and how many of them were there before.
     bytes : int
         Size of all of them.
     received : int
         Bytes that came over the connection.
     verified : tuple of Path
-        Folders of runs whose tables and ledger are those of their manifests.
+        Folders of runs whose tables and ledger match their manifests.
     partial : tuple of Path
         Folders of runs whose tables are not written yet, or whose ledger has grown since.
     stale : tuple of Path
@@ -130,7 +130,7 @@ def upload_paths(files: Sequence[Path], folder: str) -> list[str]:
 
 
 class Claims:
-    """The claims of a namespace; made by `Claims.open`."""
+    """The claims of a namespace. `Claims.open` opens them."""
 
     def __init__(
         self, kubectl: Kubectl, job: Json, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -164,7 +164,7 @@ class Claims:
         Raises
         ------
         SpecError
-            Where the chart or the cluster refuses.
+            If the chart or the cluster refuses.
         """
         # A name of its own: two commands may fetch at a time, and no release counts this pod as its own.
         name = f"{values.name[:24]}-{secrets.token_hex(3)}"
@@ -200,10 +200,10 @@ class Claims:
     async def fetch(
         self, pattern: str, to: Path, *, on_progress: Callable[[TransferProgress], object] = lambda _: None
     ) -> Fetched:
-        """Bring runs to `to/EXPERIMENT/MODEL/RUN`; files with the same content there are not sent again.
+        """Fetch runs to `to/EXPERIMENT/MODEL/RUN`; a file with the same content there is not sent again.
 
-        A lost connection is made again as long as files arrive. A file has its name only when it is whole and
-        its checksum is right.
+        It connects again as long as files arrive. A file gets its name only when it is complete and its
+        checksum is right.
 
         Parameters
         ----------
@@ -217,9 +217,9 @@ class Claims:
         Raises
         ------
         SpecError
-            Where nothing matches the pattern, and where files cannot be written on this machine.
+            If nothing matches the pattern, or if files cannot be written on this machine.
         ReleaseError
-            Where the connection cannot be kept, and where a finished run's tables or ledger are not those of
+            If the connection is lost again and again, or if a finished run's tables or ledger do not match
             its manifest.
         """
         path = f"{OUTPUT}/{checked_pattern(pattern)}"
@@ -238,12 +238,12 @@ class Claims:
                 raise refused(error, error.filename or to, then=then) from None
             return entries
 
-        # A table that was written anew between manifest and table is no fault; a second look shows that.
+        # The pod may write a table again between manifest and table. A second try shows that it is no fault.
         for last in (False, True):
             entries = await self._retried(bring, lambda: len(progress.fetched))
             if not entries:
                 raise SpecError(
-                    f"Nothing on the output claim matches {pattern}. 'grace fetch --list' lists what is there"
+                    f"Nothing on the output claim matches {pattern}. Runs on the claim: grace fetch --list"
                 )
             folders = [place(run.path) for run in runs_of(entries)]
             listed = {place(entry.path) for entry in entries}
@@ -253,10 +253,10 @@ class Claims:
                 break
             if last:
                 raise ReleaseError(
-                    "Files on the claim are not those of their manifests:\n"
+                    "Files on the claim do not match their manifests:\n"
                     + "\n".join(faults)
-                    + "\nThe files arrived unchanged. 'grace verify' shows what is damaged in the fetched "
-                    "folders, and 'grace export' writes their tables anew"
+                    + "\nThe files arrived unchanged. 'grace verify FOLDER' shows the damage in a fetched "
+                    "folder, and 'grace export FOLDER' writes its tables again"
                 )
         return Fetched(
             files=progress.files,
@@ -303,7 +303,7 @@ class Claims:
     async def _retried(
         self, use: Callable[[Connection], Awaitable[T]], moved: Callable[[], int] = lambda: 0
     ) -> T:
-        """Use a connection, and another where it is lost; give up where too many in a row move no file."""
+        """Use a connection, and a new one if it is lost; give up if too many in a row move no file."""
         failures, before = 0, moved()
         while True:
             try:
@@ -370,7 +370,7 @@ class Claims:
     def _other_version(self, said: str) -> SpecError:
         (container,) = self._job["spec"]["template"]["spec"]["containers"]
         return SpecError(
-            f"The image {container['image']} holds another version of grace than this command, and cannot "
+            f"The image {container['image']} has another version of grace than this command, and cannot "
             "send it files. Name an image of the version that 'grace --version' prints, with --set "
             f"queries.image.tag=TAG.\nThe pod printed: {said.strip()}"
         )

@@ -1,4 +1,4 @@
-"""The client's side of `reader`: what lies on the claims, and files from there and to there, whole."""
+"""The client of `reader`: lists, fetches and uploads files on the claims."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ class Entry:
     mtime : int
         When it was last written, in nanoseconds since 1970.
     sha256 : str
-        Checksum of its content; empty where none was asked for, and where the file cannot be read.
+        Checksum of its content; empty if the list has no checksums, or if the file cannot be read.
     results : dict or None
-        What a run's manifest says of its tables, empty while there are none; None for other files.
+        What a run's manifest says of its tables, empty if it has none yet; None for other files.
     """
 
     path: str
@@ -76,9 +76,9 @@ class TransferProgress:
     Attributes
     ----------
     files, of_files : int
-        Files that are whole on this machine, and all files.
+        Number of files that are complete on this machine, and of all files.
     bytes, of_bytes : int
-        The same in bytes, with those of a file that is arriving.
+        The same in bytes, including the bytes of a file that is still arriving.
     received : int
         Bytes that came over all connections.
     fetched : set of str
@@ -95,7 +95,7 @@ class TransferProgress:
 
 @dataclass(slots=True)
 class Connection:
-    """A connection to a `reader.Server`. Every method raises LostError where the connection ends."""
+    """A connection to a `reader.Server`. Every method raises LostError if the connection ends."""
 
     source: StreamReader
     sink: StreamWriter
@@ -115,7 +115,7 @@ class Connection:
         progress: TransferProgress,
         on_progress: Callable[[], object] = lambda: None,
     ) -> None:
-        """Fetch the files that are missing or differ; each has its name only when it is whole.
+        """Fetch the files that are missing or differ; each gets its name only when it is complete.
 
         Parameters
         ----------
@@ -124,7 +124,7 @@ class Connection:
         place : callable
             From a path on the claim to the path on this machine.
         progress : TransferProgress
-            Brought up to date. Files that were deleted since they were listed are not among `files`.
+            Updated here. Its `files` do not count files that were deleted after they were listed.
         on_progress : callable
             Called after every block.
 
@@ -155,7 +155,7 @@ class Connection:
                     "pod's user read it, or leave its run out with --runs"
                 )
             for leftover in target.parent.glob(f".{glob.escape(target.name[:40])}.*"):
-                # Of a call that was killed.
+                # A killed call left it.
                 leftover.unlink(missing_ok=True)
             with paths.replacing(target) as part:
                 digest = hashlib.sha256()
@@ -174,7 +174,7 @@ class Connection:
             on_progress()
 
     async def put(self, file: Path, path: str) -> None:
-        """Send a file; DamagedError where it arrived with another checksum."""
+        """Send a file; DamagedError if it arrived with another checksum."""
         content = file.read_bytes()
         head = {"size": len(content), "mtime": file.stat().st_mtime_ns}
         await self._send({"op": "put", "path": path, "sha256": hashlib.sha256(content).hexdigest(), **head})
@@ -209,7 +209,7 @@ class Connection:
 
 
 def _has(target: Path, entry: Entry) -> bool:
-    """Whether a file's content is here already; it takes the time of the one on the claim."""
+    """Whether this machine has the file already; if so, its mtime becomes that of the file on the claim."""
     try:
         with target.open("rb") as file:
             if os.fstat(file.fileno()).st_size != entry.size:

@@ -49,7 +49,7 @@ Json = dict[str, Any]
 
 
 def inside(root: Path, path: str) -> Path:
-    """A path under the root; ValueError for a path that may be elsewhere."""
+    """A path under the root; ValueError for a path that may leave the root."""
     pure = PurePosixPath(path)
     if not pure.parts or pure.is_absolute() or ".." in pure.parts or "\0" in path:
         raise ValueError(f"{path!r} is no path under the root")
@@ -57,7 +57,7 @@ def inside(root: Path, path: str) -> Path:
 
 
 def files(top: Path) -> Iterator[Path]:
-    """Every ordinary file under a folder, or the file itself; hidden ones are work in progress."""
+    """Every ordinary file under a folder, or the file itself; hidden files are not complete yet."""
     if top.is_file() and not top.is_symlink():
         yield top
     for folder, folders, names in os.walk(top):
@@ -68,12 +68,12 @@ def files(top: Path) -> Iterator[Path]:
 
 
 def part_of(path: Path) -> Path:
-    """Where a file is written on the claim until it is whole."""
+    """The path of a file on the claim until it is complete."""
     return path.with_name(f".{path.name}.part")
 
 
 def blocks(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """The next bytes of a file; EOFError where it ends before."""
+    """The next bytes of a file; EOFError if it ends earlier."""
     while size:
         block = file.read(min(CHUNK, size))
         if not block:
@@ -92,7 +92,7 @@ class Server:
     source, sink : binary files
         Requests, and answers.
     alive : callable
-        Called whenever something has moved.
+        Called whenever data has moved.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Server:
     def _list(self, pattern: str, checksums: bool) -> None:
         inside(self.root, pattern)
         for path in (file for top in sorted(self.root.glob(pattern)) for file in files(top)):
-            # A claim may take longer to list than a connection may stand still.
+            # Listing a claim may take longer than a connection may be idle.
             self.alive()
             try:
                 self._send(self._entry(path, checksums))
@@ -133,7 +133,7 @@ class Server:
                 with path.open("rb") as file:
                     sha256 = self._hash(file, found.st_size)
         except (PermissionError, EOFError):
-            # The client asks for it, and is told why it cannot have it.
+            # When the client asks for this file, it gets the reason.
             pass
         return {
             "path": path.relative_to(self.root).as_posix(),
@@ -183,7 +183,7 @@ class Server:
 
 
 def _results(manifest: Path) -> Json:
-    """What a run's manifest says of its tables; empty while there are none."""
+    """What a run's manifest says of its tables; empty if it has none yet."""
     try:
         results = json.loads(manifest.read_bytes())["results"]
     except (PermissionError, ValueError, KeyError, TypeError):
@@ -203,16 +203,16 @@ def wait(
     stopped: Callable[[float], bool],
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Return after `idle` seconds without another program, or at once when told to stop.
+    """Return after `idle` seconds without another program, or at once after a request to stop.
 
     Parameters
     ----------
     idle : float
-        Seconds.
+        Longest time without another program, in seconds.
     busy : callable
         Whether another program runs now.
     stopped : callable
-        Waits for at most the given number of seconds; returns whether it was told to stop meanwhile.
+        Waits for at most the given number of seconds; returns whether there was a request to stop.
     clock : callable
         Monotonic clock, in seconds.
     """
@@ -225,7 +225,7 @@ def wait(
 
 
 def main() -> None:
-    """Run one of the two programs."""
+    """Run `wait` or `serve`."""
     parser = argparse.ArgumentParser(prog="grace_client.transfer.reader", description=__doc__.split("\n")[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("wait").add_argument("--idle", type=float, required=True, help="seconds")

@@ -21,7 +21,7 @@ class RemoteRun:
     Attributes
     ----------
     experiment, model, run_id : str
-        The three parts of its path. Of an Indexed Job every replicate is a run, `RUN/replicate-0`.
+        The three parts of its path. Every replicate of an Indexed Job is a run, `RUN/replicate-0`.
     path : str
         Folder on the claim, `EXPERIMENT/MODEL/RUN`.
     files : int
@@ -31,7 +31,7 @@ class RemoteRun:
     complete : bool
         Whether its tables are written.
     results : dict
-        What its manifest says of them: counts, checksums.
+        Counts and checksums of its tables, from its manifest.
     """
 
     experiment: str

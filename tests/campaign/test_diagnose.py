@@ -147,7 +147,7 @@ def test_a_missing_resource_is_named() -> None:
     snapshot = recorded("unschedulable")
     pods = tuple(replace(pod, unscheduled=words) if pod.gpus else pod for pod in snapshot.pods)
     (found,) = diagnose(replace(snapshot, pods=pods))
-    assert "no node has enough cpu, nvidia.com/a100 free; others are closed (taints)" in found.message
+    assert "no node has enough cpu, nvidia.com/a100 free; taints keep pods off other nodes" in found.message
 
 
 def test_a_pull_that_may_be_the_networks_fault_has_its_time() -> None:

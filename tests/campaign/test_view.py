@@ -39,13 +39,11 @@ def test_progress_is_read_from_the_clients_lines() -> None:
     assert view(campaign, logged("query", "query", '{"grace": "progress"}\n[1]\n{')).progress == {}
 
 
-def test_the_last_line_of_the_download_counts() -> None:
-    """Other programs print into its log too."""
+def test_the_last_line_of_the_download_is_shown() -> None:
+    """As it is: nothing reads the sentence."""
     campaign, _ = waiting()
-    log = "weights: a/b@main: 4.9 GiB, of which 2.0 to come\nFetching 12 files\n"
-    assert (
-        view(campaign, logged("weights", "server", log)).weights == "a/b@main: 4.9 GiB, of which 2.0 to come"
-    )
+    log = "a/b@main: 4.9 GiB\nFetching 12 files:  8%\rFetching 12 files: 17%\n\n"
+    assert view(campaign, logged("weights", "server", log)).weights == "Fetching 12 files: 17%"
     assert view(campaign, logged("query", "query", CLIENT)).weights == ""
 
 

@@ -91,7 +91,7 @@ def test_a_list_too_large_for_a_configmap(tmp_path: Path) -> None:
         if fits:
             assert render(BASE, options=set_file)
         else:
-            with pytest.raises(RefusedError, match="1000001 bytes: a ConfigMap holds at most 1000000; copy"):
+            with pytest.raises(RefusedError, match="1000001 bytes: a ConfigMap can have at most 1000000"):
                 render(BASE, options=set_file)
 
 

@@ -239,10 +239,10 @@ def test_a_key_of_ones_own_that_was_changed(cluster: Cluster) -> None:
     [
         (
             {"token": encoded(b"x")},
-            r"has no key api-key, or nothing in it; set server.apiKey.key to .*\(token\)",
+            r"has no key api-key, or the key is empty; set server.apiKey.key to .*\(token\)",
         ),
-        ({"api-key": ""}, "has no key api-key, or nothing in it"),
-        ({"api-key": encoded(b"x\n")}, "holds a space or a line break, which the server takes for part"),
+        ({"api-key": ""}, "has no key api-key, or the key is empty"),
+        ({"api-key": encoded(b"x\n")}, "contains a space or a line break"),
     ],
     ids=["another name", "empty", "a line break"],
 )

@@ -194,7 +194,7 @@ def told(access: str, observe: str, n: str = "three") -> dict[str, str]:
         (told("three", "One"), "column 'access': is 2, but the speaker says 'three'"),
         (told("2", "None"), "column 'observe': is 1, but the speaker says 'None'"),
         (told("two", "Both"), "column 'observe': is 1, but the speaker says 'Both'"),
-        (told("two", "One", "four"), "column 'speach': says 'four' where priorQ has 3"),
+        (told("two", "One", "four"), "column 'speach': says 'four', but priorQ says 3"),
         (
             {"speachQ": "Now how many of the 3 letters do you think have checks?"},
             "column 'speachQ': belongs to another",

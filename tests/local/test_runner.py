@@ -378,7 +378,7 @@ def test_a_server_here_is_waited_for_by_its_values(
     ("values", "vllm", "message"),
     [
         ({}, "nobody-has-this serve", "no program nobody-has-this.*pip install vllm"),
-        ({}, "vllm 'serve", "no command line"),
+        ({}, "vllm 'serve", "not a command line"),
         ({}, " ", "empty"),
         ({"model": {"name": "m", "repository": "o/m", "weightsGiB": 1, "revision": "abc"}}, "", "--vllm"),
         (
@@ -408,7 +408,7 @@ def test_a_missing_program_is_a_message(tmp_path: Path) -> None:
     asked = command(tmp_path, "one")
     asked[asked.index("--vllm") + 1] = "nobody-has-this serve"
     done = subprocess.run(asked, cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True)
-    assert done.returncode == 2 and "there is no program nobody-has-this" in json.loads(done.stdout)["error"]
+    assert done.returncode == 2 and "There is no program nobody-has-this" in json.loads(done.stdout)["error"]
 
 
 @pytest.mark.parametrize(

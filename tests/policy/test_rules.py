@@ -107,16 +107,16 @@ REFUSED: list[tuple[str, str, list[Object]]] = [
     ("P3", "takes 16.001 cores; at most 16", [pod(sized(cpu=("16001m", "16001m")))]),
     ("P3", "takes 33 GB; at most 32", [pod(sized(memory=("33G", "33G")))]),
     ("P3", "takes 16.5 cores", [pod(sized(cpu=(8, 8)), sized(cpu=("8.5", "8.5")))]),
-    ("P4", "sleeps for ever", [job(saying("sleep", "infinity"))]),
-    ("P4", "sleeps for ever", [deployment(saying("sh", "-c", "vllm serve x; sleep inf"))]),
-    ("P4", "sleeps for ever", [deployment(saying("sh", "-c", "sleep 'infinity'"))]),
-    ("P4", "sleeps for ever", [job(initContainers=[saying("sleep", "infinity")])]),
+    ("P4", "sleeps forever", [job(saying("sleep", "infinity"))]),
+    ("P4", "sleeps forever", [deployment(saying("sh", "-c", "vllm serve x; sleep inf"))]),
+    ("P4", "sleeps forever", [deployment(saying("sh", "-c", "sleep 'infinity'"))]),
+    ("P4", "sleeps forever", [job(initContainers=[saying("sleep", "infinity")])]),
     ("P4", "ends with a sleep", [job(container(command=["sh", "-c"], args=["python run.py; sleep 3600"]))]),
     ("P4", "ends with a sleep", [cron_job(saying("sh", "-c", "python run.py\nsleep 1d;\n"))]),
     ("P4", "ends with a sleep", [job(saying("sh", "-c", "if true; then run; fi; (sleep 60)"))]),
     ("P4", "ends with a sleep", [job(saying("python", "-c", "import time; time.sleep(3600)"))]),
     ("P4", "ends with a sleep", [job(saying("sh", "-c", "run; sleep 60 || true", "--"))]),
-    ("P4", "loops for ever, asleep", [job(saying("sh", "-c", "run\nwhile true; do sleep 60; done"))]),
+    ("P4", "sleeps in a loop", [job(saying("sh", "-c", "run\nwhile true; do sleep 60; done"))]),
     ("P5", "401 Jobs at once; at most 400", many(401, job())),
     ("P6", "two weeks", [deployment()]),
     ("P6", "servers are Deployments", [workload("StatefulSet")]),
@@ -141,8 +141,8 @@ REFUSED: list[tuple[str, str, list[Object]]] = [
     ("P12", "installs packages with /data", on_cephfs("sh", "-c", "pip install x; run")),
     ("P12", "a claim whose class is not seen here", on_cephfs("sh", "-c", "python -m venv v")[1:]),
     ("P12", "2 pods write to /data", on_cephfs(parallelism=2)),
-    ("P13", "rook-cephfs-ucsd is not to be used", [claim("rook-cephfs-ucsd")]),
-    ("P13", "rook-cephfs-ucsd is not", [job(volumes=[EPHEMERAL_CLAIM])]),
+    ("P13", "may use storage class rook-cephfs-ucsd", [claim("rook-cephfs-ucsd")]),
+    ("P13", "class rook-cephfs-ucsd", [job(volumes=[EPHEMERAL_CLAIM])]),
     ("P13", "rook-ceph-block cannot be ReadWriteMany", [claim("rook-ceph-block")]),
     ("P13", "rook-ceph-block-east cannot be ReadOnlyMany", [claim("rook-ceph-block-east", "ReadOnlyMany")]),
     ("P13", "the default class, cannot be ReadWriteMany", [claim(None)]),
@@ -325,12 +325,10 @@ def test_what_a_pod_takes_at_its_largest_moment() -> None:
     (manifest,) = read_manifests(
         yaml.safe_dump(job(sized(cpu=(3, 3)), initContainers=[init(9), init(2, True), init(4)])), "x"
     )
-    assert manifest.pod is not None
     assert manifest.pod.amount("cpu") == 9
     (manifest,) = read_manifests(
         yaml.safe_dump(job(sized(cpu=(3, 3)), initContainers=[init(2, True), init(8), init(1, True)])), "x"
     )
-    assert manifest.pod is not None
     assert manifest.pod.amount("cpu") == 10
 
 

@@ -74,12 +74,11 @@ def test_no_effect_is_no_agreement() -> None:
     flat, people = (contrasts.shown(analysis.study1.contrasts(bets(lapse))) for lapse in (1.0, 0.2))
     assert not flat["shown"].any()
     assert people["shown"].tolist() == people["people"].tolist() == [True] * 4 + [False] * 4
-    (told,) = contrasts.counts_shown(flat, "")
-    assert "m 0 (0). Of the 4 that people do not show: m 0. A model without any effect shows none" in told
-    (told,) = contrasts.counts_shown(people, "")
-    assert "m 4 (3). Of the 4 that people do not show: m 0." in told
-    assert "corrected by Holm's method, over 6 stories" in told
-    assert "agrees" not in told
+    for table, in_full_and_all in ((flat, "m 0 (0)"), (people, "m 4 (3)")):
+        (sentence,) = contrasts.counts_shown(table, "")
+        shown, _, not_shown = sentence.partition("Of the 4 differences that people do not show")
+        assert in_full_and_all in shown and ": m 0." in not_shown
+        assert "Holm" in shown and "over 6 stories" in shown and "agrees" not in sentence
 
 
 def test_what_was_not_tested_is_no_miss() -> None:
@@ -88,12 +87,12 @@ def test_what_was_not_tested_is_no_miss() -> None:
     one = whole[whole["item"] == "s0"]
     table = contrasts.shown(analysis.study1.contrasts(one))
     assert table["shown"].isna().all()
-    (told,) = contrasts.counts_shown(table, " in free text")
-    assert told == "None of the 8 differences could be tested in free text: too few stories have answers."
+    (sentence,) = contrasts.counts_shown(table, " in free text")
+    assert sentence.startswith("None of the 8 differences could be tested in free text")
     full = whole[(whole["access"] == "3") | (whole["item"] == "s0")]
     counted, missing = contrasts.counts_shown(contrasts.shown(analysis.study1.contrasts(full)), "")
-    assert ": m 3 (3). Of the 4 differences that people do not show, models show: m " in counted
-    assert missing.endswith("because too few stories have answers: 5 of m.")
+    assert ": m 3 (3). Of the 4 differences that people do not show" in counted
+    assert missing.endswith(": 5 of m.")
 
 
 def test_an_effect_against_the_hypothesis_is_called_so() -> None:
@@ -271,7 +270,7 @@ def test_option_mass_is_told_by_kind_of_question(found: ReportData) -> None:
     (told,) = (line for line in quality.section(some).summary if "option mass" in line)
     own = told.partition(". beta: ")[0]
     assert own.startswith("Option mass is the probability that a model gives to all offered answers together")
-    assert "Mean option mass by kind of question. alpha: " in own
+    assert "Mean option mass by kind of question" in own and ". alpha: " in own
     for kind, mass in (
         ("Study 1, how many (state)", "0.210"),
         ("Study 1, does the speaker know (knowledge)", "0.640"),

@@ -45,7 +45,7 @@ def test_models_stand_beside_every_prior(bets: pd.DataFrame) -> None:
     ]
     (sentence,) = found.summary
     for rate in listener.PRIORS:
-        assert f"with base rate {rate:g}, example r = " in sentence
+        assert f"With base rate {rate:g}, example r = " in sentence
 
 
 def fitted(cells: pd.DataFrame) -> str:

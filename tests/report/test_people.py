@@ -67,8 +67,8 @@ def test_models_beside_people_theory_and_baseline(compared: Section) -> None:
 
 def test_the_sentence_on_people_has_its_baseline(compared: Section) -> None:
     """Who is closest, with r, and beside it both baselines and a second sample of people, with widths."""
-    (sentence,) = (one for one in compared.summary if one.startswith("Study 2, scored"))
-    assert sentence.startswith("Study 2, scored: near is closest to people (in ")
+    (sentence,) = (one for one in compared.summary if one.startswith("Study 2, scored answers: "))
+    assert sentence.partition(": ")[2].startswith("near is closest to people (in ")
     assert "people's answers averaged over the goals: 0.055 [0.048, 0.063]" in sentence
     assert "every answer equally likely: 0.3" in sentence and "a second sample of people: 0.01" in sentence
 
@@ -115,7 +115,7 @@ def test_too_few_answers_are_a_sentence() -> None:
     found, both = models.comparison(some), models.consistency(some)
     assert found is not None and both is not None
     assert not found.tables and not found.summary
-    assert "Not compared (Study 2, scored): example: " in said(found)
+    assert "Not compared (Study 2, scored answers): example: " in said(found)
     assert "have answers to fewer than 3 items, such as " in said(found)
     assert "r =" not in said(both) and not both.summary
     assert "are not compared on the question utterance: " in said(both)
@@ -142,7 +142,7 @@ def test_the_speaker_is_fitted_to_enough_answers_alone() -> None:
     assert "Not compared (the fit of the polite speaker): few: " in said(found)
     assert "The fit of the polite speaker to even ends at optimality 0, the limit" in said(found)
     assert wide.loc["both: social", "even"] == "–" != wide.loc["both: social", "example"]
-    assert "Do not read" not in said(found)
+    assert "Do not interpret" not in said(found)
 
 
 def test_weights_of_a_speaker_that_never_changes_are_not_to_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +152,7 @@ def test_weights_of_a_speaker_that_never_changes_are_not_to_be_read(monkeypatch:
     monkeypatch.setattr(closeness, "of_fit", lambda *_: nothing)
     found = Section("study2-exp2", "Study 2")
     speaker.fits(found, analysis.study2.utterances(scored), analysis.study2.by_item(scored))
-    assert "Do not read the weights and phi of example: " in said(found)
+    assert "Do not interpret the weights and phi of example: " in said(found)
     assert not found.figures and "both: phi" in set(table(found, "study2-exp2-rsa").frame["parameter"])
 
 

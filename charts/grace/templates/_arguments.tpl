@@ -1,16 +1,15 @@
 {{- /*
-Arguments as files/arguments.yaml lists them, and what users may not add to lists of arguments and variables: what the
-chart gives itself (it would be given twice), and what leaves the clients without a usable server. One line for each
-violation.
+The arguments in files/arguments.yaml, and the arguments and variables that users may not add: those that the chart sets
+itself, and those with which the clients cannot use the server. One line for each violation.
 */ -}}
 
-{{- /* Reads the list once: to parse it for each Job would double the time of a render. */ -}}
+{{- /* Reads the list once: parsing it for each Job would double the time of a render. */ -}}
 {{- define "grace.arguments.read" -}}
 {{- if not (hasKey .Values "arguments") -}}{{- $_ := set .Values "arguments" (.Files.Get "files/arguments.yaml" | fromYaml) -}}{{- end -}}
 {{- end -}}
 
 {{- /*
-The value at a dotted path as text; nothing where there is none. YAML reads a bare on and off as true and false.
+The value at a dotted path as text; nothing if there is none. YAML reads a bare on and off as true and false.
 Context: {values, path}.
 */ -}}
 {{- define "grace.arguments.at" -}}
@@ -50,7 +49,7 @@ Context: {values, path}.
 
 {{- /*
 The name of the flag that an argument gives, without dashes, as vLLM reads it: an underscore is a dash, and a value
-or a key of a JSON object may follow. Nothing where it is none.
+or a key of a JSON object may follow. Nothing if the argument is no flag.
 */ -}}
 {{- define "grace.arguments.flag" -}}
 {{- if hasPrefix "--" . -}}
@@ -60,7 +59,7 @@ or a key of a JSON object may follow. Nothing where it is none.
 {{- end -}}
 {{- end -}}
 
-{{- /* Context: {flag, table}. What a table says of a flag. vLLM takes the beginning of a flag for the flag. */ -}}
+{{- /* Context: {flag, table}. The text of a flag in a table. vLLM accepts the beginning of a flag as the flag. */ -}}
 {{- define "grace.arguments.lookup" -}}
 {{- $flag := .flag -}}
 {{- $table := .table -}}
@@ -78,7 +77,7 @@ or a key of a JSON object may follow. Nothing where it is none.
 {{- end -}}
 {{- end -}}
 
-{{- /* Context: {flag, arguments}. The value of a flag in a list of arguments; nothing where it is not there. */ -}}
+{{- /* Context: {flag, arguments}. The value of a flag in a list of arguments; nothing if the list does not have it. */ -}}
 {{- define "grace.arguments.of" -}}
 {{- $value := "" -}}
 {{- range $index, $argument := .arguments -}}
@@ -93,14 +92,14 @@ or a key of a JSON object may follow. Nothing where it is none.
 {{ $value }}
 {{- end -}}
 
-{{- define "grace.policy.arguments" -}}
+{{- define "grace.rules.arguments" -}}
 {{- include "grace.arguments.read" . }}
 {{- $table := .Values.arguments.server }}
 {{- range $list, $arguments := dict "server.extraArgs" .Values.server.extraArgs "server.args" .Values.server.args }}
 {{- range $argument := $arguments }}
 {{- $flag := include "grace.arguments.flag" $argument }}
 {{- with include "grace.arguments.lookup" (dict "flag" $flag "table" $table.refused) }}
-{{ $list }} holds {{ regexFind "^[^=]*" $argument }}: {{ . }}.
+{{ $list }} contains {{ regexFind "^[^=]*" $argument }}: {{ . }}.
 {{- end }}
 {{- end }}
 {{- end }}
@@ -113,17 +112,17 @@ or a key of a JSON object may follow. Nothing where it is none.
 {{- range $argument := .Values.server.extraArgs }}
 {{- $flag := include "grace.arguments.flag" $argument }}
 {{- with include "grace.arguments.lookup" (dict "flag" $flag "table" $own) }}
-server.extraArgs holds {{ $argument }}: set {{ . }} instead, because the rest of the release is computed from it.
+server.extraArgs contains {{ $argument }}: set {{ . }} instead, because the rest of the release is computed from it.
 {{- end }}
 {{- with include "grace.arguments.lookup" (dict "flag" $flag "table" $beside) }}
-server.extraArgs holds {{ $argument }}: {{ . }}.
+server.extraArgs contains {{ $argument }}: {{ . }}.
 {{- end }}
 {{- if and $flag (regexMatch "^[^=]*\\s" $argument) }}
-server.extraArgs holds "{{ $argument }}": vLLM reads it as one word; write --flag=value, or flag and value as two entries.
+server.extraArgs contains "{{ $argument }}": vLLM reads it as one word; write --flag=value, or write flag and value as two entries.
 {{- end }}
 {{- $name := trimPrefix "no-" $flag }}
 {{- if and $name (hasKey $seen $name) (ne $name "middleware") (not (regexMatch "^[^=]*[.]" $argument)) }}
-server.extraArgs holds {{ regexFind "^[^=]*" $argument }} and {{ get $seen $name }}: vLLM uses the last one and does not warn; keep one.
+server.extraArgs contains {{ regexFind "^[^=]*" $argument }} and {{ get $seen $name }}: vLLM uses the last one and does not warn; keep one.
 {{- end }}
 {{- $_ := set $seen $name (regexFind "^[^=]*" $argument) }}
 {{- end }}
@@ -140,22 +139,22 @@ server.args gives --{{ $flag }} {{ $given }}: {{ $value.path }} is {{ $value.is 
 {{- range $experiment, $settings := .Values.queries.experiments }}
 {{- range $argument := $settings.extraArgs }}
 {{- with get $client (include "grace.arguments.flag" $argument) }}
-queries.experiments.{{ $experiment }}.extraArgs holds {{ $argument }}: set {{ replace "experiment." (printf "queries.experiments.%s." $experiment) . }} instead.
+queries.experiments.{{ $experiment }}.extraArgs contains {{ $argument }}: set {{ replace "experiment." (printf "queries.experiments.%s." $experiment) . }} instead.
 {{- end }}
 {{- end }}
 {{- end }}
-{{- include "grace.policy.variables" . }}
+{{- include "grace.rules.variables" . }}
 {{- end -}}
 
-{{- /* A variable twice in one container is refused by the API server in words about a patch, or the last one counts. */ -}}
-{{- define "grace.policy.variables" -}}
+{{- /* If a container has a variable twice, the API server refuses a patch without naming it, or uses the last one. */ -}}
+{{- define "grace.rules.variables" -}}
 {{- $server := list "VLLM_API_KEY" "POD_NAME" "USER" "HOME" "HF_HOME" "HF_HUB_OFFLINE" "VLLM_NO_USAGE_STATS" "VLLM_LOGGING_CONFIG_PATH" }}
 {{- $own := dict "server.extraEnv" $server "queries.extraEnv" (list "HOME" "GRACE_PROGRESS") }}
 {{- range $list, $entries := dict "server.extraEnv" .Values.server.extraEnv "queries.extraEnv" .Values.queries.extraEnv }}
 {{- $seen := list }}
 {{- range $entries }}
 {{- if has .name (get $own $list) }}
-{{ $list }} gives {{ .name }}: the chart sets it itself; leave it out.
+{{ $list }} gives {{ .name }}: the chart sets it; leave it out.
 {{- else if has .name $seen }}
 {{ $list }} gives {{ .name }} twice: keep one.
 {{- end }}

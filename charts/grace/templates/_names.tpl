@@ -1,5 +1,5 @@
 {{- /*
-Every object's name, by the pattern {type}-{model}-{purpose}. Nothing else composes a name.
+The name of every object, {type}-{model}-{purpose}. No other file composes a name.
 */ -}}
 
 {{- define "grace.name" -}}
@@ -18,15 +18,15 @@ Every object's name, by the pattern {type}-{model}-{purpose}. Nothing else compo
 {{- define "grace.names.jobFiles" -}}job-files-{{ include "grace.name" . }}{{- end -}}
 {{- define "grace.names.trials" -}}configmap-{{ include "grace.name" . }}-trials{{- end -}}
 {{- define "grace.names.logging" -}}configmap-{{ include "grace.name" . }}-logging{{- end -}}
-{{- define "grace.names.policyServer" -}}networkpolicy-{{ include "grace.name" . }}-server{{- end -}}
-{{- define "grace.names.policyClients" -}}networkpolicy-{{ include "grace.name" . }}-clients{{- end -}}
+{{- define "grace.names.networkPolicyServer" -}}networkpolicy-{{ include "grace.name" . }}-server{{- end -}}
+{{- define "grace.names.networkPolicyClients" -}}networkpolicy-{{ include "grace.name" . }}-clients{{- end -}}
 {{- define "grace.names.monitor" -}}monitor-{{ include "grace.name" . }}{{- end -}}
 
 {{- define "grace.names.jobQuery" -}}
 job-query-{{ .experiment }}-{{ include "grace.name" .root }}
 {{- end -}}
 
-{{- /* The Secret that holds the server's key: the user's own, or the generated one. */ -}}
+{{- /* The Secret with the server's key: the user's own, or the generated one. */ -}}
 {{- define "grace.names.apiKey" -}}
 {{ .Values.server.apiKey.existingSecret | default (printf "secret-%s-api-key" (include "grace.name" .)) }}
 {{- end -}}

@@ -1,9 +1,9 @@
-{{- /* What pods of every component share: who they run as, where they run, what they may ask of a Job. */ -}}
+{{- /* Parts that the pods of every component share: user, nodes, image, resources, and what follows a failure. */ -}}
 
-{{- /* Context: {root, overrides, token}: the component's own podSecurityContext, and whether it asks the API. */ -}}
+{{- /* Context: {root, overrides, token}: the component's own podSecurityContext, and whether it uses the Kubernetes API. */ -}}
 {{- define "grace.pod" -}}
 automountServiceAccountToken: {{ .token | default false }}
-{{- /* A Service's variables would be read as settings: VLLM_PORT is one of vLLM's. */}}
+{{- /* vLLM would read a Service's variables as its settings, such as VLLM_PORT. */}}
 enableServiceLinks: false
 securityContext:
   {{- mustMergeOverwrite (deepCopy .root.Values.podSecurityContext) .overrides | toYaml | nindent 2 }}
@@ -20,7 +20,7 @@ tolerations:
 {{- end }}
 {{- end -}}
 
-{{- /* Context: {root, gpu}. Where a pod may run; `gpu` adds what the server asks of its node. */ -}}
+{{- /* Context: {root, gpu}. The nodes on which a pod may run; `gpu` adds what the server needs from its node. */ -}}
 {{- define "grace.placement" -}}
 {{- $terms := list -}}
 {{- with .root.Values.scheduling.region -}}
@@ -57,7 +57,7 @@ affinity:
 {{ include "grace.image" (merge (dict "tag" (.Values.queries.image.tag | default .Chart.AppVersion)) .Values.queries.image) }}
 {{- end -}}
 
-{{- /* Context: a map of quantities. Requests and limits alike, as strings: server-side apply takes no numbers. */ -}}
+{{- /* Context: a map of quantities. Equal requests and limits, as strings: server-side apply accepts no numbers. */ -}}
 {{- define "grace.resources.equal" -}}
 {{- range $kind := list "requests" "limits" }}
 {{ $kind }}:
@@ -68,9 +68,9 @@ affinity:
 {{- end -}}
 
 {{- /*
-What a Job does with a failed pod, where the cluster knows it. Exit code 2 is bad input, which no retry mends; an
-eviction or a preemption is not the Job's fault and costs no retry; a new pod waits until the old one is gone, so
-that a file never has two writers. Context: {root, containers}.
+What a Job does after a pod has failed, if the cluster's version supports it. Exit code 2 is bad input: no retry helps. An
+eviction or a preemption does not count as a retry. A new pod waits until the old one is gone, so that a file never has
+two writers. Context: {root, containers}.
 */ -}}
 {{- define "grace.jobFailure" -}}
 {{- $version := .root.Capabilities.KubeVersion.Version -}}
@@ -94,7 +94,7 @@ podFailurePolicy:
 {{- end }}
 {{- end -}}
 
-{{- /* Context: {name, spec}. A Job cannot be changed, so a changed one is another one: its name ends in what it is. */ -}}
+{{- /* Context: {name, spec}. Kubernetes cannot change a Job. So a changed Job gets another name, which ends in a checksum of its spec. */ -}}
 {{- define "grace.jobName" -}}
 {{ .name }}-{{ .spec | sha256sum | trunc 8 }}
 {{- end -}}

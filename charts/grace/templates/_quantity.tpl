@@ -13,7 +13,7 @@ such strings of equal length compare as the numbers do.
 {{- end -}}
 {{- end -}}
 
-{{- /* "true" where the text is a quantity of at most three decimals, as Kubernetes has them. */ -}}
+{{- /* "true" if the text is a Kubernetes quantity with at most three decimals. */ -}}
 {{- define "grace.quantity.valid" -}}
 {{- regexMatch "^[0-9]{1,14}([.][0-9]{1,3})?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+]?(1[0-8]|[0-9]))?$" . -}}
 {{- end -}}
@@ -49,7 +49,7 @@ such strings of equal length compare as the numbers do.
 {{- $number -}}
 {{- end -}}
 
-{{- /* Context: {a, aBy, b, bBy}, a and b as text. "true" where a × aBy > b × bBy. */ -}}
+{{- /* Context: {a, aBy, b, bBy}, a and b as text. "true" if a × aBy > b × bBy. */ -}}
 {{- define "grace.quantity.exceeds" -}}
 {{- gt (include "grace.quantity.digits" (dict "text" .a "by" .aBy)) (include "grace.quantity.digits" (dict "text" .b "by" .bBy)) -}}
 {{- end -}}

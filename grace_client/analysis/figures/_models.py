@@ -19,18 +19,19 @@ STATISTICS = {
 
 
 def option_mass(table: pd.DataFrame) -> p9.ggplot:
-    """Option mass: the probability of all offered answers together.
+    """Mean option mass by question: the probability of all offered answers together.
 
     Parameters
     ----------
     table : DataFrame
-        As `quality.option_mass` gives it: ``model, question, mean, low, high, minimum``; may hold
-        ``experiment``, which then stands before the question.
+        As `quality.option_mass` gives it: ``model, question, mean, low, high, minimum``; if it has
+        ``experiment``, the labels name it before the question.
 
     Returns
     -------
     plotnine.ggplot
-        Points are means with their intervals, small marks the lowest single answer, the dashed line one half.
+        Points are means with their intervals. Small marks are the lowest single questions. The dashed line is
+        one half.
     """
     require(table, ["model", "question", "mean", "low", "high", "minimum"], "the figure's table")
     whole = _style.together(_style.models(table))
@@ -49,7 +50,7 @@ def option_mass(table: pd.DataFrame) -> p9.ggplot:
         + p9.coord_flip()
         + p9.scale_y_continuous(limits=(0, 1), breaks=(0, 0.25, 0.5, 0.75, 1))
         + p9.labs(x="", y="option mass")
-        + _style.caption(whole, f"Horizontal lines: {_style.SPAN} Ticks: the lowest answer.")
+        + _style.caption(whole, f"Horizontal lines: {_style.SPAN} Small marks: the lowest single question.")
         + _style.theme(7.2, 1.2 + len(questions) * max(0.26, 0.13 * len(order)))
     )
 
@@ -57,21 +58,22 @@ def option_mass(table: pd.DataFrame) -> p9.ggplot:
 def closeness(
     table: pd.DataFrame, *, ceiling: pd.DataFrame | None = None, rsa: pd.DataFrame | None = None
 ) -> p9.ggplot:
-    """How close each model is to people, or to a theory.
+    """Closeness of each model to people, or to a theory: correlations, RMSE and divergence.
 
     Parameters
     ----------
     table : DataFrame
         As `compare.closeness` gives it: ``model, statistic, value, low, high``.
     ceiling : DataFrame, optional
-        As `reference.noise_ceiling` gives it: ``compared, statistic, low, high``. The second sample is drawn
-        as a band.
+        As `reference.noise_ceiling` gives it: ``compared, statistic, low, high``. The second sample of people
+        is drawn as a grey band.
     rsa : DataFrame, optional
-        The same as `table` of the theory, without ``model``.
+        The closeness of the theory: columns as in `table`, without ``model``.
 
     Returns
     -------
     plotnine.ggplot
+        A panel for each statistic.
     """
     require(table, ["model", "statistic", "value", "low", "high"], "the figure's table")
     table = table[table["statistic"].isin(set(STATISTICS))]
@@ -108,9 +110,9 @@ def closeness(
         + p9.coord_flip()
         + p9.labs(x="", y="")
         + p9.labs(
-            caption="Lines: 95% intervals over stories or domains, and over people's answers."
-            + (" Grey band: a second sample of people." if ceiling is not None else "")
-            + (" No point: undefined, the answers do not vary." if undefined else "")
+            caption="Horizontal lines: 95% intervals over stories or domains, and over people's answers."
+            + (" Grey band: where a second sample of people would be." if ceiling is not None else "")
+            + (" No point: undefined, because the answers do not vary." if undefined else "")
         )
         + _style.theme(7.8, 1.6 + 0.5 * len(order))
         + p9.theme(legend_position="none")
@@ -118,7 +120,7 @@ def closeness(
 
 
 def consistency(cells: pd.DataFrame) -> p9.ggplot:
-    """Free text of a model beside its scored answers.
+    """Share of free-text answers against mean scored probability, by cell and option.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from grace_client.analysis.figures import _style
 
 CELL = ["access", "observe"]
 EMPTY = "Empty: the speaker cannot name more than they saw."
-"""The design is triangular: three cells of the grid are empty."""
+"""The design is triangular: three of the nine cells do not exist."""
 
 
 def states(
@@ -41,7 +41,7 @@ def states(
     order = _style.names(table)
     table["state"] = table["state"].astype(str)
     figure = p9.ggplot(table, p9.aes("state", "mean", color="model", shape="model", group="model"))
-    text = _style.INTERVAL
+    text = _style.STUDY1_INTERVAL
     if own["model"].nunique() == 1:
         text = f"Bars: means. {text}"
         bars = table[table["model"].isin(set(own["model"]))]
@@ -62,16 +62,16 @@ def states(
 
 
 def percentages(means: pd.DataFrame, *, highest: float | None = None) -> p9.ggplot:
-    """The whole elicited distributions: for each state, how probable each percentage is.
+    """Heat map of the elicited distributions: mean probability of each percentage, by state and cell.
 
     Parameters
     ----------
     means : DataFrame
         ``model, access, observe, state, percentage, mean``: mean probability of each of the eleven
-        percentages. A heat map has no place for intervals; give them in a table.
+        percentages (0, 10, … 100). The figure shows no intervals; give them in a table.
     highest : float, optional
-        End of the colour scale, so that figures of several models can be compared; by default the highest
-        mean.
+        Upper end of the colour scale, a probability. Give several figures the same value, so that their
+        colours can be compared. Default: the highest mean.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def percentages(means: pd.DataFrame, *, highest: float | None = None) -> p9.ggpl
 
 
 def entropy(means: pd.DataFrame) -> p9.ggplot:
-    """How spread out the answers about each state are.
+    """Mean entropy of the answers about each state, by cell.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def entropy(means: pd.DataFrame) -> p9.ggplot:
     Returns
     -------
     plotnine.ggplot
-        The dashed line is the most that eleven answers can have, log2(11) = 3.46 bits.
+        The dashed line is the highest possible entropy of eleven answers, log2(11) = 3.46 bits.
     """
     table = _style.together(_style.tidy(means, [*CELL, "question", "mean", "low", "high"]))
     table["question"] = table["question"].str.removeprefix("state")
@@ -129,14 +129,14 @@ def entropy(means: pd.DataFrame) -> p9.ggplot:
         + _style.scales(order)
         + p9.facet_grid("says", "saw")
         + p9.scale_y_continuous(limits=(0, 3.6), breaks=(0, 1, 2, 3))
-        + p9.labs(x="state that was asked about", y="entropy (bits)")
-        + _style.caption(table, f"{_style.INTERVAL} Dashed: eleven equally likely answers. {EMPTY}")
+        + p9.labs(x="state in the question", y="entropy (bits)")
+        + _style.caption(table, f"{_style.STUDY1_INTERVAL} Dashed: eleven equally likely answers. {EMPTY}")
         + _style.theme(7.2, 5.0)
     )
 
 
 def knowledge(means: pd.DataFrame) -> p9.ggplot:
-    """Whether the model says that the speaker knows exactly how many.
+    """Share or mean probability of "yes, the speaker knows exactly how many", by cell.
 
     Parameters
     ----------
@@ -146,6 +146,7 @@ def knowledge(means: pd.DataFrame) -> p9.ggplot:
     Returns
     -------
     plotnine.ggplot
+        The dashed line is chance, one half.
     """
     table = _style.together(_style.tidy(means, [*CELL, "mean", "low", "high"]))
     order = _style.names(table)
@@ -157,6 +158,6 @@ def knowledge(means: pd.DataFrame) -> p9.ggplot:
         + p9.facet_wrap("says", ncol=3)
         + p9.scale_y_continuous(limits=(0, 1), breaks=(0, 0.25, 0.5, 0.75, 1))
         + p9.labs(x="access: how many of the 3 the speaker saw", y="probability of “yes, knows”")
-        + _style.caption(table, _style.INTERVAL)
+        + _style.caption(table, _style.STUDY1_INTERVAL)
         + _style.theme(7.2, 2.9)
     )

@@ -10,13 +10,13 @@ from grace_client.analysis.figures import _style
 
 CELL = ["goal", "state"]
 CHANCE = 1 / 8
-WANTED = {
-    "informational": "to inform",
-    "social": "to be kind",
-    "presentational": "to look it",
+PARAMETERS = {
+    "informational": "informational",
+    "social": "social",
+    "presentational": "presentational",
     "phi": "φ",
 }
-"""Parameters of the polite speaker in words."""
+"""Parameters of the polite speaker, as the axis shows them."""
 
 
 def utterances(
@@ -50,7 +50,9 @@ def utterances(
         + p9.facet_grid("goal", "state")
         + p9.scale_y_continuous(limits=(0, 1), breaks=(0, 0.25, 0.5, 0.75, 1))
         + p9.labs(x="It …", y="share of utterances")
-        + _style.caption(table, _style.INTERVAL + " People: exact intervals. Dashed horizontal: chance, 1/8.")
+        + _style.caption(
+            table, _style.STUDY2_INTERVAL + " People: exact intervals. Dashed horizontal: chance, 1/8."
+        )
         + _style.theme(*((9.6, 6.4) if len(order) <= 4 else (11.0, 7.6)))
         + p9.theme(axis_text_x=p9.element_text(rotation=60, ha="right", size=8))
     )
@@ -96,14 +98,14 @@ def negation(
         + _style.scales(order, lines=True)
         + p9.facet_wrap("goal", ncol=3)
         + p9.scale_y_continuous(limits=(0, 1), breaks=(0, 0.25, 0.5, 0.75, 1))
-        + p9.labs(x="what the speaker thinks of it", y="share of negated utterances")
-        + _style.caption(table, _style.INTERVAL + " People: exact intervals.")
+        + p9.labs(x="private rating of the speaker", y="share of negated utterances")
+        + _style.caption(table, _style.STUDY2_INTERVAL + " People: exact intervals.")
         + _style.theme(7.8, 3.3)
     )
 
 
 def goals(weights: pd.DataFrame, *, people: pd.DataFrame | None = None) -> p9.ggplot:
-    """The wishes of the polite speaker fitted to models and people, by goal.
+    """Fitted weights and φ of the polite speaker, of models and people, by goal.
 
     Parameters
     ----------
@@ -125,7 +127,7 @@ def goals(weights: pd.DataFrame, *, people: pd.DataFrame | None = None) -> p9.gg
     table = whole.assign(
         model=pd.Categorical(whole["model"], categories=order),
         goal=pd.Categorical(whole["goal"].map(_style.GOALS), categories=list(_style.GOALS.values())),
-        parameter=pd.Categorical(whole["parameter"].map(WANTED), categories=list(WANTED.values())),
+        parameter=pd.Categorical(whole["parameter"].map(PARAMETERS), categories=list(PARAMETERS.values())),
     )
     return (
         p9.ggplot(table, p9.aes("parameter", "value", color="model", shape="model", group="model"))
@@ -135,8 +137,8 @@ def goals(weights: pd.DataFrame, *, people: pd.DataFrame | None = None) -> p9.gg
         + p9.scale_y_continuous(limits=(0, 1), breaks=(0, 0.25, 0.5, 0.75, 1))
         + p9.labs(x="", y="weight, and φ")
         + p9.labs(
-            caption="Fitted values, without intervals. Weights of the three wishes sum to 1. "
-            "φ: wants to appear kind (0) or informative (1)."
+            caption="Fitted values, without intervals. The three weights sum to 1. "
+            "φ: how the speaker wants to appear, from kind (0) to informative (1)."
         )
         + _style.theme(7.8, 3.3)
         + p9.theme(axis_text_x=p9.element_text(rotation=30, ha="right"))
@@ -144,17 +146,17 @@ def goals(weights: pd.DataFrame, *, people: pd.DataFrame | None = None) -> p9.gg
 
 
 def judgements(means: pd.DataFrame) -> p9.ggplot:
-    """How an utterance is judged, by goal and state.
+    """Mean judgements of an utterance, by goal and state.
 
     Parameters
     ----------
     means : DataFrame
-        As `study2.judgements` gives it: ``model, goal, state, utterance, measure, mean, low, high``. One
-        panel row per measure and utterance.
+        As `study2.judgements` gives it: ``model, goal, state, utterance, measure, mean, low, high``.
 
     Returns
     -------
     plotnine.ggplot
+        A row of panels for each measure and utterance, a column for each goal.
     """
     # Six sentences, of which two are not among the eight utterances that `tidy` knows.
     named = means.rename(columns={"utterance": "sentence"})
@@ -165,8 +167,8 @@ def judgements(means: pd.DataFrame) -> p9.ggplot:
         + _style.points(order)
         + _style.scales(order)
         + p9.facet_grid(["measure", "sentence"], "goal", scales="free_y")
-        + p9.labs(x="what the speaker thinks of it", y="mean")
-        + _style.caption(table, _style.INTERVAL)
+        + p9.labs(x="private rating of the speaker", y="mean")
+        + _style.caption(table, _style.STUDY2_INTERVAL)
         + _style.theme(7.8, 1.2 + 1.3 * len(table[["measure", "sentence"]].drop_duplicates()))
     )
 

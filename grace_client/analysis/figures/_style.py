@@ -48,7 +48,8 @@ UTTERANCES = {
 }
 FAINT = "Faint: too few stimuli for an interval."
 SPAN = "95% intervals over stories in Study 1, over domains in Study 2."
-INTERVAL = f"Vertical lines: {SPAN}"
+STUDY1_INTERVAL = "Vertical lines: 95% intervals over stories."
+STUDY2_INTERVAL = "Vertical lines: 95% intervals over domains."
 
 
 LETTERS = 18

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grace_client.cli._chart_options import Set, SetFile, SetString
 from grace_client.cli._output import print_json, say
+from grace_client.cli.campaign._options import CampaignOptions, names, with_campaign_options
 from grace_client.cli.fetch import AsJson, Context, Kubeconfig, Namespace
 from grace_client.core.errors import ExitCode, SpecError
 
 if TYPE_CHECKING:
-    from grace_client.campaign.records import Campaign, Spec
+    from grace_client.campaign.records import Campaign
     from grace_client.campaign.session import Terminal
     from grace_client.kube.kubectl import Kubectl
 
@@ -27,107 +27,14 @@ app = typer.Typer(
 STUDY = "gemma-2b,gemma-9b,gemma-27b,llama-70b,gpt-oss-20b,gpt-oss-120b"
 """The six models of the studies."""
 
-Models = Annotated[
-    str | None,
-    typer.Option(help="Models, separated by commas, such as gemma-2b,llama-70b.", show_default=False),
-]
-Gpu = Annotated[
-    str,
-    typer.Option(
-        help="Use this kind of GPU for all models, such as rtx-3090 (files in values/gpus). Default: as in "
-        "the model's values file.",
-        show_default=False,
-    ),
-]
-BudgetHours = Annotated[
-    float | None,
-    typer.Option(help="Budget of the whole campaign in GPU-hours. Default: 216.", show_default=False),
-]
-ModelHours = Annotated[
-    float | None,
-    typer.Option(
-        help="Maximum time for which one model may use GPUs, in hours. Default: 24.",
-        min=0,
-        show_default=False,
-    ),
-]
-OverBudget = Annotated[
-    bool, typer.Option("--over-budget", help="Allow a budget over 250 GPU-hours, or a plan over the budget.")
-]
-Registry = Annotated[
-    str, typer.Option(help="Registry of the client image, such as registry.example/you.", show_default=False)
-]
-Experiments = Annotated[
-    str,
-    typer.Option(
-        help="Run only these experiments, separated by commas. Default: as in the values.", show_default=False
-    ),
-]
-Sample = Annotated[
-    int, typer.Option(help="Ask only this many trials of each list, drawn at random. 0 asks all.", min=0)
-]
-ValuesFolder = Annotated[
-    Path | None,
-    typer.Option(help="Folder with the models' values files. Default: grace's own.", show_default=False),
-]
 OUT = Path("campaign")
 Out = Annotated[Path, typer.Option(help="Folder of the campaign, if it is on this machine.")]
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _spec(
-    models: str,
-    gpu: str,
-    fallback: str,
-    assigned: tuple[list[str] | None, list[str] | None, list[str] | None],
-    registry: str,
-    experiments: str,
-    sample: int,
-    folder: Path | None,
-) -> Spec:
-    from grace_client.campaign import settings
-    from grace_client.deploy.values import chart_folder, read_values, values_folder
-    from grace_client.kube.helm import Assignments
-
-    available = read_values(chart_folder() / "values.yaml")["queries"]["experiments"]
-    wanted = _names(experiments)
-    if unknown := [name for name in wanted if name not in available]:
-        raise SpecError(
-            f"--experiments: there is no experiment {', '.join(unknown)}. Experiments: {', '.join(available)}"
-        )
-    given: dict[str, Any] = {}
-    if registry:
-        given["queries.image.registry"] = registry
-    for name in available if wanted else ():
-        given[f"queries.experiments.{name}.enabled"] = name in wanted
-    for name in available if sample else ():
-        given[f"queries.experiments.{name}.sample"] = sample
-    return settings.describe(
-        _names(models),
-        folder=folder or values_folder(),
-        gpu=gpu,
-        fallbacks=_names(fallback),
-        sets=given,
-        assignments=Assignments.of(*assigned),
-    )
-
-
 @app.command()
+@with_campaign_options
 def plan(
-    models: Models = STUDY,
-    gpu: Gpu = "",
-    budget_hours: BudgetHours = None,
-    over_budget: OverBudget = False,
-    registry: Registry = "",
-    experiments: Experiments = "",
-    sample: Sample = 0,
-    sets: Set = None,
-    set_string: SetString = None,
-    set_file: SetFile = None,
-    values_folder: ValuesFolder = None,
+    options: CampaignOptions,
     utilisation: Annotated[
         float,
         typer.Option(
@@ -137,7 +44,6 @@ def plan(
     characters_per_token: Annotated[
         float, typer.Option(help="Assumption: average number of characters in a token.", min=0.1)
     ] = 4.0,
-    model_hours: ModelHours = None,
     json: AsJson = False,
 ) -> None:
     """Estimate the GPU-hours of a campaign. Nothing is installed.
@@ -149,14 +55,12 @@ def plan(
     from grace_client.cli.campaign.plan import show
     from grace_client.cli.workload import loads
 
-    budget = BUDGET_HOURS if budget_hours is None else budget_hours
-    check_budget(budget, over_budget=over_budget)
-    spec = _spec(
-        models or STUDY, gpu, "", (sets, set_string, set_file), registry, experiments, sample, values_folder
-    )
+    budget = BUDGET_HOURS if options.budget_hours is None else options.budget_hours
+    check_budget(budget, over_budget=options.over_budget)
+    spec = options.spec(options.models or STUDY)
     assumptions = Assumptions(utilisation=utilisation, characters_per_token=characters_per_token)
-    day = MODEL_HOURS if model_hours is None else model_hours
-    found = asyncio.run(make_plan(spec, loads, assumptions, model_hours=day, budget_hours=budget))
+    hours = MODEL_HOURS if options.model_hours is None else options.model_hours
+    found = asyncio.run(make_plan(spec, loads, assumptions, model_hours=hours, budget_hours=budget))
     if json:
         print_json(found.to_json())
     else:
@@ -166,11 +70,11 @@ def plan(
 
 
 @app.command()
+@with_campaign_options
 def run(
     command: typer.Context,
-    models: Models = None,
+    options: CampaignOptions,
     out: Annotated[Path, typer.Option(help="Folder for results, values files and campaign.json.")] = OUT,
-    gpu: Gpu = "",
     fallback: Annotated[
         str | None,
         typer.Option(
@@ -186,16 +90,6 @@ def run(
             show_default=False,
         ),
     ] = None,
-    budget_hours: BudgetHours = None,
-    over_budget: OverBudget = False,
-    model_hours: ModelHours = None,
-    registry: Registry = "",
-    experiments: Experiments = "",
-    sample: Sample = 0,
-    sets: Set = None,
-    set_string: SetString = None,
-    set_file: SetFile = None,
-    values_folder: ValuesFolder = None,
     fetch: Annotated[
         bool | None,
         typer.Option(
@@ -237,7 +131,10 @@ def run(
         from grace_client.cli.campaign import local as campaign_local
 
         campaign_local.refuse(command)
-        campaign_local.run(models, out, _names(experiments), sample, vllm, values_folder, json=json)
+        wanted = names(options.experiments)
+        campaign_local.run(
+            options.models, out, wanted, options.sample, vllm, options.values_folder, json=json
+        )
         return
     if vllm:
         raise SpecError("--vllm needs --local: on a cluster, the chart starts the server. Add --local")
@@ -246,43 +143,38 @@ def run(
     from grace_client.campaign.session import run as run_campaign
     from grace_client.cli.workload import loads
 
-    if budget_hours is not None:
-        check_budget(budget_hours, over_budget=over_budget)
-    spec = None
-    if models:
-        spec = _spec(
-            models,
-            gpu,
-            fallback or "",
-            (sets, set_string, set_file),
-            registry,
-            experiments,
-            sample,
-            values_folder,
-        )
-    elif gpu or registry or experiments or sample or sets or set_string or set_file or values_folder:
+    if options.budget_hours is not None:
+        check_budget(options.budget_hours, over_budget=options.over_budget)
+    spec = options.spec(options.models, fallback or "") if options.models else None
+    limits_only = CampaignOptions(
+        models=options.models,
+        budget_hours=options.budget_hours,
+        over_budget=options.over_budget,
+        model_hours=options.model_hours,
+    )
+    if not spec and options != limits_only:
         raise SpecError(
             "--gpu, --registry, --experiments, --sample, --set and --values-folder need --models. Add "
             "--models to begin a new campaign, or leave them out to continue the one that is running"
         )
-    given = {
-        "budget_hours": budget_hours,
-        "model_hours": model_hours,
+    limits = {
+        "budget_hours": options.budget_hours,
+        "model_hours": options.model_hours,
         "queue_minutes": queue_minutes,
-        "fallbacks": None if fallback is None else tuple(_names(fallback)),
+        "fallbacks": None if fallback is None else tuple(names(fallback)),
         "fetch": fetch,
     }
-    options = Options(
+    settings = Options(
         spec=spec,
-        limits={name: value for name, value in given.items() if value is not None},
+        limits={name: value for name, value in limits.items() if value is not None},
         out=out,
         poll=poll,
         install_seconds=60 * install_minutes,
         take_over=take_over,
-        over_budget=over_budget,
+        over_budget=options.over_budget,
     )
     kubectl = _kubectl(kubeconfig, context, namespace)
-    ended = asyncio.run(run_campaign(kubectl, options, _terminal(quiet=json), loads))
+    ended = asyncio.run(run_campaign(kubectl, settings, _terminal(quiet=json), loads))
     _report(ended, out, json=json)
     _exit(ended)
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from grace_client.policy.rules import gpus, placement, resources, storage, workloads
-from grace_client.policy.rules.base import Fault, Rule, Severity
+from grace_client.policy.rules.base import REGISTERED, Fault, Rule, Severity
 
-RULES: tuple[Rule, ...] = tuple(
-    sorted(
-        (*resources.RULES, *gpus.RULES, *workloads.RULES, *placement.RULES, *storage.RULES),
-        key=lambda rule: int(rule.id[1:]),
-    )
-)
+# The modules register their rules when they are imported.
+_MODULES = (gpus, placement, resources, storage, workloads)
+RULES: tuple[Rule, ...] = tuple(sorted(REGISTERED, key=lambda rule: int(rule.id[1:])))
 
 __all__ = ["RULES", "Fault", "Rule", "Severity"]

@@ -1,4 +1,4 @@
-"""What a rule of the cluster is, and what breaking one looks like."""
+"""What a rule of the cluster is, and what its check finds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeAlias
 from grace_client.kube.manifests import FieldPath, KubeObject
 
 REVIEWED = "2026-11"
-"""When the rules were last read in the cluster's documentation."""
+"""Year and month in which the rules were last read in the cluster's documentation."""
 
 POLICIES = "NRP documentation, Cluster Policies"
 GPU_PODS = "NRP documentation, Running GPU Pods"
@@ -24,42 +24,42 @@ TAINTS = "NRP documentation, Special Use"
 
 
 class Severity(StrEnum):
-    """How much a finding weighs."""
+    """How serious a finding is."""
 
     ERROR = "error"
-    """The cluster refuses it, or its users are sanctioned for it."""
+    """The cluster refuses the object, or its administrators ban users for it."""
     WARNING = "warning"
-    """Likely wrong, but a manifest alone cannot tell."""
+    """Probably wrong, but a manifest alone cannot show it."""
     NOTE = "note"
-    """Right as it stands, and worth knowing."""
+    """Allowed, and worth knowing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One place that breaks a rule.
+    """One field of an object that breaks a rule.
 
     Attributes
     ----------
-    manifest : Manifest
-        The object.
     path : tuple
-        The field.
+        Path of the field in the object.
     why : str
         What is wrong with it.
     fix : str
         What to write instead.
     severity : Severity or None
-        Where it differs from the rule's own.
+        None for the severity of the rule.
     """
 
-    manifest: KubeObject
     path: FieldPath
     why: str
     fix: str
     severity: Severity | None = None
 
 
-Check: TypeAlias = Callable[[Sequence[KubeObject]], Iterator[Fault]]
+CheckAll: TypeAlias = Callable[[Sequence[KubeObject]], Iterator[tuple[KubeObject, Fault]]]
+"""From all objects that are applied together to each fault and its object; a pure function."""
+CheckOne: TypeAlias = Callable[[KubeObject], Iterator[Fault]]
+"""From one object to its faults; a pure function."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +71,54 @@ class Rule:
     id : str
         P1 to P21.
     severity : Severity
-        What its findings are, unless one says otherwise.
+        Severity of its faults that name none.
+    source : str
+        The page of the cluster's documentation.
     text : str
         The rule in one sentence.
-    source : str
-        The page it was read on.
-    check : callable
-        From all objects that are to be applied together to the faults among them; a pure function.
+    check : CheckAll
+        Finds the faults.
     undecided : str
-        What a manifest cannot tell; empty where it tells everything.
+        What a manifest cannot show; empty if it shows everything.
     reviewed : str
         When the page was last read.
     """
 
     id: str
     severity: Severity
-    text: str
     source: str
-    check: Check
+    text: str
+    check: CheckAll
     undecided: str = ""
     reviewed: str = REVIEWED
+
+
+REGISTERED: list[Rule] = []
+"""Every rule that was defined with a decorator below."""
+
+
+def rule_for_all(
+    id: str, severity: Severity, source: str, text: str, undecided: str = ""
+) -> Callable[[CheckAll], CheckAll]:
+    """Define a rule that counts over all objects; the decorated function is its check. See `Rule`."""
+
+    def register(check: CheckAll) -> CheckAll:
+        REGISTERED.append(Rule(id, severity, source, text, check, undecided))
+        return check
+
+    return register
+
+
+def rule(
+    id: str, severity: Severity, source: str, text: str, undecided: str = ""
+) -> Callable[[CheckOne], CheckOne]:
+    """Define a rule on single objects; the decorated function is its check. See `Rule`."""
+
+    def register(check: CheckOne) -> CheckOne:
+        @rule_for_all(id, severity, source, text, undecided)
+        def check_all(objects: Sequence[KubeObject]) -> Iterator[tuple[KubeObject, Fault]]:
+            return ((item, fault) for item in objects for fault in check(item))
+
+        return check
+
+    return register

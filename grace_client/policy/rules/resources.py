@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 from grace_client.kube.manifests import ContainerSpec, FieldPath, KubeObject
 from grace_client.kube.quantities import (
@@ -14,109 +15,120 @@ from grace_client.kube.quantities import (
     quantity,
     smallest_request,
 )
-from grace_client.policy.rules.base import POLICIES, Fault, Rule, Severity
+from grace_client.policy.rules.base import POLICIES, Fault, Severity, rule, rule_for_all
 
-BOUNDED = ("cpu", "memory", "ephemeral-storage")
+SCRATCH = "ephemeral-storage"
 COMPULSORY = ("cpu", "memory")
+BOUNDED = (*COMPULSORY, SCRATCH)
 MANY = 100
-"""More pods or Jobs than this, and limits equal requests."""
+"""With more pods or Jobs than this, limits must equal requests."""
 EXEMPT_CORES = 1
 EXEMPT_BYTES = 2 * 10**9
-"""Pods up to this size are outside the rule on utilisation."""
+"""The rule on utilisation does not count pods up to this size."""
 
 
-def _holders(manifest: KubeObject) -> Iterator[tuple[str, FieldPath, ContainerSpec]]:
-    """Whatever states resources: containers, and the pod as a whole where it does (Kubernetes 1.32)."""
-    if manifest.pod is None:
-        return
-    for container in manifest.pod.containers:
+def _holders(item: KubeObject) -> Iterator[tuple[str, ContainerSpec]]:
+    """Name and body of everything that can state resources: containers, and the pod (Kubernetes 1.32)."""
+    for container in item.pod.containers:
         # Ephemeral containers can state none; they run on what the pod has.
         if container.role != "ephemeral container":
-            yield container.name, container.path, container
-    if manifest.pod.spec.get("resources"):
-        yield "pod", manifest.pod.path, ContainerSpec("pod", manifest.pod.path, manifest.pod.spec)
+            yield container.name, container
+    if item.pod.spec.get("resources"):
+        yield "pod", ContainerSpec("pod", item.pod.path, item.pod.spec)
 
 
-def _pair(holder: ContainerSpec, resource: str) -> tuple[object, object] | None:
-    """Request and limit, both stated and both quantities."""
-    request, limit = holder.stated("requests", resource), holder.stated("limits", resource)
-    if request is None or limit is None:
-        return None
+def _pairs(item: KubeObject) -> Iterator[tuple[str, str, FieldPath, object, object]]:
+    """Every limit that has a request: the holder's name, resource, path of the limit, request, limit.
+
+    Only if both are quantities.
+    """
+    for name, holder in _holders(item):
+        for resource in sorted({resource for which, resource in holder.resources() if which == "limits"}):
+            request, limit = holder.stated("requests", resource), holder.stated("limits", resource)
+            if request is not None and _worth(request) is not None and _worth(limit) is not None:
+                yield name, resource, (*holder.path, "resources", "limits", resource), request, limit
+
+
+def _worth(value: object) -> Fraction | None:
     try:
-        quantity(request), quantity(limit)
+        return quantity(value)
     except QuantityError:
         return None
-    return request, limit
 
 
-def limits_within_a_fifth(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
-    """P1. Where only a limit stands, Kubernetes takes it for the request, which is within the rule."""
-    for manifest in manifests:
-        for name, path, holder in _holders(manifest):
-            for resource in BOUNDED:
-                field = (*path, "resources", "limits", resource)
-                request, limit = (holder.stated(which, resource) for which in ("requests", "limits"))
-                if resource not in COMPULSORY and request is not None and limit is None:
-                    yield Fault(
-                        manifest,
-                        field,
-                        f"{name}: {resource} has a request of {request} and no limit",
-                        f"set a limit from {request} to {_most(resource, request)}",
-                    )
-                pair = _pair(holder, resource)
-                if pair is None or quantity(pair[1]) <= quantity(pair[0]) * MAX_RATIO:
-                    continue
-                asked = quantity(pair[0])
-                share = f", {float(quantity(limit) / asked * 100):.5g}% of it" if asked > 0 else ""
-                yield Fault(
-                    manifest,
-                    field,
-                    f"{name}: the {resource} limit {limit} is over 1.2 × the request {request}{share}",
-                    f"set the limit to at most {largest_limit(resource, request)} "
-                    f"(1.2 × {request} = {bound(request)}), or the request to at least "
-                    f"{smallest_request(resource, limit)}",
+@rule(
+    "P1",
+    Severity.ERROR,
+    POLICIES,
+    "Limits of cpu, memory and ephemeral-storage are at most 1.20 × the request.",
+)
+def limits_within_a_fifth(item: KubeObject) -> Iterator[Fault]:
+    """A limit is at most 1.2 times its request.
+
+    Kubernetes takes a limit without a request for the request, too, and that is within the rule.
+    """
+    for name, holder in _holders(item):
+        request = holder.stated("requests", SCRATCH)
+        if request is not None and holder.stated("limits", SCRATCH) is None:
+            most = "1.2 × the request" if _worth(request) is None else largest_limit(SCRATCH, request)
+            yield Fault(
+                (*holder.path, "resources", "limits", SCRATCH),
+                f"{name}: {SCRATCH} has a request of {request} and no limit",
+                f"set a limit from {request} to {most}",
+            )
+    for name, resource, path, request, limit in _pairs(item):
+        if resource in BOUNDED and quantity(limit) > quantity(request) * MAX_RATIO:
+            asked = quantity(request)
+            share = f", {float(quantity(limit) / asked * 100):.5g}% of it" if asked > 0 else ""
+            yield Fault(
+                path,
+                f"{name}: the {resource} limit {limit} is over 1.2 × the request {request}{share}",
+                f"set the limit to at most {largest_limit(resource, request)} "
+                f"(1.2 × {request} = {bound(request)}), or the request to at least "
+                f"{smallest_request(resource, limit)}",
+            )
+
+
+@rule_for_all(
+    "P2",
+    Severity.ERROR,
+    POLICIES,
+    "With more than about 100 pods or Jobs at once, limits equal requests.",
+    "The check counts the objects of one call; it does not see what else runs in the namespace.",
+)
+def many_pods_have_limit_equal_to_request(
+    objects: Sequence[KubeObject],
+) -> Iterator[tuple[KubeObject, Fault]]:
+    """Many pods have no headroom between request and limit."""
+    pods = sum(item.pods_at_once for item in objects)
+    jobs = sum(item.job is not None for item in objects)
+    for item in objects if max(pods, jobs) > MANY else ():
+        for name, resource, path, request, limit in _pairs(item):
+            if resource in BOUNDED and quantity(request) != quantity(limit):
+                why = (
+                    f"{name}: with {pods} pods and {jobs} Jobs at once the {resource} limit {limit} must "
+                    f"equal the request {request}"
                 )
+                fix = f"set both to {limit}, or apply at most {MANY} pods and {MANY} Jobs at once"
+                yield item, Fault(path, why, fix)
 
 
-def _most(resource: str, request: object) -> str:
-    try:
-        return largest_limit(resource, request)
-    except QuantityError:
-        return "1.2 × the request"
-
-
-def many_pods_have_limit_equal_to_request(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
-    """P2."""
-    pods = sum(manifest.pods_at_once for manifest in manifests)
-    jobs = sum(manifest.job is not None for manifest in manifests)
-    if max(pods, jobs) <= MANY:
-        return
-    for manifest in manifests:
-        for name, path, holder in _holders(manifest):
-            for resource in BOUNDED:
-                pair = _pair(holder, resource)
-                if pair and quantity(pair[0]) != quantity(pair[1]):
-                    yield Fault(
-                        manifest,
-                        (*path, "resources", "limits", resource),
-                        f"{name}: with {pods} pods and {jobs} Jobs at once the {resource} limit {pair[1]} "
-                        f"must equal the request {pair[0]}",
-                        f"set both to {pair[1]}, or apply at most {MANY} pods and {MANY} Jobs at once",
-                    )
-
-
-def pods_are_measured_by_their_requests(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
-    """P8."""
-    for manifest in manifests:
-        pod = manifest.pod
-        if pod is None or not manifest.pods_at_once:
-            continue
-        cores, memory = pod.request("cpu"), pod.request("memory")
-        if cores <= EXEMPT_CORES and memory <= EXEMPT_BYTES and not pod.gpus:
-            continue
+@rule(
+    "P8",
+    Severity.NOTE,
+    POLICIES,
+    "At most 4 pods of a user are outside GPU > 40%, CPU 20–200%, memory 20–150% of their requests; pods "
+    "of at most 1 core and 2 GB are exempt.",
+    "Utilisation shows only while a pod runs; the note names the pods that the cluster measures.",
+)
+def pods_are_measured_by_their_requests(item: KubeObject) -> Iterator[Fault]:
+    """A pod uses what it requests, unless it is small."""
+    pod = item.pod
+    cores, memory = pod.request("cpu"), pod.request("memory")
+    small = cores <= EXEMPT_CORES and memory <= EXEMPT_BYTES and not pod.gpus
+    if item.pods_at_once and not small:
         gpus = ", GPUs over 40%" if pod.gpus else ""
         yield Fault(
-            manifest,
             pod.path,
             f"a pod of {decimal(cores)} cores and {float(memory / 10**9):.4g} GB is measured: "
             f"CPU within 20–200% and memory within 20–150% of the request{gpus}; at most 4 pods of a user "
@@ -126,95 +138,59 @@ def pods_are_measured_by_their_requests(manifests: Sequence[KubeObject]) -> Iter
         )
 
 
-def everything_has_request_and_limit(manifests: Sequence[KubeObject]) -> Iterator[Fault]:
-    """P18."""
-    for manifest in manifests:
-        for name, path, holder in _holders(manifest):
-            at = (*path, "resources")
-            if holder.role != "pod":
-                for resource in COMPULSORY:
-                    for which, other in (("requests", "limits"), ("limits", "requests")):
-                        if holder.stated(which, resource) is None:
-                            fix = _missing(resource, which, holder.stated(other, resource))
-                            why = f"{name}: has no {resource} {which.removesuffix('s')}"
-                            yield Fault(manifest, (*at, which, resource), why, fix)
-            for which, resource in holder.resources():
-                value = holder.stated(which, resource)
-                if fault := _unusable(value):
+@rule(
+    "P18",
+    Severity.ERROR,
+    POLICIES,
+    "Every container, init containers too, has request and limit for cpu and memory, and no limit is "
+    "below its request.",
+)
+def everything_has_request_and_limit(item: KubeObject) -> Iterator[Fault]:
+    """Requests and limits are there, are quantities, and fit each other."""
+    for name, holder in _holders(item):
+        for resource in COMPULSORY if holder.role != "pod" else ():
+            for which, other in (("requests", "limits"), ("limits", "requests")):
+                if holder.stated(which, resource) is None:
                     yield Fault(
-                        manifest,
-                        (*at, which, resource),
-                        f"{name}: {resource} {which.removesuffix('s')}: {fault}",
-                        "write a positive quantity such as 500m or 8 (cpu) and 512Mi or 64Gi (memory)",
+                        (*holder.path, "resources", which, resource),
+                        f"{name}: has no {resource} {which.removesuffix('s')}",
+                        _missing(resource, which, holder.stated(other, resource)),
                     )
-            for resource in sorted({resource for which, resource in holder.resources() if which == "limits"}):
-                pair = _pair(holder, resource)
-                if pair and quantity(pair[1]) < quantity(pair[0]):
-                    yield Fault(
-                        manifest,
-                        (*at, "limits", resource),
-                        f"{name}: the {resource} limit {pair[1]} is below the request {pair[0]}",
-                        f"set the limit to at least {pair[0]}"
-                        + (f" and at most {largest_limit(resource, pair[0])}" if resource in BOUNDED else ""),
-                    )
+        for which, resource in holder.resources():
+            if problem := _unusable(holder.stated(which, resource)):
+                yield Fault(
+                    (*holder.path, "resources", which, resource),
+                    f"{name}: {resource} {which.removesuffix('s')}: {problem}",
+                    "write a positive quantity such as 500m or 8 (cpu) and 512Mi or 64Gi (memory)",
+                )
+    for name, resource, path, request, limit in _pairs(item):
+        if quantity(limit) < quantity(request):
+            yield Fault(
+                path,
+                f"{name}: the {resource} limit {limit} is below the request {request}",
+                f"set the limit to at least {request}"
+                + (f" and at most {largest_limit(resource, request)}" if resource in BOUNDED else ""),
+            )
 
 
 def _missing(resource: str, which: str, other: object) -> str:
+    """What to write for a request or limit that is missing, by its counterpart, which may be missing too."""
     if other is None:
         example = {"cpu": "500m", "memory": "512Mi"}[resource]
         return (
             f"set request and limit to what the container uses, such as {example}, the limit at most 1.2 × "
             "the request"
         )
-    try:
-        if which == "requests":
-            return f"set the request from {smallest_request(resource, other)} to {other}"
-        return f"set the limit from {other} to {largest_limit(resource, other)}"
-    except QuantityError:
+    if _worth(other) is None:
         return f"set the {which.removesuffix('s')}"
+    if which == "requests":
+        return f"set the request from {smallest_request(resource, other)} to {other}"
+    return f"set the limit from {other} to {largest_limit(resource, other)}"
 
 
-def _unusable(value: object) -> str | None:
+def _unusable(value: object) -> str:
+    """Why a value is no usable quantity; empty if it is one."""
     try:
-        worth = quantity(value)
+        return f"{value} is negative" if quantity(value) < 0 else ""
     except QuantityError as error:
         return str(error)
-    if worth < 0:
-        return f"{value} is negative"
-    return None
-
-
-RULES = (
-    Rule(
-        "P1",
-        Severity.ERROR,
-        "Limits of cpu, memory and ephemeral-storage are at most 1.20 × the request.",
-        POLICIES,
-        limits_within_a_fifth,
-    ),
-    Rule(
-        "P2",
-        Severity.ERROR,
-        "With more than about 100 pods or Jobs at once, limits equal requests.",
-        POLICIES,
-        many_pods_have_limit_equal_to_request,
-        "Counted is what is checked together; what else runs in the namespace is not seen.",
-    ),
-    Rule(
-        "P8",
-        Severity.NOTE,
-        "At most 4 pods of a user are outside GPU > 40%, CPU 20–200%, memory 20–150% of their requests; pods "
-        "of at most 1 core and 2 GB are exempt.",
-        POLICIES,
-        pods_are_measured_by_their_requests,
-        "Utilisation shows only while a pod runs; the note says which pods are measured.",
-    ),
-    Rule(
-        "P18",
-        Severity.ERROR,
-        "Every container, init containers too, has request and limit for cpu and memory, and no limit is "
-        "below its request.",
-        POLICIES,
-        everything_has_request_and_limit,
-    ),
-)

@@ -15,11 +15,11 @@ from grace_client.report.blocks import Section
 NOTE = (
     "r and ρ: Pearson and Spearman correlation of the changes with {condition}: the mean over {condition} "
     "is first subtracted from each probability, so a model that ignores {condition} has no r. Of yes and "
-    "no, only yes counts. r plain: correlation of the probabilities themselves; it is high for any answers "
-    "in which the same options are common. RMSE: root mean squared difference of probabilities. JS: mean "
-    "Jensen-Shannon divergence of a cell, in bits (0: equal). Drawn: what the interval covers: other "
-    "stories or domains (items), other people, both, or nothing. No interval covers other cells: the design "
-    "fixes them."
+    "no, only yes is used. r plain: correlation of the probabilities themselves; it is high if the same "
+    "options are common, whatever the effect of {condition}. RMSE: root mean squared difference of "
+    "probabilities. JS: mean Jensen-Shannon divergence of a cell, in bits (0: equal). interval covers: "
+    "other stories or domains (items), other people, both, or nothing. No interval "
+    "covers other cells: the design fixes them."
 )
 EVEN = "every answer equally likely"
 """Name of the baseline in which all answers have the same probability."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from grace_client.analysis import Manifest
 from grace_client.report import format
+from grace_client.report.blocks import Review
 from grace_client.report.runs import ReportData
 
 SAME: dict[str, Callable[[Manifest], str]] = {
@@ -25,8 +26,8 @@ MAY_DIFFER: dict[str, Callable[[Manifest], str]] = {
 ONE_WAY = (
     "Each question was asked in one wording, and its answers were offered in one order. Another wording or "
     "order may give another result. Example: for smollm2-135m, the model that comes with grace, the share "
-    "of negated utterances in Study 2 was .10 with the list of utterances as it is, and .94 with the list "
-    "reversed."
+    "of negated utterances in Study 2 (chance: 50%) was 10% with the list of utterances as it is, and 94% "
+    "with the list reversed."
 )
 """The caution at the top of every report."""
 
@@ -39,8 +40,10 @@ def models(data: ReportData) -> list[str]:
         for what, of in SAME.items():
             if differences := _differences({model: of(run) for model, run in runs.items()}):
                 sentences.append(
-                    f"Review: {experiment}: models got different {what} ({differences}). This may be the "
-                    "reason for differences between the models."
+                    Review(
+                        f"Review: {experiment}: models got different {what} ({differences}). This may be the "
+                        "reason for differences between the models."
+                    )
                 )
                 # With other trials, the questions differ as well.
                 break
@@ -58,7 +61,7 @@ def runs(data: ReportData) -> list[str]:
         for key in dict.fromkeys(key for described in own.values() for key in described):
             values = {name: described.get(key, "not recorded") for name, described in own.items()}
             if differences := _differences(values):
-                sentences.append(f"Review: runs of {model} differ in {key} ({differences}).")
+                sentences.append(Review(f"Review: runs of {model} differ in {key} ({differences})."))
     return sentences
 
 

@@ -13,13 +13,13 @@ from grace_client.report.blocks import Section, Table
 from grace_client.report.runs import ReportData
 
 LEVEL = 0.05
-"""Level of a test, for p values corrected within the model."""
+"""Significance level, for p values corrected within the model."""
 TASK = (
     "In Study 1 a speaker looks at 1, 2 or 3 of three things and says how many of them have a property. The "
     "listener divides 100 dollars between the four possible numbers (0 to 3). The lead of a number is the "
-    "bet on the named number minus the bet on a higher one. "
+    "bet on the named number minus the bet on a higher one."
 )
-"""The task, and the quantity that the test of the hypothesis is about."""
+"""The task, and the quantity that the hypothesis is about."""
 KEYS = ["access", "observe", "greater", "lesser"]
 
 
@@ -46,7 +46,7 @@ def add(section: Section, data: ReportData, frame: pd.DataFrame, experiment: str
     section.content.append(
         Table(
             name,
-            "The eight planned contrasts: four that people show, then four that they do not",
+            "The eight planned contrasts: first four that people show, then four that people do not show",
             table,
             "One-tailed paired t tests over stories: is the bet on the state “greater” higher than the bet "
             "on “lesser”? Every trial counts the same. difference: in dollars of 100, with its two-sided "
@@ -66,6 +66,7 @@ def add(section: Section, data: ReportData, frame: pd.DataFrame, experiment: str
         )
     )
     section.summary += [
+        *([TASK] if effects["p"].notna().any() else []),
         hypothesis(effects, where),
         *counts_shown(table, where),
         *_labels(table, effects, where),
@@ -76,7 +77,7 @@ def _access(name: str, effects: pd.DataFrame) -> Table:
     """The table of the hypothesis."""
     return Table(
         name,
-        "Whether it matters what the speaker saw: the test of the hypothesis",
+        "The test of the hypothesis: does the lead depend on what the speaker saw?",
         effects,
         "full: the lead of the named state (greater) over a higher one (lesser), in dollars of 100, where "
         "the speaker saw all three. partial: the lead where the speaker saw only the things they name. "
@@ -110,8 +111,8 @@ def hypothesis(effects: pd.DataFrame, where: str) -> str:
         below = own[own["high"] < 0].to_dict("records")
         against += [f"{model} ({format.listed(map(_lead, below))})"] * bool(below)
     sentence = (
-        f"{TASK}The question{where}: how much larger is this lead where the speaker saw all three than where "
-        "the speaker saw only the things they name? Difference in dollars with 95% interval; p of a "
+        f"How much larger is the lead{where} where the speaker saw all three than where the speaker saw only "
+        "the things they name? Difference in dollars with 95% interval; p of a "
         f"one-tailed test, corrected by Holm's method. {'. '.join(lines)}. A listener who takes the "
         "speaker's knowledge into account has differences above 0. A preference for a label is in both "
         "leads and cancels."
@@ -149,7 +150,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def counts_shown(table: pd.DataFrame, where: str) -> list[str]:
-    """How many of people's contrasts, and of the others, each model shows; and how many were not tested."""
+    """How many contrasts each model shows, of those of people and of the others, and how many had no test."""
     tested = table[table["p"].notna()]
     each = len(table) // table["model"].nunique()
     if tested.empty:
@@ -158,15 +159,16 @@ def counts_shown(table: pd.DataFrame, where: str) -> list[str]:
     ours = planned[planned["people"]]
     counts, rest = [], []
     for model, own in tested.groupby("model", sort=False):
-        theirs = own[own["people"]]
-        counts.append(f"{model} {theirs['shown'].sum()} ({theirs[theirs['access'] == '3']['shown'].sum()})")
+        also = own[own["people"]]
+        counts.append(f"{model} {also['shown'].sum()} ({also[also['access'] == '3']['shown'].sum()})")
         rest.append(f"{model} {own[~own['people']]['shown'].sum()}")
     sentences = [
-        f"People show {len(ours)} differences between bets in Study 1; {(ours['access'] == '3').sum()} of "
-        "them (in brackets) are at full access, where people take a number as an upper bound. Models "
-        f"show{where}, with p corrected by Holm's method, over {format.stories(tested['n_distinct'])}: "
-        f"{format.listed(counts)}. Of the {each - len(ours)} differences that people do not show, models "
-        f"show: {format.listed(rest)}. A model without any effect shows none of the {each}. A missing effect "
+        f"Study 1 has {each} planned differences between bets. People show {len(ours)} of them; "
+        f"{(ours['access'] == '3').sum()} of these are at full access, where people take a number as an "
+        f"upper bound. Of these {len(ours)}, models show{where} (in brackets: at full access; p < .05, "
+        f"corrected by Holm's method, over {format.stories(tested['n_distinct'])}): {format.listed(counts)}. "
+        f"Of the {each - len(ours)} differences that people do not show, models show: "
+        f"{format.listed(rest)}. A model without any effect shows none of the {each}. A missing effect "
         "does not count as agreement with people."
     ]
     missing = table[table["p"].isna()].groupby("model", sort=False).size()

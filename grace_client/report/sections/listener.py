@@ -1,4 +1,4 @@
-"""The rational speech act listener: at several base rates, beside models, and fitted to them."""
+"""The rational speech act listener: its beliefs at several base rates, compared with models, and fitted."""
 
 from __future__ import annotations
 
@@ -89,19 +89,19 @@ def compare(section: Section, means: pd.DataFrame, items: pd.DataFrame, name: st
             f"comparison-{name}-cells",
             f"Distance from the RSA listener with fixed values in each cell of Study 1, {label}",
             pd.concat(cells, ignore_index=True)[["model", "beside", *CELL, "js", "tv", "emd"]],
-            "Between mean bets as probabilities. JS: Jensen-Shannon divergence in bits. TV: share of the "
-            "bets that would have to move. EMD: by how many states.",
+            "Distances between mean bets, as probabilities. JS: Jensen-Shannon divergence in bits. TV: share "
+            "of the bets that would have to move. EMD: mean distance of the move, in states.",
             long=True,
         ),
     ]
-    lines = "; ".join(
-        f"with base rate {rate:g}, {format.correlations(table, lambda row: str(row['model']))}"
+    lines = ". ".join(
+        f"With base rate {rate:g}, {format.correlations(table, lambda row: str(row['model']))}"
         for rate, table in wide.items()
     )
     section.summary.append(
         f"Study 1, {label}: do the bets change with what the speaker saw as rational speech act (RSA) theory "
-        "predicts? r of these changes (1: as predicted; 0: no relation; a model that ignores what the "
-        f"speaker saw has none). The theory is not fitted to the models: {lines}."
+        "predicts? r of these changes with 95% intervals (1: as predicted; 0: no relation; a model that "
+        f"ignores what the speaker saw has no r). The theory is not fitted to the models. {lines}."
     )
 
 
@@ -141,8 +141,8 @@ def fits(section: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
             "says. Where lapse is 0.5 or more, alpha and base rate describe the smaller part of the bets "
             "and are left out (–). KL: bits between model and fit. KL even: bits between the model and "
             "even bets on all states, the baseline of KL. r: correlation of the differences between cells "
-            "in model and fit, interval over stories. At bound: parameters that ended at a limit of the "
-            "search; the bets do not say how large they are.",
+            "in model and fit; its interval is over stories. at bound: parameters that ended at a limit of "
+            "the search, so their size is not known.",
         )
     )
     section.summary.append(
@@ -152,7 +152,7 @@ def fits(section: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
 
 
 def describe(row: dict[str, Any], bounds: list[str]) -> str:
-    """A fitted listener in words; hardly a listener where its bets are mainly even.
+    """A fitted listener in words. Where its bets are mainly even, the text says that the theory fails.
 
     Parameters
     ----------
@@ -165,8 +165,8 @@ def describe(row: dict[str, Any], bounds: list[str]) -> str:
         part = "almost nothing" if row["lapse"] >= NEARLY else "the smaller part"
         return (
             f"in the best fit, {format.percent(row['lapse'])} of its bets are spread evenly over the four "
-            f"states whatever the speaker says. The theory describes {part} of this model; do not read its "
-            "optimality and base rate"
+            f"states whatever the speaker says. The theory describes {part} of this model; do not interpret "
+            "its optimality and base rate"
         )
     near = f"r = {format.correlation(row['r'], row['r_low'], row['r_high'])}"
     base = (

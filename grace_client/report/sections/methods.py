@@ -41,7 +41,7 @@ def section(data: ReportData, *, nrp: bool) -> Section:
             "in several ways (surface forms). For each form, the log-probabilities of its tokens after the "
             "chat-templated prompt were added up, without temperature. The probability of an answer is the "
             "sum over its forms. The sum over all answers of the set is the option mass. The probabilities "
-            "were divided by it. Equal questions were asked once."
+            "were divided by the option mass. Equal questions were asked once."
         )
     for name in data.frames:
         if name not in scored:
@@ -111,7 +111,7 @@ def _sampling(data: ReportData, experiment: str) -> list[str]:
             )
             if sampling.stop:
                 cues = format.listed([f"'{cue.strip()}'" for cue in sampling.stop])
-                text += f". An answer ends where the model goes on with {cues}"
+                text += f". An answer ends where the model writes {cues}"
             lines.setdefault(text, []).append(model)
     return [f"In {experiment} ({format.listed(models)}), {text}." for text, models in lines.items()]
 

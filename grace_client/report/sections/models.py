@@ -18,7 +18,7 @@ COMPARISON = "Models, people and theory"
 CONSISTENCY = "Free text and scored answers"
 AVERAGED = "people's answers averaged over the goals"
 """Name of the baseline that ignores the goal."""
-LABELS = {"exp2": "scored", "exp1": "free text"}
+LABELS = {"exp2": "scored answers", "exp1": "free text"}
 
 
 def comparison(data: ReportData) -> Section | None:
@@ -53,9 +53,8 @@ def comparison(data: ReportData) -> Section | None:
     section.content.insert(
         0,
         "Study 1 is compared with rational speech act (RSA) theory only, with a listener whose values are "
-        "fixed, because its paper prints no bets of people by cell. Study 2 is compared with people, and "
-        "with an RSA "
-        "speaker that grace fitted to these people. " + " ".join(stories.sources(data)),
+        "fixed, because the paper prints no bets of people by cell. Study 2 is compared with people, and "
+        "with an RSA speaker that grace fitted to these people. " + " ".join(stories.sources(data)),
     )
     return section
 
@@ -111,8 +110,9 @@ def _people(
                 f"comparison-{name}-rank",
                 f"Models by their distance from people, {label}",
                 order,
-                "JS: mean Jensen-Shannon divergence over the cells, in bits. rank low, rank high: 95% of the "
-                "bootstrap's ranks. best: share of samples in which the model is first.",
+                "JS: mean Jensen-Shannon divergence over the cells, in bits. rank low, rank high: the "
+                "range of 95% of the ranks in the bootstrap. best: share of bootstrap samples in which the "
+                "model is closest.",
             )
         )
     section.summary.append(_closest(order, close[0], baselines, ceiling, label))
@@ -121,7 +121,7 @@ def _people(
 def _closest(
     order: pd.DataFrame, table: pd.DataFrame, baselines: pd.DataFrame, ceiling: pd.DataFrame, label: str
 ) -> str:
-    """The sentence on the model that is closest to people, beside the baselines and other people."""
+    """The sentence on the model closest to people, with the baselines and a second sample of people."""
     first = order.iloc[0]
     r = table[(table["model"] == first["model"]) & (table["statistic"] == "r")].iloc[0]
     interval = (float(r["value"]), float(r["low"]), float(r["high"]))
@@ -135,7 +135,7 @@ def _closest(
         len(order),
     )
     others = "; ".join(f"{row['model']}: {_bits(row)}" for row in below.to_dict("records"))
-    sure = f" (in {format.percent(first['best'])} of the bootstrap's samples)" if len(order) > 1 else ""
+    sure = f" (in {format.percent(first['best'])} of the bootstrap samples)" if len(order) > 1 else ""
     return (
         f"Study 2, {label}: {verdict}{sure if pd.notna(first['best']) else ''}. The changes with the goal "
         f"correlate with those of people at r = {format.correlation(*interval)} (1: the same changes; 0: no "
@@ -170,10 +170,9 @@ def _by_scoring(section: Section, data: ReportData, human: pd.DataFrame) -> None
                 "comparison-scoring",
                 "Closeness to people, by the way of scoring",
                 closeness.wide(pd.concat(close, ignore_index=True), by=("model", "variant")),
-                "normalised, raw and, where the null context (study2-null) was scored, PMI. These intervals "
-                "cover other people only. The intervals in the table of models, people and RSA cover other "
-                "domains too "
-                "and are wider. " + closeness.note("the goal"),
+                "Ways of scoring: normalised, raw, and PMI if the null context (study2-null) was scored. "
+                "These intervals cover other people only. The intervals in the table of models, people and "
+                "RSA cover other domains too, and are wider. " + closeness.note("the goal"),
                 long=True,
             )
         )
@@ -220,7 +219,7 @@ def _consistency(section: Section, free: pd.DataFrame, pairs: pd.DataFrame, stud
                 f"agreement-{study}",
                 f"{title}: closeness of free text and scored distributions",
                 summary,
-                "Between the share of answers and the mean scored probability. "
+                "Compared: the share of free-text answers and the mean scored probability. "
                 f"{closeness.note('the condition')}",
                 hidden=("tv", "same_mode"),
             )
@@ -228,7 +227,7 @@ def _consistency(section: Section, free: pd.DataFrame, pairs: pd.DataFrame, stud
         values = format.correlations(summary, lambda row: f"{row['model']} ({row['question']})")
         section.summary.append(
             f"{title}: do the conditions change what a model writes as they change its scored probabilities? "
-            f"r of these changes (1: the same; 0: no relation): {values}."
+            f"r of these changes with 95% intervals (1: the same; 0: no relation): {values}."
         )
     section.content.append(
         Table(

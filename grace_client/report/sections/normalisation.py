@@ -47,10 +47,10 @@ def add(
     section.content.append(
         Table(
             f"{section.name}-scoring",
-            "How much the way of scoring matters",
+            "Differences between the ways of scoring",
             whole[["model", "question", "ways", "average", "highest", "n_cells"]],
-            "Largest total variation between two ways of scoring in a cell (0: equal, 1: nothing in "
-            "common): average and highest over the cells. The design fixes the cells, so there is no "
+            "The largest total variation between two ways of scoring, in each cell (0: equal, 1: nothing "
+            "in common). average and highest: over the cells. The design fixes the cells, so there is no "
             "interval. normalised: mean of the normalised probabilities. raw: mean of the raw "
             "probabilities, divided by their sum; trials with little option mass count little. pmi: in "
             "proportion to how much the scene raises each option above the null context "

@@ -1,4 +1,4 @@
-"""The first thing to look at: whether the answers can be relied on."""
+"""Whether the answers can be relied on: the first section of a report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pandas as pd
 from grace_client import analysis
 from grace_client.core.questions import kind
 from grace_client.report import format
-from grace_client.report.blocks import Figure, Section, Table
+from grace_client.report.blocks import Figure, Review, Section, Table
 from grace_client.report.runs import SHORT, TITLES, ReportData, question_label
 from grace_client.report.sections import comparability
 from grace_client.run import layout
@@ -18,7 +18,7 @@ HALF = 0.5
 CLEAR = 0.90
 """Share of free-text answers with a clear meaning below which a person should look at them."""
 UNITS = {"study1": "stories", "study2": "domains"}
-"""What the intervals of a study are over."""
+"""The clusters over which a study's intervals are computed."""
 UNIT = "stories or domains"
 
 
@@ -33,11 +33,11 @@ def section(data: ReportData) -> Section:
         _mass(part, data)
     with part.block("How much of the free text has a clear meaning"):
         _extraction(part, data)
-    with part.block("What the runs took"):
+    with part.block("The time and tokens of the runs"):
         part.content.append(
             Table(
                 "effort",
-                "What the runs took",
+                "Time and tokens of the runs",
                 analysis.quality.effort(data.manifests),
                 "n: questions of all trials. questions asked: equal questions count once. –: not recorded.",
                 unit="questions asked",
@@ -61,14 +61,14 @@ def _answers(section: Section, data: ReportData) -> None:
     text += _questions(data, whole)
     section.summary += [text, *data.silent]
     section.content += [
-        f"{text} A question that failed has no values. Nothing is filled in, and it is in no mean.",
+        f"{text} A question that failed has no values. grace fills in nothing, and no mean contains it.",
         Table(
             "completeness",
             "Answers expected and received",
             whole,
             "n: answers expected, of all trials. Trials of one story (Study 1) or domain (Study 2) have "
             "nearly the same text, and a scored model gives equal texts the same answer. Intervals are "
-            "therefore over stories or domains. "
+            "therefore over stories or domains. cut off: free-text answers that reached the longest length. "
             f"{'; '.join(f'{name}: {TITLES[name]}' for name in data.frames)}.",
             unit=UNIT,
         ),
@@ -101,11 +101,11 @@ def _questions(data: ReportData, whole: pd.DataFrame) -> str:
 
 def _same(section: Section, data: ReportData) -> None:
     sentences = comparability.models(data) + comparability.runs(data)
-    section.summary += [sentence for sentence in sentences if sentence.startswith("Review:")]
+    section.summary += [sentence for sentence in sentences if isinstance(sentence, Review)]
     section.content += sentences
     if not sentences and len(data.manifests) > 1:
         several = "All models of an experiment got the same trials and questions. " * (len(data.models) > 1)
-        section.content.append(f"{several}All runs of a model had the same engine.")
+        section.content.append(f"{several}All runs of a model used the same engine.")
 
 
 def _mass(section: Section, data: ReportData) -> None:
@@ -136,7 +136,8 @@ def _mass(section: Section, data: ReportData) -> None:
             "option-mass",
             "Option mass",
             table,
-            f"share below {HALF}: share of the questions with an option mass below {HALF}.",
+            "Intervals are over stories (Study 1) or domains (Study 2). minimum: the lowest single "
+            f"question. share below {HALF}: share of the questions with an option mass below {HALF}.",
             unit=UNIT,
         ),
     ]
@@ -171,7 +172,7 @@ def _mass_by_kind(scored: dict[str, pd.DataFrame]) -> str:
     ]
     text = (
         "Option mass is the probability that a model gives to all offered answers together. Mean option "
-        f"mass by kind of question. {'. '.join(lines)}."
+        f"mass by kind of question, with 95% intervals. {'. '.join(lines)}."
     )
     if (means["mean"] < HALF).any():
         text += " Below 0.5, a distribution describes the smaller part of what the model would say."
@@ -192,7 +193,7 @@ def _extraction(section: Section, data: ReportData) -> None:
                 continue
             share = float((~analysis.quality.unparsed(answered)).mean())
             if share < CLEAR:
-                sentence = (
+                sentence = Review(
                     f"Review: {model}, {name}: {format.percent(share, 1)} of the free text has a clear "
                     f"meaning, less than {format.percent(CLEAR)}. Look at the unparsed answers."
                 )
@@ -217,7 +218,7 @@ def _noise(section: Section, data: ReportData) -> None:
             "noise",
             "Noise floor",
             noise,
-            "How far the answers to equal questions vary. points: percentage points of normalised "
+            "How far the answers to the same question vary. points: percentage points of normalised "
             "probability.",
         )
     )

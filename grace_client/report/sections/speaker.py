@@ -12,13 +12,13 @@ from grace_client.report.blocks import Figure, Section, Table
 from grace_client.report.sections import closeness
 
 CELL = list(analysis.study2.CELL)
-WANTED = {
+GOAL_WORDS = {
     "both": "to be kind and informative",
     "social": "to be kind",
     "informational": "to be informative",
 }
 """What a speaker wants with each goal, in words."""
-GOALS = tuple(WANTED)
+GOALS = tuple(GOAL_WORDS)
 WEIGHTS = ("informational", "social", "presentational", "phi")
 
 
@@ -42,8 +42,8 @@ def theory(predicted: pd.DataFrame) -> str:
         f"optimality, cost and goals, and {meanings} for the meanings of the utterances, which stay near the "
         f"judgements of people. It is close to these answers: r = {near} over {len(predicted)} shares, of "
         f"which {len(predicted) - cells} are free. People's answers averaged over the goals would have r = "
-        f"{other}. Equally likely answers would have no r. So the theory can describe people. This does not "
-        "show that it predicts them."
+        f"{other}. Equally likely answers would have no r. So the theory can describe people. This does "
+        "not show that it predicts them."
     )
 
 
@@ -76,8 +76,8 @@ def fits(section: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
         close = closeness.of_fit(items[items["model"] == model], fit, CELL, "utterance")
         if np.isnan(close["r"]) and f"{GOALS[0]}: phi" in values.index:
             section.content.append(
-                f"Do not read the weights and phi of {model}: r is undefined, because the answers of the "
-                "model or of the fitted speaker are the same for every goal and state."
+                f"Do not interpret the weights and phi of {model}: r is undefined, because the answers of "
+                "the model or of the fitted speaker are the same for every goal and state."
             )
             values = values.iloc[:0]
         free = int(fit.statistics["n_parameters"])
@@ -106,8 +106,8 @@ def fits(section: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
         section.content.append(
             Figure(
                 f"{section.name}-goals",
-                "What the polite speaker wants, fitted to each model and to people",
-                "Weights of being informative, of being kind and of looking both, and φ, a panel for each "
+                "Weights of the polite speaker, fitted to each model and to people",
+                "Weights of the informational, social and presentational utility, and φ, a panel for each "
                 "goal; models and people.",
                 lambda: analysis.figures.goals(table, people=wanted),
             )
@@ -123,8 +123,8 @@ def fits(section: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
             "utilities sum to 1 for each goal. phi: how the speaker wants to appear, from 0 (kind) to 0.98 "
             "(informative). kl: bits between model and fit. kl even: bits between the model and even "
             "answers, the baseline of kl. r: correlation of the differences between cells in model and "
-            "fit, interval from a bootstrap over domains. *: at a limit of the search; the answers do not "
-            "say how large it is.",
+            "fit; its interval is from a bootstrap over domains. *: the "
+            "parameter ended at a limit of the search, so its size is not known.",
         )
     )
 

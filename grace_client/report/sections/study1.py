@@ -1,4 +1,4 @@
-"""Study 1 in the report: beliefs about states, and whether the listener uses what the speaker knows."""
+"""Study 1 in the report: bets on the states, tests of the contrasts, answers about knowledge."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _knowledge(section: Section, frame: pd.DataFrame, name: str) -> None:
         section.content += [
             Figure(
                 name,
-                "Whether the model says that the speaker knows exactly how many",
+                "Does the speaker know exactly how many? Answers “yes”",
                 f"{'Share' if free else 'Mean probability'} of yes with intervals by access, a panel for "
                 "each number that is said.",
                 lambda: analysis.figures.knowledge(knowledge),
@@ -72,9 +72,9 @@ def _knowledge(section: Section, frame: pd.DataFrame, name: str) -> None:
                 name,
                 f"Knowledge: {'share' if free else 'probability'} of “yes”",
                 knowledge,
-                "Of the answers yes, no and unsure; unsure counts as not yes. Guessing yes or no: .5."
+                "Of the answers yes, no and unsure; unsure counts as not yes. Chance for yes or no: .5."
                 if free
-                else "Guessing: .5.",
+                else "Chance: .5.",
                 hidden=("share_yes",),
                 unit="stories",
             ),
@@ -87,7 +87,7 @@ def _bets(section: Section, means: pd.DataFrame) -> None:
         "In every story a speaker has looked at 1, 2 or 3 of three things (access) and says how many of "
         "them have a property (observe). A listener who takes the speaker's knowledge into account "
         "understands “2 of the 3” as exactly two from a speaker who saw all three, but not from one who "
-        "saw two. For each state the model chose among the percentages 0%, 10% to 100%. The elicited "
+        "saw two. For each state the model chose one of the percentages 0%, 10%, … 100%. The elicited "
         "percentage of a state is the mean of these percentages, weighted by their probabilities. The bets "
         "are the four elicited percentages divided by their sum, times 100, because people divided $100. "
         "Even bets are 25 each.",
@@ -109,7 +109,7 @@ def _bets(section: Section, means: pd.DataFrame) -> None:
 
 
 def _anova(section: Section, table: pd.DataFrame, means: pd.DataFrame) -> None:
-    # What the paper calls word is observe here.
+    # The paper calls the factor "observe" "word".
     people = [
         f"{str(row.effect).replace('word', 'observe')}: F({row.df1}, {row.df2}) = {row.statistic}"
         for row in analysis.reference.study1_tests().itertuples()
@@ -170,8 +170,7 @@ def _distributions(section: Section, frame: pd.DataFrame) -> None:
             "study1-percentages",
             "Mean probability of each percentage",
             cells,
-            "The numbers behind the heat map, with intervals. Chosen evenly, each of the 11 percentages has "
-            "1/11 = .091.",
+            "The values of the heat map, with intervals. Chance: 1/11 = .091 for each of the 11 percentages.",
             long=True,
             unit="stories",
         ),
@@ -219,14 +218,14 @@ def free(data: ReportData) -> Section | None:
     if frame is None:
         section.content.append("The free text has not been extracted yet. Run: grace extract RUN")
         return section
-    with section.block("The numbers that are said"):
+    with section.block("The numbers in the answers"):
         means = data.once(study1.cell_means, name, of=study1.bets)
         section.content += [
             "An answer that names a number counts as a bet of 100 on it. Answers without a clear meaning are "
             "left out.",
             Figure(
                 "study1-free-states",
-                "Numbers that are said, by what the speaker saw and said",
+                "Numbers in the answers, by what the speaker saw and said",
                 "Share of answers on states 0 to 3 with intervals in the six cells, for every model.",
                 lambda: analysis.figures.states(means, rsa=listener.expected()),
             ),

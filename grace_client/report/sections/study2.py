@@ -25,8 +25,9 @@ def scored(data: ReportData) -> Section | None:
         section,
         data,
         "study2",
-        "Log odds against goal informational and 0 hearts: a fractional logit of the probability of a "
-        "negation, with Student's t and errors that are robust to any correlation within a domain.",
+        "estimate: log odds, relative to the goal informational at 0 hearts. A fractional logit of the "
+        "probability of a negation, with Student's t. Its standard errors allow any correlation within a "
+        "domain.",
     )
     with section.block("The fit of the polite speaker"):
         speaker.fits(section, data.once(study2.utterances, name), data.once(study2.by_item, name))
@@ -49,8 +50,8 @@ def free(data: ReportData) -> Section | None:
         section,
         data,
         "study2-free",
-        "Log odds against goal informational and 0 hearts, with random intercepts of item and of item in a "
-        "cell.",
+        "estimate: log odds, relative to the goal informational at 0 hearts, with random intercepts of item "
+        "and of item in a cell.",
     )
     return section
 
@@ -69,7 +70,7 @@ def _answers(section: Section, data: ReportData, name: str, note: str) -> None:
                     "Each utterance against chance",
                     study2.binomial(frame),
                     "Tests against 1/8. Like the intervals, they treat answers about the same domain as "
-                    "dependent. p (Holm): corrected over all tests of the model.",
+                    "dependent. p (Holm): corrected over all tests of a model.",
                     long=True,
                     unit="domains",
                 )
@@ -82,11 +83,13 @@ def _answers(section: Section, data: ReportData, name: str, note: str) -> None:
 
 def _negation_model(fit: study2.NegationModel, name: str, note: str) -> list[str | Table]:
     """The model of negation, its omnibus test, and the paper's two comparisons of goals."""
-    separated = "separated: the row needs a cell where all or none negate, so it has no finite value"
+    separated = (
+        "separated: in a cell of this row all answers or none are negated, so the estimate is not finite"
+    )
     if "penalised" in fit.terms:
         separated += (
-            ". penalised: finite there too, with half an answer of each kind added to each cell (a log-F(1, "
-            "1) prior; Firth's correction where answers are independent)"
+            ". penalised: a finite estimate for these rows too; half an answer of each kind is added to each "
+            "cell (a log-F(1, 1) prior; Firth's correction if answers are independent)"
         )
     content: list[str | Table] = []
     if fit.terms[[name for name in ("estimate", "penalised") if name in fit.terms]].notna().any(axis=None):
@@ -104,7 +107,7 @@ def _negation_model(fit: study2.NegationModel, name: str, note: str) -> list[str
         content.append(
             Table(
                 f"{name}-negation-omnibus",
-                "Whether goals matter differently at different states",
+                "Test of the interaction of goal and state",
                 fit.omnibus,
                 "Wald's test of goal by state in that model"
                 + (", as Hotelling's T² over domains" if "f" in fit.omnibus else "")
@@ -139,7 +142,7 @@ def _untested(fit: study2.NegationModel) -> str:
     return (
         "Whether goals matter differently at different states cannot be tested over all cells at once: "
         f"{lines}."
-        + " Rows above that have a p test one interaction each."
+        + " In the table above, each row with a p value tests one interaction."
         * bool(fit.terms["p"].notna().any())
     )
 
@@ -152,8 +155,8 @@ def _goal_contrasts(fit: study2.NegationModel, name: str, separated: str) -> Tab
         f"{name}-negation-contrasts",
         "Negation with the goal both, against each goal alone",
         _estimate_first(table, "goal", "against", "state"),
-        "estimate: log odds ratio in that model. domains: in the cell of the comparison that has the fewest"
-        + ("; t has one degree of freedom less" if "t" in table else "")
+        "estimate: log odds ratio in that model. domains: their number in the smallest cell of the comparison"
+        + ("; t has one degree of freedom fewer" if "t" in table else "")
         + ". Holm: corrected within the model. p exact: from the shares of negation in domains with both "
         "goals. If the goal did not matter, the two shares of a domain could be exchanged. With k such "
         "domains, p exact is at least 2 / 2^k, so with few domains it cannot be small. Where p and p exact "
@@ -201,7 +204,7 @@ def _utterances(section: Section, means: pd.DataFrame, negation: pd.DataFrame, n
     theory = analysis.rsa.predict_study2(analysis.rsa.people())
     theory_negates = theory[theory["utterance"].str.startswith("wasnt")]
     theory_negates = theory_negates.groupby(CELL, sort=False)["prob"].sum().reset_index()
-    source = "people: counts of the authors' public data (203 participants) with exact intervals."
+    source = "people: shares in the authors' public data (203 participants), with exact intervals."
     keys = [*CELL, "utterance"]
     section.content += [
         "A speaker who privately gives 0 to 3 hearts wants to be kind, to be informative, or both, and "
@@ -217,7 +220,7 @@ def _utterances(section: Section, means: pd.DataFrame, negation: pd.DataFrame, n
             f"{name}-negation",
             "Negated utterances",
             negation.merge(_beside(negated, CELL), on=CELL, how="left"),
-            f"{source} Chance is one half.",
+            f"{source} Chance: .5.",
             hidden=("chance",),
             unit="domains",
         ),
@@ -241,12 +244,13 @@ def _utterances(section: Section, means: pd.DataFrame, negation: pd.DataFrame, n
     ]
     cells = {"people": negated.rename(columns={"share": "mean"})}
     cells |= {str(model): own for model, own in negation.groupby("model", sort=False)}
-    # A model with an empty cell has nothing to set beside people there.
+    # A model with an empty cell cannot be compared with people there.
     cells = {model: own for model, own in cells.items() if len(own) == len(negated)}
     if len(cells) > 1:
         where = "" if name == "study2" else " in free text"
         section.summary.append(
-            f"How often bad news (0 hearts) is negated{where}, by what the speaker wants (chance: 50%): "
+            f"How often bad news (0 hearts) is negated{where}, by what the speaker wants (chance: 50%; in "
+            "brackets: 95% intervals): "
             f"{'; '.join(_bad_news(goal, cells) for goal in speaker.GOALS)}."
         )
 
@@ -259,7 +263,7 @@ def _bad_news(goal: str, tables: dict[str, pd.DataFrame]) -> str:
         share = format.share(float(own["mean"]), float(own["low"]), float(own["high"]))
         over = f" over {format.plural(int(own['n_distinct']), 'domain')}" if "n_distinct" in own.index else ""
         lines.append(f"{name} {share}{over}")
-    return f"{speaker.WANTED[goal]}: {', '.join(lines)}"
+    return f"{speaker.GOAL_WORDS[goal]}: {', '.join(lines)}"
 
 
 def _beside(people: pd.DataFrame, keys: list[str], value: str = "share") -> pd.DataFrame:

@@ -1,12 +1,12 @@
 {{- /*
-The server's key: read from its Secret where the cluster has it, drawn for a new release, and unknown where this
-render sees no cluster. A key drawn there would be another at each render, while the server kept the one before.
+The server's key. If the cluster has its Secret, the key is read from there. For a new release it is drawn at random.
+If this render sees no cluster, the key is unknown: each render would draw another key, and the server keeps its own.
 */ -}}
 
 {{- /*
-"true" where this render sees a cluster. Without one, `helm template` takes for given every API version that Helm's
-own library knows, also those that Kubernetes has long dropped; with `--dry-run=server` it does so, too, but finds
-what every namespace holds.
+"true" if this render sees a cluster. Without a cluster, `helm template` assumes every API version that Helm's library
+knows, including versions that Kubernetes no longer has. With `--dry-run=server` it assumes them too, but then it finds
+the ConfigMap that every namespace has.
 */ -}}
 {{- define "grace.key.clusterSeen" -}}
 {{- if not (.Capabilities.APIVersions.Has "apps/v1beta1") -}}
@@ -29,16 +29,16 @@ true
 {{- end -}}
 {{- end -}}
 
-{{- /* The key, encoded as a Secret holds it; nothing where it is unknown. */ -}}
+{{- /* The key in base64, as in a Secret; nothing if it is unknown. */ -}}
 {{- define "grace.key" -}}
 {{- include "grace.key.find" . -}}
 {{ .Values.server.apiKey.secret.key }}
 {{- end -}}
 
 {{- /*
-An annotation for pods that read the key: a changed key replaces the server, and the Jobs, whose names are those of
-what they are. Everybody who may read pods reads it: a generated key cannot be guessed from it, and a key of one's
-own, which may be a word, is mixed with its Secret's uid.
+An annotation for pods that read the key: a changed key replaces the server and the Jobs. Everybody who can read pods can
+read it. Nobody can guess a generated key from its checksum. A user's own key may be a word, so the uid of its Secret is
+part of the checksum.
 */ -}}
 {{- define "grace.key.annotation" -}}
 {{- with include "grace.key" . -}}
@@ -48,17 +48,17 @@ checksum/api-key: {{ $mixed | sha256sum }}
 {{- end -}}
 {{- end -}}
 
-{{- define "grace.policy.key" -}}
+{{- define "grace.rules.key" -}}
 {{- include "grace.key.find" . -}}
 {{- $own := .Values.server.apiKey -}}
 {{- $make := printf "kubectl create secret generic NAME -n %s --from-literal=%s=\"$(openssl rand -hex 20)\"" .Release.Namespace $own.key -}}
 {{- if $own.existingSecret -}}
 {{- if and $own.secret.uid (not $own.secret.key) }}
-server.apiKey.existingSecret is {{ $own.existingSecret }}: that Secret has no key {{ $own.key }}, or nothing in it; set server.apiKey.key to one that it has ({{ join ", " $own.secret.keys }}).
+server.apiKey.existingSecret is {{ $own.existingSecret }}: that Secret has no key {{ $own.key }}, or the key is empty; set server.apiKey.key to one of its keys ({{ join ", " $own.secret.keys }}).
 {{- else if regexMatch "\\s" ($own.secret.key | b64dec) }}
-server.apiKey.existingSecret is {{ $own.existingSecret }}: its key {{ $own.key }} holds a space or a line break, which the server takes for part of the key and clients do not; make it anew ({{ $make }}).
+server.apiKey.existingSecret is {{ $own.existingSecret }}: its key {{ $own.key }} contains a space or a line break, which the server counts as part of the key and clients do not; delete the Secret and create it again ({{ $make }}).
 {{- end -}}
 {{- else if and (not $own.secret.key) (.Capabilities.APIVersions.Has "v1/Secret") }}
-server.apiKey.existingSecret is empty: this render was told what the cluster offers, as by Argo CD, but cannot look into it, so it cannot know the key that the server has; make a Secret ({{ $make }}) and name it there.
+server.apiKey.existingSecret is empty: this chart is rendered for a cluster that it cannot read, as by Argo CD, so it does not know the key of the server; create a Secret ({{ $make }}) and name it there.
 {{- end -}}
 {{- end -}}

@@ -1,13 +1,13 @@
 {{- /*
-A claim that outlives its release. It is rendered where it does not exist yet, or where it is this release's own;
-a claim of another release, or one made by hand, is used as it is, because Helm refuses to own what others own.
-Context: {root, name, claim, component, hook}. `hook`: the claim must be there before the release's hooks run.
+A claim that stays when its release is uninstalled. It is rendered if it does not exist yet, or if this release created
+it. Another claim is used unchanged, because Helm refuses to change objects of other owners.
+Context: {root, name, claim, component, hook}. `hook`: the claim must exist before the release's hooks run.
 */ -}}
 {{- define "grace.claim" -}}
 {{- $found := lookup "v1" "PersistentVolumeClaim" .root.Release.Namespace .name | default dict -}}
 {{- $owner := dig "metadata" "annotations" "meta.helm.sh/release-name" "" $found -}}
 {{- if dig "metadata" "deletionTimestamp" "" $found -}}
-{{- fail (printf "claim %s is being deleted, and a new release would wait for it without end. Wait until kubectl get pvc %s finds nothing, then install again" .name .name) -}}
+{{- fail (printf "claim %s is being deleted, and a new release would wait for it forever. Wait until kubectl get pvc %s finds nothing, then install again" .name .name) -}}
 {{- end -}}
 {{- if or (not $found) (and (not .hook) (eq $owner .root.Release.Name)) -}}
 apiVersion: v1

@@ -1,27 +1,26 @@
 {{- /*
-The rules of the cluster and of the models, as sentences. Each helper prints one line per violation and nothing
-where there is none; templates/rules.yaml collects them and refuses the release with all of them at once.
-P-numbers are those of `grace policy rules`.
+The rules of the cluster and of the models. Each helper prints one line for each violation. templates/rules.yaml
+refuses the release with all these lines at once. P-numbers are those of `grace policy rules`.
 */ -}}
 
-{{- define "grace.policy" -}}
+{{- define "grace.rules" -}}
 {{- if eq .Release.Namespace "default" }}
-The namespace is "default": shared clusters allow nothing there; name your namespace with --namespace.
+The namespace is "default": shared clusters allow nothing there; use your own namespace with --namespace.
 {{- end }}
-{{- include "grace.policy.gpus" . }}
-{{- include "grace.policy.dtype" . }}
-{{- include "grace.policy.memory" . }}
-{{- include "grace.policy.startup" . }}
-{{- include "grace.policy.arguments" . }}
-{{- include "grace.policy.resources" . }}
-{{- include "grace.policy.client" . }}
-{{- include "grace.policy.images" . }}
-{{- include "grace.policy.weights" . }}
-{{- include "grace.policy.storage" . }}
-{{- include "grace.policy.jobs" . }}
-{{- include "grace.policy.secrets" . }}
-{{- include "grace.policy.key" . }}
-{{- include "grace.policy.trials" . }}
+{{- include "grace.rules.gpus" . }}
+{{- include "grace.rules.dtype" . }}
+{{- include "grace.rules.memory" . }}
+{{- include "grace.rules.startup" . }}
+{{- include "grace.rules.arguments" . }}
+{{- include "grace.rules.resources" . }}
+{{- include "grace.rules.client" . }}
+{{- include "grace.rules.images" . }}
+{{- include "grace.rules.weights" . }}
+{{- include "grace.rules.storage" . }}
+{{- include "grace.rules.jobs" . }}
+{{- include "grace.rules.secrets" . }}
+{{- include "grace.rules.key" . }}
+{{- include "grace.rules.trials" . }}
 {{- $priority := .Values.scheduling.priorityClassName }}
 {{- $priorities := list "" "armada-default" "owner-no-preempt" "opportunistic" "opportunistic2" }}
 {{- if not (has $priority $priorities) }}
@@ -29,20 +28,20 @@ scheduling.priorityClassName is {{ $priority }}: only {{ rest $priorities | join
 {{- end }}
 {{- end -}}
 
-{{- define "grace.policy.gpus" -}}
+{{- define "grace.rules.gpus" -}}
 {{- $gpus := int .Values.gpu.count }}
 {{- $parallel := int .Values.server.tensorParallelSize }}
 {{- if gt $gpus 8 }}
-gpu.count is {{ $gpus }}: no pod may hold more than 8 GPUs, those of one node (P21).
+gpu.count is {{ $gpus }}: a pod may hold at most 8 GPUs, because they are on one node (P21).
 {{- else if and (gt $gpus 2) (not (trim .Values.policy.allowMoreGpus)) }}
 gpu.count is {{ $gpus }}: a server may hold at most 2 GPUs (P9); if this one needs more, write the reason in policy.allowMoreGpus.
 {{- end }}
 {{- if and $parallel (ne $parallel $gpus) }}
-server.tensorParallelSize is {{ $parallel }}: it must be gpu.count, which is {{ $gpus }}; leave it 0.
+server.tensorParallelSize is {{ $parallel }}: it must equal gpu.count, which is {{ $gpus }}; set it to 0.
 {{- end }}
 {{- end -}}
 
-{{- define "grace.policy.dtype" -}}
+{{- define "grace.rules.dtype" -}}
 {{- $dtype := .Values.model.dtype }}
 {{- if and (eq $dtype "float16") (not .Values.model.float16) }}
 model.dtype is float16: {{ .Values.model.repository }} needs bfloat16.
@@ -56,8 +55,8 @@ model.dtype is float16: {{ .Values.model.repository }} needs bfloat16.
 {{- end }}
 {{- end -}}
 
-{{- /* GPU memory in hundredths of a GiB, rounded against the release. */ -}}
-{{- define "grace.policy.memory" -}}
+{{- /* GPU memory in hundredths of a GiB: the need is rounded up, the supply down. */ -}}
+{{- define "grace.rules.memory" -}}
 {{- $gpus := int .Values.gpu.count }}
 {{- if $gpus }}
 {{- $usable := mulf $gpus .Values.gpu.memoryGiB .Values.gpu.memoryUtilization }}
@@ -71,11 +70,11 @@ gpu.memoryGiB is {{ .Values.gpu.memoryGiB }}: {{ .Values.model.repository }} nee
 {{- end }}
 {{- end -}}
 
-{{- define "grace.policy.startup" -}}
+{{- define "grace.rules.startup" -}}
 {{- $given := int .Values.server.startup.budgetSeconds }}
 {{- $needed := int (include "grace.seconds.load" .) }}
 {{- if and $given (lt $given $needed) }}
-server.startup.budgetSeconds is {{ $given }}: reading {{ .Values.model.weightsGiB }} GiB at {{ .Values.server.startup.readMBps }} MB/s takes longer; set at least {{ $needed }}, or 0 to have it computed.
+server.startup.budgetSeconds is {{ $given }}: reading {{ .Values.model.weightsGiB }} GiB at {{ .Values.server.startup.readMBps }} MB/s takes longer; set at least {{ $needed }}, or 0 to compute it.
 {{- end }}
 {{- $deadline := int .Values.queries.activeDeadlineSeconds }}
 {{- $name := "queries.activeDeadlineSeconds" }}
@@ -85,40 +84,40 @@ server.startup.budgetSeconds is {{ $given }}: reading {{ .Values.model.weightsGi
 {{- end }}
 {{- $wait := mul 60 (int (include "grace.minutes.wait" .)) }}
 {{- if ge $wait $deadline }}
-{{ $name }} is {{ $deadline }}: the server alone may take {{ $wait }} s to answer (queries.waitMinutes, or the queue, the download and the start-up budget); set more than that, and less than a day.
+{{ $name }} is {{ $deadline }}: the server may take {{ $wait }} s until its first answer (queries.waitMinutes, or the queue, the download and the start-up budget together); set more than that, and less than a day.
 {{- end }}
 {{- end -}}
 
-{{- define "grace.policy.resources" -}}
+{{- define "grace.rules.resources" -}}
 {{- $requests := .Values.server.resources.requests }}
 {{- $limits := .Values.server.resources.limits }}
 {{- range $what := list "cpu" "memory" "ephemeral-storage" }}
 {{- $request := include "grace.quantity.text" (get $requests $what) }}
 {{- $limit := include "grace.quantity.text" (get $limits $what) }}
-{{- $bad := include "grace.policy.quantity" (dict "name" (printf "server.resources.requests.%s" $what) "text" $request) }}
-{{- $bad = print $bad (include "grace.policy.quantity" (dict "name" (printf "server.resources.limits.%s" $what) "text" $limit)) }}
+{{- $bad := include "grace.rules.quantity" (dict "name" (printf "server.resources.requests.%s" $what) "text" $request) }}
+{{- $bad = print $bad (include "grace.rules.quantity" (dict "name" (printf "server.resources.limits.%s" $what) "text" $limit)) }}
 {{- $bad }}
 {{- if not $bad }}
 {{- if eq (include "grace.quantity.exceeds" (dict "a" $limit "aBy" 5 "b" $request "bBy" 6)) "true" }}
-server.resources.limits.{{ $what }} is {{ $limit }}: a limit may be at most 1.2 times its request (P1), so at most {{ include "grace.quantity.largestLimit" $request }} for the request of {{ $request }}.
+server.resources.limits.{{ $what }} is {{ $limit }}: a limit may be at most 1.2 times its request (P1), so it may be at most {{ include "grace.quantity.largestLimit" $request }} for the request of {{ $request }}.
 {{- else if eq (include "grace.quantity.exceeds" (dict "a" $request "aBy" 1 "b" $limit "bBy" 1)) "true" }}
-server.resources.limits.{{ $what }} is {{ $limit }}: a limit may not be below its request (P18), so at least {{ $request }}.
+server.resources.limits.{{ $what }} is {{ $limit }}: a limit may not be below its request (P18), so it must be at least {{ $request }}.
 {{- end }}
 {{- end }}
 {{- end }}
 {{- $memory := include "grace.quantity.text" $limits.memory }}
 {{- $shm := include "grace.quantity.text" .Values.server.shmSize }}
-{{- if and (eq (include "grace.quantity.valid" $memory) "true") (not (include "grace.policy.quantity" (dict "name" "server.shmSize" "text" $shm))) }}
+{{- if and (eq (include "grace.quantity.valid" $memory) "true") (not (include "grace.rules.quantity" (dict "name" "server.shmSize" "text" $shm))) }}
 {{- if eq (include "grace.quantity.exceeds" (dict "a" $shm "aBy" 2 "b" $memory "bBy" 1)) "true" }}
-server.shmSize is {{ $shm }}: shared memory counts against server.resources.limits.memory (P16), so at most half of {{ $memory }}.
+server.shmSize is {{ $shm }}: shared memory counts against server.resources.limits.memory (P16), so it may be at most half of {{ $memory }}.
 {{- end }}
 {{- else }}
-{{- include "grace.policy.quantity" (dict "name" "server.shmSize" "text" $shm) }}
+{{- include "grace.rules.quantity" (dict "name" "server.shmSize" "text" $shm) }}
 {{- end }}
 {{- end -}}
 
 {{- /* Context: {name, text}. */ -}}
-{{- define "grace.policy.quantity" -}}
+{{- define "grace.rules.quantity" -}}
 {{- if ne (include "grace.quantity.valid" .text) "true" }}
 {{ .name }} is {{ .text }}: not a quantity with at most three decimals, such as 9.6, 9600m or 76.8Gi.
 {{- else if ne (include "grace.quantity.exceeds" (dict "a" .text "aBy" 1 "b" "0" "bBy" 1)) "true" }}
@@ -126,26 +125,26 @@ server.shmSize is {{ $shm }}: shared memory counts against server.resources.limi
 {{- end }}
 {{- end -}}
 
-{{- /* Pods of at most one core and 2 GB are exempt from the rule on utilisation; their limit is their request. */ -}}
-{{- define "grace.policy.client" -}}
+{{- /* The rule on utilisation does not count pods of at most one core and 2 GB. Their limit is their request. */ -}}
+{{- define "grace.rules.client" -}}
 {{- $values := .Values }}
 {{- range $component := list "queries" "weights" }}
 {{- range $what, $quantity := (get $values $component).resources }}
 {{- $text := include "grace.quantity.text" $quantity }}
 {{- $name := printf "%s.resources.%s" $component $what }}
-{{- $bad := include "grace.policy.quantity" (dict "name" $name "text" $text) }}
+{{- $bad := include "grace.rules.quantity" (dict "name" $name "text" $text) }}
 {{- $bad }}
 {{- $largest := get (dict "cpu" "1" "memory" "2G") $what }}
 {{- if and $largest (eq $component "queries") (not $bad) }}
 {{- if eq (include "grace.quantity.exceeds" (dict "a" $text "aBy" 1 "b" $largest "bBy" 1)) "true" }}
-{{ $name }} is {{ $text }}: only pods of at most 1 CPU and 2 GB may wait unused (P8), so at most {{ $largest }}.
+{{ $name }} is {{ $text }}: only pods of at most 1 CPU and 2 GB may idle (P8), so it may be at most {{ $largest }}.
 {{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}
 
-{{- define "grace.policy.images" -}}
+{{- define "grace.rules.images" -}}
 {{- $images := dict "server.image" .Values.server.image "weights.image" .Values.weights.image "queries.image" .Values.queries.image }}
 {{- range $name, $image := $images }}
 {{- if eq $image.tag "latest" }}
@@ -176,17 +175,17 @@ server.shmSize is {{ $shm }}: shared memory counts against server.resources.limi
 {{- end }}
 {{- end -}}
 
-{{- define "grace.policy.weights" -}}
+{{- define "grace.rules.weights" -}}
 {{- $weights := .Values.weights }}
 {{- if and .Values.model.gated (ne $weights.stage "none") (not $weights.token.existingSecret) }}
-model.gated is true: the download of {{ .Values.model.repository }} needs a Hugging Face token; make a Secret (kubectl create secret generic hf-token --from-file=token=FILE) and name it in weights.token.existingSecret.
+model.gated is true: the download of {{ .Values.model.repository }} needs a Hugging Face token; create a Secret (kubectl create secret generic hf-token --from-file=token=FILE) and name it in weights.token.existingSecret.
 {{- end }}
 {{- if and (ne $weights.stage "none") (not $weights.storage.enabled) }}
 weights.storage.enabled is false: with weights.stage {{ $weights.stage }} there is no place for the download; enable it, or set weights.stage to none.
 {{- end }}
 {{- if and $weights.storage.enabled (not $weights.storage.existingClaim) $weights.storage.size }}
 {{- $size := include "grace.quantity.text" $weights.storage.size }}
-{{- $bad := include "grace.policy.quantity" (dict "name" "weights.storage.size" "text" $size) }}
+{{- $bad := include "grace.rules.quantity" (dict "name" "weights.storage.size" "text" $size) }}
 {{- $bad }}
 {{- if not $bad }}
 {{- $smallest := printf "%.0fGi" (ceil (mulf 1.05 .Values.model.weightsGiB)) }}
@@ -197,26 +196,26 @@ weights.storage.size is {{ $size }}: {{ .Values.model.weightsGiB }} GiB of weigh
 {{- end }}
 {{- end -}}
 
-{{- define "grace.policy.storage" -}}
+{{- define "grace.rules.storage" -}}
 {{- $claims := dict "weights.storage" .Values.weights.storage }}
 {{- range $purpose, $claim := .Values.storage }}
 {{- $claims = merge $claims (dict (printf "storage.%s" $purpose) $claim) }}
 {{- end }}
 {{- range $name, $claim := $claims }}
 {{- if eq $claim.class "rook-cephfs-ucsd" }}
-{{ $name }}.class is rook-cephfs-ucsd: this class must not be used (P13); rook-cephfs is the shared one.
+{{ $name }}.class is rook-cephfs-ucsd: nobody may use this class (P13); use rook-cephfs for a shared claim.
 {{- else if eq $claim.class "ceph-rbd" }}
-{{ $name }}.class is ceph-rbd: a claim of this class never binds (P20); rook-ceph-block is the block class.
+{{ $name }}.class is ceph-rbd: a claim of this class never binds (P20); use rook-ceph-block.
 {{- else if and (hasPrefix "rook-ceph-block" $claim.class) (ne $claim.accessMode "ReadWriteOnce") }}
 {{ $name }}.accessMode is {{ $claim.accessMode }}: class {{ $claim.class }} is ReadWriteOnce only; for a shared claim use rook-cephfs.
 {{- end }}
 {{- if ne $name "weights.storage" }}
-{{- include "grace.policy.quantity" (dict "name" (printf "%s.size" $name) "text" (include "grace.quantity.text" $claim.size)) }}
+{{- include "grace.rules.quantity" (dict "name" (printf "%s.size" $name) "text" (include "grace.quantity.text" $claim.size)) }}
 {{- end }}
 {{- end }}
 {{- end -}}
 
-{{- define "grace.policy.jobs" -}}
+{{- define "grace.rules.jobs" -}}
 {{- $version := .Capabilities.KubeVersion.Version }}
 {{- $enabled := 0 }}
 {{- $jobMode := eq .Values.server.kind "Job" }}
@@ -228,12 +227,12 @@ queries.experiments.{{ $name }}.reasoning is {{ $experiment.reasoning }}: this v
 {{- $enabled = add1 $enabled }}
 {{- if $experiment.indexed }}
 {{- if $jobMode }}
-queries.experiments.{{ $name }}.indexed is true: with server.kind Job all clients share one pod; set it to false, replicates are then asked in one run.
+queries.experiments.{{ $name }}.indexed is true: with server.kind Job all clients share one pod; set it to false, and one run asks all replicates.
 {{- else if semverCompare "<1.24.0-0" $version }}
 queries.experiments.{{ $name }}.indexed is true: Indexed Jobs need Kubernetes 1.24, and this cluster is {{ $version }}.
 {{- end }}
 {{- if gt (int $experiment.replicates) 10 }}
-queries.experiments.{{ $name }}.replicates is {{ $experiment.replicates }}: at most 10 as an Indexed Job, whose seeds are the base seed's last digit.
+queries.experiments.{{ $name }}.replicates is {{ $experiment.replicates }}: an Indexed Job has at most 10 replicates, because the replicate is the last digit of its seed.
 {{- end }}
 {{- end }}
 {{- end }}
@@ -248,23 +247,23 @@ server.kind is Job: no experiment is enabled in queries.experiments, so the pod 
 {{- end }}
 {{- end -}}
 
-{{- /* A literal in a pod's environment can be read by everybody who may read pods (P17). */ -}}
-{{- define "grace.policy.secrets" -}}
+{{- /* Everybody who can read pods can read a literal in a pod's environment (P17). */ -}}
+{{- define "grace.rules.secrets" -}}
 {{- $lists := dict "server.extraEnv" .Values.server.extraEnv "queries.extraEnv" .Values.queries.extraEnv }}
 {{- range $list, $entries := $lists }}
 {{- range $entries }}
-{{- if include "grace.policy.secret" (dict "name" .name "value" (toString (.value | default ""))) }}
-{{ $list }} gives {{ .name }} as a literal: everybody who may read the pod would read it (P17); use valueFrom.secretKeyRef.
+{{- if include "grace.rules.secret" (dict "name" .name "value" (toString (.value | default ""))) }}
+{{ $list }} gives {{ .name }} as a literal: everybody who can read the pod can read it (P17); use valueFrom.secretKeyRef.
 {{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}
 
 {{- /*
-Whether a variable holds a secret: by the shape of its value, or by its name where the value is no reference, path,
-number, switch or address. As grace_client/policy/secrets.py has it. Context: {name, value}.
+Whether a variable contains a secret: by the shape of its value, or by its name if the value is no reference, path,
+number, switch or address. The same rule is in grace_client/policy/secrets.py. Context: {name, value}.
 */ -}}
-{{- define "grace.policy.secret" -}}
+{{- define "grace.rules.secret" -}}
 {{- $shapes := list
   "\\bhf_[A-Za-z0-9]{16,}"
   "\\b(sk|gsk|nvapi|r8|pk_live|rk_live)[-_][A-Za-z0-9_-]{16,}"
@@ -293,11 +292,11 @@ number, switch or address. As grace_client/policy/secrets.py has it. Context: {n
 {{- end }}
 {{- end -}}
 
-{{- define "grace.policy.trials" -}}
+{{- define "grace.rules.trials" -}}
 {{- $trials := .Values.queries.trials }}
 {{- $bytes := add (len $trials.study1) (len $trials.study2) }}
 {{- if gt $bytes 1000000 }}
-queries.trials.study1 and study2 have {{ $bytes }} bytes: a ConfigMap holds at most 1000000; copy the lists to the input claim and name them in queries.trials.fromInput.
+queries.trials.study1 and study2 have {{ $bytes }} bytes: a ConfigMap can have at most 1000000; copy the lists to the input claim and name them in queries.trials.fromInput.
 {{- end }}
 {{- range $study := list "study1" "study2" }}
 {{- if and (get $trials $study) (get $trials.fromInput $study) }}
@@ -305,6 +304,6 @@ queries.trials.{{ $study }} and queries.trials.fromInput.{{ $study }} are both s
 {{- end }}
 {{- end }}
 {{- if and (or $trials.fromInput.study1 $trials.fromInput.study2) (not .Values.storage.input.enabled) }}
-queries.trials.fromInput is set: it names files on the input claim, and storage.input.enabled is false.
+queries.trials.fromInput is set: it names files on the input claim, and storage.input.enabled is false; set that to true.
 {{- end }}
 {{- end -}}
