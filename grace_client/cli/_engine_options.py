@@ -15,7 +15,7 @@ from grace_client.core.errors import SpecError
 
 if TYPE_CHECKING:
     from grace_client.engines.base import Engine
-    from grace_client.engines.chat.template import Wanted
+    from grace_client.engines.chat.template import TemplateSettings
 
 ASKING = "What to ask"
 FREE_TEXT = "Free text"
@@ -115,7 +115,7 @@ class Choice:
     ----------
     model, dtype, device, server, api_key_file, wait_minutes, prune, declare
         The options with these names; `wait_minutes` is ``--wait-for-server``.
-    wanted : Wanted, optional
+    settings : TemplateSettings, optional
         The settings for reasoning and for the chat template.
     """
 
@@ -127,7 +127,7 @@ class Choice:
     wait_minutes: float = 0.0
     prune: float | None = None
     declare: list[str] | None = None
-    wanted: Wanted | None = None
+    settings: TemplateSettings | None = None
 
     def __post_init__(self) -> None:
         if self.server is None and (self.api_key_file or self.wait_minutes or self.prune or self.declare):
@@ -142,14 +142,14 @@ class Choice:
 
     async def connect(self, say: Callable[[str], None]) -> Engine:
         """Load the model, or connect to the server and check it. `say` prints lines of progress."""
-        from grace_client.engines.chat.template import UNASKED
+        from grace_client.engines.chat.template import DEFAULT_SETTINGS
 
-        wanted = self.wanted or UNASKED
+        settings = self.settings or DEFAULT_SETTINGS
         if self.server is None:
             from grace_client.engines.local.engine import LocalEngine
 
             load = partial(
-                LocalEngine.load, self.model, dtype=self.dtype, device=self.device, wanted=wanted, say=say
+                LocalEngine.load, self.model, dtype=self.dtype, device=self.device, settings=settings, say=say
             )
             return await asyncio.to_thread(load)
         from grace_client.core.api_key import from_file
@@ -167,6 +167,6 @@ class Choice:
             wait_minutes=self.wait_minutes,
             prune=self.prune,
             declared=declared,
-            wanted=wanted,
+            settings=settings,
             say=say,
         )

@@ -53,15 +53,15 @@ def noise(
     writes the result to the run's manifest. Give the same engine options as for the run. Do not interpret
     differences between conditions that are as small as this noise floor.
     """
-    from grace_client.engines.chat.template import Wanted
+    from grace_client.engines.chat.template import TemplateSettings
     from grace_client.run import noise as noises
     from grace_client.run import tables
     from grace_client.run.folder import RunFolder
 
     folder = RunFolder.open(run)
     tables.check_record(folder)
-    wanted = Wanted.of_run(folder.manifest.spec.reasoning, folder.manifest.spec.engine)
-    chosen = Choice(model, dtype, device, server, api_key_file, wait_for_server, prune, declare, wanted)
+    settings = TemplateSettings.of_run(folder.manifest.spec.reasoning, folder.manifest.spec.engine)
+    chosen = Choice(model, dtype, device, server, api_key_file, wait_for_server, prune, declare, settings)
 
     async def work() -> NoiseFloor:
         engine = await chosen.connect((lambda _: None) if quiet else say)

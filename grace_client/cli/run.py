@@ -37,7 +37,7 @@ from grace_client.core.errors import ExitCode, RecordError, ServerError, SpecErr
 if TYPE_CHECKING:
     from grace_client.core.trials import TrialList
     from grace_client.engines.base import Engine
-    from grace_client.engines.chat.template import Wanted
+    from grace_client.engines.chat.template import TemplateSettings
     from grace_client.run.folder import RunFolder
 
 
@@ -147,12 +147,14 @@ def run(
     You can stop it at any time. The same command continues the run.
     """
     from grace_client import studies
-    from grace_client.engines.chat.template import Wanted
+    from grace_client.engines.chat.template import TemplateSettings
 
     names = studies.ALL if experiment == "all" else (experiment,)
     experiments = [studies.experiment(name) for name in names]
-    wanted = Wanted.of(reasoning, reasoning_effort, prompt_date)
-    chosen = Choice(model, dtype, device, server, api_key_file, wait_for_server, prune, declare or [], wanted)
+    settings = TemplateSettings.of(reasoning, reasoning_effort, prompt_date)
+    chosen = Choice(
+        model, dtype, device, server, api_key_file, wait_for_server, prune, declare or [], settings
+    )
     lists = _lists(trials or [], {e.schema.study for e in experiments})
     if out is not None:
         # Check this before grace loads a model or waits for a server.
@@ -175,7 +177,7 @@ def run(
                 if stop.is_set():
                     break
                 results.append(
-                    await _one(engine, name, lists, out, sample, sampling, wanted, stop, quiet, json)
+                    await _one(engine, name, lists, out, sample, sampling, settings, stop, quiet, json)
                 )
         finally:
             await engine.close()
@@ -200,7 +202,7 @@ async def _one(
     out: Path | None,
     sample: int | None,
     sampling: dict[str, Any],
-    wanted: Wanted,
+    settings: TemplateSettings,
     stop: asyncio.Event,
     quiet: bool,
     json: bool,
@@ -222,8 +224,8 @@ async def _one(
         lists[experiment.schema.study],
         info,
         sample=sample,
-        sampling=folders.sampling_of(experiment, info, wanted.reasoning, sampling),
-        reasoning=wanted.reasoning,
+        sampling=folders.sampling_of(experiment, info, settings.reasoning, sampling),
+        reasoning=settings.reasoning,
     )
     state = folder.progress()
     if not quiet:

@@ -69,9 +69,7 @@ def test_no_two_models_look_alike() -> None:
     many = [f"m{i}" for i in range(_style.MOST)]
     looks = _style.look(many)
     assert len({looks[name][:2] for name in many}) == _style.MOST
-    with pytest.raises(
-        SpecError, match=f"tells {_style.MOST} models apart, and the table has {len(many) + 1}"
-    ):
+    with pytest.raises(SpecError, match=f"{_style.MOST} models.* {len(many) + 1}"):
         _style.scales([*many, "one more", _style.PEOPLE])
 
 
@@ -151,7 +149,7 @@ def test_all_panels_are_there() -> None:
     weights = pd.DataFrame(
         {"model": "one", "goal": "both", "parameter": ["informational", "phi"], "value": [0.3, 0.7]}
     )
-    assert {"one", "goal: both", "to inform", "φ"} <= set(texts(figures.svg(figures.goals(weights))))
+    assert {"one", "goal: both", "informational", "φ"} <= set(texts(figures.svg(figures.goals(weights))))
     table = pd.DataFrame({"model": "one", "statistic": ["r", "js"], "value": 0.5, "low": 0.4, "high": 0.6})
     ceiling = pd.DataFrame({"statistic": ["r", "js"], "low": [0.98, 0.0], "high": [1.0, 0.01]})
     assert "Grey band" in figures.svg(figures.closeness(table, ceiling=ceiling))

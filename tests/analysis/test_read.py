@@ -148,7 +148,7 @@ def test_two_models(runs: Path, tmp_path: Path) -> None:
         ("other", "study1-exp2"),
     }
     again = copied(runs, "study1-exp2", tmp_path / "again")
-    with pytest.raises(SpecError, match=r"both hold study1-exp2 of deterministic"):
+    with pytest.raises(SpecError, match=r"study1-exp2 of deterministic"):
         read([runs / "study1-exp2", again])
     manifest = json.loads((again / "manifest.json").read_text())
     manifest["spec"]["engine"]["revision"] = "another"
@@ -174,10 +174,10 @@ def test_structured_answers_beside_free_text(runs: Path, tmp_path: Path) -> None
     assert bare["structured"].tolist() == read(folder)["structured"].tolist()
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     table.assign(seed="7").to_csv(path, index=False)
-    with pytest.raises(SpecError, match=r"row 2, column seed: '7' where the answers have .*another run"):
+    with pytest.raises(SpecError, match=r"row 2, column seed: '7' .*another run"):
         read(folder)
     table.iloc[:-1].to_csv(path, index=False)
-    with pytest.raises(SpecError, match="has 47 rows and the answers 48"):
+    with pytest.raises(SpecError, match=r"has 47 rows.* 48"):
         read(folder)
     table.drop(columns="category").to_csv(path, index=False)
     with pytest.raises(SpecError, match="column category is missing from a structured table"):
@@ -214,11 +214,11 @@ def failed(table: pd.DataFrame) -> pd.DataFrame:
         (set_value("trial_id", "1.5"), "row 2, column trial_id: '1.5' is not a whole number"),
         (
             set_value("experiment", "study2-exp2"),
-            "column experiment: study2-exp2, study1-exp2; a table holds",
+            "column experiment: study2-exp2, study1-exp2",
         ),
         (lambda t: t.drop(index=4), "column option: 10 of the 11 options of a question"),
         (lambda t: t.drop(columns="prob_raw"), "column prob_raw is missing from a long table of study1-exp2"),
-        (lambda t: t.assign(experiment="study2-exp2"), "holds study2-exp2, and .* is a study1 list"),
+        (lambda t: t.assign(experiment="study2-exp2"), "study2-exp2, and .* is a study1 list"),
         (failed, "no question was answered"),
     ],
 )
@@ -264,13 +264,13 @@ def test_runs_without_answers(runs: Path, tmp_path: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["sha256"]
     (folder / "manifest.json").write_text(json.dumps(manifest | {"results": {}}))
-    with pytest.raises(SpecError, match="holds a run without tables"):
+    with pytest.raises(SpecError, match="grace export"):
         read(folder)
     nothing = make(tmp_path / "nothing", "study2-exp2", DeterministicEngine(fault=nan_for("")))
     with pytest.raises(SpecError, match="no question was answered"):
         read(nothing)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SpecError, match="holds no run"):
+    with pytest.raises(SpecError, match=r"manifest\.json"):
         read(tmp_path / "empty")
     with pytest.raises(SpecError, match="does not exist"):
         read(tmp_path / "absent")
@@ -283,7 +283,7 @@ def test_tables_alone(runs: Path, tmp_path: Path) -> None:
     long = Path(shutil.copy(long_csv(runs / "study1-exp2"), tmp_path))
     with pytest.raises(SpecError, match=r"trials\.csv.* trials="):
         read(long)
-    with pytest.raises(SpecError, match=r"holds study1-exp2, and .*study2.csv is a study2 list"):
+    with pytest.raises(SpecError, match=r"study1-exp2, and .*study2.csv is a study2 list"):
         read(long, trials=ROOT / "data" / "study2.csv")
     assert len(read(long, trials=ROOT / "data" / "study1.csv")) == 12 * 46
     wide = pd.read_csv(wide_csv(runs / "study2-exp2"), dtype=str, keep_default_na=False)
@@ -292,7 +292,7 @@ def test_tables_alone(runs: Path, tmp_path: Path) -> None:
         (
             "m_study1_probabilities_20260101.csv",
             wide,
-            "column participant_id, .* by its name this is a table of study1",
+            "column participant_id, .* study1",
         ),
         (
             "m_study2_probabilities_20260101.csv",
