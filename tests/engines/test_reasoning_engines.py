@@ -275,7 +275,7 @@ def test_reasoning_without_an_end_is_a_status(tmp_path: Path, monkeypatch: pytes
         folder = asyncio.run(asked(engine, path, experiment, "on", max_tokens=14))
         long = pd.read_parquet(next(path.glob("*.parquet")))
         assert set(long["status"]) == {"reasoning_unfinished"}
-        assert long["reason"].str.startswith("the reasoning took all 14 tokens").all()
+        assert long["reason"].str.startswith("the reasoning used all 14 tokens").all()
         values = long["response" if "response" in long else "prob_norm"]
         assert values.isna().all()
         kept = pd.read_csv(next(path.glob("*_reasoning_*.csv")))

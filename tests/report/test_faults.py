@@ -98,7 +98,7 @@ def test_an_error_of_grace_costs_its_own_part_alone(
     monkeypatch.setattr(analysis.figures, "knowledge", broken)
     assert grace(monkeypatch, "report", str(run), "--out", str(out), "--json") == 1
     told = capsys.readouterr()
-    assert "2 parts of the page could not be computed because of an error in grace" in told.err
+    assert "2 parts of the page failed because of an error in grace" in told.err
     found = json.loads(told.out)
     assert len(found["faults"]) == 2
     assert found["faults"][0].startswith(

@@ -191,10 +191,7 @@ def test_a_question_that_is_lost_on_its_way_has_no_answer(tmp_path: Path) -> Non
     assert lost
     for answer in lost:
         assert answer["status"] == "prompt_lost"
-        assert (
-            "begin with '<s>[user]Skip this.[assistant]', and the question does not stand in them"
-            in (answer["reason"])
-        )
+        assert "'<s>[user]Skip this.[assistant]'" in answer["reason"]
     assert all(answer["status"] == "ok" for question, answer in answers if "almost" not in question)
 
 
