@@ -94,7 +94,7 @@ def mean_intervals(
     Raises
     ------
     SpecError
-        Where a column is missing, there is nothing to average, a value is out of bounds, a cluster has no
+        If a column is missing, there is nothing to average, a value is out of bounds, a cluster has no
         name, or the clusters are participants and all copies of a stimulus have the same scored answer.
 
     References

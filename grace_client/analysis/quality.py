@@ -21,7 +21,7 @@ def option_mass(
     threshold: float = 0.5,
     cluster: str | None = None,
 ) -> pd.DataFrame:
-    """Option mass: the probability of all offered answers together.
+    """Mean option mass, the probability of all offered answers together, with its interval.
 
     Parameters
     ----------
@@ -110,19 +110,35 @@ def completeness(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def unparsed(frame: pd.DataFrame) -> pd.Series[bool]:
-    """Which free-text answers have no clear meaning: neither a value nor percentages of all states.
+    """Whether each free-text answer has no clear meaning: neither a value nor percentages of all states.
 
     Parameters
     ----------
     frame : DataFrame
         Free text with structured answers, as `read` gives it.
+
+    Returns
+    -------
+    Series of bool
+        With the index of `frame`.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, quality
+    >>> int(quality.unparsed(example.free("study2")).sum())
+    0
     """
     lost = (frame["structured"] == "unparsed") | frame["structured"].isna()
     return lost & frame[list(BETS)].isna().any(axis=1) if set(BETS) <= set(frame.columns) else lost
 
 
 def failures(frame: pd.DataFrame) -> pd.DataFrame:
-    """Why answers are missing.
+    """Number of missing answers by status and reason.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Answers as `read` gives them.
 
     Returns
     -------
@@ -143,18 +159,18 @@ def failures(frame: pd.DataFrame) -> pd.DataFrame:
     require(frame, [*KEYS, "stimulus", "status", "reason"])
     keys = ["model", "experiment", "question"]
     rows = frame if "response" in frame.columns else frame.drop_duplicates(list(KEYS))
-    wanted = rows.groupby(keys, sort=False).size().rename("n").reset_index()
+    expected = rows.groupby(keys, sort=False).size().rename("n").reset_index()
     failed = rows[rows["status"] != OK]
     result = failed.groupby([*keys, "status", "reason"], sort=False).agg(
         count=("trial_id", "size"), n_distinct=(distinct(frame), "nunique")
     )
-    result = result.reset_index().merge(wanted, on=keys, how="left")
+    result = result.reset_index().merge(expected, on=keys, how="left")
     result["share"] = result["count"] / result["n"]
     return result[[*keys, "status", "reason", "count", "share", "n", "n_distinct"]]
 
 
 def effort(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
-    """What a run took.
+    """Time, tokens and retries of each run.
 
     Parameters
     ----------
@@ -210,10 +226,10 @@ def effort(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
 
 
 def noise(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
-    r"""How far scored answers vary when the same questions are asked again.
+    r"""Variation of scored answers when the same questions are asked again, by run.
 
-    `grace noise` scores some questions several times. Functions that take ``noise=`` set beside each effect
-    its noise floor: how large the effect can become by this noise alone, once in 20 times.
+    `grace noise` scores some questions several times. Functions that take ``noise=`` add the noise floor of
+    each effect: the size that the effect exceeds by this noise alone once in 20 times.
 
     Parameters
     ----------

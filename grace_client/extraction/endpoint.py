@@ -135,7 +135,7 @@ def client(endpoint: Endpoint, *, concurrency: int) -> Client:
         api_key=endpoint.key,
         policy=RETRIES,
         max_in_flight=concurrency,
-        advice=Hints(f"check the key in {where}", "check --llm-url and --llm-model"),
+        hints=Hints(f"check the key in {where}", "check --llm-url and --llm-model"),
     )
 
 

@@ -110,7 +110,7 @@ def test_too_few_items_give_no_figure() -> None:
             if enough:
                 function(some, HUMAN, keys=KEYS, outcome="utterance", draws=10)
             else:
-                with pytest.raises(SpecError, match=r"cannot compare m: 1 of 12 cells .*; ask more trials"):
+                with pytest.raises(SpecError, match=r"cannot compare m: 1 of 12 cells .* with \d"):
                     function(some, HUMAN, keys=KEYS, outcome="utterance", draws=10)
 
 

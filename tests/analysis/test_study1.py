@@ -73,7 +73,7 @@ def test_bets_of_free_text() -> None:
     rows.loc[3, ["bet_0", "bet_1", "bet_2", "bet_3"]] = [10.0, 20.0, 30.0, 40.0]
     found = study1.bets(rows).pivot_table(values="bet", index="trial_id", columns="state")
     assert found.to_numpy().tolist() == [[0, 0, 100, 0], [100, 0, 0, 0], [10, 20, 30, 40]]
-    with pytest.raises(SpecError, match="extract the free text first"):
+    with pytest.raises(SpecError, match="grace extract RUN"):
         study1.bets(rows.assign(structured="unparsed").drop(columns=["bet_0"]))
 
 

@@ -245,14 +245,14 @@ def test_scores_are_no_choices() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"count": -1}, "row 0, column count: .* is no count"),
-        ({"count": 1.5}, "row 0, column count: .* is no count"),
-        ({"utterance": "was_fine"}, "row 0, column utterance: 'was_fine' is none of the eight"),
-        ({"utterance": "was_bad"}, "row 1, column utterance: 'was_bad' is there twice in its cell"),
+        ({"count": -1}, "row 0, column count: .*-1"),
+        ({"count": 1.5}, "row 0, column count: .*1.5"),
+        ({"utterance": "was_fine"}, "row 0, column utterance: 'was_fine'"),
+        ({"utterance": "was_bad"}, "row 1, column utterance: 'was_bad'"),
     ],
 )
 def test_bad_counts_are_named(change: dict[str, object], message: str) -> None:
-    """Row and column of what is no count, no utterance, or there twice."""
+    """The message names row and column of a value that is not a count or an utterance, or appears twice."""
     frame = frames.human()
     for column, value in change.items():
         frame[column] = [value, *frame[column].iloc[1:]]
@@ -342,7 +342,7 @@ def test_utilities_are_those_of_the_literal_listener() -> None:
     assert kind["informational"] == pytest.approx(-2.943, abs=5e-4)
     assert people["mean"]["both", "0 hearts", "informational"] == pytest.approx(-2.422, abs=5e-4)
     assert (people["low"] < people["mean"]).all() and (people["mean"] < people["best"]).all()
-    with pytest.raises(SpecError, match=r"semantics has the shape \(4, 8\), not \(8, 4\)"):
+    with pytest.raises(SpecError, match=r"semantics .*\(4, 8\).*\(8, 4\)"):
         utilities(scored, semantics=meaning.T)
     with pytest.raises(SpecError, match="semantics: was_bad is true of no state"):
         utilities(scored, semantics=meaning * (np.arange(8) != 1)[:, None])

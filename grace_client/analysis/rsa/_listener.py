@@ -58,7 +58,12 @@ def binomial_prior(base_rate: ArrayLike, items: int = ITEMS) -> Array:
 
 
 def observation(items: int = ITEMS) -> Array:
-    r"""The observation of a speaker who looks at some of the items, drawn without replacement.
+    r"""Probability of what a speaker sees who looks at some of the items, drawn without replacement.
+
+    Parameters
+    ----------
+    items : int
+        Number of items.
 
     Returns
     -------
@@ -94,7 +99,7 @@ def literal_listener(meanings: ArrayLike, prior: ArrayLike | None = None) -> Arr
 
 
 def knowing_speaker(alpha: ArrayLike, meanings: ArrayLike, prior: ArrayLike | None = None) -> Array:
-    r"""A speaker who has seen some of the items and chooses words for a literal listener.
+    r"""Speaker with partial knowledge, who chooses words for a literal listener.
 
     .. math::
         P_S(w \mid k, a) \propto \exp\Bigl(\alpha \sum_s P(s \mid k, a) \ln P_{L_0}(s \mid w)\Bigr)
@@ -131,7 +136,7 @@ def knowing_speaker(alpha: ArrayLike, meanings: ArrayLike, prior: ArrayLike | No
 
 
 def knowing_listener(alpha: ArrayLike, meanings: ArrayLike, prior: ArrayLike | None = None) -> Array:
-    r"""A listener who knows how much the speaker has seen, and reasons about the choice of words.
+    r"""Listener who knows how much the speaker has seen, and reasons about the choice of words.
 
     .. math::
         P_L(s \mid w, a) \propto P(s) \sum_k P(k \mid a, s) \, P_S(w \mid k, a)

@@ -23,7 +23,7 @@ PERCENTAGES = np.arange(0.0, 101.0, 10.0)
 
 
 def bets(frame: pd.DataFrame) -> pd.DataFrame:
-    """Beliefs about the four states of every trial, on the scale of the human task of dividing $100.
+    """Bets on the four states of every trial, in dollars: people divided $100 between the states.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def bets(frame: pd.DataFrame) -> pd.DataFrame:
     """
     require(frame, [*HEAD, "question", "status"])
     frame = legal(frame)
-    return _said(frame) if "response" in frame.columns else _scored_bets(frame)
+    return _free_text_bets(frame) if "response" in frame.columns else _scored_bets(frame)
 
 
 def _scored_bets(frame: pd.DataFrame) -> pd.DataFrame:
@@ -72,7 +72,7 @@ def _scored_bets(frame: pd.DataFrame) -> pd.DataFrame:
     return result[[*HEAD, "state", "percentage", "bet"]]
 
 
-def _said(frame: pd.DataFrame) -> pd.DataFrame:
+def _free_text_bets(frame: pd.DataFrame) -> pd.DataFrame:
     require(frame, ["structured", "replicate"], "free text")
     rows = frame[(frame["question"] == "number") & (frame["status"] == OK)]
     number = pd.to_numeric(rows["structured"], errors="coerce")
@@ -95,7 +95,7 @@ def _said(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def legal(frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame of Study 1 with its conditions in the spelling of `read`.
+    """Study 1 with the levels of access, observe and state as `read` gives them.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def legal(frame: pd.DataFrame) -> pd.DataFrame:
     [{'access': '3', 'observe': '2'}]
     """
     frame = canonical(frame, ORDER if "bet" in frame.columns else LEVELS)
-    # Digits are in the order of their numbers.
+    # Text comparison is correct here, because each level is one digit.
     if (beyond := frame["observe"] > frame["access"]).any():
         row = frame.index[beyond.to_numpy()][0]
         raise SpecError(

@@ -1,1 +1,1 @@
-"""`grace campaign`: one model after another, with the results on this machine."""
+"""`grace campaign`: run studies on one model after another, and fetch the results."""

@@ -1,4 +1,4 @@
-"""The options that describe a campaign: `plan` and `run` share them."""
+"""The options of a campaign, for `grace campaign plan` and `grace campaign run`."""
 
 from __future__ import annotations
 
@@ -19,20 +19,29 @@ if TYPE_CHECKING:
 
 
 def names(text: str) -> list[str]:
-    """The names in a text that separates them by commas."""
+    """The names in a list such as ``gemma-2b,llama-70b``."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
 @dataclass(frozen=True)
 class CampaignOptions:
-    """What a campaign runs, and its limits; each field is an option of the command line."""
+    """The models, experiments and limits of a campaign. Each field is an option of the command line."""
 
     models: Annotated[
-        str | None, typer.Option(help="Short names of models, separated by commas.", show_default=False)
+        str | None,
+        typer.Option(help="Models, separated by commas, such as gemma-2b,llama-70b.", show_default=False),
     ] = None
-    gpu: Annotated[str, typer.Option(help="GPU overlay for all models, such as rtx-3090 (values/gpus).")] = ""
+    gpu: Annotated[
+        str,
+        typer.Option(
+            help="Use this kind of GPU for all models, such as rtx-3090 (a file in values/gpus). Default: as "
+            "in each model's values.",
+            show_default=False,
+        ),
+    ] = ""
     budget_hours: Annotated[
-        float | None, typer.Option(help="GPU-hours for the whole campaign. Default: 216.", show_default=False)
+        float | None,
+        typer.Option(help="Budget of the whole campaign, in GPU-hours. Default: 216.", show_default=False),
     ] = None
     over_budget: Annotated[
         bool,
@@ -40,48 +49,64 @@ class CampaignOptions:
     ] = False
     model_hours: Annotated[
         float | None,
-        typer.Option(help="Hours for which one model may use GPUs. Default: 24.", min=0, show_default=False),
+        typer.Option(
+            help="Maximum time for which one model may use GPUs, in hours. Default: 24.",
+            min=0,
+            show_default=False,
+        ),
     ] = None
-    registry: Annotated[str, typer.Option(help="Registry of the client image (queries.image.registry).")] = ""
-    experiments: Annotated[str, typer.Option(help="Only these experiments, separated by commas.")] = ""
+    registry: Annotated[
+        str,
+        typer.Option(help="Registry of the client image, such as registry.example/you.", show_default=False),
+    ] = ""
+    experiments: Annotated[
+        str,
+        typer.Option(
+            help="Run only these experiments, separated by commas. Default: as in the values.",
+            show_default=False,
+        ),
+    ] = ""
     sample: Annotated[
-        int, typer.Option(help="Number of trials to draw from each list; 0 for all.", min=0)
+        int, typer.Option(help="Ask only this many trials of each list, drawn at random. 0 asks all.", min=0)
     ] = 0
     sets: Set = None
     set_string: SetString = None
     set_file: SetFile = None
     values_folder: Annotated[
         Path | None,
-        typer.Option(help="Folder of models' values files. Default: grace's own.", show_default=False),
+        typer.Option(help="Folder with the models' values files. Default: grace's own.", show_default=False),
     ] = None
 
     def spec(self, models: str, fallback: str = "") -> Spec:
-        """The part of the campaign that never changes.
+        """The spec of the campaign. It does not change while the campaign runs.
 
         Parameters
         ----------
         models : str
-            Short names of models, separated by commas.
+            Names of models, separated by commas.
         fallback : str
-            GPU overlays for later attempts, separated by commas.
+            Other kinds of GPU for later attempts, separated by commas.
 
         Raises
         ------
         SpecError
-            For a model, an experiment or an overlay that does not exist.
+            If a model, an experiment or a kind of GPU does not exist.
         """
         from grace_client.campaign import settings
         from grace_client.deploy.values import chart_folder, read_values, values_folder
         from grace_client.kube.helm import Assignments
 
-        known = read_values(chart_folder() / "values.yaml")["queries"]["experiments"]
+        available = read_values(chart_folder() / "values.yaml")["queries"]["experiments"]
         wanted = names(self.experiments)
-        if strange := [name for name in wanted if name not in known]:
-            raise SpecError(f"There is no experiment {', '.join(strange)}. Experiments: {', '.join(known)}")
+        if unknown := [name for name in wanted if name not in available]:
+            raise SpecError(
+                f"--experiments: there is no experiment {', '.join(unknown)}. Experiments: "
+                f"{', '.join(available)}"
+            )
         sets: dict[str, Any] = {"queries.image.registry": self.registry} if self.registry else {}
-        for name in known if wanted else ():
+        for name in available if wanted else ():
             sets[f"queries.experiments.{name}.enabled"] = name in wanted
-        for name in known if self.sample else ():
+        for name in available if self.sample else ():
             sets[f"queries.experiments.{name}.sample"] = self.sample
         return settings.describe(
             names(models),
@@ -94,7 +119,7 @@ class CampaignOptions:
 
 
 def with_campaign_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command of Typer the options of `CampaignOptions`; it gets them as its argument `options`."""
+    """Add the options of `CampaignOptions` to a Typer command. The command gets them as `options`."""
     shared = inspect.signature(CampaignOptions).parameters
     hints = get_type_hints(command, include_extras=True) | get_type_hints(
         CampaignOptions, include_extras=True

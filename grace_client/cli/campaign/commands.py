@@ -1,4 +1,4 @@
-"""`grace campaign`: whole studies on one model after another."""
+"""The commands of `grace campaign`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from grace_client.kube.kubectl import Kubectl
 
 app = typer.Typer(
-    help="Run whole studies on one model after another, and free the GPUs in any case.",
+    help="Run complete studies on one model after another. GPUs are always freed at the end, also after "
+    "errors.",
     no_args_is_help=True,
 )
 
@@ -27,6 +28,7 @@ STUDY = "gemma-2b,gemma-9b,gemma-27b,llama-70b,gpt-oss-20b,gpt-oss-120b"
 """The six models of the studies."""
 
 OUT = Path("campaign")
+Out = Annotated[Path, typer.Option(help="Folder of the campaign, if it is on this machine.")]
 
 
 @app.command()
@@ -34,16 +36,19 @@ OUT = Path("campaign")
 def plan(
     options: CampaignOptions,
     utilisation: Annotated[
-        float, typer.Option(help="Share of the GPUs' published peaks that a server reaches.")
+        float,
+        typer.Option(
+            help="Assumption: share of the GPUs' published peak performance that a server reaches, 0 to 1."
+        ),
     ] = 0.3,
     characters_per_token: Annotated[
-        float, typer.Option(help="Characters of a prompt for each token.", min=0.1)
+        float, typer.Option(help="Assumption: average number of characters in a token.", min=0.1)
     ] = 4.0,
     json: AsJson = False,
 ) -> None:
     """Estimate the GPU-hours of a campaign. Nothing is installed.
 
-    Exit code 2 if the estimate is over the budget, or a rule of the cluster is broken.
+    Exit code 2 if the estimate is over the budget or breaks a rule of the cluster.
     """
     from grace_client.campaign.estimate import BUDGET_HOURS, MODEL_HOURS, Assumptions, check_budget
     from grace_client.campaign.plan import plan as make_plan
@@ -73,29 +78,43 @@ def run(
     fallback: Annotated[
         str | None,
         typer.Option(
-            help="GPU overlays to try if no GPUs are available, such as rtx-3090,l40.", show_default=False
+            help="Other kinds of GPU to try if none are free, in this order, such as rtx-3090,l40.",
+            show_default=False,
         ),
     ] = None,
     queue_minutes: Annotated[
         float | None,
-        typer.Option(help="Minutes to wait for GPUs before that. Default: 120.", min=0, show_default=False),
+        typer.Option(
+            help="How many minutes to wait for free GPUs before --fallback applies. Default: 120.",
+            min=0,
+            show_default=False,
+        ),
     ] = None,
     fetch: Annotated[
         bool | None,
-        typer.Option("--fetch/--no-fetch", help="Fetch the results (default), or leave them on the claim."),
+        typer.Option(
+            "--fetch/--no-fetch", help="Fetch the results (the default), or leave them on the cluster."
+        ),
     ] = None,
     install_minutes: Annotated[
-        float, typer.Option(help="Minutes that an install may take.", min=0.05)
+        float, typer.Option(help="Maximum time for a helm install, in minutes.", min=0.05)
     ] = 10.0,
-    poll: Annotated[float, typer.Option(help="Seconds between two looks at the cluster.", min=0.2)] = 5.0,
+    poll: Annotated[
+        float, typer.Option(help="Check the cluster's state every so many seconds.", min=0.2)
+    ] = 5.0,
     take_over: Annotated[
-        bool, typer.Option("--take-over", help="The process that ran this campaign has ended.")
+        bool,
+        typer.Option(
+            "--take-over",
+            help="Continue a campaign of another process. Use it only if that process has ended.",
+        ),
     ] = False,
     local: Annotated[bool, typer.Option("--local", help="Run on this machine, without a cluster.")] = False,
     vllm: Annotated[
         str | None,
         typer.Option(
-            help="With --local: start this vLLM for each model, such as 'vllm serve'.", show_default=False
+            help="With --local: start a vLLM server for each model with this command, such as 'vllm serve'.",
+            show_default=False,
         ),
     ] = None,
     namespace: Namespace = None,
@@ -103,10 +122,10 @@ def run(
     context: Context = None,
     json: AsJson = False,
 ) -> None:
-    """Install, ask, fetch and uninstall one model after another. The same command resumes it.
+    """Run a campaign: install each model, ask it, fetch its results, uninstall it. Repeat it to resume.
 
-    Without --models, the campaign under way in the namespace, or the one in --out, goes on. Answered
-    questions are not asked again.
+    Without --models, grace continues the campaign that is running in the namespace, or the one in --out.
+    Answered questions are not asked again.
     """
     if local:
         from grace_client.cli.campaign import local as campaign_local
@@ -118,7 +137,7 @@ def run(
         )
         return
     if vllm:
-        raise SpecError("--vllm needs --local: on a cluster the chart starts the server")
+        raise SpecError("--vllm needs --local: on a cluster, the chart starts the server. Add --local")
     from grace_client.campaign.estimate import check_budget
     from grace_client.campaign.session import Options
     from grace_client.campaign.session import run as run_campaign
@@ -135,8 +154,8 @@ def run(
     )
     if not spec and options != limits_only:
         raise SpecError(
-            "--gpu, --registry, --experiments, --sample, --set and --values-folder belong to a new campaign. "
-            "Add --models to begin one, or leave them out to go on with the one under way"
+            "--gpu, --registry, --experiments, --sample, --set and --values-folder need --models. Add "
+            "--models to begin a new campaign, or leave them out to continue the one that is running"
         )
     limits = {
         "budget_hours": options.budget_hours,
@@ -177,7 +196,7 @@ def _terminal(*, quiet: bool) -> Terminal:
 
 
 def _report(campaign: Campaign, out: Path, *, json: bool, **more: Any) -> None:
-    """Print the report; `more` are further keys of the JSON, each a list of lines for people."""
+    """Print the report of a campaign. `more` adds keys to the JSON; for people, their values are lines."""
     from datetime import UTC, datetime
 
     from grace_client.campaign.session import resume_command
@@ -202,13 +221,13 @@ def _exit(campaign: Campaign) -> None:
 
 @app.command()
 def status(
-    out: Annotated[Path, typer.Option(help="The campaign's folder, if it is on this machine.")] = OUT,
+    out: Out = OUT,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     json: AsJson = False,
 ) -> None:
-    """Show how far a campaign is, from the cluster and from its file, on any machine."""
+    """Show the progress of a campaign. This works on any machine that can reach the cluster."""
     from grace_client.campaign.session import look
 
     found, lines = asyncio.run(look(_kubectl(kubeconfig, context, namespace), out))
@@ -217,26 +236,27 @@ def status(
 
 @app.command()
 def stop(
-    out: Annotated[Path, typer.Option(help="The campaign's folder, if it is on this machine.")] = OUT,
+    out: Out = OUT,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     json: AsJson = False,
 ) -> None:
-    """Stop the campaign that is under way. Its GPUs are freed, its claims stay.
+    """Stop the running campaign and free its GPUs. Its claims stay.
 
-    This asks the process that runs it to stop. If no process runs it, this command frees the GPUs.
+    grace asks the campaign's process to stop. If there is no such process, this command frees the GPUs
+    itself.
     """
     from grace_client.campaign.session import stop as stop_campaign
 
     kubectl = _kubectl(kubeconfig, context, namespace)
     ended = asyncio.run(stop_campaign(kubectl, out, _terminal(quiet=json)))
     if ended is None:
-        say("grace: no campaign is under way in this namespace")
+        say("grace: No campaign is running in this namespace")
         if json:
             print_json({"stopped": None})
         return
     if json:
         _report(ended, out, json=True, stopped=ended.name)
     else:
-        say(f"campaign {ended.name} is stopped and uses no GPU")
+        say(f"Campaign {ended.name} is stopped. It uses no GPU")

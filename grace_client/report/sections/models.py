@@ -139,7 +139,8 @@ def _closest(
     return (
         f"Study 2, {label}: {verdict}{sure if pd.notna(first['best']) else ''}. The changes with the goal "
         f"correlate with those of people at r = {format.correlation(*interval)} (1: the same changes; 0: no "
-        "relation). Jensen-Shannon divergence from people, in bits (0: equal; 1: nothing in common): "
+        "relation; in brackets: 95% intervals). Jensen-Shannon divergence from people, in bits (0: equal; 1: "
+        "nothing in common): "
         f"{first['model']}: {format.interval(first['js'], first['low'], first['high'], 3)}; {others}; a "
         f"second sample of people: {_bits(ceil.iloc[0])}."
     )

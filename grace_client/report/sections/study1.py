@@ -148,7 +148,8 @@ def _coherence(section: Section, totals: pd.DataFrame) -> None:
         )
     )
     section.summary.append(
-        "The elicited percentages of the four states should sum to 100 (200 if chosen evenly). Their sums: "
+        "The elicited percentages of the four states should sum to 100 (chance: 200). Their sums, "
+        "with 95% intervals: "
         f"{format.listed(format.means(table, 'model', 0))}."
     )
 
