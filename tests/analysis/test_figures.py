@@ -65,7 +65,7 @@ def test_models_differ_without_colour() -> None:
 
 
 def test_no_two_models_look_alike() -> None:
-    """Every model has its own pair of colour and shape; where pairs run out, that is an error."""
+    """Every model has its own pair of colour and shape. More models than pairs are an error."""
     many = [f"m{i}" for i in range(_style.MOST)]
     looks = _style.look(many)
     assert len({looks[name][:2] for name in many}) == _style.MOST
@@ -89,7 +89,7 @@ def test_a_model_may_be_called_people() -> None:
 
 
 def test_captions_say_what_lines_and_bars_are() -> None:
-    """Of one model bars are means; of several there are none."""
+    """The caption explains bars for one model, and has none for several."""
     one, two = (figures.svg(figures.states(bets(MODELS[:n]))) for n in (1, 2))
     assert "Bars: means. Vertical lines: 95% intervals" in one
     assert "Vertical lines: 95% intervals" in two
@@ -97,7 +97,7 @@ def test_captions_say_what_lines_and_bars_are() -> None:
 
 
 def test_an_undefined_correlation_has_no_point() -> None:
-    """And the caption says why."""
+    """The caption says why the point is missing."""
     table = pd.DataFrame(
         {"model": ["a", "b"], "statistic": "r", "value": [0.5, np.nan], "low": [0.4, np.nan], "high": np.nan}
     )
@@ -114,7 +114,7 @@ def test_a_mean_without_an_interval_is_faint_and_said_to_be() -> None:
 
 
 def test_cells_without_answers_leave_the_others_in_place() -> None:
-    """Whether the theory has them or not; a single cell has a figure too."""
+    """Missing cells do not move the others, with or without a theory. A single cell has a figure."""
     table = bets()
     some = table[table["access"] != "1"]
     drawn = texts(figures.svg(figures.states(some, rsa=rsa.predict_study1(4.0))))
@@ -157,13 +157,13 @@ def test_all_panels_are_there() -> None:
 
 @pytest.mark.parametrize("column", ["mean", "model", "access"])
 def test_a_missing_column_is_named(column: str) -> None:
-    """The error says which."""
+    """The error names the missing column."""
     with pytest.raises(SpecError, match=f"no column {column}"):
         figures.states(bets().drop(columns=column))
 
 
 def test_judgements_have_a_panel_for_each_sentence() -> None:
-    """Sentences that are judged at one state do not lie on one another."""
+    """Different sentences of one state are in different panels."""
     cells = reference.study2_negation()[["goal", "state"]]
     parts = [
         cells.assign(model="one", utterance=sentence, measure=measure, mean=0.5, low=0.4, high=0.6)
