@@ -133,7 +133,7 @@ def _lead(row: Mapping[Any, Any]) -> str:
 def shown(table: pd.DataFrame) -> pd.DataFrame:
     """The contrasts of each model, first those that people show.
 
-    ``people`` and ``shown`` are boolean. ``shown`` is missing where there is no test.
+    ``people`` and ``shown`` are boolean. ``shown`` is missing if there is no test.
     """
     people = analysis.reference.study1()[[*KEYS, "holds"]].rename(columns={"holds": "people"})
     table = table.merge(people, on=KEYS, how="left")
