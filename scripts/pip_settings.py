@@ -1,6 +1,6 @@
 """Turns what ``pip config list`` prints into the secrets of an image build; a helper of ``scripts/image``.
 
-Writes ``pip.conf`` and, where pip trusts a certificate of its own, ``pip.pem`` to the folder given. Prints
+Writes ``pip.conf`` to the given folder, and ``pip.pem`` if pip uses a certificate of its own. Prints
 the folders on this machine that packages come from, one per line.
 """
 

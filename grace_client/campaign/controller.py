@@ -137,7 +137,7 @@ class Controller:
                 continue
             except PASS_ON:
                 raise
-            except Exception as error:  # whatever it is, it must leave no GPU in use
+            except Exception as error:  # after any error, no GPU may stay in use
                 await self._recover(error)
         if problem := self.store.write(self.campaign):
             # The ConfigMap is the only complete record then, and stays.
@@ -381,6 +381,6 @@ class Controller:
         if model is not None and model.phase in INSTALLED:
             in_use = (
                 f"{model.model} is {model.phase} and may use GPUs until its last Job has ended. No other "
-                "model was begun. "
+                "model has begun. "
             )
         return f"{error}\n{in_use}When the cluster answers again: {self.resume}"

@@ -57,7 +57,7 @@ class Options:
     poll, install_seconds : float
         Seconds between two looks, and for an install.
     take_over, over_budget : bool
-        Whether to take the campaign over from another process, and to begin one above its budget.
+        Whether to take over the campaign of another process, and to begin one that exceeds its budget.
     """
 
     out: Path

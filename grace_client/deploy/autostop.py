@@ -130,7 +130,7 @@ class Autostop:
     clock: Callable[[], float] = time.monotonic
     _heard: float = field(default=0.0, init=False)
 
-    def ended(self, job: str) -> str:
+    def wait_for(self, job: str) -> str:
         """Wait until a Job has ended; returns ``complete``, ``failed``, or ``gone`` if it was deleted."""
         jobs = f"/apis/batch/v1/namespaces/{quote(self.api.namespace)}/jobs"
         began, seen = self.clock(), False
@@ -201,7 +201,7 @@ def main() -> None:
     autostop = Autostop(Api(f"https://{f'[{host}]' if ':' in host else host}:{port}"))
     try:
         for job in given.jobs:
-            print(f"{job}: {autostop.ended(job)}", flush=True)
+            print(f"{job}: {autostop.wait_for(job)}", flush=True)
         stopped = autostop.stop(given.deployment)
     except AwayError as error:
         print(f"giving up after {PATIENCE_S} s without an answer of the API: {error}", file=sys.stderr)

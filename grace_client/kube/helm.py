@@ -94,7 +94,7 @@ def program() -> str:
 
 
 async def call(arguments: Sequence[str], *, stdin: bytes | None = None, timeout: float) -> process.Completed:
-    """Run helm to its end, whatever its exit code.
+    """Run helm to its end, with any exit code.
 
     Raises
     ------
@@ -165,7 +165,7 @@ async def template(
 def assign(document: Mapping[str, Any], assignments: Assignments) -> dict[str, Any]:
     """A values document with single values over it, as helm reads them; nulls stay.
 
-    Helm takes about 0.1 s, so nothing waits for it asynchronously.
+    Helm needs about 0.1 s, so this call is not asynchronous.
 
     Raises
     ------

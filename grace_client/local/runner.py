@@ -28,7 +28,7 @@ AllValues = Mapping[str, Any]
 GRACE_S = 20.0
 """Seconds that a program has to end after SIGTERM; `grace run` writes the answers in flight."""
 PORTS = 5
-"""How many ports are tried if another program takes the chosen one before the server starts."""
+"""Number of ports to try if another program takes the chosen one before the server starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class Local:
         Raises
         ------
         SpecError
-            For values that only a cluster can follow, before anything is started.
+            For values that work only on a cluster, before anything starts.
         """
         check(models, self.experiments, self.vllm)
         ended = []

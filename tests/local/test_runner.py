@@ -418,7 +418,7 @@ def test_a_missing_program_is_a_message(tmp_path: Path) -> None:
         (["--no-fetch"], "--fetch"),
         (["--poll", "5.0"], "--poll"),
         (["--namespace", "lab", "--context", "c"], "--namespace, --context"),
-        (["--registry=r", "--budget-hours=3", "--fallback", "l40"], "--fallback, --budget-hours, --registry"),
+        (["--registry=r", "--budget-hours=3", "--fallback", "l40"], "--budget-hours, --registry, --fallback"),
     ],
 )
 def test_options_of_a_cluster_are_refused(given: list[str], named: str) -> None:
