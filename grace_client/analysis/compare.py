@@ -105,7 +105,7 @@ def cells(
     Parameters
     ----------
     one, other : DataFrame
-        `keys`, `outcome` and ``prob``, which sums to 1 in each cell; `one` may hold ``model``.
+        `keys`, `outcome` and ``prob``, which sums to 1 in each cell; `one` may have ``model``.
     keys : sequence of str
         Columns that make a cell, such as ``("goal", "state")``.
     outcome : str
@@ -173,7 +173,7 @@ def closeness(
     ----------
     one, other, keys, outcome
         As in `cells`. `one` may also have ``item``, with a distribution for each item of a cell, and ``n``,
-        the weight of the item in the cell (see `study2.by_item`); `other` may hold ``count``, how often each
+        the weight of the item in the cell (see `study2.by_item`); `other` may have ``count``, how often each
         outcome was chosen (see `reference.study2`).
     across : sequence of str, optional
         Keys whose effect is compared, such as ``["goal"]``: deviations are from the mean over them; else all.

@@ -207,7 +207,7 @@ def divergence(pairs: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per model, question and stimulus: the factors, ``js`` (Jensen-Shannon divergence, bits),
         ``tv`` (total variation), ``same_mode`` (whether the most frequent answer is the likeliest option;
-        missing where several answers are equally frequent and the likeliest option is among them), ``n`` and
+        missing if several answers are equally frequent and the likeliest option is among them), ``n`` and
         ``n_distinct``. With few answers per stimulus, ``js`` and ``tv`` are large by chance alone.
 
     Examples
@@ -287,8 +287,8 @@ def statistics(pairs: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per model, question and statistic (see `compare.statistics`), over cells and options: ``model,
         question, statistic, value, low, high`` (95 %), ``n_cells``, ``n_items``, ``drawn`` (``items``) and
-        ``lacking``: what is missing, in words, empty where nothing is. Without answers to three items in each
-        of three cells, value and interval are missing. The interval is also missing where no item changes the
+        ``lacking``: what is missing, in words, empty if nothing is. Without answers to three items in each
+        of three cells, value and interval are missing. The interval is also missing if no item changes the
         statistic.
 
     Examples

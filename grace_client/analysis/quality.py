@@ -28,7 +28,7 @@ def option_mass(
     frame : DataFrame
         Scored answers, as `read` gives them.
     by : sequence of str
-        Columns that make the groups, beside the model: ``question``, and the design's factors for cells.
+        Columns that make the groups, together with the model: ``question``, and the factors for cells.
     threshold : float
         Option mass below which a question counts in ``share_below``.
     cluster : str, optional
@@ -246,9 +246,9 @@ def noise(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
 
     Notes
     -----
-    Write :math:`\sigma` for ``sd_points``. The errors of a question's options are taken to be equally large
-    and, apart from their sum of 0, uncorrelated; errors of different questions are taken to be independent. A
-    linear summary :math:`\sum_i a_i p_i` of the n options of a question then has the variance
+    Write :math:`\sigma` for ``sd_points``. The errors of a question's options are assumed to be equally large
+    and, apart from their sum of 0, uncorrelated. Errors of different questions are assumed to be
+    independent. A linear summary :math:`\sum_i a_i p_i` of the n options of a question then has the variance
 
     .. math:: \sigma^2 \frac{n}{n - 1} \sum_i (a_i - \bar a)^2.
 

@@ -59,7 +59,7 @@ def check(
     Check objects together if you apply them together: some rules count over all of them.
     Exit code 2 on any error, 0 otherwise; notes never fail the check.
     """
-    from grace_client.policy import check as policy
+    from grace_client.policy.check import check as check_rules
 
     if chart is not None:
         from grace_client.kube import helm
@@ -81,7 +81,7 @@ def check(
                 "--values, --set, --set-string, --set-file and --kube-version need --chart. Add it"
             )
         manifests = _read(files or [])
-    report = policy.check(manifests, ignore=[rule.upper() for rule in ignore or ()])
+    report = check_rules(manifests, ignore=[rule.upper() for rule in ignore or ()])
     if json:
         print_json(report.to_json())
     elif sys.stdout.isatty():

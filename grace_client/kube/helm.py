@@ -101,12 +101,12 @@ async def call(arguments: Sequence[str], *, stdin: bytes | None = None, timeout:
     ProgramMissingError
         If helm is not on the PATH.
     ReleaseTimeoutError
-        If helm did not end within `timeout` seconds.
+        If helm takes longer than `timeout` seconds.
     """
     try:
         return await process.run([program(), *arguments], stdin=stdin, timeout=timeout)
     except TimeoutError:
-        raise ReleaseTimeoutError(f"helm {arguments[0]} did not end within {timeout:g} s") from None
+        raise ReleaseTimeoutError(f"helm {arguments[0]} took longer than {timeout:g} s") from None
 
 
 async def template(
@@ -189,7 +189,7 @@ def _assigned(document: str, assignments: Assignments) -> str:
                 command, input=document.encode(), capture_output=True, timeout=TIMEOUT_S, check=False
             )
         except subprocess.TimeoutExpired:
-            raise ReleaseTimeoutError(f"helm template did not end within {TIMEOUT_S} s") from None
+            raise ReleaseTimeoutError(f"helm template took longer than {TIMEOUT_S} s") from None
     if done.returncode:
         raise SpecError(f"helm refuses these values: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout.decode().partition("values: ")[2]

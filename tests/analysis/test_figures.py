@@ -1,4 +1,4 @@
-"""Figures: drawn from tidy tables, told apart without colour, and never a mean without its interval."""
+"""Figures from tidy tables: models differ without colour, and every mean has its interval."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def said(models: tuple[str, ...] = MODELS) -> pd.DataFrame:
 
 
 def texts(svg: str) -> list[str]:
-    """Everything that is written in a figure."""
+    """All texts in a figure."""
     return re.findall(r">([^<>]+)</text>", svg)
 
 
 def test_a_figure_is_written_three_ways(tmp_path: Path) -> None:
-    """Vector for print and page with text as text, pixels that are not blank; made anew, the same again."""
+    """SVG and PDF contain text as text, PNG is not blank, and equal figures give equal files."""
 
     def made() -> Any:
         return figures.states(bets(("one",)), rsa=rsa.predict_study1(4.0)) + p9.theme(figure_size=(5, 4))
@@ -52,7 +52,7 @@ def test_a_figure_is_written_three_ways(tmp_path: Path) -> None:
 
 
 def test_models_differ_without_colour() -> None:
-    """Twelve models, people and theory have a shape and a line each; colours are those of Okabe and Ito."""
+    """Twelve models, people and theory differ in shape and line; colours are those of Okabe and Ito."""
     looks = list(_style.look([*(f"m{i}" for i in range(12)), _style.PEOPLE, _style.THEORY]).values())
     assert len({shape for _, shape, _ in looks}) == 14
     assert len({str(line) for _, _, line in looks[:12]}) == 12
@@ -74,7 +74,7 @@ def test_no_two_models_look_alike() -> None:
 
 
 def test_a_model_may_be_called_people() -> None:
-    """It is drawn as a model, beside people and theory."""
+    """A model named people or RSA is drawn as a model."""
     negation = reference.study2_negation()
     own = pd.concat(
         [negation.rename(columns={"share": "mean"}).assign(model=name) for name in ("people", "RSA")]
@@ -128,7 +128,7 @@ def test_cells_without_answers_leave_the_others_in_place() -> None:
 
 
 def test_all_panels_are_there() -> None:
-    """Goals by states with chance; six cells; eleven percentages; statistics with the ceiling."""
+    """Each figure has the panels and axis labels of its design."""
     drawn = figures.svg(figures.utterances(said(("one",)), people=reference.study2()))
     for text in (
         "goal: both",

@@ -111,7 +111,7 @@ def design(listed: TrialList, shown: Mapping[str, str] | None = None) -> pd.Data
 
 
 def widened(wide: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, TrialList]:
-    """A wide or structured table alone, as a long table, and the trial list that it holds.
+    """A wide or structured table alone, as a long table, and the trial list that it contains.
 
     Trials are counted in the order of the rows: a wide table has no trial ids.
     """

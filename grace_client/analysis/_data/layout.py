@@ -20,7 +20,7 @@ def require(frame: pd.DataFrame, columns: Sequence[str], what: str = "the table"
 
 
 def canonical(frame: pd.DataFrame, levels: Mapping[str, Sequence[object]]) -> pd.DataFrame:
-    """A frame whose design columns hold legal levels, in the spelling of `read`.
+    """A frame whose design columns have legal levels, spelled as in `read`.
 
     A frame that was written to a file and read again has numbers where `read` gives text: 3 and 3.0 become
     "3". Nothing is dropped.
@@ -66,7 +66,7 @@ def canonical(frame: pd.DataFrame, levels: Mapping[str, Sequence[object]]) -> pd
 
 
 def _spelled(value: object, legal: Sequence[object]) -> object:
-    """The legal level that a value stands for; None where it is none."""
+    """The legal level of a value; None if there is none."""
     if pd.isna(value):  # type: ignore[call-overload]
         return None
     text = str(value).strip()

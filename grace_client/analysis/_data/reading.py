@@ -23,7 +23,7 @@ def read(source: Source, *, experiment: str | None = None, trials: str | Path | 
     ----------
     source : path or list of paths
         A run folder; a folder of runs; a table: long (CSV or Parquet), wide or structured; or a list of
-        these. A wide or structured table beside its long table is read with it.
+        these. A wide or structured table is read together with its long table.
     experiment : str, optional
         Name of the experiment, such as ``"study1-exp2"``. Required if the source contains several.
     trials : path, optional
@@ -48,7 +48,7 @@ def read(source: Source, *, experiment: str | None = None, trials: str | Path | 
     ------
     SpecError
         If a table cannot be trusted; the message names file, row and column. Also where a table or trial
-        list of a run folder differs from the one in its manifest, where the source holds several experiments,
+        list of a run folder differs from the one in its manifest, if the source has several experiments,
         a run without tables, a table without any answer, two runs of one model, or one model in two
         revisions.
     TrialError
@@ -88,7 +88,7 @@ def manifests(source: Source, *, experiment: str | None = None) -> dict[tuple[st
 
 
 def joined(parts: Sequence[tuple[Table, pd.DataFrame]]) -> pd.DataFrame:
-    """The frames of several tables as one; SpecError where two hold the same experiment of one model."""
+    """The frames of several tables as one; SpecError if two have the same experiment of one model."""
     paths: dict[tuple[str, str], Path] = {}
     for table, frame in parts:
         for model, name in frame[["model", "experiment"]].drop_duplicates().itertuples(index=False):
@@ -104,7 +104,7 @@ def joined(parts: Sequence[tuple[Table, pd.DataFrame]]) -> pd.DataFrame:
 
 
 def check_revisions(tables: Sequence[Table]) -> None:
-    """SpecError where tables of one model are of two revisions."""
+    """SpecError if tables of one model are of two revisions."""
     revisions: dict[str, tuple[str, Path]] = {}
     for table in tables:
         if table.manifest is None:

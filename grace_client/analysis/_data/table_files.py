@@ -51,7 +51,7 @@ def contents(source: Source) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``model``, ``experiment`` and ``revision`` (empty for a file without a manifest beside it), ``path``
+        ``model``, ``experiment`` and ``revision`` (empty for a file without a manifest), ``path``
         (str: the file that `read` uses) and ``structured`` (whether its folder has structured answers).
 
     Raises
@@ -73,7 +73,7 @@ def contents(source: Source) -> pd.DataFrame:
 
 
 def find(source: Source) -> list[Table]:
-    """The tables of a source, each file once; SpecError where there is none."""
+    """The tables of a source, each file once; SpecError if there is none."""
     paths = [source] if isinstance(source, str | Path) else list(source)
     tables = {table.path.resolve(): table for path in paths for table in _at(Path(path))}
     if not tables:
@@ -106,7 +106,7 @@ def _at(path: Path) -> list[Table]:
 
 
 def _long_beside(path: Path) -> Path | None:
-    """The long table that belongs to a file; None where there is none."""
+    """The long table that belongs to a file; None if there is none."""
     if layout.stem_of(path.name) != path.stem:
         return path
     found = (path.parent / name for name in layout.long_names(layout.wide_of(path.stem)))

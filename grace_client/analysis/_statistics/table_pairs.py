@@ -142,7 +142,7 @@ def jackknifed(
 
 
 def _within(low: float, high: float, bounds: tuple[float, float]) -> tuple[float, float]:
-    """An interval within bounds; missing where it has no width, because then nothing varied."""
+    """An interval within bounds; missing if it has no width, because then nothing varied."""
     low, high = (float(end) for end in np.clip([low, high], *bounds))
     return (low, high) if high - low > 1e-9 else (float("nan"), float("nan"))
 

@@ -189,7 +189,7 @@ def components(means: np.ndarray, sizes: np.ndarray, values: pd.Series) -> dict[
     -------
     dict
         ``within``, ``between``, ``icc`` (share between) and its 95% interval ``icc_low``, ``icc_high``;
-        missing where fewer than `LEAST_REPEATED` groups have two choices.
+        missing if fewer than `LEAST_REPEATED` groups have two choices.
     """
     total, groups = sizes.sum(), len(sizes)
     if (sizes > 1).sum() < LEAST_REPEATED:

@@ -52,13 +52,13 @@ def fit_study1(cells: pd.DataFrame) -> Fit:
     ----------
     cells : DataFrame
         ``access, observe, state, prob``: in each of some cells a distribution over the four states; and,
-        optionally, ``n``, how many answers each cell stands for.
+        optionally, ``n``, the number of answers in each cell.
 
     Returns
     -------
     Fit
         Parameters ``alpha`` (optimality), ``base_rate`` (prior probability that an item has the property)
-        and ``lapse`` (share of answers that are uniform, whatever the words).
+        and ``lapse`` (share of answers that are uniform over the states).
 
     Raises
     ------
@@ -92,7 +92,7 @@ def fit_study2(cells: pd.DataFrame, *, semantics: ArrayLike | None = None) -> Fi
     ----------
     cells : DataFrame
         ``goal, state, utterance, prob``: in each of some cells a distribution over the eight utterances; and
-        ``n``, how many answers each cell stands for: this is the weight of the data against the judgements of
+        ``n``, the number of answers in each cell: it is the weight of the data against the judgements of
         meaning.
     semantics : array_like, shape (8, 4), optional
         How true each utterance is of each state. By default it is fitted together with the goals, as in the
@@ -214,7 +214,7 @@ def _fit(
         return np.asarray((n * (p * np.log(q)).sum(axis=-1)).sum(axis=-1))
 
     def loss(unit: Array) -> tuple[float, Array]:
-        """Minus the log-posterior per answer and its gradient, by differences taken all at once."""
+        """Minus the log-posterior per answer, and its gradient by finite differences."""
         step = np.where(unit < 0.5, 1e-6, -1e-6)
         points = np.vstack([unit, unit + np.diag(step)])
         x = low + points * (high - low)

@@ -118,7 +118,7 @@ def knowing_speaker(alpha: ArrayLike, meanings: ArrayLike, prior: ArrayLike | No
     Returns
     -------
     ndarray, shape (..., items, items + 1, n_words)
-        By access (from 1) and number seen. All zero where no word is true, or where the number seen is above
+        By access (from 1) and number seen. All zero if no word is true, or where the number seen is above
         access.
     """
     meanings = np.asarray(meanings, dtype=np.float64)
@@ -178,7 +178,7 @@ def predict_study1(alpha: float, base_rate: float = 0.5, lapse: float = 0.0) -> 
         Study 1 say that nearly all items have the property, and the paper prints no prior of people. Look at
         several values.
     lapse : float
-        Share of answers that are uniform over the states, whatever the words.
+        Share of answers that are uniform over the states and ignore the words.
 
     Returns
     -------
@@ -219,7 +219,7 @@ def study1_cells(alpha: ArrayLike, base_rate: ArrayLike, lapse: ArrayLike) -> Ar
 
 
 def softmax(alpha: Array, utility: Array) -> Array:
-    """Probabilities proportional to exp(alpha · utility) over the last axis; zero where utility is -inf."""
+    """Probabilities proportional to exp(alpha · utility) over the last axis; zero if utility is -inf."""
     with np.errstate(invalid="ignore"):
         below = utility - utility.max(axis=-1, keepdims=True)
         power = alpha * below

@@ -36,7 +36,7 @@ def bets(frame: pd.DataFrame) -> pd.DataFrame:
         One row per trial and state (and replicate, for free text): ``model, trial_id, participant, item,
         stimulus, access, observe``, ``state`` (int), ``percentage`` and ``bet``. Scored, ``percentage`` is
         the mean of the distribution over 0%, 10%, …, 100% (percentage points), and ``bet`` is it divided by
-        the sum over the four states, times 100 (dollars); missing where one of the four has no answer or all
+        the sum over the four states, times 100 (dollars); missing if one of the four has no answer or all
         are 0. In free text, ``percentage`` is the percentage that the answer gives to each state, and ``bet``
         is on the same scale. If the answer names a number instead, ``bet`` is 100 on that number and
         ``percentage`` is missing. An answer with neither has no row.
@@ -100,8 +100,8 @@ def legal(frame: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     frame : DataFrame
-        Has ``access`` and ``observe``, and may have ``state`` beside ``bet``. Numbers and categories, as in a
-        file that was read again, become the levels that they stand for.
+        Has ``access`` and ``observe``, and may have ``state`` and ``bet``. Numbers and categories, as in a
+        table that was written and read again, become levels.
 
     Returns
     -------

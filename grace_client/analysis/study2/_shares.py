@@ -308,7 +308,7 @@ def binomial(frame: pd.DataFrame, *, of: str = "utterance", alternative: str = "
         chosen), ``mean`` (share), ``low, high`` (95% interval), ``chance, p``, ``p_holm`` (within the model,
         over all tests of the call), ``n`` (choices) and ``n_distinct`` (items). Choices about one item are
         not independent: the test is that of `intervals.against_chance`, with the interval of `utterances` and
-        `negation`, and it is missing where all choices are about one item. Counts have no items: their test
+        `negation`, and it is missing if all choices are about one item. Counts have no items: their test
         is the exact binomial test with the interval of Clopper and Pearson.
 
     References

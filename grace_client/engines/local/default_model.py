@@ -101,7 +101,7 @@ def _weights(work: Path, say: Callable[[str], None]) -> Path:
 def _convert(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    # The reader draws a progress bar of its own, whatever the logging level.
+    # The reader shows its own progress bar at any logging level.
     with contextlib.redirect_stderr(io.StringIO()):
         model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype="float32")
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)

@@ -62,13 +62,13 @@ def text(value: Any, *path: str | int) -> str:
 
 
 def text_or_none(value: Any, *path: str | int) -> str | None:
-    """A text; None where it is null or missing."""
+    """A text; None if it is null or missing."""
     found = optional(value, *path)
     return None if found is None else str(_typed(found, path, str))
 
 
 def whole_or_none(value: Any, *path: str | int) -> int | None:
-    """A whole number from 0; None where it is null or missing."""
+    """A whole number from 0; None if it is null or missing."""
     found = optional(value, *path)
     if found is None:
         return None
@@ -91,7 +91,7 @@ def ids(value: Any, *path: str | int) -> list[int]:
 
 
 def ids_or_none(value: Any, *path: str | int) -> list[int] | None:
-    """Token ids, perhaps none of them; None where the field is null or missing."""
+    """Token ids, perhaps none of them; None if the field is null or missing."""
     found = optional(value, *path)
     return None if found is None else _ids(_typed(found, path, list), path)
 

@@ -48,7 +48,7 @@ async def pruned(
         found = float(np.exp(reach[trie.leaf]).sum())
         if share.sum() <= bound * found:
             return edges
-        # Before the first form is complete, the likeliest node stands for what there may be.
+        # Before the first form is complete, the likeliest node replaces the option mass.
         allowed = bound * (found or float(share[-1]))
         chosen = sorted(order[int((np.cumsum(share) <= allowed).sum()) :])
         answered = await ask(chosen)

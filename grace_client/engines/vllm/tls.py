@@ -92,12 +92,12 @@ def _certificate(error: ssl.SSLCertVerificationError, url: str) -> str:
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """An error and its causes."""
-    seen: set[int] = set()
+    visited: set[int] = set()
     waiting: list[object] = [error]
     while waiting:
         one = waiting.pop(0)
-        if isinstance(one, BaseException) and id(one) not in seen:
-            seen.add(id(one))
+        if isinstance(one, BaseException) and id(one) not in visited:
+            visited.add(id(one))
             yield one
             names = ("certificate_error", "os_error", "__cause__", "__context__")
             waiting += [getattr(one, name, None) for name in names]

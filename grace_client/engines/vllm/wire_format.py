@@ -167,7 +167,7 @@ def named_batches(trie: TokenTrie, nodes: Iterable[int] | None = None) -> tuple[
 def forced_batches(trie: TokenTrie) -> tuple[Batch, ...]:
     """The requests for all edges by prompt log-probabilities: every form is one prompt."""
     batches = []
-    seen: set[int] = set()
+    read: set[int] = set()
     for start in range(0, len(trie.leaf), MAX_FORCED):
         tails, keys, edges = [], [], []
         for leaf in trie.leaf[start : start + MAX_FORCED]:
@@ -176,8 +176,8 @@ def forced_batches(trie: TokenTrie) -> tuple[Batch, ...]:
             places, node = [], int(leaf)
             for place in range(len(path) - 1, -1, -1):
                 # A shared edge is read once, from the first form with it.
-                if node not in seen:
-                    seen.add(node)
+                if node not in read:
+                    read.add(node)
                     places.append((place, str(path[place])))
                     edges.append(node - 1)
                 node = int(trie.parent[node])

@@ -126,7 +126,7 @@ class Number:
         return None
 
     def _leads(self, before: str, join: str, after: str) -> bool:
-        """Whether a clause may stand before an answer: a reason, a report, or what it goes against."""
+        """Whether a clause may precede an answer: a reason, a report, or a contrast."""
         own = _OWN_LAST.match(after.removeprefix("now "))
         if join == "but":
             return (own is not None and not _OWN_LAST.match(before)) or bool(
