@@ -22,6 +22,9 @@ Run = Annotated[Path, typer.Argument(help="A run folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Found = dict[str, Any]
 
+SHOWN = 10
+"""Maximum number of trials that a message names."""
+
 
 def status(run: Runs, json: Json = False) -> None:
     """Show how many questions of a run are answered, and why others failed."""
@@ -178,11 +181,11 @@ def explain(
     ]
     if not items:
         ids = [t.trial_id for t in folder.plan.trials]
-        raise SpecError(
-            f"{run} has no question {question or ''} for trial {trial}. It has {len(ids)} trials, from "
-            f"{ids[0]} to {ids[-1]}. Each trial has these questions: "
-            + ", ".join(q.name for q in folder.experiment.questions(folder.plan.trials[0]))
-        )
+        if trial not in ids:
+            listed = ", ".join(map(str, ids[:SHOWN])) + (", …" if len(ids) > SHOWN else "")
+            raise SpecError(f"{run} has no trial {trial}. It has {len(ids)} trials: {listed}")
+        names = ", ".join(q.name for q in folder.experiment.questions(folder.plan.trials[0]))
+        raise SpecError(f"{run} has no question {question!r}. Questions: {names}")
     tables.check_record(folder, items)
     traces = [_trace(folder, item) for item in items]
     if json:

@@ -47,7 +47,7 @@ class Sheet:
     notes: tuple[str, ...]
 
 
-def read(raw: bytes, path: str, known: Callable[[Sequence[str]], int]) -> Sheet:
+def read(raw: bytes, path: str, known_columns: Callable[[Sequence[str]], int]) -> Sheet:
     """Read the rows of a file.
 
     Parameters
@@ -56,7 +56,7 @@ def read(raw: bytes, path: str, known: Callable[[Sequence[str]], int]) -> Sheet:
         The content of the file.
     path : str
         The file's name in messages.
-    known : callable
+    known_columns : callable
         From a header to its number of known columns. grace uses the separator that gives the most.
 
     Raises
@@ -73,7 +73,7 @@ def read(raw: bytes, path: str, known: Callable[[Sequence[str]], int]) -> Sheet:
         notes.append(f"the first line, {found[0].strip()!r}, names the separator; it is not a row")
     tried = [_rows(text, mark, offset) for mark in marks]
     # The first maximum, so that commas win a tie.
-    counts = [known(_clean(rows[0][1])) if rows else 0 for rows, _ in tried]
+    counts = [known_columns(_clean(rows[0][1])) if rows else 0 for rows, _ in tried]
     best = counts.index(max(counts))
     (rows, fault), mark = tried[best], marks[best]
     if fault is not None:

@@ -32,8 +32,8 @@ _TAGS = frozenset(_TAG_NAMES.split())
 
 def named(character: str) -> str:
     """The name of a character that cannot be seen, such as ``U+00A0 (no-break space)``."""
-    known = {"\0": "null", "\ufffd": "replacement character: the text was lost when it was saved"}
-    name = known.get(character) or unicodedata.name(character, "control character").lower()
+    special = {"\0": "null", "\ufffd": "replacement character: the text was lost when it was saved"}
+    name = special.get(character) or unicodedata.name(character, "control character").lower()
     return f"U+{ord(character):04X} ({name})"
 
 

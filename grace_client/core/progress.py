@@ -81,5 +81,5 @@ class ProgressLine:
             return None
         if not isinstance(found, dict) or found.get("grace") != _KIND:
             return None
-        known = {own.name: found[own.name] for own in fields(cls) if own.name in found}
-        return cls(**known) if {"task", "done", "total"} <= known.keys() else None
+        values = {own.name: found[own.name] for own in fields(cls) if own.name in found}
+        return cls(**values) if {"task", "done", "total"} <= values.keys() else None

@@ -85,7 +85,7 @@ def read(path: Path, answers: Sequence[Answer]) -> dict[Place, Reading]:
         If the file is not a coding sheet, belongs to another run, or has a value that the question does not
         allow. The message names the line.
     """
-    known = {answer.place: answer for answer in answers}
+    by_place = {answer.place: answer for answer in answers}
     coded: dict[Place, Reading] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -102,7 +102,7 @@ def read(path: Path, answers: Sequence[Answer]) -> dict[Place, Reading]:
                     raise SpecError(f"{where}: the row does not have {len(SHEET)} values. Correct the line")
                 value = row["human"].strip().lower()
                 if value:
-                    answer = _answer(row, where, known)
+                    answer = _answer(row, where, by_place)
                     coded[answer.place] = _reading(value, answer, where)
     except FileNotFoundError:
         raise SpecError(
@@ -201,9 +201,9 @@ def _asked(answer: Answer) -> str:
     return answer.item.question.prompt.text.rstrip().split("\n\n")[-1].removesuffix("Answer:").strip()
 
 
-def _answer(row: dict[str, str], where: str, known: Mapping[Place, Answer]) -> Answer:
+def _answer(row: dict[str, str], where: str, by_place: Mapping[Place, Answer]) -> Answer:
     try:
-        answer = known[int(row["trial_id"]), row["question"], int(row["replicate"])]
+        answer = by_place[int(row["trial_id"]), row["question"], int(row["replicate"])]
     except (KeyError, ValueError):
         raise SpecError(
             f"{where}: the run has no answer to {row['question']!r} of trial {row['trial_id']!r}, replicate "

@@ -175,14 +175,14 @@ def _sentences(text: str) -> Iterator[str]:
 
 
 def _without_echoes(plain: str, prompt: str, keep: re.Pattern[str] | None) -> tuple[str, bool]:
-    known = {sentence for sentence in _sentences(prompt) if sentence.count(" ") > 1}
-    answers = {sentence for sentence in known if keep and keep.fullmatch(sentence)}
+    of_prompt = {sentence for sentence in _sentences(prompt) if sentence.count(" ") > 1}
+    answers = {sentence for sentence in of_prompt if keep and keep.fullmatch(sentence)}
     spans: list[tuple[int, int]] = []
     behind = False
     for match in SENTENCES.finditer(plain):
         words = _words(match[0])
         if words:
-            behind = words in known and (behind or words not in answers)
+            behind = words in of_prompt and (behind or words not in answers)
             spans += [match.span()] if behind else []
     for start, end in spans:
         plain = plain[:start] + re.sub(r"[^\n]", " ", plain[start:end]) + plain[end:]

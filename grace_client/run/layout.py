@@ -75,15 +75,15 @@ def stem(model: str, study: str, table: str, created: str, tables: Iterable[str]
         Names of the run's existing tables. A new table has the same name for the model.
     """
     mark = f"_{study}_"
-    known = (name.rpartition(mark)[0] for name in tables)
-    short = next(filter(None, known), paths.file_name(model).replace("_", "-"))
+    models = (name.rpartition(mark)[0] for name in tables)
+    short = next(filter(None, models), paths.file_name(model).replace("_", "-"))
     return f"{short}{mark}{table}_{created[:10].replace('-', '')}"
 
 
 def long_table(names: Iterable[str]) -> str | None:
     """The name of a run's long table, preferably Parquet; None if there is none."""
-    known = list(names)
-    return next((name for end in (LONG_PARQUET, LONG_CSV) for name in known if name.endswith(end)), None)
+    tables = list(names)
+    return next((name for end in (LONG_PARQUET, LONG_CSV) for name in tables if name.endswith(end)), None)
 
 
 def long_names(stem: str) -> tuple[str, str]:

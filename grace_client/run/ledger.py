@@ -140,13 +140,13 @@ class Ledger:
         body = f'"key":"{key}","final":{"true" if final else "false"},"answer":'
         text = json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         place = self._write(f"{body}{text}}}")
-        known = self.contents.final if final else self.contents.provisional
+        index = self.contents.final if final else self.contents.provisional
         raw = bytes.fromhex(key)
-        if not final or raw not in known:
-            known[raw] = place
+        if not final or raw not in index:
+            index[raw] = place
         if final:
             self.contents.provisional.pop(raw, None)
-            if known[raw] == place and answer.get("status") != OK:
+            if index[raw] == place and answer.get("status") != OK:
                 self.contents.failed.add(key)
         self.contents.lines += 1
 

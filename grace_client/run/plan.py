@@ -135,7 +135,7 @@ class Seeds:
     twice. So a seed that another answer has is replaced by a new one.
     """
 
-    _known: dict[tuple[int, str, int | str, str, int], int] = field(default_factory=dict)
+    _by_answer: dict[tuple[int, str, int | str, str, int], int] = field(default_factory=dict)
     _taken: set[int] = field(default_factory=set)
 
     def of(self, base: int, experiment: str, owner: int | str, question: str, replicate: int) -> int:
@@ -152,12 +152,12 @@ class Seeds:
         replicate : int
             Number of the answer, from 1.
         """
-        whose = (base, experiment, owner, question, replicate)
-        if (seed := self._known.get(whose)) is None:
-            again, seed = 0, seed_of(*whose)
+        answer = (base, experiment, owner, question, replicate)
+        if (seed := self._by_answer.get(answer)) is None:
+            again, seed = 0, seed_of(*answer)
             while seed in self._taken:
-                seed = seed_of(*whose, again := again + 1)
-            self._known[whose] = seed
+                seed = seed_of(*answer, again := again + 1)
+            self._by_answer[answer] = seed
             self._taken.add(seed)
         return seed
 

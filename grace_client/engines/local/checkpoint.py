@@ -102,8 +102,8 @@ def device_for(dtype: str, device: str | None) -> str:
         torch.zeros(1, device=device).item()
     except Exception as error:  # an AssertionError where torch was built without CUDA
         raise SpecError(
-            f"torch {torch.__version__} cannot compute on the device {device!r} ({_first_line(error)}). Name "
-            f"one of {', '.join(_devices())} with --device, or leave --device out"
+            f"torch {torch.__version__} cannot compute on the device {device!r} ({_first_line(error)}). Use "
+            f"--device {' or '.join(_devices())}, or leave --device out"
         ) from None
     return device
 
