@@ -1,16 +1,16 @@
-"""How many Study 1 questions per second grace's client can handle: everything but the model.
+"""How many Study 1 questions per second grace's client can handle, without the time of the model.
 
-A null server in a process of its own, on another core, answers every request at once with what it has
-answered before. Against it, one after another, each in a process of its own that is bound to one core:
+A null server, in its own process on another core, answers every request at once with a stored answer. The
+clients use it one after another, each in its own process that is bound to one core:
 
 grace
-    A whole run over new questions: tokenise and score every question, write the ledger.
+    A complete run over new questions: tokenise and score every question, write the ledger.
 openai, httpx
     The same two requests per question through the `openai` client and through plain `httpx`, 64 in flight,
-    the answers parsed, and that is all: no scoring, no checks, no ledger.
+    the answers parsed. Nothing else: no scoring, no checks, no ledger.
 
-The figure that counts is questions per second of the client's own processor time, because it does not change
-when something else takes the core; wall-clock time is beside it.
+The main result is questions per second of the client's own processor time, because other programs on the core
+do not change it. The table also has wall-clock time.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ PROMPT = 180
 
 
 class Null(asyncio.Protocol):
-    """Answers every request with what a fake vLLM answered to the first one of its kind.
+    """Answers every request with the answer of a fake vLLM to the first request of the same kind.
 
-    Two requests are of one kind where they differ in their prompts' ids alone: the answers are of equal form.
+    Two requests are of the same kind if they differ only in the ids of their prompts.
     """
 
-    known: ClassVar[dict[bytes, bytes]] = {}
+    answers: ClassVar[dict[bytes, bytes]] = {}
     vllm = FakeVllm(seed=0, model="null")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Keep the connection."""
         assert isinstance(transport, asyncio.Transport)
         self.transport, self.buffer = transport, b""
 
@@ -85,19 +85,19 @@ class Null(asyncio.Protocol):
             kind = str(body.count(b"[")).encode() + body[body.rindex(b'"logprob_token_ids"') :]
         else:
             kind = path.encode() + body
-        if kind not in self.known:
+        if kind not in self.answers:
             status = b"200 OK"
             try:
-                told = self.make(path, json.loads(body or b"{}"), kind)
+                content = self.make(path, json.loads(body or b"{}"), kind)
             except RefusedError as refused:
-                status, told = str(refused.status).encode(), refused.body
-            text = json.dumps(told, separators=(",", ":")).encode()
+                status, content = str(refused.status).encode(), refused.body
+            text = json.dumps(content, separators=(",", ":")).encode()
             head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-            self.known[kind] = head % (status, len(text)) + text
-        return self.known[kind]
+            self.answers[kind] = head % (status, len(text)) + text
+        return self.answers[kind]
 
     def make(self, path: str, body: Any, kind: bytes) -> Any:
-        """What the fake says."""
+        """The answer of the fake vLLM."""
         if kind == b"prompt":
             return {"count": PROMPT, "max_model_len": 4096, "tokens": [0, *range(5, PROMPT + 4)]}
         routes: dict[str, Callable[[Any], Any]] = {
@@ -116,8 +116,8 @@ async def serve() -> None:
     await server.serve_forever()
 
 
-def only(core: int) -> None:
-    """Bind this process to one core, where the system can."""
+def bind(core: int) -> None:
+    """Bind this process to one core, if the system supports it."""
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[core % len(cores)]})
@@ -136,7 +136,7 @@ async def by_grace(url: str, questions: int) -> tuple[float, float]:
             with path.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file)
                 writer.writerow(base.schema.names)
-                # Every copy of the stimuli has stories of its own, so that all questions are different.
+                # Every copy of the stimuli has its own stories, so that all questions differ.
                 for copy in range(-(-questions // (5 * len(first)))):
                     for trial in first.values():
                         story = trial.fields["story_setup"].replace("<br>", f"<br> ({copy})")
@@ -175,7 +175,7 @@ async def bodies(url: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
 
 
 async def many(ask: Callable[[int], Awaitable[None]], questions: int) -> tuple[float, float]:
-    """Ask so many questions, `IN_FLIGHT` at a time; wall-clock and processor seconds per question."""
+    """Ask `questions` questions, `IN_FLIGHT` at a time; wall-clock and processor seconds per question."""
     waiting = iter(range(questions))
 
     async def work() -> None:
@@ -241,20 +241,26 @@ def null_server() -> Iterator[str]:
 def main() -> None:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--questions", type=int, default=5000, metavar="N", help="default: %(default)s")
     parser.add_argument(
-        "--rounds", type=int, default=3, metavar="N", help="the best counts; default: %(default)s"
+        "--questions", type=int, default=5000, metavar="N", help="questions for grace; default: %(default)s"
     )
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=3,
+        metavar="N",
+        help="rounds; the table shows the best; default: %(default)s",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--role", choices=["server", *CLIENTS], help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.role == "server":
-        only(0)
+        bind(0)
         asyncio.run(serve())
         return
     if options.role:
-        only(1)
+        bind(1)
         ways = {"grace": by_grace, "openai": by_openai, "httpx": by_httpx}
         print(json.dumps(asyncio.run(ways[options.role](options.url, options.questions))))
         return
@@ -263,7 +269,7 @@ def main() -> None:
     with null_server() as url:
         for _ in range(options.rounds):
             for name in CLIENTS:
-                # The others need fewer questions for an even figure: they take longer for each.
+                # The other clients need fewer questions for a stable result, because each takes longer.
                 count = options.questions if name == "grace" else max(200, options.questions // 10)
                 command = [sys.executable, "-m", "benchmarks.client", "--role", name, "--url", url]
                 command += ["--questions", str(count)]

@@ -1,18 +1,18 @@
-"""What `grace fetch` costs beside `tar`, and that no interruption hurts.
+"""The cost of `grace fetch` compared with `tar`, and a check that interruptions do no harm.
 
-So many runs are made, each of seven files and a ledger, and fetched:
+The benchmark writes runs, each with seven files and a ledger, and fetches them:
 
 floor
     `tar` on one side of the connection and on the other, with nothing compared and nothing verified.
 grace
-    Listed with checksums, sent, verified against the listing and each run's manifest.
+    Lists the files with checksums, sends them, and verifies them against the list and each manifest.
 again
-    The same, when everything is there.
+    The same, when all files are present.
 interrupted
-    Into another folder, broken off three times, by SIGINT, SIGTERM and SIGKILL, each after a sixth of the
-    time that grace took. Seconds are of all four calls, bytes received of the last.
+    Into another folder, interrupted three times, by SIGINT, SIGTERM and SIGKILL, each after a sixth of the
+    time that grace took. Seconds are for all four calls, bytes received for the last.
 
-In the end every file is compared with what was made. Both sides are processes of this machine: grace's own
+At the end every file is compared with its original. Both sides are processes of this machine: grace's own
 `Claims` over a pipe to the program that runs in the pod.
 """
 
@@ -49,13 +49,13 @@ TABLES = 6
 
 
 class Nearby:
-    """What `Claims` asks of kubectl, with a pod that is a process on this machine."""
+    """The part of kubectl that `Claims` uses, with a process on this machine instead of a pod."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     async def get(self, kind: str, **_: Any) -> list[dict[str, Any]]:
-        """The Job that is there."""
+        """One Job."""
         return [{"kind": kind, "metadata": {"name": "here"}}]
 
     def stream(
@@ -69,13 +69,13 @@ class Nearby:
 
 
 async def fetch(root: Path, to: Path) -> None:
-    """What the command does, and prints with --json."""
+    """Fetch all runs, and print the result as JSON."""
     claims = Claims(cast(Kubectl, Nearby(root)), {"metadata": {"name": "here"}})
     print(json.dumps(asdict(await claims.fetch("*/*/*", to)), default=str))
 
 
 def make(root: Path, runs: int, size: int) -> None:
-    """Runs of random content, each of `size` bytes: half in the ledger, half in the tables."""
+    """Write runs with random content, each of `size` bytes: half in the ledger, half in the tables."""
     for number in range(runs):
         folder = root / "output" / "study1-exp2" / "benchmark" / f"run-{number}"
         (folder / "ledger").mkdir(parents=True)
@@ -89,7 +89,7 @@ def make(root: Path, runs: int, size: int) -> None:
 
 
 def measured(work: Callable[[], int]) -> dict[str, float]:
-    """Seconds and processor seconds of some work with children, and the bytes that it says it received."""
+    """Seconds and processor seconds of `work` with its child processes, and the bytes that it received."""
 
     def processor() -> float:
         spent = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -101,7 +101,7 @@ def measured(work: Callable[[], int]) -> dict[str, float]:
 
 
 def measure(runs: int, size: int, work: Path) -> dict[str, Any]:
-    """All four."""
+    """Measure all four ways; returns the results."""
     root = work / "claims"
     make(root, runs, size)
     whole = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
@@ -147,7 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--runs", type=int, default=24, help="runs (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=24, help="number of runs (default: %(default)s)")
     parser.add_argument("--mb", type=int, default=40, help="megabytes of a run (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--child", nargs=2, type=Path, help=argparse.SUPPRESS)

@@ -1,22 +1,22 @@
-"""What a ledger of a million answers costs, and whether a run's memory stays flat.
+"""Time and memory for a ledger of a million answers, and the growth of a run's memory.
 
 append
     Scored answers with 180 prompt ids and 22 forms through the real `Ledger.append`.
 load
-    `Ledger(folder)` on segments of answer lines in the real format, among them one cut-off end and one line
-    with a changed byte. Each load runs in a process of its own, for its memory; right before it another
-    process reads the same bytes and takes `zlib.crc32` of every line, the floor below which no check of
-    the lines can go. All bytes are in the page cache. Afterwards answers are read back by their keys.
+    `Ledger(folder)` on segments of answer lines in the real format. One line is cut off and one has a
+    changed byte. Each load runs in its own process, to measure its memory. Right before it, another process
+    reads the same bytes and computes `zlib.crc32` of every line: no check of the lines can be faster, so
+    this is the floor. All bytes are in the page cache. Afterwards answers are read back by their keys.
 run
-    The real `runner.run` over ever new Study 1 questions with an engine that makes numbers up, in a process
-    of its own per length. Memory is what the operating system has given the process; growth is counted from
-    the 1000th answer, when everything is imported and every buffer in place, to the end. The index is what
-    the run must remember: for each answer the ledger's key and place, and the plan's set of keys seen, as
-    `sys.getsizeof` counts them; some of it goes into memory that planning the run has freed, so that the
-    growth may be smaller than the index.
+    The real `runner.run` over Study 1 questions that all differ, with an engine that invents numbers, in a
+    new process for each number of questions. Memory is the resident memory of the process. Growth is counted
+    from the 1000th answer, when all modules and buffers are loaded, to the end. The index is what the run
+    must remember: for each answer the key and position in the ledger, and the key in the plan, as
+    `sys.getsizeof` counts them. Part of it uses memory that the planning has freed, so the growth may be
+    smaller than the index.
 
-Memory is read from ``/proc/self/status``, so this runs on Linux. The files (2.4 GB for a million lines) go
-into a temporary folder and are removed at the end.
+Memory is read from ``/proc/self/status``, so this needs Linux. The files (2.4 GB for a million lines) are in
+a temporary folder, which is removed at the end.
 """
 
 from __future__ import annotations
@@ -77,13 +77,13 @@ def answer(rng: random.Random) -> dict[str, Any]:
 
 
 def keys(count: int) -> list[str]:
-    """As many different keys."""
+    """`count` different keys."""
     rng = random.Random(1)
     return [f"{rng.getrandbits(128):032x}" for _ in range(count)]
 
 
 def append(folder: Path, count: int) -> dict[str, float]:
-    """Append so many answers, one at a time."""
+    """Append `count` answers, one at a time."""
     rng, ledger = random.Random(0), Ledger(folder)
     made = [answer(rng) for _ in range(64)]
     start = time.perf_counter()
@@ -108,8 +108,8 @@ def write(folder: Path, template: Path, count: int) -> int:
     for number in range(SEGMENTS):
         with (folder / f"{number}.jsonl").open("wb") as file:
             file.write(session)
-            mine = named[number * per_segment : (number + 1) * per_segment]
-            for key, rest in zip(mine, itertools.cycle(after_key), strict=False):
+            own = named[number * per_segment : (number + 1) * per_segment]
+            for key, rest in zip(own, itertools.cycle(after_key), strict=False):
                 body = b'"key":"%s","final"%s' % (key.encode(), rest)
                 file.write(b'{"crc32":"%08x",%s\n' % (zlib.crc32(body), body))
             if number == 0:
@@ -149,25 +149,27 @@ def load(folder: Path, count: int) -> dict[str, float]:
         sorted(d.torn for d in ledger.contents.damage),
     )
     if found != (count, count, [False, True]):
-        raise SystemExit(f"the ledger holds {found}, not {count} answers, a changed line and a torn one")
-    asked = keys(min(READ_BACK, count))
+        raise SystemExit(
+            f"the ledger contains {found}. Expected: {count} answers, a changed line and a torn one"
+        )
+    sample = keys(min(READ_BACK, count))
     start = time.perf_counter()
-    if any((ledger.get(key) or {}).get("status") != "ok" for key in asked):
+    if any((ledger.get(key) or {}).get("status") != "ok" for key in sample):
         raise SystemExit("an answer that was written is not found")
-    read = (time.perf_counter() - start) / len(asked)
+    read = (time.perf_counter() - start) / len(sample)
     ledger.close()
     return {"seconds": seconds, "before_mb": before, "peak_mb": peak, "get_seconds": read}
 
 
-class MadeUp:
-    """An engine without a model: words for tokens, and numbers drawn from the prompt's hash."""
+class InventingEngine:
+    """An engine without a model: its tokens are words, and its numbers come from a hash of the prompt."""
 
     def concurrency(self, *, scored: bool) -> int:
-        """As a server takes them."""
+        """As many calls at the same time as for a server."""
         return 32
 
     async def describe(self) -> EngineInfo:
-        """Nothing that a model could be confused with."""
+        """A description that no real model has."""
         return EngineInfo("made-up", "made-up", "0", "float64", None, "0", 4096, 0, "", "")
 
     def __init__(self) -> None:
@@ -180,7 +182,7 @@ class MadeUp:
         return ids
 
     async def decode(self, ids: Sequence[int]) -> str:
-        """The prompt, which is decoded once."""
+        """The text of a prompt. Each prompt is decoded once."""
         return self.texts.pop(tuple(ids))
 
     async def tokenize_form(self, text: str) -> list[int]:
@@ -194,19 +196,19 @@ class MadeUp:
         return -5 - rng.random(trie.n_edges)
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
-        """Draws nothing: the benchmark scores."""
+        """Not used: the benchmark only scores."""
         raise AssertionError("the benchmark asks for no free text")
 
     async def counters(self) -> dict[str, float]:
-        """Counts nothing."""
+        """No counters."""
         return {}
 
     async def close(self) -> None:
-        """Holds nothing."""
+        """Nothing to close."""
 
 
 def grow(path: Path, questions: int) -> dict[str, Any]:
-    """Run so many distinct questions; returns the memory before, along the way and at the end, in MB."""
+    """Run `questions` distinct questions; returns the memory before, during and after the run, in MB."""
     experiment = studies.experiment("study1-exp2")
     rows = itertools.cycle(stimuli.make("study1", participants=1, seed=0))
     different = [
@@ -215,7 +217,7 @@ def grow(path: Path, questions: int) -> dict[str, Any]:
     ]
     csv = trials.to_csv(experiment.schema, different)
     listed = trials.parse(csv, path="made up", schemas=[experiment.schema])
-    engine = MadeUp()
+    engine = InventingEngine()
     folder = RunFolder.create(path, experiment, listed, asyncio.run(engine.describe()))
     along: list[float] = []
 
@@ -230,7 +232,7 @@ def grow(path: Path, questions: int) -> dict[str, Any]:
     if (progress.asked, progress.failed) != (questions, 0):
         raise SystemExit(f"{progress.asked} of {questions} questions asked, {progress.failed} failed")
     final = folder.ledger.contents.final
-    # The plan has keys of its own, equal to the ledger's.
+    # The plan has its own copies of the keys.
     index = sum(map(sys.getsizeof, (final, *final, *final.values(), set(final), *final)))
     return {
         "questions": questions,
@@ -244,8 +246,8 @@ def grow(path: Path, questions: int) -> dict[str, Any]:
     }
 
 
-def apart(function: Callable[..., Result], *args: Any) -> Result:
-    """Call in a new process."""
+def in_new_process(function: Callable[..., Result], *args: Any) -> Result:
+    """Call a function in a new process."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *args).result()
 
@@ -253,20 +255,20 @@ def apart(function: Callable[..., Result], *args: Any) -> Result:
 def measure(folder: Path, options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Run all parts in an empty folder; returns everything measured."""
     console.print(f"appending {options.appends} answers")
-    appended = apart(append, folder / "append", options.appends)
+    appended = in_new_process(append, folder / "append", options.appends)
     template = next((folder / "append").iterdir())
     console.print(f"writing {options.lines} lines")
-    size = apart(write, folder / "ledger", template, options.lines)
+    size = in_new_process(write, folder / "ledger", template, options.lines)
     floors, loads = [], []
     for turn in range(1, REPEATS + 1):
         console.print(f"loading, {turn} of {REPEATS}")
-        floors.append(apart(floor, folder / "ledger"))
-        loads.append(apart(load, folder / "ledger", options.lines))
+        floors.append(in_new_process(floor, folder / "ledger"))
+        loads.append(in_new_process(load, folder / "ledger", options.lines))
     seconds = sum(load["seconds"] for load in loads)
     runs = []
     for questions in options.questions:
         console.print(f"running {questions} questions")
-        runs.append(apart(grow, folder / f"run{questions}", questions))
+        runs.append(in_new_process(grow, folder / f"run{questions}", questions))
     return {
         "append": appended,
         "lines": options.lines,
@@ -317,17 +319,21 @@ def main() -> None:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
-        "--lines", type=int, default=1_000_000, help="of the ledger loaded; default: %(default)s"
+        "--lines", type=int, default=1_000_000, help="lines of the ledger to load; default: %(default)s"
     )
-    parser.add_argument("--appends", type=int, default=20_000, help="default: %(default)s")
+    parser.add_argument("--appends", type=int, default=20_000, help="answers to append; default: %(default)s")
     parser.add_argument(
-        "--questions", type=int, nargs="+", default=[2000, 20_000], help="default: %(default)s"
+        "--questions",
+        type=int,
+        nargs="+",
+        default=[2000, 20_000],
+        help="questions of each run; default: %(default)s",
     )
-    parser.add_argument("--folder", help="where the temporary folder goes")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--folder", help="parent of the temporary folder")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     if any(questions % 1000 or questions < 2000 for questions in options.questions):
-        parser.error("--questions takes thousands, from 2000")
+        parser.error("--questions takes multiples of 1000, from 2000")
     # A terminated benchmark must not leave gigabytes behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="grace-benchmark.") as folder:

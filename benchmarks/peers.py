@@ -1,22 +1,22 @@
-"""What exact option probabilities cost through one vLLM server, for grace and for what people use instead.
+"""The cost of exact option probabilities through one vLLM server, for grace and for other tools.
 
-All ways ask the same live server for the same questions, one way after another, grace first and so with
-nothing of them in the prefix cache. They do so in rounds, each with other questions, so that a drift of the
-machine's speed meets all alike:
+All ways ask the same live server the same questions, one way after another. grace is first, so the prefix
+cache has none of its prompts. Each round has other questions, so that a change of the machine's speed affects
+all ways:
 
 grace
     A run as `grace run` makes it, all surface forms of every option; ledger and tables included.
 lm-evaluation-harness
     Its `local-completions` model with the settings that its documentation gives for such a server (token ids,
     one request per option, 32 at a time), asked through its own `loglikelihood`. One form per option. Its
-    environment is made on first use, in the cache; start-up and imports are not timed.
+    environment is created on first use, in the cache. Start-up and imports are not timed.
 first token
     One request per question for the 20 likeliest first tokens; an option gets the probability of the first
-    token of its form. Not a way to compute the same thing: to show what it costs in truth. It finds the
-    prompts in the prefix cache.
+    token of its form. This does not compute the same probabilities: the benchmark shows
+    its errors. It finds the prompts in the prefix cache.
 transformers
-    One float32 forward pass per option in this process, no server. One form per option. With passes for the
-    other forms of every fourth question, which are not timed, it is the reference: teacher forcing.
+    One float32 forward pass per option in this process, no server. One form per option. It is the
+    reference (teacher forcing). For every fourth question it also runs the other forms, which are not timed.
 
 Errors are differences of a form's log-probability from the reference, in nats. Tokens computed are the
 server's own count of prompt tokens that it did not find in its prefix cache, and of tokens that it generated.
@@ -65,7 +65,7 @@ ROOT = Path(__file__).parents[1]
 HARNESS = ("lm_eval[api]==0.4.13", "transformers==5.19.0")
 CONCURRENT = 32
 FURTHER = 4
-"""In every so many-th question the further forms of an option have a reference too."""
+"""In one of this many questions, the further forms of an option have a reference too."""
 TOP = 20
 TARGET_RATIO = {"study1": 4.0, "study2": 5.0}
 TARGET_LIST_RATIO, TARGET_TOKENS = 30.0, 1 / 3
@@ -96,7 +96,7 @@ json.dump({"seconds": time.perf_counter() - began, "logprobs": [value for value,
 
 @dataclass
 class Way:
-    """What one way took and gave.
+    """Time, requests, tokens and errors of one way.
 
     Attributes
     ----------
@@ -119,12 +119,12 @@ class Way:
     missing: int = 0
 
     def __add__(self, other: Way) -> Way:
-        """Both together."""
-        return Way(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+        """The sum of two results."""
+        return Way(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedQuestion:
     """One question as grace asked it: prompt ids, and per form its option, text, ids and log-probability."""
 
     prompt: list[int]
@@ -141,7 +141,7 @@ class Asked:
 
 
 class Server:
-    """The live server: what it has computed so far."""
+    """The live server, with the number of tokens that it has computed."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -155,7 +155,7 @@ class Server:
         return int(sum(float(value) for value in re.findall(pattern, text, flags=re.MULTILINE)))
 
     def model(self) -> str:
-        """The served name."""
+        """Name of the model on the server."""
         with urllib.request.urlopen(f"{self.url}/v1/models", timeout=30) as answer:
             return str(json.load(answer)["data"][0]["id"])
 
@@ -177,7 +177,7 @@ def serving(url: str | None) -> Iterator[Server]:
         subprocess.run([script, "stop"], check=False, env=environment)
 
 
-def by_grace(server: Server, experiment: Experiment, trials: TrialList) -> tuple[Way, list[Asked]]:
+def by_grace(server: Server, experiment: Experiment, trials: TrialList) -> tuple[Way, list[AskedQuestion]]:
     """A run in a temporary folder."""
     posts = 0
 
@@ -211,17 +211,17 @@ def by_grace(server: Server, experiment: Experiment, trials: TrialList) -> tuple
     return Way(seconds, posts, tokens, []), asked
 
 
-def _asked(folder: RunFolder, item: Item) -> Asked:
+def _asked(folder: RunFolder, item: Item) -> AskedQuestion:
     answer = folder.ledger.get(item.key)
     assert answer is not None
     forms = [
         (option, text, ids, -math.inf if value is None else value)
         for option, text, ids, value in answer["forms"]
     ]
-    return Asked(answer["prompt_ids"], answer["prompt"], forms)
+    return AskedQuestion(answer["prompt_ids"], answer["prompt"], forms)
 
 
-def by_harness(server: Server, asked: list[Asked], tokenizer: Path) -> tuple[Way, list[float]]:
+def by_harness(server: Server, asked: list[AskedQuestion], tokenizer: Path) -> tuple[Way, list[float]]:
     """lm-evaluation-harness in its own environment."""
     home = paths.cache() / "peers" / "lm-eval"
     python = home / "bin" / "python"
@@ -253,14 +253,14 @@ def by_harness(server: Server, asked: list[Asked], tokenizer: Path) -> tuple[Way
     return Way(found["seconds"], len(pairs), server.tokens() - before, []), found["logprobs"]
 
 
-def by_first_token(server: Server, asked: list[Asked]) -> tuple[Way, list[float | None]]:
+def by_first_token(server: Server, asked: list[AskedQuestion]) -> tuple[Way, list[float | None]]:
     """The likeliest first tokens, `CONCURRENT` questions at a time."""
     model = server.model()
 
     async def work() -> list[dict[str, float]]:
         turn = asyncio.Semaphore(CONCURRENT)
 
-        async def ask(session: aiohttp.ClientSession, one: Asked) -> dict[str, float]:
+        async def ask(session: aiohttp.ClientSession, one: AskedQuestion) -> dict[str, float]:
             body = {
                 "model": model,
                 "prompt": one.prompt,
@@ -287,7 +287,7 @@ def by_first_token(server: Server, asked: list[Asked]) -> tuple[Way, list[float 
     return Way(seconds, len(asked), server.tokens() - before, []), values
 
 
-def by_transformers(model: Any, asked: list[Asked]) -> tuple[Way, list[list[float]]]:
+def by_transformers(model: Any, asked: list[AskedQuestion]) -> tuple[Way, list[list[float]]]:
     """One pass per form, NaN for those left out; only those of the first forms are timed."""
     way, values = Way(0.0, 0, 0, []), []
     with torch.inference_mode():

@@ -1,23 +1,23 @@
-"""How much faster the embedded engine scores Study 1 Experiment 2 than one forward pass per answer does.
+"""How much faster the embedded engine scores Study 1 Experiment 2 than one forward pass per answer.
 
-Two ways compute the same log-probabilities, of every option as the sum over its surface forms, with the same
+Two ways compute the same log-probabilities of every option, summed over its surface forms. They use the same
 loaded model in the same process:
 
 grace
     `LocalEngine` as a run uses it: tokenise the prompt, `edge_logprobs`, `score`.
 passes
-    What a short script with transformers does: for every surface form, run the model on prompt and form,
-    take `log_softmax`, gather the form's tokens and add them up. The prompt is tokenised once for all forms
-    and `log_softmax` is taken at the form's tokens alone, both in favour of this way. With `--lean` the
-    output layer is computed only there too.
+    As in a short script with transformers: for every surface form, run the model on prompt and form, take
+    `log_softmax`, and sum the values of the form's tokens. Two things make this way faster than it would be
+    in a script: the prompt is tokenised once for all forms, and `log_softmax` is computed only at the
+    form's tokens. With `--lean` the output layer is computed only there too.
 
-The passes of the first form of every option are summed up separately ("one form"), because a script that
-knows nothing of surface forms would run only these.
+The passes of the first form of every option are also counted separately ("one form"), because a script
+without surface forms would run only these.
 
-Questions are asked in the order of a run, each by grace and at once by the passes, so that a drift of the
-machine's speed meets both alike. Times are wall-clock seconds, tokenising included, after one warm-up
-question. Times for the whole list are computed, not measured: mean seconds per question times the number of
-questions, all of them for the passes and the distinct ones for grace.
+Questions are asked in the order of a run, each by grace and directly after that by the passes, so that a
+change of the machine's speed affects both. Times are wall-clock seconds, tokenising included, after one
+warm-up question. Times for the whole list are computed, not measured: mean seconds per question times the
+number of questions, all of them for the passes and the distinct ones for grace.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ TARGET_RATIO, TARGET_LIST_RATIO, TARGET_TOKENS, TARGET_NATS = 12, 90, 1.1, 1e-4
 
 @dataclass
 class Totals:
-    """Sums over the questions asked; `difference` is the largest one between the two ways, in nats.
+    """Sums over the questions; `difference` is the largest difference between the two ways, in nats.
 
-    `floor` counts prompt tokens and trie nodes of every question. `minimum` counts a beginning that prompts
-    of one trial share only once, and no leaves, which need no pass.
+    `floor` counts prompt tokens and trie nodes of every question. `minimum` counts the shared beginning of a
+    trial's prompts only once, and no leaves, which need no pass.
     """
 
     questions: int = 0
@@ -73,7 +73,7 @@ class Totals:
 
 
 class Bench:
-    """Asks questions in both ways and adds up what they take."""
+    """Asks questions in both ways, and sums their times and tokens."""
 
     def __init__(self, engine: LocalEngine, *, lean: bool) -> None:
         self.engine = engine
@@ -82,13 +82,13 @@ class Bench:
         self._tries: dict[OptionSet, TokenTrie] = {}
 
     async def trial(self, questions: Sequence[Question]) -> None:
-        """All questions of one trial."""
+        """Ask all questions of one trial."""
         prompts = sorted([await self.ask(question) for question in questions])
         self.totals.minimum += len(prompts[0])
         self.totals.minimum += sum(len(other) - shared(one, other) for one, other in pairwise(prompts))
 
     async def ask(self, question: Question) -> list[int]:
-        """One question in both ways; returns the prompt's token ids."""
+        """Ask one question in both ways; returns the prompt's token ids."""
         engine, totals = self.engine, self.totals
         assert question.options is not None
         trie = await self._trie(question.options)
@@ -164,7 +164,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     listed = studies.read_trials(options.trials) if options.trials else stimuli.default("study1")
     different, asked, once = distinct(experiment, listed.trials)
     drawn = random.Random(0).sample(different, min(options.trials_sampled, len(different)))
-    # As a run meets them.
+    # In the order of a run.
     sampled = sorted(drawn, key=lambda trial: trial.trial_id)
 
     engine = LocalEngine.load(options.model, dtype=options.dtype, device=options.device)
@@ -253,12 +253,16 @@ def main() -> None:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--trials", metavar="FILE", help="Study 1 list; default: grace's own")
-    parser.add_argument("--trials-sampled", type=int, default=2, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--trials-sampled", type=int, default=2, metavar="N", help="trials to measure; default: %(default)s"
+    )
     parser.add_argument("--model", help="Hugging Face id or folder; default: the embedded model")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--device")
-    parser.add_argument("--lean", action="store_true", help="spare the passes the unused output layer")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--lean", action="store_true", help="let the passes compute the output layer only where it is needed"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     result = asyncio.run(measure(options))
     if options.json:

@@ -1,6 +1,6 @@
 # Sourced by the other scripts: the project's own environment, in .venv.
 #
-#   prepare EXTRAS   makes or completes it, and says so; afterwards $VENV/bin holds python and grace.
+#   prepare EXTRAS   creates or completes it; afterwards python and grace are in $VENV/bin.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -16,7 +16,7 @@ find_python() {
       return
     fi
   done
-  echo "Python 3.11 or newer is needed and none was found; install it, or name it: PYTHON=/path/to/python $0" >&2
+  echo "There is no Python 3.11 or newer on the PATH. Install one, or name it: PYTHON=/path/to/python $0" >&2
   exit 2
 }
 
@@ -32,10 +32,10 @@ prepare() {
   fi
   if [ ! -x "$VENV/bin/python" ]; then
     python=$(find_python)
-    say "making a Python environment in .venv ($("$python" --version))"
+    say "creating a Python environment in .venv ($("$python" --version))"
     "$python" -m venv "$VENV"
   fi
-  say "installing grace-client[$extras] into it (PyTorch is the large part; a few minutes the first time)"
+  say "installing grace-client[$extras] into it (a few minutes the first time, mostly for PyTorch)"
   "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
     --constraint constraints.txt --editable ".[$extras]"
   printf '%s' "$extras $made_of" >"$VENV/grace-stamp"

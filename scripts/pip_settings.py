@@ -1,6 +1,6 @@
 """Turns what ``pip config list`` prints into the secrets of an image build; a helper of ``scripts/image``.
 
-Writes ``pip.conf`` and, where pip trusts a certificate of its own, ``pip.pem`` to the folder given. Prints
+Writes ``pip.conf`` to the given folder, and ``pip.pem`` if pip uses a certificate of its own. Prints
 the folders on this machine that packages come from, one per line.
 """
 
@@ -25,13 +25,13 @@ REACHING = (
     "timeout",
     "trusted-host",
 )
-"""How packages are reached. Which ones, such as a `constraint`, is for the project alone to say."""
+"""Settings that say how to reach packages. Others, such as `constraint`, say which packages to install."""
 
 
 def main(folder: Path, listing: str) -> None:
     """Write the settings of a listing."""
     settings: dict[str, str] = {}
-    # `section.key='value'`; those of the environment stand first here and count most in pip.
+    # `section.key='value'`; pip lists those of the environment first, and they win.
     for line in sorted(listing.splitlines(), key=lambda line: line.startswith(":env:")):
         name, _, value = line.partition("=")
         section, _, key = name.rpartition(".")
@@ -54,7 +54,7 @@ def _local(settings: dict[str, str]) -> set[Path]:
             url = urlsplit(place)
             path = Path(unquote(url.path)) if url.scheme in ("", "file") else None
             if path and path.exists():
-                # An index refers to files beside itself.
+                # The files of an index are beside it.
                 found.add(path.parent if "index" in key else path)
     return found
 

@@ -1,4 +1,4 @@
-"""What analysts import: tidy tables in, small documented tables out.
+"""Analysis of answers: functions that take tidy tables and return small documented tables.
 
 >>> from grace_client import analysis
 >>> frame = analysis.read("runs", experiment="study1-exp2")  # doctest: +SKIP
@@ -71,7 +71,7 @@ _HOMES = {
 
 
 if not TYPE_CHECKING:
-    # A type checker that saw `__getattr__` would take any misspelt name for a thing of the type Any.
+    # If a type checker saw `__getattr__`, it would give every misspelt name the type Any.
     def __getattr__(name: str) -> Any:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

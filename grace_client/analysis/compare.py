@@ -1,4 +1,4 @@
-"""Models beside people and theories: how close two tables of distributions are, cell by cell."""
+"""How close models are to people and to theories, cell by cell."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DRAWS = 2000
 def blind(
     table: pd.DataFrame, *, keys: Sequence[str], outcome: str, across: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """A baseline that ignores a condition: in each cell the mean of a table over that condition.
+    """A baseline that ignores a condition: each cell is the mean of the table over that condition.
 
     Its ``r`` and ``rho`` are undefined. A model whose ``js`` is not below that of the baseline is no closer
     than one that ignores the condition.
@@ -74,7 +74,12 @@ def blind(
 
 
 def even(table: pd.DataFrame, *, keys: Sequence[str], outcome: str) -> pd.DataFrame:
-    """A baseline that knows nothing: in each cell all outcomes are equally likely.
+    """A uniform baseline: in each cell all outcomes are equally likely.
+
+    Parameters
+    ----------
+    table, keys, outcome
+        As in `blind`: the cells and outcomes of the comparison.
 
     Returns
     -------
@@ -95,18 +100,18 @@ def even(table: pd.DataFrame, *, keys: Sequence[str], outcome: str) -> pd.DataFr
 def cells(
     one: pd.DataFrame, other: pd.DataFrame, *, keys: Sequence[str], outcome: str, ordered: bool = False
 ) -> pd.DataFrame:
-    """How far apart two tables are in each cell.
+    """Distances between two tables of distributions in each cell.
 
     Parameters
     ----------
     one, other : DataFrame
-        `keys`, `outcome` and ``prob``, which sums to 1 in each cell; `one` may hold ``model``.
+        `keys`, `outcome` and ``prob``, which sums to 1 in each cell; `one` may have ``model``.
     keys : sequence of str
         Columns that make a cell, such as ``("goal", "state")``.
     outcome : str
-        Column of what the distribution is over.
+        Column with the outcomes of the distribution, such as ``"utterance"``.
     ordered : bool
-        Whether the outcomes are numbers, so that their distances mean something.
+        Whether the outcomes are numbers with meaningful distances. If so, adds ``emd``.
 
     Returns
     -------
@@ -148,7 +153,7 @@ def closeness(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """How close each model is to people, or to a theory.
+    """Closeness of each model to people or to a theory: correlations, RMSE and divergence, with intervals.
 
     Correlations are of deviations from the mean over a condition (see `blind`): they show whether a model
     changes with the condition as people do.
@@ -158,8 +163,7 @@ def closeness(
     has ``count``, it draws answers, multinomially in each cell: the interval covers other people. With
     neither, the interval is missing.
 
-    With two to seven items, each item is left out in turn (jackknife) instead, and the interval is Student's
-    t.
+    With two to seven items, each item is left out in turn (jackknife), and the interval is Student's t.
 
     Drawing from a sample adds the sample's noise a second time, so the draws are less alike than the data.
     The interval therefore uses the distances of the draws from their own median. Like ``value``, it is about
@@ -169,32 +173,30 @@ def closeness(
     ----------
     one, other, keys, outcome
         As in `cells`. `one` may also have ``item``, with a distribution for each item of a cell, and ``n``,
-        the weight of the item in the cell (see `study2.by_item`); `other` may hold ``count``, how often each
+        the weight of the item in the cell (see `study2.by_item`); `other` may have ``count``, how often each
         outcome was chosen (see `reference.study2`).
     across : sequence of str, optional
-        The keys whose effect is compared, such as ``["goal"]``: deviations are from the mean over them. All
-        keys where it is not given.
+        Keys whose effect is compared, such as ``["goal"]``: deviations are from the mean over them; else all.
     ordered : bool
-        Whether the outcomes are numbers, so that their distance has a meaning: adds ``emd``.
+        Whether the outcomes are numbers with meaningful distances. If so, adds ``emd``.
     draws : int
         Number of bootstrap samples.
     seed : int
-        Seed of the draws.
+        Seed of the bootstrap.
 
     Returns
     -------
     DataFrame
         One row per model and statistic (see `statistics`): ``model, statistic, value, low, high`` (95 %),
-        ``n_cells``, ``n_items`` (0 where items are unknown) and ``drawn``: what the interval covers,
-        ``items and people``, ``items``, ``people`` or ``nothing``. The interval is missing where no draw
-        changed the statistic.
+        ``n_cells``, ``n_items`` (0 if unknown) and ``drawn``: what the interval covers, ``items and people``,
+        ``items``, ``people`` or ``nothing``. The interval is missing if no draw changed the statistic.
 
     Raises
     ------
     SpecError
-        Where the tables have different cells or outcomes, or a cell is not a distribution.
+        If the tables have different cells or outcomes, or a cell is not a distribution.
     NotEnoughDataError
-        Where a model has too few items in a cell (see `lacking`).
+        If a model has too few items in a cell (see `lacking`).
 
     References
     ----------
@@ -309,7 +311,7 @@ def ranking(
 def variants(
     frame: pd.DataFrame, *, keys: Sequence[str], question: str, null: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """The distribution of a question in each cell, by each way of scoring it.
+    """Mean distribution of a question in each cell, by each way of scoring: normalised, raw, PMI.
 
     Parameters
     ----------
@@ -320,7 +322,7 @@ def variants(
     question : str
         Name of the question, such as ``"utterance"``.
     null : DataFrame, optional
-        The same options scored without the scene; see `distributions.pmi`.
+        Scored answers without the context, as `read` gives them; see `distributions.pmi`.
 
     Returns
     -------
@@ -357,7 +359,7 @@ def variants(
 
 
 def spread(table: pd.DataFrame, *, keys: Sequence[str]) -> pd.DataFrame:
-    """How much the way of scoring matters: the largest distance between two variants.
+    """Largest distance between two ways of scoring, by model.
 
     Parameters
     ----------
@@ -370,7 +372,7 @@ def spread(table: pd.DataFrame, *, keys: Sequence[str]) -> pd.DataFrame:
     -------
     DataFrame
         One row per model: ``model``; ``mean`` and ``highest`` over the cells of the largest total variation
-        distance between two variants (the share of the belief that would move); ``n_cells``.
+        distance between two variants (the share of the probability that would have to move); ``n_cells``.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Free-text answers beside the scored distribution of the same model: are they consistent?"""
+"""Whether the free text of a model agrees with its scored distributions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEAST_CELLS = 3
 
 
 def replicate_variance(free: pd.DataFrame) -> pd.DataFrame:
-    """Variance between replicates of one stimulus, and between stimuli.
+    """Variance of free-text answers between replicates of one stimulus, and between stimuli.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def _clear(free: pd.DataFrame) -> pd.DataFrame:
 
 
 def pairs(free: pd.DataFrame, scored: pd.DataFrame, *, bets: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The distribution of a model's free text beside its scored distribution, for each stimulus.
+    """Shares of free-text answers and scored probabilities of each stimulus, side by side.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def pairs(free: pd.DataFrame, scored: pd.DataFrame, *, bets: pd.DataFrame | None
     scored : DataFrame
         Experiment 2 of the same study.
     bets : DataFrame, optional
-        The result of `study1.bets` for `scored`, if it is already known.
+        The result of `study1.bets` for `scored`, so that it is not computed again.
 
     Returns
     -------
@@ -143,7 +143,7 @@ def pairs(free: pd.DataFrame, scored: pd.DataFrame, *, bets: pd.DataFrame | None
 
 
 def beliefs(scored: pd.DataFrame, *, bets: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The scored distribution of each stimulus, in the categories of free text.
+    """Scored distribution of each stimulus, with the categories of free text.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def _study2(scored: pd.DataFrame) -> pd.DataFrame:
 
 
 def divergence(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Distance of free text and scored distribution, for each stimulus.
+    """Distance between free text and scored distribution, for each stimulus.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def divergence(pairs: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per model, question and stimulus: the factors, ``js`` (Jensen-Shannon divergence, bits),
         ``tv`` (total variation), ``same_mode`` (whether the most frequent answer is the likeliest option;
-        missing where several answers are equally frequent and the likeliest option is among them), ``n`` and
+        missing if several answers are equally frequent and the likeliest option is among them), ``n`` and
         ``n_distinct``. With few answers per stimulus, ``js`` and ``tv`` are large by chance alone.
 
     Examples
@@ -236,7 +236,12 @@ def divergence(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_cell(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Free text and scored distributions averaged over the stimuli of each cell: points of a scatter plot.
+    """Means of free-text shares and scored probabilities in each cell: the points of a scatter plot.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        Result of `pairs`.
 
     Returns
     -------
@@ -267,18 +272,23 @@ def by_cell(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def statistics(pairs: pd.DataFrame) -> pd.DataFrame:
-    """How close free text and scored distributions are, with intervals over items (other stories or domains).
+    """Closeness of free text and scored distributions, with intervals over items (stories or domains).
 
     Each item is left out in turn, of both sides, and the interval is Student's t with the jackknife's
     standard error, as in `compare.closeness` with few items.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        Result of `pairs`.
 
     Returns
     -------
     DataFrame
         One row per model, question and statistic (see `compare.statistics`), over cells and options: ``model,
         question, statistic, value, low, high`` (95 %), ``n_cells``, ``n_items``, ``drawn`` (``items``) and
-        ``lacking``: what is missing, in words, empty where nothing is. Without answers to three items in each
-        of three cells, value and interval are missing. The interval is also missing where no item changes the
+        ``lacking``: what is missing, in words, empty if nothing is. Without answers to three items in each
+        of three cells, value and interval are missing. The interval is also missing if no item changes the
         statistic.
 
     Examples
@@ -298,9 +308,9 @@ def statistics(pairs: pd.DataFrame) -> pd.DataFrame:
         cells = len(own.drop_duplicates(_conditions(own)))
         for name, value in whole.items():
             low = high = np.nan
-            others = np.array([one[name] for one in left_out])
-            if not missing and not np.isnan([value, *others]).any():
-                low, high = jackknifed(value, others, compare.BOUNDS[name])
+            without_each = np.array([one[name] for one in left_out])
+            if not missing and not np.isnan([value, *without_each]).any():
+                low, high = jackknifed(value, without_each, compare.BOUNDS[name])
             values = (np.nan if missing else value, low, high)
             result.append((model, question, name, *values, cells, len(items), "items", missing))
     columns = ["model", "question", "statistic", "value", "low", "high", "n_cells", "n_items", "drawn"]
@@ -308,17 +318,22 @@ def statistics(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(pairs: pd.DataFrame) -> pd.DataFrame:
-    """How close free text and scored distributions are, one row per model and question.
+    """Closeness of free text and scored distributions, one row per model and question.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        Result of `pairs`.
 
     Returns
     -------
     DataFrame
         ``model, question``; the statistics of `compare.statistics` over cells and options (``r`` and ``rho``
         of deviations from the mean over cells, ``r_plain``, ``rmse``, ``js``); ``tv`` between the two mean
-        distributions of a cell, averaged over cells; ``same_mode`` (share of cells whose most said option is
-        the likeliest); ``n`` (answers said), ``n_distinct`` (items: stories or domains) and ``lacking``, as
-        in `statistics`. Where it is not empty, all values are missing. Correlations are missing where either
-        side does not vary.
+        distributions of a cell, averaged over cells; ``same_mode`` (share of cells whose most frequent
+        free-text answer is the likeliest option); ``n`` (free-text answers), ``n_distinct`` (items: stories
+        or domains) and ``lacking``, as in `statistics`. If it is not empty,
+        all values are missing. Correlations are missing if either side does not vary.
 
     Examples
     --------
@@ -362,7 +377,7 @@ def _cell_statistics(cells: pd.DataFrame) -> dict[str, float]:
 
 
 def _lacking(own: pd.DataFrame) -> str:
-    """What one model and question lack for a comparison; empty where nothing is missing."""
+    """What the answers to a question of one model lack for a comparison; empty if nothing is missing."""
     conditions = _conditions(own)
     if (cells := len(own.drop_duplicates(conditions))) < LEAST_CELLS:
         return (

@@ -1,4 +1,4 @@
-"""Summary statistics of scored distributions."""
+"""Summaries of scored distributions, and distances between distributions."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def summarise(long: pd.DataFrame, *, prob: str = "prob_norm") -> pd.DataFrame:
     DataFrame
         One row per trial and question, in the order of `long`: ``model, experiment, trial_id, question``;
         ``mode`` (the likeliest option's name, the first of equals); ``entropy`` (bits) and ``entropy_share``
-        (of the most that so many options can have: 0 certain, 1 uniform); ``option_mass`` (probability); and,
-        where every option is a number, ``mean``, ``std`` and ``median`` in the options' unit (percentage
+        (entropy divided by its highest possible value: 0 certain, 1 uniform); ``option_mass`` (probability);
+        and, where every option is a number, ``mean``, ``std`` and ``median`` in the options' unit (percentage
         points for the state questions of Study 1), else empty.
 
     Raises
     ------
     SpecError
-        Where a column is missing, a question lacks an option that others have, or the probabilities of a
+        If a column is missing, a question lacks an option that others have, or the probabilities of a
         question do not sum to 1.
 
     Examples
@@ -72,7 +72,7 @@ def _summaries(rows: pd.DataFrame, prob: str) -> pd.DataFrame:
     p = np.full((len(first), len(names)), np.nan)
     p[trial, option] = rows[prob].to_numpy(dtype=np.float64)
     sums = p.sum(axis=1)
-    # Not a number is never near 1.
+    # Written so that NaN is an error too.
     if len(wrong := np.flatnonzero(~(np.abs(sums - 1) < 1e-6))):
         key = first[list(KEYS)].astype("object").iloc[wrong[0]].to_dict()
         raise SpecError(f"{prob} of {key} sums to {sums[wrong[0]]:.6f}, not to 1")
@@ -95,12 +95,16 @@ def _summaries(rows: pd.DataFrame, prob: str) -> pd.DataFrame:
 
 
 def normalised_entropy(prob: ArrayLike) -> Array:
-    """Entropy as a share of the most that so many options can have, ``log2(n)``: 0 certain, 1 uniform.
+    """Entropy divided by its highest possible value, ``log2(n)`` for n options: 0 certain, 1 uniform.
 
     Parameters
     ----------
     prob : array_like, shape (..., n_options)
         Probabilities that sum to 1 over at least two options.
+
+    Returns
+    -------
+    ndarray, shape (...)
     """
     prob = np.asarray(prob, dtype=np.float64)
     return np.asarray(measures.entropy(prob) / np.log2(prob.shape[-1]))
@@ -196,7 +200,7 @@ def pmi(frame: pd.DataFrame, null: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     SpecError
-        Where `null` has no value, or several, for an option of a stimulus of `frame`.
+        If `null` has no value, or several, for an option of a stimulus of `frame`.
 
     References
     ----------
@@ -207,10 +211,10 @@ def pmi(frame: pd.DataFrame, null: pd.DataFrame) -> pd.DataFrame:
     require(frame, [*KEYS, "stimulus", "option", "logprob", "status"])
     require(null, [*keys, "logprob", "status"], "the null context")
     base = null[null["status"] == OK].drop_duplicates([*keys, "logprob"])
-    _no(base, base.duplicated(keys), "several values for", "; give one run of it for each model")
+    _refuse_any(base, base.duplicated(keys), "several values for", "; give one run of it for each model")
     joined = frame.join(base.set_index(keys)["logprob"].rename("null"), on=keys)
     answered = joined["status"] == OK
-    _no(joined, answered & joined["null"].isna(), "no value for", "; run it with the same trial list")
+    _refuse_any(joined, answered & joined["null"].isna(), "no value for", "; run it with the same trial list")
     bits = (joined["logprob"] - joined["null"]).where(answered) / np.log(2)
     by_question = [joined[key] for key in KEYS]
     raised = np.exp2(bits - bits.groupby(by_question).transform("max"))
@@ -218,8 +222,8 @@ def pmi(frame: pd.DataFrame, null: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(pmi=bits, prob_pmi=share.where(answered))
 
 
-def _no(rows: pd.DataFrame, wrong: pd.Series[bool], what: str, then: str) -> None:
-    """SpecError that names the first wrong row's option."""
+def _refuse_any(rows: pd.DataFrame, wrong: pd.Series[bool], what: str, then: str) -> None:
+    """SpecError if a row is wrong; it names the option of the first such row."""
     if wrong.any():
         row = rows.iloc[int(wrong.to_numpy().argmax())]
         raise SpecError(

@@ -1,7 +1,7 @@
-"""Invented answers to try the functions on, in the columns of `read`.
+"""Invented answers with the columns of `read`, to try the functions on.
 
-In Study 1 they are those of the rational listener, in Study 2 those of the polite speaker fitted to people,
-with a little variation from story to story. No model or person gave them.
+In Study 1 they are the answers of the rational listener, in Study 2 those of the polite speaker fitted to
+people, with a little variation from story to story. No model or person gave them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MODEL = "example"
 ALPHA = 4.0
 """Optimality of the rational listener."""
 PARTICIPANTS = {"study1": 50, "study2": 202}
-"""As many as the human studies had."""
+"""Number of participants of the human studies."""
 
 
 def scored(study: str, *, seed: int = 0) -> pd.DataFrame:
@@ -157,7 +157,7 @@ def _factors(study: str) -> list[str]:
 
 
 def _trials(study: str) -> pd.DataFrame:
-    """Every participant meets every item and every cell once; names are new in each trial of Study 2."""
+    """Each participant has every item and every cell once; in Study 2 each trial has new names."""
     if study not in PARTICIPANTS:
         raise SpecError(f"there is no study {study!r}; there are: {', '.join(PARTICIPANTS)}")
     if study == "study1":

@@ -60,7 +60,14 @@ def incomplete(frame: pd.DataFrame) -> Exclusion:
 def low_mass(frame: pd.DataFrame, *, minimum: float = 0.5) -> Exclusion:
     """Exclude trials with a question whose option mass is below `minimum`.
 
-    Its normalised distribution describes only a small part of what the model would say.
+    The normalised distribution of such a question describes only a small part of what the model would say.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Scored answers as `read` gives them.
+    minimum : float
+        Lowest option mass that is kept, from 0 to 1.
 
     Examples
     --------
@@ -136,6 +143,11 @@ def knowledge(frame: pd.DataFrame, *, minimum: float = 0.5) -> Exclusion:
 def unclear(frame: pd.DataFrame) -> Exclusion:
     """Exclude failed free-text answers and those without a clear meaning; other answers of the trial stay.
 
+    Parameters
+    ----------
+    frame : DataFrame
+        Free text with structured answers, as `read` gives it.
+
     Examples
     --------
     >>> from grace_client.analysis import example, exclusions
@@ -147,12 +159,12 @@ def unclear(frame: pd.DataFrame) -> Exclusion:
     """
     require(frame, ["model", "experiment", "trial_id", "question", "replicate", "structured", "status"])
     failed = frame["status"] != OK
-    gone = failed | unparsed(frame)
+    without_meaning = failed | unparsed(frame)
     category = frame["category"] if "category" in frame.columns else pd.Series("unparsed", index=frame.index)
-    excluded = frame.loc[gone, [*COLUMNS[:3], "question", "replicate"]].assign(
-        rule="unclear", reason=frame["status"].where(failed, category)[gone]
+    excluded = frame.loc[without_meaning, [*COLUMNS[:3], "question", "replicate"]].assign(
+        rule="unclear", reason=frame["status"].where(failed, category)[without_meaning]
     )
-    return Exclusion(frame[~gone], excluded.reset_index(drop=True))
+    return Exclusion(frame[~without_meaning], excluded.reset_index(drop=True))
 
 
 def _experiment(frame: pd.DataFrame) -> str:

@@ -88,13 +88,13 @@ def mean_intervals(
     DataFrame
         One row per group in the order of their first rows: `by`, ``mean``, ``low``, ``high``, ``se``
         (cluster-robust error of the mean), ``n`` (observations) and ``n_distinct`` (clusters). ``low``,
-        ``high`` and ``se`` are missing where all observations are of one cluster; without bounds, ``low`` and
+        ``high`` and ``se`` are missing if all observations are of one cluster; without bounds, ``low`` and
         ``high`` also where all clusters are equal.
 
     Raises
     ------
     SpecError
-        Where a column is missing, there is nothing to average, a value is out of bounds, a cluster has no
+        If a column is missing, there is nothing to average, a value is out of bounds, a cluster has no
         name, or the clusters are participants and all copies of a stimulus have the same scored answer.
 
     References
@@ -154,7 +154,7 @@ def clustered(observations: pd.DataFrame, pull: str) -> tuple[Array, Array, Arra
     Returns
     -------
     error, effective, clusters : ndarray, shape (n_groups,)
-        ``error`` is missing where there is one cluster.
+        ``error`` is missing if there is one cluster.
     """
     cells = observations.groupby(["group", "cluster"], sort=False, observed=True)[pull].agg(["sum", "size"])
     group = cells.index.get_level_values("group")

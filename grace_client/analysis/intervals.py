@@ -101,7 +101,7 @@ def against_chance(
     Returns
     -------
     ndarray
-        Missing where there is one cluster.
+        Missing if there is one cluster.
 
     Examples
     --------
@@ -143,7 +143,7 @@ def _effective(
 
 
 def _different(cases: Array, size: Array, count: Array) -> Array:
-    """The number of independent answers that the clusters stand for near a bound."""
+    """Number of independent answers that the clusters are worth near a bound."""
     return np.asarray(count * np.maximum(1, (size - cases) / PLENTY))
 
 
@@ -185,7 +185,7 @@ def _at_least(cases: Array, size: Array) -> Array:
 
 
 def student(clusters: ArrayLike) -> Array:
-    """Quantile of t for an interval over so many clusters; missing where there is one."""
+    """Quantile of t for an interval over so many clusters; missing if there is one."""
     from scipy import stats
 
     count = np.asarray(clusters, dtype=np.float64)

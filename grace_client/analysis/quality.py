@@ -21,14 +21,14 @@ def option_mass(
     threshold: float = 0.5,
     cluster: str | None = None,
 ) -> pd.DataFrame:
-    """Option mass: the probability of all offered answers together.
+    """Mean option mass, the probability of all offered answers together, with its interval.
 
     Parameters
     ----------
     frame : DataFrame
         Scored answers, as `read` gives them.
     by : sequence of str
-        Columns that make the groups, beside the model: ``question``, and the design's factors for cells.
+        Columns that make the groups, together with the model: ``question``, and the factors for cells.
     threshold : float
         Option mass below which a question counts in ``share_below``.
     cluster : str, optional
@@ -110,7 +110,7 @@ def completeness(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def unparsed(frame: pd.DataFrame) -> pd.Series[bool]:
-    """Which free-text answers have no clear meaning: neither a value nor percentages of all states.
+    """Whether each free-text answer has no clear meaning: neither a value nor percentages of all states.
 
     Parameters
     ----------
@@ -120,12 +120,12 @@ def unparsed(frame: pd.DataFrame) -> pd.Series[bool]:
     Returns
     -------
     Series of bool
-        One value for each row of `frame`.
+        With the index of `frame`.
 
     Examples
     --------
     >>> from grace_client.analysis import example, quality
-    >>> int(quality.unparsed(example.free("study2").head(100)).sum())
+    >>> int(quality.unparsed(example.free("study2")).sum())
     0
     """
     lost = (frame["structured"] == "unparsed") | frame["structured"].isna()
@@ -133,7 +133,12 @@ def unparsed(frame: pd.DataFrame) -> pd.Series[bool]:
 
 
 def failures(frame: pd.DataFrame) -> pd.DataFrame:
-    """Why answers are missing.
+    """Number of missing answers by status and reason.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Answers as `read` gives them.
 
     Returns
     -------
@@ -154,18 +159,18 @@ def failures(frame: pd.DataFrame) -> pd.DataFrame:
     require(frame, [*KEYS, "stimulus", "status", "reason"])
     keys = ["model", "experiment", "question"]
     rows = frame if "response" in frame.columns else frame.drop_duplicates(list(KEYS))
-    wanted = rows.groupby(keys, sort=False).size().rename("n").reset_index()
+    expected = rows.groupby(keys, sort=False).size().rename("n").reset_index()
     failed = rows[rows["status"] != OK]
     result = failed.groupby([*keys, "status", "reason"], sort=False).agg(
         count=("trial_id", "size"), n_distinct=(distinct(frame), "nunique")
     )
-    result = result.reset_index().merge(wanted, on=keys, how="left")
+    result = result.reset_index().merge(expected, on=keys, how="left")
     result["share"] = result["count"] / result["n"]
     return result[[*keys, "status", "reason", "count", "share", "n", "n_distinct"]]
 
 
 def effort(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
-    """What a run took.
+    """Time, tokens and retries of each run.
 
     Parameters
     ----------
@@ -221,10 +226,10 @@ def effort(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
 
 
 def noise(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
-    r"""How far scored answers vary when the same questions are asked again.
+    r"""Variation of scored answers when the same questions are asked again, by run.
 
-    `grace noise` scores some questions several times. Functions that take ``noise=`` set beside each effect
-    its noise floor: how large the effect can become by this noise alone, once in 20 times.
+    `grace noise` scores some questions several times. Functions that take ``noise=`` add the noise floor of
+    each effect: the size that the effect exceeds by this noise alone once in 20 times.
 
     Parameters
     ----------
@@ -241,9 +246,9 @@ def noise(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
 
     Notes
     -----
-    Write :math:`\sigma` for ``sd_points``. The errors of a question's options are taken to be equally large
-    and, apart from their sum of 0, uncorrelated; errors of different questions are taken to be independent. A
-    linear summary :math:`\sum_i a_i p_i` of the n options of a question then has the variance
+    Write :math:`\sigma` for ``sd_points``. The errors of a question's options are assumed to be equally large
+    and, apart from their sum of 0, uncorrelated. Errors of different questions are assumed to be
+    independent. A linear summary :math:`\sum_i a_i p_i` of the n options of a question then has the variance
 
     .. math:: \sigma^2 \frac{n}{n - 1} \sum_i (a_i - \bar a)^2.
 

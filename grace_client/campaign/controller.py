@@ -57,7 +57,7 @@ class Controller:
     Parameters
     ----------
     campaign : Campaign
-        The campaign to begin or to go on with.
+        The campaign to begin or to continue.
     kubectl : Kubectl
         The namespace.
     store : Store
@@ -69,7 +69,7 @@ class Controller:
     show : callable
         Shows a view to a person, at every look.
     resume : str
-        The command that goes on with the campaign.
+        The command that continues the campaign.
     poll, install_seconds, lost_seconds : float
         Seconds between two looks, for an install, and of waiting for a cluster that does not answer.
     """
@@ -137,7 +137,7 @@ class Controller:
                 continue
             except PASS_ON:
                 raise
-            except Exception as error:  # whatever it is, it must leave no GPU in use
+            except Exception as error:  # after any error, no GPU may stay in use
                 await self._recover(error)
         if problem := self.store.write(self.campaign):
             # The ConfigMap is the only complete record then, and stays.
@@ -149,7 +149,7 @@ class Controller:
         return self.campaign
 
     def show(self, view: View) -> None:
-        """Show something to a person. A failure to show it must not decide what is freed."""
+        """Show a view. An error in showing it must not keep GPUs in use."""
         if self._unwritten and not view.note:
             view = replace(view, note=self._unwritten)
         with suppress(Exception):
@@ -175,7 +175,7 @@ class Controller:
             return
         if other := await self._retried(self._foreign_release):
             raise SpecError(
-                f"The release {other} uses GPUs in this namespace, and this campaign did not install it. A "
+                f"Release {other} uses GPUs in this namespace, and this campaign did not install it. A "
                 f"campaign runs one model at a time. First: helm uninstall {other} --cascade foreground "
                 f"--wait. Then: {self.resume}"
             )
@@ -323,7 +323,7 @@ class Controller:
         stoppable: bool = True,
         meanwhile: Callable[[], Awaitable[None]] | None = None,
     ) -> T:
-        """Do some work while the campaign stays ours; a request to stop cancels the work if it is stoppable.
+        """Do some work and give signs of life. A request to stop cancels the work if it is stoppable.
 
         `meanwhile` is called now and then; an error that it raises cancels the work too.
         """
@@ -345,11 +345,11 @@ class Controller:
         finally:
             stop.cancel()
             task.cancel()
-            # Also if the task failed while something else went wrong: nobody else asks for its error.
+            # Also after another error: nothing else reads the error of the task.
             await asyncio.gather(task, return_exceptions=True)
 
     async def _retried(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Call again, ever more slowly, while the cluster does not answer.
+        """Call again, after longer and longer pauses, while the cluster does not answer.
 
         Raises
         ------
@@ -381,6 +381,6 @@ class Controller:
         if model is not None and model.phase in INSTALLED:
             in_use = (
                 f"{model.model} is {model.phase} and may use GPUs until its last Job has ended. No other "
-                "model was begun. "
+                "model has begun. "
             )
         return f"{error}\n{in_use}When the cluster answers again: {self.resume}"

@@ -64,7 +64,7 @@ class Assumptions:
     characters_per_token : float
         Of prompts, because no tokenizer is at hand.
     block_size : int
-        Tokens of a prefix block: of each further inner node of a trie, half a block is computed anew.
+        Tokens of a prefix block. Each further inner node of a trie costs half a block.
     """
 
     utilisation: float = 0.3
@@ -222,8 +222,8 @@ class Total:
     peak_gpus : int
         Held at a time, one model after another.
     at_once_gpus, at_once_gpu_hours : float
-        With all servers at once, each of which stands until the last one is done: the sum of the GPUs, times
-        the longest model's hours.
+        With all servers at once, each of which runs until the last one is done: the sum of the GPUs, and that
+        sum times the longest model's hours.
     """
 
     gpu_hours: float

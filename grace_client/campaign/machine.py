@@ -281,7 +281,7 @@ def observed(
     faults : sequence of Fault
         What is wrong with it.
     installed : bool
-        Whether Helm has the release. It matters where no object is left: Kubernetes deletes Jobs that ended
+        Whether Helm has the release. This matters if no object is left: Kubernetes deletes Jobs that ended
         long ago.
     """
     now = snapshot.at

@@ -57,7 +57,7 @@ async def _with_logs(kubectl: Kubectl, pod: Pod) -> Pod:
         try:
             log = await kubectl.logs(pod.name, container.name, tail=tail, previous=restarting)
         except GraceError:
-            # The objects are enough to go on where a node does not give its logs.
+            # If a node does not give its logs, the objects are enough to go on.
             return container
         return replace(container, log=log)
 

@@ -25,7 +25,7 @@ from grace_client.kube.kubectl import Kubectl
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """How a campaign speaks to the person who started it.
+    """How a campaign shows messages, and gets signals.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Options:
     poll, install_seconds : float
         Seconds between two looks, and for an install.
     take_over, over_budget : bool
-        Whether to take the campaign over from another process, and to begin one above its budget.
+        Whether to take over the campaign of another process, and to begin one that exceeds its budget.
     """
 
     out: Path
@@ -70,7 +70,7 @@ class Options:
 
 
 async def run(kubectl: Kubectl, options: Options, terminal: Terminal, count: CountLoads) -> Campaign:
-    """Begin a campaign, or go on with one, and run it to its end."""
+    """Begin or continue a campaign, and run it to its end."""
     stored, clock = await store.read_cluster(kubectl), await Clock.of(kubectl)
     namespace = await kubectl.namespace_name()
     campaign = _chosen(options, stored, store.read_file(options.out), namespace)
@@ -88,7 +88,7 @@ async def run(kubectl: Kubectl, options: Options, terminal: Terminal, count: Cou
 
 
 def resume_command(campaign: Campaign, out: Path) -> str:
-    """The command that goes on with a campaign."""
+    """The command that continues a campaign."""
     return shlex.join(["grace", "campaign", "run", "--namespace", campaign.namespace, "--out", str(out)])
 
 
@@ -115,7 +115,7 @@ async def _run(
         try:
             return await controller.run()
         except GraceError:
-            # The next process need not wait until this one counts as ended.
+            # So the next process need not wait until this one counts as ended.
             with suppress(GraceError):
                 await own.hand_over()
             raise
@@ -126,15 +126,15 @@ def _stop(controller: Controller, terminal: Terminal) -> None:
     # Before anything is said: the terminal may be closed.
     controller.stop("stopped by a signal")
     terminal.say(
-        "still freeing the GPUs: this process ends when the release is uninstalled"
+        "still freeing the GPUs: this process ends as soon as the release is uninstalled"
         if again
-        else "stopping: the release is uninstalled first, so that no GPU stays in use"
+        else "stopping: grace uninstalls the release first, so that no GPU stays in use"
     )
 
 
 def _no_campaign(namespace: str, out: Path) -> SpecError:
     return SpecError(
-        f"No campaign is under way in namespace {namespace}, and there is none in {out}. To begin one: grace "
+        f"No campaign is running in namespace {namespace}, and there is none in {out}. To begin one: grace "
         "campaign run --models …"
     )
 
@@ -142,7 +142,7 @@ def _no_campaign(namespace: str, out: Path) -> SpecError:
 def _chosen(
     options: Options, stored: store.StoredCampaign | None, file: Campaign | None, namespace: str
 ) -> Campaign | None:
-    """The campaign to go on with; None if there is none."""
+    """The campaign to continue; None if there is none."""
     found = store.newer(stored, file)
     if found is None:
         return None
@@ -154,11 +154,11 @@ def _chosen(
     if options.spec is None or settings.same(options.spec, found.spec):
         return found
     if stored is not None:
-        # Another campaign is under way: this says which one.
+        # Another campaign is running: this error names it.
         stored.check_free(stored.campaign.model_copy(update={"name": ""}), stored.renewed)
     raise SpecError(
         f"{options.out} contains campaign {found.name} of {', '.join(found.spec.models)} with other values. "
-        "Use another --out, or leave out --models to go on with it"
+        "Use another --out, or leave out --models to continue it"
     )
 
 
@@ -173,9 +173,9 @@ async def look(kubectl: Kubectl, out: Path) -> tuple[Campaign, list[str]]:
     now = (await Clock.of(kubectl)).now()
     silence = (now - stored.renewed).total_seconds()
     lines = [
-        f"process {stored.holder} runs it; last sign of life {silence:.0f} s ago"
+        f"process {stored.holder} runs it; its last sign of life was {silence:.0f} s ago"
         if stored.has_process(now)
-        else "no process runs it; 'grace campaign run' goes on, 'grace campaign stop' frees its GPUs"
+        else "no process runs it. 'grace campaign run' continues it; 'grace campaign stop' frees its GPUs"
     ]
     model = campaign.current
     if model is not None and model.phase in INSTALLED:
@@ -187,7 +187,7 @@ async def look(kubectl: Kubectl, out: Path) -> tuple[Campaign, list[str]]:
 
 
 async def stop(kubectl: Kubectl, out: Path, terminal: Terminal) -> Campaign | None:
-    """Stop the campaign that is under way; None if there is none."""
+    """Stop the running campaign; None if there is none."""
     clock, reason = await Clock.of(kubectl), "'grace campaign stop'"
     last: Campaign | None = None
     while (stored := await store.read_cluster(kubectl)) is not None:

@@ -9,7 +9,7 @@ from grace_client.campaign.records import Campaign, Phase
 
 
 def to_json(campaign: Campaign, now: datetime, resume: str) -> dict[str, Any]:
-    """The report as JSON, with hours and minutes as numbers; `resume` is the command that goes on."""
+    """The report as JSON, with hours and minutes as numbers; `resume` is the command that continues it."""
     return {
         "campaign": campaign.name,
         "namespace": campaign.namespace,
@@ -41,7 +41,7 @@ def _open(campaign: Campaign) -> bool:
 
 
 def lines(campaign: Campaign, now: datetime, resume: str) -> list[str]:
-    """The report for people, one line each; `resume` is the command that goes on."""
+    """The report for people, one line each; `resume` is the command that continues it."""
     used, budget = campaign.gpu_hours(now), campaign.limits.budget_hours
     found = [f"campaign {campaign.name} in {campaign.namespace}: {used:.2f} of {budget:g} GPU-hours used"]
     if campaign.stopping:

@@ -1,6 +1,6 @@
-"""Where a campaign is stored: in a file, and in the one ConfigMap of its namespace while it goes on.
+"""Stores a campaign in a file, and while it runs in the one ConfigMap of its namespace.
 
-The ConfigMap makes a second campaign in the namespace impossible, and any other machine reads it.
+With the ConfigMap there can be no second campaign in the namespace, and every machine can read it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LABELS = {"app.kubernetes.io/part-of": "grace", "app.kubernetes.io/component": "
 
 DELETED = f"somebody deleted ConfigMap {NAME} and so ended the campaign"
 LEASE = timedelta(seconds=90)
-"""How long a campaign belongs to a process that gives no sign of life."""
+"""How long a campaign belongs to a process after its last sign of life."""
 RENEW = timedelta(seconds=20)
 """How often a process gives a sign of life."""
 
@@ -68,10 +68,10 @@ class StoredCampaign:
         name = self.campaign.name
         if name != campaign.name:
             raise BusyError(
-                f"Campaign {name} ({', '.join(self.campaign.spec.models)}) is under way in namespace "
+                f"Campaign {name} ({', '.join(self.campaign.spec.models)}) is running in namespace "
                 f"{self.campaign.namespace}; a namespace has one campaign at a time. 'grace campaign status' "
-                "shows it, 'grace campaign stop' ends it, and 'grace campaign run' without --models goes on "
-                "with it"
+                "shows it, 'grace campaign stop' ends it, and 'grace campaign run' without --models "
+                "continues it"
             )
         if self.has_process(now):
             raise BusyError(
@@ -108,12 +108,12 @@ def read_file(folder: Path) -> Campaign | None:
     except ValidationError as error:
         raise SpecError(
             f"{folder / FILE} is not a campaign: {error.errors()[0]['msg']}. Use another folder with --out; "
-            "a campaign under way is read from the cluster"
+            "grace reads a running campaign from the cluster"
         ) from None
 
 
 async def read_cluster(kubectl: Kubectl) -> StoredCampaign | None:
-    """The campaign that is under way in the namespace; None if there is none."""
+    """The running campaign of the namespace; None if there is none."""
     found = await kubectl.get("configmaps", names=[NAME])
     return _stored(found[0]) if found else None
 
@@ -125,7 +125,7 @@ def _stored(item: Json) -> StoredCampaign:
     except (KeyError, ValidationError):
         raise SpecError(
             f"This version of grace cannot read the campaign in ConfigMap {NAME}. Use the version that began "
-            f"it, or, if no campaign is under way: kubectl delete configmap {NAME}"
+            f"it. If no campaign is running: kubectl delete configmap {NAME}"
         ) from None
     renewed = datetime.fromisoformat(data["renewed"])
     return StoredCampaign(campaign, data.get("holder", ""), renewed, data.get("stop", ""))
@@ -162,7 +162,7 @@ class Store:
         Raises
         ------
         BusyError
-            If another campaign is under way, or another process runs this one.
+            If another campaign is running, or another process runs this one.
         SpecError
             If the file of a new campaign cannot be written.
         """
@@ -237,8 +237,8 @@ class Store:
         holder = item["data"].get("holder", "")
         if holder != self.holder:
             raise BusyError(
-                f"Process {holder or '(none)'} has taken this campaign over. This process ({self.holder}) "
-                "does nothing more"
+                f"Process {holder or '(none)'} has taken over this campaign. This process ({self.holder}) "
+                "ends"
             )
 
     async def _change(self, data: Json) -> bool:

@@ -16,7 +16,7 @@ from grace_client.cli.campaign import commands as campaign
 from grace_client.core.errors import GraceError, ServerError, UsageError, refused
 
 _UNREADABLE: Any = typer.BadParameter.__mro__[1]
-"""What click raises for a command line that it cannot read; typer may bring a click of its own."""
+"""The error that click raises for a command line that it cannot read. Typer may use its own copy of click."""
 
 
 class _Commands(TyperGroup):
@@ -28,10 +28,9 @@ class _Commands(TyperGroup):
                 raise
             raise UsageError(error.format_message()) from None
         except BrokenPipeError as error:
-            # Typer would take it for a reader of stdout that has gone, and end without a word.
+            # Typer would think that the reader of stdout has gone, and end without a message.
             raise ServerError(
-                f"the connection to a program or a server broke off ({error}); the same command may succeed "
-                "later"
+                f"The connection to a program or a server was lost ({error}). Run the same command again"
             ) from error
         except OSError as error:
             raise refused(error) from error
@@ -45,8 +44,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"grace {__version__}")
         raise typer.Exit
 
@@ -85,7 +84,7 @@ app.add_typer(policy.app, name="policy", rich_help_panel=CLUSTER)
 
 
 def main() -> None:
-    """Run the command line; errors raised on purpose become one message and an exit code."""
+    """Run the command line. A `GraceError` becomes one message and an exit code."""
     outlive_readers()
     try:
         app()
@@ -97,11 +96,11 @@ def main() -> None:
 
 
 def _flushed(code: str | int | None) -> str | int | None:
-    """The exit code, or that of results that could not be written where all else went well."""
+    """The exit code; if the command succeeded but stdout cannot be written, that error's exit code."""
     try:
         sys.stdout.flush()
     except OSError as error:
-        # What could not be written is not tried again when the process ends.
+        # Otherwise Python would try to write the rest again when the process ends.
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
         if code:
             return code

@@ -1,4 +1,4 @@
-"""The options that assign single values of the chart, as helm's own do."""
+"""The options that set single values of the chart. They work like helm's own."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SetString = Annotated[
     list[str] | None,
     typer.Option(
         metavar="KEY=VALUE",
-        help="The same, and the value is text even if it looks like a number.",
+        help="Like --set, but the value stays text even if it looks like a number.",
         show_default=False,
     ),
 ]
 SetFile = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="KEY=FILE", help="The same, and the value is the text of a file.", show_default=False
+        metavar="KEY=FILE", help="Like --set, but the value is the content of a file.", show_default=False
     ),
 ]

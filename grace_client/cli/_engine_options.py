@@ -1,4 +1,4 @@
-"""The options that name an engine, and how one is connected from them."""
+"""The options that choose an engine, and the connection to that engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from grace_client.core.errors import SpecError
 
 if TYPE_CHECKING:
     from grace_client.engines.base import Engine
-    from grace_client.engines.chat.template import Wanted
+    from grace_client.engines.chat.template import TemplateSettings
 
 ASKING = "What to ask"
 FREE_TEXT = "Free text"
@@ -27,39 +27,46 @@ OUTPUT = "Output"
 Model = Annotated[
     str | None,
     typer.Option(
-        help="A Hugging Face id or a folder. Default: the embedded model.",
+        help="A Hugging Face id or a model folder. Default: the small model that comes with grace.",
         show_default=False,
         rich_help_panel=HARDWARE,
     ),
 ]
-Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.", rich_help_panel=HARDWARE)]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        help="Number format of the weights: auto, float32, bfloat16 or float16.", rich_help_panel=HARDWARE
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option(
-        help="For example cpu, cuda:0 or mps. Default: the fastest there is.", rich_help_panel=HARDWARE
+        help="Device for the model, such as cpu, cuda:0 or mps. Default: the fastest one available.",
+        show_default=False,
+        rich_help_panel=HARDWARE,
     ),
 ]
 Server = Annotated[
     str | None,
     typer.Option(
-        help="Ask a vLLM server, for example http://localhost:8000. --model is then the name under which it "
-        "serves the model. Its key comes from VLLM_API_KEY or --api-key-file.",
+        help="Ask a vLLM server, such as http://localhost:8000. --model is then the model's name on the "
+        "server. The API key comes from VLLM_API_KEY or --api-key-file.",
         show_default=False,
         rich_help_panel=SERVER,
     ),
 ]
 ApiKeyFile = Annotated[
     Path | None,
-    typer.Option(help="File with the server's key.", show_default=False, rich_help_panel=SERVER),
+    typer.Option(help="File with the server's API key.", show_default=False, rich_help_panel=SERVER),
 ]
 WaitForServer = Annotated[
     float,
-    typer.Option(help="Minutes to wait for the server's first answer.", min=0.0, rich_help_panel=SERVER),
+    typer.Option(help="How many minutes to wait until the server is ready.", min=0.0, rich_help_panel=SERVER),
 ]
 Prune = Annotated[
     float | None,
     typer.Option(
-        help="Skip forms that cannot change any option's probability by more than this.",
+        help="Do not score forms that change an option's probability by at most this value. This saves time.",
         show_default=False,
         rich_help_panel=SERVER,
     ),
@@ -67,8 +74,9 @@ Prune = Annotated[
 Reasoning = Annotated[
     str | None,
     typer.Option(
-        help="Whether a reasoning model reasons before it answers: on, off (by its chat template), "
-        "off-by-prompt (the prompt tells it not to). Default: on for free text, off for scored answers.",
+        help="on: let the model reason before it answers. off: switch reasoning off in its chat template. "
+        "off-by-prompt: ask the model in the prompt not to reason. Default: on for free text, off for scored "
+        "answers.",
         show_default=False,
         rich_help_panel=REASONING,
     ),
@@ -84,15 +92,15 @@ ReasoningEffort = Annotated[
 PromptDate = Annotated[
     str,
     typer.Option(
-        help="The date that a chat template prints as today. It is fixed, so that prompts are the same every "
-        "day.",
+        help="The date that chat templates show to the model as today's date. It is fixed, so that prompts "
+        "are the same every day.",
         rich_help_panel=REASONING,
     ),
 ]
 Declare = Annotated[
     list[str] | None,
     typer.Option(
-        help="A fact for the manifest that the server does not report: dtype=bfloat16, revision=….",
+        help="Record a fact that the server does not report, as NAME=VALUE, such as dtype=bfloat16.",
         show_default=False,
         rich_help_panel=SERVER,
     ),
@@ -101,12 +109,14 @@ Declare = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The engine that the options name; SpecError where they contradict each other.
+    """The engine that the options choose; SpecError if they contradict each other.
 
     Attributes
     ----------
-    model, dtype, device, server, api_key_file, wait_minutes, prune, declare, wanted
-        The options.
+    model, dtype, device, server, api_key_file, wait_minutes, prune, declare
+        The options with these names; `wait_minutes` is ``--wait-for-server``.
+    settings : TemplateSettings, optional
+        The settings for reasoning and for the chat template.
     """
 
     model: str | None = None
@@ -117,27 +127,29 @@ class Choice:
     wait_minutes: float = 0.0
     prune: float | None = None
     declare: list[str] | None = None
-    wanted: Wanted | None = None
+    settings: TemplateSettings | None = None
 
     def __post_init__(self) -> None:
         if self.server is None and (self.api_key_file or self.wait_minutes or self.prune or self.declare):
             raise SpecError(
-                "--api-key-file, --wait-for-server, --prune and --declare are for a server; name it with "
-                "--server"
+                "--api-key-file, --wait-for-server, --prune and --declare need a server. Add --server URL, "
+                "or leave them out"
             )
         if self.server is not None and (self.device or self.dtype != "auto"):
-            raise SpecError("--device and --dtype are for the embedded engine; a server decides them itself")
+            raise SpecError(
+                "--device and --dtype do not work with --server: the server chooses them. Leave them out"
+            )
 
     async def connect(self, say: Callable[[str], None]) -> Engine:
-        """Load the model, or connect to the server and check it; `say` takes lines of progress."""
-        from grace_client.engines.chat.template import UNASKED
+        """Load the model, or connect to the server and check it. `say` prints lines of progress."""
+        from grace_client.engines.chat.template import DEFAULT_SETTINGS
 
-        wanted = self.wanted or UNASKED
+        settings = self.settings or DEFAULT_SETTINGS
         if self.server is None:
             from grace_client.engines.local.engine import LocalEngine
 
             load = partial(
-                LocalEngine.load, self.model, dtype=self.dtype, device=self.device, wanted=wanted, say=say
+                LocalEngine.load, self.model, dtype=self.dtype, device=self.device, settings=settings, say=say
             )
             return await asyncio.to_thread(load)
         from grace_client.core.api_key import from_file
@@ -146,7 +158,7 @@ class Choice:
         declared = dict(pair.partition("=")[::2] for pair in self.declare or ())
         if not all(declared.values()):
             raise SpecError(
-                f"--declare takes NAME=VALUE, such as dtype=bfloat16, not {' '.join(self.declare or ())}"
+                f"--declare {' '.join(self.declare or ())}: expected NAME=VALUE, such as dtype=bfloat16"
             )
         return await VllmEngine.connect(
             self.server,
@@ -155,6 +167,6 @@ class Choice:
             wait_minutes=self.wait_minutes,
             prune=self.prune,
             declared=declared,
-            wanted=wanted,
+            settings=settings,
             say=say,
         )

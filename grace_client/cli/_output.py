@@ -1,4 +1,4 @@
-"""How the command line speaks: results on stdout, progress and errors on stderr."""
+"""Output of the command line: results on stdout, progress and errors on stderr."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from grace_client.core.errors import GraceError
 from grace_client.core.progress import JSON, VARIABLE, Progress, ProgressLine
 
 PLAIN_SECONDS = 10.0
-"""How often a line of progress appears where there is no terminal."""
+"""Seconds between two lines of progress if stderr is not a terminal."""
 
 
 OUTPUT = "the output"
-"""What a message calls stdout."""
+"""The name of stdout in messages."""
 
 
 class _Results(io.FileIO):
-    """A file that takes what it is given whether or not anybody reads it any more."""
+    """Stdout that ignores a reader that has gone. Other errors, such as a full disk, are raised."""
 
     def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except OSError as error:
-            # A pipe whose reader has gone, and a terminal that was closed. A full disk stays an error.
+            # The reader of the pipe has ended, or the terminal was closed.
             if error.errno in (errno.EPIPE, errno.EIO, errno.ENXIO):
                 return len(data)
             raise OSError(error.errno, error.strerror, OUTPUT) from None
 
 
 class _Messages(io.FileIO):
-    """The same, and nothing that becomes of a message is an error."""
+    """Stderr that ignores every error: a message that cannot be printed must not end the command."""
 
     def write(self, data: Any, /) -> int:
         try:
@@ -49,10 +49,9 @@ class _Messages(io.FileIO):
 
 
 def outlive_readers() -> None:
-    """Let what this process prints come to nothing where nobody reads it any more.
+    """Let this process continue when nobody reads its output any more.
 
-    A command's work, and the exit code that tells of it, do not depend on who listens: Ctrl-C in
-    ``grace … | tee log`` ends tee first, and what is under way must still be cleared up.
+    Ctrl-C in ``grace … | tee log`` ends tee first. grace must still clean up and return the right exit code.
     """
     sys.stdout = _outliving(sys.stdout, _Results)
     sys.stderr = _outliving(sys.stderr, _Messages)
@@ -60,7 +59,7 @@ def outlive_readers() -> None:
 
 def _outliving(stream: TextIO | None, kind: type[io.FileIO]) -> TextIO:
     if stream is None:
-        # It was closed before this process began.
+        # The stream was closed before this process began.
         return Path(os.devnull).open("w", encoding="utf-8")
     buffer = getattr(stream, "buffer", None)
     if type(getattr(buffer, "raw", buffer)) is not io.FileIO:
@@ -69,7 +68,7 @@ def _outliving(stream: TextIO | None, kind: type[io.FileIO]) -> TextIO:
     return io.TextIOWrapper(
         io.BufferedWriter(kind(stream.fileno(), "w", closefd=False)),
         encoding=stream.encoding,
-        # A name or an answer with characters that the terminal does not know must not end the command.
+        # A character that the terminal cannot show must not end the command.
         errors="backslashreplace",
         line_buffering=getattr(stream, "line_buffering", False),
         write_through=getattr(stream, "write_through", False),
@@ -77,18 +76,18 @@ def _outliving(stream: TextIO | None, kind: type[io.FileIO]) -> TextIO:
 
 
 def say(message: str) -> None:
-    """One line for the person who waits, if there is still one: this raises nothing for want of a reader."""
+    """Print one line on stderr. It raises no error if nobody reads stderr any more."""
     with suppress(OSError):
         print(message, file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document on stdout."""
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def print_error(error: GraceError, *, as_json: bool) -> None:
-    """An error raised on purpose."""
+    """Print an error: as JSON on stdout, or as one message on stderr."""
     if as_json:
         print_json(error.data())
     else:
@@ -96,14 +95,14 @@ def print_error(error: GraceError, *, as_json: bool) -> None:
 
 
 def probability(value: float, places: int = 6) -> str:
-    """A probability as a person reads it: so many decimal places, or two digits of a small one."""
+    """A probability with `places` decimal places; a very small one with two significant digits."""
     if 0 < value < 10 * 10**-places:
         return f"{value:.2g}"
     return f"{value:.{places}f}"
 
 
 def duration(seconds: float) -> str:
-    """Such as ``1 h 02 min``, ``3 min 05 s`` or ``12 s``."""
+    """A duration for people, such as ``1 h 02 min``, ``3 min 05 s`` or ``12 s``."""
     whole = round(seconds)
     if whole >= 3600:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
@@ -114,7 +113,7 @@ def duration(seconds: float) -> str:
 def progress(label: str, *, quiet: bool) -> Iterator[Callable[[Progress], None]]:
     """Show progress on stderr: nothing if quiet, a bar on a terminal, a line every few seconds elsewhere.
 
-    The line is for people, or JSON where the environment asks for that (see `core.progress`).
+    The line is a sentence, or JSON if the environment variable asks for JSON (see `core.progress`).
     """
     if quiet:
         yield lambda _: None
@@ -150,7 +149,7 @@ def _bar(label: str) -> Iterator[Callable[[Progress], None]]:
 
 
 def _lines(text: Callable[[Progress], str]) -> Callable[[Progress], None]:
-    """Prints the first state, the last one, and between them one every `PLAIN_SECONDS`."""
+    """A function that prints the first and the last state, and one every `PLAIN_SECONDS` in between."""
     last = -math.inf
 
     def show(state: Progress) -> None:

@@ -9,15 +9,15 @@ from collections.abc import Callable
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-"""Ctrl-C; what `kill` and a cluster send; and what a closed terminal or a lost ssh leaves behind."""
+"""Ctrl-C (SIGINT), `kill` and Kubernetes (SIGTERM), a closed terminal or a lost ssh connection (SIGHUP)."""
 
 
-def on_stop(asked: Callable[[], object]) -> None:
-    """Have the running event loop call something each time this process is asked to end.
+def on_stop(stop: Callable[[], object]) -> None:
+    """Call `stop` in the running event loop each time a signal asks this process to end.
 
-    Where SIGHUP is ignored, as under nohup, it stays so: whoever began the command means it to go on.
+    SIGHUP stays ignored if it is ignored already: `nohup` does that so that the command continues.
     """
     for number in STOP_SIGNALS:
         if number.name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN:
             continue
-        asyncio.get_running_loop().add_signal_handler(number, asked)
+        asyncio.get_running_loop().add_signal_handler(number, stop)

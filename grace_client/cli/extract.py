@@ -1,4 +1,4 @@
-"""`grace extract`: free text to structured answers, hand coding, agreement."""
+"""`grace extract`: read free text as structured answers, code by hand, and measure agreement."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class RunFirst(TyperGroup):
-    """Takes `grace extract RUN` for `grace extract answers RUN`."""
+    """Reads `grace extract RUN` as `grace extract answers RUN`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the name of the first command where none stands."""
+        """Insert the command `answers` if the user gave no command."""
         if args and args[0] not in self.commands and args[0] != "--help":
             args = ["answers", *args]
         return super().parse_args(ctx, args)
@@ -42,50 +42,58 @@ app = typer.Typer(
 def answers(
     run: Run,
     llm: Annotated[
-        bool, typer.Option("--llm", help="Ask an LLM about what the rules leave unclear.")
+        bool, typer.Option("--llm", help="Let an LLM read the answers that the rules cannot read.")
     ] = False,
     estimate: Annotated[
-        bool, typer.Option("--estimate", help="With --llm: say what it would cost, and send nothing.")
+        bool, typer.Option("--estimate", help="With --llm: estimate the cost, and send nothing.")
     ] = False,
     every: Annotated[
-        bool, typer.Option("--all", help="With --llm: ask about every answer, not only unclear ones.")
+        bool, typer.Option("--all", help="With --llm: let the LLM read every answer, not only unclear ones.")
     ] = False,
     llm_url: Annotated[
         str | None,
         typer.Option(help="Any OpenAI-compatible endpoint. Default: DeepSeek's API.", show_default=False),
     ] = None,
     llm_model: Annotated[
-        str | None, typer.Option(help="Model at that endpoint. Default: deepseek-flash.", show_default=False)
+        str | None,
+        typer.Option(help="The model's name at that endpoint. Default: deepseek-flash.", show_default=False),
     ] = None,
     llm_key_env: Annotated[
         str | None,
         typer.Option(
-            help="Environment variable with the endpoint's key. Default: DEEPSEEK_API_KEY for DeepSeek, "
-            "none elsewhere.",
+            help="Environment variable that contains the endpoint's API key. Default: DEEPSEEK_API_KEY for "
+            "DeepSeek, no key for other endpoints.",
             show_default=False,
         ),
     ] = None,
-    llm_concurrency: Annotated[int, typer.Option(help="Requests in flight.", min=1)] = 8,
+    llm_concurrency: Annotated[
+        int, typer.Option(help="How many requests to send at the same time.", min=1)
+    ] = 8,
     price_in: Annotated[
-        float | None, typer.Option(help="Price of a million prompt tokens.", min=0, show_default=False)
+        float | None,
+        typer.Option(help="Price of a million prompt tokens, for the cost.", min=0, show_default=False),
     ] = None,
     price_out: Annotated[
-        float | None, typer.Option(help="Price of a million answer tokens.", min=0, show_default=False)
+        float | None,
+        typer.Option(help="Price of a million answer tokens, for the cost.", min=0, show_default=False),
     ] = None,
     human: Annotated[
         list[Path] | None,
-        typer.Option(help="A filled coding sheet, which goes before rules and LLM.", show_default=False),
+        typer.Option(
+            help="A filled coding sheet. Its values replace those of the rules and the LLM.",
+            show_default=False,
+        ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     json: Json = False,
 ) -> None:
-    """Write a run's structured table, and say how much of it could be read."""
+    """Read the free-text answers of a run into its structured table, and show how many could be read."""
     from grace_client.extraction import answers as extracted
     from grace_client.run.folder import RunFolder
     from grace_client.run.manifest import Extraction
 
     if not llm and (estimate or every or llm_url or llm_model or llm_key_env):
-        raise SpecError("--estimate, --all, --llm-url, --llm-model and --llm-key-env need --llm")
+        raise SpecError("--estimate, --all, --llm-url, --llm-model and --llm-key-env need --llm. Add --llm")
     folder = RunFolder.open(run)
     read = extracted.by_rules(folder)
     used = None
@@ -114,12 +122,12 @@ def answers(
 @app.command()
 def sample(
     run: Run,
-    out: Annotated[Path, typer.Option(help="File to write.")],
-    n: Annotated[int, typer.Option("--n", help="How many answers.", min=1)] = 100,
-    seed: Annotated[int, typer.Option(help="The same seed draws the same answers.")] = 0,
+    out: Annotated[Path, typer.Option(help="CSV file to write.")],
+    n: Annotated[int, typer.Option("--n", help="How many answers to draw.", min=1)] = 100,
+    seed: Annotated[int, typer.Option(help="Random seed. The same seed draws the same answers.")] = 0,
     json: Json = False,
 ) -> None:
-    """Write a sheet for hand coding: answers drawn by question and category, with a column to fill."""
+    """Write a coding sheet: random answers of every question and category, with an empty column to fill."""
     from grace_client.extraction import answers as extracted
     from grace_client.extraction import sheet
     from grace_client.extraction.reading import UNPARSED, VALUES
@@ -127,15 +135,15 @@ def sample(
 
     drawn = sheet.draw(extracted.by_rules(RunFolder.open(run)), n, seed=seed)
     sheet.write(out, drawn)
-    asked = {answer.item.question.name for answer in drawn}
-    allowed = {question: [*values, UNPARSED] for question, values in VALUES.items() if question in asked}
+    questions = {answer.item.question.name for answer in drawn}
+    allowed = {name: [*values, UNPARSED] for name, values in VALUES.items() if name in questions}
     if json:
         print_json({"file": str(out), "answers": len(drawn), "values": allowed})
         return
-    typer.echo(f"{out}: {len(drawn)} answers. Fill the column 'human':")
+    typer.echo(f"{out}: {len(drawn)} answers. Fill the column 'human' with one of these values:")
     for question, values in allowed.items():
         typer.echo(f"  {question}: {', '.join(values)}")
-    typer.echo(f"then: grace extract agree {run} {out}")
+    typer.echo(f"Then run: grace extract agree {run} {out}")
 
 
 @app.command()
@@ -144,7 +152,7 @@ def agree(
     sheets: Annotated[list[Path] | None, typer.Argument(help="Filled coding sheets.")] = None,
     json: Json = False,
 ) -> None:
-    """Say how far rules, LLM and hand coding agree: share and Cohen's κ, with 95% intervals."""
+    """Measure how well rules, LLM and hand coding agree: share and Cohen's κ, with 95% intervals."""
     from grace_client.extraction import answers as extracted
     from grace_client.extraction import sheet
     from grace_client.run.folder import RunFolder
@@ -159,12 +167,12 @@ def agree(
     for path in sheets or ():
         name = "human" if len(sheets or ()) == 1 else path.stem
         if name in others:
-            raise SpecError(f"two sheets are called {name}; rename one")
+            raise SpecError(f"{path}: another reader is called {name!r} too. Rename the file")
         others[name] = sheet.read(path, read)
     if not any(others.values()):
         raise SpecError(
-            f"there is nothing to set beside the rules: fill a sheet of 'grace extract sample {run}', or let "
-            f"an LLM read with 'grace extract {run} --llm'"
+            f"{run} has no second reading to compare with the rules. Fill a coding sheet ('grace extract "
+            f"sample {run} --out sheet.csv'), or let an LLM read the answers ('grace extract {run} --llm')"
         )
     found = sheet.agreement(read, others)
     rows: list[Any] = found.astype(object).where(found.notna(), None).to_dict("records")
@@ -202,10 +210,10 @@ def _estimate(
         print_json(found)
         return
     typer.echo(
-        f"{endpoint.url}, {endpoint.model}: {found['texts']} different answers to ask about, "
-        f"{found['known']} known already\n  about {found['prompt_tokens']} prompt tokens, at most "
+        f"{endpoint.url}, {endpoint.model}: {found['texts']} different answers to read, "
+        f"{found['known']} others were read before\n  about {found['prompt_tokens']} prompt tokens, at most "
         f"{found['completion_tokens_most']} answer tokens{_cost(found['cost_most'], 'at most ')}\n"
-        "  nothing was sent"
+        "  Nothing was sent"
     )
 
 
@@ -238,7 +246,7 @@ def _ask(
     if not quiet:
         cost = llm.cost(spent.prompt_tokens, spent.completion_tokens, prices)
         say(
-            f"{endpoint.model}: {spent.texts} answers asked about, {spent.failed} without a valid reading, "
+            f"{endpoint.model}: {spent.texts} answers sent, {spent.failed} without a valid reading, "
             f"{spent.prompt_tokens} prompt and {spent.completion_tokens} answer tokens{_cost(cost)}"
         )
     return extracted.replaced(read, readings), used
@@ -264,11 +272,15 @@ def _interval(row: dict[str, Any], name: str) -> str:
 
 
 def _print_question(question: str, figures: dict[str, Any]) -> None:
-    verdict = {"ok": "", "below target": ", below the target of 95%", "review": ", under 90%: review"}
+    verdict = {
+        "ok": "",
+        "below target": ", below the target of 95%",
+        "review": ", below 90%: check the unread answers by hand",
+    }
     typer.echo(
         f"{question}: {figures['read']} of {figures['answers']} answers read ({figures['coverage']:.1%}"
         f"{verdict[figures['verdict']]})"
     )
     for name in ("categories", "values", "methods"):
-        told = ", ".join(f"{key} {count}" for key, count in figures[name].items())
-        typer.echo(f"  {name}: {told}")
+        counts = ", ".join(f"{key} {count}" for key, count in figures[name].items())
+        typer.echo(f"  {name}: {counts}")

@@ -1,4 +1,4 @@
-"""`grace fetch` and `grace upload`: results from a cluster, and trial lists to it."""
+"""`grace fetch` and `grace upload`: download runs from a cluster, and upload trial lists to it."""
 
 from __future__ import annotations
 
@@ -28,28 +28,36 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WATCH_S = 30
-"""Seconds between two looks of `--watch`."""
+"""Seconds between two fetches of `--watch`."""
 ANY_MODEL = {"model": {"name": "any", "repository": "any/any", "weightsGiB": 1}}
-"""Values with which the chart renders its Job for files, where no model is known."""
+"""Values for the chart's transfer Job if the user names only a claim: the chart needs some model."""
 
 Release = Annotated[
     str | None,
-    typer.Argument(
-        help="An installed release. Its values name the claims and the image.", show_default=False
-    ),
+    typer.Argument(help="Name of an installed release ('helm list' lists them).", show_default=False),
 ]
 Values = Annotated[
     list[Path] | None,
-    typer.Option("--values", "-f", help="Values files of a release that is no longer installed."),
+    typer.Option(
+        "--values", "-f", help="Instead of a release: the values files of one that is no longer installed."
+    ),
 ]
 Namespace = Annotated[
-    str | None, typer.Option("--namespace", "-n", help="Default: the context's own.", show_default=False)
+    str | None,
+    typer.Option(
+        "--namespace",
+        "-n",
+        help="Kubernetes namespace. Default: the one of the kubeconfig's context.",
+        show_default=False,
+    ),
 ]
 Context = Annotated[
-    str | None, typer.Option(help="Context of the kubeconfig. Default: the current one.", show_default=False)
+    str | None,
+    typer.Option(help="Context in the kubeconfig. Default: the current one.", show_default=False),
 ]
 Kubeconfig = Annotated[
-    Path | None, typer.Option(help="Default: the file that kubectl uses.", show_default=False)
+    Path | None,
+    typer.Option(help="Kubeconfig file. Default: the file that kubectl uses.", show_default=False),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -61,27 +69,28 @@ def fetch(
     claim: Annotated[
         str | None,
         typer.Option(
-            help="Name of the output claim, instead of a release. Fetches the runs of all models.",
+            help="Instead of a release: name of the output claim. grace fetches the runs of all models.",
             show_default=False,
         ),
     ] = None,
-    to: Annotated[Path, typer.Option(help="Folder to put EXPERIMENT/MODEL/RUN into.")] = Path("results"),
+    to: Annotated[
+        Path, typer.Option(help="Local folder for the runs. Each run becomes EXPERIMENT/MODEL/RUN in it.")
+    ] = Path("results"),
     runs: Annotated[
         str | None,
         typer.Option(
             metavar="E/M/R",
-            help="EXPERIMENT/MODEL/RUN with wildcards. Default: all runs of the release or the model.",
+            help="Fetch only these runs: EXPERIMENT/MODEL/RUN, where * is any text. Default: all runs of the "
+            "release or the model.",
             show_default=False,
         ),
     ] = None,
     sets: Set = None,
     set_string: SetString = None,
     set_file: SetFile = None,
-    listing: Annotated[
-        bool, typer.Option("--list", help="List the runs on the claim, and fetch nothing.")
-    ] = False,
+    listing: Annotated[bool, typer.Option("--list", help="Only list the runs on the claim.")] = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help=f"Fetch every {WATCH_S} s until the query Jobs have ended.")
+        bool, typer.Option("--watch", help=f"Fetch again every {WATCH_S} s until the query Jobs have ended.")
     ] = False,
     namespace: Namespace = None,
     context: Context = None,
@@ -91,8 +100,8 @@ def fetch(
 ) -> None:
     """Download runs from the cluster and verify them.
 
-    Files that are already here are not sent again; corrupted local files are. You may stop the command at any
-    time and repeat it. It leaves nothing on the cluster.
+    Files that are here already are not downloaded again. Corrupted local files are. You can stop the command
+    at any time and repeat it. It removes its Job from the cluster.
     """
     from grace_client.deploy.values import assigned
     from grace_client.kube.helm import Assignments
@@ -109,7 +118,7 @@ def fetch(
             if listing:
                 return await claims.runs(pattern)
             while True:
-                # Before the fetch, so that what the last Job wrote is fetched too.
+                # Check this before the fetch, so that the last files of the Jobs are fetched too.
                 ended = not watch or await _ended(kubectl, chosen, release, any_model=claim is not None)
                 if not ended and not await claims.runs(pattern):
                     await asyncio.sleep(WATCH_S)
@@ -119,7 +128,7 @@ def fetch(
                 if ended:
                     return found
                 if not quiet:
-                    counts = f"{len(found.verified)} runs complete, {len(found.partial)} incomplete"
+                    counts = f"{len(found.verified)} runs are complete, {len(found.partial)} are incomplete"
                     say(f"{counts}. Next fetch in {WATCH_S} s")
                 await asyncio.sleep(WATCH_S)
 
@@ -132,12 +141,17 @@ def fetch(
 
 def upload(
     files: Annotated[list[Path], typer.Argument(help="Trial lists to upload.", exists=True, dir_okay=False)],
-    release: Annotated[str | None, typer.Option(help="An installed release.", show_default=False)] = None,
+    release: Annotated[
+        str | None,
+        typer.Option(help="Name of an installed release ('helm list' lists them).", show_default=False),
+    ] = None,
     values: Values = None,
     claim: Annotated[
-        str | None, typer.Option(help="Name of the input claim, instead of a release.", show_default=False)
+        str | None, typer.Option(help="Instead of a release: name of the input claim.", show_default=False)
     ] = None,
-    folder: Annotated[str, typer.Option(help="Folder on the claim.")] = "",
+    folder: Annotated[
+        str, typer.Option(help="Folder on the claim. Default: its root folder.", show_default=False)
+    ] = "",
     sets: Set = None,
     set_string: SetString = None,
     set_file: SetFile = None,
@@ -167,7 +181,8 @@ def upload(
         return
     for file, name in zip(files, names, strict=True):
         typer.echo(
-            f"{file} is on the claim. To use it, install with --set queries.trials.fromInput.study1={name}"
+            f"{file} is on the claim. To use it for Study 1, install the release with "
+            f"--set queries.trials.fromInput.study1={name}"
         )
 
 
@@ -178,7 +193,8 @@ async def _values(
 
     if sum(given is not None for given in (release, files, claim)) != 1:
         raise SpecError(
-            "Name one of these: a release, its --values, or a --claim ('kubectl get pvc' lists claims)"
+            "Give exactly one of these: the name of a release ('helm list' lists them), --values FILE, or "
+            "--claim NAME ('kubectl get pvc' lists claims)"
         )
     if files:
         return model_values(*files)
@@ -190,13 +206,13 @@ async def _values(
 
 
 def _pattern(values: ModelValues, release: str | None, *, any_model: bool) -> str:
-    """The release's own runs; all runs of the model where there are only values; all runs of a claim."""
+    """The default of ``--runs``: the release's own runs; without a release, the model's; for a claim, all."""
     run = values.values.get("queries", {}).get("runId") or release or "*"
     return "*/*/*" if any_model else f"*/{values.name}/{run}"
 
 
 def claim_alone(claim: str | None, purpose: str) -> dict[str, Any]:
-    """Values of the chart for one claim alone: only this claim is known to exist."""
+    """Values of the chart for ``--claim``: only this claim is sure to exist."""
     if claim is None:
         return {}
     others = sorted({"input", "output", "logs"} - {purpose})
@@ -209,14 +225,14 @@ async def _ended(kubectl: Kubectl, values: ModelValues, release: str | None, *, 
     """Whether all query Jobs that write the fetched runs have ended."""
     from grace_client.kube import job_end
 
-    mine = f",app.kubernetes.io/instance={release}" if release else f",grace/model={values.name}"
+    owner = f",app.kubernetes.io/instance={release}" if release else f",grace/model={values.name}"
     selector = "app.kubernetes.io/name=grace,app.kubernetes.io/component in (query,server)"
-    jobs = await kubectl.get("jobs", selector=selector + ("" if any_model else mine))
+    jobs = await kubectl.get("jobs", selector=selector + ("" if any_model else owner))
     return all(job_end.end(job) for job in jobs)
 
 
 def _interruptible(work: Coroutine[Any, Any, T]) -> T:
-    """Run something that cleans up when Ctrl-C or another signal cancels it."""
+    """Run a coroutine. Ctrl-C or another stop signal cancels it, so that it can clean up."""
 
     async def main() -> T:
         task = asyncio.current_task()
@@ -233,7 +249,7 @@ def _interruptible(work: Coroutine[Any, Any, T]) -> T:
 
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Callable[[TransferProgress], object]]:
-    """A bar on a terminal, a line every few seconds elsewhere, nothing if quiet."""
+    """Show progress: a bar on a terminal, else a line every few seconds; nothing if quiet."""
     from rich import progress as rich_progress
     from rich.console import Console
 
@@ -274,10 +290,10 @@ def _print_runs(runs: list[RemoteRun], *, json: bool) -> None:
         print_json([asdict(run) for run in runs])
         return
     for run in runs:
-        state = "complete" if run.complete else "incomplete: it is running, or it was interrupted"
+        state = "complete" if run.complete else "incomplete (it is still running, or it was interrupted)"
         typer.echo(f"{run.path}  {run.files} files, {_size(run.bytes)}, {state}")
     if not runs:
-        typer.echo("no runs")
+        typer.echo("There are no runs")
 
 
 def _print_fetched(found: Fetched, to: Path, *, json: bool) -> None:
@@ -286,15 +302,15 @@ def _print_fetched(found: Fetched, to: Path, *, json: bool) -> None:
         print_json({"to": str(to), **asdict(found), **folders})
         return
     for folder in found.verified:
-        typer.echo(f"{folder}  complete, tables and ledger as in the manifest")
+        typer.echo(f"{folder}  complete; tables and record are correct")
     for folder in found.partial:
-        typer.echo(f"{folder}  incomplete. 'grace export {folder}' writes tables of its answers so far")
+        typer.echo(f"{folder}  incomplete. 'grace export {folder}' writes tables of the answers so far")
     if found.stale:
         say(
-            f"An older run of the same name left these files: {', '.join(map(str, found.stale))}. Delete "
-            "them: 'grace verify' and 'grace export' would count them as a part of the run"
+            f"These files belong to an older run with the same name: {', '.join(map(str, found.stale))}. "
+            "Delete them. Otherwise 'grace verify' and 'grace export' count them as part of the run"
         )
     say(
-        f"{found.files} files, {_size(found.bytes)}. {found.unchanged} were here before, "
-        f"{_size(found.received)} received"
+        f"{found.files} files, {_size(found.bytes)}. {found.unchanged} of them were here already; "
+        f"{_size(found.received)} were downloaded"
     )

@@ -1,4 +1,4 @@
-"""`grace policy`: check manifests against the cluster's rules."""
+"""`grace policy`: check Kubernetes manifests against the cluster's rules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from grace_client.policy.check import Finding, Report
 
 app = typer.Typer(
-    help="Check manifests against the rules of the cluster (NRP Nautilus).", no_args_is_help=True
+    help="Check Kubernetes manifests against the rules of the cluster (NRP Nautilus).", no_args_is_help=True
 )
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
@@ -31,22 +31,27 @@ def check(
         typer.Argument(metavar="[FILE…|-]", help="Manifests (YAML); - reads standard input."),
     ] = None,
     chart: Annotated[
-        Path | None, typer.Option(help="A Helm chart to render with the helm on the PATH, instead of files.")
+        Path | None, typer.Option(help="Helm chart to check instead of files. helm must be installed.")
     ] = None,
     values: Annotated[
-        list[Path] | None, typer.Option("--values", "-f", help="Values file of the chart; later ones win.")
+        list[Path] | None,
+        typer.Option(
+            "--values", "-f", help="Values file of the chart. A later file replaces earlier values."
+        ),
     ] = None,
     sets: Set = None,
     set_string: SetString = None,
     set_file: SetFile = None,
-    release: Annotated[str, typer.Option(help="The release's name, with --chart.")] = "grace",
-    namespace: Annotated[str, typer.Option(help="The release's namespace, with --chart.")] = "grace",
-    kube_version: Annotated[str | None, typer.Option(help="Kubernetes version to render for.")] = None,
+    release: Annotated[str, typer.Option(help="With --chart: name of the release.")] = "grace",
+    namespace: Annotated[str, typer.Option(help="With --chart: namespace of the release.")] = "grace",
+    kube_version: Annotated[
+        str | None, typer.Option(help="With --chart: Kubernetes version of the cluster, such as 1.31.")
+    ] = None,
     ignore: Annotated[
         list[str] | None,
-        typer.Option(metavar="RULE", help="Leave out a rule if you have an exception."),
+        typer.Option(metavar="RULE", help="Do not check this rule, because the cluster allows an exception."),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 on warnings too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 2 on warnings too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what breaks the cluster's rules, where, and what to write instead.
@@ -54,7 +59,7 @@ def check(
     Check objects together if you apply them together: some rules count over all of them.
     Exit code 2 on any error, 0 otherwise; notes never fail the check.
     """
-    from grace_client.policy import check as policy
+    from grace_client.policy.check import check as check_rules
 
     if chart is not None:
         from grace_client.kube import helm
@@ -73,11 +78,10 @@ def check(
     else:
         if values or sets or set_string or set_file or kube_version:
             raise SpecError(
-                "--values, --set, --set-string, --set-file and --kube-version are for a chart. Name it with "
-                "--chart"
+                "--values, --set, --set-string, --set-file and --kube-version need --chart. Add it"
             )
         manifests = _read(files or [])
-    report = policy.check(manifests, ignore=[rule.upper() for rule in ignore or ()])
+    report = check_rules(manifests, ignore=[rule.upper() for rule in ignore or ()])
     if json:
         print_json(report.to_json())
     elif sys.stdout.isatty():
@@ -104,7 +108,7 @@ def _read(files: list[str]) -> list[KubeObject]:
         except OSError as error:
             raise refused(error, file) from None
         except UnicodeDecodeError as error:
-            raise SpecError(f"{file}: cannot read the file: {error}") from None
+            raise SpecError(f"{file} is not text in UTF-8: {error}. Save it as UTF-8") from None
         manifests += read_manifests(text, "standard input" if file == "-" else file)
     if not manifests:
         raise SpecError(

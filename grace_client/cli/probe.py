@@ -1,4 +1,4 @@
-"""`grace noise` and `grace probe`: what an engine's answers are worth."""
+"""`grace noise` and `grace probe`: check how exact an engine's answers are."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ if TYPE_CHECKING:
     from grace_client.core.scoring import Scores
     from grace_client.run.manifest import NoiseFloor
 
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def noise(
     run: Annotated[Path, typer.Argument(help="A run folder of a scored experiment.")],
     questions: Annotated[int, typer.Option(help="How many questions to draw.", min=1)] = 50,
-    repeats: Annotated[int, typer.Option(help="How often to score each again.", min=1)] = 5,
-    seed: Annotated[int, typer.Option(help="Of the draw and of the orders.")] = 0,
+    repeats: Annotated[
+        int, typer.Option(help="How many times to score each of these questions again.", min=1)
+    ] = 5,
+    seed: Annotated[int, typer.Option(help="Random seed of the sample and of the orders.")] = 0,
     model: Model = None,
     dtype: Dtype = "auto",
     device: Device = None,
@@ -45,21 +47,21 @@ def noise(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Measure how far repeated answers to a run's questions lie apart.
+    """Measure the noise floor of a run: how much the scores of the same question vary.
 
-    Scores a random sample again in other orders and under other loads, and keeps the result in the run's
-    manifest. The options that name the engine are those of the run. A difference between conditions that is
-    not well above this noise floor says nothing about the model.
+    grace scores a random sample again, in other orders and with other numbers of questions at once, and
+    writes the result to the run's manifest. Give the same engine options as for the run. Do not interpret
+    differences between conditions that are as small as this noise floor.
     """
-    from grace_client.engines.chat.template import Wanted
+    from grace_client.engines.chat.template import TemplateSettings
     from grace_client.run import noise as noises
     from grace_client.run import tables
     from grace_client.run.folder import RunFolder
 
     folder = RunFolder.open(run)
     tables.check_record(folder)
-    wanted = Wanted.of_run(folder.manifest.spec.reasoning, folder.manifest.spec.engine)
-    chosen = Choice(model, dtype, device, server, api_key_file, wait_for_server, prune, declare, wanted)
+    settings = TemplateSettings.of_run(folder.manifest.spec.reasoning, folder.manifest.spec.engine)
+    chosen = Choice(model, dtype, device, server, api_key_file, wait_for_server, prune, declare, settings)
 
     async def work() -> NoiseFloor:
         engine = await chosen.connect((lambda _: None) if quiet else say)
@@ -77,10 +79,10 @@ def noise(
     if json:
         print_json({"run": str(run), **floor.model_dump()})
         return
-    left_out = f" ({floor.failed} more had no answer in some repeat)" if floor.failed else ""
+    left_out = f" ({floor.failed} others failed in a repeat and do not count)" if floor.failed else ""
     typer.echo(
-        f"{run}: {floor.questions} questions scored {floor.repeats} times more{left_out}, "
-        f"{', '.join(map(str, floor.loads))} at once"
+        f"{run}: {floor.questions} questions scored again {floor.repeats} times{left_out}, "
+        f"with {', '.join(map(str, floor.loads))} questions at once"
     )
     for unit, spread in (("nats", floor.nats), ("percentage points", floor.points)):
         typer.echo(
@@ -91,14 +93,19 @@ def noise(
 
 def probe(
     server: Annotated[str, typer.Option(help="A vLLM server, such as http://localhost:8000.")],
-    model: Annotated[str | None, typer.Option(help="The served name.", show_default=False)] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="The model's name on the server. Needed if the server has several.", show_default=False
+        ),
+    ] = None,
     api_key_file: ApiKeyFile = None,
     wait_for_server: WaitForServer = 0.0,
     json: Json = False,
 ) -> None:
     """Check a server and ask it one scored question.
 
-    Exit code 0 where it answers exactly: its option mass is a probability.
+    Exit code 0 if the server returns exact probabilities.
     """
     from dataclasses import replace
 
@@ -129,4 +136,4 @@ def probe(
     typer.echo(question.prompt.text)
     for name, share in zip(names, normalised, strict=True):
         typer.echo(f"  {name:16} {probability(share)}")
-    typer.echo(f"{served} answers exactly: option mass {probability(mass)}")
+    typer.echo(f"{served} returns exact probabilities. Option mass: {probability(mass)}")

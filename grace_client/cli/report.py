@@ -1,4 +1,4 @@
-"""`grace report`: one page about one or many runs."""
+"""`grace report`: one HTML page about one run or many runs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from grace_client.core.errors import ExitCode
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of them.")],
-    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders with several runs.")],
+    out: Annotated[Path, typer.Option(help="The HTML page to write.")] = Path("report.html"),
     figures: Annotated[
-        Path | None, typer.Option(help="Folder for the figures alone: SVG, PDF and PNG.")
+        Path | None, typer.Option(help="Write the figures to this folder too, as SVG, PDF and PNG.")
     ] = None,
-    tables: Annotated[Path | None, typer.Option(help="Folder for the tables alone: CSV.")] = None,
+    tables: Annotated[Path | None, typer.Option(help="Write the tables to this folder too, as CSV.")] = None,
     nrp: Annotated[
-        bool, typer.Option("--nrp", help="The runs were made on NRP Nautilus: acknowledge it as it asks.")
+        bool, typer.Option("--nrp", help="Add the acknowledgement that NRP Nautilus asks its users for.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Write one page of figures, tables and methods that opens without a network."""
+    """Write one HTML page with figures, tables and methods. It opens without a network."""
     from grace_client import report as reports
 
     written = reports.write(
@@ -48,8 +48,8 @@ def report(
         typer.echo(str(written.page))
     if written.faults:
         say(
-            f"{len(written.faults)} part{'s' * (len(written.faults) > 1)} of the page could not be computed "
-            "because of an error in grace; the page is written without. Please report the sentences of the "
-            "summary that name the error."
+            f"{len(written.faults)} part{'s' * (len(written.faults) > 1)} of the page failed because of an "
+            "error in grace. The page has no text there. Please report the sentences of the summary that "
+            "name the error"
         )
         raise typer.Exit(ExitCode.ITEMS_FAILED)

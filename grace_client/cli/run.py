@@ -1,4 +1,4 @@
-"""`grace run`: ask a model a whole experiment, and write its tables."""
+"""`grace run`: ask a model all questions of an experiment, and write the tables."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ from grace_client.core.errors import ExitCode, RecordError, ServerError, SpecErr
 if TYPE_CHECKING:
     from grace_client.core.trials import TrialList
     from grace_client.engines.base import Engine
-    from grace_client.engines.chat.template import Wanted
+    from grace_client.engines.chat.template import TemplateSettings
     from grace_client.run.folder import RunFolder
 
 
 def _experiments(incomplete: str) -> list[str]:
-    """Names that a shell completes."""
+    """Experiment names that begin with `incomplete`, for the completion of the shell."""
     from grace_client import studies
 
     return [name for name in (*studies.EXPERIMENTS, "all") if name.startswith(incomplete)]
@@ -52,14 +52,14 @@ def run(
     experiment: Annotated[
         str,
         typer.Argument(
-            help="study1-exp1, study1-exp2, study2-exp1, … or all.",
+            help="Experiment: study1-exp1, study1-exp2, study2-exp1, …, or all for the four main ones.",
             autocompletion=_experiments,
         ),
     ],
     trials: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Trial list; with all, one for each study. Default: grace's own.",
+            help="Trial list (CSV). With 'all', give one list for each study. Default: grace's own lists.",
             show_default=False,
             rich_help_panel=ASKING,
         ),
@@ -67,7 +67,10 @@ def run(
     sample: Annotated[
         int | None,
         typer.Option(
-            help="Ask this many trials, drawn at random.", min=1, show_default=False, rich_help_panel=ASKING
+            help="Ask only this many trials, drawn at random. Default: all trials.",
+            min=1,
+            show_default=False,
+            rich_help_panel=ASKING,
         ),
     ] = None,
     model: Model = None,
@@ -79,29 +82,38 @@ def run(
     prune: Prune = None,
     declare: Declare = None,
     replicates: Annotated[
-        int, typer.Option(help="Answers to each question.", min=1, rich_help_panel=FREE_TEXT)
+        int,
+        typer.Option(help="How many answers to draw for each question.", min=1, rich_help_panel=FREE_TEXT),
     ] = 5,
     temperature: Annotated[
-        float, typer.Option(help="Sampling temperature.", min=0.0, rich_help_panel=FREE_TEXT)
+        float,
+        typer.Option(
+            help="Sampling temperature. 0 always takes the likeliest token.",
+            min=0.0,
+            rich_help_panel=FREE_TEXT,
+        ),
     ] = 0.7,
     max_tokens: Annotated[
         int | None,
         typer.Option(
-            help="Longest answer in tokens, reasoning included. Default: 64, or 2048 for a model that "
-            "reasons.",
+            help="Maximum length of an answer in tokens, reasoning included. Default: 64, or 2048 if the "
+            "model reasons.",
             min=1,
             show_default=False,
             rich_help_panel=FREE_TEXT,
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(help="Number from which every seed is made.", rich_help_panel=FREE_TEXT)
+        int,
+        typer.Option(
+            help="Base of all random seeds. Each answer has its own seed.", rich_help_panel=FREE_TEXT
+        ),
     ] = 0,
     share_answers: Annotated[
         bool,
         typer.Option(
             "--share-answers",
-            help="Ask equal questions once, and give their trials the same answers.",
+            help="Ask equal questions only once. Their trials get the same answers.",
             rich_help_panel=FREE_TEXT,
         ),
     ] = False,
@@ -111,7 +123,7 @@ def run(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Run folder; with all, the folder of all runs. Default: runs/MODEL-EXPERIMENT.",
+            help="Run folder. With 'all', the folder for all runs. Default: runs/MODEL-EXPERIMENT.",
             show_default=False,
             rich_help_panel=OUTPUT,
         ),
@@ -119,33 +131,33 @@ def run(
     max_failed: Annotated[
         float,
         typer.Option(
-            help="End with exit code 1 if a larger share of the questions failed.",
+            help="Exit code 1 if more than this share of the questions failed.",
             min=0,
             max=1,
             rich_help_panel=OUTPUT,
         ),
     ] = 0.01,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print no progress.", rich_help_panel=OUTPUT)
-    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.", rich_help_panel=OUTPUT)] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=OUTPUT)] = False,
 ) -> None:
-    """Ask a model a whole experiment, and write its tables.
+    """Ask a model all questions of an experiment, and write the tables.
 
     Example: grace run study1-exp2 --model google/gemma-2-2b-it --out runs/gemma-2b
 
-    You can stop it at any moment. The same command continues the run.
+    You can stop it at any time. The same command continues the run.
     """
     from grace_client import studies
-    from grace_client.engines.chat.template import Wanted
+    from grace_client.engines.chat.template import TemplateSettings
 
     names = studies.ALL if experiment == "all" else (experiment,)
     experiments = [studies.experiment(name) for name in names]
-    wanted = Wanted.of(reasoning, reasoning_effort, prompt_date)
-    chosen = Choice(model, dtype, device, server, api_key_file, wait_for_server, prune, declare or [], wanted)
+    settings = TemplateSettings.of(reasoning, reasoning_effort, prompt_date)
+    chosen = Choice(
+        model, dtype, device, server, api_key_file, wait_for_server, prune, declare or [], settings
+    )
     lists = _lists(trials or [], {e.schema.study for e in experiments})
     if out is not None:
-        # Before a model is loaded or a server is waited for.
+        # Check this before grace loads a model or waits for a server.
         paths.check_folder(out)
     sampling = {
         "temperature": temperature,
@@ -165,7 +177,7 @@ def run(
                 if stop.is_set():
                     break
                 results.append(
-                    await _one(engine, name, lists, out, sample, sampling, wanted, stop, quiet, json)
+                    await _one(engine, name, lists, out, sample, sampling, settings, stop, quiet, json)
                 )
         finally:
             await engine.close()
@@ -177,7 +189,9 @@ def run(
     if stopped:
         raise typer.Exit(ExitCode.UNREACHABLE)
     if any(result["failed"] > max_failed * result["distinct"] for result in results):
-        say(f"grace: more than {max_failed:.1%} of the questions failed; 'grace status' lists the reasons")
+        say(
+            f"grace: More than {max_failed:.1%} of the questions failed. 'grace status RUN' lists the reasons"
+        )
         raise typer.Exit(ExitCode.ITEMS_FAILED)
 
 
@@ -188,7 +202,7 @@ async def _one(
     out: Path | None,
     sample: int | None,
     sampling: dict[str, Any],
-    wanted: Wanted,
+    settings: TemplateSettings,
     stop: asyncio.Event,
     quiet: bool,
     json: bool,
@@ -210,8 +224,8 @@ async def _one(
         lists[experiment.schema.study],
         info,
         sample=sample,
-        sampling=folders.sampling_of(experiment, info, wanted.reasoning, sampling),
-        reasoning=wanted.reasoning,
+        sampling=folders.sampling_of(experiment, info, settings.reasoning, sampling),
+        reasoning=settings.reasoning,
     )
     state = folder.progress()
     if not quiet:
@@ -224,16 +238,13 @@ async def _one(
             with progress(name, quiet=quiet) as show:
                 state = await runner.run(folder, engine, on_progress=show, stop=stop)
         except ServerError:
-            say(f"what was answered is kept; tables so far: {_tables(folder)[0]}")
+            say(f"The answers so far are kept. Their table: {_tables(folder)[0]}")
             raise
         except OSError:
-            say(f"what was answered is kept in {path}; the same command goes on from there")
+            say(f"The answers so far are kept in {path}. The same command continues the run")
             raise
     if stop.is_set() and state.done < state.total:
-        say(
-            f"stopped with {state.done} of {state.total} answers in {path}; "
-            "the same command goes on from there"
-        )
+        say(f"Stopped: {state.done} of {state.total} answers are in {path}. The same command continues it")
     folder = folder.read_again()
     files = _tables(folder)
     if not json:
@@ -242,7 +253,7 @@ async def _one(
 
 
 def _tables(folder: RunFolder) -> list[Path]:
-    """Write the tables; where a record that was damaged is not whole again, those that there are stay."""
+    """Write the tables. If the record has lost answers, print why and leave the tables as they are."""
     from grace_client.run import tables
 
     try:
@@ -253,11 +264,11 @@ def _tables(folder: RunFolder) -> list[Path]:
 
 
 def _default_folder(model: str, experiment: str) -> Path:
-    """Where a run is without --out; one that was begun under the model's name as it is stays there."""
-    before = Path("runs", f"{model.rsplit('/', 1)[-1]}-{experiment}")
-    # Unlike Path.is_dir, this takes a name that is too long for one of no folder.
-    there = os.path.isdir(before)  # noqa: PTH112
-    return before if there else Path("runs", f"{paths.file_name(model)}-{experiment}")
+    """The run folder without --out. An earlier run may use the model's name without `paths.file_name`."""
+    earlier = Path("runs", f"{model.rsplit('/', 1)[-1]}-{experiment}")
+    # Path.is_dir raises an error if the name is too long; this returns False.
+    exists = os.path.isdir(earlier)  # noqa: PTH112
+    return earlier if exists else Path("runs", f"{paths.file_name(model)}-{experiment}")
 
 
 def _result(folder: RunFolder, files: list[Path], failed: int) -> dict[str, Any]:
@@ -272,7 +283,7 @@ def _result(folder: RunFolder, files: list[Path], failed: int) -> dict[str, Any]
 
 
 def _lists(paths: list[Path], needed: set[str]) -> dict[str, TrialList]:
-    """Trial lists by study; those that were not given are grace's own."""
+    """Trial lists by study. If the user gave none for a study, it is grace's own list."""
     from grace_client import stimuli, studies
 
     lists: dict[str, TrialList] = {}
@@ -280,10 +291,15 @@ def _lists(paths: list[Path], needed: set[str]) -> dict[str, TrialList]:
         trials = studies.read_trials(path)
         study = trials.schema.study
         if study in lists:
-            raise SpecError(f"two trial lists of {study}: {lists[study].path} and {path}; give one")
+            raise SpecError(
+                f"{lists[study].path} and {path} are both trial lists of {study}. Give only one of them"
+            )
         if study not in needed:
             wanted = " and ".join(sorted(needed))
-            raise SpecError(f"{path} is a {study} list, and the experiment needs {wanted}")
+            raise SpecError(
+                f"{path} is a trial list of {study}, but this experiment needs one of {wanted}. Give another "
+                "--trials, or name another experiment"
+            )
         lists[study] = trials
         for note in trials.notes:
             say(f"{path}: note: {note}")
@@ -293,7 +309,7 @@ def _lists(paths: list[Path], needed: set[str]) -> dict[str, TrialList]:
 
 
 async def _unless(stop: asyncio.Event, connecting: Coroutine[Any, Any, Engine]) -> Engine | None:
-    """The engine, or None where a stop came first: a server may take hours to answer."""
+    """The engine, or None if the user stopped first: a server may need hours until it is ready."""
     stopped, engine = asyncio.create_task(stop.wait()), asyncio.create_task(connecting)
     await asyncio.wait({stopped, engine}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
@@ -306,16 +322,16 @@ async def _unless(stop: asyncio.Event, connecting: Coroutine[Any, Any, Engine]) 
 
 
 def _stop_on_signals() -> asyncio.Event:
-    """An event that a signal to end sets; a second one ends the process at once."""
+    """An event that the first signal to end sets. A second signal ends the process at once."""
     stop = asyncio.Event()
 
-    def asked() -> None:
+    def stopping() -> None:
         if stop.is_set():
-            # Nothing to save: the ledger has every answer that came. Only the cursor may be hidden.
+            # Every answer is on disk already. Only the cursor may be hidden.
             sys.stderr.write("\x1b[?25h" if sys.stderr.isatty() else "")
             os._exit(ExitCode.UNREACHABLE)
         stop.set()
-        say("stopping: answers in flight are still written (once more ends at once)")
+        say("Stopping: grace waits for the questions in flight. Press Ctrl-C again to end at once")
 
-    on_stop(asked)
+    on_stop(stopping)
     return stop

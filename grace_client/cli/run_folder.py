@@ -1,4 +1,4 @@
-"""`grace status`, `verify`, `export` and `explain`: what a run folder holds. No model is loaded."""
+"""`grace status`, `verify`, `export` and `explain`: commands on a run folder. They load no model."""
 
 from __future__ import annotations
 
@@ -17,35 +17,38 @@ if TYPE_CHECKING:
     from grace_client.run.folder import RunFolder
     from grace_client.run.plan import Item
 
-Runs = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a folder of several.")]
+Runs = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a folder with several runs.")]
 Run = Annotated[Path, typer.Argument(help="A run folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Found = dict[str, Any]
 
+SHOWN = 10
+"""Maximum number of trials that a message names."""
+
 
 def status(run: Runs, json: Json = False) -> None:
-    """Say how far a run is, and why questions failed."""
+    """Show how many questions of a run are answered, and why others failed."""
     _of_each(run, _status, _print_status, json=json)
 
 
 def verify(run: Runs, json: Json = False) -> None:
-    """Check every line of a run's record. Exit code 1 where something is damaged or missing."""
+    """Check the record and the tables of a run. Exit code 1 if something is damaged or missing."""
     found = _of_each(run, _verified, _print_verified, json=json)
     if any(one["missing"] or one["changed_tables"] or one["corrupt"] for one in found):
         raise typer.Exit(ExitCode.ITEMS_FAILED)
 
 
 def export(run: Runs, json: Json = False) -> None:
-    """Write a run's tables anew from its record."""
+    """Write the tables of a run again, from its record."""
     _of_each(run, _exported, lambda found: typer.echo("\n".join(found["files"])), json=json)
 
 
 def _of_each(
     place: Path, work: Callable[[RunFolder], Found], show: Callable[[Found], None], *, json: bool
 ) -> list[Found]:
-    """What a command finds in a run, or in each of those below a folder, and print it.
+    """Do `work` on a run, or on every run below a folder; print and return the results.
 
-    A run that cannot be used is told and does not keep the others from being looked at.
+    If one of several runs cannot be used, its error is printed and the next run follows.
     """
     from grace_client.run import manifest as manifests
     from grace_client.run.folder import RunFolder
@@ -115,11 +118,11 @@ def _print_status(found: Found) -> None:
         typer.echo(f"  {one['questions']} failed ({one['status']}): {one['reason']}")
     if found["damaged"]:
         typer.echo(
-            f"  corrupt and not used: {len(found['damaged'])} lines of the record, the first is "
-            f"{found['damaged'][0]}; 'grace verify' lists them"
+            f"  {len(found['damaged'])} lines of the record are corrupt and not used; the first is "
+            f"{found['damaged'][0]}. 'grace verify {found['run']}' lists them"
         )
     if found["answered"] < found["distinct"]:
-        typer.echo("  to go on: repeat the 'grace run' command that began it")
+        typer.echo("  To continue the run, repeat its 'grace run' command")
 
 
 def _verified(folder: RunFolder) -> Found:
@@ -140,13 +143,13 @@ def _print_verified(found: Found) -> None:
     typer.echo(
         f"{found['run']}: {found['lines']} valid lines, {found['missing']} questions without an answer"
     )
-    for kind, what in (("torn", "cut off by a crash"), ("corrupt", "corrupt: its checksum does not fit")):
+    for kind, what in (("torn", "a crash cut off this line"), ("corrupt", "the checksum is wrong")):
         for place in found[kind]:
-            typer.echo(f"  {place}: {what}; not used, its question counts as not asked")
+            typer.echo(f"  {place}: {what}. The line is not used; its question counts as not asked")
     for name in found["changed_tables"]:
-        typer.echo(f"  {name}: is not the file that was exported; 'grace export' writes it anew")
+        typer.echo(f"  {name}: changed or missing. 'grace export {found['run']}' writes it again")
     if found["missing"]:
-        typer.echo("  to ask what is missing: repeat the 'grace run' command that began the run")
+        typer.echo("  To ask the missing questions, repeat the run's 'grace run' command")
 
 
 def _exported(folder: RunFolder) -> Found:
@@ -158,11 +161,15 @@ def _exported(folder: RunFolder) -> Found:
 
 def explain(
     run: Run,
-    trial: Annotated[int, typer.Option(help="Row of the trial list, from 1.", min=1)],
-    question: Annotated[str | None, typer.Option(help="Only this question, such as state2.")] = None,
+    trial: Annotated[
+        int, typer.Option(help="Number of the trial: its row in the trial list, counted from 1.", min=1)
+    ],
+    question: Annotated[
+        str | None, typer.Option(help="Show only this question, such as state2. Default: all questions.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Trace a trial's numbers: the prompt as sent, its tokens, every form's log-probability, the outcome."""
+    """Show where a trial's numbers come from: the prompt, its tokens, and every form's log-probability."""
     from grace_client.run import tables
     from grace_client.run.folder import RunFolder
 
@@ -174,10 +181,11 @@ def explain(
     ]
     if not items:
         ids = [t.trial_id for t in folder.plan.trials]
-        raise SpecError(
-            f"{run} asks nothing such: its trials are {ids[0]} to {ids[-1]} ({len(ids)} of them), its "
-            "questions " + ", ".join(q.name for q in folder.experiment.questions(folder.plan.trials[0]))
-        )
+        if trial not in ids:
+            listed = ", ".join(map(str, ids[:SHOWN])) + (", …" if len(ids) > SHOWN else "")
+            raise SpecError(f"{run} has no trial {trial}. It has {len(ids)} trials: {listed}")
+        names = ", ".join(q.name for q in folder.experiment.questions(folder.plan.trials[0]))
+        raise SpecError(f"{run} has no question {question!r}. Questions: {names}")
     tables.check_record(folder, items)
     traces = [_trace(folder, item) for item in items]
     if json:
@@ -197,7 +205,7 @@ def _trace(folder: RunFolder, item: Item) -> dict[str, Any]:
         "replicate": item.replicate,
         "key": item.key,
         "asked": item.question.prompt.text,
-        # Decoded from the ids when they were sent.
+        # The text of the token ids that were sent, with the chat template.
         "prompt": (answer or {}).get("prompt"),
         "answer": answer,
     }
@@ -222,7 +230,7 @@ def _print_trace(trace: dict[str, Any]) -> None:
     typer.echo(f"── trial {trace['trial_id']}, {trace['question']}{replicate} (key {trace['key']})")
     answer = trace["answer"]
     if trace["prompt"] is None:
-        typer.echo("── the question; what the model gets around it is recorded when it is sent")
+        typer.echo("── the question, without the chat template (not sent yet)")
     typer.echo(trace["prompt"] or trace["asked"])
     if answer is None:
         typer.echo("── not asked yet\n")
@@ -236,7 +244,7 @@ def _print_trace(trace: dict[str, Any]) -> None:
     if "forms" not in answer:
         typer.echo(f"── answer ({answer['finish_reason']}): {answer['text']!r}\n")
         return
-    typer.echo(f"── surface forms, log-probability in nats, at {answer['at']}")
+    typer.echo(f"── forms with their log-probability in nats, scored at {answer['at']}")
     for option, form, ids, logprob in answer["forms"]:
         shown = "-inf" if logprob is None else f"{logprob:.4f}"
         typer.echo(f"  {option:16} {form!r:24} {shown:>10}  tokens {' '.join(map(str, ids))}")

@@ -1,4 +1,4 @@
-"""What a person reads at the end of a run: cell means, a sparkline per question, option mass, failures."""
+"""The summary at the end of a run: cell means, small bar charts, option mass and failures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BARS = "▁▂▃▄▅▆▇█"
 
 
 def print_summary(folder: RunFolder, files: Sequence[Path]) -> None:
-    """Print the summary of a run that has been exported."""
+    """Print the summary of a run whose tables are written."""
     console = Console(highlight=False)
     results, manifest = folder.manifest.results, folder.manifest
     long = pd.read_parquet(next(file for file in files if file.suffix == ".parquet"))
@@ -32,8 +32,8 @@ def print_summary(folder: RunFolder, files: Sequence[Path]) -> None:
     else:
         _free(console, long)
     failed = {k: n for k, n in results["distinct_by_status"].items() if k != OK}
-    told = ", ".join(f"{n} {k}" for k, n in failed.items()) if failed else "none"
-    console.print(f"Without an answer: {told}")
+    counts = ", ".join(f"{n} {k}" for k, n in failed.items()) if failed else "none"
+    console.print(f"Questions without an answer: {counts}")
     for file in (*files, folder.path / "manifest.json"):
         console.print(f"  {file}", soft_wrap=True)
 
@@ -53,7 +53,7 @@ def _scored(console: Console, folder: RunFolder, long: pd.DataFrame) -> None:
     for question in questions:
         table.add_column(question, overflow="fold")
     kinds = list(dict.fromkeys(map(kind, questions)))
-    # A number that is cut off would be read as another one.
+    # A number without its last digits would look like another number.
     table.add_column("mass", justify="right", no_wrap=True)
     for cell, group in means.groupby(factors, sort=True):
         by_question = group.groupby("question", sort=False)
@@ -71,14 +71,17 @@ def _scored(console: Console, folder: RunFolder, long: pd.DataFrame) -> None:
     for question, rows in means.groupby("question", sort=False):
         names = list(dict.fromkeys(rows["option"]))
         if _numbers(rows["option"]) is None:
-            console.print(f"{question!s}: bars {', '.join(names)}; below them the likeliest and its share")
+            console.print(
+                f"{question!s}: one bar for each option ({', '.join(names)}); below, the likeliest option "
+                "and its probability"
+            )
     if any(_numbers(rows["option"]) is not None for _, rows in means.groupby("question")):
-        console.print("numbers: bars from the lowest option to the highest, below them the mean")
-    told = "; ".join(
+        console.print("other questions: one bar for each option, from the lowest number; below, the mean")
+    masses = "; ".join(
         f"{name} {probability(mass['mean'], 3)} (lowest {probability(mass['min'], 3)})"
         for name, mass in folder.manifest.results["option_mass"].items()
     )
-    console.print(f"[bold]Option mass[/bold], the mean probability of any valid answer at all: {told}")
+    console.print(f"[bold]Option mass[/bold] (the mean probability of all options together): {masses}")
 
 
 def cell_means(long: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
@@ -96,7 +99,7 @@ def cell_means(long: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _spark(by_question: Any, question: str) -> str:
-    """Bars of a mean distribution; below them its mean, or its likeliest option where options are words."""
+    """Bars of a mean distribution; below them its mean, or its likeliest option if the options are words."""
     if question not in by_question.groups:
         return "no answer"
     rows = by_question.get_group(question)

@@ -1,4 +1,4 @@
-"""`grace trials`: check and make trial lists."""
+"""`grace trials`: check and write trial lists."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import typer
 from grace_client.cli._output import print_json
 from grace_client.core.errors import TrialError
 
-app = typer.Typer(help="Check and make trial lists.", no_args_is_help=True)
+app = typer.Typer(help="Check and write trial lists.", no_args_is_help=True)
 
 SHOWN = 50
-"""How many faults of a file are printed; --json has them all."""
+"""How many faults of a file are printed; ``--json`` prints all."""
 
 
 @app.command()
@@ -21,7 +21,7 @@ def check(
     file: Annotated[Path, typer.Argument(help="A trial list (CSV).")],
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what a trial list holds, or every fault of it with file, line and column."""
+    """Check a trial list: show its trials and cells, or every fault with its line and column."""
     from collections import Counter
 
     from grace_client import studies
@@ -66,19 +66,19 @@ def check(
 @app.command()
 def make(
     study: Annotated[str, typer.Argument(help="study1 or study2.")],
-    out: Annotated[Path, typer.Option(help="File to write.")],
+    out: Annotated[Path, typer.Option(help="CSV file to write.")],
     participants: Annotated[
         int | None,
         typer.Option(
-            help="How many participants. Default: as many as the human study had.",
+            help="Number of participants. Default: as in the human study (study1: 50, study2: 202).",
             min=1,
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same list.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed. The same seed writes the same list.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Write a balanced trial list from grace's own stories, in the study's schema."""
+    """Write a balanced trial list from grace's own stories."""
     from grace_client import stimuli
 
     rows, people = stimuli.write(out, study, participants=participants, seed=seed)

@@ -1,4 +1,4 @@
-"""What experiments ask of a server, counted on the trial lists: distinct questions and tokens, about."""
+"""The load of experiments on a server: distinct questions, and an estimate of their tokens."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 _PIECES = re.compile(r"\d|[^\W\d]{1,4}|\W")
 
 
-def loads(known: Mapping[str, Any], assumptions: Assumptions) -> list[Load]:
-    """Of every enabled experiment.
+def loads(values: Mapping[str, Any], assumptions: Assumptions) -> list[Load]:
+    """The load of every enabled experiment.
 
     Parameters
     ----------
-    known : mapping
-        All values as the chart sees them. Lists that lie on the input claim are not at hand: grace's own are
-        counted.
+    values : mapping
+        All values of the chart. A trial list on the input claim cannot be read here: grace's own list counts
+        instead.
     assumptions : Assumptions
-        How characters become tokens.
+        Among others, the number of characters in a token.
     """
-    experiments = known["queries"]["experiments"]
+    experiments = values["queries"]["experiments"]
     return [
-        _load(name, own, str(known["queries"]["trials"].get(name.partition("-")[0]) or ""), assumptions)
+        _load(name, own, str(values["queries"]["trials"].get(name.partition("-")[0]) or ""), assumptions)
         for name, own in experiments.items()
         if own.get("enabled")
     ]
@@ -42,19 +42,19 @@ def _load(name: str, own: Mapping[str, Any], text: str, assumptions: Assumptions
 
     experiment = studies.experiment(name)
     drawn = plan.sample(_list(experiment.schema.study, text), own.get("sample") or None)
-    asked = [question for trial in drawn for question in experiment.questions(trial)]
+    questions = [question for trial in drawn for question in experiment.questions(trial)]
     if experiment.scored:
-        distinct = {(question.prompt.text, question.options) for question in asked}
+        distinct = {(question.prompt.text, question.options) for question in questions}
         tokens = sum(
             _tokens(prompt, assumptions) + (_inner_nodes(options) - 1) * assumptions.block_size // 2
             for prompt, options in distinct
             if options is not None
         )
         return Load(name, len(distinct), tokens, 0)
-    # Every answer has its own seed, so no two are the same question.
+    # Every answer has its own seed, so all questions are distinct.
     replicates, longest = int(own["replicates"]), int(own["maxTokens"])
-    tokens = replicates * sum(_tokens(question.prompt.text, assumptions) for question in asked)
-    return Load(name, replicates * len(asked), tokens, replicates * len(asked) * longest)
+    tokens = replicates * sum(_tokens(question.prompt.text, assumptions) for question in questions)
+    return Load(name, replicates * len(questions), tokens, replicates * len(questions) * longest)
 
 
 @lru_cache
@@ -73,6 +73,6 @@ def _tokens(prompt: str, assumptions: Assumptions) -> int:
 
 @lru_cache
 def _inner_nodes(options: OptionSet) -> int:
-    """Inner nodes of the options' trie where each digit, each sign and each four letters are a token."""
+    """Inner nodes of the options' trie, if each digit, each sign and each four letters are one token."""
     forms = [_PIECES.findall(form) for option in options.options for form in option.forms]
     return len({tuple(form[:depth]) for form in forms for depth in range(len(form))})

@@ -1,4 +1,4 @@
-"""An API key: read from where users keep it, and kept out of everything that is written or printed."""
+"""An API key: read from a file or the environment, and hidden in everything that is written or printed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import quote
 from grace_client.core.errors import SpecError
 
 LEAST = 8
-"""Parts of a key with this many characters or more are hidden; shorter ones do not give the key away."""
+"""Parts of a key with this many characters or more are hidden. Shorter parts do not reveal the key."""
 
 HIDDEN = "***"
 
@@ -20,15 +20,15 @@ SETTING = re.compile(r"(?:export\s+)?[A-Za-z_]\w*\s*[=:]\s*\S")
 
 
 class ApiKey:
-    """A key, and what hides it.
+    """A key that can hide itself in texts.
 
-    A server or a proxy may repeat the headers of a request in its answer, whole or cut. So every part of the
-    key of `LEAST` characters or more is hidden, as it is, URL-encoded and in base64.
+    A server or a proxy may repeat a part of the request's headers in its answer. So every part of the key
+    with `LEAST` characters or more is hidden: plain, URL-encoded and in base64.
 
     Parameters
     ----------
     value : str
-        The key; empty where there is none.
+        The key; empty if there is none.
     """
 
     def __init__(self, value: str = "") -> None:
@@ -42,7 +42,7 @@ class ApiKey:
         for shape, length in shapes:
             if length:
                 self._parts.setdefault(length, set()).update(_substrings(shape, length))
-                # Whatever part of this length is in a text, one of these is in it.
+                # Every part of this length contains one of these.
                 half = (length + 1) // 2
                 needles.update(_substrings(shape, half)[:: length - half + 1])
         self._needles = tuple(needles)
@@ -55,7 +55,7 @@ class ApiKey:
         return f"ApiKey({HIDDEN if self else ''})"
 
     def hide(self, text: str) -> str:
-        """The text, with `HIDDEN` in place of every part of the key."""
+        """The text with `HIDDEN` instead of every part of the key."""
         if not any(needle in text for needle in self._needles):
             return text
         for length, parts in self._parts.items():
@@ -74,16 +74,16 @@ class ApiKey:
         return text
 
     def hide_in(self, parsed: Any, body: bytes) -> Any:
-        """Parsed JSON, with the key hidden in all its texts; the names of fields stay as they are.
+        """Parsed JSON with the key hidden in all its texts. Names of fields do not change.
 
-        A key shorter than `LEAST` is left there: it may be any word of an answer.
+        A key shorter than `LEAST` is not hidden here: it may be an ordinary word of an answer.
 
         Parameters
         ----------
         parsed
-            Changed in place.
+            The JSON value; it is changed in place.
         body : bytes
-            What it was parsed from, to see quickly that there is nothing to hide.
+            The bytes of the JSON, for a quick check whether there is something to hide.
         """
         if len(self.value) < LEAST:
             return parsed
@@ -103,50 +103,58 @@ class ApiKey:
 
 
 def from_file(path: Path) -> str:
-    """The key that a file holds; SpecError where it holds none."""
+    """The key in a file; SpecError if there is none."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise SpecError(f"{path} is not plain text (UTF-8); save the API key as plain text") from None
+        raise SpecError(f"{path} is not plain text (UTF-8). Save the API key as plain text") from None
     except OSError as error:
-        raise SpecError(f"the API key cannot be read from {path}: {error.strerror or error}") from None
+        raise SpecError(
+            f"The file {path} with the API key cannot be read: {error.strerror or error}. Check "
+            "--api-key-file"
+        ) from None
     if not text.strip():
-        raise SpecError(f"{path} is empty; it should hold the API key")
+        raise SpecError(f"{path} is empty. Write the API key into it")
     return usable(text, str(path))
 
 
 def from_environment(name: str) -> str | None:
-    """The key in an environment variable; None where it is not set or empty."""
+    """The key in an environment variable; None if the variable is not set or empty."""
     text = os.environ.get(name, "")
     return usable(text, f"the environment variable {name}") if text.strip() else None
 
 
 def usable(text: str, source: str = "the API key") -> str:
-    """A key without the white space around it; SpecError, which does not repeat it, where it is no key.
+    """A key without the white space around it.
 
     Parameters
     ----------
     text : str
-        As the user keeps it.
+        The text of the file or the variable.
     source : str
-        Where, for messages.
+        Name of the file or the variable, for messages.
+
+    Raises
+    ------
+    SpecError
+        If the text is not a key. The message does not repeat the text.
     """
     key = text.strip().removeprefix("\ufeff").strip()
     if len(key.split()) > 1 or not key.isprintable():
-        wrong = "several words or lines, or characters that cannot be seen"
+        wrong = "several words or lines, or invisible characters"
         if key.lower().startswith("bearer "):
             wrong = "the word 'Bearer' before the key"
     elif not key.isascii():
-        wrong = "a letter or quotation mark that no key has"
+        wrong = "a letter or quotation mark that is not ASCII"
     elif key[0] in "'\"`" or key[-1] in "'\"`":
         wrong = "quotation marks around the key"
     else:
         wrong = ""
-    # A key in base64 may end with equals signs; a name before one is a line of a settings file.
+    # A key in base64 may end with equals signs. A name before an equals sign is a line of a settings file.
     if SETTING.match(key) and re.match(r"(?:export\s+)?[A-Z_]*KEY\b", key, re.IGNORECASE):
         wrong = "a setting (NAME=KEY)"
     if wrong:
-        raise SpecError(f"{source} holds {wrong}; it should hold the API key alone")
+        raise SpecError(f"{source} contains {wrong}. It must contain the API key and nothing else")
     return key
 
 
@@ -155,7 +163,7 @@ def _substrings(text: str, length: int) -> list[str]:
 
 
 def _base64(text: str, before: int) -> str:
-    """What of base64 depends on the text alone, where `before` bytes stand before it in its group."""
+    """The part of the base64 code that depends only on the text, if `before` bytes precede it."""
     encoded = b64encode(b"\0" * before + text.encode()).decode()
     return encoded[(8 * before + 5) // 6 : 8 * (before + len(text.encode())) // 6]
 

@@ -1,23 +1,23 @@
-"""The errors that grace raises on purpose.
+"""The errors that grace raises.
 
-Each class has a stable `code`, which programs may use to decide. Nothing decides by a message: messages are
+Each class has a stable `code`, which programs can use. No program should depend on a message: messages are
 for people, and their words may change. `--json` prints the code of a failed command.
 
 ====================  ==========================================================================
 code                  meaning
 ====================  ==========================================================================
-error                 Root of all; no error has this code.
-spec                  The settings, a file or an argument cannot be used as given.
+error                 The base class; no error has this code.
+spec                  The settings, a file or an argument cannot be used.
 usage                 The command line cannot be read: an unknown option, a missing argument.
 program-missing       A program that grace needs (helm, kubectl) is not installed.
 not-enough-data       Too few answers for this analysis.
-record-damaged        The ledger of a run has lost answers that its tables contain.
+record-damaged        The record of a run has lost answers that its tables contain.
 file                  The operating system refused to read or write a file.
 trials                A trial list has faults; `problems` lists them.
 busy                  Another process works on the same run, campaign or folder.
 server                The model's server (or the extraction model's) cannot be used.
 item                  One question has no answer; `status` says why.
-release               A Kubernetes operation failed; `reason` is Kubernetes' own word, if it gave one.
+release               A Kubernetes operation failed; `reason` is Kubernetes' reason, if it gave one.
 release-timeout       A Kubernetes operation did not end in time.
 release-doomed        A release waits for something that cannot happen.
 cluster-lost          The cluster did not answer for longer than the campaign waits.
@@ -41,32 +41,32 @@ from typing import Any, ClassVar
 
 
 class ExitCode(IntEnum):
-    """Exit codes of the `grace` command; a Kubernetes Job decides by them whether to retry."""
+    """Exit codes of the `grace` command. A Kubernetes Job uses them to decide whether to retry."""
 
     DONE = 0
     ITEMS_FAILED = 1
-    """More items failed than the threshold allows, or grace could not make a part of a report."""
+    """More questions failed than the threshold allows, or a part of a report failed."""
     BAD_INPUT = 2
     """The input is wrong. The same command fails again."""
     UNREACHABLE = 3
-    """The same command may succeed later: the server did not answer, another process is at work, the run was
-    interrupted, or the system lacks room (a full disk, too many open files)."""
+    """The same command may succeed later: the server did not answer, another process uses the run, the run
+    was interrupted, or the system lacks resources (a full disk, too many open files)."""
 
 
 class GraceError(Exception):
-    """Root of all errors that grace raises on purpose.
+    """Base class of all errors that grace raises.
 
     Parameters
     ----------
     message : str
         What happened, why, and what to do next.
     retryable : bool or None
-        Whether the same call may succeed later; None for the class's usual answer.
+        Whether the same call may succeed later; None for the default of the class.
 
     Attributes
     ----------
     code : str
-        What kind of error it is; stable, one for each class.
+        The kind of the error: stable, one for each class.
     """
 
     code: ClassVar[str] = "error"
@@ -83,11 +83,11 @@ class GraceError(Exception):
 
     @property
     def exit_code(self) -> ExitCode:
-        """Exit code of a command that ends with this error."""
+        """The exit code of a command that ends with this error."""
         return ExitCode.UNREACHABLE if self.retryable else ExitCode.BAD_INPUT
 
     def data(self) -> dict[str, Any]:
-        """The error as JSON: the message, the code, the exit code, and what the class adds."""
+        """The error as JSON: message, code, exit code, and the keys that the class adds."""
         return {"error": str(self), "code": self.code, "exit_code": int(self.exit_code)}
 
 
@@ -100,7 +100,7 @@ class Problem:
     line : int
         Line of the file on which the row starts, counted from 1 (the header is line 1).
     column : str or None
-        Column of the fault; None where the row or the file as a whole has it.
+        Column of the fault; None if the whole row or the whole file has it.
     message : str
         What is wrong and what is expected.
     """
@@ -141,7 +141,7 @@ class TrialError(GraceError):
 
 
 class SpecError(GraceError):
-    """The settings, a file or an argument cannot be used as given."""
+    """The settings, a file or an argument cannot be used."""
 
     code = "spec"
 
@@ -165,14 +165,14 @@ class NotEnoughDataError(SpecError):
 
 
 class RecordError(SpecError):
-    """The ledger of a run has lost answers that its tables contain.
+    """The record of a run (its folder ``ledger``) has lost answers that its tables contain.
 
     Parameters
     ----------
     run : str
         The run folder.
     lost : int
-        Answers in the tables that are no longer in the ledger.
+        Number of answers that are in the tables, but no longer in the record.
     damaged : sequence of str
         Damaged lines, as ``ledger/SEGMENT:LINE``.
     """
@@ -182,22 +182,22 @@ class RecordError(SpecError):
     def __init__(self, run: str, lost: int, damaged: Sequence[str]) -> None:
         where = ", ".join(damaged[:5]) + (f" and {len(damaged) - 5} more" if len(damaged) > 5 else "")
         super().__init__(
-            f"{run}: its tables contain {lost} answers that are no longer in its ledger"
-            + (f"; damaged lines: {where}" if damaged else "; a file of ledger/ was cut or removed")
-            + ". The tables were not changed. Restore ledger/ from a copy, or repeat the 'grace run' "
-            "command that began the run: it asks again only what is missing"
+            f"{run}: its tables contain {lost} answers that are no longer in its record. "
+            + (f"Damaged lines: {where}" if damaged else "A file of ledger/ was cut or removed")
+            + ". The tables were not changed. Restore ledger/ from a copy, or repeat the run's 'grace run' "
+            "command: it asks only the missing questions"
         )
 
 
 class BusyError(GraceError):
-    """Another process works on the same thing; the same call succeeds when it is done."""
+    """Another process works on the same run, campaign or folder. The same call succeeds after it ends."""
 
     code = "busy"
     retryable = True
 
 
 class ServerError(GraceError):
-    """The engine as a whole does not answer; retryable unless the call says otherwise."""
+    """The engine answers no question at all; retryable unless the call says otherwise."""
 
     code = "server"
     retryable = True
@@ -211,11 +211,11 @@ class ReleaseError(GraceError):
     message : str
         What happened, with the pods' states and the events that explain it, and what to do next.
     retryable : bool
-        Whether the same call may succeed later: the cluster's API did not answer, or something is still
-        going on.
+        Whether the same call may succeed later: the cluster's API did not answer, or another operation is
+        not complete.
     reason : str
-        Kubernetes' word for its refusal, such as ``AlreadyExists``, ``Conflict`` or ``NotFound``; empty where
-        it gave none.
+        The reason that Kubernetes gave, such as ``AlreadyExists``, ``Conflict`` or ``NotFound``; empty if it
+        gave none.
     """
 
     code = "release"
@@ -241,11 +241,11 @@ class ItemError(GraceError):
     Parameters
     ----------
     status : str
-        Short machine-readable kind, which becomes the `status` of the item's rows.
+        Short kind for programs. It becomes the `status` of the question's rows.
     message : str
-        The reason, which becomes the `reason` of the item's rows.
+        The reason for people. It becomes the `reason` of the question's rows.
     retryable : bool
-        Whether a later run asks again. A permanent failure is never asked again.
+        Whether a later run asks again. After a permanent failure, no run asks again.
     """
 
     code = "item"
@@ -271,72 +271,71 @@ class FileError(SpecError):
 
 
 _PASSING = {
-    errno.ENOSPC: "no space is left on its disk. Free some ('df -h' shows how full disks are; 'df -i' counts "
-    "files)",
-    errno.EDQUOT: "your share of its disk is used up. Free some ('quota' shows how much you may use)",
-    errno.EMFILE: "too many files are open in this process. Allow more, such as with 'ulimit -n 4096'",
-    errno.ENFILE: "too many files are open on this machine. End programs that are not needed",
-    errno.ENOMEM: "there is no memory for it. End programs that are not needed",
-    errno.EIO: "its disk gives an error. Look at the disk, or at the connection to it",
-    errno.ESTALE: "the connection to its disk was lost. Look at the disk, or at the connection to it",
-    errno.ETIMEDOUT: "it did not answer in time. Look at the connection",
+    errno.ENOSPC: "the disk is full. Free some space ('df -h' shows the space, 'df -i' the number of files)",
+    errno.EDQUOT: "your quota on this disk is used up. Free some space ('quota' shows your quota)",
+    errno.EMFILE: "this process has too many open files. Allow more, for example with 'ulimit -n 4096'",
+    errno.ENFILE: "this machine has too many open files. End programs that you do not need",
+    errno.ENOMEM: "there is not enough memory. End programs that you do not need",
+    errno.EIO: "the disk reports an error. Check the disk, or the connection to it",
+    errno.ESTALE: "the connection to the disk was lost. Check the disk, or the connection to it",
+    errno.ETIMEDOUT: "it did not answer in time. Check the connection",
     errno.EBUSY: "another program uses it. Wait for that program",
     errno.EAGAIN: "another program uses it. Wait for that program",
-    errno.ENOLCK: "its disk gives no lock. Look at the disk, or at the connection to it",
+    errno.ENOLCK: "the disk cannot lock files. Check the disk, or the connection to it",
 }
-"""What may be otherwise later, by the system's number: why, and what to do before trying again."""
+"""Errors that may pass, by the system's number: why, and what to do before the next try."""
 
 _LASTING = {
-    errno.EACCES: "you have no right to it. 'ls -ld' shows whose it is; name another place, or have its "
-    "rights changed",
-    errno.EPERM: "the system does not allow it. 'ls -ld' and 'lsattr -d' show why; name another place",
-    errno.EROFS: "its disk can only be read. Name a place on another disk",
-    errno.EFBIG: "it would be larger than files may be here. 'ulimit -f unlimited' allows larger ones",
-    errno.ENAMETOOLONG: "the name is too long: a part of a path has at most 255 bytes. Choose a shorter name",
-    errno.ELOOP: "it is a link that leads back to itself. Name the file or folder itself",
-    errno.EISDIR: "it is a folder, and a file is meant. Name a file",
-    errno.ENOTSUP: "its disk does not support it. Name a place on another disk",
-    errno.EINVAL: "it is no ordinary file. Name a file",
+    errno.EACCES: "permission denied. 'ls -ld' shows the owner. Name another place, or change the "
+    "permissions",
+    errno.EPERM: "the system does not allow it. 'ls -ld' and 'lsattr -d' show why. Name another place",
+    errno.EROFS: "the disk is read-only. Name a place on another disk",
+    errno.EFBIG: "the file would be larger than the limit. 'ulimit -f unlimited' removes the limit",
+    errno.ENAMETOOLONG: "the name is too long: each part of a path has at most 255 bytes. Choose a shorter "
+    "name",
+    errno.ELOOP: "it is a link to itself. Name the file or folder itself",
+    errno.EISDIR: "it is a folder, but a file is needed. Name a file",
+    errno.ENOTSUP: "the disk does not support this. Name a place on another disk",
+    errno.EINVAL: "it is not an ordinary file. Name a file",
 }
-"""What will be the same next time."""
+"""Errors that do not pass, by the system's number: why, and what to do."""
 
 
 def refused(error: OSError, path: Path | str | None = None, *, then: str = "") -> FileError:
-    """What the operating system refused, as an error that says what to do next.
+    """An operating system's error as a `FileError` that says what to do next.
 
     Parameters
     ----------
     error : OSError
-        As the system gave it.
+        The error of the operating system.
     path : path, optional
-        What was read or written, where the error itself does not name it.
+        The file that was read or written, if the error does not name it.
     then : str
-        What to do after that, or what has been kept.
+        A last sentence: what to do after that, or what is kept.
     """
     given = error.filename if path is None else path
     place = None if given is None or isinstance(given, int) else Path(os.fsdecode(given))
     name = "a file" if place is None else str(place)
     if isinstance(error, ConnectionError):
-        told = f"a connection broke off ({error.strerror or error}); the same command may succeed later"
-        return FileError(told, retryable=True)
+        message = f"A connection was lost ({error.strerror or error}). Run the same command again"
+        return FileError(message, retryable=True)
     if why := _PASSING.get(error.errno or 0):
-        then = then or "Then repeat the command: what was written before is kept"
+        then = then or "Then repeat the command. Files that are complete are kept"
         return FileError(f"{name}: {why}. {then}", retryable=True)
     why = _LASTING.get(error.errno or 0) or _misplaced(error, place)
     return FileError(f"{name}: {why or error.strerror or error}" + (f". {then}" if then else ""))
 
 
 def _misplaced(error: OSError, place: Path | None) -> str | None:
-    """Why a path leads to nothing, or to another thing than is meant; None for other errors."""
+    """Why there is no file at a path, or a file instead of a folder; None for other errors."""
     if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EEXIST) or place is None:
         return None
     for part in (*reversed(place.parents), place):
         name = "it" if part == place else str(part)
         if os.path.islink(part) and not os.path.exists(part):  # noqa: PTH110, PTH114 (long names raise there)
-            told = f"{name} is a link to {part.readlink()}, which is not there"
-            return f"{told}. Name the file or folder itself"
+            return f"{name} is a link to {part.readlink()}, which does not exist. Name another file or folder"
         if not os.path.lexists(part):
             return f"{name} does not exist. Check the spelling ('ls {part.parent}' shows what is there)"
         if not os.path.isdir(part) and (part != place or error.errno != errno.ENOENT):  # noqa: PTH112
-            return f"{name} is a file, and a folder is meant. Name a folder"
+            return f"{name} is a file, but a folder is needed. Name a folder"
     return None

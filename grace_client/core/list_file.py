@@ -1,4 +1,4 @@
-"""From the bytes of a trial list to its rows, whichever program wrote them."""
+"""Read the bytes of a trial list as rows, whatever program wrote them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Sheet:
     rows : tuple of (int, list of str)
         The line on which each row starts, and its cells.
     notes : tuple of str
-        What was read otherwise than as plain CSV in UTF-8.
+        How the file differs from plain CSV in UTF-8.
     """
 
     header: tuple[str, ...]
@@ -47,22 +47,22 @@ class Sheet:
     notes: tuple[str, ...]
 
 
-def read(raw: bytes, path: str, known: Callable[[Sequence[str]], int]) -> Sheet:
-    """Take a file apart.
+def read(raw: bytes, path: str, known_columns: Callable[[Sequence[str]], int]) -> Sheet:
+    """Read the rows of a file.
 
     Parameters
     ----------
     raw : bytes
-        The file.
+        The content of the file.
     path : str
-        Its name in messages.
-    known : callable
-        How many columns of a header are known; the separator that makes it largest is the file's.
+        The file's name in messages.
+    known_columns : callable
+        From a header to its number of known columns. grace uses the separator that gives the most.
 
     Raises
     ------
     TrialError
-        Where the bytes are no table of text; it names what they are.
+        If the bytes are not a table of text; the message says what they are.
     """
     notes: list[str] = []
     text = _text(raw, path, notes)
@@ -70,10 +70,10 @@ def read(raw: bytes, path: str, known: Callable[[Sequence[str]], int]) -> Sheet:
     marks = list(SEPARATORS)
     if found := _SEP_LINE.match(text):
         marks, offset, text = [found["mark"]], 1, text[found.end() :]
-        notes.append(f"the first line, {found[0].strip()!r}, names the separator and is no row")
+        notes.append(f"the first line, {found[0].strip()!r}, names the separator; it is not a row")
     tried = [_rows(text, mark, offset) for mark in marks]
-    # The first of equals, so commas where nothing speaks for another.
-    counts = [known(_clean(rows[0][1])) if rows else 0 for rows, _ in tried]
+    # The first maximum, so that commas win a tie.
+    counts = [known_columns(_clean(rows[0][1])) if rows else 0 for rows, _ in tried]
     best = counts.index(max(counts))
     (rows, fault), mark = tried[best], marks[best]
     if fault is not None:
@@ -81,28 +81,28 @@ def read(raw: bytes, path: str, known: Callable[[Sequence[str]], int]) -> Sheet:
     if mark != "," and not offset:
         notes.append(f"columns are separated by {SEPARATORS[mark]}")
     if not rows:
-        raise TrialError(path, [Problem(1, None, "the file is empty; a header line is expected")])
+        raise TrialError(path, [Problem(1, None, "the file is empty. Expected: a header line and trials")])
     line, header = rows[0]
     cleaned = _clean(header)
     if marked := [new for old, new in zip(header, cleaned, strict=True) if INVISIBLE.search(old)]:
-        notes.append(f"invisible characters in the header are not read: {', '.join(marked)}")
+        notes.append(f"invisible characters in the header are ignored: {', '.join(marked)}")
     empty = [line for line, row in rows[1:] if not any(cell.strip() for cell in row)]
     if empty:
         where = f"line {empty[0]}" if len(empty) == 1 else f"lines {empty[0]} to {empty[-1]}"
-        notes.append(f"{len(empty)} rows of empty cells are not read ({where})")
+        notes.append(f"{len(empty)} rows of empty cells are ignored ({where})")
     kept = tuple((line, row) for line, row in rows[1:] if any(cell.strip() for cell in row))
     return Sheet(tuple(cleaned), line, kept, tuple(notes))
 
 
 def _text(raw: bytes, path: str, notes: list[str]) -> str:
     if kind := _kind(raw):
-        message = f"this is {kind}, not CSV; open it in a spreadsheet and save it as 'CSV UTF-8'"
+        message = f"the file is {kind}, not CSV. Open it in a spreadsheet and save it as 'CSV UTF-8'"
         raise TrialError(path, [Problem(1, None, message)])
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         try:
             text = raw.decode("utf-16")
         except UnicodeDecodeError as error:
-            message = f"the file begins as UTF-16 and is not ({error.reason}); save it as CSV UTF-8"
+            message = f"the file begins like UTF-16, but is not ({error.reason}). Save it as CSV UTF-8"
             raise TrialError(path, [Problem(1, None, message)]) from None
         notes.append("the file is UTF-16, which spreadsheets call Unicode text")
         return text
@@ -110,12 +110,12 @@ def _text(raw: bytes, path: str, notes: list[str]) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        message = f"byte {raw[error.start]:#04x} is not UTF-8; save the file as CSV UTF-8"
+        message = f"byte {raw[error.start]:#04x} is not UTF-8. Save the file as CSV UTF-8"
         raise TrialError(path, [Problem(line, None, message)]) from None
 
 
 def _kind(raw: bytes) -> str | None:
-    """What a file is that holds no plain text."""
+    """The kind of a file that is not plain text; None for plain text."""
     if raw.startswith(b"PK\x03\x04"):
         if b"opendocument.spreadsheet" in raw[:200]:
             return "an OpenDocument spreadsheet (.ods)"
@@ -125,7 +125,7 @@ def _kind(raw: bytes) -> str | None:
 
 
 def _rows(text: str, mark: str, offset: int) -> tuple[list[tuple[int, list[str]]], Problem | None]:
-    """Rows with the lines on which they start, and the fault that ended the reading."""
+    """The rows, each with the line on which it starts; and the fault that stopped the reading, if any."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=mark)
     rows: list[tuple[int, list[str]]] = []
     start = 1 + offset
@@ -135,7 +135,7 @@ def _rows(text: str, mark: str, offset: int) -> tuple[list[tuple[int, list[str]]
                 rows.append((start, row))
             start = reader.line_num + 1 + offset
     except csv.Error as error:
-        return rows, Problem(start, None, f"not readable as CSV: {error}")
+        return rows, Problem(start, None, f"grace cannot read this as CSV: {error}")
     return rows, None
 
 

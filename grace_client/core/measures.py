@@ -23,7 +23,7 @@ def mean(prob: ArrayLike, values: ArrayLike) -> Array:
     ndarray, shape (...)
         In the unit of `values`.
     """
-    # No matrix product: its last digit is that of the machine's linear algebra, and tables are compared.
+    # No matrix product: its last digit depends on the machine, and tables are compared byte by byte.
     weighted = np.asarray(prob, dtype=np.float64) * np.asarray(values, dtype=np.float64)
     return np.asarray(weighted.sum(axis=-1))
 
@@ -44,13 +44,13 @@ def median(prob: ArrayLike, values: ArrayLike) -> Array:
     Parameters and shapes as in `mean`; `values` must ascend.
     """
     values = np.asarray(values, dtype=np.float64)
-    # Without the slack, rounding in the sum would decide ties such as (0.5, 0.5).
+    # Without this tolerance, rounding errors would decide ties such as (0.5, 0.5).
     reached = np.cumsum(np.asarray(prob, dtype=np.float64), axis=-1) >= 0.5 - 1e-12
     return np.asarray(values[reached.argmax(axis=-1)])
 
 
 def mode(prob: ArrayLike, values: ArrayLike) -> Array:
-    """The likeliest value, the first of equals. Parameters and shapes as in `mean`."""
+    """The likeliest value; of several, the first one. Parameters and shapes as in `mean`."""
     return np.asarray(np.asarray(values, dtype=np.float64)[np.asarray(prob).argmax(axis=-1)])
 
 

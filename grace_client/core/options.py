@@ -19,7 +19,7 @@ class Option:
     Attributes
     ----------
     name : str
-        What tables call it.
+        Name of the option in tables.
     forms : tuple of str
         Texts that count as this answer, such as ``("yes", "Yes", " yes", " Yes")``. Their probabilities are
         summed.
@@ -31,15 +31,15 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class OptionSet:
-    """All answers that count.
+    """All options of a question.
 
     Attributes
     ----------
     options : tuple of Option
-        In the order of the tables.
+        The options, in the order of the tables.
     end_of_turn : bool
-        Whether the engine's end-of-turn token is part of every form. It makes any set prefix-free, and it
-        changes the question: the model must stop after the answer.
+        Whether every form ends with the engine's end-of-turn token. Then any set is prefix-free. But the
+        question changes: the model must stop after the answer.
     """
 
     options: tuple[Option, ...]
@@ -48,15 +48,17 @@ class OptionSet:
     def __post_init__(self) -> None:
         names = [option.name for option in self.options]
         if len(names) < 2 or len(set(names)) != len(names):
-            raise SpecError(f"an option set needs two or more different names, got {names}")
+            raise SpecError(f"An option set needs two or more options with different names. It has {names}")
         owner: dict[str, str] = {}
         for option in self.options:
             if not option.forms or not all(option.forms):
-                raise SpecError(f"option {option.name!r} needs at least one surface form, and none empty")
+                raise SpecError(f"Option {option.name!r} needs at least one form, and no form may be empty")
             for form in option.forms:
                 other = owner.setdefault(form, option.name)
                 if other != option.name:
-                    raise SpecError(f"the form {form!r} is declared for {other!r} and for {option.name!r}")
+                    raise SpecError(
+                        f"The form {form!r} belongs to two options, {other!r} and {option.name!r}. Remove one"
+                    )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -65,10 +67,10 @@ class OptionSet:
 
 
 def spoken(text: str) -> tuple[str, ...]:
-    """The usual surface forms of a word or sentence.
+    """The usual forms of a word or sentence.
 
-    As written and with a capital first letter, each with and without a leading space: whether an answer
-    starts with a space depends on the template and the tokenizer, not on what the model believes.
+    As written and with a capital first letter, each with and without a leading space. Whether an answer
+    starts with a space depends on the chat template and the tokenizer, not on what the model believes.
     """
     capital = text[:1].upper() + text[1:]
     return tuple(dict.fromkeys((text, capital, f" {text}", f" {capital}")))
@@ -78,8 +80,8 @@ def spoken(text: str) -> tuple[str, ...]:
 class TokenTrie:
     """The surface forms of an option set as a tree of tokens.
 
-    Node 0 is the root, the end of the prompt. Every other node is one token after its parent's, and stands
-    behind its parent in the arrays. Edge *i* is the step from ``parent[i + 1]`` to node *i + 1*.
+    Node 0 is the root: the end of the prompt. Every other node is one token that follows its parent's token.
+    In the arrays, each node comes after its parent. Edge *i* goes from ``parent[i + 1]`` to node *i + 1*.
 
     Attributes
     ----------
@@ -90,7 +92,7 @@ class TokenTrie:
     leaf : ndarray of int64, shape (n_forms,)
         Node at which each form ends.
     option : ndarray of int64, shape (n_forms,)
-        Index of the option that each form belongs to.
+        Index of the option to which each form belongs.
     forms : tuple of str
         Text of each form.
     n_options : int
@@ -110,27 +112,29 @@ class TokenTrie:
         options: OptionSet,
         form_ids: Sequence[Sequence[Sequence[int]]],
     ) -> TokenTrie:
-        """Put tokenised forms into a trie.
+        """Build the trie of tokenised forms.
 
         Parameters
         ----------
         options : OptionSet
-            The answers.
+            The options and their forms.
         form_ids : sequence, per option, of sequences, per form, of token ids
-            The forms as the engine tokenises them in the place where they stand.
+            The forms as the engine tokenises them after the prompt.
 
         Raises
         ------
         SpecError
-            Where two options share their tokens, or one form's tokens begin another's: their probabilities
-            would overlap, and no sum over them would be a probability.
+            If forms of two options have the same tokens, or if a form's tokens begin with those of another
+            form. Their probabilities would overlap, and their sum would not be a probability.
         """
         token, parent, children = [-1], [-1], [dict[int, int]()]
         ends: dict[int, tuple[int, str]] = {}
         for index, (option, variants) in enumerate(zip(options.options, form_ids, strict=True)):
             for form, ids in zip(option.forms, variants, strict=True):
                 if not ids:
-                    raise SpecError(f"the form {form!r} of option {option.name!r} has no tokens")
+                    raise SpecError(
+                        f"The form {form!r} of option {option.name!r} has no tokens for this model"
+                    )
                 node = 0
                 for token_id in ids:
                     if token_id not in children[node]:
@@ -143,16 +147,15 @@ class TokenTrie:
                 if other[0] != index:
                     name = options.names[other[0]]
                     raise SpecError(
-                        f"{form!r} ({option.name}) and {other[1]!r} ({name}) are the same tokens "
-                        f"{list(ids)} for this model; declare forms that differ"
+                        f"The forms {form!r} ({option.name}) and {other[1]!r} ({name}) have the same tokens "
+                        f"{list(ids)} for this model. Change one of them"
                     )
         for node, (_, form) in ends.items():
             if children[node]:
                 deeper = next(n for n in ends if n != node and _below(n, node, parent))
                 raise SpecError(
-                    f"the option set is not prefix-free: the tokens of {form!r} begin those of "
-                    f"{ends[deeper][1]!r}. Add a terminator to the forms (such as a full stop) or set "
-                    "end_of_turn"
+                    f"The option set is not prefix-free: the tokens of {ends[deeper][1]!r} begin with those "
+                    f"of {form!r}. End all forms with a mark such as a full stop, or set end_of_turn"
                 )
         return cls(
             token=np.array(token, dtype=np.int64),

@@ -1,4 +1,4 @@
-"""Where grace keeps files of its own, and how it replaces a file whole."""
+"""grace's cache folder, names of files, and the atomic replacement of a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def cache() -> Path:
-    """`$GRACE_CACHE`, or `grace` in the user's cache folder."""
+    """The folder of grace's cache: `$GRACE_CACHE`, or `grace` in the user's cache folder."""
     if own := os.environ.get("GRACE_CACHE"):
         return Path(own)
     base = os.environ.get("XDG_CACHE_HOME")
@@ -22,14 +22,14 @@ def cache() -> Path:
 
 
 LONGEST_NAME = 120
-"""Characters of a model's name in the names of files. The rest of a name takes up to about a hundred."""
+"""Maximum length of a model's name in a file name. The rest of the file name has about 100 characters."""
 
 
 def file_name(model: str) -> str:
-    """A model's name as a part of file names: its last part, in letters, digits, ``.``, ``_`` and ``-``.
+    """A model's name for file names: its last part, with letters, digits, ``.``, ``_`` and ``-`` only.
 
-    A name that cannot stay as it is (too long, other characters, a first or last character that hides a file
-    or reads as an option) ends in a hash of the whole name, so that two models never share a file name.
+    If the name must be changed (it is too long, has other characters, or begins or ends with ``.`` or
+    ``-``), a hash of the whole name follows, so that two models never have the same file name.
     """
     short = model.rsplit("/", 1)[-1]
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", short).strip(".-")
@@ -41,9 +41,9 @@ def file_name(model: str) -> str:
 
 
 def check_folder(path: Path) -> None:
-    """Raise the OSError that making files in a folder would raise, and make nothing.
+    """Raise the OSError that writing files in a folder would raise. Nothing is written.
 
-    So a command can say at its start what would stop it at its end.
+    A command can then fail at its start instead of its end.
     """
     for part in (path, *path.absolute().parents):
         try:
@@ -62,7 +62,7 @@ def check_folder(path: Path) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raise the OSError that replacing a file would raise, and write nothing."""
+    """Raise the OSError that replacing a file would raise. Nothing is written."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -70,8 +70,8 @@ def check_file(path: Path) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):
-        # Such as /dev/null, which a file in its place would take from every program.
-        raise OSError(errno.EINVAL, "no ordinary file", str(path))
+        # For example /dev/null: all programs need it, so it must not be replaced.
+        raise OSError(errno.EINVAL, "not an ordinary file", str(path))
     folder = Path(os.path.realpath(path)).parent
     if path.is_symlink() and not folder.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
@@ -80,27 +80,27 @@ def check_file(path: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write a file so that others see the old one or the whole new one, never a part.
+    """Replace a file atomically: other programs see the old file or the complete new one.
 
-    Yields a name beside `path`; what was written there takes its place when the block ends well. Where `path`
-    is a link, the file that it leads to is replaced.
+    Yields the path of a temporary file beside `path`. If the block raises no error, that file replaces
+    `path`. If `path` is a link, its target is replaced.
 
     Raises
     ------
     OSError
-        With `path` as its file name, whichever of the steps failed.
+        If any step fails; its file name is `path`.
     """
     new: Path | None = None
     try:
         check_file(path)
         target = Path(os.path.realpath(path))
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Part of the name is enough to tell whose it is, and a whole one may be as long as the disk allows.
+        # Only a part of the name: the whole name may already have the maximum length.
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:40]}.")
         os.close(handle)
         new = Path(name)
         yield new
-        # mkstemp makes the file private; give it the rights that an ordinary new file would have.
+        # mkstemp makes the file private. Give it the permissions of an ordinary new file.
         umask = os.umask(0)
         os.umask(umask)
         new.chmod(0o666 & ~umask)

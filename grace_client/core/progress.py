@@ -1,4 +1,4 @@
-"""How far a command is: as a count, and as a line of JSON that another program reads in a log."""
+"""The progress of a command: as counts, and as a line of JSON that another program reads from a log."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _KIND = "progress"
 
 @dataclass(slots=True)
 class Progress:
-    """How far a command is with its questions.
+    """How many questions a command has answered.
 
     Attributes
     ----------
     total, done, failed : int
-        Distinct questions in all, with an answer, and with a failure among those.
+        Distinct questions: all of them, those with a final answer, and failures among the latter.
     asked : int
-        Questions asked by this process.
+        Questions that this process has asked.
     started : float
-        Monotonic clock at the start, in seconds.
+        Value of the monotonic clock at the start, in seconds.
     """
 
     total: int
@@ -35,7 +35,7 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimate from the rate of this process so far; None before its first answer."""
+        """Estimated time to the end, from this process's rate so far; None before its first answer."""
         if not self.asked:
             return None
         return (self.total - self.done) * (time.monotonic() - self.started) / self.asked
@@ -43,16 +43,16 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class ProgressLine:
-    """The same as a line of a log: ``{"grace": "progress", "task": "study1-exp2", "done": 42, …}``.
+    """Progress as a line of a log: ``{"grace": "progress", "task": "study1-exp2", "done": 42, …}``.
 
     Attributes
     ----------
     task : str
-        What is done: the name of an experiment, ``"noise"`` or ``"llm"``.
+        The name of an experiment, ``"noise"`` or ``"llm"``.
     done, total, failed : int
-        Distinct questions with an answer, in all, and with a failure among those with an answer.
+        As in `Progress`.
     seconds_left : int or None
-        Estimate; None before the first answer of this process.
+        Estimated time to the end; None before the first answer of this process.
     """
 
     task: str
@@ -63,13 +63,13 @@ class ProgressLine:
 
     @classmethod
     def of(cls, task: str, progress: Progress) -> ProgressLine:
-        """The line for a task's progress at this moment."""
+        """The line for the present progress of a task."""
         left = progress.seconds_left
         seconds = None if left is None else round(left)
         return cls(task, progress.done, progress.total, progress.failed, seconds)
 
     def to_line(self) -> str:
-        """One line, without its end."""
+        """One line of JSON, without a newline."""
         return json.dumps({"grace": _KIND, **asdict(self)}, ensure_ascii=False)
 
     @classmethod
@@ -81,5 +81,5 @@ class ProgressLine:
             return None
         if not isinstance(found, dict) or found.get("grace") != _KIND:
             return None
-        known = {own.name: found[own.name] for own in fields(cls) if own.name in found}
-        return cls(**known) if {"task", "done", "total"} <= known.keys() else None
+        values = {own.name: found[own.name] for own in fields(cls) if own.name in found}
+        return cls(**values) if {"task", "done", "total"} <= values.keys() else None

@@ -1,4 +1,4 @@
-"""What a study asks and an engine answers."""
+"""Prompts, questions and free-text answers: what studies and engines exchange."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from dataclasses import dataclass
 from grace_client.core.options import OptionSet
 
 AT_ONCE = "Answer at once, without thinking first."
-"""What the prompt begins with where it tells the model not to reason."""
+"""First sentence of the prompt if the prompt asks the model not to reason."""
 
 
 def kind(question: str) -> str:
-    """The kind of a question: those whose names differ in a number alone, such as state0 to state3, are one.
+    """The kind of a question: its name without the number at the end. state0 to state3 have the kind state.
 
-    Kinds have different options and wordings, so that a mean over several kinds is true of none.
+    Kinds have different options and wordings. Do not average over several kinds.
     """
     return question.rstrip("0123456789")
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One prompt, scenario first and question last.
+    """One prompt: first the scenario, then the question.
 
-    A model with a chat template gets the text as one user turn (Gemma-2 has no system turn, so none has
-    one); a base model gets the text as it is.
+    A model with a chat template gets the text as one user turn. There is no system turn, because Gemma-2 has
+    none. A base model gets the text as it is.
 
     Attributes
     ----------
     text : str
-        The whole prompt, up to and with the answer cue.
+        The whole prompt, with the answer cue at its end.
     direct : bool
-        Whether the answer begins right behind the prompt: reasoning that the chat template or the model would
-        begin there is switched off or closed.
+        Whether the answer begins directly after the prompt. Reasoning is then switched off, or an empty
+        reasoning block is written.
     """
 
     text: str
@@ -54,7 +54,7 @@ class Question:
     prompt : Prompt
         What is asked.
     options : OptionSet or None
-        The closed answer set to score; None asks for free text.
+        The options to score; None if the answer is free text.
     """
 
     name: str
@@ -64,18 +64,18 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How one free-text answer is drawn.
+    """How to draw one free-text answer.
 
     Attributes
     ----------
     temperature : float
-        0 takes the likeliest token each time.
+        Sampling temperature; 0 always takes the likeliest token.
     max_tokens : int
-        Bound on the length of answer and reasoning; a text cut by it has finish reason ``"length"``.
+        Maximum length of reasoning and answer, in tokens. A longer text is cut: finish reason ``"length"``.
     seed : int
-        Seed of this answer alone, between 0 and 2**31 - 1.
+        Random seed of this answer only, between 0 and 2**31 - 1.
     stop : tuple of str
-        Texts that end the answer where they come up; they are not part of it.
+        Texts at which the answer ends; they are not part of it.
     """
 
     temperature: float
@@ -93,16 +93,16 @@ class Generation:
     text : str
         The answer, without special tokens; empty unless the status is ``"ok"``.
     finish_reason : str
-        ``"stop"`` where the model ended its turn or a stop text did, ``"length"`` where the bound cut it.
+        ``"stop"`` if the model or a stop text ended the answer, ``"length"`` if `max_tokens` cut it.
     reasoning : str or None
-        What a reasoning model thought before it answered.
+        The reasoning before the answer; None if there is none.
     prompt_ids, token_ids : tuple of int
-        Token ids of the prompt, and of all that was drawn: reasoning and answer.
+        Token ids of the prompt, and of everything that was drawn: reasoning and answer.
     status : str
-        ``"ok"``; ``"reasoning_unfinished"`` where the reasoning never ended; ``"no_answer"`` where nothing
-        came after it.
+        ``"ok"``; ``"reasoning_unfinished"`` if the reasoning did not end; ``"no_answer"`` if nothing came
+        after the reasoning.
     answer_at : int or None
-        Where in `token_ids` the answer begins; None where no reasoning ends in them.
+        Index in `token_ids` at which the answer begins; None if no reasoning ends in them.
     """
 
     text: str

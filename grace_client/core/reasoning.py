@@ -7,9 +7,9 @@ from typing import Literal
 Reasoning = Literal["on", "off", "off-by-prompt"]
 """Whether a model reasons before it answers.
 
-``"on"``: it does. ``"off"``: its chat template's switch turns reasoning off, or an empty reasoning block is
-written for it. ``"off-by-prompt"``: the prompt tells it not to.
+``"on"``: it reasons. ``"off"``: a switch of its chat template turns reasoning off, or grace writes an empty
+reasoning block. ``"off-by-prompt"``: the prompt asks the model not to reason.
 """
 
 EARLIER_REASONING: dict[str, Reasoning] = {"none": "on", "template": "off", "prompt": "off-by-prompt"}
-"""Earlier names of these values. Manifests may hold them, and the keys of questions are made of them."""
+"""Earlier names of these values. Old manifests contain them, and the keys of questions depend on them."""

@@ -1,8 +1,8 @@
-"""How long to wait before something is tried again.
+"""The pause before the next attempt.
 
-The loops that try again share these pauses. Each has its own rule for when to give up: the campaign's
-controller only where no GPU may be held, transfer never while files arrive, autostop after a time without any
-answer, the vLLM client after so many tries of one question.
+All loops that retry use these pauses. Each loop has its own rule for when it gives up. The campaign's
+controller gives up only if it uses no GPU. A transfer does not give up while files arrive. autostop gives up
+after some time without any answer. The vLLM client gives up after a number of attempts at one question.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From the edge log-probabilities of a token trie to a distribution over options. Pure."""
+"""Compute a distribution over options from the edge log-probabilities of a token trie. No side effects."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from grace_client.core.errors import ItemError
 from grace_client.core.options import TokenTrie
 
 MASS_TOLERANCE = 1e-4
-"""How far rounding may carry the option mass of a prefix-free set above 1."""
+"""By how much rounding may make the option mass of a prefix-free set exceed 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What one question's edge log-probabilities say.
+    """The log-probabilities of one question's forms and options.
 
     Attributes
     ----------
     form_logprob : ndarray, shape (n_forms,)
-        Log-probability of each surface form, in nats; -inf where the model excludes it.
+        Log-probability of each form, in nats; -inf if the model gives it probability 0.
     logprob : ndarray, shape (n_options,)
         Log-probability of each option, in nats: log-sum over its forms.
     """
@@ -36,17 +36,17 @@ class Scores:
 
     @property
     def mass(self) -> float:
-        """Option mass: the probability that the model gives any of the options at all."""
+        """Option mass: the probability of all options together, that is, of any valid answer."""
         return float(self.raw.sum())
 
     @property
     def normalised(self) -> NDArray[np.float64]:
-        """Distribution over the options given that one of them is answered, shape (n_options,)."""
+        """Distribution over the options, given that the answer is one of them; shape (n_options,)."""
         return normalise(self.logprob)
 
 
 def add_forms(option: ArrayLike, form_logprob: ArrayLike, n_options: int) -> Scores:
-    r"""Add up surface forms into options, :math:`\log \sum_f e^{x_f}` over the forms of each.
+    r"""Add up the forms of each option: :math:`\log \sum_f e^{x_f}` over its forms *f*.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def add_forms(option: ArrayLike, form_logprob: ArrayLike, n_options: int) -> Sco
     form_logprob : array_like, shape (n_forms,)
         Log-probability of each form, in nats; -inf is allowed.
     n_options : int
-        How many options there are.
+        Number of options.
     """
     forms = np.asarray(form_logprob, dtype=np.float64)
     logprob = np.full(n_options, -np.inf)
@@ -69,7 +69,7 @@ def normalise(logprob: ArrayLike) -> NDArray[np.float64]:
     Parameters
     ----------
     logprob : array_like, shape (..., n_options)
-        Log-probabilities in nats, of any common offset.
+        Log-probabilities in nats. A common offset does not matter.
 
     Returns
     -------
@@ -89,13 +89,13 @@ def score(trie: TokenTrie, edge_logprobs: ArrayLike) -> Scores:
     trie : TokenTrie
         The scored forms.
     edge_logprobs : array_like, shape (n_edges,)
-        Log-probability, in nats, of each edge's token after its parent's path; -inf is allowed.
+        Log-probability of each edge's token, given the path to its parent, in nats; -inf is allowed.
 
     Raises
     ------
     ItemError
-        Where a value is not a log-probability, where the option mass exceeds 1, and where the model
-        excludes every option.
+        If a value is not a log-probability, if the option mass exceeds 1, or if every option has
+        probability 0.
     """
     edges = np.asarray(edge_logprobs, dtype=np.float64)
     if edges.shape != (trie.n_edges,):
@@ -106,8 +106,8 @@ def score(trie: TokenTrie, edge_logprobs: ArrayLike) -> Scores:
         bad = int(np.isnan(edges).sum())
         raise ItemError(
             "nan",
-            f"the engine gave NaN for {bad} of {len(edges)} log-probabilities; "
-            "the model overflows on this prompt (float16 is the usual cause, bfloat16 the usual cure)",
+            f"the engine gave NaN for {bad} of {len(edges)} log-probabilities. The model overflows on this "
+            "prompt, usually because of float16. Use --dtype bfloat16",
         )
     if (edges > MASS_TOLERANCE).any():
         raise ItemError("engine_fault", f"the engine gave a log-probability above 0: {edges.max():.6g}")
@@ -119,10 +119,10 @@ def score(trie: TokenTrie, edge_logprobs: ArrayLike) -> Scores:
     if scores.mass > 1 + MASS_TOLERANCE:
         raise ItemError(
             "engine_fault",
-            f"option mass {scores.mass:.6f} exceeds 1, which no probability can; "
-            "the engine's log-probabilities are not those of this model",
+            f"the option mass {scores.mass:.6f} exceeds 1, but a probability cannot. The engine's "
+            "log-probabilities are not those of this model",
         )
     if np.isneginf(scores.logprob).all():
-        reason = "the model gives every option probability 0; there is nothing to normalise"
+        reason = "the model gives every option probability 0, so that grace cannot normalise them"
         raise ItemError("no_mass", reason)
     return scores

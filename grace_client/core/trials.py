@@ -1,7 +1,7 @@
 """Read and check trial lists.
 
-A study declares its columns as a `Schema`; this module knows CSV, aliases and line numbers, and nothing of
-any study.
+A study declares its columns as a `Schema`. This module handles CSV, aliases and line numbers; it knows no
+study.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class Column:
     Attributes
     ----------
     name : str
-        Canonical name, as every table writes it.
+        The column's name in every table.
     aliases : tuple of str
-        Other names accepted on reading. Names are compared without regard to case.
+        Other names that are accepted in a file. Upper and lower case do not matter.
     values : tuple of str
-        Allowed values; empty where any non-empty text will do.
+        Allowed values; empty if every non-empty text is allowed.
     derive : callable, optional
-        Computes the value from the other columns where the file has no such column; it raises ValueError
-        where it cannot. A column without it is required.
+        Computes the value from the other columns if the file has no such column. It raises ValueError if it
+        cannot. A column without `derive` is required.
     breaks : bool
         Whether the study reads ``<br>`` in it as a line break.
     """
@@ -53,9 +53,9 @@ class Trial:
     Attributes
     ----------
     trial_id : int
-        Number of the row in its file, the first row after the header being 1.
+        Number of the row in its file; the first row after the header is 1.
     fields : mapping of str to str
-        Canonical column name to the text as written.
+        From the column's name to the text of the cell.
     """
 
     trial_id: int
@@ -76,22 +76,22 @@ class Schema:
     columns : tuple of Column
         All columns, in order.
     check : callable
-        Yields ``(column, message)`` for every fault of one row that the column rules do not see.
+        Yields ``(column, message)`` for every fault of a row that the rules of single columns do not find.
     cell : callable
         From a trial to its experimental condition, factor name to level.
     stimulus : tuple of str
-        Columns that make up what a participant sees.
+        Columns that together are what a participant sees.
     contradictions : callable
-        Yields ``(column, message)`` where columns of one row contradict each other. A run that began before
-        this was asked goes on without it.
+        Yields ``(column, message)`` if columns of one row contradict each other. The list of an existing run
+        is not checked for this again.
     doubts : callable
-        The same where they may contradict each other: the list is used, with a note.
+        Yields ``(column, message)`` if columns may contradict each other. The list is used, with a note.
     item_text : tuple of str
         Columns that are the same in all rows of one item.
     participant : str
         Column that names the participant.
     item : str or None
-        Column that names the story or scenario on which the stimulus is built; None where there is none.
+        Column that names the story or scenario of the stimulus; None if there is none.
     """
 
     study: str
@@ -111,7 +111,7 @@ class Schema:
         return tuple(column.name for column in self.columns)
 
     def match(self, header: Sequence[str]) -> dict[str, int]:
-        """Position in `header` of every column of this schema that it holds."""
+        """The position in `header` of every column of this schema that `header` contains."""
         positions = {name.strip().lower(): i for i, name in reversed(list(enumerate(header)))}
         found = {}
         for column in self.columns:
@@ -122,7 +122,7 @@ class Schema:
         return found
 
     def missing(self, header: Sequence[str]) -> list[Column]:
-        """Required columns that `header` does not hold."""
+        """Required columns that `header` does not contain."""
         found = self.match(header)
         return [c for c in self.columns if c.name not in found and c.derive is None]
 
@@ -134,15 +134,15 @@ class TrialList:
     Attributes
     ----------
     path : str
-        Where it was read from.
+        Path of the file, or a name for messages.
     schema : Schema
-        The columns it was checked against.
+        The schema of the file's study.
     trials : tuple of Trial
-        One per row, in file order.
+        One trial per row, in the order of the file.
     raw : bytes
-        The file as it was read.
+        The bytes of the file.
     notes : tuple of str
-        What the reader should know: columns that were derived or not used.
+        Notes for the user, such as columns that were derived or not used.
     """
 
     path: str
@@ -158,7 +158,7 @@ class TrialList:
 
 
 def read(path: Path | str, schemas: Sequence[Schema], *, checked: bool = False) -> TrialList:
-    """Read a trial list in whichever of `schemas` its header fits.
+    """Read a trial list with the schema that fits its header.
 
     Parameters
     ----------
@@ -167,8 +167,8 @@ def read(path: Path | str, schemas: Sequence[Schema], *, checked: bool = False) 
     schemas : sequence of Schema
         The schemas to try.
     checked : bool
-        Whether this very file was accepted before, as a run folder's was: what is asked of new lists alone is
-        not asked of it again.
+        Whether grace accepted this file before, as the list of a run folder. Then the checks for new lists
+        are left out.
 
     Returns
     -------
@@ -177,7 +177,7 @@ def read(path: Path | str, schemas: Sequence[Schema], *, checked: bool = False) 
     Raises
     ------
     TrialError
-        With every fault of the file: line, column and message.
+        If the list has faults; the error names each one with line and column.
     """
     path = Path(path)
     try:
@@ -188,12 +188,12 @@ def read(path: Path | str, schemas: Sequence[Schema], *, checked: bool = False) 
 
 
 def parse(raw: bytes, *, path: str, schemas: Sequence[Schema], checked: bool = False) -> TrialList:
-    """Like `read`, from bytes in memory; `path` names them in messages."""
+    """Like `read`, but from bytes in memory. `path` is their name in messages."""
     sheet = list_file.read(raw, path, lambda header: max(len(schema.match(header)) for schema in schemas))
     header = sheet.header
     schema = _choose(path, header, schemas)
     if not sheet.rows:
-        raise TrialError(path, [Problem(sheet.line, None, "the file has a header but no trials")])
+        raise TrialError(path, [Problem(sheet.line, None, "the file has a header, but no trials")])
 
     positions = schema.match(header)
     problems: list[Problem] = []
@@ -203,7 +203,7 @@ def parse(raw: bytes, *, path: str, schemas: Sequence[Schema], checked: bool = F
     for trial_id, (line, cells) in enumerate(sheet.rows, start=1):
         row = cells
         if len(row) != len(header):
-            message = f"{len(row)} fields where the header has {len(header)}"
+            message = f"the row has {len(row)} fields, but the header has {len(header)}"
             problems.append(Problem(line, None, message))
             continue
         row, changed = _whole_numbers(row, positions, schema)
@@ -218,7 +218,7 @@ def parse(raw: bytes, *, path: str, schemas: Sequence[Schema], checked: bool = F
     if problems:
         raise TrialError(path, problems)
 
-    notes = [*sheet.notes, *([f"{whole} cells are written like 2.0 and read as 2"] if whole else [])]
+    notes = [*sheet.notes, *([f"{whole} cells are written like 2.0; grace reads them as 2"] if whole else [])]
     if not checked:
         lines = [line for line, _ in sheet.rows]
         doubts += [Problem(lines[t.trial_id - 1], column, m) for t, column, m in _two_texts(trials, schema)]
@@ -232,7 +232,7 @@ def parse(raw: bytes, *, path: str, schemas: Sequence[Schema], checked: bool = F
 
 
 def to_csv(schema: Schema, rows: Iterable[Mapping[str, str]]) -> bytes:
-    """Rows as the bytes of a trial list: canonical names, canonical order, LF line ends."""
+    """The bytes of a trial list with these rows: the schema's names and order of columns, LF line ends."""
     buffer = io.StringIO(newline="")
     writer = csv.DictWriter(buffer, schema.names, lineterminator="\n")
     writer.writeheader()
@@ -246,8 +246,8 @@ def _choose(path: str, header: Sequence[str], schemas: Sequence[Schema]) -> Sche
         return max(fitting, key=lambda schema: len(schema.match(header)))
     nearest = max(schemas, key=lambda schema: len(schema.match(header)))
     if not nearest.match(header):
-        known = "; ".join(f"{s.study}: {', '.join(s.names)}" for s in schemas)
-        message = f"the header fits no known study ({', '.join(header)}). Expected one of: {known}"
+        expected = ". ".join(f"{s.study} has {', '.join(s.names)}" for s in schemas)
+        message = f"the header ({', '.join(header)}) has no column of any study. {expected}"
         raise TrialError(path, [Problem(1, None, message)])
     raise TrialError(
         path,
@@ -255,8 +255,8 @@ def _choose(path: str, header: Sequence[str], schemas: Sequence[Schema]) -> Sche
             Problem(
                 1,
                 column.name,
-                f"missing from the header of a {nearest.study} list"
-                + (f" (also accepted: {', '.join(column.aliases)})" if column.aliases else ""),
+                f"the header does not have this column, but a list of {nearest.study} needs it"
+                + (f" (other accepted names: {', '.join(column.aliases)})" if column.aliases else ""),
             )
             for column in nearest.missing(header)
         ],
@@ -283,7 +283,7 @@ def _row(
         try:
             fields[column.name] = column.derive(fields)
         except ValueError as error:
-            faults.append((column.name, f"is not in the file and cannot be derived: {error}"))
+            faults.append((column.name, f"is not in the file, and grace cannot derive it: {error}"))
     trial = Trial(trial_id, {name: fields.get(name, "") for name in schema.names})
     if not faults:
         faults += [(name, message + list_text.hidden(trial[name])) for name, message in schema.check(trial)]
@@ -293,7 +293,7 @@ def _row(
 
 
 def _whole_numbers(row: Sequence[str], positions: Mapping[str, int], schema: Schema) -> tuple[list[str], int]:
-    """A row in which 2.0 is 2 where only whole numbers may stand, and how many cells that changed."""
+    """The row with 2.0 changed to 2 in columns of whole numbers, and the number of changed cells."""
     cells, changed = list(row), 0
     for column in schema.columns:
         at = positions.get(column.name)
@@ -313,7 +313,7 @@ def _doubts(trial: Trial, positions: Mapping[str, int], schema: Schema) -> Itera
 
 
 def _two_texts(trials: Sequence[Trial], schema: Schema) -> Iterator[tuple[Trial, str, str]]:
-    """Trials whose item has another text than in the first trial with it."""
+    """Trials that show another text for an item than the item's first trial does."""
     if schema.item is None:
         return
     first: dict[str, Trial] = {}
@@ -321,7 +321,9 @@ def _two_texts(trials: Sequence[Trial], schema: Schema) -> Iterator[tuple[Trial,
         before = first.setdefault(trial[schema.item], trial)
         for column in schema.item_text:
             if trial[column] != before[column]:
-                message = f"{schema.item} {trial[schema.item]!r} has another text in trial {before.trial_id}"
+                message = (
+                    f"the text of {schema.item} {trial[schema.item]!r} differs from trial {before.trial_id}"
+                )
                 yield trial, column, message
 
 
@@ -338,10 +340,10 @@ def _gathered(doubts: Iterable[Problem]) -> Iterator[str]:
 def _notes(header: Sequence[str], positions: Mapping[str, int], schema: Schema) -> Iterator[str]:
     derived = [c.name for c in schema.columns if c.name not in positions]
     if derived:
-        yield f"not in the file, derived from the other columns: {', '.join(derived)}"
+        yield f"columns that are not in the file, and that grace derived from others: {', '.join(derived)}"
     renamed = [f"{header[i]} → {name}" for name, i in positions.items() if header[i] != name]
     if renamed:
-        yield f"read under another name: {', '.join(renamed)}"
+        yield f"columns with another name in grace: {', '.join(renamed)}"
     used = {header[i].lower() for i in positions.values()}
     unused = [
         f"{name} (a second column of this name)" if name.lower() in used else name
@@ -349,4 +351,4 @@ def _notes(header: Sequence[str], positions: Mapping[str, int], schema: Schema) 
         if i not in positions.values()
     ]
     if unused:
-        yield f"not part of the {schema.study} schema, not used and not written out: {', '.join(unused)}"
+        yield f"columns that {schema.study} does not use, and that are not in the tables: {', '.join(unused)}"

@@ -67,7 +67,7 @@ def server_arguments(known: Mapping[str, Any], *, without: Collection[str] = ())
 def client_runs(
     known: Mapping[str, Any], experiment: str, *, release: str, sample: int = 0
 ) -> list[ClientRun]:
-    """The runs of an experiment: one, or one for each replicate where the values say `indexed`.
+    """The runs of an experiment: one, or one for each replicate if the values say `indexed`.
 
     Parameters
     ----------

@@ -130,7 +130,7 @@ class Autostop:
     clock: Callable[[], float] = time.monotonic
     _heard: float = field(default=0.0, init=False)
 
-    def ended(self, job: str) -> str:
+    def wait_for(self, job: str) -> str:
         """Wait until a Job has ended; returns ``complete``, ``failed``, or ``gone`` if it was deleted."""
         jobs = f"/apis/batch/v1/namespaces/{quote(self.api.namespace)}/jobs"
         began, seen = self.clock(), False
@@ -185,7 +185,7 @@ class Autostop:
                     raise AwayError(str(error)) from None
                 failures += 1
                 seconds = retry.pause(failures, FIRST_PAUSE_S, LONGEST_PAUSE_S)
-                print(f"the API does not answer: {error}; trying again in {seconds:g} s", flush=True)
+                print(f"the API does not answer or refuses: {error}; next try in {seconds:g} s", flush=True)
                 self.pause(seconds)
 
 
@@ -201,12 +201,12 @@ def main() -> None:
     autostop = Autostop(Api(f"https://{f'[{host}]' if ':' in host else host}:{port}"))
     try:
         for job in given.jobs:
-            print(f"{job}: {autostop.ended(job)}", flush=True)
+            print(f"Job {job}: {autostop.wait_for(job)}", flush=True)
         stopped = autostop.stop(given.deployment)
     except AwayError as error:
-        print(f"giving up after {PATIENCE_S} s without an answer of the API: {error}", file=sys.stderr)
+        print(f"giving up after {PATIENCE_S} s without the API: {error}", file=sys.stderr)
         sys.exit(3)
-    print(f"{given.deployment} is {'stopped' if stopped else 'gone'}", flush=True)
+    print(f"Deployment {given.deployment} is {'stopped' if stopped else 'gone'}", flush=True)
 
 
 if __name__ == "__main__":

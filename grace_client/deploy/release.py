@@ -20,7 +20,7 @@ try:
     from pyhelm3 import Client, Command
     from pyhelm3.errors import ReleaseNotFoundError
 except ImportError:
-    raise SpecError("releases need the package pyhelm3: pip install 'grace-client[cluster]'") from None
+    raise SpecError("Releases need the package pyhelm3. Run: pip install 'grace-client[cluster]'") from None
 
 if TYPE_CHECKING:
     from grace_client.kube.manifests import KubeObject

@@ -285,12 +285,12 @@ def models(folder: Path) -> dict[str, ModelValues]:
         values = model_values(file)
         if values.name in found:
             raise SpecError(
-                f"{file}: model.name: {found[values.name].files[0]} has the name {values.name!r} too; "
-                "give one of them another name"
+                f"{file}: model.name: {found[values.name].files[0]} has the name {values.name!r} too. "
+                "Give one of the two another name"
             )
         found[values.name] = values
     if not found:
-        raise SpecError(f"{folder} has no values files of models (*.yaml)")
+        raise SpecError(f"{folder} has no values file of a model (*.yaml). Name another one: --values-folder")
     return dict(sorted(found.items()))
 
 

@@ -1,4 +1,4 @@
-"""The protocol every engine keeps, and how an engine names itself."""
+"""The protocol of every engine, and the description of an engine."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ class EngineInfo:
     dtype : str
         Type in which the weights compute.
     template_sha256 : str or None
-        Hash of the chat template; None for a base model, which is asked in plain text.
+        Hash of the chat template; None for a base model, which gets plain text.
     tokenizer_sha256 : str
         Hash of the tokenizer.
     max_context : int
         Longest sequence the model takes, in tokens.
     end_of_turn : int
-        Token id with which the model ends its turn; -1 where it cannot be found out.
+        Token id with which the model ends its turn; -1 if it is unknown.
     prompt_prefix, prompt_suffix : str
         What the chat template puts before and after the text of a prompt, special tokens written out.
     versions : dict of str to str
-        Libraries and the device; the reasoning effort and the date that the chat template was given, where it
-        takes them.
+        Versions of libraries, and the device; the reasoning effort and the date that the chat template gets,
+        if it takes them.
     direct_prefix, direct_suffix : str or None
-        The same as prefix and suffix for prompts whose answer begins at once; None where they are no other.
+        Prefix and suffix of prompts after which the answer begins at once; None if they are the same.
     reasoning_format : str or None
-        How the model marks its reasoning; None where nothing shows that it reasons.
+        How the model marks its reasoning; None if nothing shows that it reasons.
     """
 
     engine: str
@@ -67,18 +67,18 @@ class EngineInfo:
 
 
 REQUIRED = frozenset(one.name for one in fields(EngineInfo) if one.default is MISSING)
-"""What every description has; the rest is left out where it does not apply."""
+"""Fields that every description has. The others are left out if they do not apply."""
 
 
 class Engine(Protocol):
-    """A language model that tells the log-probabilities of given tokens and draws free text.
+    """A language model that gives the log-probabilities of given tokens and draws free text.
 
-    All methods may be called concurrently. They raise `ItemError` for a fault of the one call and
-    `ServerError` where the engine as a whole is gone.
+    All methods may be called concurrently. They raise `ItemError` if one call fails and
+    `ServerError` if the whole engine is gone.
     """
 
     def concurrency(self, *, scored: bool) -> int:
-        """How many calls are worth having in flight, of `edge_logprobs` or of `generate`."""
+        """How many calls of `edge_logprobs` (`scored`) or of `generate` to run at the same time."""
         ...
 
     async def describe(self) -> EngineInfo:
@@ -103,9 +103,9 @@ class Engine(Protocol):
         Parameters
         ----------
         prompt_ids : sequence of int
-            The prompt.
+            Token ids of the prompt.
         trie : TokenTrie
-            The surface forms to follow it.
+            The surface forms that may follow the prompt.
 
         Returns
         -------
@@ -115,11 +115,11 @@ class Engine(Protocol):
         ...
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
-        """Draw one free-text answer, its reasoning apart."""
+        """Draw one free-text answer, and separate its reasoning."""
         ...
 
     async def counters(self) -> dict[str, float]:
-        """Running totals, of those of these that are counted.
+        """Running totals; those that the engine does not count are missing.
 
         ``retries``: requests sent again. ``prefix_cache_queries`` and ``prefix_cache_hits``: tokens looked up
         in the server's prefix cache, and those found there.
@@ -127,5 +127,5 @@ class Engine(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of the model or the connections."""
+        """Release the model or the connections."""
         ...

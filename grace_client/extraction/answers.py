@@ -1,4 +1,4 @@
-"""The free-text answers of a run, read one by one, and the table and figures they become."""
+"""Read the free-text answers of a run, and write the structured table and its summary."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from grace_client.run.manifest import Extraction
 from grace_client.run.plan import Item
 
 TARGET, REVIEW = 0.95, 0.90
-"""Share of answers that should be read, and the share below which a person has to look."""
+"""Target share of read answers, and the share below which a person should check the answers."""
 
 Place = tuple[int, str, int]
-"""Which answer of a run: source row of the trial, question, replicate."""
+"""Place of an answer in its run: id of the trial, question, replicate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer of a run and what was read from it.
+    """One answer of a run and its reading.
 
     Attributes
     ----------
     item : Item
-        What was asked.
+        The item.
     status : str
-        Of the item; any but ``ok`` has no text.
+        Status of the item. If it is not ``ok``, there is no text.
     text : str or None
         The response.
     reading : Reading or None
-        None where the item has no text.
+        The reading; None if there is no text.
     """
 
     item: Item
@@ -51,12 +51,12 @@ class Answer:
 
     @property
     def first(self) -> str:
-        """The text up to the end of its first answer; empty where there is none."""
+        """The text up to the end of its first answer; empty if there is no text."""
         return first_answer(self.text or "", self.item.question.prompt.text)
 
     @property
     def place(self) -> Place:
-        """Where it stands in the run."""
+        """The answer's place in the run."""
         assert self.item.replicate is not None
         return self.item.trial.trial_id, self.item.question.name, self.item.replicate
 
@@ -67,34 +67,34 @@ def by_rules(folder: RunFolder) -> list[Answer]:
     Raises
     ------
     SpecError
-        Where the run's experiment scores closed sets of answers, and where its record has lost some.
+        If the run's experiment is scored, or if its record has lost answers.
     """
     if folder.experiment.scored:
         raise SpecError(
-            f"{folder.path} holds {folder.experiment.name}, whose answers are scores; there is no text to "
-            "read. 'grace extract' takes runs of study1-exp1 and study2-exp1"
+            f"{folder.path} is a run of {folder.experiment.name}, which has no free text. 'grace extract' "
+            "reads runs of study1-exp1 and study2-exp1"
         )
     tables.check_record(folder)
     answers = []
     for item in folder.plan.items:
-        held = folder.ledger.get(item.key)
-        if held is None or held["status"] != OK:
-            status = held["status"] if held else layout.UNASKED
+        entry = folder.ledger.get(item.key)
+        if entry is None or entry["status"] != OK:
+            status = entry["status"] if entry else layout.UNASKED
             answers.append(Answer(item, status, None, None))
             continue
         reading = rules.read(
             item.question.name,
-            held["text"],
+            entry["text"],
             item.trial,
             prompt=item.question.prompt.text,
-            finish_reason=held["finish_reason"],
+            finish_reason=entry["finish_reason"],
         )
-        answers.append(Answer(item, OK, held["text"] or "", reading))
+        answers.append(Answer(item, OK, entry["text"] or "", reading))
     return answers
 
 
 def replaced(answers: Iterable[Answer], readings: Mapping[Place, Reading]) -> list[Answer]:
-    """The answers, with other readings where there are any."""
+    """The answers, with the given readings instead of their own."""
     return [
         replace(answer, reading=readings[answer.place])
         if answer.reading and answer.place in readings
@@ -104,17 +104,17 @@ def replaced(answers: Iterable[Answer], readings: Mapping[Place, Reading]) -> li
 
 
 def table_path(folder: RunFolder) -> Path:
-    """Where a run's structured table is, or will be."""
+    """Path of a run's structured table."""
     return (
         folder.path / f"{tables.file_stem(folder.manifest, folder.experiment, layout.STRUCTURED_TABLE)}.csv"
     )
 
 
 def write(folder: RunFolder, answers: Sequence[Answer], record: Extraction) -> Path:
-    """Write the structured table whole, and its checksum and figures into the manifest.
+    """Write the structured table atomically, and its checksum and summary to the manifest.
 
     One row for each answer. The columns are those of the trial list, `layout.STRUCTURED`, for Study 1 `BETS`,
-    and ``status``. `structured` and the columns that belong to it are empty where the item has no answer.
+    and ``status``. If an item has no answer, `structured` and the columns of the reading are empty.
     """
     with_bets = "number" in _questions(answers)
     rows = [
@@ -133,10 +133,10 @@ def write(folder: RunFolder, answers: Sequence[Answer], record: Extraction) -> P
 
 
 def summary(answers: Sequence[Answer]) -> dict[str, dict[str, Any]]:
-    """Per question: answers, how many were read and by which method, their categories and values.
+    """For each question: number of answers, number of read ones, categories, values and methods.
 
-    ``coverage`` is the share of the answers that was read; ``verdict`` is ``ok`` from the target of 95% on,
-    ``below target`` under it and ``review`` under 90%.
+    ``coverage`` is the share of answers that were read. ``verdict`` is ``ok`` from 95% on, ``below target``
+    below 95%, and ``review`` below 90%.
     """
     found = {}
     for question in _questions(answers):

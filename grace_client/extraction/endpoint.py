@@ -1,4 +1,4 @@
-"""An OpenAI-compatible endpoint, and one question to it about one text."""
+"""Send one answer to an LLM at an OpenAI-compatible endpoint, and check the reply."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from grace_client.run.layout import OK
 from grace_client.run.ledger import key_of
 
 DEEPSEEK_URL, DEEPSEEK_MODEL, DEEPSEEK_KEY = "https://api.deepseek.com", "deepseek-flash", "DEEPSEEK_API_KEY"
-"""As DeepSeek's API documentation names them: https://api-docs.deepseek.com/ (read 2026-11)."""
+"""From DeepSeek's API documentation: https://api-docs.deepseek.com/ (read 2026-11)."""
 
 MAX_TOKENS = 256
 ATTEMPTS = 2
@@ -37,24 +37,24 @@ RETRIES = RetryPolicy(
     window=3600.0,
     patience=120.0,
 )
-"""The client's retries with other numbers, because a paid service limits requests and does not restart: grace
-waits as long as ``Retry-After`` says, up to two minutes."""
+"""The client's retry policy for a paid service, which limits requests and does not restart: grace waits as
+long as ``Retry-After`` says, up to two minutes."""
 
-KEPT = "What was read so far is kept"
+KEPT = "The readings so far are kept"
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An endpoint's answer.
+    """An endpoint's reply.
 
     Attributes
     ----------
     content : str
-        Its text.
+        Text of the reply.
     refusal : str
-        Why it does not read this text; empty where it does.
+        Why the endpoint refuses to read this text; empty if it does not refuse.
     prompt_tokens, completion_tokens : int
-        As the endpoint counted them.
+        Number of tokens, as counted by the endpoint.
     """
 
     content: str
@@ -64,7 +64,7 @@ class Said:
 
 
 def said(answer: Any) -> Said:
-    """What an answer of ``/chat/completions`` says; MalformedError where it is none."""
+    """Read a reply of ``/chat/completions``; MalformedError if it has another form."""
     choice = fields.mapping(answer, "choices", 0)
     message = fields.mapping(choice, "message")
     filtered = fields.text_or_none(choice, "finish_reason") == "content_filter"
@@ -76,16 +76,16 @@ def said(answer: Any) -> Said:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Who reads.
+    """An endpoint and a model there.
 
     Attributes
     ----------
     url, model : str
-        Base URL, and the model as it is named there.
+        Base URL of the endpoint, and the model's name there.
     key : str or None
-        The endpoint's key; None where it wants none.
+        The endpoint's API key; None if it needs none.
     key_env : str or None
-        The environment variable that it is from.
+        Name of the environment variable with the key.
     """
 
     url: str
@@ -95,9 +95,9 @@ class Endpoint:
 
     @classmethod
     def of(cls, url: str | None, model: str | None, key_env: str | None, *, needs_key: bool) -> Endpoint:
-        """The endpoint that the options name, DeepSeek's by default; SpecError where something is missing."""
+        """The endpoint of the options, by default DeepSeek's; SpecError if a setting is missing."""
         if url is not None and model is None:
-            raise SpecError("--llm-url needs --llm-model, the model's name at that endpoint")
+            raise SpecError("--llm-url needs --llm-model. Add the model's name at that endpoint")
         if url is None:
             url, model, key_env = DEEPSEEK_URL, model or DEEPSEEK_MODEL, key_env or DEEPSEEK_KEY
         assert model is not None
@@ -105,25 +105,25 @@ class Endpoint:
         key = from_environment(key_env) if key_env else None
         if key_env and not key and needs_key:
             raise SpecError(
-                f"the key for {url} is expected in the environment variable {key_env}, which is not set; set "
-                "it, or name another one with --llm-key-env"
+                f"The environment variable {key_env} with the API key for {url} is not set. Set it, or name "
+                "another variable with --llm-key-env"
             )
         return cls(url.rstrip("/"), model, key, key_env)
 
     @property
     def extra(self) -> dict[str, Any]:
-        """What goes into every request beyond the common parameters."""
+        """Parameters of every request that only this endpoint has."""
         host = urlsplit(self.url).hostname or ""
-        # Its models think by default, and then pass over the temperature.
+        # DeepSeek's models reason by default, and then ignore the temperature.
         return {"thinking": {"type": "disabled"}} if host.endswith("deepseek.com") else {}
 
     @property
     def prompt_sha256(self) -> str:
-        """Hash over all instructions."""
+        """Hash of all instructions."""
         return key_of({question: instructions(question) for question in VALUES})
 
     def key_of(self, question: str, text: str) -> str:
-        """Equal for requests that must have equal readings."""
+        """Key of a request. Requests with the same key have the same reading."""
         return key_of(self.url, self.model, self.extra, MAX_TOKENS, ATTEMPTS, instructions(question), text)
 
 
@@ -135,39 +135,39 @@ def client(endpoint: Endpoint, *, concurrency: int) -> Client:
         api_key=endpoint.key,
         policy=RETRIES,
         max_in_flight=concurrency,
-        advice=Hints(f"check the key in {where}", "check --llm-url and --llm-model"),
+        hints=Hints(f"check the key in {where}", "check --llm-url and --llm-model"),
     )
 
 
 class Asker:
-    """Asks one endpoint, by JSON schema or, where it does not know them, for any JSON object.
+    """Sends answers to one endpoint, with a JSON schema or, if the endpoint has none, for any JSON object.
 
     Parameters
     ----------
     client : Client
-        Of the endpoint.
+        The connection to the endpoint.
     endpoint : Endpoint
-        Who reads.
+        The endpoint.
     say : callable
-        Takes lines for people.
+        Prints a line for people.
     """
 
     def __init__(self, client: Client, endpoint: Endpoint, say: Callable[[str], None]) -> None:
         self.client, self.endpoint, self.say = client, endpoint, say
         self.by_schema: bool | None = None
-        # The client's URL is without it.
+        # The client's URL does not contain the version.
         version = "/v1" if endpoint.url.endswith("/v1") else ""
         self.path = f"{version}/chat/completions"
 
     async def ask(self, question: str, text: str) -> tuple[dict[str, Any], bool]:
-        """The ledger entry of one text, and whether it is final.
+        """Send one text. Returns its ledger entry, and whether that is final.
 
         Raises
         ------
         ServerError
-            Where the endpoint answers nothing.
+            If the endpoint does not answer.
         SpecError
-            Where it does not take the request at all.
+            If the endpoint refuses this kind of request.
         """
         messages = [
             {"role": "system", "content": instructions(question)},
@@ -175,7 +175,7 @@ class Asker:
         ]
         entry: dict[str, Any] = {"status": "schema", "reason": "", "prompt_tokens": 0, "completion_tokens": 0}
         final = True
-        # The client retries failures. This asks again, at once, with the fault in the model's answer.
+        # The client retries failed requests. This loop tells the model what is wrong in its reply.
         for attempt in range(1, ATTEMPTS + 1):
             entry["attempts"] = attempt
             answer = await self._send(question, messages)
@@ -207,7 +207,7 @@ class Asker:
         }, final
 
     async def _send(self, question: str, messages: list[dict[str, str]]) -> Said | ItemError:
-        """The endpoint's answer, or why it has none to this text."""
+        """The endpoint's reply, or the error for this text."""
         try:
             if self.by_schema is None:
                 return await self._first(question, messages)
@@ -216,15 +216,17 @@ class Asker:
             if not error.retryable or error.status == "engine_fault":
                 return error
             if await speaks_tls(self.client.url):
-                raise SpecError(f"{self.endpoint.url} speaks https, not http; give an https URL") from None
+                raise SpecError(
+                    f"{self.endpoint.url} uses https, not http. Write https:// in --llm-url"
+                ) from None
             raise ServerError(
-                f"{self.endpoint.url}: {error}. {KEPT}; the same command goes on from there later"
+                f"{self.endpoint.url}: {error}. {KEPT}. Repeat the command later to continue"
             ) from None
         except ServerError as error:
             raise ServerError(f"{error}. {KEPT}", retryable=error.retryable) from None
 
     async def _first(self, question: str, messages: list[dict[str, str]]) -> Said:
-        """The first request, which decides whether the endpoint knows JSON schemas."""
+        """Send the first request. It finds out whether the endpoint supports JSON schemas."""
         try:
             answer = await self._post(question, messages, by_schema=True)
             self.by_schema = True
@@ -237,11 +239,12 @@ class Asker:
                 if second.retryable:
                     raise
                 raise SpecError(
-                    f"{self.endpoint.url} does not take the request for {self.endpoint.model}: {error}"
+                    f"{self.endpoint.url} refuses the request for the model {self.endpoint.model}: {error}. "
+                    "Check --llm-url and --llm-model"
                 ) from None
             self.by_schema = False
             self.say(
-                f"{self.endpoint.url} knows no JSON schemas; it is asked for JSON, which is checked here"
+                f"{self.endpoint.url} does not support JSON schemas. grace asks for JSON and checks it itself"
             )
         return answer
 

@@ -1,4 +1,4 @@
-"""What an LLM is told to read, and the shape that its answer must have."""
+"""The instructions for an LLM that reads answers, and the schema of its reply."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _QUESTIONS = {
 
 
 class Coded(BaseModel):
-    """What every valid answer of an LLM holds."""
+    """The fields of every valid reply of an LLM."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -75,7 +75,7 @@ class Coded(BaseModel):
 
 @cache
 def shape(question: str) -> type[Coded]:
-    """The pydantic model of an answer about one question."""
+    """The pydantic model of a reply about one question."""
     fields: dict[str, Any] = {
         "value": (Literal[(*VALUES[question], UNPARSED)], ...),
         "category": (Literal[CATEGORIES], ...),
@@ -86,7 +86,7 @@ def shape(question: str) -> type[Coded]:
 
 @cache
 def schema(question: str) -> dict[str, Any]:
-    """The same as a JSON schema, every property required and no other allowed."""
+    """The JSON schema of a reply. Every property is required, and no other property is allowed."""
     properties: dict[str, Any] = {
         "value": {"type": "string", "enum": [*VALUES[question], UNPARSED]},
         "category": {"type": "string", "enum": list(CATEGORIES)},
@@ -103,7 +103,7 @@ def schema(question: str) -> dict[str, Any]:
 
 @cache
 def instructions(question: str) -> str:
-    """The system message."""
+    """The system message for one question."""
     text, unsure = _QUESTIONS[question]
     values = ", ".join(f'"{value}"' for value in VALUES[question])
     return _TASK.format(question=text, values=values, unsure=unsure, schema=json.dumps(schema(question)))

@@ -1,4 +1,7 @@
-"""An LLM that reads what the rules leave unclear, over any OpenAI-compatible API. Nothing is sent unasked."""
+"""An LLM that reads the answers that the rules cannot read, over any OpenAI-compatible API.
+
+grace sends answers only if the user asks for it with ``--llm``.
+"""
 
 from __future__ import annotations
 
@@ -22,21 +25,21 @@ from grace_client.run.manifest import LlmUse
 LEDGER = "extraction"
 
 TOKENS_PER_CHARACTER = 0.3
-"""For English text, as DeepSeek's documentation of token usage has it; other tokenizers differ."""
+"""For English text, from DeepSeek's documentation of token usage. Other tokenizers differ."""
 
 Prices = tuple[float | None, float | None]
 
 
 @dataclass(slots=True)
 class Spent:
-    """What a session cost.
+    """Number of answers and tokens of a session.
 
     Attributes
     ----------
     texts, failed : int
-        Answers asked about, and those without a valid reading.
+        Number of answers sent, and of those without a valid reading.
     prompt_tokens, completion_tokens : int
-        As the endpoint counted them.
+        Number of tokens, as counted by the endpoint.
     """
 
     texts: int = 0
@@ -53,7 +56,7 @@ class Spent:
 
 
 def cost(prompt_tokens: int, completion_tokens: int, prices: Prices) -> float | None:
-    """Price of so many tokens, from prices per million; None where a price is not given."""
+    """The cost of tokens, from prices per million; None if a price is missing."""
     price_in, price_out = prices
     if price_in is None or price_out is None:
         return None
@@ -63,15 +66,15 @@ def cost(prompt_tokens: int, completion_tokens: int, prices: Prices) -> float | 
 def estimate(
     folder: RunFolder, answers: Sequence[Answer], endpoint: Endpoint, *, every: bool, prices: Prices
 ) -> dict[str, Any]:
-    """What `read` would ask and cost, at most; nothing is sent.
+    """Estimate the tokens and the maximum cost of `read`. Nothing is sent.
 
     Returns
     -------
     dict
-        ``texts`` (different answers to ask about), ``known`` (answered before), ``prompt_tokens`` (about, at
-        `TOKENS_PER_CHARACTER`), ``completion_tokens_most`` (if every answer were as long as it may be) and
-        ``cost_most`` (None without prices). An answer that fails its schema is asked about once more, which
-        is not counted.
+        ``texts`` (different answers to send), ``known`` (read before), ``prompt_tokens`` (estimate, with
+        `TOKENS_PER_CHARACTER`), ``completion_tokens_most`` (if every reply has the maximum length) and
+        ``cost_most`` (None without prices). If a reply does not fit its schema, grace sends the answer once
+        more; that is not counted.
     """
     wanted, ledger = _wanted(answers, endpoint, every=every), Ledger(folder.path / LEDGER)
     new = [pair for key, pair in wanted.items() if key not in ledger]
@@ -96,41 +99,41 @@ async def read(
     on_progress: Callable[[Progress], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> tuple[dict[Place, Reading], LlmUse, Spent]:
-    """Have an LLM read answers: the unclear ones, or all. Equal texts are asked once, in this run and later.
+    """Let an LLM read answers: the unclear ones, or all. Equal texts are sent only once, also in later calls.
 
     Parameters
     ----------
     folder : RunFolder
-        The run; what the LLM says is kept in its folder ``extraction``.
+        The run. The replies are kept in its folder ``extraction``.
     answers : sequence of Answer
-        As the rules read them. Answers without a word are not sent.
+        The answers with the readings of the rules. Answers without a word are not sent.
     endpoint : Endpoint
-        Who reads.
+        The endpoint of the LLM.
     every : bool
-        Whether to ask about answers that the rules have read too.
+        Whether to send answers that the rules have read, too.
     concurrency : int
-        Requests in flight.
+        Number of requests in flight.
     on_progress : callable
         Called after every answer.
     say : callable
-        Takes lines for people.
+        Prints a line for people.
 
     Returns
     -------
     readings : dict
-        By place, for everything that was asked about.
+        From the place of each answer that was sent to its reading.
     LlmUse
-        For the manifest.
+        The entry for the manifest.
     Spent
-        By this call.
+        The use of this call.
 
     Raises
     ------
     ServerError
-        Where the endpoint cannot be reached, refuses the key or keeps being busy. What was read is kept. An
-        answer that is none counts against its text alone, which the next call asks about again.
+        If the endpoint cannot be reached, refuses the key or is always busy. Earlier readings are kept. An
+        unusable reply affects only its own text; the next call sends that text again.
     SpecError
-        Where the endpoint does not take the request at all.
+        If the endpoint refuses this kind of request.
     """
     wanted, ledger = _wanted(answers, endpoint, every=every), Ledger(folder.path / LEDGER)
     waiting = iter([(key, *pair) for key, pair in wanted.items() if key not in ledger])
@@ -153,7 +156,7 @@ async def read(
                 if count == most:
                     return
 
-        # The first request alone settles what the endpoint can do.
+        # The first request runs alone: it finds out whether the endpoint supports JSON schemas.
         await work(1)
         await run_all(*(work() for _ in range(concurrency)))
     finally:
@@ -163,30 +166,30 @@ async def read(
 
 
 def kept(folder: RunFolder, answers: Sequence[Answer], use: LlmUse) -> dict[Place, Reading]:
-    """Everything that the LLM of a run's last extraction has read, of all answers; nothing is sent.
+    """All readings of the LLM of a run's last extraction. Nothing is sent.
 
     Raises
     ------
     SpecError
-        Where it was told something else than this version of grace tells.
+        If another version of grace gave the LLM other instructions, or if readings are lost.
     """
     endpoint = Endpoint(use.url, use.model)
     if endpoint.prompt_sha256 != use.prompt_sha256:
         raise SpecError(
-            f"{use.model} read {folder.path} with the instructions of another version of grace; let it read "
-            f"again: grace extract {folder.path} --llm"
+            f"{use.model} read {folder.path} with the instructions of another version of grace. Run: grace "
+            f"extract {folder.path} --llm"
         )
     ledger, wanted = Ledger(folder.path / LEDGER), _wanted(answers, endpoint, every=True)
-    if (there := sum(key in ledger for key in wanted)) < use.texts:
+    if (count := sum(key in ledger for key in wanted)) < use.texts:
         raise SpecError(
-            f"{folder.path / LEDGER} has lost {use.texts - there} of {use.texts} readings of {use.model}; "
-            f"let it read again: grace extract {folder.path} --llm"
+            f"{folder.path / LEDGER} has lost {use.texts - count} of {use.texts} readings. Run: "
+            f"grace extract {folder.path} --llm"
         )
     return _collect(answers, endpoint, wanted, ledger)
 
 
 def _wanted(answers: Iterable[Answer], endpoint: Endpoint, *, every: bool) -> dict[str, tuple[str, str]]:
-    """Question and text of everything to ask about, by key."""
+    """Question and text of every answer to send, by key."""
     wanted = {}
     for answer in answers:
         reading, text = answer.reading, answer.first
@@ -211,7 +214,7 @@ def _collect(
 
 
 def _reading(entry: dict[str, Any], text: str, rules: Reading) -> Reading:
-    """A ledger entry as a reading; unparsed where the LLM failed or names words that are not there."""
+    """A ledger entry as a reading; unparsed if the LLM failed or quotes words that are not in the text."""
     if entry["status"] != OK:
         return Reading(UNPARSED, rules.category if rules.category != "answer" else "other", method=LLM)
     coded = entry["coded"]

@@ -1,4 +1,4 @@
-"""What is read from one free-text answer."""
+"""The reading of a free-text answer: its value, category, method and confidence."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ VALUES: dict[str, tuple[str, ...]] = {
     "knowledge": (*study1.KNOWLEDGE_OPTIONS.names, "unsure"),
     "utterance": study2.UTTERANCE_OPTIONS.names,
 }
-"""The structured values of every free-text question; `UNPARSED` comes to each."""
+"""The structured values of each free-text question. `UNPARSED` is allowed for each, too."""
 
 CATEGORIES = ("answer", "hedge", "refusal", "echo", "ambiguous", "empty", "truncated", "other")
-"""What kind of answer a text is; docs/explanation/extraction.md says what each one means."""
+"""Kinds of answers; docs/explanation/extraction.md explains each one."""
 
 RULE, LLM, HUMAN = METHODS = ("rule", "llm", "human")
-"""How an answer was read."""
+"""The reader: the rules, an LLM or a person."""
 
 HIGH, MEDIUM, LOW = LEVELS = ("high", "medium", "low")
-"""Confidence. For a rule it says which kind of rule matched, and is no probability: ``high``, the text is the
-answer and nothing else, or announces it ("The answer is 2"); ``medium``, it stands in a sentence among
-others; ``low``, the text doubts it ("I'm not sure, but I think 2", "maybe 2") or had to be completed
-("Good."). For an LLM it is the level that the LLM names. For a person it is ``high``."""
+"""Confidence of a reading; it is not a probability. For a rule: ``high`` if the text is only the answer, or
+announces it ("The answer is 2"); ``medium`` if the answer is in a sentence among others; ``low`` if the text
+doubts it ("I'm not sure, but I think 2", "maybe 2") or is incomplete ("Good."). For an LLM: the level that
+the LLM gives. For a person: ``high``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one answer says.
+    """The reading of one answer.
 
     Attributes
     ----------
@@ -42,11 +42,11 @@ class Reading:
     method : str
         One of `METHODS`.
     confidence : str or None
-        One of `LEVELS`; None where nothing was read.
+        One of `LEVELS`; None if nothing was read.
     span : (int, int) or None
-        Characters of the response that it was read from, as a Python slice.
+        Characters of the response with the value, as a Python slice.
     bets : tuple of float or None
-        Study 1: percentages on the states 0 to 3, where the answer gives all four.
+        Study 1: percentages on the states 0 to 3, if the answer gives all four.
     """
 
     structured: str
@@ -58,5 +58,5 @@ class Reading:
 
     @property
     def read(self) -> bool:
-        """Whether the answer says something that can be counted."""
+        """Whether the reading has a value or bets."""
         return self.structured != UNPARSED or self.bets is not None

@@ -1,4 +1,4 @@
-"""Hand coding: a sheet to fill, and how far people, rules and LLM agree."""
+"""Hand coding: write and read coding sheets, and measure how well people, rules and LLM agree."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHEET = ("trial_id", "question", "replicate", "asked", "response", "human")
-"""Columns of a sheet. Nothing in it tells what rules or an LLM have read: coders are blind to both."""
+"""Columns of a coding sheet. It does not show the readings of rules or LLM: coders are blind to them."""
 
 ALL = "all"
 
@@ -26,18 +26,18 @@ ALL = "all"
 def draw(answers: Sequence[Answer], count: int, *, seed: int = 0) -> list[Answer]:
     """A stratified random sample of answers, in random order.
 
-    The strata are question × category as the rules see them. Each has a share of the sample in proportion to
-    its size, and at least one place as long as there are places for all, so that rare categories are seen
-    too.
+    The strata are question × category, with the categories of the rules. A stratum's share of the sample is
+    proportional to its size. Each stratum has at least one answer in the sample if `count` allows that, so
+    that rare categories are in it.
 
     Parameters
     ----------
     answers : sequence of Answer
-        Those of a run; answers without text are not drawn.
+        The answers of a run. Answers without text are not drawn.
     count : int
-        How many; all where there are no more.
+        Number of answers to draw; if there are fewer, all are drawn.
     seed : int
-        The same seed draws the same answers.
+        Random seed. The same seed draws the same answers.
 
     Returns
     -------
@@ -66,9 +66,9 @@ def draw(answers: Sequence[Answer], count: int, *, seed: int = 0) -> list[Answer
 
 
 def write(path: Path, answers: Sequence[Answer]) -> None:
-    """Write a sheet with an empty column ``human``; SpecError where the file exists: it may be filled."""
+    """Write a sheet with an empty column ``human``; SpecError if the file exists: it may be filled."""
     if path.exists():
-        raise SpecError(f"{path} exists, and may hold hand coding; name another file with --out")
+        raise SpecError(f"{path} exists already, and may contain hand coding. Name another file with --out")
     with paths.replacing(path) as new, new.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         rows.writerow(SHEET)
@@ -77,46 +77,51 @@ def write(path: Path, answers: Sequence[Answer]) -> None:
 
 
 def read(path: Path, answers: Sequence[Answer]) -> dict[Place, Reading]:
-    """What a sheet says of a run's answers. Rows whose column ``human`` is empty are not coded.
+    """The readings in a filled coding sheet. Rows with an empty column ``human`` are left out.
 
     Raises
     ------
     SpecError
-        Where the sheet is no sheet, is of another run, or holds a value that the question does not have; the
-        message names the line.
+        If the file is not a coding sheet, belongs to another run, or has a value that the question does not
+        allow. The message names the line.
     """
-    known = {answer.place: answer for answer in answers}
+    by_place = {answer.place: answer for answer in answers}
     coded: dict[Place, Reading] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
             missing = [column for column in SHEET if column not in (rows.fieldnames or ())]
             if missing:
-                raise SpecError(f"{path} is no coding sheet: column {', '.join(missing)} is missing")
+                raise SpecError(
+                    f"{path} is not a coding sheet: it has no column {', '.join(missing)}. 'grace extract "
+                    "sample' writes one"
+                )
             for row in rows:
                 where = f"{path}:{rows.line_num}"
                 if None in row.values() or None in row:
-                    raise SpecError(f"{where}: the row has not one value for each column")
+                    raise SpecError(f"{where}: the row does not have {len(SHEET)} values. Correct the line")
                 value = row["human"].strip().lower()
                 if value:
-                    answer = _answer(row, where, known)
+                    answer = _answer(row, where, by_place)
                     coded[answer.place] = _reading(value, answer, where)
     except FileNotFoundError:
-        raise SpecError(f"there is no sheet {path}; 'grace extract sample' writes one") from None
+        raise SpecError(
+            f"The coding sheet {path} does not exist. 'grace extract sample' writes one"
+        ) from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise SpecError(f"{path} cannot be read as CSV in UTF-8: {error}") from None
+        raise SpecError(f"{path} is not CSV in UTF-8: {error}. Save it as CSV UTF-8") from None
     return coded
 
 
 def agreement(rules: Sequence[Answer], others: Mapping[str, Mapping[Place, Reading]]) -> pd.DataFrame:
-    """How far the ways to read the same answers agree.
+    """Agreement between readers of the same answers.
 
     Parameters
     ----------
     rules : sequence of Answer
-        A run's answers as the rules read them.
+        A run's answers with the readings of the rules.
     others : mapping of str to mapping
-        Other readings by the name of who made them: ``"llm"``, ``"human"``, or the name of a sheet.
+        Other readings, by the name of the reader: ``"llm"``, ``"human"``, or the name of a sheet.
 
     Returns
     -------
@@ -125,12 +130,12 @@ def agreement(rules: Sequence[Answer], others: Mapping[str, Mapping[Place, Readi
         the answers that both have read: ``first, second, question, category, n``; ``agreement`` (share of
         equal structured values, ``unparsed`` among them), ``agreement_low`` and ``agreement_high`` (its 95%
         Wilson interval); ``kappa``, ``kappa_low`` and ``kappa_high`` (Cohen's κ with its 95% interval; empty
-        where both readers give one value throughout, which leaves κ undefined).
+        if both readers always give one value, because κ is then undefined).
 
     Notes
     -----
     Cohen, J. (1960). A coefficient of agreement for nominal scales. *Educational and Psychological
-    Measurement*, 20(1), 37-46. Worked out by `statsmodels.stats.inter_rater.cohens_kappa`.
+    Measurement*, 20(1), 37-46. Computed with `statsmodels.stats.inter_rater.cohens_kappa`.
     """
     import pandas as pd
 
@@ -182,7 +187,7 @@ def _figures(pairs: Sequence[tuple[str, str]]) -> dict[str, float | None]:
         table = np.zeros((len(values), len(values)))
         for first, second in pairs:
             table[values.index(first), values.index(second)] += 1
-        # A variance can be undefined where κ is not.
+        # The variance of κ can be undefined although κ is defined.
         with np.errstate(invalid="ignore", divide="ignore"):
             found = cohens_kappa(table)
         figures = (found.kappa, found.kappa_low, found.kappa_upp)
@@ -192,32 +197,34 @@ def _figures(pairs: Sequence[tuple[str, str]]) -> dict[str, float | None]:
 
 
 def _asked(answer: Answer) -> str:
-    """The end of the prompt: the question itself."""
+    """The question itself: the end of the prompt."""
     return answer.item.question.prompt.text.rstrip().split("\n\n")[-1].removesuffix("Answer:").strip()
 
 
-def _answer(row: dict[str, str], where: str, known: Mapping[Place, Answer]) -> Answer:
+def _answer(row: dict[str, str], where: str, by_place: Mapping[Place, Answer]) -> Answer:
     try:
-        answer = known[int(row["trial_id"]), row["question"], int(row["replicate"])]
+        answer = by_place[int(row["trial_id"]), row["question"], int(row["replicate"])]
     except (KeyError, ValueError):
         raise SpecError(
             f"{where}: the run has no answer to {row['question']!r} of trial {row['trial_id']!r}, replicate "
-            f"{row['replicate']!r}; is the sheet of another run?"
+            f"{row['replicate']!r}. The sheet may belong to another run. Name its run"
         ) from None
     if _lines(row["response"]) != _lines(answer.text or ""):
-        raise SpecError(f"{where}: the response is not the run's own; is the sheet of another run?")
+        raise SpecError(
+            f"{where}: the response differs from the run's. The sheet may belong to another run. Name its run"
+        )
     return answer
 
 
 def _lines(text: str) -> list[str]:
-    """Lines without the blanks at their ends, which spreadsheets drop."""
+    """The lines without spaces at both ends, because spreadsheets remove those."""
     return [line.strip() for line in text.strip().splitlines()]
 
 
 def _reading(value: str, answer: Answer, where: str) -> Reading:
     allowed = (*VALUES[answer.item.question.name], UNPARSED)
     if value not in allowed:
-        raise SpecError(f"{where}: human is {value!r}; it takes {', '.join(allowed)}, or nothing")
+        raise SpecError(f"{where}: column 'human' is {value!r}. Expected: {', '.join(allowed)}")
     category = {UNPARSED: "other", "unsure": "hedge"}.get(value, "answer")
     if value == UNPARSED and answer.reading and answer.reading.category != "answer":
         category = answer.reading.category

@@ -1,6 +1,6 @@
-"""A response made ready for rules: one spelling for equal things, and what is not the answer put aside.
+"""Prepare a response for the rules: one spelling for equal characters, and blanks for all but the answer.
 
-Every step keeps the length, so that a place in the prepared text is the same place in the response.
+No step changes the length, so that positions in the prepared text are positions in the response.
 """
 
 from __future__ import annotations
@@ -68,15 +68,15 @@ class Text:
     Attributes
     ----------
     plain : str
-        The response in small letters, with ASCII quotation marks, apostrophes and dashes and without
-        emphasis; thoughts, list numbers, what it repeats of its prompt and all that follows the first answer
-        (`turns.first`) are blanks.
+        The response in small letters, with ASCII quotation marks, apostrophes and dashes, without marks of
+        emphasis. There are blanks instead of reasoning, list numbers, repeated parts of the prompt, and
+        everything after the first answer (`turns.first`).
     echoed : bool
-        Whether something of the prompt was blanked.
+        Whether the response repeats a part of the prompt.
     unclosed : bool
-        Whether a thought begins that does not end.
+        Whether the response has reasoning that does not end.
     cut : bool
-        Whether the answer was cut off by its bound.
+        Whether the answer was cut at its maximum length.
     """
 
     plain: str
@@ -93,11 +93,11 @@ class Text:
         Parameters
         ----------
         response, prompt : str
-            As they were sent and received.
+            The texts as received and sent.
         cut : bool
-            Whether the response ended at its bound.
+            Whether the response was cut at its maximum length.
         keep : re.Pattern, optional
-            Sentences of the prompt that are answers as well: they are blanked only behind another repeated
+            Sentences of the prompt that can also be answers. They become blanks only after another repeated
             sentence.
         """
         plain = _spelled(response)
@@ -114,12 +114,12 @@ class Text:
 
     @property
     def said(self) -> bool:
-        """Whether a letter or a digit is left."""
+        """Whether the prepared text has a letter or a digit."""
         return any(char.isalnum() for char in self.plain)
 
     @property
     def foreign(self) -> bool:
-        """Whether it is in another language than English, as far as its common words tell."""
+        """Whether the text is probably not English, from its common words."""
         letters = [char for char in self.plain if char.isalpha()]
         if (
             sum(not unicodedata.name(char, "LATIN").startswith("LATIN") for char in letters)
@@ -131,17 +131,17 @@ class Text:
         return foreign > sum(word in _ENGLISH for word in words)
 
     def finished(self, end: int) -> bool:
-        """Whether a clause that ends the answer at `end` was not cut."""
+        """Whether the clause with the position `end` is complete, although the response may be cut."""
         return not self.cut or _CLAUSE.search(self.plain, end) is not None
 
 
 def first_answer(response: str, prompt: str = "") -> str:
-    """A response up to the end of its first answer (`turns.first`), as it was received.
+    """A response up to the end of its first answer (`turns.first`), without other changes.
 
     Parameters
     ----------
     response, prompt : str
-        As they were received and sent.
+        The texts as received and sent.
     """
     plain = _QUOTE_MARK.sub(_blank, _THOUGHT.sub(_blank, _spelled(response)))
     said, _ = _without_echoes(plain, _spelled(prompt), None)
@@ -149,7 +149,7 @@ def first_answer(response: str, prompt: str = "") -> str:
 
 
 def _spelled(text: str) -> str:
-    """One character for each: compatible forms, small letters, ASCII marks."""
+    """The text in small letters, with compatible characters and ASCII marks; its length does not change."""
 
     def one(char: str) -> str:
         same = unicodedata.normalize("NFKC", char).lower()
@@ -169,20 +169,20 @@ def _words(sentence: str) -> str:
 def _sentences(text: str) -> Iterator[str]:
     for match in SENTENCES.finditer(text):
         yield _words(match[0])
-        # Speech within a sentence counts as one of its own.
+        # Direct speech within a sentence counts as another sentence.
         if ": '" in match[0]:
             yield _words(match[0].split(": '", 1)[1])
 
 
 def _without_echoes(plain: str, prompt: str, keep: re.Pattern[str] | None) -> tuple[str, bool]:
-    known = {sentence for sentence in _sentences(prompt) if sentence.count(" ") > 1}
-    answers = {sentence for sentence in known if keep and keep.fullmatch(sentence)}
+    of_prompt = {sentence for sentence in _sentences(prompt) if sentence.count(" ") > 1}
+    answers = {sentence for sentence in of_prompt if keep and keep.fullmatch(sentence)}
     spans: list[tuple[int, int]] = []
     behind = False
     for match in SENTENCES.finditer(plain):
         words = _words(match[0])
         if words:
-            behind = words in known and (behind or words not in answers)
+            behind = words in of_prompt and (behind or words not in answers)
             spans += [match.span()] if behind else []
     for start, end in spans:
         plain = plain[:start] + re.sub(r"[^\n]", " ", plain[start:end]) + plain[end:]

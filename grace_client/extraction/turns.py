@@ -1,8 +1,7 @@
-"""Where the first answer of a response ends: what a model says to itself after it is no answer.
+"""Find the end of the first answer of a response. Later text of the model does not count as an answer.
 
-A model that goes on writes marks of its chat template ("<|im_end|>") or the turn of somebody else
-("Question:", "User:"). Turns are looked for in a text as `grace_client.extraction.text` prepares it: small
-letters, ASCII marks, blanks for emphasis.
+If a model does not stop, it writes marks of its chat template ("<|im_end|>") or another turn ("Question:",
+"User:"). The functions here need a text that `grace_client.extraction.text` has prepared.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _OWN_START = re.compile(
     r"|(?:<\|im[ _]start\|>|<\|start[ _]header[ _]id\|>|<start[ _]of[ _]turn>)\s*(?:assistant|model)\b"
     r"(?:\s*<\|end[ _]header[ _]id\|>)?|(?:assistant|model|ai)\s*:)\s*"
 )
-"""What opens the turn that is the answer."""
+"""Marks at the beginning of the answer's own turn."""
 
 _OTHERS = r"user|human|instructions?|prompt|input|exercise|problem|assistant|ai|system"
 _ASKING = r"(?:(?:new|next|follow-up)\s+)?question(?:\s*\d+)?|q\d*"
@@ -31,15 +30,15 @@ _ASKED = re.compile(r"\?[\"')\s]*\Z")
 
 
 def first(plain: str, said: str) -> tuple[int, int]:
-    """Where the first answer begins and ends.
+    """The beginning and the end of the first answer.
 
     Parameters
     ----------
     plain : str
         The prepared response.
     said : str
-        The same with blanks for what it repeats of its prompt: a question that is only repeated before any
-        answer is no new turn.
+        The prepared response with blanks instead of repeated parts of its prompt. A repeated question before
+        any answer is not a new turn.
 
     Returns
     -------
@@ -58,7 +57,7 @@ def first(plain: str, said: str) -> tuple[int, int]:
 
 
 def _next_answers(plain: str, said: str, start: int) -> list[int]:
-    """Where a further answer is announced, or where the paragraph with the question to it begins."""
+    """Positions at which another answer is announced, or at which the paragraph with its question begins."""
     found, announced = list[int](), False
     for match in _ANSWER.finditer(plain, start):
         before = plain[start : match.start()].rstrip()
@@ -72,5 +71,5 @@ def _next_answers(plain: str, said: str, start: int) -> list[int]:
 
 
 def _content(text: str) -> bool:
-    """Whether something was said, beside the words that announce an answer."""
+    """Whether a text has more than the words that announce an answer."""
     return any(char.isalnum() for char in re.sub(_ANSWER, "", re.sub(_TURN, "", text)))

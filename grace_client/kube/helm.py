@@ -94,19 +94,19 @@ def program() -> str:
 
 
 async def call(arguments: Sequence[str], *, stdin: bytes | None = None, timeout: float) -> process.Completed:
-    """Run helm to its end, whatever its exit code.
+    """Run helm to its end, with any exit code.
 
     Raises
     ------
     ProgramMissingError
         If helm is not on the PATH.
     ReleaseTimeoutError
-        If helm did not end within `timeout` seconds.
+        If helm takes longer than `timeout` seconds.
     """
     try:
         return await process.run([program(), *arguments], stdin=stdin, timeout=timeout)
     except TimeoutError:
-        raise ReleaseTimeoutError(f"helm {arguments[0]} did not end within {timeout:g} s") from None
+        raise ReleaseTimeoutError(f"helm {arguments[0]} took longer than {timeout:g} s") from None
 
 
 async def template(
@@ -165,7 +165,7 @@ async def template(
 def assign(document: Mapping[str, Any], assignments: Assignments) -> dict[str, Any]:
     """A values document with single values over it, as helm reads them; nulls stay.
 
-    Helm takes about 0.1 s, so nothing waits for it asynchronously.
+    Helm needs about 0.1 s, so this call is not asynchronous.
 
     Raises
     ------
@@ -189,7 +189,7 @@ def _assigned(document: str, assignments: Assignments) -> str:
                 command, input=document.encode(), capture_output=True, timeout=TIMEOUT_S, check=False
             )
         except subprocess.TimeoutExpired:
-            raise ReleaseTimeoutError(f"helm template did not end within {TIMEOUT_S} s") from None
+            raise ReleaseTimeoutError(f"helm template took longer than {TIMEOUT_S} s") from None
     if done.returncode:
         raise SpecError(f"helm refuses these values: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout.decode().partition("values: ")[2]

@@ -1,6 +1,6 @@
 """How a Job of Kubernetes ended, by the conditions in its status.
 
-Only the standard library: a pod with a fraction of a core imports it (`grace_client.deploy.autostop`).
+It imports only the standard library, because `grace_client.deploy.autostop` runs on a fraction of a core.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ _NOISE = re.compile(r"[EWI]\d{4} |level=|WARNING: |Warning: ")
 
 
 def complaint(stderr: bytes) -> str:
-    """Why a program failed: its stderr without the lines of its log, unless there are no others."""
+    """Why a program failed: its stderr without log lines, or with them if it has no other lines."""
     lines = [line.rstrip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
     return "\n".join([line for line in lines if not _NOISE.match(line.lstrip())] or lines)
 
@@ -228,8 +228,8 @@ class Kubectl:
 
     async def patch(self, kind: str, name: str, patch: Json) -> None:
         """Merge a patch into an object; null deletes."""
-        # A command line has 128 KiB at most, and others may read it. Not through standard input: kubectl
-        # cannot open /dev/stdin where that is a socket, as some versions of Python make it.
+        # Not in the command line, which has at most 128 KiB and is visible to others. Not in standard input:
+        # kubectl cannot open /dev/stdin if it is a socket, as in some versions of Python.
         with tempfile.NamedTemporaryFile("w", prefix="grace-", suffix=".json", encoding="utf-8") as file:
             json.dump(patch, file)
             file.flush()

@@ -1,7 +1,7 @@
 """Programs that grace starts (kubectl, helm, a server, `grace run`), each of which ends with its caller.
 
 This is the one place that ends a program: SIGTERM to it and all that it started, time to end, then SIGKILL.
-`local.supervise` does the same from the other side, where a SIGKILL has ended the caller.
+`local.supervise` does the same if a SIGKILL has ended the caller.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ async def _feed(stream: StreamWriter, data: bytes) -> None:
 
 
 async def run(command: Sequence[str], *, stdin: bytes | None = None, timeout: float) -> Completed:
-    """Run a program to its end; TimeoutError if that takes longer than `timeout` seconds."""
+    """Run a program to its end; TimeoutError after `timeout` seconds."""
     out, err = bytearray(), bytearray()
     async with (
         asyncio.timeout(timeout),

@@ -28,7 +28,7 @@ AllValues = Mapping[str, Any]
 GRACE_S = 20.0
 """Seconds that a program has to end after SIGTERM; `grace run` writes the answers in flight."""
 PORTS = 5
-"""How many ports are tried if another program takes the chosen one before the server starts."""
+"""Number of ports to try if another program takes the chosen one before the server starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class Local:
         Raises
         ------
         SpecError
-            For values that only a cluster can follow, before anything is started.
+            For values that work only on a cluster, before anything starts.
         """
         check(models, self.experiments, self.vllm)
         ended = []
@@ -145,7 +145,7 @@ class Local:
             if self._stop.is_set():
                 ended.append(Ended(name, Phase.PLANNED, next=again))
                 continue
-            self.say(f"{name}: {'vLLM' if self.vllm.words else 'embedded engine'}")
+            self.say(f"{name}: starting {'vLLM' if self.vllm.words else 'the embedded engine'}")
             ended.append(await self._model(name, known, again))
             self.say(f"{name}: {ended[-1].phase}")
         return ended
@@ -198,7 +198,7 @@ class Local:
         """Why a run failed, and what to do; empty if repeating the command may help."""
         if server.ended:
             assert server.process is not None
-            return f"the server ended with exit code {server.process.returncode}, see {server.log}", ""
+            return f"the server ended with exit code {server.process.returncode}. Its log: {server.log}", ""
         where = self._folder(run)
         if code == ExitCode.ITEMS_FAILED:
             return f"{run.folder}: too many questions failed", f"'grace status {where}' lists the reasons"

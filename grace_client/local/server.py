@@ -142,7 +142,7 @@ def check(models: Sequence[Mapping[str, Any]], wanted: Sequence[str], vllm: Vllm
             )
         if repository and not vllm.words and revision != "main":
             raise SpecError(
-                f"{name}: the values name revision {revision}, and the embedded engine takes the newest one "
+                f"{name}: the values name revision {revision}, and the embedded engine uses the newest one "
                 f"of {repository}. Serve it with --vllm, or download that revision into a folder and give "
                 "--models the folder"
             )

@@ -79,7 +79,7 @@ class ReportData:
         )
 
     def answers(self, experiment: str) -> pd.DataFrame | None:
-        """Scored answers, or free text that has been extracted; None where there is none."""
+        """Scored answers, or free text that has been extracted; None if there is none."""
         frame = self.frames.get(experiment)
         if frame is None or "response" not in frame.columns:
             return frame
@@ -120,7 +120,7 @@ def load(runs: Sequence[Path]) -> ReportData:
     for table in tables:
         if table.manifest is None:
             raise SpecError(
-                f"{table.path} is not in a run folder. A report needs the manifest.json beside the table: "
+                f"{table.path} is not in a run folder. A report needs the manifest.json of the run: "
                 "name the run folder"
             )
         model, name = table.manifest.model, table.manifest.spec.experiment

@@ -79,7 +79,7 @@ def start(job: Job) -> None:
 
 
 def draw(name: str) -> DrawnSection | None:
-    """Compute and draw a section of the job; None where the runs have nothing for it."""
+    """Compute and draw a section of the job; None if the runs have nothing for it."""
     from grace_client.analysis import figures as drawing
 
     (job,) = _jobs

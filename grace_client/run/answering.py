@@ -1,4 +1,4 @@
-"""From an item to what the ledger keeps of it: its answer, or why it has none."""
+"""Ask an item, and turn the engine's answer or failure into an entry of the ledger."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from grace_client.run.layout import OK
 from grace_client.run.plan import Item
 
 UNMARKED = (
-    "the end of the reasoning is not among its tokens as the tokenizer writes it, so that nothing can be "
-    "scored after it"
+    "the tokens of the reasoning do not contain its end mark as the tokenizer writes it, so that grace "
+    "cannot score options after it"
 )
 
 
 class Asker:
-    """Turns items into ledger answers.
+    """Asks items, and returns entries of the ledger.
 
     Parameters
     ----------
     engine : Engine
-        Who answers.
+        The engine that answers.
     info : EngineInfo
-        Its description.
+        The engine's description.
     """
 
     def __init__(self, engine: Engine, info: EngineInfo) -> None:
@@ -43,7 +43,7 @@ class Asker:
         self._tries: dict[OptionSet, asyncio.Task[TokenTrie]] = {}
 
     async def ask(self, item: Item) -> tuple[dict[str, Any], bool]:
-        """The answer as the ledger keeps it, and whether it is final."""
+        """Ask an item. Returns its ledger entry, and whether that is final."""
         start = time.monotonic()
         try:
             answer = await (self._generate(item) if item.question.options is None else self._score(item))
@@ -57,16 +57,21 @@ class Asker:
     async def scores(
         self, prompt: Prompt, options: OptionSet, thoughts: Sequence[int] = ()
     ) -> tuple[list[int], TokenTrie, Scores]:
-        """Prompt ids, token trie and scores of a scored question; ItemError where it has none.
+        """Score a question. Returns its prompt ids, token trie and scores.
 
         Parameters
         ----------
         prompt : Prompt
-            What is asked.
+            The prompt.
         options : OptionSet
-            The answers that count.
+            The options to score.
         thoughts : sequence of int
-            Token ids of reasoning that has ended, to follow the prompt.
+            Token ids of complete reasoning, which follow the prompt; empty without reasoning.
+
+        Raises
+        ------
+        ItemError
+            If the question cannot be scored.
         """
         trie = await self._trie(options)
         prompt_ids = [*await self.engine.tokenize(prompt), *thoughts]
@@ -74,7 +79,7 @@ class Asker:
         return prompt_ids, trie, score(trie, await self.engine.edge_logprobs(prompt_ids, trie))
 
     async def thoughts(self, prompt: Prompt, sampling: Sampling) -> tuple[Generation, list[int] | None]:
-        """A drawn turn, and its token ids up to where its answer begins; None where that never does."""
+        """Draw a turn. Returns it, and its token ids before the answer; None if the reasoning did not end."""
         drawn = await self._draw(prompt, sampling)
         if drawn.answer_at is None or drawn.status == "reasoning_unfinished":
             return drawn, None
@@ -108,8 +113,8 @@ class Asker:
             trie.option.tolist(), trie.forms, trie.form_ids, scores.form_logprob.tolist(), strict=True
         )
         # JSON has no -inf.
-        told = [[names[o], form, ids, x if math.isfinite(x) else None] for o, form, ids, x in forms]
-        return {"status": OK} | record | {"prompt": shown, "prompt_ids": prompt_ids, "forms": told}
+        scored = [[names[o], form, ids, x if math.isfinite(x) else None] for o, form, ids, x in forms]
+        return {"status": OK} | record | {"prompt": shown, "prompt_ids": prompt_ids, "forms": scored}
 
     async def _generate(self, item: Item) -> dict[str, Any]:
         assert item.sampling is not None
@@ -118,14 +123,14 @@ class Asker:
         return (_failure(drawn, item.sampling) or {"status": OK}) | {"prompt": shown} | _record(drawn)
 
     async def _shown(self, prompt: Prompt, prompt_ids: Sequence[int]) -> str:
-        """What was sent, decoded from its ids; ItemError where the question does not stand in it once."""
+        """The prompt as sent, decoded from its ids; ItemError if it does not contain the question once."""
         shown = await self.engine.decode(prompt_ids)
         if (found := prompt_check.times(prompt.text, shown)) != 1:
-            how = f"stands {found} times" if found else "does not stand"
+            how = f"contain the question {found} times" if found else "do not contain the question"
             raise ItemError(
                 "prompt_lost",
-                f"what was sent is not what is asked: decoded, the prompt's {len(prompt_ids)} tokens begin "
-                f"with {shown[:60]!r}, and the question {how} in them; look at the chat template",
+                f"the prompt that was sent is wrong: its {len(prompt_ids)} tokens {how}. Decoded, they begin "
+                f"with {shown[:60]!r}. Check the chat template",
             )
         return shown
 
@@ -137,20 +142,20 @@ class Asker:
         if tokens > self.info.max_context:
             raise ItemError(
                 "context",
-                f"prompt and answer take {tokens} tokens, and {self.info.model} takes "
-                f"{self.info.max_context}; nothing was cut. Shorten the trial or use a model with a longer "
-                "context",
+                f"prompt and answer need {tokens} tokens, but {self.info.model} takes at most "
+                f"{self.info.max_context}. The question was not asked. Shorten the trial, or use a model "
+                "with a longer context",
             )
 
     async def _trie(self, options: OptionSet) -> TokenTrie:
         if options not in self._tries:
             self._tries[options] = task = asyncio.create_task(self._build(options))
             task.add_done_callback(partial(self._built, options))
-        # Shielded: the others that wait for it go on where one of them is cancelled.
+        # Shielded: if one waiting task is cancelled, the others still get the trie.
         return await asyncio.shield(self._tries[options])
 
     def _built(self, options: OptionSet, task: asyncio.Task[TokenTrie]) -> None:
-        """A trie that could not be built is tried again, whoever still waited for it."""
+        """Forget a trie that could not be built, so that the next question builds it again."""
         if task.cancelled() or task.exception():
             self._tries.pop(options, None)
 
@@ -164,7 +169,7 @@ class Asker:
 
 
 def _record(drawn: Generation) -> dict[str, Any]:
-    """What was drawn, as the ledger keeps it."""
+    """A drawn turn as keys of a ledger entry."""
     return {
         "text": drawn.text,
         "finish_reason": drawn.finish_reason,
@@ -175,16 +180,16 @@ def _record(drawn: Generation) -> dict[str, Any]:
 
 
 def _failure(drawn: Generation, sampling: Sampling) -> dict[str, Any] | None:
-    """Why a turn holds no answer; None where it holds one."""
+    """Status and reason of a turn without an answer; None if it has an answer."""
     if drawn.status == OK:
         return None
     if drawn.finish_reason == "length":
         reason = (
-            f"the reasoning took all {sampling.max_tokens} tokens, and nothing of it counts as an answer; "
-            "allow more with --max-tokens, or ask for less with --reasoning-effort, in a new folder"
+            f"the reasoning used all {sampling.max_tokens} tokens, so that there is no answer. Start a new "
+            "run with a larger --max-tokens or a lower --reasoning-effort"
         )
     elif drawn.status == "reasoning_unfinished":
-        reason = "the model ended its turn within its reasoning"
+        reason = "the model ended its turn before the end of its reasoning"
     else:
         reason = "the model ended its turn after its reasoning, without an answer"
     return {"status": drawn.status, "reason": reason}

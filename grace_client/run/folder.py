@@ -1,4 +1,4 @@
-"""A run on disk: made, opened and locked."""
+"""A run on disk: create, open and lock its folder."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from grace_client.run.plan import Plan
 from grace_client.studies.declaration import Experiment
 
 THINKING_TOKENS = 2048
-"""Default bound on reasoning and answer together."""
+"""Default maximum length of reasoning and answer together, in tokens."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
     """A run on disk: its manifest, its plan and its ledger.
 
-    Open one with `RunFolder.open`, or make one with `RunFolder.create`.
+    Open a run with `RunFolder.open`, or make one with `RunFolder.create`.
     """
 
     path: Path
@@ -44,19 +44,19 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """The run in a folder; SpecError where there is none or a damaged one."""
+        """Open the run in a folder; SpecError if there is no run, or a damaged one."""
         manifest = manifests.load(path)
         experiment = studies.experiment(manifest.spec.experiment)
         manifest.check_trials(path / layout.TRIALS)
         try:
             trials = studies.read_trials(path / layout.TRIALS, checked=True)
         except TrialError as error:
-            raise SpecError(f"the run's own copy of its trial list cannot be read:\n{error}") from None
+            raise SpecError(f"The run's copy of its trial list has faults:\n{error}") from None
         asked = plans.ask(experiment, plans.sample(trials, manifest.spec.sample))
         if plans.questions_sha256(asked) != manifest.spec.questions_sha256:
             raise SpecError(
-                f"grace {__version__} asks other questions for {experiment.name} than grace "
-                f"{manifest.grace}, which began {path}. To go on with it, install "
+                f"{path} was begun by grace {manifest.grace}. This is grace {__version__}, and its questions "
+                f"for {experiment.name} are different. To continue the run, install "
                 f"grace-client=={manifest.grace}"
             )
         return cls._of(path, manifest, experiment, Plan(experiment, asked, manifest.spec))
@@ -66,13 +66,13 @@ class RunFolder:
         ledger = Ledger(path / layout.LEDGER)
         if not ledger.segments and manifest.results.get("distinct_by_status", {}).get(OK):
             raise SpecError(
-                f"{path} has tables, but {layout.LEDGER}/, the record from which they were written, is "
-                "missing. Copy or fetch the whole folder again"
+                f"{path} has tables, but its record, the folder {layout.LEDGER}/, is missing. Copy or fetch "
+                "the whole run folder again"
             )
         return cls(path, manifest, experiment, plan, ledger)
 
     def read_again(self) -> RunFolder:
-        """The same run with its manifest and its record as they are on disk now."""
+        """The same run, with manifest and ledger read from disk again."""
         return self._of(self.path, manifests.load(self.path), self.experiment, self.plan)
 
     @classmethod
@@ -87,7 +87,7 @@ class RunFolder:
         sampling: SamplingSpec | None = None,
         reasoning: Reasoning | None = None,
     ) -> RunFolder:
-        """Make a run folder, or open the one that is there if it is of the very same run.
+        """Make a run folder, or open an existing folder of the same run.
 
         Parameters
         ----------
@@ -131,35 +131,35 @@ class RunFolder:
             if different:
                 listed = "\n  ".join(different)
                 raise SpecError(
-                    f"{path} holds another run:\n  {listed}\nName a new folder with --out, or repeat the "
-                    "command that began this one"
+                    f"{path} contains another run:\n  {listed}\nName a new folder with --out, or repeat the "
+                    "command of that run without changes"
                 )
             manifest.check_trials(path / layout.TRIALS)
         else:
             path.mkdir(parents=True, exist_ok=True)
             with paths.replacing(path / layout.TRIALS) as new:
                 new.write_bytes(trials.raw)
-            # The manifest comes last: a folder that has one is complete.
+            # Write the manifest last, so that a folder with a manifest is complete.
             manifest = Manifest(trials=str(trials.path), spec=spec)
             manifest.save(path)
         return cls._of(path, manifest, experiment, Plan(experiment, asked, spec))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from asking the same questions."""
+        """Lock the folder against other processes; BusyError if another process has locked it."""
         with (self.path / layout.LOCK).open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                message = f"another process is working on {self.path}; wait for it or stop it"
-                # A Job that takes another's place meets its last moments, and is to try again.
+                message = f"Another process works on {self.path}. Wait until it ends, or stop it"
+                # Retryable: a Job that replaces another one may start before the other has ended.
                 raise BusyError(message) from None
             except OSError as error:
                 raise OSError(error.errno, error.strerror, lock.name) from None
             yield
 
     def progress(self) -> Progress:
-        """How much of the plan is answered."""
+        """How many questions of the plan are answered."""
         answered = [item.key for item in self.plan.distinct if item.key in self.ledger]
         failed = sum(key in self.ledger.contents.failed for key in answered)
         return Progress(total=len(self.plan.distinct), done=len(answered), failed=failed)
@@ -168,14 +168,14 @@ class RunFolder:
 def sampling_of(
     experiment: Experiment, engine: EngineInfo, reasoning: Reasoning | None, given: dict[str, Any]
 ) -> SamplingSpec:
-    """How a run draws: what is given, and for a model that reasons room to do it.
+    """How a run draws: the given settings, and a larger default of `max_tokens` if the model reasons.
 
     Parameters
     ----------
     experiment, engine, reasoning
         As for `RunFolder.create`.
     given : dict
-        Some of the fields of a `SamplingSpec`.
+        Some fields of a `SamplingSpec`.
     """
     thinks = engine.reasoning_format is not None and (reasoning or _default(experiment, engine)) == "on"
     room = {"max_tokens": THINKING_TOKENS} if thinks else {}
@@ -183,7 +183,7 @@ def sampling_of(
 
 
 def _default(experiment: Experiment, engine: EngineInfo) -> Reasoning | None:
-    """Whether a model reasons by default; None for a model that shows no reasoning."""
+    """The default of `reasoning`; None for a model without a reasoning format that grace knows."""
     if engine.reasoning_format is None:
         return None
     return "off" if experiment.scored else "on"
@@ -192,9 +192,9 @@ def _default(experiment: Experiment, engine: EngineInfo) -> Reasoning | None:
 def _draws(
     experiment: Experiment, engine: EngineInfo, sampling: SamplingSpec | None, reasoning: Reasoning | None
 ) -> SamplingSpec | None:
-    """How a run draws; None where it does not. A scored question has one reasoning for each trial."""
+    """How a run draws; None if it draws nothing. A scored question has one reasoning for each trial."""
     if not experiment.scored:
-        # A stop text within a thought would end it there.
+        # A stop text must not end the reasoning.
         closed = engine.reasoning_format is None or reasoning == "off"
         stop = experiment.stop if closed else ()
         return (sampling or SamplingSpec()).model_copy(update={"stop": stop})
@@ -202,7 +202,7 @@ def _draws(
         return None
     if engine.reasoning_format is None:
         raise SpecError(
-            f"{engine.model} shows no reasoning that grace knows (think blocks or Harmony), so there is none "
-            "to score after; leave --reasoning out"
+            f"--reasoning on: {engine.model} has no reasoning format that grace knows (think blocks or "
+            "Harmony). Leave --reasoning out"
         )
     return (sampling or SamplingSpec()).model_copy(update={"replicates": 1})

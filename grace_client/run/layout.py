@@ -1,4 +1,4 @@
-"""What a run folder holds: names of its files, columns of its tables, statuses of its answers.
+"""The layout of a run folder: names of its files, columns of its tables, statuses of its answers.
 
 ::
 
@@ -7,9 +7,9 @@
     ledger/*.jsonl                      every answer, one segment for each process
     MODEL_STUDY_TABLE_DATE.csv          the wide table; TABLE is the experiment's
     MODEL_STUDY_TABLE_DATE_long.csv     the long table, and the same as .parquet
-    MODEL_STUDY_reasoning_DATE.csv      where the model reasoned
-    MODEL_STUDY_structured_DATE.csv     free text as values, written by `grace extract`
-    README.txt                          how other programs read the tables
+    MODEL_STUDY_reasoning_DATE.csv      the reasoning, if the model reasoned
+    MODEL_STUDY_structured_DATE.csv     free text as values; `grace extract` writes it
+    README.txt                          how to read the tables with other programs
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ README = "README.txt"
 LOCK = ".lock"
 
 OK = "ok"
-"""Status of an answer; any other is a failure, and the row has no values."""
+"""Status of an answer. Every other status is a failure, and the row has no values."""
 UNASKED = "unasked"
-"""Status of a question that no session has asked yet."""
+"""Status of a question that was not asked yet."""
 MISSING = "missing"
-"""Status of a question whose row in a wide table is empty: only the long table says why."""
+"""Status of a question without values in a wide table. The long table says why."""
 
 KEYS = ("model", "experiment", "trial_id", "question")
 DRAW = ("question", "replicate")
-"""Columns that tell the free-text answers of one trial apart."""
+"""Columns that identify a free-text answer within its trial."""
 SCORED = (*KEYS, "option", "logprob", "prob_raw", "prob_norm", "option_mass", "status", "reason")
 """Columns of the long table of a scored experiment."""
 WIDE_FREE = (*DRAW, "seed", "response", "reasoning", "finish_reason", "status")
@@ -44,9 +44,9 @@ FREE = (*KEYS[:-1], *WIDE_FREE, "reason")
 """Columns of the long table of free text."""
 REASONING = (*KEYS, "replicate", "seed", "reasoning", "status", "reason")
 READING = ("structured", "category", "method", "confidence", "span_start", "span_end")
-"""Columns of the structured table that hold what was read from a response."""
+"""Columns of the structured table with the values that were read from a response."""
 BETS = ("bet_0", "bet_1", "bet_2", "bet_3")
-"""Columns of the structured table of Study 1: what the response gives to each state, in percent."""
+"""Columns of the structured table of Study 1: the response's bet on each state, in percent."""
 STRUCTURED = (*DRAW, "seed", "response", *READING)
 """Columns that the structured table adds to those of the trial list; `BETS` and ``status`` follow."""
 
@@ -72,22 +72,22 @@ def stem(model: str, study: str, table: str, created: str, tables: Iterable[str]
     created : str
         When the run began, ISO 8601.
     tables : iterable of str
-        Names of the tables that the run has: it keeps their name for the model.
+        Names of the run's existing tables. A new table has the same name for the model.
     """
     mark = f"_{study}_"
-    known = (name.rpartition(mark)[0] for name in tables)
-    short = next(filter(None, known), paths.file_name(model).replace("_", "-"))
+    models = (name.rpartition(mark)[0] for name in tables)
+    short = next(filter(None, models), paths.file_name(model).replace("_", "-"))
     return f"{short}{mark}{table}_{created[:10].replace('-', '')}"
 
 
 def long_table(names: Iterable[str]) -> str | None:
-    """The long table among a run's tables, Parquet before CSV; None where it has none."""
-    known = list(names)
-    return next((name for end in (LONG_PARQUET, LONG_CSV) for name in known if name.endswith(end)), None)
+    """The name of a run's long table, preferably Parquet; None if there is none."""
+    tables = list(names)
+    return next((name for end in (LONG_PARQUET, LONG_CSV) for name in tables if name.endswith(end)), None)
 
 
 def long_names(stem: str) -> tuple[str, str]:
-    """Names of the long tables with this stem, in the order in which they are looked for."""
+    """Possible names of the long table with this stem, the preferred one first."""
     return stem + LONG_PARQUET, stem + LONG_CSV
 
 

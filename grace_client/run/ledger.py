@@ -1,12 +1,12 @@
-"""The append-only record of every answer.
+"""The append-only record of every answer. Users read "record"; in the code and on disk it is the ledger.
 
-A run's folder holds segments, one per process that worked on it, each written by that process alone. A line
-is a JSON object with a checksum over its own bytes::
+The ledger is a folder of segments. Each process that works on the run writes a segment of its own. A line is
+a JSON object with a checksum of its own bytes::
 
     {"crc32":"5f0e8a11","key":"<32 hex digits>","final":true,"answer":{...}}
 
-The first valid line of a key wins. A line that is not final, a failure that may pass, counts only as long as
-no final one follows. Whatever a crash leaves behind (a torn last line) is passed over and asked again.
+The first valid final line of a key counts. A line that is not final is a failure that may pass: it counts
+until a final line follows. A last line that a crash cut off does not count, and its question is asked again.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from grace_client.run import verify
 from grace_client.run.layout import OK, SEGMENTS
 
 SYNC_SECONDS = 5.0
-"""How often at most a line is forced to the disk; every line reaches the operating system at once."""
+"""Seconds between two flushes to the disk. Every line reaches the operating system at once."""
 
 MOST_READERS = 64
-"""Segments open for reading at a time; a run that was stopped often has more than a process may open."""
+"""Segments that are open for reading at the same time. A run may have more than a process may open."""
 
 _CRC = slice(10, 18)
 _BODY = 20
@@ -50,16 +50,16 @@ def key_of(*parts: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A line that cannot be trusted.
+    """A line that is damaged.
 
     Attributes
     ----------
     segment : str
-        File name.
+        File name of the segment.
     line : int
-        Counted from 1.
+        Number of the line, from 1.
     torn : bool
-        Whether it is the cut-off end of a segment, as a crash leaves it; otherwise its bytes have changed.
+        True if a crash cut off this last line of a segment; False if its bytes have changed.
     """
 
     segment: str
@@ -69,20 +69,20 @@ class Damage:
 
 @dataclass(slots=True)
 class Contents:
-    """What a ledger holds.
+    """An index of a ledger.
 
     Attributes
     ----------
     final, provisional : dict of bytes to int
-        Key to the place of its answer.
+        From a key to the place of its answer: number of the segment and offset in it.
     failed : set of str
         Keys whose final answer is a failure.
     lines : int
-        Valid answer lines.
+        Number of valid lines with answers.
     damage : list of Damage
-        Lines passed over.
+        Damaged lines; they do not count.
     seconds : float
-        Time that the sessions worked, from each one's start to its last line.
+        Working time of all sessions, each from its start to its last line.
     """
 
     final: dict[bytes, int] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class Ledger:
     Parameters
     ----------
     folder : Path
-        Where the segments lie; made on the first `append`.
+        Folder of the segments; the first `append` makes it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -120,7 +120,7 @@ class Ledger:
         return bytes.fromhex(key) in self.contents.final
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """The answer to a question: the final one, else the last failure, else None."""
+        """The answer to a question: the final one, else its last failure, else None."""
         raw = bytes.fromhex(key)
         place = self.contents.final.get(raw, self.contents.provisional.get(raw))
         if place is None:
@@ -140,18 +140,18 @@ class Ledger:
         body = f'"key":"{key}","final":{"true" if final else "false"},"answer":'
         text = json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         place = self._write(f"{body}{text}}}")
-        known = self.contents.final if final else self.contents.provisional
+        index = self.contents.final if final else self.contents.provisional
         raw = bytes.fromhex(key)
-        if not final or raw not in known:
-            known[raw] = place
+        if not final or raw not in index:
+            index[raw] = place
         if final:
             self.contents.provisional.pop(raw, None)
-            if known[raw] == place and answer.get("status") != OK:
+            if index[raw] == place and answer.get("status") != OK:
                 self.contents.failed.add(key)
         self.contents.lines += 1
 
     def close(self) -> None:
-        """Force everything to the disk and close all files."""
+        """Flush everything to the disk, and close all files."""
         while self._readers:
             self._readers.popitem()[1].close()
         if self._file is not None:
@@ -164,7 +164,7 @@ class Ledger:
                 os.close(file)
 
     def sha256(self) -> str:
-        """Hash over all segments in the order of their names."""
+        """Hash of all segments, in the order of their names."""
         return verify.sha256(self.segments)
 
     def _write(self, body: str) -> int:
@@ -185,7 +185,7 @@ class Ledger:
                 os.fsync(self._file)
                 self._synced = now
         except OSError as error:
-            # A part of a line, as a full disk leaves it, would spoil the next one.
+            # A full disk may leave a part of a line, which would damage the next line.
             with suppress(OSError):
                 os.ftruncate(self._file, self._offset)
             raise OSError(error.errno, error.strerror, str(self.segments[-1])) from None

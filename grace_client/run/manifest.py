@@ -1,9 +1,10 @@
-"""What a run is: everything that determines its answers, and what became of it."""
+"""The manifest of a run: everything that determines its answers, and its results."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,22 +19,24 @@ from grace_client.run import layout, verify
 from grace_client.run.verify import CHECKSUM
 
 SHOWN = 5
-"""How many run folders a message names."""
+"""Maximum number of run folders that a message names."""
 
 
 class SamplingSpec(BaseModel):
-    """How free text is drawn, and reasoning that is scored after.
+    """How to draw free text, and the reasoning before a scored answer.
 
     Attributes
     ----------
-    temperature, max_tokens
-        Of every draw; reasoning counts towards the length.
+    temperature : float
+        Sampling temperature; 0 always takes the likeliest token.
+    max_tokens : int
+        Maximum length of reasoning and answer together, in tokens.
     replicates : int
-        Answers to each question of each trial.
+        Number of answers to each question of each trial.
     base_seed : int
         Base of all seeds.
     share_answers : bool
-        Whether trials that ask the very same share the answers to it. Otherwise each has its own.
+        Whether trials with the same question have the same answers. Otherwise each trial has its own.
     stop : tuple of str
         Texts that end an answer, see `Sampling`.
     """
@@ -54,20 +57,20 @@ class Spec(BaseModel):
     Attributes
     ----------
     experiment : str
-        Name in the registry.
+        Name of the experiment in `grace_client.studies`.
     engine : dict
         `EngineInfo` of the engine that answers.
     trials_sha256 : str
         Hash of the trial list.
     questions_sha256 : str
-        Hash over all questions and their options, so that a changed prompt cannot pass for the same run.
+        Hash of all questions and their options: a changed prompt makes another run.
     sample : int or None
-        How many trials were drawn from the list; None for all.
+        Number of trials drawn from the list; None for all.
     sampling : SamplingSpec or None
-        Where something is drawn: free text, or the reasoning before a scored answer.
+        How free text, or the reasoning before a scored answer, is drawn; None if nothing is drawn.
     reasoning : str or None
-        Whether the model reasons: ``"on"``, ``"off"``, ``"off-by-prompt"``; None for a model that shows no
-        reasoning format.
+        ``"on"``, ``"off"`` or ``"off-by-prompt"``; None for a model without a reasoning format that grace
+        knows.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -87,7 +90,7 @@ class Spec(BaseModel):
 
 
 class Spread(BaseModel):
-    """How far repeated answers to the same questions lie apart, in one unit.
+    """How much repeated scores of the same questions vary, in one unit.
 
     Attributes
     ----------
@@ -95,7 +98,8 @@ class Spread(BaseModel):
         Repeatability standard deviation: root of the mean, over all options of all questions, of the variance
         between repeats.
     median, p95, max : float
-        Over the questions: the largest difference that any two repeats show in any option.
+        Median, 95th percentile and maximum, over the questions, of the largest difference between two
+        repeats in any option.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -107,24 +111,24 @@ class Spread(BaseModel):
 
 
 class NoiseFloor(BaseModel):
-    """What an engine's answers vary by when nothing but order and load is changed.
+    """How much an engine's scores vary if only order and load change.
 
     Attributes
     ----------
     at : str
-        When it was measured.
+        When it was measured, ISO 8601.
     questions, repeats : int
-        How many questions were scored again, and how often; the run's own answer is one repeat more.
+        How many questions were scored again, and how many times. The run's own score is one more repeat.
     failed : int
-        Questions drawn that had no answer in some repeat, and are not in the figures.
+        Questions of the sample that failed in a repeat. They do not count in `nats` and `points`.
     loads : list of int
-        Questions in flight during each repeat.
+        Number of questions in flight, for each repeat.
     seed : int
-        Of the draw and of the orders.
+        Random seed of the sample and of the orders.
     nats : Spread
-        Of the options' log-probabilities. Options that some repeat excludes are not in it.
+        Spread of the options' log-probabilities. Options with probability 0 in a repeat do not count.
     points : Spread
-        Of the normalised probabilities, in percentage points.
+        Spread of the normalised probabilities, in percentage points.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -145,13 +149,13 @@ class LlmUse(BaseModel):
     Attributes
     ----------
     url, model : str
-        The endpoint, and the model as it is named there.
+        URL of the endpoint, and the model's name there.
     prompt_sha256 : str
-        Hash over instructions and schemas.
+        Hash of the instructions and schemas.
     texts, failed : int
-        Different answers that it was asked about in all, and those for which it gave no valid reading.
+        Number of different answers that were sent, and of those without a valid reading.
     prompt_tokens, completion_tokens : int
-        As the endpoint counted them, in all.
+        Number of tokens, as counted by the endpoint.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -166,20 +170,20 @@ class LlmUse(BaseModel):
 
 
 class Extraction(BaseModel):
-    """How the run's structured table was made.
+    """How grace wrote the run's structured table.
 
     Attributes
     ----------
     at : str
-        When.
+        When it was written, ISO 8601.
     grace : str
-        Version whose rules read it.
+        Version of grace.
     questions : dict
-        Per question: answers, how many were read, categories, values, methods.
+        For each question: number of answers, number of read ones, categories, values, methods.
     llm : LlmUse or None
-        None where only rules read.
+        The language model that read answers; None without one.
     human : dict of str to str
-        Sheets of hand coding, and their checksums.
+        From the file name of each coding sheet to its checksum.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -192,16 +196,16 @@ class Extraction(BaseModel):
 
 
 class Session(BaseModel):
-    """One process that asked for answers, to its end.
+    """One process that asked questions.
 
     Attributes
     ----------
     started : str
-        When.
+        When it began, ISO 8601.
     asked : int
-        Questions that it asked.
+        Number of questions that it asked.
     counters : dict of str to float
-        What the engine counted meanwhile (`Engine.counters`); what was not counted is not in it.
+        Increase of the engine's counters during the session (`Engine.counters`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -220,12 +224,12 @@ class Manifest(BaseModel):
     grace: str = __version__
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     trials: str
-    """Where the trial list came from; the folder holds a copy."""
+    """Path of the trial list; the run folder has a copy."""
     spec: Spec
     results: dict[str, Any] = Field(default_factory=dict)
     """Written at every export: counts, option mass, wall time, checksums."""
     sessions: list[Session] = Field(default_factory=list)
-    """Written at the end of every `grace run` that asked something; a killed one leaves none."""
+    """Written at the end of every `grace run` that asked questions, unless it was killed."""
     noise: NoiseFloor | None = None
     """Written by `grace noise`."""
     extraction: Extraction | None = None
@@ -237,27 +241,26 @@ class Manifest(BaseModel):
         return str(self.spec.engine["model"])
 
     def check_trials(self, path: Path) -> None:
-        """Compare a trial list with the one that the run asked; SpecError where they differ."""
+        """Compare a trial list with the one of the run; SpecError if they differ."""
         try:
             raw = path.read_bytes()
         except FileNotFoundError:
-            raise SpecError(f"{path} is missing; restore it from {self.trials}") from None
+            raise SpecError(f"{path} is missing. Restore it from {self.trials}") from None
         if hashlib.sha256(raw).hexdigest() != self.spec.trials_sha256:
             raise SpecError(
-                f"{path} is not the list that the run asked: its checksum differs. Restore it from "
-                f"{self.trials}"
+                f"{path} has changed since the run began: its checksum differs. Restore it from {self.trials}"
             )
 
     def save(self, folder: Path) -> None:
-        """Replace the folder's manifest; its last entry is a checksum over all others."""
-        told: dict[str, Any] = json.loads(self.model_dump_json())
-        told[CHECKSUM] = verify.checksum(told)
+        """Replace the folder's manifest. Its last entry is a checksum of all others."""
+        entries: dict[str, Any] = json.loads(self.model_dump_json())
+        entries[CHECKSUM] = verify.checksum(entries)
         with paths.replacing(folder / layout.MANIFEST) as new:
-            new.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            new.write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def below(folder: Path) -> list[Path]:
-    """The run folders that a folder holds, itself among them; hidden folders are not looked into."""
+    """The folder itself if it is a run, else all run folders below it. Hidden folders are left out."""
     if (folder / layout.MANIFEST).exists():
         return [folder]
     return sorted(
@@ -268,37 +271,40 @@ def below(folder: Path) -> list[Path]:
 
 
 def load(folder: Path) -> Manifest:
-    """Read a run folder's manifest; SpecError where there is none, it is not one, or it has changed."""
+    """Read a run folder's manifest; SpecError if it is missing, not readable, or changed."""
     file = folder / layout.MANIFEST
-    again = "Restore it from a copy, or run into a new folder"
+    again = "Restore it from a copy, or start the run again in a new folder"
     try:
         return Manifest.model_validate(verify.entries(folder))
     except FileNotFoundError as error:
         if folder.is_symlink() and not folder.exists():
             raise refused(error, folder) from None
+        if not os.path.lexists(folder):
+            raise SpecError(str(refused(error, folder))) from None
         if runs := below(folder):
             listed = ", ".join(map(str, runs[:SHOWN])) + (", …" if len(runs) > SHOWN else "")
             raise SpecError(
-                f"{folder} is not a run folder, it holds {len(runs)}: {listed}. Name one of them"
+                f"{folder} is not a run folder. It contains {len(runs)} of them: {listed}. Name one"
             ) from None
         raise SpecError(
-            f"{folder} is not a run folder: it holds no {file.name}. 'grace run' makes one"
+            f"{folder} is not a run folder: there is no {file.name} in it. Name the folder that you gave to "
+            "'grace run' with --out ('ls runs' shows the default folders)"
         ) from None
     except verify.ChangedError:
         raise SpecError(
             f"{file} has changed since grace wrote it: its checksum differs. Restore it from a copy. If you "
-            f"changed it on purpose, remove its last entry, {CHECKSUM!r}"
+            f"changed it yourself, remove its last entry, {CHECKSUM!r}"
         ) from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise SpecError(f"{file} cannot be read: {where}: {first['msg']}. {again}") from None
     except (ValueError, RecursionError) as error:
-        raise SpecError(f"{file} cannot be read: it is no JSON ({error}). {again}") from None
+        raise SpecError(f"{file} cannot be read: it is not JSON ({error}). {again}") from None
 
 
 def differences(old: Spec, new: Spec) -> list[str]:
-    """One line per value in which two specs differ."""
+    """One line for each value that differs between two specs. Hashes are shortened."""
 
     def flat(value: Any, name: str = "") -> dict[str, Any]:
         if isinstance(value, dict):
@@ -306,8 +312,12 @@ def differences(old: Spec, new: Spec) -> list[str]:
         return {name.lstrip("."): value}
 
     before, after = flat(old.model_dump()), flat(new.model_dump())
+
+    def shown(name: str, value: Any) -> str:
+        return f"{value[:12]}…" if name.endswith("sha256") and isinstance(value, str) else json.dumps(value)
+
     return [
-        f"{name}: {json.dumps(before.get(name))} in the folder, {json.dumps(after.get(name))} now"
+        f"{name}: {shown(name, before.get(name))} in the folder, {shown(name, after.get(name))} now"
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
     ]

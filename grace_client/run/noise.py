@@ -1,4 +1,4 @@
-"""The noise floor: how far an engine's answers to the very same questions lie apart."""
+"""The noise floor: how much an engine's scores of the same question vary."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ async def measure(
     seed: int = 0,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> NoiseFloor:
-    """Score a random sample of a run's questions again and again, in other orders and under other loads.
+    """Score a random sample of a run's questions several times, in other orders and under other loads.
 
-    Every repeat draws a new order. The first asks one question at a time, the second as many at once as the
-    engine takes, the third half as many, and so on around.
+    Every repeat has a new order. The first repeat asks one question at a time, the second as many as the
+    engine takes, the third half as many, and so on down to two; then it begins again with one.
 
     Parameters
     ----------
@@ -45,26 +45,26 @@ async def measure(
     engine : Engine
         The engine that answered it.
     questions, repeats : int
-        How many questions to draw among the answered ones, and how often to score each.
+        How many of the answered questions to draw, and how many times to score each one.
     seed : int
-        Of the draw and of the orders.
+        Random seed of the sample and of the orders.
     on_progress : callable
         Called after every answer.
 
     Returns
     -------
     NoiseFloor
-        Also for the manifest: see `record`.
+        The result; `record` writes it to the manifest.
 
     Raises
     ------
     SpecError
-        Where the run is of free text, has no answers yet, or is of another engine.
+        If the run has free text or no answers yet, or if another engine answered it.
     """
     if not folder.experiment.scored:
         raise SpecError(
-            f"{folder.path} holds free text, which is drawn at random; a noise floor is that of a scored "
-            "experiment"
+            f"{folder.path} is a run of free text ({folder.experiment.name}), which is drawn at random. Name "
+            "a run of a scored experiment, such as study1-exp2"
         )
     info = await engine.describe()
     different = manifests.differences(
@@ -72,10 +72,13 @@ async def measure(
     )
     if different:
         listed = "\n  ".join(different)
-        raise SpecError(f"{folder.path} was answered by another engine:\n  {listed}\nName the same one")
+        raise SpecError(
+            f"Another engine answered {folder.path}:\n  {listed}\nRepeat 'grace noise' with the model and "
+            "server options of the run"
+        )
     answered = [item for item in folder.plan.distinct if _recorded(folder, item) is not None]
     if not answered:
-        raise SpecError(f"{folder.path} holds no answers yet; 'grace run' asks for them")
+        raise SpecError(f"{folder.path} has no answers yet. Repeat the run's 'grace run' command")
     draw = random.Random(seed)
     drawn = draw.sample(answered, min(questions, len(answered)))
     loads = _loads(engine.concurrency(scored=True), repeats)
@@ -107,7 +110,9 @@ async def measure(
             raise errors.exceptions[0] from None
     whole = [np.array(values) for values in rows.values() if len(values) == repeats + 1]
     if not whole:
-        raise SpecError("none of the questions drawn was answered in every repeat; look at the server's log")
+        raise SpecError(
+            f"None of the {len(drawn)} questions was answered in every repeat. Read the server's log"
+        )
     nats, points = spreads(whole)
     return NoiseFloor(
         questions=len(whole),
@@ -121,7 +126,7 @@ async def measure(
 
 
 async def _again(asker: Asker, folder: RunFolder, item: Item) -> Array:
-    """The options' log-probabilities, after the reasoning that the run has, if any."""
+    """Score an item again, after the same reasoning as in the run; returns the options' log-probabilities."""
     answer, prompt, options = folder.ledger.get(item.key), item.question.prompt, item.question.options
     assert answer is not None and options is not None
     thoughts = answer["prompt_ids"][len(await asker.engine.tokenize(prompt)) :] if item.sampling else ()
@@ -129,7 +134,7 @@ async def _again(asker: Asker, folder: RunFolder, item: Item) -> Array:
 
 
 def record(folder: RunFolder, floor: NoiseFloor) -> None:
-    """Write a noise floor to the run's manifest, in place of an older one."""
+    """Write a noise floor to the run's manifest. It replaces an older one."""
     manifest = manifests.load(folder.path)
     manifest.noise = floor
     manifest.save(folder.path)
@@ -146,7 +151,8 @@ def spreads(logprobs: Sequence[Array]) -> tuple[Spread, Spread]:
     Returns
     -------
     nats, points : Spread
-        Of the log-probabilities that are finite in every repeat, and of the normalised probabilities.
+        The spread of the log-probabilities that are finite in every repeat, and of the normalised
+        probabilities.
 
     References
     ----------
@@ -158,7 +164,7 @@ def spreads(logprobs: Sequence[Array]) -> tuple[Spread, Spread]:
 
 def _spread(questions: Sequence[Array]) -> Spread:
     ranges = [float(np.ptp(values, axis=0).max(initial=0.0)) for values in questions]
-    # Less the first repeat, so that equal values vary by nothing, not by a rounding.
+    # Subtract the first repeat, so that equal values have a variance of exactly 0.
     variances = np.concatenate([(values - values[0]).var(axis=0, ddof=1) for values in questions])
     return Spread(
         sd=float(np.sqrt(variances.mean())) if len(variances) else 0.0,
@@ -169,13 +175,13 @@ def _spread(questions: Sequence[Array]) -> Spread:
 
 
 def _loads(most: int, repeats: int) -> list[int]:
-    """Questions in flight per repeat: 1, all, half, a quarter, …, and around again."""
+    """Questions in flight in each repeat: 1, all, half, a quarter, …, then 1 again."""
     steps = [1, *(most >> shift for shift in range(most.bit_length() - 1))]
     return [steps[i % len(steps)] for i in range(repeats)]
 
 
 def _recorded(folder: RunFolder, item: Item) -> Array | None:
-    """Log-probabilities of the options as the run has them; None where it has no answer."""
+    """The run's own log-probabilities of an item's options; None if it has no answer."""
     answer, options = folder.ledger.get(item.key), item.question.options
     if answer is None or answer["status"] != OK or options is None:
         return None

@@ -1,4 +1,4 @@
-"""What a run asks: every question of every trial, equal ones once."""
+"""The questions of a run: every question of every trial. Equal questions are asked once."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Item:
     Attributes
     ----------
     trial : Trial
-        Whose question it is.
+        The trial.
     question : Question
-        What is asked.
+        The question, with its prompt as this run sends it.
     replicate : int or None
-        Counted from 1 for free text; None where the question is scored.
+        Number of the free-text answer, from 1; None if the question is scored.
     sampling : Sampling or None
-        For free text, and for reasoning that a question is scored after.
+        How to draw free text, or the reasoning before a scored answer; None if nothing is drawn.
     key : str
-        Equal for questions that must have equal answers.
+        Hash of everything that determines the answer. Items with the same key have the same answer.
     """
 
     trial: Trial
@@ -43,26 +43,26 @@ class Item:
 
 
 Asked = tuple[tuple[Trial, tuple[Question, ...]], ...]
-"""Trials, in the order of the list, and the questions that an experiment asks of each."""
+"""Trials in the order of the list, each with the experiment's questions."""
 
 
 def ask(experiment: Experiment, trials: Iterable[Trial]) -> Asked:
-    """Write every question of these trials, as the experiment declares it."""
+    """All questions of these trials, as the experiment declares them."""
     return tuple((trial, experiment.questions(trial)) for trial in trials)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a run asks, made anew from the spec whenever a run folder is opened.
+    """All items of a run. It is computed from the spec each time a run folder is opened.
 
     Parameters
     ----------
     experiment : Experiment
-        What is asked of each trial.
+        The experiment.
     asked : Asked
         The trials and their questions.
     spec : Spec
-        Of the run.
+        The spec of the run.
     """
 
     experiment: Experiment
@@ -71,7 +71,7 @@ class Plan:
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
-        """The trials asked, in the order of the list."""
+        """The trials of the run, in the order of the list."""
         return tuple(trial for trial, _ in self.asked)
 
     @cached_property
@@ -81,7 +81,7 @@ class Plan:
 
     @cached_property
     def distinct(self) -> tuple[Item, ...]:
-        """The items to ask: the first of every key."""
+        """The items to ask: the first one of every key."""
         first: dict[str, Item] = {}
         for item in self.items:
             first.setdefault(item.key, item)
@@ -89,7 +89,7 @@ class Plan:
 
     def _items(self) -> Iterator[Item]:
         sampling, engine, seeds = self.spec.sampling, key_of(self.spec.engine), Seeds()
-        # Keys stay those of earlier runs, whose answers are found by them.
+        # The names of earlier versions, so that the answers of earlier runs keep their keys.
         declared = tuple(old for old, new in EARLIER_REASONING.items() if new == self.spec.reasoning)
         for trial, questions in self.asked:
             for asked in questions:
@@ -109,7 +109,7 @@ class Plan:
                     yield Item(trial, question, None if options else replicate, draw, key)
 
     def _prompt(self, prompt: Prompt) -> Prompt:
-        """A prompt as this run asks it."""
+        """A prompt as this run sends it."""
         reasoning = self.spec.reasoning
         if reasoning == "off-by-prompt":
             prompt = replace(prompt, text=f"{AT_ONCE}\n\n{prompt.text}")
@@ -118,7 +118,7 @@ class Plan:
 
 
 def sample(trials: TrialList, count: int | None) -> tuple[Trial, ...]:
-    """All trials, or `count` of them drawn at random, the same ones every time, in list order."""
+    """All trials, or a random sample of `count`: always the same ones, in the order of the list."""
     if count is None or count >= len(trials.trials):
         return trials.trials
     return tuple(
@@ -128,14 +128,14 @@ def sample(trials: TrialList, count: int | None) -> tuple[Trial, ...]:
 
 @dataclass
 class Seeds:
-    """The seeds of a run: every answer has its own, the same one in every run with the same base seed.
+    """The seeds of a run's answers. The same base seed gives the same seeds.
 
-    31 bits are few: among the 48,480 answers of Study 2 with 20 replicates, half a pair on average comes out
-    equal. Two that also ask the same would be one answer counted twice, so a seed that is taken is drawn
-    again.
+    A seed has 31 bits, so that two answers could get the same one: among the 48,480 answers of Study 2 with
+    20 replicates, 0.5 pairs on average. Two equal questions with the same seed would be one answer counted
+    twice. So a seed that another answer has is replaced by a new one.
     """
 
-    _known: dict[tuple[int, str, int | str, str, int], int] = field(default_factory=dict)
+    _by_answer: dict[tuple[int, str, int | str, str, int], int] = field(default_factory=dict)
     _taken: set[int] = field(default_factory=set)
 
     def of(self, base: int, experiment: str, owner: int | str, question: str, replicate: int) -> int:
@@ -144,20 +144,20 @@ class Seeds:
         Parameters
         ----------
         base : int
-            Of the run.
+            Base seed of the run.
         experiment, question : str
-            Their names.
+            Names of the experiment and the question.
         owner : int or str
-            The trial's id, or the prompt where trials share their answers.
+            The trial's id; the text of the prompt if trials share their answers.
         replicate : int
-            Counted from 1.
+            Number of the answer, from 1.
         """
-        whose = (base, experiment, owner, question, replicate)
-        if (seed := self._known.get(whose)) is None:
-            again, seed = 0, seed_of(*whose)
+        answer = (base, experiment, owner, question, replicate)
+        if (seed := self._by_answer.get(answer)) is None:
+            again, seed = 0, seed_of(*answer)
             while seed in self._taken:
-                seed = seed_of(*whose, again := again + 1)
-            self._known[whose] = seed
+                seed = seed_of(*answer, again := again + 1)
+            self._by_answer[answer] = seed
             self._taken.add(seed)
         return seed
 
@@ -165,14 +165,14 @@ class Seeds:
 def seed_of(
     base: int, experiment: str, owner: int | str, question: str, replicate: int, again: int = 0
 ) -> int:
-    """A seed between 0 and 2**31 - 1, hashed from what it is for; another one for each value of `again`."""
+    """A seed between 0 and 2**31 - 1: a hash of all arguments. `again` counts the replacements."""
     parts = (base, experiment, owner, question, replicate, *((again,) if again else ()))
     text = "\0".join(map(str, parts))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
 def questions_sha256(asked: Asked) -> str:
-    """Hash over all questions of a run and their options."""
+    """Hash of all questions of a run and their options."""
     digest = hashlib.sha256()
     for trial, questions in asked:
         for question in questions:
@@ -183,7 +183,7 @@ def questions_sha256(asked: Asked) -> str:
 
 @lru_cache
 def _options(options: OptionSet | None) -> str | None:
-    """Hash of an option set; a study has a handful of them."""
+    """Hash of an option set; None without options. It is cached: a study has few option sets."""
     if options is None:
         return None
     return key_of([[option.name, *option.forms] for option in options.options], options.end_of_turn)

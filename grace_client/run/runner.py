@@ -1,4 +1,4 @@
-"""Ask an engine everything that a run folder does not hold yet."""
+"""Ask an engine all questions of a run that have no answer yet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from grace_client.run.layout import OK
 from grace_client.run.manifest import Session
 
 STOP_SECONDS = 6.0
-"""How long a stop waits for answers in flight: Kubernetes kills 30 seconds after it has asked."""
+"""How long a stop waits for answers in flight, in seconds. Kubernetes kills a process after 30 seconds."""
 
 
 async def run(
@@ -28,36 +28,36 @@ async def run(
     stop: asyncio.Event | None = None,
     stop_seconds: float = STOP_SECONDS,
 ) -> Progress:
-    """Ask everything that the ledger does not hold.
+    """Ask all questions that have no final answer in the ledger.
 
     Parameters
     ----------
     folder : RunFolder
         The run.
     engine : Engine
-        The model that answers, the one the manifest describes.
+        The engine that answers. It must be the one in the manifest.
     on_progress : callable
         Called after every answer.
     stop : asyncio.Event, optional
-        When set, nothing more is asked; answers in flight are still written.
+        Set it to stop: no further question is asked, and answers in flight are still written.
     stop_seconds : float
-        How long a stop waits for answers in flight.
+        How long a stop waits for answers in flight, in seconds.
 
     Returns
     -------
     Progress
-        At the end.
+        The progress at the end.
 
     Raises
     ------
     OSError
-        Where an answer could not be written; those before it are kept.
+        If an answer could not be written; earlier answers are kept.
     """
     info, stop = await engine.describe(), stop or asyncio.Event()
     started, before = datetime.now(UTC).isoformat(timespec="seconds"), await engine.counters()
     progress = folder.progress()
     on_progress(progress)
-    # One shared iterator is the back-pressure: no more items than workers exist at a time.
+    # All workers share one iterator, so that there are never more items in flight than workers.
     waiting = (item for item in folder.plan.distinct if item.key not in folder.ledger)
     asker = Asker(engine, info)
 
@@ -88,22 +88,22 @@ async def run(
         raise errors.exceptions[0] from None
     finally:
         patience.cancel()
-        # What the system refused first is what to tell; the same is refused to what comes after it.
+        # Report the system's first error. Closing the ledger would only fail in the same way.
         refused = isinstance(sys.exception(), OSError)
         with suppress(OSError) if refused else nullcontext():
             folder.ledger.close()
         if progress.asked and not refused:
-            # A process that was told to stop has no time to ask more.
+            # After a stop there is no time to ask the server for its counters.
             after = {} if stop.is_set() else await engine.counters()
             counted = {name: after[name] - before[name] for name in before.keys() & after.keys()}
-            # A server that was started again has begun to count anew.
+            # A server that was restarted counts from 0 again.
             counted = {name: value for name, value in sorted(counted.items()) if value >= 0}
             _record(folder, Session(started=started, asked=progress.asked, counters=counted))
     return progress
 
 
 def _record(folder: RunFolder, session: Session) -> None:
-    """Write a session to the run's manifest."""
+    """Add a session to the run's manifest."""
     manifest = manifests.load(folder.path)
     manifest.sessions.append(session)
     manifest.save(folder.path)

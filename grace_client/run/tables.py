@@ -1,4 +1,4 @@
-"""From a run's ledger to its tables: wide in the study's schema, and long and tidy."""
+"""Write a run's tables from its ledger: wide, with the columns of the trial list, and long and tidy."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from grace_client.studies.declaration import Experiment
 
 
 def export(folder: RunFolder) -> list[Path]:
-    """Write all tables of a run, each whole or not at all, and the manifest's results.
+    """Write all tables of a run atomically, and the results in its manifest.
 
-    Items without an answer are rows with a status, a reason and empty values. Where the model reasoned, its
-    reasoning is a table of its own as well, that of items without an answer included. A note beside them says
-    how other programs read them.
+    Items without an answer have rows with a status, a reason and empty values. If the model reasoned, another
+    table has its reasoning, also of items without an answer. The file README.txt says how to read the tables
+    with other programs.
 
     Returns
     -------
     list of Path
-        The files, wide table first.
+        The tables, the wide one first.
 
     Raises
     ------
     RecordError
-        Where the record has lost answers that the tables hold; they are left as they are.
+        If the record has lost answers that the tables contain. The tables are not changed.
     """
     check_record(folder)
     manifest, experiment = folder.manifest, folder.experiment
@@ -51,7 +51,7 @@ def export(folder: RunFolder) -> list[Path]:
     if reasoning["reasoning"].notna().any():
         frames.append((reasoning, f"{file_stem(manifest, experiment, layout.REASONING_TABLE)}.csv"))
     written = [folder.path / name for _, name in frames]
-    # All are written before the first takes its place: a disk that fills up meanwhile leaves the old ones.
+    # Write all files before the first one replaces its old version, so that a full disk keeps the old ones.
     with ExitStack() as stack:
         for path, (frame, name) in zip(written, frames, strict=True):
             new = stack.enter_context(paths.replacing(path))
@@ -72,19 +72,19 @@ def export(folder: RunFolder) -> list[Path]:
 
 
 def check_record(folder: RunFolder, items: Iterable[Item] | None = None) -> None:
-    """Refuse a record that has lost answers which the run's tables hold.
+    """Check that the record contains all answers of the run's tables.
 
     Parameters
     ----------
     folder : RunFolder
         The run.
     items : iterable of Item, optional
-        Look only at these.
+        Check only these items.
 
     Raises
     ------
     RecordError
-        Naming the damaged lines.
+        If answers are lost; it names the damaged lines.
     """
     before, ledger = folder.manifest.results, folder.ledger
     if not before or before.get("ledger_sha256") == ledger.sha256():
@@ -92,20 +92,22 @@ def check_record(folder: RunFolder, items: Iterable[Item] | None = None) -> None
     waiting = [item for item in items or folder.plan.items if item.key not in ledger]
     if not waiting:
         return
-    held = _held(folder)
-    if held is None:
-        # Without the table only how many there were is known.
+    answered = _answered(folder)
+    if answered is None:
+        # Without the long table, only the number of answers is known.
         progress = folder.progress()
         lost = before.get("distinct_by_status", {}).get(OK, 0) - (progress.done - progress.failed)
     else:
-        lost = sum((item.trial.trial_id, item.question.name, item.replicate or 0) in held for item in waiting)
+        lost = sum(
+            (item.trial.trial_id, item.question.name, item.replicate or 0) in answered for item in waiting
+        )
     if lost > 0:
         damaged = [f"{layout.LEDGER}/{d.segment}:{d.line}" for d in ledger.contents.damage]
         raise RecordError(str(folder.path), lost, damaged)
 
 
-def _held(folder: RunFolder) -> set[tuple[int, str, int]] | None:
-    """Trial, question and replicate of every answer in the long table; None where that is not whole."""
+def _answered(folder: RunFolder) -> set[tuple[int, str, int]] | None:
+    """Trial, question and replicate of every answer in the long table; None if it is missing or changed."""
     written = folder.manifest.results.get("tables", {})
     name = next((name for name in written if name.endswith(layout.LONG_PARQUET)), None)
     if name is None or verify.is_changed(folder.path / name, written):
@@ -117,10 +119,10 @@ def _held(folder: RunFolder) -> set[tuple[int, str, int]] | None:
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table so that every reader of CSV finds its rows again.
+    """Write a table so that every CSV reader finds the same rows.
 
-    Readers take a bare carriage return for the end of a row, and a writer quotes it only where all text is
-    quoted; a model may well say one.
+    A response may contain a bare carriage return. CSV readers take it for the end of a row unless it is
+    quoted, and pandas quotes it only if it quotes all text.
     """
     texts = frame.select_dtypes(exclude="number")
     bare = any(texts[name].astype(str).str.contains("\r", regex=False).any() for name in texts.columns)
@@ -129,13 +131,13 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
 
 
 def file_stem(manifest: Manifest, experiment: Experiment, table: str) -> str:
-    """Name of one of a run's tables, without its ending."""
+    """File name of one of a run's tables, without its ending."""
     names = manifest.results.get("tables", {})
     return layout.stem(manifest.model, experiment.schema.study, table, manifest.created, names)
 
 
 def scores_of(answer: dict[str, Any], options: OptionSet) -> Scores:
-    """The scores that a ledger answer holds."""
+    """The scores in a ledger entry."""
     place = {name: i for i, name in enumerate(options.names)}
     names, _, _, logprobs = zip(*answer["forms"], strict=True)
     forms = [-np.inf if logprob is None else logprob for logprob in logprobs]
@@ -146,7 +148,7 @@ def _state(folder: RunFolder, item: Item) -> tuple[dict[str, Any] | None, str, s
     """Answer (None if there is none), status and reason of an item."""
     answer = folder.ledger.get(item.key)
     if answer is None:
-        return None, UNASKED, "the run was stopped before this question; run it again to go on"
+        return None, UNASKED, "the run was stopped before this question. Repeat the run's command to ask it"
     if answer["status"] != OK:
         return None, answer["status"], answer["reason"]
     return answer, OK, ""
@@ -154,14 +156,14 @@ def _state(folder: RunFolder, item: Item) -> tuple[dict[str, Any] | None, str, s
 
 def _scored(folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
     experiment, manifest = folder.experiment, folder.manifest
-    # Equal questions have one answer: work it out once.
-    known: dict[str, tuple[dict[str, float], list[tuple[Any, ...]]]] = {}
+    # Equal questions have the same answer, so compute it once.
+    computed: dict[str, tuple[dict[str, float], list[tuple[Any, ...]]]] = {}
     wide: dict[int, dict[str, Any]] = {trial.trial_id: dict(trial.fields) for trial in folder.plan.trials}
     long: list[tuple[Any, ...]] = []
     for item in folder.plan.items:
-        if item.key not in known:
-            known[item.key] = _distribution(folder, item)
-        values, rows = known[item.key]
+        if item.key not in computed:
+            computed[item.key] = _distribution(folder, item)
+        values, rows = computed[item.key]
         wide[item.trial.trial_id] |= values
         head = (manifest.model, experiment.name, item.trial.trial_id, item.question.name)
         long += [head + row for row in rows]
@@ -170,7 +172,7 @@ def _scored(folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _distribution(folder: RunFolder, item: Item) -> tuple[dict[str, float], list[tuple[Any, ...]]]:
-    """Columns of the wide table and rows of the long one, without their heads."""
+    """An item's values in the wide table, and its rows of the long table without the first columns."""
     options = item.question.options
     assert options is not None
     answer, status, reason = _state(folder, item)
@@ -193,15 +195,15 @@ def _free(folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
     for item in folder.plan.items:
         assert item.sampling is not None
         answer, status, reason = _state(folder, item)
-        said = answer or {"text": None, "finish_reason": None}
+        drawn = answer or {"text": None, "finish_reason": None}
         reasoning = (folder.ledger.get(item.key) or {}).get("reasoning")
         row = (
             item.question.name,
             item.replicate,
             item.sampling.seed,
-            said["text"],
+            drawn["text"],
             reasoning,
-            said["finish_reason"],
+            drawn["finish_reason"],
             status,
         )
         wide.append((*item.trial.fields.values(), *row))
@@ -213,20 +215,20 @@ def _free(folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _reasoning(folder: RunFolder) -> pd.DataFrame:
-    """What the model thought, one row for each item that draws."""
+    """The table of the model's reasoning: one row for each item that draws."""
     head = (folder.manifest.model, folder.experiment.name)
     rows = []
     for item in folder.plan.items if folder.manifest.spec.sampling else ():
         assert item.sampling is not None
         _, status, reason = _state(folder, item)
         thought = (folder.ledger.get(item.key) or {}).get("reasoning")
-        whose = (item.trial.trial_id, item.question.name, item.replicate or 1, item.sampling.seed)
-        rows.append((*head, *whose, thought, status, reason))
+        place = (item.trial.trial_id, item.question.name, item.replicate or 1, item.sampling.seed)
+        rows.append((*head, *place, thought, status, reason))
     return pd.DataFrame(rows, columns=list(layout.REASONING))
 
 
 def _results(folder: RunFolder, long: pd.DataFrame, written: list[Path]) -> dict[str, Any]:
-    """What the manifest says of the answers."""
+    """The manifest's entry `results`: counts, checksums and option mass."""
     statuses: Counter[str] = Counter()
     tokens = {"prompt": 0, "generated": 0}
     for item in folder.plan.distinct:
@@ -236,7 +238,7 @@ def _results(folder: RunFolder, long: pd.DataFrame, written: list[Path]) -> dict
         tokens["generated"] += len(answer.get("token_ids", ()))
     contents = folder.ledger.contents
     ledger, before = folder.ledger.sha256(), folder.manifest.results
-    # The structured table, which `grace extract` wrote, holds as long as no answer has come since.
+    # The structured table of `grace extract` stays valid if there is no new answer since then.
     kept = before.get("tables", {}) if before.get("ledger_sha256") == ledger else {}
     results: dict[str, Any] = {
         "trials": len(folder.plan.trials),

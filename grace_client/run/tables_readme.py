@@ -1,4 +1,4 @@
-"""The note beside a run's tables: which file is which, and how other programs read them unchanged."""
+"""README.txt of a run: its tables, and how to read them with other programs without changes."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from grace_client.run import layout
 SCORED = {"": (), "_long": ("option",)}
 FREE = {"": ("response", "reasoning"), "_long": ("response", "reasoning")}
 STRUCTURED = ("response", "structured")
-"""Columns whose text looks like numbers, so that programs must be told that it is text."""
+"""Columns with text that may look like numbers: programs need to know that it is text."""
 
 _HEAD = """The tables of a run of {experiment} on {model}, written by grace.
 
-Read them with the commands below. By default pandas takes the texts None, NA, nan, null and N/A for missing
-values, R takes NA, and both take answers such as 007 or 1.0 for numbers. Models do give such answers.
+Read them with the commands below. By default, pandas reads the texts None, NA, nan, null and N/A as missing
+values, R reads NA as a missing value, and both read answers such as 007 or 1.0 as numbers. Models do give
+such answers.
 
-An empty field is a missing value: 'status' and 'reason' say why. Where 'status' is ok and 'response' is
-empty, the model's answer had no characters. No other text stands for a missing value.
+An empty field is a missing value: 'status' and 'reason' say why. If 'status' is ok and 'response' is empty,
+the model's answer had no characters. No other text means a missing value.
 """
 _PARQUET = """
 {parquet}
-  The same rows as {csv}, with the types of their columns. Every program reads it unchanged:
+  The same rows as {csv}, with the types of the columns. Every program reads it without changes:
     Python:  pd.read_parquet("{parquet}")
     R:       arrow::read_parquet("{parquet}")
 """
@@ -34,28 +35,28 @@ _CSV = """
     readr:   read_csv("{csv}", na = "", trim_ws = FALSE{readr})
 """
 _TAIL = """
-Excel and other spreadsheets change what they open by a double click: 2/3 becomes a date, 007 becomes 7, an
-answer that begins with = is taken for a formula, and letters beyond English are shown wrong. Choose Data,
-From Text/CSV, File Origin "65001: Unicode (UTF-8)", Data Type Detection "Do not detect data types". Do not
-save over the file: grace refuses a table that has changed, and 'grace export' writes it again.
+Do not open the CSV files with a double click. Excel and other spreadsheets then change them: 2/3 becomes a
+date, 007 becomes 7, an answer that begins with = becomes a formula, and letters beyond English are wrong.
+Choose Data, From Text/CSV, File Origin "65001: Unicode (UTF-8)", Data Type Detection "Do not detect data
+types". Do not save over the file: grace refuses a table that has changed. 'grace export' writes it again.
 
-In Python, grace_client.analysis.read(FOLDER) reads a run with its conditions, and checks it.
+In Python, grace_client.analysis.read(FOLDER) checks a run and reads it with its conditions.
 """
 
 
 def write(path: Path, *, model: str, experiment: str, files: Sequence[str], scored: bool) -> None:
-    """Write the note.
+    """Write README.txt.
 
     Parameters
     ----------
     path : Path
-        Where.
+        The file to write.
     model, experiment : str
-        Of the run.
+        Names of the run's model and experiment.
     files : sequence of str
-        Names of its tables: wide, long (CSV and Parquet), and others.
+        File names of its tables: wide, long (CSV and Parquet), and others.
     scored : bool
-        Whether closed sets of answers were scored, rather than free text drawn.
+        True if options were scored; False if free text was drawn.
     """
     wide, long, parquet, *others = files
     texts = SCORED if scored else FREE
@@ -70,13 +71,13 @@ def write(path: Path, *, model: str, experiment: str, files: Sequence[str], scor
         ),
         _csv(wide, f"Wide: {each}, with the columns of the trial list.", texts[""]),
         *(
-            _csv(name, "What the model thought; thoughts are no part of an answer.", ("reasoning",))
+            _csv(name, "The model's reasoning. It is not a part of the answers.", ("reasoning",))
             for name in others
         ),
     ]
     if not scored:
         name = layout.structured_of(wide)
-        parts.append(_csv(name, "The answers as values; 'grace extract' writes it.", STRUCTURED))
+        parts.append(_csv(name, "The answers as values. 'grace extract' writes this table.", STRUCTURED))
     path.write_text("".join([*parts, _TAIL]), encoding="utf-8", errors="backslashreplace")
 
 

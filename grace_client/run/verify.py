@@ -1,7 +1,7 @@
-"""Whether a run's files are those that its manifest names: the one check, by checksums.
+"""Compare a run's files with the checksums in its manifest.
 
-It reads no answer and needs no table, so that fetched runs are checked with it too. `RunFolder.open` compares
-more: the trial list, and the questions with those that this version asks.
+This check reads no answers, so that `grace fetch` uses it too. `RunFolder.open` checks more: the trial list,
+and whether this version of grace asks the same questions.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any
 from grace_client.run import layout
 
 CHECKSUM = "sha256"
-"""Last entry of a manifest: a hash over all others. Manifests of older versions have none."""
+"""Last entry of a manifest: a hash of all other entries. Manifests of older versions have none."""
 
 
 class ChangedError(ValueError):
-    """A manifest that somebody else than grace has changed."""
+    """A manifest that another program or a person has changed."""
 
 
 def sha256(files: Iterable[Path]) -> str:
-    """Hash over files one after another, 64 hex digits; empty where one is missing."""
+    """Hash of several files in this order, 64 hex digits; empty if a file is missing."""
     digest = hashlib.sha256()
     try:
         for path in files:
@@ -37,12 +37,12 @@ def sha256(files: Iterable[Path]) -> str:
 
 
 def segments(folder: Path) -> list[Path]:
-    """The files of a run's ledger, in the order in which they are read."""
+    """The files of a run's ledger, in reading order."""
     return sorted((folder / layout.LEDGER).glob(layout.SEGMENTS))
 
 
 def checksum(entries: Mapping[str, Any]) -> str:
-    """Hash over the entries of a manifest, in whichever order and spacing they are written."""
+    """Hash of the entries of a manifest. Their order and spacing in the file do not matter."""
     text = json.dumps(entries, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -53,11 +53,11 @@ def entries(folder: Path) -> Any:
     Raises
     ------
     FileNotFoundError
-        Where there is none.
+        If the run has no manifest.
     ChangedError
-        Where its checksum differs.
+        If the checksum is wrong.
     ValueError, RecursionError
-        Where it is no JSON.
+        If the manifest is not JSON.
     """
     found = json.loads((folder / layout.MANIFEST).read_bytes())
     expected = found.pop(CHECKSUM, None) if isinstance(found, dict) else None
@@ -67,28 +67,28 @@ def entries(folder: Path) -> Any:
 
 
 def is_changed(table: Path, tables: Mapping[str, str]) -> bool:
-    """Whether a manifest's `tables` have another checksum for this file, or the file is missing."""
+    """Whether a table in a manifest's `tables` is missing, or has another checksum."""
     return table.name in tables and sha256([table]) != tables[table.name]
 
 
 def changed_tables(folder: Path, results: Mapping[str, Any]) -> list[str]:
-    """Names of the tables that are missing or are not the ones that a manifest's results name."""
+    """Names of the tables in a manifest's results that are missing or have another checksum."""
     tables = results.get("tables", {})
     return [name for name in tables if is_changed(folder / name, tables)]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A run's files compared with its manifest.
+    """The result of comparing a run's files with its manifest.
 
     Attributes
     ----------
     whole : bool
-        Whether its tables and its ledger are those of the manifest.
+        Whether tables and ledger have the checksums of the manifest.
     faults : tuple of str
-        What differs although it is not newer than the manifest.
+        One message for each file that differs, and that is not newer than the manifest.
     stale : tuple of Path
-        Segments of a ledger that are not among those of the run.
+        Segments in the ledger's folder that belong to an older run.
     """
 
     whole: bool
@@ -99,15 +99,15 @@ class Check:
 def check(folder: Path, listed: Container[Path] | None = None) -> Check:
     """Compare a run's tables and ledger with its manifest.
 
-    A file that is newer than the manifest belongs to a run that goes on, and is no fault.
+    A file that is newer than the manifest is not a fault: the run is still going on.
 
     Parameters
     ----------
     folder : Path
-        The run.
+        The run folder.
     listed : container of Path, optional
-        Files that are the run's. Where a run was done anew under its old name, segments of the older one may
-        still lie in the folder; they are listed as stale, and not counted.
+        The files of the run. If a run was repeated under the same name, segments of the older run may still
+        be in the folder; they are reported as stale, and the checksum leaves them out.
     """
     manifest = folder / layout.MANIFEST
     ledger = [path for path in segments(folder) if listed is None or path in listed]
@@ -115,10 +115,10 @@ def check(folder: Path, listed: Container[Path] | None = None) -> Check:
     try:
         results = entries(folder).get("results") or {}
     except FileNotFoundError:
-        # It went away between the listing and the transfer.
+        # Somebody removed it between the listing and the transfer.
         return Check(whole=False, stale=stale)
     except (ValueError, AttributeError, RecursionError):
-        return Check(False, (f"{manifest}: it is damaged, or somebody changed it",), stale)
+        return Check(False, (f"{manifest} is damaged, or somebody changed it",), stale)
     if not results:
         return Check(whole=False, stale=stale)
     written = manifest.stat().st_mtime_ns
@@ -128,7 +128,7 @@ def check(folder: Path, listed: Container[Path] | None = None) -> Check:
     return Check(
         whole=not different,
         faults=tuple(
-            f"{name}: its checksum is not the one in {manifest.name}"
+            f"{name}: the checksum differs from the one in {manifest.name}"
             for name, files in different
             if not any(file.exists() and file.stat().st_mtime_ns > written for file in files)
         ),

@@ -1,4 +1,4 @@
-"""Balanced trial lists made from stories written for this project."""
+"""Balanced trial lists, made from grace's own stories."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from grace_client.core.trials import TrialList
 from grace_client.studies import SCHEMAS, study1, study2
 
 DEFAULT_PARTICIPANTS = {"study1": 50, "study2": 202}
-"""As many as the human studies had; `data/` holds these lists, made with seed 0."""
+"""Numbers of participants in the human studies. The lists in `data/` have these numbers and seed 0."""
 
 CELLS = tuple((access, observe) for access in (1, 2, 3) for observe in range(1, access + 1))
-"""Study 1: (access, observe), nobody observes more than they looked at."""
+"""Study 1: all pairs (access, observe) with observe ≤ access."""
 
 Row = dict[str, str]
 
@@ -25,26 +25,28 @@ Row = dict[str, str]
 def make(study: str, *, participants: int, seed: int) -> list[Row]:
     """Rows of a balanced trial list.
 
-    Study 1: every participant meets each story once and each (access, observe) cell once. Study 2: every
-    participant meets each domain once and each goal × state once. Over participants, story (domain) and cell
-    meet equally often, give or take one.
+    Study 1: every participant sees each story once, and each (access, observe) cell once. Study 2: every
+    participant sees each domain once, and each goal × state once. Over all participants, each combination of
+    story (domain) and cell occurs equally often, up to a difference of one.
 
     Raises
     ------
     SpecError
-        Where there are no stories for the study.
+        If grace has no stories for the study.
     """
     makers = {"study1": _study1, "study2": _study2}
     if study not in makers:
-        raise SpecError(f"there are no stories for {study!r}; there are some for {', '.join(makers)}")
+        raise SpecError(
+            f"grace has no stories for {study!r}, only for {', '.join(makers)}. Name one of these"
+        )
     material = tomllib.loads(resources.files(__name__).joinpath(f"{study}.toml").read_text("utf-8"))
     return makers[study](material, participants, random.Random(seed))
 
 
 def write(path: Path, study: str, *, participants: int | None = None, seed: int) -> tuple[int, int]:
-    """Write a balanced trial list; returns its numbers of trials and participants.
+    """Write a balanced trial list. Returns its number of trials and its number of participants.
 
-    Without `participants` there are as many as in `DEFAULT_PARTICIPANTS`.
+    The default of `participants` is in `DEFAULT_PARTICIPANTS`.
     """
     count = participants or DEFAULT_PARTICIPANTS.get(study, 1)
     rows = make(study, participants=count, seed=seed)
@@ -54,15 +56,15 @@ def write(path: Path, study: str, *, participants: int | None = None, seed: int)
 
 
 def default(study: str) -> TrialList:
-    """The list that a run uses when it is given none: the one in `data/`.
+    """The default list of a study: the one in `data/`.
 
     Raises
     ------
     SpecError
-        Where grace has no list for the study.
+        If grace has no list for the study.
     """
     if study not in DEFAULT_PARTICIPANTS:
-        raise SpecError(f"grace has no trial list of its own for {study}; name one with --trials FILE")
+        raise SpecError(f"grace has no trial list of its own for {study}. Name one with --trials FILE")
     rows = make(study, participants=DEFAULT_PARTICIPANTS[study], seed=0)
     schema = _schema(study)
     name = f"grace's own list ({study}, {DEFAULT_PARTICIPANTS[study]} participants, seed 0)"
@@ -70,7 +72,7 @@ def default(study: str) -> TrialList:
 
 
 def own(trial_list: TrialList) -> int:
-    """How many trials of a list tell one of grace's own stories, whatever the names of its people."""
+    """The number of trials with one of grace's own stories. The names of the people do not matter."""
     study = trial_list.schema.study
     if study not in DEFAULT_PARTICIPANTS:
         return 0
@@ -92,27 +94,27 @@ def _schema(study: str) -> trials.Schema:
 
 
 def _shifts(participants: int, length: int, rng: random.Random) -> list[int]:
-    """A cyclic shift per participant, every shift equally often, in random order."""
+    """One cyclic shift for each participant: every shift equally often, in random order."""
     shifts: list[int] = []
     while len(shifts) < participants:
         shifts += rng.sample(range(length), length)
     return shifts[:participants]
 
 
-def _study1(material: dict[str, Any], participants: int, rng: random.Random) -> list[Row]:
-    stories, rows = material["story"], []
+def _study1(collection: dict[str, Any], participants: int, rng: random.Random) -> list[Row]:
+    stories, rows = collection["story"], []
     for number, shift in enumerate(_shifts(participants, len(CELLS), rng), start=1):
         for place in rng.sample(range(len(stories)), len(stories)):
             access, observe = CELLS[(place + shift) % len(CELLS)]
-            told = stories[place]
-            items, rest, speaker = told["items"], told["property"], told["speaker"]
+            material = stories[place]
+            items, rest, speaker = material["items"], material["property"], material["speaker"]
             story = study1.Story(3, items, rest)
             verb = "has" if observe == 1 else "have"
             rows.append(
                 {
                     "participant_id": str(number),
-                    "story_shortname": told["name"],
-                    "story_setup": told["setup"].format(speaker=speaker),
+                    "story_shortname": material["name"],
+                    "story_setup": material["setup"].format(speaker=speaker),
                     "priorQ": f"How many of the 3 {items} do you think have {rest}?",
                     "speach": f"{speaker} tells you in a call: 'I have looked at {access} of the 3 {items}. "
                     f"{observe} of the {items} {verb} {rest}.'",

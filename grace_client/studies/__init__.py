@@ -1,6 +1,6 @@
-"""The studies, and the one registry of their experiments.
+"""The studies and their experiments.
 
-A new study is a module that declares `SCHEMA` and `EXPERIMENTS`, and one more entry in `STUDIES`.
+To add a study, write a module that declares `SCHEMA` and `EXPERIMENTS`, and add it to `STUDIES`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ ALL = ("study1-exp1", "study1-exp2", "study2-exp1", "study2-exp2")
 
 
 def experiment(name: str) -> Experiment:
-    """The experiment of that name; SpecError where there is none."""
+    """The experiment with this name; SpecError if there is none."""
     try:
         return EXPERIMENTS[name]
     except KeyError:
-        known = ", ".join(EXPERIMENTS)
-        raise SpecError(f"there is no experiment {name!r}; there are: {known}") from None
+        raise SpecError(f"There is no experiment {name!r}. Experiments: {', '.join(EXPERIMENTS)}") from None
 
 
 def read_trials(path: Path | str, *, checked: bool = False) -> TrialList:
-    """Read a trial list of whichever study its header fits; `checked` as for `trials.read`."""
+    """Read a trial list. Its header determines the study. `checked` is as in `trials.read`."""
     return trials.read(path, SCHEMAS, checked=checked)

@@ -1,4 +1,4 @@
-"""What a study module declares."""
+"""The declaration of an experiment, for the modules of the studies."""
 
 from __future__ import annotations
 
@@ -18,45 +18,47 @@ _CUE = re.compile(r"^[A-Z]\w*:", re.MULTILINE)
 
 
 def turn_cue(template: str) -> str:
-    """The words with which a prompt's template puts its question, at the beginning of a line: "Question:".
+    """The word before the question in a prompt's template, at the beginning of a line, such as "Question:".
 
-    A model that has answered and goes on with them puts the next question to itself.
+    If a model writes this word after its answer, it begins to ask itself another question.
     """
     cues = _CUE.findall(template)
     if len(cues) < 2:
-        raise ValueError("a template ends with a cue for its question and a cue for the answer")
+        raise ValueError(
+            "a template needs two cues at the beginning of lines, one before the question and one for the "
+            f"answer, such as 'Question:' and 'Answer:'. It has {cues}"
+        )
     return str(cues[-2])
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One experiment of a study: what it asks of a trial and the table it becomes.
+    """One experiment of a study: its questions about a trial, and the columns of its tables.
 
     Attributes
     ----------
     name : str
-        As the command line names it, such as ``"study1-exp2"``.
+        Its name on the command line, such as ``"study1-exp2"``.
     title : str
-        One line for people.
+        Its title for people, one line.
     schema : Schema
-        The trial list it runs on.
+        The columns of its trial lists.
     table : str
-        Type of its main table, as in the file name: ``"raw_responses"``, ``"probabilities"``, ….
+        Kind of its main table, as in the file name: ``"raw_responses"``, ``"probabilities"``, ….
     questions : callable
-        From a trial to its questions, always the same names in the same order.
+        From a trial to its questions: always the same names in the same order.
     columns : tuple of str
         Columns that the wide table adds to those of the trial list, in order; empty for free text.
     option_columns : mapping of question name to tuple of str
-        For each scored question the columns that hold its normalised probabilities, in the order of its
-        options.
+        For each scored question: the columns of its normalised probabilities, in the order of its options.
     measures : mapping of question name to callable
-        From the normalised distribution of one question, shape (n_options,), to more of `columns`. Together
-        with `option_columns` they cover `columns`. The columns of a question without an answer stay empty.
+        From the normalised distribution of a question, shape (n_options,), to further columns. Together,
+        `option_columns` and `measures` give all `columns`. A question without an answer has empty columns.
     shown : mapping of str to str
-        What this experiment shows beside the schema's stimulus and is a condition of its own: by name, the
-        column of the trial list.
+        Further parts of the stimulus that only this experiment shows, and that are conditions: from the name
+        of the condition to the column of the trial list.
     stop : tuple of str
-        Free text: what ends an answer, because the prompt's own cue for a question is repeated there.
+        For free text: texts that end an answer, because the model begins another question there.
     """
 
     name: str
@@ -72,10 +74,10 @@ class Experiment:
 
     @property
     def scored(self) -> bool:
-        """Whether it scores closed answer sets; otherwise it draws free text."""
+        """True if the experiment scores options; False if it draws free text."""
         return bool(self.columns)
 
     def cells(self, question: str, prob: Probabilities) -> dict[str, float]:
-        """What a question adds to its row of the wide table: probabilities of its options, and measures."""
+        """A question's columns in the wide table: probabilities of its options, and measures."""
         named = dict(zip(self.option_columns[question], prob.tolist(), strict=True))
         return named | (self.measures[question](prob) if question in self.measures else {})

@@ -1,4 +1,4 @@
-"""Study 1, knowledge attribution: what a listener infers from what a speaker says and has seen.
+"""Study 1, knowledge attribution: what a listener infers from a speaker's words and knowledge.
 
 After Goodman, N. D., & Stuhlmüller, A. (2013). Knowledge and implicature: Modeling language understanding
 as social cognition. *Topics in Cognitive Science*, 5(1), 173-184, Experiment 2.
@@ -25,7 +25,7 @@ PERCENTAGE_OPTIONS = OptionSet(tuple(Option(f"{p}", (f"{p}%", f" {p}%")) for p i
 KNOWLEDGE_OPTIONS = OptionSet((Option("yes", spoken("yes")), Option("no", spoken("no"))))
 
 # --- Prompts -------------------------------------------------------------------------------------------
-# The scenario first and the question last: the four state questions of a trial share all but their ends.
+# The question comes last, so that the four state questions of a trial begin with the same tokens.
 
 FREE_TEXT = """\
 {setup}
@@ -54,7 +54,7 @@ Answer the question with yes or no and nothing else.
 Question: {question}
 Answer:"""
 
-# The same without the scene: what an answer is worth before anything is told.
+# The same prompts without the scene: they measure the model's prior for each answer.
 
 STATE_ALONE = STATE.removeprefix("{setup}\n{speech}\n\n")
 KNOWLEDGE_ALONE = KNOWLEDGE.removeprefix("{setup}\n{speech}\n\n")
@@ -85,26 +85,26 @@ class Story:
 
     @classmethod
     def parse(cls, prior_question: str) -> Story:
-        """Take the prior question apart; ValueError where it does not fit."""
+        """Read the parts of a prior question; ValueError if it has another form."""
         match = _PRIOR.fullmatch(prior_question.strip())
         if match is None:
             raise ValueError(
-                f"{prior_question!r} does not read 'How many of the N ITEMS do you think have ...?', "
-                "from which the statements are made"
+                f"{prior_question!r} does not have the form 'How many of the N ITEMS do you think have "
+                "...?', which grace needs to write the statements"
             )
         return cls(int(match["n"]), match["items"], match["rest"])
 
     def statement(self, state: int) -> str:
-        """That exactly `state` of the items have the property."""
+        """The statement that exactly `state` of the items have the property."""
         verb = "has" if state == 1 else "have"
         return f"Exactly {state} of the {self.n} {self.items} {verb} {self.rest}."
 
     def now_question(self) -> str:
-        """How many, asked after the speaker has spoken."""
+        """The question how many, after the speaker has spoken."""
         return f"Now how many of the {self.n} {self.items} do you think have {self.rest}?"
 
     def knowledge_question(self, speaker: str) -> str:
-        """Whether the speaker knows exactly how many."""
+        """The question whether the speaker knows exactly how many."""
         return f"Do you think {speaker} knows exactly how many of the {self.n} {self.items} have {self.rest}?"
 
 
@@ -115,21 +115,21 @@ def _derive_now_question(row: Mapping[str, str]) -> str:
 def _derive_knowledge_question(row: Mapping[str, str]) -> str:
     speaker = _SPEAKER.match(row["speach"].strip())
     if speaker is None:
-        raise ValueError(f"{row['speach']!r} does not begin 'NAME tells you'; add the column")
+        raise ValueError(f"speach {row['speach']!r} does not begin with 'NAME tells you'. Add the column")
     return Story.parse(row["priorQ"]).knowledge_question(speaker["name"])
 
 
 def _check(trial: Trial) -> Iterator[tuple[str, str]]:
     access, observe = trial["access"], trial["observe"]
     if int(observe) > int(access):
-        yield "observe", f"is {observe}, more than access {access}: nobody observes more than they looked at"
+        yield "observe", f"is {observe}, more than access {access}. The speaker cannot observe more items"
     try:
         story = Story.parse(trial["priorQ"])
     except ValueError as error:
         yield "priorQ", str(error)
     else:
         if story.n != STATES[-1]:
-            yield "priorQ", f"speaks of {story.n} items; the states of this study are 0 to {STATES[-1]}"
+            yield "priorQ", f"has {story.n} items, but this study has {STATES[-1]}"
     said = _SPEECH.search(trial["speach"])
     for column in ("access", "observe"):
         if said and said[column] != trial[column]:
@@ -146,12 +146,12 @@ def _contradictions(trial: Trial) -> Iterator[tuple[str, str]]:
                     f"is {trial[column]}, but the speaker says {said[column].strip()!r}: {trial['speach']!r}",
                 )
         if _number(said["n"]) not in (None, story.n):
-            yield "speach", f"says {said['n']!r} where priorQ has {story.n}: {trial['speach']!r}"
+            yield "speach", f"says {said['n']!r}, but priorQ says {story.n}: {trial['speach']!r}"
     for column in ("speachQ", "knowledgeQ"):
         if story.items not in trial[column] and story.rest not in trial[column]:
             yield (
                 column,
-                f"asks of another story than priorQ, which asks how many {story.items} have {story.rest}: "
+                f"belongs to another story than priorQ (how many {story.items} have {story.rest}): "
                 f"{trial[column]!r}",
             )
     speaker, knower = _SPEAKER.match(trial["speach"].strip()), _KNOWER.search(trial["knowledgeQ"])
@@ -169,7 +169,7 @@ def _doubts(trial: Trial) -> Iterator[tuple[str, str]]:
 
 
 def _number(words: str) -> int | None:
-    """The number that words such as 'All three' or '2' give; None where they give none alone."""
+    """The number in words such as 'All three' or '2'; None if their last word is not a number."""
     last = words.lower().split()[-1]
     return int(last) if last.isdecimal() else _NUMBERS.get(last)
 
@@ -207,7 +207,7 @@ def _scene(trial: Trial) -> dict[str, str]:
 
 
 def free_text_questions(trial: Trial) -> tuple[Question, ...]:
-    """How many, and whether the speaker knows, each in the trial's own words."""
+    """Two questions in the trial's own words: how many, and whether the speaker knows."""
     scene = _scene(trial)
     return tuple(
         Question(name, Prompt(FREE_TEXT.format(**scene, question=trial[column].strip())))
@@ -216,12 +216,12 @@ def free_text_questions(trial: Trial) -> tuple[Question, ...]:
 
 
 def scored_questions(trial: Trial) -> tuple[Question, ...]:
-    """How likely each state is, in percent, and whether the speaker knows."""
+    """Five questions: how likely each state is, in percent, and whether the speaker knows."""
     return _scored_questions(trial, STATE, KNOWLEDGE)
 
 
 def null_questions(trial: Trial) -> tuple[Question, ...]:
-    """The scored questions without the scene, which differ between stories alone."""
+    """The scored questions without the scene. They differ only between stories."""
     return _scored_questions(trial, STATE_ALONE, KNOWLEDGE_ALONE)
 
 

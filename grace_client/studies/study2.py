@@ -1,4 +1,4 @@
-"""Study 2, politeness: what a speaker says who wants to be kind, informative, or both.
+"""Study 2, politeness: what a speaker says if they want to be kind, informative, or both.
 
 After Yoon, E. J., Tessler, M. H., Goodman, N. D., & Frank, M. C. (2020). Polite speech emerges from
 competing social goals. *Open Mind*, 4. doi:10.1162/opmi_a_00035
@@ -34,7 +34,7 @@ GOAL_SENTENCES = {
         r".*as accurate and informative (?:feedback )?as possible\W*"
     ),
 }
-"""The whole sentence of each goal, and whose names it holds."""
+"""The whole sentence of each goal, with the names of speaker and listener."""
 
 FRAME_SPELLINGS = {"was": ("was",), "wasnt": ("wasn't", "wasn\u2019t", "was not")}
 
@@ -84,7 +84,7 @@ Question: {goal}, what would {speaker} say to {listener}?
 Answer:"""
 )
 
-# Without scene, goal and names: what a sentence is worth before anything is told.
+# Without scene, goal and names: this measures the model's prior for each sentence.
 SAY_ALONE = (
     CHOOSE
     + """\
@@ -117,12 +117,12 @@ Answer:"""
 
 
 def goal_of(sentence: str) -> str:
-    """The goal that a `Goal` sentence states: both, social or informational; ValueError if none."""
+    """The goal in a `Goal` sentence: both, social or informational; ValueError if there is none."""
     for mark, goal in GOALS.items():
         if mark in sentence:
             return goal
     marks = ", ".join(f"{mark!r} ({goal})" for mark, goal in GOALS.items())
-    raise ValueError(f"{sentence!r} states no known goal; expected one of the marks {marks}")
+    raise ValueError(f"{sentence!r} states no known goal. Expected a sentence with one of {marks}")
 
 
 def _check(trial: Trial) -> Iterator[tuple[str, str]]:
@@ -135,22 +135,22 @@ def _check(trial: Trial) -> Iterator[tuple[str, str]]:
 def _contradictions(trial: Trial) -> Iterator[tuple[str, str]]:
     goal, speaker, listener = (trial[column].strip() for column in ("Goal", "SP_Name", "LS_Name"))
     if speaker == listener:
-        yield "LS_Name", f"is {listener!r}, the speaker's name as well"
+        yield "LS_Name", f"is {listener!r}, but the speaker has the same name"
     fitting = [pattern.fullmatch(goal) for pattern in GOAL_SENTENCES.values()]
     match = next((found for found in fitting if found), None)
     if match is None:
         yield (
             "Goal",
-            f"{goal!r} fits none of the goals: 'If A wanted BOTH to make B feel good AND to give "
+            f"is {goal!r}. Expected one of these: 'If A wanted BOTH to make B feel good AND to give "
             "accurate and informative feedback', 'If A wanted to make B feel good rather than give "
             "informative feedback', 'If A wanted to give feedback that is as accurate and informative as "
             "possible'",
         )
     else:
         if match["speaker"] != speaker:
-            yield "SP_Name", f"is {speaker!r}, but the goal is that of {match['speaker']!r}: {goal!r}"
+            yield "SP_Name", f"is {speaker!r}, but the speaker in Goal is {match['speaker']!r}: {goal!r}"
         if (other := match.groupdict().get("listener")) and other != listener:
-            yield "LS_Name", f"is {listener!r}, but the goal speaks of {other!r}: {goal!r}"
+            yield "LS_Name", f"is {listener!r}, but the listener in Goal is {other!r}: {goal!r}"
     if not any(_names(name, trial["Scenario"]) for name in (speaker, listener)):
         yield "Scenario", f"names neither {speaker} nor {listener}: {trial['Scenario']!r}"
 
@@ -206,22 +206,22 @@ def _prompt(template: str, trial: Trial) -> Prompt:
 
 
 def free_text_questions(trial: Trial) -> tuple[Question, ...]:
-    """What the speaker would say, in free text."""
+    """The question what the speaker would say, in free text."""
     return (Question("utterance", _prompt(SAY, trial)),)
 
 
 def scored_questions(trial: Trial) -> tuple[Question, ...]:
-    """What the speaker would say, over the eight utterances."""
+    """The question what the speaker would say, with the eight utterances as options."""
     return (Question("utterance", _prompt(SAY, trial), UTTERANCE_OPTIONS),)
 
 
 def null_questions(trial: Trial) -> tuple[Question, ...]:
-    """What somebody would say of whom nothing is known: the same question for all trials."""
+    """The question what somebody would say, without the scene: the same for all trials."""
     return (Question("utterance", Prompt(SAY_ALONE), UTTERANCE_OPTIONS),)
 
 
 def judgement_questions(trial: Trial) -> tuple[Question, ...]:
-    """Whether the trial's utterance is appropriate, and how good a choice it is."""
+    """Two questions: whether the trial's utterance is appropriate, and how good a choice it is."""
     return (
         Question("appropriateness", _prompt(APPROPRIATE, trial), APPROPRIATE_OPTIONS),
         Question("quality", _prompt(QUALITY, trial), QUALITY_OPTIONS),

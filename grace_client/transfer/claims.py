@@ -25,12 +25,12 @@ from grace_client.transfer.runs import OUTPUT, RemoteRun, runs_of
 T = TypeVar("T")
 
 INPUT = "input"
-"""Where the input claim is mounted in the pod."""
+"""Folder of the input claim in the pod, under its root."""
 TEMPLATE = "templates/files/job.yaml"
 START_S = 300
 """Seconds that the pod may take to start."""
 IDLE_MINUTES = 2
-"""Minutes after which the pod ends by itself when this program has ended without deleting it."""
+"""Minutes after which the pod ends if this program has ended without deleting it."""
 TRIES = 8
 """Number of connections in a row without a file after which the command gives up."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0

@@ -131,9 +131,9 @@ class Connection:
         Raises
         ------
         DamagedError
-            Where a file's checksum is not that with which it was listed; what arrived of it is deleted.
+            If a file arrives with another checksum than in the list; the file is deleted.
         ReleaseError
-            Where the pod may not read a file.
+            If the pod may not read a file.
         """
         targets = [(entry, place(entry.path)) for entry in entries]
         here = [await asyncio.to_thread(_has, target, entry) for entry, target in targets]

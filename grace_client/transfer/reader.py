@@ -1,4 +1,4 @@
-"""The program in the pod that mounts the claims: `wait` keeps the pod, `serve` lists, sends and takes files.
+"""The program in the pod that mounts the claims: `wait` keeps the pod, `serve` lists and transfers files.
 
 ``python -m grace_client.transfer.reader wait`` is the Job's own program. It ends when nobody has run another
 program in its container for some time: the program below, or the ``tar`` of ``kubectl cp``.
@@ -52,7 +52,7 @@ def inside(root: Path, path: str) -> Path:
     """A path under the root; ValueError for a path that may leave the root."""
     pure = PurePosixPath(path)
     if not pure.parts or pure.is_absolute() or ".." in pure.parts or "\0" in path:
-        raise ValueError(f"{path!r} is no path under the root")
+        raise ValueError(f"{path!r} is not a path under the root")
     return root / pure
 
 

@@ -11,7 +11,7 @@ from grace_client.transfer.connection import Entry
 from grace_client.transfer.reader import MANIFEST
 
 OUTPUT = "output"
-"""Where the output claim is mounted in the pod."""
+"""Folder of the output claim in the pod, under its root."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from tests.analysis.test_study2 import scored2
 
 
 def spoken(scored: pd.DataFrame, replicates: int, seed: int = 0) -> pd.DataFrame:
-    """Free text that says the scored utterances at their probabilities."""
+    """Free text drawn from the scored probabilities."""
     generator = np.random.default_rng(seed)
     wide = scored.pivot_table(values="prob_norm", index="trial_id", columns="option", sort=False)
     wide = wide[list(study2.UTTERANCES)]
@@ -29,7 +29,7 @@ def spoken(scored: pd.DataFrame, replicates: int, seed: int = 0) -> pd.DataFrame
 
 
 def test_a_model_that_says_what_it_scores() -> None:
-    """Over cells, the shares said are those scored but for sampling, and closer with more replicates."""
+    """Shares and probabilities agree except for sampling, and better with more replicates."""
     scored = scored2()
     scored = scored[scored["trial_id"] <= 600]
     few, many = (consistency.pairs(spoken(scored, n), scored) for n in (2, 20))
@@ -49,7 +49,7 @@ def test_a_model_that_says_what_it_scores() -> None:
 
 
 def test_ties_have_no_mode() -> None:
-    """Where two options were said equally often, and one is the likeliest, there is nothing to compare."""
+    """If two answers are equally frequent and one is the likeliest option, `same_mode` is missing."""
     pairs = pd.DataFrame(
         {
             "model": "m",
@@ -69,7 +69,7 @@ def test_ties_have_no_mode() -> None:
 
 
 def test_numbers_said_beside_percentages_scored() -> None:
-    """In Study 1 the numbers said stand beside the normalised percentages, yes beside yes."""
+    """In Study 1, numbers are compared with normalised percentages, and yes with yes."""
     scored = frames.scored1()
     heads = frames.trials("study1").assign(
         model="m", experiment="study1-exp1", status="ok", response="", replicate=1
@@ -97,7 +97,7 @@ def test_numbers_said_beside_percentages_scored() -> None:
 
 
 def test_variance_within_and_between() -> None:
-    """The components are those of a one-way analysis of variance; where answers repeat, the icc is 1."""
+    """The components are those of a one-way analysis of variance. If all answers repeat, the ICC is 1."""
     rng = np.random.default_rng(2)
     rows = [(s, r) for s in range(30) for r in range(int(rng.integers(2, 6)))]
     free = pd.DataFrame(rows, columns=["stimulus", "replicate"]).assign(
@@ -126,7 +126,7 @@ def test_variance_within_and_between() -> None:
 
 
 def repeated(yes: np.ndarray) -> pd.DataFrame:
-    """Free text: a row per stimulus, a column per answer, true where it is yes."""
+    """Free text: a row per stimulus, a column per answer, true for yes."""
     stimuli, answers = yes.shape
     return pd.DataFrame(
         {
@@ -140,7 +140,7 @@ def repeated(yes: np.ndarray) -> pd.DataFrame:
 
 
 def test_shares_of_variance_say_how_sure_they_are() -> None:
-    """Of little, intervals are long, also at 0 and 1; fewer than three stimuli with two answers give none."""
+    """Few answers give wide intervals, also at 0 and 1. Fewer than three such stimuli give none."""
     rng = np.random.default_rng(0)
     always = consistency.replicate_variance(
         repeated(np.array([[True] * 2, [False] * 2, [True] * 2, [False] * 2]))
@@ -166,7 +166,7 @@ def test_shares_of_variance_say_how_sure_they_are() -> None:
 
 
 def test_intervals_are_over_items() -> None:
-    """By hand: each domain left out of both sides; the value is that of the summary."""
+    """The interval equals a jackknife over domains, and the value is that of the summary."""
     pairs = consistency.pairs(example.free("study2"), example.scored("study2"))
     found = consistency.statistics(pairs).set_index("statistic")
     whole = consistency.summary(pairs).iloc[0]
@@ -180,7 +180,7 @@ def test_intervals_are_over_items() -> None:
 
 
 def test_few_answers_give_no_figure() -> None:
-    """Seven answers about knowledge have no r and no interval, and it is said what is missing."""
+    """Seven answers about knowledge have no r and no interval, but a reason."""
     pairs = consistency.pairs(example.free("study1"), example.scored("study1"))
     knows = pairs[pairs["question"] == "knowledge"]
     few = knows[knows["stimulus"].isin(knows["stimulus"].unique()[:7])]
@@ -197,7 +197,7 @@ def test_few_answers_give_no_figure() -> None:
 
 
 def test_yes_and_no_count_once() -> None:
-    """What is said and scored without any relation has r near 0, though no mirrors yes."""
+    """Unrelated free text and scores have r near 0, although no is one minus yes."""
     rng = np.random.default_rng(6)
     found = []
     for _ in range(30):

@@ -61,7 +61,7 @@ def test_failures_are_left_out_and_nonsense_is_named() -> None:
 
 
 def test_the_examples_in_the_docs_are_real() -> None:
-    """Doctest."""
+    """The examples of the docstrings are correct."""
     assert doctest.testmod(distributions).failed == 0
 
 

@@ -24,14 +24,14 @@ MODULES = sorted(
 
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_are_real(name: str) -> None:
-    """Every example of every module gives what it says."""
+    """Every example of every module has the printed result."""
     found = doctest.testmod(importlib.import_module(name))
     assert found.failed == 0
 
 
 @pytest.mark.parametrize("module", [study1, study2, compare, quality, exclusions, consistency])
 def test_every_public_function_has_an_example(module: object) -> None:
-    """Functions that a user calls show how."""
+    """Every public function has an example."""
     names = getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
     functions = [f for name in names if inspect.isfunction(f := getattr(module, name))]
     own = [f for f in functions if f.__module__.startswith(module.__name__)]  # type: ignore[attr-defined]
@@ -56,7 +56,7 @@ def test_made_up_answers_are_answers() -> None:
 
 
 def test_public_functions_have_numpy_sections() -> None:
-    """What `analysis` offers as functions says what it takes and gives."""
+    """Every function of `analysis` has parameters and results in its docstring."""
     for name in analysis.__all__:
         function = getattr(analysis, name)
         if inspect.isfunction(function):
@@ -66,7 +66,7 @@ def test_public_functions_have_numpy_sections() -> None:
 
 
 def test_no_module_hides_a_function() -> None:
-    """A function that `analysis` offers stays one when every module has been imported."""
+    """A function of `analysis` is still a function after all modules were imported."""
     for name in MODULES:
         importlib.import_module(name)
     taken = {found.name for found in pkgutil.iter_modules(analysis.__path__)}

@@ -48,13 +48,13 @@ ALL = {
 
 
 def test_every_figure_is_here() -> None:
-    """A new figure is measured as well."""
+    """Every figure is in the list of this test."""
     assert set(ALL) == set(figures.__all__) - {"cast", "save", "svg"}
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_no_text_leaves_its_figure(name: str) -> None:
-    """Captions and labels lie within the edges."""
+    """Captions and labels are inside the figure."""
     drawn = ALL[name]().draw()
     try:
         # What a figure has is placed when it is written.
@@ -73,7 +73,7 @@ def test_no_text_leaves_its_figure(name: str) -> None:
 
 
 def test_a_model_looks_the_same_where_others_are_missing() -> None:
-    """Within one cast colour, shape and line are the model's own; without, they go by the figure."""
+    """Within one cast, each model keeps its colour, shape and line."""
     models = ["a", "people", "c"]
     with figures.cast(models):
         whole, some = _style.look(["a", "people (model)", "c"]), _style.look(["c", "people"])

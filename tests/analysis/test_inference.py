@@ -41,7 +41,7 @@ def uneven(seed: int = 0, clusters: int = 9) -> pd.DataFrame:
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 30))
 def test_the_error_is_that_of_a_loop(seed: int, clusters: int) -> None:
-    """Groups at once have the means and intervals that a loop over their clusters gives."""
+    """The means and intervals equal those of a loop over groups and clusters."""
     parts = [uneven(seed + i, clusters).assign(cell=i) for i in range(3)]
     found = mean_intervals(pd.concat(parts, ignore_index=True), "p", ["cell"])
     for i, part in enumerate(parts):
@@ -51,7 +51,7 @@ def test_the_error_is_that_of_a_loop(seed: int, clusters: int) -> None:
 
 
 def test_equal_clusters_have_the_interval_of_t() -> None:
-    """With one observation per cluster and no bounds it is that of a t test."""
+    """With one observation per cluster and no bounds, the interval is that of a t test."""
     five = pd.DataFrame({"cell": "a", "stimulus": range(5), "p": [0.05, 0.1, 0.1, 0.2, 0.9]})
     found = mean_intervals(five, "p", ["cell"]).iloc[0]
     wanted = stats.ttest_1samp(five["p"], 0).confidence_interval(0.95)
@@ -64,7 +64,7 @@ def test_equal_clusters_have_the_interval_of_t() -> None:
 
 
 def test_copies_are_not_observations() -> None:
-    """Fifty copies of six stimuli have the interval of the six, not one that is three times as narrow."""
+    """Fifty copies of six stimuli have the interval of the six stimuli."""
     six = pd.DataFrame({"cell": "a", "stimulus": range(6), "p": [0.1, 0.2, 0.3, 0.4, 0.6, 0.9]})
     copies = pd.concat([six] * 50, ignore_index=True)
     one, many = (mean_intervals(frame, "p", ["cell"], bounds=(0, 1)) for frame in (six, copies))
@@ -75,7 +75,7 @@ def test_copies_are_not_observations() -> None:
 
 
 def test_one_cluster_has_no_interval() -> None:
-    """Where everything is of one stimulus, the interval is missing, not of width zero; NaN is no data."""
+    """With one stimulus the interval is missing. NaN is no observation."""
     frame = pd.DataFrame(
         {"cell": ["a", "a", "b", "b", "b"], "stimulus": [1, 1, 2, 3, 4], "p": [1, 2, 3, 5, np.nan]}
     )
@@ -118,7 +118,7 @@ def test_six_models_take_seconds() -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holm(p: list[float]) -> None:
-    """Never below the p value, never above Bonferroni's, in the same order; a missing one is no test."""
+    """Adjusted p values are between p and Bonferroni's, in the same order. A missing p is no test."""
     adjusted = holm(p)
     assert (adjusted >= np.array(p)).all()
     assert (adjusted <= np.minimum(1, len(p) * np.array(p)) + 1e-15).all()
@@ -128,5 +128,5 @@ def test_holm(p: list[float]) -> None:
 
 
 def test_the_examples_are_real() -> None:
-    """Doctest."""
+    """The examples of the docstrings are correct."""
     assert doctest.testmod(inference).failed == 0

@@ -69,7 +69,7 @@ def test_small_shares_are_covered(sizes: tuple[int, ...], kind: str, spread: flo
     st.floats(0.1, 1000),
 )
 def test_an_interval_stays_within_its_bounds(values: list[float], least: float, wide: float) -> None:
-    """It holds the mean, is never of width 0, never leaves the bounds, and has no unit of its own."""
+    """The interval contains the mean, has a width, stays within the bounds, and scales with the unit."""
     frame = pd.DataFrame({"cell": "a", "stimulus": range(len(values)), "p": values})
     one = mean_intervals(frame, "p", ["cell"], bounds=(0, 1)).iloc[0]
     assert 0 <= one["low"] <= one["mean"] + 1e-9 and one["mean"] - 1e-9 <= one["high"] <= 1
@@ -83,7 +83,7 @@ def test_an_interval_stays_within_its_bounds(values: list[float], least: float, 
 
 
 def test_all_or_none_tells_of_the_clusters() -> None:
-    """All of 202 answers about 12 domains are as sure as 12 of 12 answers, all of six alone as 6 of 6."""
+    """202 equal answers about 12 domains have the interval of 12 of 12 answers."""
     twelve = pd.DataFrame({"cell": "a", "stimulus": np.arange(202) % 12, "p": 1.0})
     found = mean_intervals(twelve, "p", ["cell"], bounds=(0, 1)).iloc[0]
     low, high = clopper_pearson(12, 12)
@@ -95,7 +95,7 @@ def test_all_or_none_tells_of_the_clusters() -> None:
 
 
 def test_what_varies_little_is_known_well() -> None:
-    """Far from the bounds, or with little spread beside the mean, it is Student's t."""
+    """Far from the bounds, or with little spread, the interval is Student's t."""
     for mean, error in ((0.5, 0.04), (0.06, 0.002), (0.9, 0.003)):
         low, high = bounded(mean, error, 12)
         reach = stats.t.ppf(0.975, 11) * error
@@ -107,7 +107,7 @@ def test_what_varies_little_is_known_well() -> None:
 def test_the_test_is_the_interval_turned_round(
     share: float, error: float, clusters: float, chance: float
 ) -> None:
-    """Chance is out of the 95% interval where p is below .05, and nowhere else."""
+    """Chance is outside the 95% interval if and only if p is below .05."""
     low, high = bounded(share, error, clusters)
     p = float(against_chance(share, error, clusters, chance))
     if min(abs(low - chance), abs(high - chance)) > 1e-6:
@@ -116,7 +116,7 @@ def test_the_test_is_the_interval_turned_round(
 
 
 def test_independent_choices_are_exact() -> None:
-    """Counts have R's and scipy's exact interval; one of six is as in the tables of Clopper and Pearson."""
+    """Counts have the exact interval of R, of scipy, and of the tables of Clopper and Pearson."""
     for k, n in ((0, 10), (1, 6), (149, 203), (203, 203)):
         wanted = stats.binomtest(k, n).proportion_ci(0.95, "exact")
         low, high = clopper_pearson(k, n)
@@ -124,5 +124,5 @@ def test_independent_choices_are_exact() -> None:
 
 
 def test_the_examples_are_real() -> None:
-    """Doctest."""
+    """The examples of the docstrings are correct."""
     assert doctest.testmod(intervals).failed == 0

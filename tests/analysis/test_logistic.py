@@ -19,7 +19,7 @@ NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(60)
 
 
 def marginal(parameters: Array, negated: Array, size: int) -> float:
-    """-2 log likelihood of one random intercept and log-F(1, 1) priors: integrated, not approximated."""
+    """-2 log likelihood with one random intercept and log-F(1, 1) priors, by numerical integration."""
     sd, beta = abs(parameters[0]), parameters[1:]
     eta = beta[:, None] + sd * NODES
     log = stats.binom.logpmf(negated[:, :, None], size, (1 / (1 + np.exp(-eta)))[None])
@@ -29,7 +29,7 @@ def marginal(parameters: Array, negated: Array, size: int) -> float:
 
 
 def test_the_penalised_fit_is_that_of_the_integrated_likelihood() -> None:
-    """With 40 choices an item, Laplace's approximation and quadrature agree, where a cell is 0 of 480 too."""
+    """Laplace's approximation and quadrature agree for 40 choices an item, also if a cell is 0 of 480."""
     generator = np.random.default_rng(2)
     size, items = 40, 12
     log_odds = generator.normal(0, 0.7, items)[:, None] + [-1.0, 0.5]
@@ -52,7 +52,7 @@ def test_the_penalised_fit_is_that_of_the_integrated_likelihood() -> None:
 
 
 def test_without_random_effects_the_prior_is_firths() -> None:
-    """Where items do not differ, half a choice of each kind is added to each cell."""
+    """If items do not differ, half a choice of each kind is added to each cell."""
     y = np.tile([1.0, 0, 0, 0], 12)
     item, cell = np.repeat(np.arange(12), 4), np.tile([0, 0, 0, 1], 12)
     found = mixed(y, np.eye(2)[cell], {"item": item}, penalised=True)
@@ -61,7 +61,7 @@ def test_without_random_effects_the_prior_is_firths() -> None:
 
 
 def test_places_are_changed_exactly() -> None:
-    """All ways of changing places, by hand; equal differences have the smallest p; many pairs are drawn."""
+    """P equals an enumeration of all sign changes. Equal differences have the smallest p."""
     generator = np.random.default_rng(4)
     difference = generator.normal(0.4, 1, 9)
     ways = [
@@ -77,7 +77,7 @@ def test_places_are_changed_exactly() -> None:
 
 
 def test_no_p_is_0() -> None:
-    """Where all pairs differ by the same, p is that of the sign test, and there is no interval of width 0."""
+    """If all differences are equal, p is that of the sign test, and the interval is missing."""
     found = paired(np.full(12, 3.0), np.full(12, 1.0))
     assert found["p"] == 2 / 2**12 and np.isnan(found["t"]) and np.isnan(found["low"])
     assert paired(np.full(6, 3.0), np.full(6, 1.0), alternative="greater")["p"] == 1 / 64
@@ -85,5 +85,5 @@ def test_no_p_is_0() -> None:
 
 
 def test_the_examples_are_real() -> None:
-    """Doctest."""
+    """The examples of the docstrings are correct."""
     assert doctest.testmod(logistic).failed == doctest.testmod(variance).failed == 0

@@ -19,7 +19,7 @@ SD = 0.02
 
 
 def disturbed(frame: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame:
-    """Answers scored again: every question's options move by SD, sum to 1 still, and copies move together."""
+    """Answers with noise: options move by SD, still sum to 1, and copies move together."""
     asked = frame.drop_duplicates(["stimulus", "question", "option"])[["stimulus", "question", "option"]]
     question = [asked["stimulus"], asked["question"]]
     error = pd.Series(generator.normal(0, SD / 100, len(asked)), index=asked.index)
@@ -75,7 +75,7 @@ def test_a_percentage_gains_110() -> None:
 
 
 def test_effects_are_marked() -> None:
-    """Below the floor is below noise; a model without a measured floor has neither; bets do as well."""
+    """An effect below the floor is marked. A model without a measured floor has no mark."""
     frame = frames.scored1()
     found = study1.contrasts(frame, noise=noise("study1", model="m"))
     assert (found["below_noise"] == (found["difference"].abs() < found["noise_floor"])).all()
@@ -92,7 +92,7 @@ def test_effects_are_marked() -> None:
 
 
 def test_floors_of_two_models_are_their_own() -> None:
-    """Each model's noise is set beside its own effects."""
+    """Each model has its own noise floor."""
     two = pd.concat([frames.scored1(), frames.scored1(model="n")], ignore_index=True)
     both = pd.concat([noise("study1", 0.1, "m"), noise("study1", 0.3, "n")])
     found = study1.contrasts(two, noise=both)
@@ -101,7 +101,7 @@ def test_floors_of_two_models_are_their_own() -> None:
 
 
 def test_what_has_no_floor_is_named() -> None:
-    """Free text, percentages, and noise of two experiments where the table does not say which is its own."""
+    """Free text, percentages, and noise of two experiments are errors."""
     frame = frames.scored1()
     with pytest.raises(SpecError, match="free text"):
         study2.utterances(frames.said2(), noise=noise("study2", model="m"))

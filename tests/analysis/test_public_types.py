@@ -1,4 +1,4 @@
-"""The public face of analysis, type-checked as a user would."""
+"""The public types of analysis, checked as in a user's script."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WRONG = {
 
 
 def test_a_user_script_is_type_checked(tmp_path: Path) -> None:
-    """Mypy --strict sees the types of the package through py.typed: right use passes, wrong use is named."""
+    """Mypy --strict accepts correct use of the package, and reports wrong use."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT + "\n".join(WRONG) + "\n")
     done = subprocess.run(

@@ -34,7 +34,7 @@ def test_option_mass() -> None:
 
 
 def test_free_text_that_was_cut_off_or_not_read() -> None:
-    """Cut off and unparsed are counted among the answers; percentages without one number are an answer."""
+    """Cut-off and unparsed answers are counted. Percentages on all states have a clear meaning."""
     answers = frames.said2().head(6)
     answers.loc[0, "finish_reason"] = "length"
     answers.loc[1:3, "structured"] = "unparsed"
@@ -59,7 +59,7 @@ def manifest(*sessions: Session, **results: object) -> Manifest:
 
 
 def test_effort() -> None:
-    """What was recorded is told per second; what was not is missing, never zero."""
+    """Recorded counts have rates per second. A count that was not recorded is missing, not zero."""
     cache = {"prefix_cache_queries": 500.0, "prefix_cache_hits": 450.0}
     one = Session(started="", asked=100, counters={"retries": 1, **cache})
     two = Session(started="", asked=80, counters={"retries": 2, **cache})

@@ -1,4 +1,4 @@
-"""Every test statistic equals that of R, an implementation that shares nothing with this one."""
+"""Every test statistic equals that of R."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCRIPTS = Path(__file__).parent / "r"
 
 
 def run_r(rscript: str, script: str, folder: Path, *tables: pd.DataFrame) -> pd.DataFrame:
-    """The table that a script makes of others."""
+    """The table that an R script makes from other tables."""
     paths = [folder / f"{i}.csv" for i in range(len(tables) + 1)]
     for table, path in zip(tables, paths, strict=False):
         table.to_csv(path, index=False)
@@ -39,7 +39,7 @@ ANOVAS = {
 
 @pytest.mark.parametrize("case", ANOVAS)
 def test_anova(rscript: str, tmp_path: Path, case: str) -> None:
-    """Sums of squares, F and p of repeated measures, unbalanced ones, and stimuli with and without blocks."""
+    """Sums of squares, F and p equal R's: repeated measures, unbalanced, with and without blocks."""
     rows, within = ANOVAS[case]
     ours = study1.anova(rows, within=within)
     unit = "participant" if within == "participant" else "stimulus"
@@ -60,7 +60,7 @@ def test_anova(rscript: str, tmp_path: Path, case: str) -> None:
 
 
 def test_contrasts(rscript: str, tmp_path: Path) -> None:
-    """t, df, p, Holm and effect size, of people with unequal numbers of trials and of a model."""
+    """T, df, p, Holm and effect size equal R's, for people with unequal numbers of trials and for a model."""
     people = frames.bets(seed=3)
     people = people[~people["trial_id"].isin(range(5, 300, 7))]
     for rows, unit in ((people, "participant"), (frames.scored1(seed=4), "stimulus")):
@@ -82,7 +82,7 @@ def test_contrasts(rscript: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("of", ["utterance", "adjective", "negation"])
 @pytest.mark.parametrize("alternative", ["two-sided", "greater"])
 def test_binomial(rscript: str, tmp_path: Path, of: str, alternative: str) -> None:
-    """Exact tests on the human counts, zero counts among them."""
+    """Exact tests on the human counts equal R's, also for counts of 0."""
     ours = study2.binomial(frames.human(), of=of, alternative=alternative)
     assert of == "negation" or (ours["k"] == 0).any()
     theirs = run_r(

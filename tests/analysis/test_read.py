@@ -90,7 +90,7 @@ def structured(folder: Path, values: Callable[[pd.DataFrame], list[str]]) -> Pat
 
 @pytest.mark.parametrize("experiment", studies.ALL)
 def test_a_run_is_one_tidy_frame(runs: Path, experiment: str) -> None:
-    """Head, design and answers, one row each; the manifest is found by the same source."""
+    """The frame has head, design and answers, and `manifests` takes the same source."""
     frame = read(runs / experiment)
     scored = experiment.endswith("exp2")
     factors = ["access", "observe"] if experiment.startswith("study1") else ["goal", "state"]
@@ -109,7 +109,7 @@ def test_a_run_is_one_tidy_frame(runs: Path, experiment: str) -> None:
 
 @pytest.mark.parametrize("experiment", studies.ALL)
 def test_every_form_of_a_table_says_the_same(runs: Path, experiment: str, tmp_path: Path) -> None:
-    """Parquet, long CSV, a table inside the folder, and the wide table alone."""
+    """A folder, Parquet, long CSV, a table in the folder, and the wide table alone can be read."""
     frame = read(runs / experiment)
     pd.testing.assert_frame_equal(frame, read(wide_csv(runs / experiment)))
     pd.testing.assert_frame_equal(frame, read(alone(runs / experiment, tmp_path / "a", lambda t: t)))
@@ -127,7 +127,7 @@ def test_every_form_of_a_table_says_the_same(runs: Path, experiment: str, tmp_pa
 
 
 def test_what_there_is_to_read(runs: Path) -> None:
-    """One row per run, and several experiments are a choice to make."""
+    """There is one row per run. Several experiments need a choice."""
     found = contents(runs)
     assert found["experiment"].tolist() == list(studies.ALL) and set(found["model"]) == {"deterministic"}
     with pytest.raises(SpecError, match=r"study1-exp1, study1-exp2, .*experiment="):
@@ -139,7 +139,7 @@ def test_what_there_is_to_read(runs: Path) -> None:
 
 
 def test_two_models(runs: Path, tmp_path: Path) -> None:
-    """Rows of both, in the order given; twice the same model is an error, in two revisions another."""
+    """The frame has both models in order. The same model twice, or in two revisions, is an error."""
     other = make(tmp_path / "other", "study1-exp2", DeterministicEngine(model="other"))
     frame = read([runs / "study1-exp2", other])
     assert frame["model"].unique().tolist() == ["deterministic", "other"]
@@ -148,7 +148,7 @@ def test_two_models(runs: Path, tmp_path: Path) -> None:
         ("other", "study1-exp2"),
     }
     again = copied(runs, "study1-exp2", tmp_path / "again")
-    with pytest.raises(SpecError, match=r"both hold study1-exp2 of deterministic"):
+    with pytest.raises(SpecError, match=r"study1-exp2 of deterministic"):
         read([runs / "study1-exp2", again])
     manifest = json.loads((again / "manifest.json").read_text())
     manifest["spec"]["engine"]["revision"] = "another"
@@ -160,7 +160,7 @@ def test_two_models(runs: Path, tmp_path: Path) -> None:
 
 
 def test_structured_answers_beside_free_text(runs: Path, tmp_path: Path) -> None:
-    """The structured table is joined row by row; one of another run is refused."""
+    """The structured table is joined row by row. A table of another run is an error."""
     folder = copied(runs, "study1-exp1", tmp_path / "run")
     names = {"number": "2", "knowledge": "yes"}
     path = structured(folder, lambda wide: [names[question] for question in wide["question"]])
@@ -174,10 +174,10 @@ def test_structured_answers_beside_free_text(runs: Path, tmp_path: Path) -> None
     assert bare["structured"].tolist() == read(folder)["structured"].tolist()
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     table.assign(seed="7").to_csv(path, index=False)
-    with pytest.raises(SpecError, match=r"row 2, column seed: '7' where the answers have .*another run"):
+    with pytest.raises(SpecError, match=r"row 2, column seed: '7' .*another run"):
         read(folder)
     table.iloc[:-1].to_csv(path, index=False)
-    with pytest.raises(SpecError, match="has 47 rows and the answers 48"):
+    with pytest.raises(SpecError, match=r"has 47 rows.* 48"):
         read(folder)
     table.drop(columns="category").to_csv(path, index=False)
     with pytest.raises(SpecError, match="column category is missing from a structured table"):
@@ -214,18 +214,18 @@ def failed(table: pd.DataFrame) -> pd.DataFrame:
         (set_value("trial_id", "1.5"), "row 2, column trial_id: '1.5' is not a whole number"),
         (
             set_value("experiment", "study2-exp2"),
-            "column experiment: study2-exp2, study1-exp2; a table holds",
+            "column experiment: study2-exp2, study1-exp2",
         ),
         (lambda t: t.drop(index=4), "column option: 10 of the 11 options of a question"),
         (lambda t: t.drop(columns="prob_raw"), "column prob_raw is missing from a long table of study1-exp2"),
-        (lambda t: t.assign(experiment="study2-exp2"), "holds study2-exp2, and .* is a study1 list"),
+        (lambda t: t.assign(experiment="study2-exp2"), "study2-exp2, and .* is a study1 list"),
         (failed, "no question was answered"),
     ],
 )
 def test_a_table_that_cannot_be_trusted(
     runs: Path, tmp_path: Path, change: Callable[[pd.DataFrame], pd.DataFrame], message: str
 ) -> None:
-    """File, row, column and what is wrong, for every fault that averaging would hide."""
+    """The error names file, row, column and fault, for every fault that averages would hide."""
     path = alone(runs / "study1-exp2", tmp_path / "t", change)
     with pytest.raises(SpecError, match=message) as raised:
         read(path)
@@ -233,7 +233,7 @@ def test_a_table_that_cannot_be_trusted(
 
 
 def test_failures_stay_visible(tmp_path: Path) -> None:
-    """A question that failed has rows with a status and no values, and counts against the run."""
+    """A question that failed has rows with a status and without values."""
     folder = make(tmp_path / "run", "study1-exp2", DeterministicEngine(fault=nan_for("Exactly 2 of the 3")))
     frame = read(folder)
     lost = frame[frame["status"] != "ok"]
@@ -250,7 +250,7 @@ def test_failures_stay_visible(tmp_path: Path) -> None:
 
 
 def test_runs_without_answers(runs: Path, tmp_path: Path) -> None:
-    """No table, a changed table, a lost table, only failures, no run at all, nothing named."""
+    """A missing or changed table, a run with failures only, no run and no source are errors."""
     folder = copied(runs, "study1-exp2", tmp_path / "run")
     parquet = next(folder.glob("*.parquet"))
     whole = parquet.read_bytes()
@@ -264,13 +264,13 @@ def test_runs_without_answers(runs: Path, tmp_path: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["sha256"]
     (folder / "manifest.json").write_text(json.dumps(manifest | {"results": {}}))
-    with pytest.raises(SpecError, match="holds a run without tables"):
+    with pytest.raises(SpecError, match="grace export"):
         read(folder)
     nothing = make(tmp_path / "nothing", "study2-exp2", DeterministicEngine(fault=nan_for("")))
     with pytest.raises(SpecError, match="no question was answered"):
         read(nothing)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SpecError, match="holds no run"):
+    with pytest.raises(SpecError, match=r"manifest\.json"):
         read(tmp_path / "empty")
     with pytest.raises(SpecError, match="does not exist"):
         read(tmp_path / "absent")
@@ -279,20 +279,20 @@ def test_runs_without_answers(runs: Path, tmp_path: Path) -> None:
 
 
 def test_tables_alone(runs: Path, tmp_path: Path) -> None:
-    """A long table needs its trial list, a wide one its name and all its columns."""
+    """A long table needs its trial list, a wide one its file name and all its columns."""
     long = Path(shutil.copy(long_csv(runs / "study1-exp2"), tmp_path))
     with pytest.raises(SpecError, match=r"trials\.csv.* trials="):
         read(long)
-    with pytest.raises(SpecError, match=r"holds study1-exp2, and .*study2.csv is a study2 list"):
+    with pytest.raises(SpecError, match=r"study1-exp2, and .*study2.csv is a study2 list"):
         read(long, trials=ROOT / "data" / "study2.csv")
     assert len(read(long, trials=ROOT / "data" / "study1.csv")) == 12 * 46
     wide = pd.read_csv(wide_csv(runs / "study2-exp2"), dtype=str, keep_default_na=False)
     for name, table, message in (
-        ("mine.csv", wide, "neither a long table .*MODEL_STUDY_TABLE_DATE.csv"),
+        ("table.csv", wide, "neither a long table .*MODEL_STUDY_TABLE_DATE.csv"),
         (
             "m_study1_probabilities_20260101.csv",
             wide,
-            "column participant_id, .* table of study1",
+            "column participant_id, .* study1",
         ),
         (
             "m_study2_probabilities_20260101.csv",
@@ -330,14 +330,14 @@ def test_answers_are_kept_as_they_were_said(runs: Path, tmp_path: Path) -> None:
 
 
 def test_scored_runs_go_through_every_function(runs: Path) -> None:
-    """What `read` gives is what the studies take."""
+    """The analysis of both studies takes the result of `read`."""
     one, two = read(runs, experiment="study1-exp2"), read(runs, experiment="study2-exp2")
     assert study1.cell_means(one)["n"].groupby([0] * 24).sum().iloc[0] == 12 * 4
     assert np.isclose(study2.utterances(two)["n"].sum(), 12 * 8)
 
 
 def test_what_is_judged_is_a_condition(tmp_path: Path) -> None:
-    """The sentence that is judged comes with it and makes another stimulus; elsewhere it is not shown."""
+    """The judged sentence is a column and part of the stimulus, in this experiment only."""
     run = make(tmp_path / "run", "study2-judgement", sample=None)
     frame = read(run)
     listed = studies.read_trials(ROOT / "data" / "study2.csv").trials

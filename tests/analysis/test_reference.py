@@ -29,7 +29,7 @@ def test_negation_is_as_published() -> None:
 
 
 def figures(study: str) -> dict[str, Any]:
-    """Every human figure of a study in the package, by its place."""
+    """Every number about people in the package, by its place."""
     text = resources.files(reference).joinpath(f"{study}.toml").read_text(encoding="utf-8")
     found: dict[str, Any] = {}
 
@@ -48,7 +48,7 @@ def figures(study: str) -> dict[str, Any]:
 
 
 def test_every_figure_is_traced_to_its_source() -> None:
-    """Each figure of the package has one row with the value that stands in its source, and no row is left."""
+    """Each number of the package has one row with the value of its source, and there is no other row."""
     traced = reference.sources()
     assert not traced["figure"].duplicated().any()
     own = figures("study1") | figures("study2")
@@ -61,7 +61,7 @@ def test_every_figure_is_traced_to_its_source() -> None:
 
 
 def test_the_grid_of_phi_is_the_authors() -> None:
-    """Sums of 0.025 in floating point, halves rounded up to two decimals."""
+    """The values of φ are multiples of 0.025 in floating point, with halves rounded up to two decimals."""
     at, grid = 0.0, list[float]()
     while len(grid) < 40:
         grid.append(float(np.floor(100 * at + 0.5)) / 100)
@@ -71,7 +71,7 @@ def test_the_grid_of_phi_is_the_authors() -> None:
 
 
 def test_people_in_the_data_and_in_the_paper() -> None:
-    """203 took part according to the data and 202 according to the paper; of 51 judges the data hold 49."""
+    """The notes explain 203 participants instead of 202, and 49 judges instead of 51."""
     own = figures("study2")
     assert set(reference.study2()["n"]) == {203} and own["study2.n"] == 203
     assert (own["study2.n_paper"], own["study2.meanings.n"], own["study2.meanings.n_paper"]) == (202, 49, 51)
@@ -121,7 +121,7 @@ def test_meanings_are_shares_of_49_judges() -> None:
 
 
 def test_who_knows_people_exactly_is_closer_than_other_people() -> None:
-    """A second sample agrees with the first almost wholly; the true shares, without noise, do better."""
+    """A second sample is close to the first, and the true shares are closer."""
     found = reference.noise_ceiling(draws=200)
     value = found.set_index(["compared", "statistic"])["value"]
     again, exact = value["second sample"], value["true shares"]
@@ -135,7 +135,7 @@ def test_who_knows_people_exactly_is_closer_than_other_people() -> None:
 
 
 def test_the_published_speaker() -> None:
-    """Weights sum to 1; kindness weighs most where it is wanted, and least where truth is."""
+    """Weights sum to 1. Kindness weighs most for the kind goal, and least for the informative one."""
     found = reference.study2_speaker().set_index("goal")
     weights = found[["informational", "social", "presentational"]]
     assert weights.sum(axis=1).to_numpy() == pytest.approx(np.ones(3), abs=0.011)
@@ -144,5 +144,5 @@ def test_the_published_speaker() -> None:
 
 
 def test_the_examples_are_real() -> None:
-    """Doctest."""
+    """The examples of the docstrings are correct."""
     assert doctest.testmod(reference).failed == 0

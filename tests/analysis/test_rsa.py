@@ -32,7 +32,7 @@ def test_a_sample_is_hypergeometric() -> None:
 @FINE
 @given(alphas, rates)
 def test_the_listener_reproduces_the_paper(alpha: float, rate: float) -> None:
-    """With access to all, "one" and "two" mean no more; with less they do not. So at any optimality above 0.
+    """At full access, "one" and "two" are upper bounds; at less access not. This needs an optimality above 0.
 
     A listener who holds every item likely, or unlikely, moves the bets: the pattern is that of even odds.
     """
@@ -49,7 +49,7 @@ def test_the_listener_reproduces_the_paper(alpha: float, rate: float) -> None:
 @FINE
 @given(alphas, rates)
 def test_some_is_not_all_for_a_speaker_who_knows(alpha: float, rate: float) -> None:
-    """The scalar implicature of "some" is there at full access and gone at the least."""
+    """The word "some" has a scalar implicature at full access, and none at the least access."""
     prior = rsa.binomial_prior(rate)
     heard = rsa.knowing_listener(alpha, QUANTIFIERS, prior)
     literal = rsa.literal_listener(QUANTIFIERS, prior)[1]
@@ -60,7 +60,7 @@ def test_some_is_not_all_for_a_speaker_who_knows(alpha: float, rate: float) -> N
 @FINE
 @given(rates)
 def test_limits_of_the_knowing_speaker(rate: float) -> None:
-    """At an optimality of 0 any true word is as good; at infinity only the best is said."""
+    """At optimality 0 all true words are equally likely; at infinity only the best one is said."""
     prior = rsa.binomial_prior(rate)
     said = rsa.knowing_speaker(0.0, NUMBERS, prior)
     assert said[2, 3].tolist() == pytest.approx([1 / 3] * 3)
@@ -77,7 +77,7 @@ def test_limits_of_the_knowing_speaker(rate: float) -> None:
 @FINE
 @given(st.lists(alphas, min_size=2, max_size=4), rates)
 def test_the_listener_is_vectorised(several: list[float], rate: float) -> None:
-    """Many optimalities at once give what each gives alone, and every distribution sums to 1."""
+    """An array of optimalities gives the same values as each one alone, and all distributions sum to 1."""
     prior = rsa.binomial_prior(rate)
     together = rsa.knowing_listener(several, NUMBERS, prior)
     alone = np.stack([rsa.knowing_listener(alpha, NUMBERS, prior) for alpha in several])
@@ -89,7 +89,7 @@ def test_the_listener_is_vectorised(several: list[float], rate: float) -> None:
 @FINE
 @given(st.floats(0, 1), st.floats(1, 5))
 def test_limits_of_the_polite_speakers(phi: float, cost: float) -> None:
-    """At 0 only costs matter; at infinity the kind praise and the honest tell the truth."""
+    """At optimality 0 only costs matter; at infinity kind speakers praise, and honest ones say the truth."""
     price = np.exp(-np.where([u.startswith("wasnt") for u in reference.UTTERANCES], cost, 1.0))
     said = rsa.first_speaker(0.0, cost, [phi])
     assert said == pytest.approx(np.broadcast_to(price / price.sum(), said.shape))
@@ -106,7 +106,7 @@ def test_limits_of_the_polite_speakers(phi: float, cost: float) -> None:
 def test_polite_speakers_are_distributions(
     alpha: float, cost: float, phi: float, weights: tuple[float, float, float]
 ) -> None:
-    """For any goals; the weights count by their shares only."""
+    """All distributions sum to 1 for any goals. Only the ratios of the weights matter."""
     weights = weights if sum(weights) > 0.01 else (1.0, 1.0, 1.0)
     said = rsa.second_speaker(rsa.Goals(*weights, phi), alpha, cost)
     assert said.shape == (4, 8)
@@ -118,7 +118,7 @@ def test_polite_speakers_are_distributions(
 
 
 def test_false_words_are_possible_to_the_kind_alone() -> None:
-    """Where a meaning is impossible, only a speaker without any care for truth says it; no number is lost."""
+    """An impossible meaning is said only if truth has no weight, and gives no NaN."""
     semantics = np.eye(8, 4) + np.eye(8, 4, k=-4)
     said = rsa.first_speaker(2.0, 1.0, [0.0, 0.5], semantics)
     assert (said[0] > 0).all()
@@ -144,7 +144,7 @@ def steps(speaker: rsa.Speaker) -> Iterator[rsa.Speaker]:
 
 
 def test_the_fitted_people_are_people() -> None:
-    """The speaker kept in the package has r² = 0.98 with people, as docs say, and no step does better."""
+    """The fitted speaker of the package has r² = 0.98 with people, and no small step improves it."""
     human = reference.study2()
     counts = human["count"].to_numpy().reshape(12, 8)
     judged = reference.meanings()
@@ -170,7 +170,7 @@ def test_the_fitted_people_are_people() -> None:
 
 
 def test_the_published_weights_speak_like_people() -> None:
-    """With the goal weights that the paper prints, none of them fitted here, people are met nearly as well.
+    """With the paper's goal weights, which are not fitted here, the fit is nearly as good.
 
     The paper reports r² = 0.97 for its own prediction. Fitted or printed, presentation weighs most under
     every goal, and kindness most under the social and least under the informational one.
@@ -191,7 +191,7 @@ def test_the_published_weights_speak_like_people() -> None:
 
 
 def test_negation_peaks_as_in_people() -> None:
-    """Who wants to be both kind and honest negates bad news most: the paper's main finding."""
+    """Speakers who want to be kind and honest negate bad news most, as the paper reports."""
     said = rsa.predict_study2(rsa.people())
     negated = said[said["utterance"].str.startswith("wasnt")].groupby(["goal", "state"])["prob"].sum()
     assert negated["both", "0 hearts"] > negated["social", "0 hearts"] > negated["informational", "0 hearts"]
@@ -201,7 +201,7 @@ def test_negation_peaks_as_in_people() -> None:
 @settings(deadline=None, max_examples=5)
 @given(st.floats(1, 6), st.floats(0.3, 0.7), st.floats(0.02, 0.3))
 def test_a_fit_finds_the_listener_again(alpha: float, rate: float, lapse: float) -> None:
-    """What was predicted with known parameters is fitted with them."""
+    """The fit finds the parameters of predicted data."""
     cells = rsa.predict_study1(alpha, rate, lapse)
     found = rsa.fit_study1(cells)
     assert found.parameters["value"].to_numpy() == pytest.approx([alpha, rate, lapse], rel=0.05, abs=0.02)
@@ -211,7 +211,7 @@ def test_a_fit_finds_the_listener_again(alpha: float, rate: float, lapse: float)
 
 
 def test_a_fit_finds_the_speaker_again() -> None:
-    """With people's meanings the goals are found; what is predicted is what was given."""
+    """With the meanings of people, the fit finds the goals, and predicts the data."""
     human = rsa.people()
     goals = {
         "both": rsa.Goals(0.3, 0.2, 0.5, 0.4),
@@ -230,14 +230,14 @@ def test_a_fit_finds_the_speaker_again() -> None:
 
 
 def test_what_cannot_be_fitted_is_named() -> None:
-    """A missing column, a missing number, a cell that does not sum to 1, fewer shares than parameters."""
+    """A missing column or number, a cell that does not sum to 1, and too few shares are errors."""
     cells = rsa.predict_study1(2.0)
     with pytest.raises(SpecError, match="column prob is missing"):
         rsa.fit_study1(cells.drop(columns="prob"))
     with pytest.raises(SpecError, match=r"'access': '1', 'observe': '1'.* is not a distribution"):
         rsa.fit_study1(cells.assign(prob=cells["prob"].where(cells.index != 2)))
     one = cells[(cells["access"] == "3") & (cells["observe"] == "1")]
-    with pytest.raises(NotEnoughDataError, match=r"3 parameters fit any 3 free shares.* in 1 cell"):
+    with pytest.raises(NotEnoughDataError, match=r"3 parameters .*3 free shares.* in 1 cell"):
         rsa.fit_study1(one)
     with pytest.raises(SpecError, match="column n is missing"):
         rsa.fit_study2(pd.DataFrame({"goal": [], "state": [], "utterance": [], "prob": []}))

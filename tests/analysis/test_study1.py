@@ -1,4 +1,4 @@
-"""Study 1: beliefs, contrasts, the triangular design, and the traps in it."""
+"""Study 1: bets, contrasts, and the analysis of variance of the triangular design."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_bets_are_dollars_of_a_hundred() -> None:
 
 
 def test_bets_by_story() -> None:
-    """Six stories in every cell; weighted by their trials they make the cell's mean."""
+    """Every cell has six stories, and their mean, weighted by trials, is the mean of the cell."""
     items = study1.by_item(frames.scored1())
     assert items.groupby(["access", "observe", "state"])["item"].nunique().unique().tolist() == [6]
     weighted = items.assign(bet=100 * items["prob"] * items["n"])
@@ -37,7 +37,7 @@ def test_bets_by_story() -> None:
 
 
 def test_a_trial_with_a_failed_question_has_no_bets() -> None:
-    """Three answers of four cannot be normalised; nothing is imputed."""
+    """A trial with three of four answers has no bets. Nothing is imputed."""
     frame = frames.scored1()
     lost = (frame["trial_id"] == 1) & (frame["question"] == "state2")
     frame.loc[lost, ["logprob", "prob_raw", "prob_norm", "option_mass"]] = np.nan
@@ -62,7 +62,7 @@ def test_a_trial_with_a_failed_question_has_no_bets() -> None:
 
 
 def test_bets_of_free_text() -> None:
-    """A named number is 100 dollars on it, a division is taken as said, and the rest has no row."""
+    """A named number is a bet of 100 dollars, percentages are bets, and other answers have no row."""
     rows = (
         frames.trials("study1")
         .head(4)
@@ -78,7 +78,7 @@ def test_bets_of_free_text() -> None:
 
 
 def test_cells_and_knowledge() -> None:
-    """Six cells of fifty trials and six stimuli; means are those of pandas."""
+    """There are six cells of fifty trials and six stimuli, and the means equal those of pandas."""
     frame = frames.scored1()
     means = study1.cell_means(frame)
     assert list(means.columns) == [
@@ -95,7 +95,7 @@ def test_cells_and_knowledge() -> None:
 
 
 def test_implicature_strength() -> None:
-    """A listener who takes "one" for exactly one bets all on it: 100 above the others, a share of 1."""
+    """A listener who understands "one" as exactly one has a mean of 100 and a share of 1."""
     table = frames.bets()
     sure = table.assign(bet=np.where(table["state"].astype(str) == table["observe"], 100.0, 0.0))
     found = study1.implicature(sure)
@@ -114,7 +114,7 @@ def test_implicature_strength() -> None:
 
 
 def test_conditions_are_factors() -> None:
-    """Coded as numbers, an access effect that goes up and down again vanishes; as factors it is there."""
+    """An access effect that goes up and down is found, because access is a factor and not a number."""
     table = frames.bets()
     table = table.assign(bet=25 + 10 * (table["access"] == "2") + 0.1 * (table["trial_id"] * 37 % 101))
     found = study1.anova(table, within="participant").set_index("effect")
@@ -132,7 +132,7 @@ def test_conditions_are_factors() -> None:
 
 
 def test_frames_that_were_read_again_mean_the_same() -> None:
-    """Numbers, categories and blanks around a level are that level; any other is named, none is dropped."""
+    """Numbers, categories and spaces around a level are that level. Any other value is an error."""
     frame, table = frames.scored1(), frames.bets()
     spelled: dict[str, pd.Series] = {
         "int64": frame["access"].astype(int),
@@ -168,7 +168,7 @@ def test_frames_that_were_read_again_mean_the_same() -> None:
 
 
 def test_copies_are_not_participants() -> None:
-    """300 copies of 36 stimuli are 36 observations, and refuse to be 50 participants."""
+    """300 copies of 36 stimuli are 36 observations, and cannot be analysed as 50 participants."""
     frame = frames.scored1()
     found = study1.anova(frame)
     assert (found["n"] == 300).all() and (found["n_distinct"] == 36).all()
@@ -191,7 +191,7 @@ def test_copies_are_not_participants() -> None:
 
 
 def test_a_mean_over_cells_is_over_stories() -> None:
-    """A mean pooled over cells is as sure as its 6 stories let it be; its 36 stimuli are not independent."""
+    """The interval of a mean over cells is over 6 stories, because its 36 stimuli are not independent."""
     frame = study1.coherence(frames.scored1())
     over = {story: 90.0 + 10 * place for place, story in enumerate(frame["item"].unique())}
     frame = frame.assign(total=frame["item"].map(over))
@@ -208,7 +208,7 @@ def test_a_mean_over_cells_is_over_stories() -> None:
 
 
 def test_perfectly_separated_conditions() -> None:
-    """Where nothing varies within cells, F and t are missing, and no p is 0: it is that of the sign test."""
+    """If nothing varies within cells, F and t are missing, and p is that of the sign test."""
     table = frames.bets()
     sure = table.assign(bet=np.where(table["state"].astype(str) == table["observe"], 100.0, 0.0))
     tested = study1.contrasts(sure)
@@ -238,7 +238,7 @@ def test_models_stand_in_the_order_of_the_answers() -> None:
 
 
 def test_exclusion_rules_say_what_they_did() -> None:
-    """Every trial is kept or excluded with a reason, never both."""
+    """Every trial is either kept, or excluded with a reason."""
     frame = frames.scored1()
     for rule, options in (
         (exclusions.low_mass, {"minimum": 0.6}),
@@ -262,7 +262,7 @@ def test_exclusion_rules_say_what_they_did() -> None:
 
 
 def test_what_cannot_be_is_named() -> None:
-    """The wrong study, a state that does not exist, a strange grouping."""
+    """The wrong study, an unknown state and an unknown unit are errors."""
     with pytest.raises(SpecError, match="has no column access, observe"):
         study1.cell_means(frames.said2())
     with pytest.raises(SpecError, match="there is no state 4"):
@@ -277,7 +277,7 @@ def test_what_cannot_be_is_named() -> None:
 
 
 def test_every_trial_counts_the_same_in_every_table() -> None:
-    """Where stimuli have unequal numbers of copies, means and contrasts have the very same dollars."""
+    """Means and contrasts have the same dollars, also if stimuli have unequal numbers of copies."""
     frame = frames.scored1(seed=2)
     frame = frame[frame["trial_id"] % 7 > 2]
     means = study1.cell_means(frame).set_index(["access", "observe", "state"])["mean"]
@@ -298,7 +298,7 @@ def test_every_trial_counts_the_same_in_every_table() -> None:
 
 
 def test_the_effect_of_access_is_a_paired_test_of_stories() -> None:
-    """With as many trials in each story it is t of the stories' differences between their leads."""
+    """With equal numbers of trials, the test is a t test of the stories' differences between leads."""
     table = frames.bets()
     stories = table.groupby(["item", "stimulus", "access", "observe", "state"])["bet"].mean().reset_index()
     even = stories.assign(model="m", participant="p", trial_id=pd.factorize(stories["stimulus"])[0])

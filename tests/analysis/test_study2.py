@@ -1,4 +1,4 @@
-"""Study 2: shares, negation, the right chance levels, and the traps in them."""
+"""Study 2: shares, negation, chance levels, tests and utilities."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_human_negation() -> None:
 
 
 def test_shares_of_scores_counts_and_answers() -> None:
-    """Shares sum to 1 in every cell; scored ones are means over trials; the line is at 1/8."""
+    """Shares sum to 1 in every cell, scored ones are means over trials, and chance is 1/8."""
     for frame in (scored2(), frames.human(), frames.said2()):
         found = utterances(frame)
         assert list(found.columns) == [
@@ -85,7 +85,7 @@ def test_shares_of_scores_counts_and_answers() -> None:
 
 
 def masked(listed: TrialList) -> pd.DataFrame:
-    """The design of a list, with the text of every stimulus once its names are masked."""
+    """The design of a list, with the text of every stimulus with masked names."""
     rows = design(listed)
     rows["text"] = [
         "|".join(
@@ -98,7 +98,7 @@ def masked(listed: TrialList) -> pd.DataFrame:
 
 
 def test_no_interval_takes_names_for_stimuli(study2: TrialList) -> None:
-    """By default nothing in Study 2 is clustered more finely than its text with masked names.
+    """By default no cluster of Study 2 is smaller than a text with masked names.
 
     A cell has some two hundred texts and twelve domains; a model that ignores names has twelve answers.
     """
@@ -140,7 +140,7 @@ def test_no_interval_takes_names_for_stimuli(study2: TrialList) -> None:
 
 
 def scored_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """Answers that depend on goal, state and domain, and on nothing else."""
+    """Answers that depend only on goal, state and domain."""
     number = pd.factorize(rows["goal"] + rows["state"] + rows["item"])[0]
     prob = np.random.default_rng(1).dirichlet(np.ones(8), number.max() + 1)[number]
     head = {"model": "m", "experiment": "study2-exp2", "question": "utterance", "status": "ok", "reason": ""}
@@ -157,7 +157,7 @@ def said_of(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_an_interval_by_item_covers_names_that_do_not_matter() -> None:
-    """Two hundred copies of twelve domains in other names have the interval of the twelve."""
+    """Two hundred copies of twelve domains with other names have the interval of twelve domains."""
     scored = scored_of(frames.trials("study2"))
     twelve = scored.drop_duplicates(["goal", "state", "item", "option"])
     many, few = (utterances(frame) for frame in (scored, twelve))
@@ -173,7 +173,7 @@ def test_an_interval_by_item_covers_names_that_do_not_matter() -> None:
 
 
 def test_counts_have_no_clusters() -> None:
-    """A cluster that cannot be drawn is refused, not passed over."""
+    """Counts with a cluster are an error."""
     for function in (utterances, negation):
         with pytest.raises(SpecError, match="cluster='item': counts have no clusters"):
             function(frames.human(), cluster="item")
@@ -188,7 +188,7 @@ def test_counts_have_no_clusters() -> None:
     ],
 )
 def test_levels_that_are_none_are_named(column: str, value: object, message: str) -> None:
-    """In counts, scores and answers alike, by column, row and value."""
+    """The error names column, row and value, for counts, scores and answers."""
     for frame, function in (
         (frames.human(), counts),
         (frames.human(), utterances),
@@ -204,7 +204,7 @@ def test_levels_that_are_none_are_named(column: str, value: object, message: str
 
 
 def test_filled_in_zero_rows_are_no_observations() -> None:
-    """A table with a row for every combination has the same n, shares and tests as one without empty rows."""
+    """Rows with a count of 0 change no n, share or test."""
     full = frames.human()
     cells = full[["goal", "state", "utterance"]].drop_duplicates()
     nobody = cells[cells["goal"] == "both"].assign(model="other", count=0)
@@ -217,7 +217,7 @@ def test_filled_in_zero_rows_are_no_observations() -> None:
 
 
 def test_chance_is_that_of_the_question() -> None:
-    """A blind speaker is at chance at every level; against 1/8 a pooled adjective would be significant."""
+    """A speaker who ignores everything is at chance: 1/8, 1/4 or 1/2 for utterance, adjective or negation."""
     blind = frames.human().assign(count=25)
     for of, chance in (("utterance", 1 / 8), ("adjective", 1 / 4), ("negation", 1 / 2)):
         found = binomial(blind, of=of)
@@ -231,7 +231,7 @@ def test_chance_is_that_of_the_question() -> None:
 
 
 def test_scores_are_no_choices() -> None:
-    """A binomial test of probabilities is refused; so are counts for the mixed model."""
+    """A binomial test of probabilities and a mixed model of counts are errors."""
     with pytest.raises(SpecError, match="these are scored probabilities"):
         binomial(scored2())
     with pytest.raises(SpecError, match="counts have no participants"):
@@ -245,14 +245,14 @@ def test_scores_are_no_choices() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"count": -1}, "row 0, column count: .* is no count"),
-        ({"count": 1.5}, "row 0, column count: .* is no count"),
-        ({"utterance": "was_fine"}, "row 0, column utterance: 'was_fine' is none of the eight"),
-        ({"utterance": "was_bad"}, "row 1, column utterance: 'was_bad' is there twice in its cell"),
+        ({"count": -1}, "row 0, column count: .*-1"),
+        ({"count": 1.5}, "row 0, column count: .*1.5"),
+        ({"utterance": "was_fine"}, "row 0, column utterance: 'was_fine'"),
+        ({"utterance": "was_bad"}, "row 1, column utterance: 'was_bad'"),
     ],
 )
 def test_bad_counts_are_named(change: dict[str, object], message: str) -> None:
-    """Row and column of what is no count, no utterance, or there twice."""
+    """The message names row and column of a value that is not a count or an utterance, or appears twice."""
     frame = frames.human()
     for column, value in change.items():
         frame[column] = [value, *frame[column].iloc[1:]]
@@ -261,7 +261,7 @@ def test_bad_counts_are_named(change: dict[str, object], message: str) -> None:
 
 
 def test_unclear_answers_are_no_choices() -> None:
-    """Refusals are left out of n, and an extraction without one clear answer is an error."""
+    """Refusals do not count in n, and free text without any clear answer is an error."""
     answers = frames.said2()
     whole = counts(answers)
     answers.loc[answers.index[0], "structured"] = "unparsed"
@@ -272,7 +272,7 @@ def test_unclear_answers_are_no_choices() -> None:
 
 
 def test_a_model_that_always_negates() -> None:
-    """Complete separation: every estimate is missing and marked, and nothing claims to converge."""
+    """With complete separation every estimate is missing and marked, and nothing has converged."""
     answers = frames.said2(participants=5).assign(structured="wasnt_bad")
     for method in ("mixed", "gee"):
         fit = negation_model(answers, method=method)
@@ -283,7 +283,7 @@ def test_a_model_that_always_negates() -> None:
 
 
 def test_scored_probabilities_are_modelled_without_choices() -> None:
-    """By a fractional logit of items; a mixed model of them is refused in words that say what to do."""
+    """Scored probabilities get a fractional logit. A mixed model of them is an error with the next step."""
     with pytest.raises(SpecError, match="a mixed model needs choices, but these are scored probabilities"):
         negation_model(scored2(), method="mixed")
     with pytest.raises(SpecError, match=r"random=\['story'\]: choose among"):
@@ -302,7 +302,7 @@ def test_scored_probabilities_are_modelled_without_choices() -> None:
 
 
 def test_differences_take_items_that_have_both_cells() -> None:
-    """An item without one of two cells is no pair; `all` needs every state."""
+    """An item needs both cells to be a pair, and for `all` every state."""
     frame = scored_of(frames.trials("study2"))
     cell = (frame["goal"] == "both") & (frame["state"] == "1 heart")
     lost = frame[~(cell & (frame["item"] == frame["item"].iloc[0]))]
@@ -322,7 +322,7 @@ def test_differences_take_items_that_have_both_cells() -> None:
 
 
 def test_utilities_are_those_of_the_literal_listener() -> None:
-    """By hand for sure speakers; kind speech gains kindness, true speech information; people show it."""
+    """Utilities equal a calculation by hand; kind speech has more social utility than true speech."""
     meaning = np.full((8, 4), 0.01)
     meaning[0] = [1, 0, 0, 0]
     meaning[3] = [0, 0, 1, 1]
@@ -342,7 +342,7 @@ def test_utilities_are_those_of_the_literal_listener() -> None:
     assert kind["informational"] == pytest.approx(-2.943, abs=5e-4)
     assert people["mean"]["both", "0 hearts", "informational"] == pytest.approx(-2.422, abs=5e-4)
     assert (people["low"] < people["mean"]).all() and (people["mean"] < people["best"]).all()
-    with pytest.raises(SpecError, match=r"semantics has the shape \(4, 8\), not \(8, 4\)"):
+    with pytest.raises(SpecError, match=r"semantics .*\(4, 8\).*\(8, 4\)"):
         utilities(scored, semantics=meaning.T)
     with pytest.raises(SpecError, match="semantics: was_bad is true of no state"):
         utilities(scored, semantics=meaning * (np.arange(8) != 1)[:, None])
@@ -351,7 +351,7 @@ def test_utilities_are_those_of_the_literal_listener() -> None:
 
 
 def test_no_item_effect_is_found_to_be_none() -> None:
-    """Where items do not differ, their standard deviation goes to its bound of 0 and the fit stands."""
+    """If items do not differ, their standard deviation is 0, and the fit is valid."""
     answers = frames.said2(seed=5)
     rng = np.random.default_rng(0)
     shuffled = answers.assign(item=rng.integers(0, 3, len(answers)).astype(str))
@@ -399,7 +399,7 @@ def test_judgements() -> None:
 
 
 def test_one_item_in_a_cell_has_no_error() -> None:
-    """Errors robust to clusters say nothing of cells with one: the estimate stands without error or test."""
+    """A cell with one cluster has an estimate, but no error and no test."""
     rows = scored2()
     first = rows["item"].iloc[0]
     one = rows[(rows["item"] == first)]
@@ -416,7 +416,7 @@ def test_one_item_in_a_cell_has_no_error() -> None:
 
 
 def test_a_contrast_needs_clusters_in_its_cells() -> None:
-    """Degrees of freedom are of the cell with the fewest items; a cell with one item has no test."""
+    """Degrees of freedom are those of the cell with the fewest items. A cell with one item has no test."""
     rows = scored2()
     items = list(rows["item"].unique())
     for kept, df in ((3, 2), (2, 1)):
@@ -434,7 +434,7 @@ def test_a_contrast_needs_clusters_in_its_cells() -> None:
 
 
 def test_a_cell_in_which_nobody_negates_is_not_silent() -> None:
-    """It has a penalised estimate and an exact test; what is separated does not say that it converged."""
+    """A separated row has a penalised estimate and an exact test, but has not converged."""
     found = negation_model(frames.said2(separated=True)).contrasts.set_index(["against", "state"])
     rows = found.to_dict("index")
     lost, kept = rows["social", "3 hearts"], rows["social", "1 heart"]
@@ -450,7 +450,7 @@ def test_a_cell_in_which_nobody_negates_is_not_silent() -> None:
 
 
 def test_utilities_stay_within_what_utterances_gain() -> None:
-    """No mean and no interval leaves what some utterance gains in the state, and none has a width of 0.
+    """Means and intervals stay between the utilities of the utterances, and every interval has a width.
 
     Models and people, all utterances, one alone, few trials; informational utility is never above 0.
     """
@@ -472,7 +472,7 @@ def test_utilities_stay_within_what_utterances_gain() -> None:
 
 
 def test_informational_utility_of_people() -> None:
-    """What the judgements of 49 people make of the utterances of 203: bad news said kindly informs least."""
+    """With the judgements of 49 people, bad news that is said kindly has the least information."""
     found = utilities(frames.human()).set_index(["goal", "state", "utility"])["mean"]
     assert found["social", "0 hearts", "informational"] == pytest.approx(-2.94, abs=0.005)
     assert found["both", "0 hearts", "informational"] == pytest.approx(-2.42, abs=0.005)

@@ -144,7 +144,7 @@ def test_another_campaign_is_refused(tmp_path: Path) -> None:
     fake.kill_at = None
     before = fake.maps[NAME]
     other = machine.begin("other", "ns", Spec(models=("small",)), Limits(), START)
-    with pytest.raises(BusyError, match=r"three \(small, large, last\) is under way"):
+    with pytest.raises(BusyError, match=r"three \(small, large, last\) is running"):
         run(fake, tmp_path / "two", other)
     assert fake.maps[NAME] == before and not (tmp_path / "two").exists()
 
@@ -165,7 +165,7 @@ def test_a_campaign_has_one_conductor(tmp_path: Path) -> None:
         while not fake.world.jobs:
             await asyncio.sleep(0)
         await Store(fake, tmp_path).acquire(first.campaign, fake.now(), take_over=True)
-        with pytest.raises(BusyError, match="taken this campaign over"):
+        with pytest.raises(BusyError, match="taken over this campaign"):
             await running
         assert fake.world.jobs and NAME in fake.maps
 

@@ -75,8 +75,8 @@ def test_a_command_on_one_run_names_those_that_there_are(
     """What needs one run says which ones the folder holds."""
     assert grace(monkeypatch, command[0], str(several), *command[1:]) == 2
     error = capsys.readouterr().err
-    assert f"{several} is not a run folder, it holds 3: {several / 'a'}, " in error
-    assert "Name one of them" in error
+    assert f"{several} is not a run folder. It contains 3 of them: {several / 'a'}, " in error
+    assert "Name one" in error
 
 
 def test_a_study_without_a_list_of_its_own_asks_for_one(
@@ -89,8 +89,8 @@ def test_a_study_without_a_list_of_its_own_asks_for_one(
     )
     monkeypatch.setitem(studies.EXPERIMENTS, other.name, other)
     assert grace(monkeypatch, "run", other.name) == 2
-    assert "no trial list of its own for study9; name one with --trials FILE" in capsys.readouterr().err
-    with pytest.raises(SpecError, match="name one with --trials"):
+    assert "no trial list of its own for study9. Name one with --trials FILE" in capsys.readouterr().err
+    with pytest.raises(SpecError, match="--trials FILE"):
         default("study9")
 
 

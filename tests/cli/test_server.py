@@ -136,7 +136,7 @@ def test_sigterm_ends_the_run_in_time(tmp_path: Path, undisturbed: dict[str, byt
         took = time.monotonic() - began
     assert process.returncode == 3, errors
     assert took < 10
-    assert "the same command goes on from there" in errors
+    assert "The same command continues" in errors
     assert "Traceback" not in errors
     answered = pd.read_csv(next(out.glob("*_probabilities_????????.csv")))["prob_was"].notna().sum()
     assert 0 < answered < int(SAMPLE)
@@ -192,11 +192,11 @@ def test_noise_and_probe(tmp_path: Path) -> None:
         assert kept.model_dump().items() <= floor.items()
         assert "noise floor" in grace("status", out).stdout
         done = grace("noise", out, "--server", server.url, "--questions", "3", "--quiet")
-        assert "3 questions scored 5 times more, 1, 64, 32, 16, 8 at once" in done.stdout
+        assert "3 questions scored again 5 times, with 1, 64, 32, 16, 8 questions at once" in done.stdout
         assert "maximum 0" in done.stdout
 
         done = grace("probe", "--server", server.url)
-        assert (done.returncode, "answers exactly: option mass " in done.stdout) == (0, True)
+        assert (done.returncode, "Option mass: " in done.stdout) == (0, True)
         found = json.loads(grace("probe", "--server", server.url, "--json").stdout)
         assert sum(found["prob_norm"].values()) == pytest.approx(1)
         assert 0 < found["option_mass"] < 1

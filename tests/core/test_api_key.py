@@ -89,11 +89,11 @@ def test_a_key_file_as_editors_write_it(
     [
         (f'"{KEY}"\n', "quotation marks around the key"),
         (f"'{KEY}'", "quotation marks around the key"),
-        (f"“{KEY}”", "a letter or quotation mark that no key has"),
+        (f"“{KEY}”", "not ASCII"),
         (f"{KEY}\n{KEY}\n", "several words or lines"),
         (f"sk-one {KEY}", "several words or lines"),
-        (f"{KEY[:9]}\x00{KEY[9:]}", "several words or lines, or characters that cannot be seen"),
-        (f"{KEY[:9]}\u200b{KEY[9:]}", "characters that cannot be seen"),
+        (f"{KEY[:9]}\x00{KEY[9:]}", "invisible characters"),
+        (f"{KEY[:9]}\u200b{KEY[9:]}", "invisible characters"),
         (f"Bearer {KEY}", "the word 'Bearer' before the key"),
         (f"VLLM_API_KEY={KEY}", "a setting (NAME=KEY)"),
         (f"export VLLM_API_KEY={KEY}", "a setting (NAME=KEY)"),
@@ -132,6 +132,6 @@ def test_an_empty_variable_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SOME_KEY")
     assert from_environment("SOME_KEY") is None
     monkeypatch.setenv("SOME_KEY", f"'{KEY}'")
-    with pytest.raises(SpecError, match="the environment variable SOME_KEY holds quotation marks"):
+    with pytest.raises(SpecError, match=r"SOME_KEY.* quotation marks"):
         from_environment("SOME_KEY")
     assert api_key.NO_KEY.hide(KEY) == KEY

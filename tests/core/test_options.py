@@ -26,13 +26,13 @@ def test_shared_prefixes_are_shared_nodes() -> None:
 
 def test_a_set_that_is_not_prefix_free_is_refused_with_the_pair() -> None:
     """The message names both forms and two ways out."""
-    with pytest.raises(SpecError, match=r"tokens of '1' begin those of '10'\. Add a terminator"):
+    with pytest.raises(SpecError, match=r"'10' .*'1'.* end_of_turn"):
         TokenTrie.build(options("1", "10"), [[[1]], [[1, 0]]])
 
 
 def test_two_options_with_the_same_tokens_are_refused() -> None:
     """Their probabilities could not be told apart."""
-    with pytest.raises(SpecError, match=r"'b' \(b\) and 'a' \(a\) are the same tokens \[5\]"):
+    with pytest.raises(SpecError, match=r"'b' \(b\) and 'a' \(a\) .*\[5\]"):
         TokenTrie.build(options("a", "b"), [[[5]], [[5]]])
 
 
@@ -45,12 +45,12 @@ def test_two_forms_of_one_option_with_the_same_tokens_count_once() -> None:
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (lambda: options("a"), "two or more different names"),
-        (lambda: options("a", "a"), "two or more different names"),
-        (lambda: OptionSet((Option("a", ()), Option("b", ("b",)))), "'a' needs at least one surface form"),
+        (lambda: options("a"), r"\['a'\]"),
+        (lambda: options("a", "a"), r"\['a', 'a'\]"),
+        (lambda: OptionSet((Option("a", ()), Option("b", ("b",)))), "Option 'a'"),
         (
             lambda: OptionSet((Option("a", ("x",)), Option("b", ("x",)))),
-            "'x' is declared for 'a' and for 'b'",
+            "'x' .*'a' and 'b'",
         ),
         (lambda: TokenTrie.build(options("a", "b"), [[[]], [[1]]]), "'a' of option 'a' has no tokens"),
     ],

@@ -53,13 +53,13 @@ WRITTEN: dict[str, tuple[Callable[[str], bytes], str]] = {
     "big endian": (lambda t: b"\xfe\xff" + t.encode("utf-16-be"), "the file is UTF-16"),
     "sep": (lambda t: b"sep=,\r\n" + t.encode(), "'sep=,', names the separator"),
     "sep of tabs": (lambda t: b"sep=\t\n" + t.replace(",", "\t").encode(), "names the separator"),
-    "header": (header_of_zero_width, "invisible characters in the header are not read: participant_id"),
+    "header": (header_of_zero_width, "invisible characters in the header are ignored: participant_id"),
     "empty rows": (
         lambda t: (t + ",,,,,,,,\n" * 3).encode(),
-        "3 rows of empty cells are not read (lines 4 to 6)",
+        "3 rows of empty cells are ignored (lines 4 to 6)",
     ),
-    "floats": (lambda t: t.replace(",3,1\n", ",3.0,1.0\n").encode(), "read as 2"),
-    "spaces": (lambda t: t.replace(",3,1\n", ",3, 1\n").encode(), "read as 2"),
+    "floats": (lambda t: t.replace(",3,1\n", ",3.0,1.0\n").encode(), "cells are written like 2.0"),
+    "spaces": (lambda t: t.replace(",3,1\n", ",3, 1\n").encode(), "cells are written like 2.0"),
 }
 
 
@@ -110,13 +110,13 @@ def test_a_missing_value_is_no_text(tmp_path: Path, study: str, column: str, val
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("<p>Jars crack.</p>", "holds the HTML tag '<p>'"),
-        ('Jars <span style="x">crack</span>.', "holds the HTML tag '<span"),
-        ("Jars&nbsp;crack.", "holds the HTML code '&nbsp;'"),
-        ("Jars &amp; lids.", "holds the HTML code '&amp;'"),
-        ("Jars &#39;crack&#39;.", "holds the HTML code '&#39;'"),
-        ("Mira\u00e2\u20ac\u2122s jars.", "which was '\u2019'"),
-        ("Caf\u00c3\u00a9 jars.", "which was '\u00e9'"),
+        ("<p>Jars crack.</p>", "the HTML tag '<p>'"),
+        ('Jars <span style="x">crack</span>.', "the HTML tag '<span"),
+        ("Jars&nbsp;crack.", "the HTML code '&nbsp;'"),
+        ("Jars &amp; lids.", "the HTML code '&amp;'"),
+        ("Jars &#39;crack&#39;.", "the HTML code '&#39;'"),
+        ("Mira\u00e2\u20ac\u2122s jars.", "' for '\u2019'"),
+        ("Caf\u00c3\u00a9 jars.", "' for '\u00e9'"),
         ("The cel\0lar.", "U+0000 (null)"),
         ("Jars\ufffd crack.", "U+FFFD"),
         ("Jars\x0bcrack.", "U+000B"),
@@ -135,10 +135,10 @@ def test_debris_of_other_programs_is_refused(tmp_path: Path, text: str, message:
 @pytest.mark.parametrize(
     ("text", "note"),
     [
-        ("Jars\u00a0crack.", "holds U+00A0 (no-break space)"),
-        ("Jars cr\u200back.", "holds U+200B (zero width space)"),
-        ("Jars.<br>Lids.<br/>Today.", "holds more than one <br>"),
-        ("The jars <mostly> crack.", "looks like a tag"),
+        ("Jars\u00a0crack.", "U+00A0 (no-break space)"),
+        ("Jars cr\u200back.", "U+200B (zero width space)"),
+        ("Jars.<br>Lids.<br/>Today.", "more than one <br>"),
+        ("The jars <mostly> crack.", "'<mostly>'"),
         ("Caf\u00e9 jars, \u20ac3 & \u201cnew\u201d: 2 < 3.", ""),
         ("Jars crack.<br> Today Mira opens 3.", ""),
     ],
@@ -156,7 +156,9 @@ def test_a_break_in_another_column_goes_to_the_model_and_is_refused(tmp_path: Pa
     """Only the setup's <br> is read as a line break."""
     rows = rows_of("study1")
     rows[0]["speach"] += "<br>"
-    assert "2: column 'speach': holds the HTML tag '<br>'" in faults(save(tmp_path, csv_of("study1", rows)))
+    assert "2: column 'speach': contains the HTML tag '<br>'" in faults(
+        save(tmp_path, csv_of("study1", rows))
+    )
 
 
 def test_a_no_break_space_in_a_question_is_named(tmp_path: Path) -> None:
@@ -192,14 +194,14 @@ def told(access: str, observe: str, n: str = "three") -> dict[str, str]:
         (told("three", "One"), "column 'access': is 2, but the speaker says 'three'"),
         (told("2", "None"), "column 'observe': is 1, but the speaker says 'None'"),
         (told("two", "Both"), "column 'observe': is 1, but the speaker says 'Both'"),
-        (told("two", "One", "four"), "column 'speach': says 'four' where priorQ has 3"),
+        (told("two", "One", "four"), "column 'speach': says 'four', but priorQ says 3"),
         (
             {"speachQ": "Now how many of the 3 letters do you think have checks?"},
-            "column 'speachQ': asks of another",
+            "column 'speachQ': belongs to another",
         ),
         (
             {"knowledgeQ": "Do you think Mira knows exactly how many of the 3 letters have checks?"},
-            "of another story",
+            "column 'knowledgeQ': belongs to another",
         ),
         (
             {"knowledgeQ": "Do you think Bob knows exactly how many of the 3 jars have cracks?"},
@@ -228,7 +230,9 @@ def test_one_story_with_two_texts_is_a_note(tmp_path: Path) -> None:
     first = rows_of("study1")[0] | JARS
     rows = [first, first | {"story_setup": "Jars never crack."}]
     (note,) = studies.read_trials(save(tmp_path, csv_of("study1", rows))).notes
-    assert note == "line 3, column 'story_setup': story_shortname 'jars' has another text in trial 1"
+    assert note.startswith("line 3, column 'story_setup': ")
+    assert "'jars'" in note
+    assert note.endswith(" trial 1")
 
 
 POEM = {
@@ -243,9 +247,12 @@ POEM = {
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"SP_Name": "Ola", "LS_Name": "Kim"}, "column 'SP_Name': is 'Ola', but the goal is that of 'Kim'"),
-        ({"LS_Name": "Pat"}, "column 'LS_Name': is 'Pat', but the goal speaks of 'Ola'"),
-        ({"LS_Name": "Kim"}, "column 'LS_Name': is 'Kim', the speaker's name as well"),
+        (
+            {"SP_Name": "Ola", "LS_Name": "Kim"},
+            "column 'SP_Name': is 'Ola', but the speaker in Goal is 'Kim'",
+        ),
+        ({"LS_Name": "Pat"}, "column 'LS_Name': is 'Pat', but the listener in Goal is 'Ola'"),
+        ({"LS_Name": "Kim"}, "column 'LS_Name': is 'Kim', but the speaker has"),
         ({"Scenario": "Imagine that Pat met Lee."}, "column 'Scenario': names neither Kim nor Ola"),
         ({"Scenario": "Imagine that Olaf met Kimberly."}, "column 'Scenario': names neither Kim nor Ola"),
         (
@@ -253,14 +260,17 @@ POEM = {
                 "Goal": "If Kim wanted to give feedback as accurate and informative as possible, rather than "
                 "make Ola feel good"
             },
-            "fits none of the goals",
+            "column 'Goal': is ",
         ),
-        ({"Goal": "If Kim wanted to give informative feedback rather than make Ola feel good"}, "fits none"),
+        (
+            {"Goal": "If Kim wanted to give informative feedback rather than make Ola feel good"},
+            "column 'Goal': is ",
+        ),
         (
             {"Goal": "If Kim wanted BOTH to make Ola feel good rather than give informative feedback"},
-            "fits none",
+            "column 'Goal': is ",
         ),
-        ({"Goal": "rather than"}, "fits none"),
+        ({"Goal": "rather than"}, "column 'Goal': is "),
     ],
 )
 def test_columns_of_study2_that_contradict_each_other(

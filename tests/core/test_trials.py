@@ -74,7 +74,7 @@ def test_the_seeds_spelling_is_accepted(tmp_path: Path) -> None:
     ]
     trials = studies.read_trials(save(tmp_path, renamed))
     assert [dict(t.fields) for t in trials.trials] == rows
-    assert "derived from the other columns: knowledgeQ" in trials.notes[0]
+    assert "knowledgeQ" in trials.notes[0]
     assert "Speech → speach" in trials.notes[1]
 
 
@@ -100,7 +100,7 @@ def test_an_unknown_column_is_named_not_dropped_in_silence(tmp_path: Path) -> No
     """A note says what is not used."""
     rows = [row | {"Response": "x"} for row in rows_of()]
     assert studies.read_trials(save(tmp_path, rows)).notes == (
-        "not part of the study1 schema, not used and not written out: Response",
+        "columns that study1 does not use, and that are not in the tables: Response",
     )
 
 
@@ -111,16 +111,16 @@ def test_an_unknown_column_is_named_not_dropped_in_silence(tmp_path: Path) -> No
         ({"access": ""}, "3: column 'access': is empty"),
         (
             {"access": "1", "observe": "2"},
-            "3: column 'observe': is 2, more than access 1: nobody observes more than they looked at",
+            "3: column 'observe': is 2, more than access 1. The speaker cannot observe more items",
         ),
         (
             {"priorQ": "How many exams?"},
-            "3: column 'priorQ': 'How many exams?' does not read 'How many of the N ITEMS do you think have "
-            "...?', from which the statements are made",
+            "3: column 'priorQ': 'How many exams?' does not have the form 'How many of the N ITEMS do you "
+            "think have ...?', which grace needs to write the statements",
         ),
         (
             {"priorQ": "How many of the 4 cats do you think have tails?"},
-            "3: column 'priorQ': speaks of 4 items; the states of this study are 0 to 3",
+            "3: column 'priorQ': has 4 items, but this study has 3",
         ),
     ],
 )
@@ -164,20 +164,21 @@ def test_an_unknown_goal_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "1: the file is empty; a header line is expected"),
-        (b"a,b\n1,2\n", "1: the header fits no known study (a, b)"),
-        (STUDY1.read_bytes().split(b"\n")[0] + b"\n", "1: the file has a header but no trials"),
+        (b"", "1: the file is empty"),
+        (b"a,b\n1,2\n", "1: the header (a, b)"),
+        (STUDY1.read_bytes().split(b"\n")[0] + b"\n", "1: the file has a header, but no trials"),
         (
             STUDY1.read_bytes().replace(b"priorQ", b"prior", 1),
-            "1: column 'priorQ': missing from the header of a study1 list",
+            "1: column 'priorQ': the header does not have this column, but a list of study1 needs it",
         ),
         (
             STUDY1.read_bytes().replace(b"speach,", b"talk,", 1),
-            "1: column 'speach': missing from the header of a study1 list (also accepted: speech)",
+            "1: column 'speach': the header does not have this column, but a list of study1 "
+            "needs it (other accepted names: speech)",
         ),
-        (STUDY1.read_bytes() + b"51,x\n", "302: 2 fields where the header has 9"),
-        (STUDY1.read_bytes() + b"51,\xff\n", "302: byte 0xff is not UTF-8; save the file as CSV UTF-8"),
-        (STUDY1.read_bytes() + b'51,"x\n', "302: not readable as CSV: unexpected end of data"),
+        (STUDY1.read_bytes() + b"51,x\n", "302: the row has 2 fields, but the header has 9"),
+        (STUDY1.read_bytes() + b"51,\xff\n", "302: byte 0xff is not UTF-8"),
+        (STUDY1.read_bytes() + b'51,"x\n', "302: grace cannot read this as CSV: unexpected end of data"),
     ],
     ids=["empty", "foreign", "no rows", "no priorQ", "no speach", "short row", "encoding", "quote"],
 )

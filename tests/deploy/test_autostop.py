@@ -119,7 +119,7 @@ def stopper(api: Kubernetes, clock: Clock, tmp_path: Path) -> Autostop:
 def test_a_job_that_has_ended(stopper: Autostop, api: Kubernetes, condition: str, how: str) -> None:
     """Is seen at once, and nothing is watched."""
     api.answers["get"] = [job("Suspended", condition)]
-    assert stopper.ended("a") == how
+    assert stopper.wait_for("a") == how
     assert [(name, path) for name, path, _ in api.asked] == [("get", f"{JOBS}/a")]
 
 
@@ -127,7 +127,7 @@ def test_a_job_that_goes_on_is_watched(stopper: Autostop, api: Kubernetes) -> No
     """It alone, from the state that was seen; the watch that the API ends is begun anew."""
     api.answers["get"] = [job(version="7"), job(version="8")]
     api.answers["watch"] = [[event("MODIFIED", job())], [event("MODIFIED", job("Complete"))]]
-    assert stopper.ended("a") == "complete"
+    assert stopper.wait_for("a") == "complete"
     watches = [query for name, _, query in api.asked if name == "watch"]
     assert [query["resourceVersion"] for query in watches] == [["7"], ["8"]]
     assert {query["fieldSelector"][0] for query in watches} == {"metadata.name=a"}
@@ -137,31 +137,31 @@ def test_a_version_that_is_too_old(stopper: Autostop, api: Kubernetes) -> None:
     """The state is asked for anew."""
     api.answers["get"] = [job(), job("Failed")]
     api.answers["watch"] = [[event("ERROR", {"code": 410})]]
-    assert stopper.ended("a") == "failed"
+    assert stopper.wait_for("a") == "failed"
 
 
 def test_a_job_that_is_deleted_has_ended(stopper: Autostop, api: Kubernetes) -> None:
     """Whether it is seen to go or was there before."""
     api.answers |= {"get": [job()], "watch": [[event("DELETED", job())]]}
-    assert stopper.ended("a") == "gone"
+    assert stopper.wait_for("a") == "gone"
     api.answers |= {"get": [job(), 404], "watch": [[]]}
-    assert stopper.ended("a") == "gone"
+    assert stopper.wait_for("a") == "gone"
 
 
 def test_a_job_that_is_not_there_yet(stopper: Autostop, api: Kubernetes, clock: Clock) -> None:
     """Is waited for, since Helm makes one after another; not for ever."""
     api.answers |= {"get": [404], "watch": [[], [event("ADDED", job()), event("MODIFIED", job("Complete"))]]}
-    assert stopper.ended("a") == "complete"
+    assert stopper.wait_for("a") == "complete"
     began = clock.now
     api.answers |= {"get": [404], "watch": [[]]}
-    assert stopper.ended("a") == "gone"
+    assert stopper.wait_for("a") == "gone"
     assert clock.now - began > autostop.UNSEEN_S
 
 
 def test_an_api_that_restarts(stopper: Autostop, api: Kubernetes, clock: Clock) -> None:
     """No answer, a broken one, a refusal: it is asked again, ever more slowly."""
     api.answers |= {"get": [None, 503, 403, job()], "watch": [None, [event("MODIFIED", job("Complete"))]]}
-    assert stopper.ended("a") == "complete"
+    assert stopper.wait_for("a") == "complete"
     assert clock.pauses == [1.0, 2.0, 4.0, 8.0]
 
 
@@ -178,14 +178,14 @@ def test_patience_begins_anew_when_the_api_was_heard(
             raise AwayError("broken off")
 
     stopper.api = Long(stopper.api.server, stopper.api.account)
-    assert stopper.ended("a") == "complete"
+    assert stopper.wait_for("a") == "complete"
 
 
 def test_patience_is_bounded(stopper: Autostop, api: Kubernetes, clock: Clock) -> None:
     """An API that stays away is given up, for the Job to be tried again."""
     api.answers["get"] = [503]
     with pytest.raises(AwayError, match="503"):
-        stopper.ended("a")
+        stopper.wait_for("a")
     assert autostop.PATIENCE_S < clock.now < 2 * autostop.PATIENCE_S
 
 

@@ -138,13 +138,14 @@ def test_an_installation_that_is_given_up(release: Release, tools: Tools) -> Non
 
     async def given_up() -> None:
         call = asyncio.create_task(release.install(timeout=90))
-        while not (tools.folder / "pid").exists():
+        pid = tools.folder / "pid"
+        while not (pid.exists() and pid.read_text()):
             await asyncio.sleep(0.01)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
         with pytest.raises(ProcessLookupError):
-            os.kill(int((tools.folder / "pid").read_text()), 0)
+            os.kill(int(pid.read_text()), 0)
 
     run(given_up())
 

@@ -92,7 +92,7 @@ def random_model(architecture: str) -> Any:
 
 @pytest.fixture(scope="session")
 def tiny() -> Callable[..., LocalEngine]:
-    """Makes an engine on a tiny random model of some architecture."""
+    """Makes an engine with a tiny random model of an architecture."""
 
     def make(architecture: str = "llama", template: str | None = TEMPLATE) -> LocalEngine:
         model = random_model(architecture)

@@ -9,7 +9,7 @@ import torch
 
 
 def teacher_forced(model: Any, prompt_ids: Sequence[int], form_ids: Sequence[int]) -> float:
-    """Log P(form | prompt) in nats: the sum over the form's tokens of what the pass gives each."""
+    """Log P(form | prompt) in nats: the sum of the log-probabilities of the form's tokens."""
     whole = torch.tensor([[*prompt_ids, *form_ids]])
     with torch.no_grad():
         logits = model(whole).logits[0].to(torch.float64)

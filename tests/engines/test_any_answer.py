@@ -61,7 +61,7 @@ def conversation(
     server: FaultServer,
     use: Callable[[Interceptor], Coroutine[Any, Any, None]],
 ) -> None:
-    """Let a test talk to a server over a interceptor of its own."""
+    """Run a test with a server whose answers an interceptor changes."""
     interceptor = Interceptor(server)
     monkeypatch.setattr(Client, "_send", lambda client, *request: interceptor.send(client, *request))
     unheard: list[Any] = []
@@ -86,7 +86,7 @@ def items(path: Path, engine: VllmEngine, info: Any, experiment: str, count: int
 
 
 def check(answer: dict[str, Any], seen: list[str]) -> None:
-    """An answer, or a fault that says what came; and it can be written to a ledger."""
+    """The result is an answer, or an error that quotes what came. Both can be stored in a ledger."""
     json.dumps(answer, ensure_ascii=False, allow_nan=False).encode()
     seen.append(answer["status"])
     if answer["status"] != OK and "text" not in answer:
@@ -113,7 +113,7 @@ def check(answer: dict[str, Any], seen: list[str]) -> None:
 def test_an_answer_in_a_run(
     server: dict[str, Any], experiment: str, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each of hundreds of spoiled answers is that item's fault or an answer; the next item has its own."""
+    """Each of hundreds of spoiled answers is an answer or that item's error. The next item is unaffected."""
     seen: list[str] = []
     draw = random.Random(f"{server} {experiment} {path}")
     reasons = "harmony" in server and experiment == "study2-exp2"
@@ -128,7 +128,7 @@ def test_an_answer_in_a_run(
         right = [await Asker(engine, info).ask(item) for item in asked]
         for round in range(250):
             item, (whole, _) = asked[round % len(asked)], right[round % len(asked)]
-            engine._prompts._known.clear()
+            engine._prompts._values.clear()
             interceptor.replace(path, lambda body: mutated(body, draw), nth=draw.randint(1, 2))
             answer, _ = await Asker(engine, info).ask(item)
             check(answer, seen)
@@ -145,7 +145,7 @@ def test_an_answer_in_a_run(
 
 @pytest.mark.parametrize("path", ["/v1/models", "/version", "/metrics", TOKENS, "/detokenize", COMPLETIONS])
 def test_an_answer_to_the_start_up_check(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server is taken or refused in words, whichever of the check's answers is spoiled, and however."""
+    """The server is accepted or refused with a message, whichever answer of the check is spoiled."""
     draw = random.Random(path)
     taken: list[bool] = []
 
@@ -173,7 +173,7 @@ def test_an_answer_to_the_start_up_check(path: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_answer_to_the_check_during_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A malformed one is asked for again, whatever it is; only another model or server ends the run."""
+    """A malformed answer is requested again. Only another model or server ends the run."""
     draw = random.Random(5)
     found: list[type[Exception] | None] = []
 
@@ -203,7 +203,7 @@ def json_of(value: Any) -> Callable[[bytes], bytes]:
 
 @pytest.mark.parametrize("bad", [nested(200), {"choices": nested(200)}, "<html>", None, {"data": []}])
 def test_one_bad_answer_to_the_probe_does_not_end_a_run(bad: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server is asked again until it is clear what it serves."""
+    """The probe is repeated until it is clear what the server serves."""
 
     async def use(interceptor: Interceptor) -> None:
         engine = await connected()
@@ -222,7 +222,7 @@ BATCHES: tuple[Batch, ...] = (*named_batches(TRIE), *forced_batches(TRIE))
 
 
 def readers() -> list[Callable[[Any], Any]]:
-    """All that turns an answer into something."""
+    """All functions that read an answer."""
     return [
         token_ids,
         said,
@@ -234,7 +234,7 @@ def readers() -> list[Callable[[Any], Any]]:
 @settings(max_examples=250, deadline=None)
 @given(json_values, st.sampled_from([200, 400, 500]))
 def test_any_json(value: Any, status: int) -> None:
-    """Is read or refused by every reader, and quoted in a short line."""
+    """Every reader accepts or refuses any JSON, and quotes it in a short line."""
     reply = Reply(status, json.dumps(value).encode())
     assert reply.text().isprintable()
     assert len(reply.text()) < 400
@@ -250,7 +250,7 @@ def test_any_json(value: Any, status: int) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes(body: bytes) -> None:
-    """Also what is no text at all."""
+    """Any bytes, also bytes that are not text, are accepted or refused."""
     reply = Reply(200, body)
     assert reply.text().isprintable()
     for read in readers():
@@ -259,7 +259,7 @@ def test_any_bytes(body: bytes) -> None:
 
 
 def test_an_llms_answer_with_something_changed() -> None:
-    """Whatever it is, it is read or refused: no choices, null, other types."""
+    """A changed answer is accepted or refused: no choices, null, other types."""
     draw = random.Random(1)
     true = json.dumps(completion("{}")[2]).encode()
     refused = 0
@@ -296,7 +296,7 @@ def test_an_llms_answer_with_something_changed() -> None:
     ],
 )
 def test_bytes_that_are_no_answer(raw: bytes) -> None:
-    """HTTP that is broken is that item's fault, or ends the run in words."""
+    """Broken HTTP is that item's error, or ends the run with a message."""
 
     async def work() -> None:
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -41,7 +41,7 @@ ONCE = RetryPolicy(tries=1, refusals=1, backoff=0.0, trip=10**9, patience=0.05)
 PIECES = (f"Authorization: Bearer {KEY}", KEY[: LEAST + 1], KEY[-LEAST:], f"rer {KEY[:-3]}", f"{KEY[4:17]}…")
 
 
-def told(text: str) -> list[str]:
+def key_parts(text: str) -> list[str]:
     """The parts of the key in a text."""
     return [KEY[at : at + LEAST] for at in range(len(KEY) - LEAST + 1) if KEY[at : at + LEAST] in text]
 
@@ -83,7 +83,7 @@ def intercepted(monkeypatch: pytest.MonkeyPatch, server: FaultServer) -> Interce
 def test_the_start_up_check(
     path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No refusal, no line of progress and no description of the engine tells any of it."""
+    """No error, no line of progress and no description of the engine contains a part of the key."""
     caplog.set_level(logging.DEBUG)
     draw, lines = random.Random(path), list[str]()
 
@@ -106,7 +106,7 @@ def test_the_start_up_check(
                 await engine.close()
 
     asyncio.run(work())
-    assert not told("\n".join([*lines, caplog.text]))
+    assert not key_parts("\n".join([*lines, caplog.text]))
     assert path == "/version" or any(HIDDEN in line for line in lines)
 
 
@@ -114,7 +114,7 @@ def test_the_start_up_check(
 def test_a_run(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing in the run's folder, its tables or the log tells any of it, whatever was answered."""
+    """The run's folder, tables and log contain no part of the key, whatever the server answers."""
     caplog.set_level(logging.DEBUG)
     draw = random.Random(name)
     chosen = experiment(name)
@@ -129,7 +129,7 @@ def test_a_run(
         )
         for path in ("/tokenize", "/v1/chat/completions", "/v1/completions"):
             interceptor.replace(path, lambda body: planted(body, draw) if draw.random() < 0.5 else body)
-            engine._prompts._known.clear()
+            engine._prompts._values.clear()
             await runner.run(folder, engine)
         await engine.close()
 
@@ -137,15 +137,15 @@ def test_a_run(
     tables.export(RunFolder.open(tmp_path / "run"))
     files = [file for file in (tmp_path / "run").rglob("*") if file.is_file()]
     texts = {str(file): file.read_bytes().decode(errors="replace") for file in files}
-    assert {file: found for file, text in texts.items() if (found := told(text))} == {}
+    assert {file: found for file, text in texts.items() if (found := key_parts(text))} == {}
     assert any(HIDDEN in text for text in texts.values())
-    assert not told(caplog.text)
+    assert not key_parts(caplog.text)
 
 
 def test_an_llm_that_reads_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its answers are kept without the key, and its refusals tell none of it."""
+    """Stored answers and errors of the LLM contain no part of the key."""
     caplog.set_level(logging.DEBUG)
     monkeypatch.setattr(endpoint, "RETRIES", ONCE)
     draw, lines = random.Random(2), list[str]()
@@ -175,12 +175,12 @@ def test_an_llm_that_reads_answers(
     assert set(server.keys) == {f"Bearer {KEY}"}
     ledger = "".join(file.read_text() for file in (tmp_path / llm.LEDGER).iterdir())
     assert ledger.count(HIDDEN) > 10
-    assert not told("\n".join([ledger, *lines, caplog.text]))
+    assert not key_parts("\n".join([ledger, *lines, caplog.text]))
 
 
 @contextmanager
 def echoing(status: int, headers: dict[str, str], reason: str, body: str) -> Iterator[str]:
-    """A proxy that gives back what it got, in the headers and the body that the test says."""
+    """A proxy that repeats the request in the headers and the body that the test chooses."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -235,7 +235,7 @@ def test_headers_and_broken_http(
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """What a proxy gives back is in no error and no log, and nothing is printed behind our back."""
+    """No error, log or output contains the key that a proxy repeats."""
     caplog.set_level(logging.DEBUG)
 
     async def work(url: str) -> list[str]:
@@ -257,11 +257,11 @@ def test_headers_and_broken_http(
         lines = asyncio.run(work(url))
     assert len(lines) == 3
     out, err = capfd.readouterr()
-    assert not told("\n".join([*lines, caplog.text, out, err]))
+    assert not key_parts("\n".join([*lines, caplog.text, out, err]))
 
 
 def test_a_key_that_is_a_part_of_the_models_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cannot be used, since the name must be written down; it is said so."""
+    """Such a key cannot be used, because grace must store the name. The error says so."""
     intercepted(monkeypatch, FaultServer(model="lab/gemma-2b-it"))
     connecting = VllmEngine.connect("http://server", model="lab/gemma-2b-it", api_key="our-gemma-2b-key")
     with pytest.raises(SpecError, match=r"serves lab/\*\*\*it: the stars hide a part of the API key"):
@@ -270,7 +270,7 @@ def test_a_key_that_is_a_part_of_the_models_name(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("echo", [ECHOES[2], ECHOES[8]], ids=["401", "cookie"])
 def test_the_command_line(echo: tuple[int, dict[str, str], str, str], tmp_path: Path) -> None:
-    """Nor in what the command prints, as lines or as JSON, or leaves behind."""
+    """Neither the output, as lines or as JSON, nor the files contain a part of the key."""
     with echoing(*echo) as url:
         command = ["run", "study2-exp2", "--server", url, "--out", str(tmp_path / "run"), "--json"]
         done = subprocess.run(
@@ -282,5 +282,5 @@ def test_the_command_line(echo: tuple[int, dict[str, str], str, str], tmp_path: 
         )
     assert done.returncode in (2, 3)
     assert "Traceback" not in done.stderr
-    assert not told(done.stdout + done.stderr)
+    assert not key_parts(done.stdout + done.stderr)
     assert not (tmp_path / "run").exists()

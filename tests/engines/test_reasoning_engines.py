@@ -20,7 +20,7 @@ from grace_client.core.questions import Prompt, Sampling
 from grace_client.core.reasoning import Reasoning
 from grace_client.engines.base import Engine, EngineInfo
 from grace_client.engines.chat.dates import pinned, with_date
-from grace_client.engines.chat.template import Wanted
+from grace_client.engines.chat.template import TemplateSettings
 from grace_client.engines.local import engine as local
 from grace_client.engines.local.engine import LocalEngine
 from grace_client.engines.local.sampling import Draw
@@ -32,7 +32,7 @@ from grace_client.run.manifest import SamplingSpec
 from tests.conftest import ROOT
 from tests.engines.conftest import random_model, tokenizer
 from tests.engines.reference import teacher_forced
-from tests.engines.vllm.test_engine import drive, refused
+from tests.engines.vllm.test_engine import drive, refusal
 from tests.support.fake_vllm import MARKS, Tokenizer
 from tests.support.fault_server import FaultServer
 
@@ -57,7 +57,7 @@ TURNS = {
 PROMPT = Prompt("How many apples are red?\nAnswer:")
 
 
-def reasoner(form: str, wanted: Wanted | None = None, template: str | None = None) -> LocalEngine:
+def reasoner(form: str, settings: TemplateSettings | None = None, template: str | None = None) -> LocalEngine:
     """A tiny model whose tokenizer has the marks of a format."""
     made: PreTrainedTokenizerFast = tokenizer(template or {"harmony": HARMONY, "think": THINK}[form])
     marks = list(MARKS) if form == "harmony" else ["<think>", "</think>"]
@@ -66,11 +66,13 @@ def reasoner(form: str, wanted: Wanted | None = None, template: str | None = Non
         made.bos_token = None
     model = random_model("llama")
     model.resize_token_embeddings(len(made))
-    return LocalEngine(model, made, name=f"tiny-{form}", revision="random", wanted=wanted or Wanted())
+    return LocalEngine(
+        model, made, name=f"tiny-{form}", revision="random", settings=settings or TemplateSettings()
+    )
 
 
 def speaking(monkeypatch: pytest.MonkeyPatch, engine: LocalEngine, turn: str) -> None:
-    """Make an engine draw this turn, as far as the bound lets it."""
+    """Make an engine draw this turn, up to the limit on tokens."""
     ids = engine.tokenizer.encode(turn, add_special_tokens=False)
 
     def decode(_: Any, draws: Sequence[Draw], *__: Any) -> None:
@@ -100,17 +102,20 @@ async def asked(
 
 
 def both(
-    monkeypatch: pytest.MonkeyPatch, use: Callable[[Engine], Any], turn: str = TURNS["harmony"], **wanted: Any
+    monkeypatch: pytest.MonkeyPatch,
+    use: Callable[[Engine], Any],
+    turn: str = TURNS["harmony"],
+    **settings: Any,
 ) -> None:
-    """Let a test use the embedded engine and the one behind a server."""
-    engine = reasoner("harmony", Wanted(**wanted))
+    """Run a test with the embedded engine and with the one behind a server."""
+    engine = reasoner("harmony", TemplateSettings(**settings))
     speaking(monkeypatch, engine, turn)
     asyncio.run(use(engine))
-    drive(lambda served, _: use(served), server=served(turn), wanted=Wanted(**wanted))
+    drive(lambda served, _: use(served), server=served(turn), settings=TemplateSettings(**settings))
 
 
 def test_the_final_channel_is_reached_with_the_models_own_template(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scored prompt ends with its mark, a drawn one where the model begins its turn; both are described."""
+    """A scored prompt ends with the mark of the final channel, a drawn one at the start of the turn."""
 
     async def use(engine: Engine) -> None:
         info = await engine.describe()
@@ -125,7 +130,7 @@ def test_the_final_channel_is_reached_with_the_models_own_template(monkeypatch: 
 
 
 def test_thoughts_are_apart_wherever_the_bound_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Through both engines, at every length: a beginning of the answer, or a status and no answer."""
+    """With any limit, the answer is a beginning of the full answer, or empty with a status."""
 
     async def use(engine: Engine) -> None:
         whole = await engine.generate(PROMPT, Sampling(0.7, 400, 3))
@@ -142,7 +147,7 @@ def test_thoughts_are_apart_wherever_the_bound_cuts(monkeypatch: pytest.MonkeyPa
 
 
 def test_an_answer_may_be_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind the mark, the text is the answer."""
+    """After the mark, the text is the answer."""
 
     async def use(engine: Engine) -> None:
         drawn = await engine.generate(Prompt(PROMPT.text, direct=True), Sampling(0.7, 400, 3))
@@ -152,8 +157,8 @@ def test_an_answer_may_be_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None
     both(monkeypatch, use, turn="Two.")
 
 
-def test_effort_is_told_to_the_model_and_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the prompt and in the description, so that it is part of every question's identity."""
+def test_the_effort_is_in_the_prompt_and_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The prompt and the description contain the effort, so it is part of every question's identity."""
     infos: list[EngineInfo] = []
 
     async def use(engine: Engine) -> None:
@@ -166,39 +171,43 @@ def test_effort_is_told_to_the_model_and_recorded(monkeypatch: pytest.MonkeyPatc
         assert info.versions.get("reasoning_effort") == effort
 
 
-def test_what_a_model_cannot_be_told_is_refused(tiny: Callable[..., LocalEngine]) -> None:
-    """Effort without a template that takes it, and reasoning that nothing shows."""
+def test_settings_that_do_not_fit_the_model_are_refused(tiny: Callable[..., LocalEngine]) -> None:
+    """An effort needs a template that takes it; reasoning on or off needs a model that shows reasoning."""
     with pytest.raises(SpecError, match="takes no reasoning effort"):
-        reasoner("think", Wanted(effort="low"))
+        reasoner("think", TemplateSettings(effort="low"))
     with pytest.raises(SpecError, match="shows no reasoning that grace knows"):
         LocalEngine(
-            random_model("llama"), tokenizer(), name="plain", revision="x", wanted=Wanted(reasoning="on")
+            random_model("llama"),
+            tokenizer(),
+            name="plain",
+            revision="x",
+            settings=TemplateSettings(reasoning="on"),
         )
-    assert "takes no reasoning effort" in refused(FaultServer(), wanted=Wanted(effort="low"))
-    assert "shows no reasoning" in refused(FaultServer(), wanted=Wanted(reasoning="off"))
+    assert "takes no reasoning effort" in refusal(FaultServer(), settings=TemplateSettings(effort="low"))
+    assert "shows no reasoning" in refusal(FaultServer(), settings=TemplateSettings(reasoning="off"))
     with pytest.raises(SpecError, match="loudly"):
-        Wanted.of("loudly")
+        TemplateSettings.of("loudly")
     with pytest.raises(SpecError, match=r"--prompt-date tomorrow"):
-        Wanted.of(day="tomorrow")
+        TemplateSettings.of(day="tomorrow")
 
 
 @pytest.mark.parametrize(
-    ("template", "wanted", "suffix"),
+    ("template", "settings", "suffix"),
     [
-        (THINK, Wanted(), "[assistant]<think>\n\n</think>\n\n"),
-        (THINK, Wanted(reasoning="off-by-prompt"), "[assistant]"),
-        (UNSWITCHED + "<think>\n", Wanted(), "[assistant]<think>\n\n</think>\n\n"),
+        (THINK, TemplateSettings(), "[assistant]<think>\n\n</think>\n\n"),
+        (THINK, TemplateSettings(reasoning="off-by-prompt"), "[assistant]"),
+        (UNSWITCHED + "<think>\n", TemplateSettings(), "[assistant]<think>\n\n</think>\n\n"),
         (
             UNSWITCHED,
-            Wanted(reasoning="off"),
+            TemplateSettings(reasoning="off"),
             "[assistant]<think>\n\n</think>\n\n",
         ),
-        (UNSWITCHED, Wanted(), "[assistant]"),
+        (UNSWITCHED, TemplateSettings(), "[assistant]"),
     ],
 )
-def test_how_a_think_block_is_suppressed(template: str, wanted: Wanted, suffix: str) -> None:
-    """By the template's switch, by closing what it opened, by a whole block where asked; else not at all."""
-    engine = reasoner("think", wanted, template)
+def test_how_a_think_block_is_suppressed(template: str, settings: TemplateSettings, suffix: str) -> None:
+    """The template's switch, a closing tag, or, on request, a whole block suppresses the reasoning."""
+    engine = reasoner("think", settings, template)
     ids = asyncio.run(engine.tokenize(Prompt("Hm?", direct=True)))
     assert engine.tokenizer.decode(ids) == f"<s>[user]Hm?{suffix}"
     info = asyncio.run(engine.describe())
@@ -209,7 +218,7 @@ def test_how_a_think_block_is_suppressed(template: str, wanted: Wanted, suffix: 
 def test_options_are_scored_after_the_reasoning_that_was_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    """Exactly after its own tokens, closed; text, ids and seed are kept, and the table holds the scores."""
+    """Options are scored after the tokens of the closed reasoning. Text, ids and seed are stored."""
     engine = reasoner(form)
     speaking(monkeypatch, engine, TURNS[form])
     folder = asyncio.run(asked(engine, tmp_path, "study2-exp2", "on", max_tokens=64))
@@ -233,7 +242,7 @@ def test_options_are_scored_after_the_reasoning_that_was_drawn(
 
 
 def test_options_are_scored_after_reasoning_through_a_server(tmp_path: Path) -> None:
-    """The same, by ids; the default suppresses, and is another question."""
+    """A server scores after the same ids. Without reasoning it is another question."""
 
     async def use(engine: VllmEngine, _: FaultServer) -> None:
         folder = await asked(engine, tmp_path / "none", "study2-exp2", "on", max_tokens=200)
@@ -258,7 +267,7 @@ def test_options_are_scored_after_reasoning_through_a_server(tmp_path: Path) -> 
 
 
 def test_reasoning_without_an_end_is_a_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Final, with the reason, no answer and no score; the reasoning itself is kept."""
+    """The status is final, with a reason and without a score. The reasoning is stored."""
     engine = reasoner("harmony")
     speaking(monkeypatch, engine, TURNS["harmony"])
     for experiment in ("study2-exp1", "study2-exp2"):
@@ -266,7 +275,7 @@ def test_reasoning_without_an_end_is_a_status(tmp_path: Path, monkeypatch: pytes
         folder = asyncio.run(asked(engine, path, experiment, "on", max_tokens=14))
         long = pd.read_parquet(next(path.glob("*.parquet")))
         assert set(long["status"]) == {"reasoning_unfinished"}
-        assert long["reason"].str.startswith("the reasoning took all 14 tokens").all()
+        assert long["reason"].str.startswith("the reasoning used all 14 tokens").all()
         values = long["response" if "response" in long else "prob_norm"]
         assert values.isna().all()
         kept = pd.read_csv(next(path.glob("*_reasoning_*.csv")))
@@ -275,7 +284,7 @@ def test_reasoning_without_an_end_is_a_status(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_run_goes_on_on_another_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The prompt tells the day of the run, whatever the clock says."""
+    """The prompt has the day of the run, whatever the clock says."""
 
     class Tomorrow(date):
         @classmethod
@@ -300,12 +309,12 @@ def test_a_run_goes_on_on_another_day(tmp_path: Path, monkeypatch: pytest.Monkey
     assert infos[0] == infos[1]
     assert "Current date: 2026-01-01\n" in infos[0].prompt_prefix
     assert infos[0].versions["date"] == "2026-01-01"
-    other = asyncio.run(reasoner("harmony", Wanted(day=date(2025, 5, 4))).describe())
+    other = asyncio.run(reasoner("harmony", TemplateSettings(day=date(2025, 5, 4))).describe())
     assert "Current date: 2025-05-04\n" in other.prompt_prefix
 
 
 def test_a_date_that_cannot_be_set_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the next command."""
+    """The error has the next command."""
     with pytest.raises(SpecError, match=r"a fixed date into the template .* --model"):
         reasoner("harmony", template=HARMONY.replace("'%Y-%m-%d'", "'%Y' ~ '-%m'"))
     server = served()
@@ -315,12 +324,12 @@ def test_a_date_that_cannot_be_set_is_an_error(monkeypatch: pytest.MonkeyPatch) 
         return chat([message | {"content": message["content"].upper()} for message in messages], *more)
 
     monkeypatch.setattr(server.vllm.tokenizer, "chat", shouting)
-    message = refused(server)
+    message = refusal(server)
     assert "prints today's date" in message and "vllm serve … --chat-template FILE" in message
 
 
 def test_dates_are_found_in_what_templates_print() -> None:
-    """In the usual forms, a day off either way; nothing else is touched."""
+    """Dates in the usual formats are replaced, also if they are a day off. Other text does not change."""
     day, today = date(2026, 1, 1), date(2031, 11, 23)
     for shown in ("%Y-%m-%d", "%d %B %Y", "%A, %d %b %Y", "%B %d, %Y", "%d.%m.%Y"):
         for shift in (-1, 0, 1):

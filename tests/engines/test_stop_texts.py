@@ -26,7 +26,7 @@ PROMPT = Prompt("How many?\nAnswer:")
 
 
 def test_the_embedded_engine_ends_at_a_stop_text(tiny: Callable[..., LocalEngine]) -> None:
-    """The text before it is that of the free draw, and nothing more is drawn."""
+    """The text before the stop text is as without it, and no further tokens are drawn."""
     engine = tiny()
 
     async def drawn(*stop: str) -> tuple[str, str, int]:
@@ -46,7 +46,7 @@ def test_the_embedded_engine_ends_at_a_stop_text(tiny: Callable[..., LocalEngine
 
 
 def test_stop_texts_are_the_prompt_s_own_cue() -> None:
-    """Every free-text experiment stops at the words with which its prompts put the question."""
+    """Every free-text experiment stops at the words before the question in its prompts."""
     for study in ("study1", "study2"):
         experiment = studies.experiment(f"{study}-exp1")
         for trial in studies.read_trials(ROOT / "data" / f"{study}.csv").trials[:10]:
@@ -56,7 +56,7 @@ def test_stop_texts_are_the_prompt_s_own_cue() -> None:
 
 
 def test_a_thought_is_not_stopped(tmp_path: Path) -> None:
-    """A model that may think gets no stop text, which would end the thought."""
+    """A model that may reason gets no stop text, because it would end the reasoning."""
     experiment = studies.experiment("study1-exp1")
     trials = studies.read_trials(ROOT / "data" / "study1.csv")
     info = asyncio.run(reasoner("think").describe())
@@ -78,7 +78,7 @@ def grace(*arguments: str) -> None:
 
 
 def run_on(tmp_path: Path, study: str, vllm: type[FakeVllm]) -> list[dict[str, str]]:
-    """The structured table of a run on a server whose model goes on to the next question."""
+    """The structured table of a run whose model continues with the next question."""
     server, out = FaultServer(), tmp_path / study
     server.vllm = vllm(
         text_pattern="{answer}\n\nQuestion: Now how many of the 3 jars?\nAnswer: It was bad. No, 0."
@@ -110,18 +110,18 @@ def check(rows: list[dict[str, str]], whole: bool) -> None:
 
 
 def test_a_model_that_runs_on_is_stopped_and_read(tmp_path: Path) -> None:
-    """The server is told to stop, and the first answer is what the table holds."""
+    """The request has the stop text, and the table contains the first answer."""
     for study in ("study1", "study2"):
         check(run_on(tmp_path, study, FakeVllm), whole=False)
 
 
 class Deaf(FakeVllm):
-    """A server that takes no notice of stop texts."""
+    """A server that ignores stop texts."""
 
     def chat(self, body: dict[str, Any]) -> dict[str, Any]:
         return super().chat(body | {"stop": None})
 
 
 def test_a_server_that_does_not_stop_is_read_all_the_same(tmp_path: Path) -> None:
-    """Where the next turn came nevertheless, the first answer counts."""
+    """If the server ignores the stop text, the first answer counts."""
     check(run_on(tmp_path, "study1", Deaf), whole=True)

@@ -115,7 +115,7 @@ def test_the_manifest_knows_the_table_until_answers_come(tmp_path: Path) -> None
 def test_scores_are_not_text(tmp_path: Path) -> None:
     """A run of a scored experiment is refused."""
     folder = answered(tmp_path, lambda _: None, "study1-exp2")
-    with pytest.raises(SpecError, match="there is no text to read"):
+    with pytest.raises(SpecError, match="has no free text"):
         extracted.by_rules(folder)
 
 

@@ -53,7 +53,7 @@ def test_extract_sample_agree(
     assert found["llm"] is None
     assert grace(monkeypatch, "extract", run) == 0
     shown = capsys.readouterr().out
-    assert "under 90%: review" in shown
+    assert "below 90%" in shown
     assert found["file"] in shown
     assert grace(monkeypatch, "extract", "--quiet", run) == 0, "options may stand before the run"
     assert grace(monkeypatch, "verify", run) == 0
@@ -92,7 +92,7 @@ def test_an_llm_only_by_choice(
         assert "need --llm" in capsys.readouterr().err
         asked = ("extract", run, "--llm", *there, "--price-in", "1", "--price-out", "2")
         assert grace(monkeypatch, *asked, "--estimate") == 0
-        assert "nothing was sent" in capsys.readouterr().out
+        assert "Nothing was sent" in capsys.readouterr().out
         assert server.requests == []
         assert grace(monkeypatch, *asked, "--json") == 0
         captured = capsys.readouterr()

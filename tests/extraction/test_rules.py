@@ -1,4 +1,4 @@
-"""The traps by name, and templates paraphrased at random."""
+"""Known traps, and random paraphrases of answers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read(question: str, response: str | None, finish_reason: str = "stop") -> Re
 @pytest.mark.parametrize("question", VALUES)
 @pytest.mark.parametrize("text", ["I don't know.", "I don’t know", "I do not know.", "idk", "No idea."])
 def test_not_knowing_is_never_a_number(question: str, text: str) -> None:
-    """It is a hedge: unsure where the question has such a value, else unparsed; never 0 and never no."""
+    """Not knowing is a hedge, with the value unsure if the question has it; it is never 0 or no."""
     got = read(question, text)
     assert got.category == "hedge"
     assert got.structured == ("unsure" if question == "knowledge" else UNPARSED)
@@ -54,7 +54,7 @@ def test_not_knowing_is_never_a_number(question: str, text: str) -> None:
     ],
 )
 def test_was_not_bad_is_not_was_bad(text: str) -> None:
-    """However the negation is written."""
+    """Every spelling of the negation is read as a negation."""
     assert read("utterance", text).structured == "wasnt_bad"
 
 
@@ -73,7 +73,7 @@ def test_was_not_bad_is_not_was_bad(text: str) -> None:
     ],
 )
 def test_a_range_or_a_bound_is_not_a_number(text: str) -> None:
-    """They allow more than one number, and none is picked."""
+    """An answer that allows several numbers is unparsed."""
     assert read("number", text) == Reading(UNPARSED, "ambiguous")
 
 
@@ -96,7 +96,7 @@ def test_all_and_none(text: str, number: str) -> None:
     ],
 )
 def test_the_scenario_s_own_numbers_are_no_answer(text: str) -> None:
-    """What the speaker saw and said, and the question itself, are echoes."""
+    """Repeats of the scenario or of the question are echoes."""
     assert read("number", text) == Reading(UNPARSED, "echo")
 
 
@@ -109,12 +109,12 @@ def test_the_scenario_s_own_numbers_are_no_answer(text: str) -> None:
     ],
 )
 def test_negated_and_conditional_numbers_are_no_answer(text: str) -> None:
-    """What is denied or supposed is not said."""
+    """A number that is denied or supposed is not an answer."""
     assert read("number", text).structured == UNPARSED
 
 
 def test_a_template_that_is_repeated_is_no_utterance() -> None:
-    """Neither the slashed template nor the list of all sentences."""
+    """The template with slashes and the list of all sentences are not answers."""
     listed = "\n".join(f"It {verb} {adjective}" for verb in ("was", "wasn't") for adjective in ADJECTIVES)
     for text in ("It was/wasn't terrible/bad/good/amazing", listed):
         assert read("utterance", text) == Reading(UNPARSED, "echo")
@@ -125,25 +125,25 @@ def test_a_template_that_is_repeated_is_no_utterance() -> None:
     "text", ["It was good. It wasn't amazing.", "It was good or it was bad", "It was good but not amazing."]
 )
 def test_two_utterances_are_refused(text: str) -> None:
-    """The first is not taken for the one."""
+    """An answer with two utterances is unparsed."""
     assert read("utterance", text) == Reading(UNPARSED, "ambiguous")
 
 
 def test_refusals_are_their_own_category() -> None:
-    """A refusal is no hedge and no answer, whatever is asked."""
+    """A refusal is neither a hedge nor an answer, for all questions."""
     for question in VALUES:
         assert read(question, "I'm sorry, but I can't answer that.") == Reading(UNPARSED, "refusal")
 
 
 def test_what_was_cut_counts_only_before_the_cut() -> None:
-    """An answer whose clause the bound has cut is not one yet."""
+    """An answer in a clause that was cut off does not count."""
     assert read("number", "I think 2", "length") == Reading(UNPARSED, "truncated")
     assert read("number", "I think 2, because", "length").structured == "2"
     assert read("utterance", "It was", "length") == Reading(UNPARSED, "truncated")
 
 
 def test_thoughts_are_not_read() -> None:
-    """What stands in a think block is no answer; one that does not end leaves none."""
+    """Text in a think block is not an answer. A block without an end leaves no answer."""
     assert read("number", "<think>3? No.</think>Two.").structured == "2"
     assert read("number", "3?</think>Two.").structured == "2"
     assert read("number", "<think>It is 3.") == Reading(UNPARSED, "truncated")
@@ -151,13 +151,13 @@ def test_thoughts_are_not_read() -> None:
 
 
 def test_nothing_is_empty() -> None:
-    """No text, or blanks, or None."""
+    """No text, only spaces and None are empty."""
     for text in ("", " \n", None):
         assert read("number", text) == Reading(UNPARSED, "empty")
 
 
 def test_bets_must_add_up() -> None:
-    """Four amounts that make 100 are bets; three, or another sum, are nothing that could be counted."""
+    """Four amounts with the sum 100 are bets. Three amounts, or another sum, are unparsed."""
     assert read("number", "0: 10%, 1: 20%, 2: 30%, 3: 40%").bets == (10, 20, 30, 40)
     assert read("number", "$5 on 0, $5 on 1, $10 on 2, $80 on 3").bets == (5, 5, 10, 80)
     for text in ("0: 10%, 1: 20%, 2: 30%", "0: 10%, 1: 20%, 2: 30%, 3: 50%"):
@@ -212,7 +212,7 @@ ENDS = [
 def test_numbers_paraphrased(
     number: tuple[str, str], lead: str, of: str, wrap: str, end: str, change: type[str]
 ) -> None:
-    """A number keeps its value in every dress, and the span points at it."""
+    """A number has the same value in every paraphrase, and the span marks it."""
     value, word = number
     said = change(f"{lead}{word}{of}")
     text = wrap.format(said) + end
@@ -247,7 +247,7 @@ SAYS = [
 def test_utterances_paraphrased(
     negated: bool, adjective: str, spelled: str, says: str, wrap: str, end: str
 ) -> None:
-    """Frame and adjective are kept, however they are quoted, spelled and introduced."""
+    """Negation and adjective are read correctly with any quotes, spelling and introduction."""
     text = says.format(wrap.format(f"It {spelled if negated else 'was'} {adjective}")) + end
     got = read("utterance", text)
     assert got.structured == f"{'wasnt' if negated else 'was'}_{adjective}", text
@@ -265,7 +265,7 @@ def test_utterances_paraphrased(
     wrap=st.sampled_from(WRAPS[:7]),
 )
 def test_yes_and_no_paraphrased(value: str, lead: str, rest: str, wrap: str) -> None:
-    """A plain answer is read behind what models put before it, and before what they add."""
+    """A plain answer is read with usual texts before and after it."""
     assert read("knowledge", lead + wrap.format(value.capitalize()) + rest).structured == value
 
 
@@ -291,14 +291,14 @@ ANSWERS = {
     lead=st.sampled_from(["", "Answer: ", "Well, ", "Final answer: ", "So, "]),
 )
 def test_a_wrapping_changes_no_reading(answer: tuple[str, str], wrap: str, lead: str) -> None:
-    """Marks, quotation and an opening make of no answer another one, and of a trap no answer."""
+    """Markup, quotes and an opening change neither an answer nor a trap."""
     question, text = answer
     assume(not (lead and wrap == "- {}"))
     assert read(question, lead + wrap.format(text)).structured == read(question, text).structured
 
 
 def test_the_property_is_the_question_s_own() -> None:
-    """With or without "have", articles and what follows a preposition; no other property counts."""
+    """The property may lack "have", articles and words after a preposition. No other property counts."""
     ways = {
         "clocks": [
             "2 clocks have stopped.",
@@ -347,7 +347,7 @@ def test_the_property_is_the_question_s_own() -> None:
     ],
 )
 def test_what_stands_around_an_answer(question: str, text: str, value: str) -> None:
-    """Outer words, suppositions, other voices and other subjects decide what an answer is worth."""
+    """Other speakers, suppositions and other subjects around an answer change its reading."""
     assert read(question, text).structured == value
 
 
@@ -372,7 +372,7 @@ PROBLEMS = [
     lead=st.sampled_from(["", "Answer: ", "I think ", "I would say "]),
 )
 def test_what_takes_an_answer_back_is_seen(answer: tuple[str, str], problem: str, lead: str) -> None:
-    """A judgement, a condition or a correction behind an answer leaves it unread."""
+    """An answer with a later judgement, condition or correction is unparsed."""
     question, text = answer
     assert read(question, lead + text + problem).structured in (UNPARSED, "unsure")
 
@@ -380,7 +380,7 @@ def test_what_takes_an_answer_back_is_seen(answer: tuple[str, str], problem: str
 @settings(deadline=None)
 @given(text=st.text(max_size=80), question=st.sampled_from(sorted(VALUES)), cut=st.booleans())
 def test_any_text_has_a_reading(text: str, question: str, cut: bool) -> None:
-    """Nothing makes the rules fail, and a span is always within the text."""
+    """The rules accept any text, and a span is always inside it."""
     got = read(question, text, "length" if cut else "stop")
     assert got.span is None or 0 <= got.span[0] < got.span[1] <= len(text)
 
@@ -388,5 +388,5 @@ def test_any_text_has_a_reading(text: str, question: str, cut: bool) -> None:
 @settings(deadline=None)
 @given(text=st.text(max_size=80), prompt=st.text(max_size=40))
 def test_preparing_keeps_every_place(text: str, prompt: str) -> None:
-    """The prepared text is as long as the response, so that spans are those of the response."""
+    """The prepared text is as long as the response, so spans are valid for both."""
     assert len(Text.of(text, prompt).plain) == len(text)

@@ -1,4 +1,4 @@
-"""Answers that give a value in other words than the question's, and their neighbours that give none."""
+"""Answers in other words than those of the question, and similar texts that are not answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.extraction.test_rules import read
     ],
 )
 def test_what_is_said_of_the_other_items(text: str, number: str) -> None:
-    """Items without the damage count only where nothing is left open about the rest."""
+    """A statement about undamaged items gives a number only if it says something about all others."""
     assert read("number", text).structured == number
 
 
@@ -59,7 +59,7 @@ def test_what_is_said_of_the_other_items(text: str, number: str) -> None:
     ],
 )
 def test_numbers_in_other_words(text: str, number: str) -> None:
-    """A conclusion, a correction and a single foreign word are read; what allows two numbers is not."""
+    """A conclusion, a correction and a foreign word are read. A text that allows two numbers is not."""
     assert read("number", text).structured == number
 
 
@@ -107,7 +107,7 @@ def test_numbers_in_other_words(text: str, number: str) -> None:
     ],
 )
 def test_knowing_in_other_words(text: str, knows: str) -> None:
-    """What a whole sentence says of knowing exactly is read; a contradiction is not."""
+    """A whole sentence about exact knowledge is read. A contradiction is not."""
     assert read("knowledge", text).structured == knows
 
 
@@ -128,5 +128,5 @@ def test_knowing_in_other_words(text: str, knows: str) -> None:
     ],
 )
 def test_utterances_beside_a_mention(text: str, utterance: str) -> None:
-    """An utterance is read beside one that it is set against, and not where the two compete."""
+    """An utterance is read if another one is only mentioned, but not if both may be the answer."""
     assert read("utterance", text).structured == utterance

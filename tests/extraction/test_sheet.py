@@ -71,18 +71,18 @@ def test_a_sheet_goes_out_blind_and_comes_back(answers: list[Answer], tmp_path: 
     assert sheet.read(path, answers) == {
         answers[0].place: Reading("unparsed", "other", method="human", confidence="high")
     }
-    with pytest.raises(SpecError, match="exists, and may hold hand coding"):
+    with pytest.raises(SpecError, match="exists already"):
         sheet.write(path, answers)
 
 
 @pytest.mark.parametrize(
     ("value", "changes", "told"),
     [
-        ("4", {}, r"sheet\.csv:2: human is '4'; it takes 0, 1, 2, 3, unparsed"),
-        ("yes", {}, "it takes 0, 1, 2, 3, unparsed"),
+        ("4", {}, r"sheet\.csv:2: column 'human' is '4'.* 0, 1, 2, 3, unparsed"),
+        ("yes", {}, "'yes'.* 0, 1, 2, 3, unparsed"),
         ("2", {"trial_id": "999"}, "no answer to 'number' of trial '999'"),
-        ("2", {"replicate": "two"}, "is the sheet of another run"),
-        ("2", {"response": "Three."}, "the response is not the run's own"),
+        ("2", {"replicate": "two"}, "trial .*, replicate 'two'"),
+        ("2", {"response": "Three."}, "the response differs"),
     ],
 )
 def test_a_sheet_that_does_not_fit_is_refused(
@@ -98,15 +98,13 @@ def test_a_sheet_that_does_not_fit_is_refused(
 
 def test_what_is_no_sheet_is_refused(answers: list[Answer], tmp_path: Path) -> None:
     """A missing file, another table, and no text at all."""
-    with pytest.raises(SpecError, match="there is no sheet"):
+    with pytest.raises(SpecError, match=r"none\.csv does not exist"):
         sheet.read(tmp_path / "none.csv", answers)
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(
-        SpecError, match="column trial_id, question, replicate, asked, response, human is missing"
-    ):
+    with pytest.raises(SpecError, match="no column trial_id, question, replicate, asked, response, human"):
         sheet.read(tmp_path / "other.csv", answers)
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SpecError, match="cannot be read as CSV"):
+    with pytest.raises(SpecError, match="is not CSV"):
         sheet.read(tmp_path / "bytes.csv", answers)
 
 

@@ -18,11 +18,11 @@ from tests.extraction.runs import ENGINE, said
 from tests.extraction.test_labelled import LABELLED
 
 ASKED = {"study1": 2, "study2": 3}
-"""The trials that the traps were written for."""
+"""The trials of the traps."""
 
 
 def traps(study: str) -> dict[str, list[dict[str, str]]]:
-    """Those of a study by question."""
+    """The traps of a study, by question."""
     found: dict[str, list[dict[str, str]]] = {}
     with (LABELLED / "traps.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
@@ -60,7 +60,7 @@ def run_of(study: str, folder: Path) -> RunFolder:
 def test_the_table_holds_no_wrong_reading(
     study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each trap is read as a careful person reads it, or not at all; a text that runs on stays whole."""
+    """Each trap is read as a careful person reads it, or is unparsed. The text itself does not change."""
     run = run_of(study, tmp_path)
     monkeypatch.setattr(sys, "argv", ["grace", "extract", str(run.path)])
     with pytest.raises(SystemExit) as ended:

@@ -289,7 +289,7 @@ def test_models_are_named_by_file_or_id(tmp_path: Path) -> None:
     ]
     with pytest.raises(SpecError, match="no model nobody"):
         _models(["nobody"], folder)
-    with pytest.raises(SpecError, match="would both be called one"):
+    with pytest.raises(SpecError, match="have the same name in the results folder: one"):
         _models(["one", "org/one"], folder)
 
 
@@ -378,7 +378,7 @@ def test_a_server_here_is_waited_for_by_its_values(
     ("values", "vllm", "message"),
     [
         ({}, "nobody-has-this serve", "no program nobody-has-this.*pip install vllm"),
-        ({}, "vllm 'serve", "no command line"),
+        ({}, "vllm 'serve", "not a command line"),
         ({}, " ", "empty"),
         ({"model": {"name": "m", "repository": "o/m", "weightsGiB": 1, "revision": "abc"}}, "", "--vllm"),
         (
@@ -418,12 +418,12 @@ def test_a_missing_program_is_a_message(tmp_path: Path) -> None:
         (["--no-fetch"], "--fetch"),
         (["--poll", "5.0"], "--poll"),
         (["--namespace", "lab", "--context", "c"], "--namespace, --context"),
-        (["--registry=r", "--budget-hours=3", "--fallback", "l40"], "--fallback, --budget-hours, --registry"),
+        (["--registry=r", "--budget-hours=3", "--fallback", "l40"], "--budget-hours, --registry, --fallback"),
     ],
 )
 def test_options_of_a_cluster_are_refused(given: list[str], named: str) -> None:
     """By name, also where they say what they would say anyhow."""
-    with pytest.raises(SpecError, match=f"^{named}: with --local there is no cluster"):
+    with pytest.raises(SpecError, match=f"^{named}: .*--local"):
         refuse(asked_of_run(*given))
 
 

@@ -120,7 +120,7 @@ def test_production_size_killed_again_and_again(kube: Kube, tmp_path: Path) -> N
             if kills == 1:
                 other = Campaign(kube, tmp_path / "other", "--models", "gpt-oss-20b", *FAKE)
                 other.start()
-                assert "is under way in namespace grace" in other.ended(60, code=3)["error"]
+                assert "is running in namespace grace" in other.ended(60, code=3)["error"]
             campaign.start(resume=True)
         report = campaign.ended(120)
     assert kills == KILLS, "it was over before"

@@ -30,7 +30,7 @@ NUMBERS = {"One": "1", "Two": "2", "Three": "3"}
 
 
 class Salted(DeterministicEngine):
-    """Answers that depend on the model's name, and a revision of one's choice."""
+    """An engine whose answers depend on the model's name, with any revision."""
 
     def __init__(
         self, model: str, *, revision: str = "1", fault: Callable[[str], None] | None = None
@@ -67,7 +67,7 @@ def make(path: Path, engine: Engine, experiment: str, sample: int | None = 40) -
 
 
 def structure(path: Path, *, unparsed: float = 0.0) -> None:
-    """Give a free-text run its meaning, as 'grace extract' writes it; a share stays unparsed."""
+    """Extract a free-text run, as 'grace extract' does; a share stays unparsed."""
     (raw,) = (p for p in path.glob("*_raw_responses_*.csv") if "_long" not in p.name)
     # A model may say a carriage return, which is no end of a row.
     table = pd.read_csv(raw, dtype=str, keep_default_na=False, lineterminator="\n")

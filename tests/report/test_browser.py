@@ -34,7 +34,7 @@ HEADINGS = (
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report on the default model and on a random one, each asked a sample of the four experiments."""
+    """A report on the default model and a random one, with a sample of the four experiments."""
     folder = tmp_path_factory.mktemp("browser")
     engines = {
         "default": LocalEngine.load(say=print),
@@ -52,12 +52,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def pdftotext() -> str:
-    """A program that reads the text of sheets."""
+    """A program that extracts the text of a PDF."""
     return _program("pdftotext", "poppler-utils")
 
 
 def chrome(chromium: str, page: Path, *arguments: str) -> str:
-    """What the browser writes when it opens the page without a network."""
+    """Run the browser on the page without a network; returns its output."""
     command = [
         chromium,
         "--headless",
@@ -75,7 +75,7 @@ def chrome(chromium: str, page: Path, *arguments: str) -> str:
 
 @pytest.mark.model
 def test_the_page_in_a_browser(chromium: str, page: Path) -> None:
-    """Every section is there, nothing is fetched, and the picture is not blank."""
+    """The page has every section, fetches nothing, and its picture is not blank."""
     seen = html.unescape(chrome(chromium, page, "--dump-dom"))
     assert [re.sub(r"<[^>]+>", "", heading) for heading in re.findall(r"<h2>(.*?)</h2>", seen)] == list(
         HEADINGS
@@ -95,13 +95,13 @@ def test_the_page_in_a_browser(chromium: str, page: Path) -> None:
 
 
 def squeezed(text: str) -> str:
-    """Text of a page without the blanks, since lines end elsewhere on paper."""
+    """Text of a page without spaces, because lines have other breaks on paper."""
     return "".join(html.unescape(text).split())
 
 
 @pytest.mark.model
 def test_the_page_on_paper(chromium: str, pdftotext: str, page: Path) -> None:
-    """Every table is printed, also a folded one, or the sheets say where it is; prompts are printed."""
+    """Every table is printed, also if it is folded, or the print says where it is."""
     sheets = page.parent / "page.pdf"
     chrome(chromium, page, "--no-pdf-header-footer", f"--print-to-pdf={sheets}")
     done = subprocess.run([pdftotext, "-raw", sheets, "-"], capture_output=True, text=True, check=True)

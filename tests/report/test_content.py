@@ -45,7 +45,7 @@ def said(section: Section) -> str:
 
 
 def changed(found: ReportData, model: str, experiment: str, **values: Any) -> ReportData:
-    """The same with another manifest: values of the engine, of the spec, or ``noise``."""
+    """The same data with another manifest: changed values of the engine, of the spec, or ``noise``."""
     run = found.manifests[model, experiment]
     spec = {name: value for name, value in values.items() if name in type(run.spec).model_fields}
     spec["engine"] = run.spec.engine | {
@@ -58,7 +58,7 @@ def changed(found: ReportData, model: str, experiment: str, **values: Any) -> Re
 
 
 def bets(lapse: float, model: str = "m") -> pd.DataFrame:
-    """Bets on six stories in each cell, on average as the theory has them but for a share that is uniform."""
+    """Bets on six stories in each cell: on average those of the theory, with a uniform share."""
     parts = []
     for story in range(6):
         cells = analysis.rsa.predict_study1(4.0, lapse=lapse)
@@ -70,7 +70,7 @@ def bets(lapse: float, model: str = "m") -> pd.DataFrame:
 
 
 def test_no_effect_is_no_agreement() -> None:
-    """A model that bets evenly shows nothing; one that reasons as people shows their four and no other."""
+    """A model with even bets shows no contrast. One that reasons as people do shows only their four."""
     flat, people = (contrasts.shown(analysis.study1.contrasts(bets(lapse))) for lapse in (1.0, 0.2))
     assert not flat["shown"].any()
     assert people["shown"].tolist() == people["people"].tolist() == [True] * 4 + [False] * 4
@@ -82,7 +82,7 @@ def test_no_effect_is_no_agreement() -> None:
 
 
 def test_what_was_not_tested_is_no_miss() -> None:
-    """Contrasts without a test are neither shown nor counted; they are named."""
+    """Contrasts without a test are not counted. The page says which they are."""
     whole = bets(0.2)
     one = whole[whole["item"] == "s0"]
     table = contrasts.shown(analysis.study1.contrasts(one))
@@ -96,31 +96,31 @@ def test_what_was_not_tested_is_no_miss() -> None:
 
 
 def test_an_effect_against_the_hypothesis_is_called_so() -> None:
-    """An interval wholly below 0 is named, with why its p is near 1."""
+    """The page names an interval below 0, and says why its p is near 1."""
     effects = analysis.study1.access_effects(example.scored("study1"))
     turned = effects.assign(difference=-effects["difference"], low=-effects["high"], high=-effects["low"])
     assert "goes against the hypothesis: example (“2”, 2 over 3" in contrasts.hypothesis(turned, "")
     assert "against the hypothesis" not in contrasts.hypothesis(effects, "")
 
 
-def test_a_liking_for_a_label_is_no_effect_of_access() -> None:
-    """One that bets on state 1 whatever was seen "shows" planned contrasts, and the hypothesis says no."""
+def test_a_preference_for_a_label_is_no_effect_of_access() -> None:
+    """A model that always bets on state 1 shows planned contrasts, but no effect of access."""
     frame = bets(1.0)
-    liking = frame.assign(bet=frame["bet"] + 15.0 * (frame["state"] == 1) + np.sin(7.0 * frame.index))
-    assert contrasts.shown(analysis.study1.contrasts(liking))["shown"].sum() >= 4
-    effects = analysis.study1.access_effects(liking)
+    preference = frame.assign(bet=frame["bet"] + 15.0 * (frame["state"] == 1) + np.sin(7.0 * frame.index))
+    assert contrasts.shown(analysis.study1.contrasts(preference))["shown"].sum() >= 4
+    effects = analysis.study1.access_effects(preference)
     assert (effects["p_holm"] > 0.05).all()
     sentence = contrasts.hypothesis(effects, "")
     assert "m, over 6 stories: “2”, 2 over 3: " in sentence and "< .001" not in sentence
     section = Section("s", "S")
-    contrasts.add(section, ReportData({}, {}, {}), liking, "study1-exp2", "contrasts")
+    contrasts.add(section, ReportData({}, {}, {}), preference, "study1-exp2", "contrasts")
     assert "may be a preference for a label" in section.summary[-1]
     reasons = analysis.study1.access_effects(bets(0.2))
     assert (reasons["difference"] > 20).all() and reasons["p"].isna().sum() == 0
 
 
-def test_what_noise_could_make_is_not_shown(found: ReportData) -> None:
-    """A difference below the engine's own noise counts as none, however small its p value."""
+def test_a_difference_below_the_noise_floor_is_not_shown(found: ReportData) -> None:
+    """A difference below the noise floor is not shown, however small its p value."""
     frame = example.scored("study1").assign(model="alpha")
     sure = contrasts.shown(analysis.study1.contrasts(frame))["shown"].sum()
     assert sure >= 3
@@ -133,7 +133,7 @@ def test_what_noise_could_make_is_not_shown(found: ReportData) -> None:
 
 
 def test_models_that_were_not_asked_the_same_are_named(found: ReportData) -> None:
-    """Trial lists, samples and questions; nothing where all is equal."""
+    """Differences in trial lists, samples and questions are named. Without differences nothing is said."""
     assert comparability.models(found) == comparability.runs(found) == []
     assert "All models of an experiment got the same trials" in said(quality.section(found))
     for field, value, what in (
@@ -142,34 +142,34 @@ def test_models_that_were_not_asked_the_same_are_named(found: ReportData) -> Non
         ("questions_sha256", "f" * 64, "questions"),
     ):
         other = changed(found, "beta", "study2-exp2", **{field: value})
-        (told,) = comparability.models(other)
-        assert told.startswith(f"Review: study2-exp2: models got different {what} (alpha: ")
-        assert "beta: " in told
+        (sentence,) = comparability.models(other)
+        assert sentence.startswith(f"Review: study2-exp2: models got different {what} (alpha: ")
+        assert "beta: " in sentence
     section = quality.section(other)
-    assert told in section.summary
-    assert told in section.content
+    assert sentence in section.summary
+    assert sentence in section.content
     sampling = found.manifests["beta", "study2-exp1"].spec.sampling
     assert sampling is not None
     hot = changed(found, "beta", "study2-exp1", sampling=sampling.model_copy(update={"temperature": 1.5}))
-    (told,) = comparability.models(hot)
-    assert "models differ in sampling" in told
-    assert "temperature 1.5" in told
+    (sentence,) = comparability.models(hot)
+    assert "models differ in sampling" in sentence
+    assert "temperature 1.5" in sentence
 
 
 def test_runs_of_one_model_that_differ_are_named(found: ReportData) -> None:
-    """Type, libraries and template; and the methods give the engine of every run."""
+    """Differences in dtype, libraries and template are named. The methods give the engine of every run."""
     other = changed(
         found, "beta", "study1-exp2", dtype="float16", versions={"vllm": "9.9"}, template_sha256="f" * 64
     )
-    told = comparability.runs(other)
-    assert [line.partition(" (")[0] for line in told] == [
+    differences = comparability.runs(other)
+    assert [line.partition(" (")[0] for line in differences] == [
         f"Review: runs of beta differ in {what}" for what in ("dtype", "chat template", "vllm")
     ]
-    assert set(told) <= set(quality.section(other).summary)
+    assert set(differences) <= set(quality.section(other).summary)
     text = said(methods.section(other, nrp=False))
     for value in ("dtype float64 in ", "dtype float16 in study1-exp2", "vllm 9.9 in study1-exp2"):
         assert value in text
-    assert "dtype float64," in said(methods.section(found, nrp=False)), "alike in all runs: told once"
+    assert "dtype float64," in said(methods.section(found, nrp=False)), "equal in all runs: named once"
 
 
 def test_methods_say_what_the_means_leave_out(found: ReportData, tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_methods_say_what_the_means_leave_out(found: ReportData, tmp_path: Path)
 
 
 def test_percentages_on_all_states_are_a_clear_answer(found: ReportData) -> None:
-    """An answer that names no number but divides its belief has a meaning."""
+    """An answer with percentages on all states has a clear meaning, also without a number."""
     frame = found.frames["study1-exp1"]
     number = (frame["question"] == "number") & (frame["model"] == "beta")
     divided = frame.assign(**{f"bet_{s}": np.where(number, 25.0, np.nan) for s in range(4)})
@@ -211,7 +211,7 @@ def test_percentages_on_all_states_are_a_clear_answer(found: ReportData) -> None
 
 
 def test_no_mean_stands_without_its_interval(sections: dict[str, Section]) -> None:
-    """In any table of the page; what people did has intervals too."""
+    """In every table each mean has an interval, also those of people."""
     tables = [table for section in sections.values() for table in section.tables]
     assert len(tables) > 30
     for one in tables:
@@ -228,7 +228,7 @@ def test_no_mean_stands_without_its_interval(sections: dict[str, Section]) -> No
 def test_people_in_words_are_those_of_the_reference(
     sections: dict[str, Section], found: ReportData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Shares with intervals, from the published counts and from nowhere else."""
+    """The shares and intervals of people are those of the published counts."""
     text = said(sections["study2-exp2"])
     for share in ("73% [67, 79]", "50% [43, 57]", "28% [22, 34]"):
         assert f": people {share}, alpha " in text
@@ -240,7 +240,7 @@ def test_people_in_words_are_those_of_the_reference(
 
 
 def test_what_the_fit_to_people_is_worth(sections: dict[str, Section]) -> None:
-    """The number of free parameters is that of the fit, and the data are said to be the same."""
+    """The text has the number of free parameters of the fit, and says that the data are the same."""
     human = analysis.reference.study2().rename(columns={"share": "prob"})
     few = analysis.rsa.fit_study2(human, semantics=analysis.rsa.people().semantics)
     free = int(few.statistics["n_parameters"])
@@ -250,8 +250,8 @@ def test_what_the_fit_to_people_is_worth(sections: dict[str, Section]) -> None:
     assert "over 96 shares, of which 84 are free" in text
 
 
-def test_option_mass_is_told_of_every_cell(sections: dict[str, Section]) -> None:
-    """By question and cell, for every scored experiment of the design."""
+def test_every_cell_has_its_option_mass(sections: dict[str, Section]) -> None:
+    """Every scored experiment has a table of option mass by question and cell."""
     one = table(sections["quality"], "option-mass-study1-exp2").frame
     assert len(one) == 2 * 5 * 6
     assert {"access", "observe", "mean", "low", "high", "minimum"} <= set(one.columns)
@@ -259,16 +259,16 @@ def test_option_mass_is_told_of_every_cell(sections: dict[str, Section]) -> None
     assert len(two) == 2 * 12
 
 
-def test_option_mass_is_told_by_kind_of_question(found: ReportData) -> None:
-    """Kinds whose masses differ are never averaged; state0 to state3 are one kind."""
+def test_every_kind_of_question_has_its_option_mass(found: ReportData) -> None:
+    """Each kind of question has its own mean. state0 to state3 are one kind."""
     one, two = found.frames["study1-exp2"].copy(), found.frames["study2-exp2"].copy()
     alpha, knows = one["model"] == "alpha", one["question"] == "knowledge"
     one.loc[alpha & knows, "option_mass"] = 0.64
     one.loc[alpha & ~knows, "option_mass"] = 0.21
     two.loc[two["model"] == "alpha", "option_mass"] = 0.056
     some = replace(found, frames={"study1-exp2": one, "study2-exp2": two})
-    (told,) = (line for line in quality.section(some).summary if "option mass" in line)
-    own = told.partition(". beta: ")[0]
+    (summary,) = (line for line in quality.section(some).summary if "option mass" in line)
+    own = summary.partition(". beta: ")[0]
     assert own.startswith("Option mass is the probability that a model gives to all offered answers together")
     assert "Mean option mass by kind of question" in own and ". alpha: " in own
     for kind, mass in (
@@ -281,7 +281,7 @@ def test_option_mass_is_told_by_kind_of_question(found: ReportData) -> None:
 
 
 def test_a_heat_map_of_each_model(found: ReportData) -> None:
-    """Named after it; of one model alone, the figure has the plain name."""
+    """Each heat map has a number in its name, unless there is only one model."""
     section = study1.scored(found)
     assert section is not None
     titles = {figure.name: figure.title for figure in section.figures if "percentages" in figure.name}
@@ -296,7 +296,7 @@ def test_a_heat_map_of_each_model(found: ReportData) -> None:
 
 
 def test_a_model_looks_the_same_in_sections_that_lack_the_others(found: ReportData) -> None:
-    """The second model has its own colour also where it stands alone."""
+    """The second model has its own colour, also in a section without the first."""
     one, two = found.frames["study1-exp2"], found.frames["study1-null"]
     some = replace(
         found,

@@ -21,7 +21,7 @@ from tests.report.conftest import Salted, make
 
 
 def cut(frame: pd.DataFrame, size: int, kind: str) -> pd.DataFrame:
-    """The answers to some trials, and what a strange model would say of them."""
+    """The answers to some trials, as various strange models would give them."""
     trials = frame["trial_id"].drop_duplicates().sample(size, random_state=size).tolist()
     own = frame[frame["trial_id"].isin(trials)].copy()
     if kind == "one model lacks a trial":
@@ -50,7 +50,7 @@ def cut(frame: pd.DataFrame, size: int, kind: str) -> pd.DataFrame:
     [(1, "plain"), (2, "faulty"), (5, "sure"), (7, "one model lacks a trial"), (20, "flat")],
 )
 def test_any_size_of_any_experiment(found: ReportData, size: int, kind: str) -> None:
-    """Every section is made, without an error of grace, and no test rests on an error of 0."""
+    """Every section is computed without an error of grace, and no test has a standard error of 0."""
     few = replace(found, frames={name: cut(frame, size, kind) for name, frame in found.frames.items()})
     order = section_process.Job(few, None, nrp=False)
     made = [section_process.compute(name, order) for name in section_process.NAMES]
@@ -66,7 +66,7 @@ def test_any_size_of_any_experiment(found: ReportData, size: int, kind: str) -> 
 
 
 def test_the_figures_of_little(found: ReportData) -> None:
-    """They are drawn of one trial as well."""
+    """The figures can be drawn with one trial."""
     small = {name: cut(found.frames[name], 1, "sure") for name in ("study1-exp2", "study2-exp1")}
     section_process.start(section_process.Job(replace(found, frames=small), None, nrp=False))
     for name in small:
@@ -84,21 +84,21 @@ def grace(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def broken(*_: Any, **__: Any) -> Any:
-    """As an analysis with a fault of its own."""
+    """Raises the error of a faulty analysis."""
     return 1 / 0
 
 
 def test_an_error_of_grace_costs_its_own_part_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A sentence names it on the page and in the summary; the rest is there; the exit code is 1."""
+    """Page and summary name the missing part, the rest is complete, and the exit code is 1."""
     run, out = make(tmp_path / "run", Salted("m"), "study1-exp2", sample=6), tmp_path / "report.html"
     monkeypatch.delenv(RAISE)
     monkeypatch.setattr(analysis.study1, "anova", broken)
     monkeypatch.setattr(analysis.figures, "knowledge", broken)
     assert grace(monkeypatch, "report", str(run), "--out", str(out), "--json") == 1
     told = capsys.readouterr()
-    assert "2 parts of the page could not be computed because of an error in grace" in told.err
+    assert "2 parts of the page failed because of an error in grace" in told.err
     found = json.loads(told.out)
     assert len(found["faults"]) == 2
     assert found["faults"][0].startswith(
@@ -116,7 +116,7 @@ def test_an_error_of_grace_costs_its_own_part_alone(
 
 
 def test_a_part_leaves_nothing_half_done() -> None:
-    """What a part had added before it failed goes; the sentence says what is missing, and is no error."""
+    """A failed part leaves nothing but a sentence that says what is missing. It is no error of grace."""
     section = Section("s", "S", summary=["before"], content=["before"])
     with section.block("The table"):
         section.content.append("half")
@@ -132,7 +132,7 @@ def test_a_part_leaves_nothing_half_done() -> None:
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("x"), OSError("disk full"), MemoryError()])
 def test_what_is_no_want_of_answers_is_raised(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests see every error of grace; what the machine refuses is never told as a part of the page."""
+    """Tests see every error of grace. Errors of the machine, such as a full disk, end the report."""
     section = Section("s", "S")
     with pytest.raises(type(error)), section.block("The table"):
         raise error

@@ -21,7 +21,7 @@ def bets() -> pd.DataFrame:
 
 
 def test_the_listener_is_shown_under_several_priors(bets: pd.DataFrame) -> None:
-    """Even odds and two others, in a table and in words; .91 of even odds is .34 at a base rate of .8."""
+    """The table and the text have three base rates: .91 at even odds is .34 at a base rate of .8."""
     found = Section("study1-exp2", "Study 1")
     study1._bets(found, analysis.study1.cell_means(bets))
     wide = table(found, "study1-exp2-priors").frame
@@ -36,7 +36,7 @@ def test_the_listener_is_shown_under_several_priors(bets: pd.DataFrame) -> None:
 
 
 def test_models_stand_beside_every_prior(bets: pd.DataFrame) -> None:
-    """Each comparison with the listener has the base rate in its name, and so has the headline."""
+    """Each comparison with the listener names its base rate, and so does the summary."""
     found = models.comparison(ReportData({"study1-exp2": bets}, {}, {}))
     assert found is not None
     beside = table(found, "comparison-study1-exp2").frame["beside"].tolist()
@@ -49,7 +49,7 @@ def test_models_stand_beside_every_prior(bets: pd.DataFrame) -> None:
 
 
 def fitted(cells: pd.DataFrame) -> str:
-    """What is said of a listener fitted to bets that are the same in six stories."""
+    """The text on a listener fitted to bets that are the same in six stories."""
     items = pd.concat([cells.assign(model="m", item=f"s{i}", n=1) for i in range(6)])
     found = Section("study1-exp2", "Study 1")
     listener.fits(found, cells.assign(model="m", mean=100 * cells["prob"]), items)
@@ -57,7 +57,7 @@ def fitted(cells: pd.DataFrame) -> str:
 
 
 def test_a_fit_is_called_what_it_is() -> None:
-    """Uniform, literal, or a listener; a fit at its bound is said to be one, and what is uniform has no r."""
+    """The text says whether a fit is uniform, literal or a listener, and whether it is at a bound."""
     uniform = fitted(analysis.rsa.predict_study1(4.0, lapse=0.98))
     assert "m: in the best fit, 98% of its bets are spread evenly over the four states" in uniform
     assert "describes almost nothing of this model" in uniform and "r =" not in uniform
@@ -71,7 +71,7 @@ def test_a_fit_is_called_what_it_is() -> None:
 
 
 def test_values_of_a_fit_that_is_mainly_even_are_left_out() -> None:
-    """Optimality and base rate stand where they describe most of the bets; KL has even bets beside it."""
+    """Optimality and base rate are missing if the fit is mainly uniform. KL has its baseline."""
     cells = pd.concat(
         [analysis.rsa.predict_study1(4.0, lapse=lapse).assign(model=str(lapse)) for lapse in (0.1, 0.98)]
     )
@@ -87,7 +87,7 @@ def test_values_of_a_fit_that_is_mainly_even_are_left_out() -> None:
 
 
 def test_a_fit_needs_answers_in_all_cells(bets: pd.DataFrame) -> None:
-    """Of seven trials there is no fit but a sentence; the other model of the page keeps its own."""
+    """With seven trials there is a sentence instead of a fit. The other model has its fit."""
     few = bets[bets["trial_id"].isin(bets["trial_id"].unique()[:7])].assign(model="few")
     both = pd.concat([bets, few])
     found = Section("study1-exp2", "Study 1")

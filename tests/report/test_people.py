@@ -1,4 +1,4 @@
-"""What the report says of models beside people and theory: against a baseline, and of enough answers only."""
+"""The report compares models with people and theory, against baselines, and only with enough answers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.report.test_content import said, table
 
 
 def blind(scored: pd.DataFrame) -> pd.DataFrame:
-    """The same answers under every goal: the mean of a state."""
+    """The same answers for every goal: the mean of each state."""
     norm = scored.groupby(["state", "option"])["prob_norm"].transform("mean")
     return scored.assign(model="blind", prob_norm=norm, prob_raw=norm * scored["option_mass"])
 
 
 @pytest.fixture(scope="module")
 def compared() -> Section:
-    """A model that speaks as people do and one that ignores the goal; in Study 1 one model."""
+    """In Study 2 a model that speaks as people do and one that ignores the goal; in Study 1 one model."""
     scored = example.scored("study2").assign(model="near")
     frames = {
         "study2-exp2": pd.concat([scored, blind(scored)], ignore_index=True),
@@ -34,7 +34,7 @@ def compared() -> Section:
 
 
 def test_models_beside_people_theory_and_baseline(compared: Section) -> None:
-    """Every pair of model, people and theory, and who ignores the condition, over all cells and in each."""
+    """Every pair of model, people and theory, and the baselines, over all cells and in each."""
     pairs = table(compared, "comparison-study2-exp2").frame
     assert list(zip(pairs["model"], pairs["beside"], strict=True)) == [
         ("near", "people"),
@@ -66,7 +66,7 @@ def test_models_beside_people_theory_and_baseline(compared: Section) -> None:
 
 
 def test_the_sentence_on_people_has_its_baseline(compared: Section) -> None:
-    """Who is closest, with r, and beside it both baselines and a second sample of people, with widths."""
+    """The sentence names the closest model, with r, both baselines and a second sample of people."""
     (sentence,) = (one for one in compared.summary if one.startswith("Study 2, scored answers: "))
     assert sentence.partition(": ")[2].startswith("near is closest to people (in ")
     assert "people's answers averaged over the goals: 0.055 [0.048, 0.063]" in sentence
@@ -74,7 +74,7 @@ def test_the_sentence_on_people_has_its_baseline(compared: Section) -> None:
 
 
 @pytest.mark.parametrize(
-    ("r", "js", "of", "told"),
+    ("r", "js", "models", "start"),
     [
         ((0.6, 0.4, 0.7), (0.03, 0.02), 2, "m is closest to people"),
         ((0.6, 0.4, 0.7), (0.03, 0.02), 1, "m changes with the goal as people do, more than by chance"),
@@ -94,15 +94,15 @@ def test_the_sentence_on_people_has_its_baseline(compared: Section) -> None:
     ],
 )
 def test_what_a_baseline_beats_is_not_called_close(
-    r: tuple[float, float, float], js: tuple[float, float], of: int, told: str
+    r: tuple[float, float, float], js: tuple[float, float], models: int, start: str
 ) -> None:
-    """Closest to people is said with r above 0 and a divergence below both baselines."""
-    text = closeness.verdict("m", "the goal", r, js, {"averaged": 0.055, "even": 0.35}, of)
-    assert text.startswith(told) and ("even" in text.replace("even the", "")) == (js[0] == 0.5)
+    """A model is called closest only if r is above 0 and its divergence is below both baselines."""
+    text = closeness.verdict("m", "the goal", r, js, {"averaged": 0.055, "even": 0.35}, models)
+    assert text.startswith(start) and ("even" in text.replace("even the", "")) == (js[0] == 0.5)
 
 
 def test_too_few_answers_are_a_sentence() -> None:
-    """Thirty trials of Study 2, seven answers of free text: what is missing is said, and no number stands."""
+    """With too few answers the page says what is missing, and has no number."""
     scored, free = example.scored("study2"), example.free("study2")
     some = ReportData(
         {
@@ -122,14 +122,14 @@ def test_too_few_answers_are_a_sentence() -> None:
     assert "agreement-study2" not in [one.name for one in both.tables]
 
 
-def test_the_theory_is_told_with_its_baseline() -> None:
-    """The fit to people has r = .99, and answers averaged over the goals .94."""
+def test_the_theory_has_its_baseline() -> None:
+    """The text has r = .99 of the fit to people, and .94 of answers averaged over the goals."""
     text = speaker.theory(analysis.rsa.predict_study2(analysis.rsa.people()))
     assert "r = 0.99 [" in text and "averaged over the goals would have r = 0.94." in text
 
 
 def test_the_speaker_is_fitted_to_enough_answers_alone() -> None:
-    """A model with few answers is named with what it lacks; one that ignores everything has no weights."""
+    """The page says what a model with few answers lacks. A model that ignores everything has no weights."""
     scored = example.scored("study2")
     few = scored[scored["trial_id"].isin(scored["trial_id"].unique()[:7])].assign(model="few")
     cost = np.where(scored["option"].str.startswith("wasnt"), 0.05, 0.2)
@@ -146,7 +146,7 @@ def test_the_speaker_is_fitted_to_enough_answers_alone() -> None:
 
 
 def test_weights_of_a_speaker_that_never_changes_are_not_to_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where r is undefined the weights are in the table with a warning, and in no figure."""
+    """If r is undefined, the weights are in the table with a warning, and in no figure."""
     scored = example.scored("study2")
     nothing = dict.fromkeys(("r", "r_low", "r_high"), float("nan"))
     monkeypatch.setattr(closeness, "of_fit", lambda *_: nothing)
@@ -156,8 +156,8 @@ def test_weights_of_a_speaker_that_never_changes_are_not_to_be_read(monkeypatch:
     assert not found.figures and "both: phi" in set(table(found, "study2-exp2-rsa").frame["parameter"])
 
 
-def test_bad_news_is_told_goal_by_goal() -> None:
-    """Of each goal people and the model stand side by side, and the model's interval has its domains."""
+def test_bad_news_is_given_for_each_goal() -> None:
+    """The sentence has, for each goal, people and the model, and the number of domains."""
     found = Section("study2-exp2", "Study 2")
     frame = example.scored("study2")
     means, negation = analysis.study2.utterances(frame), analysis.study2.negation(frame)

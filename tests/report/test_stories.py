@@ -15,7 +15,7 @@ from tests.report.test_content import said
 
 
 def told(study: str, *lists: Path) -> str:
-    """The sentence on a study whose runs asked these lists."""
+    """The sentence on a study whose runs used these lists."""
     (sentence,) = stories.sources(ReportData({}, {}, {f"{study}-exp2": list(lists)}))
     return sentence
 
@@ -24,7 +24,7 @@ def told(study: str, *lists: Path) -> str:
     ("study", "authors"), [("study1", "Goodman and Stuhlmüller"), ("study2", "Yoon and colleagues")]
 )
 def test_graces_own_stories_are_called_so(study: str, authors: str, tmp_path: Path) -> None:
-    """The list in data/, and any other that grace makes of its stories; people saw others."""
+    """The list in data/ and other lists from grace's stories are called grace's own."""
     other = tmp_path / "made.csv"
     stimuli.write(other, study, participants=6, seed=7)
     for path in (ROOT / "data" / f"{study}.csv", other):
@@ -35,7 +35,7 @@ def test_graces_own_stories_are_called_so(study: str, authors: str, tmp_path: Pa
 
 @pytest.mark.parametrize(("study", "column"), [("study1", "story_setup"), ("study2", "Scenario")])
 def test_other_stories_are_not_called_graces_own(study: str, column: str, tmp_path: Path) -> None:
-    """A list with one story changed is told as a mixture; one with all changed as the list that was given."""
+    """A list with one changed story is called a mixture, and one with all changed the user's list."""
     text = (ROOT / "data" / f"{study}.csv").read_text(encoding="utf-8")
     some, every = tmp_path / "some.csv", tmp_path / "every.csv"
     old = {
@@ -55,12 +55,12 @@ def test_other_stories_are_not_called_graces_own(study: str, column: str, tmp_pa
 @pytest.mark.skipif(not USERS_LISTS.is_dir(), reason="the users' lists are not beside the checkout")
 @pytest.mark.parametrize("study", ["study1", "study2"])
 def test_the_users_stories_are_their_own(study: str) -> None:
-    """None of the users' trials tells one of grace's stories."""
+    """No trial of the users' lists has one of grace's stories."""
     assert stimuli.own(studies.read_trials(USERS_LISTS / f"{study}.csv")) == 0
 
 
 def test_the_page_says_it_beside_people(found: ReportData) -> None:
-    """In the methods and before the comparison with people; the papers are cited for design and results."""
+    """The methods and the comparison with people say whose stories the models got."""
     beside = models.comparison(ReportData({"study2-exp2": example.scored("study2")}, {}, found.lists))
     assert beside is not None
     text = said(methods.section(found, nrp=False))

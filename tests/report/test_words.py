@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them, and figures that fit into a page."""
+"""Numbers and lists as text, and figures inside a page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 @given(st.floats(-1e6, 1e6), st.integers(0, 4))
 def test_numbers_have_one_sign_and_their_decimals(value: float, digits: int) -> None:
-    """A true minus sign, never a negative zero, always the same decimals."""
+    """Numbers have a true minus sign, no negative zero, and fixed decimals."""
     shown = format.number(value, digits)
     assert "-" not in shown
     back = float(shown.replace(format.MINUS, "-"))
@@ -24,7 +24,7 @@ def test_numbers_have_one_sign_and_their_decimals(value: float, digits: int) -> 
 
 
 def test_what_is_missing_is_a_dash() -> None:
-    """No number is invented, and none is infinite by accident."""
+    """A missing number is a dash, and an infinite one has its sign."""
     assert format.number(float("nan")) == format.p_value(float("nan")) == format.percent(float("nan")) == "–"
     assert format.number(float("-inf")) == "−∞"
     assert format.interval(0.5, float("nan"), float("nan")) == "0.50 (no interval: too few stimuli)"
@@ -39,7 +39,7 @@ def test_what_is_missing_is_a_dash() -> None:
 
 
 def test_an_undefined_correlation_is_no_want_of_stimuli() -> None:
-    """The table says why there is none, with or without columns of an interval; others are dashes."""
+    """The table says why a correlation is missing. Other missing values are dashes."""
     frame = pd.DataFrame(
         {"model": ["a"], "r": [float("nan")], "r_low": [float("nan")], "r_high": [float("nan")]}
     )
@@ -52,7 +52,7 @@ def test_an_undefined_correlation_is_no_want_of_stimuli() -> None:
 
 
 def test_an_interval_is_never_set_beside_a_p_value() -> None:
-    """Bounds that stand behind a p value stay columns of their own."""
+    """Bounds after a p value stay separate columns."""
     frame = pd.DataFrame({"term": ["a"], "estimate": [1.5], "p": [0.25], "low": [1.0], "high": [2.0]})
     assert [head for head, _ in format.cells(frame)[0]] == ["term", "estimate", "p", "low", "high"]
     ordered = frame[["term", "estimate", "low", "high", "p"]]
@@ -61,17 +61,17 @@ def test_an_interval_is_never_set_beside_a_p_value() -> None:
 
 @pytest.mark.parametrize(("value", "shown"), [(0.0004, "< .001"), (0.0421, ".042"), (0.9999, "> .999")])
 def test_p_values(value: float, shown: str) -> None:
-    """Three decimals; beyond that only that it is so."""
+    """P values have three decimals, or are given as below or above a limit."""
     assert format.p_value(value) == shown
 
 
 def test_lists() -> None:
-    """As people write them."""
+    """Lists have commas and the word “and” before the last item."""
     assert (format.listed([]), format.listed("a"), format.listed("abc")) == ("none", "a", "a, b and c")
 
 
 def test_intervals_stand_beside_their_means() -> None:
-    """Three columns of a file are one on the page; numbers are told from words."""
+    """A mean and its bounds are one column on the page, and numeric columns are marked."""
     frame = pd.DataFrame(
         {
             "model": ["a"],
@@ -100,7 +100,7 @@ def test_intervals_stand_beside_their_means() -> None:
 
 
 def test_an_inlined_figure_keeps_its_links_and_no_more() -> None:
-    """Ids that are used get the figure's name; others and addresses go; the size becomes the largest one."""
+    """Used ids get the figure's name, other ids and addresses are removed, and the size is a limit."""
     svg = (
         '<?xml version="1.0"?><!DOCTYPE svg PUBLIC "x" "http://www.w3.org/x.dtd">'
         '<svg xmlns:xlink="http://www.w3.org/1999/xlink" width="9pt" height="8pt" viewBox="0 0 9 8" '
@@ -116,7 +116,7 @@ def test_an_inlined_figure_keeps_its_links_and_no_more() -> None:
 
 
 def test_what_nothing_was_drawn_for_lacks_no_interval() -> None:
-    """A figure that is computed stands alone; one of too few stimuli says why it does."""
+    """A computed value has no interval. A value from too few stimuli says why it has none."""
     frame = pd.DataFrame(
         {
             "js": [0.25, 0.5, 0.75],
@@ -133,7 +133,7 @@ def test_what_nothing_was_drawn_for_lacks_no_interval() -> None:
 
 
 def test_every_question_has_a_name_in_words() -> None:
-    """Whatever a study asks can be named on the page."""
+    """Every question of every study has a name in words."""
     for name, experiment in studies.EXPERIMENTS.items():
         trials = studies.read_trials(ROOT / "data" / f"{experiment.schema.study}.csv").trials
         for question in experiment.questions(trials[0]):

@@ -155,7 +155,7 @@ def test_stems_differ_wherever_names_do(tmp_path: Path) -> None:
 
 def test_a_local_campaign_keeps_its_models_apart() -> None:
     """Two that would share a folder are refused; odd names and long ones have folders of their own."""
-    with pytest.raises(SpecError, match="a/same and b/same would both be called same"):
+    with pytest.raises(SpecError, match="a/same and b/same have the same name"):
         _models(["a/same", "b/same"], None)
     long, odd = (known["model"] for known in _models([f"a/{LONG}", "a/x y"], None))
     assert (len(long["name"]), odd["repository"]) == (paths.LONGEST_NAME, "a/x y") and " " not in odd["name"]

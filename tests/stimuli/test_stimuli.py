@@ -67,5 +67,5 @@ def test_a_seed_makes_its_own_list() -> None:
 
 def test_a_study_without_stories_is_refused() -> None:
     """By name."""
-    with pytest.raises(SpecError, match="no stories for 'study9'; there are some for study1, study2"):
+    with pytest.raises(SpecError, match="'study9', only for study1, study2"):
         stimuli.make("study9", participants=1, seed=0)

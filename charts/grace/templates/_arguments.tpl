@@ -9,7 +9,7 @@ itself, and those with which the clients cannot use the server. One line for eac
 {{- end -}}
 
 {{- /*
-The value at a dotted path as text; nothing if there is none. YAML reads a bare on and off as true and false.
+The value at a dotted path as text; nothing if there is none. YAML reads on and off without quotes as true and false.
 Context: {values, path}.
 */ -}}
 {{- define "grace.arguments.at" -}}

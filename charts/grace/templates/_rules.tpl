@@ -181,7 +181,7 @@ server.shmSize is {{ $shm }}: shared memory counts against server.resources.limi
 model.gated is true: the download of {{ .Values.model.repository }} needs a Hugging Face token; create a Secret (kubectl create secret generic hf-token --from-file=token=FILE) and name it in weights.token.existingSecret.
 {{- end }}
 {{- if and (ne $weights.stage "none") (not $weights.storage.enabled) }}
-weights.storage.enabled is false: with weights.stage {{ $weights.stage }} there is no place for the download; enable it, or set weights.stage to none.
+weights.storage.enabled is false: with weights.stage {{ $weights.stage }} the download has no claim; set it to true, or set weights.stage to none.
 {{- end }}
 {{- if and $weights.storage.enabled (not $weights.storage.existingClaim) $weights.storage.size }}
 {{- $size := include "grace.quantity.text" $weights.storage.size }}

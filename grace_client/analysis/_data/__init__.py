@@ -1,1 +1,1 @@
-"""From files of answers to tidy frames."""
+"""Reads files of answers into tidy frames."""

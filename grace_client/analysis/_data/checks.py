@@ -25,7 +25,7 @@ def one_experiment(long: pd.DataFrame, path: Path) -> Experiment:
     names = [str(name) for name in long["experiment"].unique()]
     if len(names) != 1:
         listed = ", ".join(names) or "no rows"
-        raise SpecError(f"{path}: column experiment: {listed}; a table holds one experiment")
+        raise SpecError(f"{path}: column experiment: {listed}. A table must contain one experiment")
     return studies.experiment(names[0])
 
 
@@ -33,7 +33,7 @@ def same_study(experiment: Experiment, listed: TrialList, path: Path) -> None:
     """Check that the trial list is of the experiment's study."""
     if listed.schema.study != experiment.schema.study:
         raise SpecError(
-            f"{path} holds {experiment.name}, and {listed.path} is a {listed.schema.study} list; give the "
+            f"{path} contains {experiment.name}, and {listed.path} is a {listed.schema.study} list. Give the "
             f"{experiment.schema.study} list of its run"
         )
 
@@ -105,7 +105,7 @@ def _unique(long: pd.DataFrame, keys: list[str], path: Path) -> None:
     if (twice := long.duplicated(keys)).any():
         at = long.index[twice][0]
         row = ", ".join(f"{key} {long[key][at]}" for key in keys[2:])
-        _wrong(path, at, keys[-1], f"{row} appears twice. A table holds one run")
+        _wrong(path, at, keys[-1], f"{row} appears twice. A table must contain one run")
 
 
 def _answered(long: pd.DataFrame, path: Path) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def load(path: Path) -> pd.DataFrame:
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-        # An answer may read "NA" or "None": nothing but an empty number is missing.
+        # "NA" and "None" can be answers. Only an empty cell of a numeric column is missing.
         return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno:
@@ -42,14 +42,14 @@ def load(path: Path) -> pd.DataFrame:
 
 def typed(long: pd.DataFrame, experiment: Experiment, path: Path) -> pd.DataFrame:
     """The long table of an experiment with its columns in order, and numbers as numbers."""
-    wanted = SCORED if experiment.scored else FREE
-    if missing := [column for column in wanted if column not in long.columns]:
+    expected = SCORED if experiment.scored else FREE
+    if missing := [column for column in expected if column not in long.columns]:
         raise SpecError(
             f"{path}: column {', '.join(missing)} is missing from a long table of {experiment.name}. "
             "To write the table again, run: grace export RUN"
         )
     extra = [c for c in (*READING, *BETS) if c in long.columns] if not experiment.scored else []
-    frame = long[[*wanted, *extra]].copy()
+    frame = long[[*expected, *extra]].copy()
     for column in frame.columns.intersection([*INTEGERS, *NUMBERS]):
         frame[column] = _numbers(frame[column], path)
     for column in frame.columns.difference([*INTEGERS, *NUMBERS, "confidence"]):
@@ -91,17 +91,18 @@ def _numbers(column: pd.Series, path: Path) -> pd.Series:
 def design(listed: TrialList, shown: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Participant, item, stimulus and factors of every trial, indexed by ``trial_id``.
 
-    `shown` is what the experiment shows beside the schema's stimulus; see `Experiment`.
+    `shown` are the columns that the experiment shows in addition to the stimulus of the schema; see
+    `Experiment`.
     """
     schema, shown = listed.schema, shown or {}
     rows = []
     for trial in listed.trials:
-        seen = "\0".join(trial[column].strip() for column in (*schema.stimulus, *shown.values()))
+        text = "\0".join(trial[column].strip() for column in (*schema.stimulus, *shown.values()))
         rows.append(
             {
                 "participant": trial[schema.participant],
                 "item": trial[schema.item] if schema.item else "",
-                "stimulus": hashlib.sha256(seen.encode()).hexdigest()[:12],
+                "stimulus": hashlib.sha256(text.encode()).hexdigest()[:12],
                 **schema.cell(trial),
                 **{name: trial[column].strip() for name, column in shown.items()},
             }
@@ -110,7 +111,7 @@ def design(listed: TrialList, shown: Mapping[str, str] | None = None) -> pd.Data
 
 
 def widened(wide: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, TrialList]:
-    """A wide or structured table alone, as a long table, and the trial list that it holds.
+    """A wide or structured table alone, as a long table, and the trial list that it contains.
 
     Trials are counted in the order of the rows: a wide table has no trial ids.
     """
@@ -140,22 +141,22 @@ def widened(wide: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, TrialList]:
 
 
 def _experiment(wide: pd.DataFrame, study: str, table: str, path: Path) -> Experiment:
-    """The experiment whose wide table this is: of several with these columns, the one that the name tells."""
-    there = set(wide.columns)
+    """The experiment of a wide table. If several have these columns, the one that the file name gives."""
+    present = set(wide.columns)
     known = [e for e in studies.EXPERIMENTS.values() if e.schema.study == study]
     known.sort(key=lambda e: e.table != table)
     for experiment in known:
-        if missing := [name for name in experiment.schema.names if name not in there]:
+        if missing := [name for name in experiment.schema.names if name not in present]:
             raise SpecError(
                 f"{path}: column {', '.join(missing)} is missing. By its name this is a table of {study}. "
                 "If it is of another study, rename it"
             )
-        if set(experiment.columns or ("question", "response")) <= there:
+        if set(experiment.columns or ("question", "response")) <= present:
             return experiment
     if not known:
         raise SpecError(f"{path}: there is no study {study}. Rename the file, or register the study")
-    nearest = max(known, key=lambda e: len(there.intersection(e.columns)))
-    lost = ", ".join(name for name in nearest.columns if name not in there)
+    nearest = max(known, key=lambda e: len(present.intersection(e.columns)))
+    lost = ", ".join(name for name in nearest.columns if name not in present)
     raise SpecError(f"{path}: column {lost} is missing from a wide table of {nearest.name}")
 
 
@@ -172,7 +173,9 @@ def _scored(wide: pd.DataFrame, experiment: Experiment, listed: TrialList) -> pd
                 "option": np.tile(list(question.options.names), len(wide)),
                 "prob_norm": values.to_numpy().ravel(),
                 "status": np.where(lost, MISSING, OK),
-                "reason": np.where(lost, "no values in the wide table; the long one says why", ""),
+                "reason": np.where(
+                    lost, "the wide table has no values here; the long table has the reason", ""
+                ),
             }
         )
         parts.append(part.assign(question=question.name, place=place))
@@ -189,8 +192,8 @@ def with_structured(long: pd.DataFrame, path: Path) -> pd.DataFrame:
         raise SpecError(f"{path}: column {', '.join(missing)} is missing from a structured table")
     if len(structured) != len(long):
         raise SpecError(
-            f"{path} has {len(structured)} rows and the answers {len(long)}. To write it again, run: grace "
-            "extract RUN"
+            f"{path} has {len(structured)} rows, and the table of answers has {len(long)}. To write it "
+            "again, run: grace extract RUN"
         )
     for column in (*DRAW, "seed"):
         differs = structured[column].astype("str").to_numpy() != long[column].astype("str").to_numpy()

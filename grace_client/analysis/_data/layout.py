@@ -20,7 +20,7 @@ def require(frame: pd.DataFrame, columns: Sequence[str], what: str = "the table"
 
 
 def canonical(frame: pd.DataFrame, levels: Mapping[str, Sequence[object]]) -> pd.DataFrame:
-    """A frame whose design columns hold legal levels, in the spelling of `read`.
+    """A frame whose design columns have legal levels, spelled as in `read`.
 
     A frame that was written to a file and read again has numbers where `read` gives text: 3 and 3.0 become
     "3". Nothing is dropped.
@@ -28,7 +28,7 @@ def canonical(frame: pd.DataFrame, levels: Mapping[str, Sequence[object]]) -> pd
     Parameters
     ----------
     frame : DataFrame
-        Holds some of the columns of `levels`.
+        Has some of the columns of `levels`.
     levels : mapping of str to sequence
         The legal levels of each column, all text or all integers.
 
@@ -66,7 +66,7 @@ def canonical(frame: pd.DataFrame, levels: Mapping[str, Sequence[object]]) -> pd
 
 
 def _spelled(value: object, legal: Sequence[object]) -> object:
-    """The legal level that a value stands for; None where it is none."""
+    """The legal level of a value; None if there is none."""
     if pd.isna(value):  # type: ignore[call-overload]
         return None
     text = str(value).strip()
@@ -80,7 +80,7 @@ def _spelled(value: object, legal: Sequence[object]) -> object:
 
 
 def distinct(frame: pd.DataFrame) -> str:
-    """The column whose values are independent of each other: the clusters of every interval.
+    """The column of the clusters of every interval: their values are independent of each other.
 
     It is ``item``, the story of Study 1 and the domain of Study 2: texts of one story resemble each other in
     all cells of the design. Where a frame does not name them, it is ``stimulus``.
@@ -90,7 +90,7 @@ def distinct(frame: pd.DataFrame) -> str:
 
 
 def refuse_copies(rows: pd.DataFrame, value: str, by: Sequence[str] = ()) -> None:
-    """SpecError where participants are not people: all copies of every stimulus have the same value.
+    """SpecError if participants are not people: all copies of every stimulus have the same value.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def refuse_copies(rows: pd.DataFrame, value: str, by: Sequence[str] = ()) -> Non
 
 
 def per_model(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Every model's rows, models in the order of their first rows."""
+    """The rows of each model, models in the order of their first rows."""
     for model, rows in frame.groupby("model", sort=False, observed=True):
         yield str(model), rows
 
@@ -129,7 +129,7 @@ def ordered(
     table : DataFrame
         Has ``model``.
     orders : mapping of str to sequence
-        Values of a column in their order; columns that the table lacks are passed over.
+        Values of a column in their order; columns that the table does not have are ignored.
     models : Series, optional
         Models in their order.
     """

@@ -23,11 +23,11 @@ def read(source: Source, *, experiment: str | None = None, trials: str | Path | 
     ----------
     source : path or list of paths
         A run folder; a folder of runs; a table: long (CSV or Parquet), wide or structured; or a list of
-        these. A wide or structured table beside its long table is read with it.
+        these. A wide or structured table is read together with its long table.
     experiment : str, optional
-        Name of the experiment, such as ``"study1-exp2"``. Needed where the source holds several.
+        Name of the experiment, such as ``"study1-exp2"``. Required if the source contains several.
     trials : path, optional
-        The trial list of a long table that lies outside its run folder.
+        The trial list of a long table that is not in its run folder.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def read(source: Source, *, experiment: str | None = None, trials: str | Path | 
         ``logprob`` (nats), ``prob_raw``, ``prob_norm``, ``option_mass``, ``status`` and ``reason``.
         Free text, one row per trial, question and replicate: the same first columns, then ``question``,
         ``replicate``, ``seed``, ``response``, ``reasoning``, ``finish_reason``, ``status``, ``reason``; and,
-        where a structured table lies beside it, ``structured``, ``category``, ``method``, ``confidence``,
+        if its folder has a structured table, ``structured``, ``category``, ``method``, ``confidence``,
         ``span_start``, ``span_end`` and for Study 1 ``bet_0`` to ``bet_3``.
         A row whose status is not ``ok`` has no values. A wide table alone has no trial ids: rows are counted
         from 1. Its ``logprob``, ``prob_raw`` and ``option_mass`` are missing.
@@ -47,12 +47,12 @@ def read(source: Source, *, experiment: str | None = None, trials: str | Path | 
     Raises
     ------
     SpecError
-        Where a table cannot be trusted; the message names file, row and column. Also where a table or trial
-        list of a run folder differs from the one in its manifest, where the source holds several experiments,
+        If a table cannot be trusted; the message names file, row and column. Also where a table or trial
+        list of a run folder differs from the one in its manifest, if the source has several experiments,
         a run without tables, a table without any answer, two runs of one model, or one model in two
         revisions.
     TrialError
-        Where the trial list cannot be used.
+        If the trial list cannot be used.
 
     See Also
     --------
@@ -63,15 +63,15 @@ def read(source: Source, *, experiment: str | None = None, trials: str | Path | 
     names = sorted(frame["experiment"].unique())
     if len(names) > 1:
         raise SpecError(
-            f"The tables hold several experiments: {', '.join(names)}. Choose one with experiment="
+            f"The tables contain several experiments: {', '.join(names)}. Choose one with experiment="
         )
     if experiment is not None and names != [experiment]:
-        raise SpecError(f"{tables[0].path} holds {names[0]}, not {experiment}")
+        raise SpecError(f"{tables[0].path} contains {names[0]}, not {experiment}")
     return frame
 
 
 def manifests(source: Source, *, experiment: str | None = None) -> dict[tuple[str, str], Manifest]:
-    """How the answers of runs were made: engine, sampling, duration, noise.
+    """Manifests of runs: how the answers were made (engine, sampling, duration, noise).
 
     Parameters
     ----------
@@ -88,23 +88,23 @@ def manifests(source: Source, *, experiment: str | None = None) -> dict[tuple[st
 
 
 def joined(parts: Sequence[tuple[Table, pd.DataFrame]]) -> pd.DataFrame:
-    """The frames of several tables as one; SpecError where two hold the same experiment of one model."""
-    seen: dict[tuple[str, str], Path] = {}
+    """The frames of several tables as one; SpecError if two have the same experiment of one model."""
+    paths: dict[tuple[str, str], Path] = {}
     for table, frame in parts:
         for model, name in frame[["model", "experiment"]].drop_duplicates().itertuples(index=False):
-            if (model, name) in seen:
+            if (model, name) in paths:
                 raise SpecError(
-                    f"{seen[model, name]} and {table.path} both hold {name} of {model}. Read one of them, or "
-                    "read them one by one to compare them"
+                    f"{paths[model, name]} and {table.path} both contain {name} of {model}. Read one "
+                    "of them, or read them one by one to compare them"
                 )
-            seen[model, name] = table.path
+            paths[model, name] = table.path
     if len(parts) == 1:
         return parts[0][1].reset_index(drop=True)
     return pd.concat([frame for _, frame in parts], ignore_index=True)
 
 
 def check_revisions(tables: Sequence[Table]) -> None:
-    """SpecError where tables of one model are of two revisions."""
+    """SpecError if tables of one model are of two revisions."""
     revisions: dict[str, tuple[str, Path]] = {}
     for table in tables:
         if table.manifest is None:
@@ -141,7 +141,7 @@ def load(table: Table, trials: str | Path | None = None) -> pd.DataFrame:
     if set(raw.columns) >= files.LONG:
         if trials is None and not table.trials.exists():
             raise SpecError(
-                f"{table.path} holds trial numbers only, and there is no {table.trials.name} beside it. Name "
+                f"{table.path} contains trial numbers only, and its folder has no {table.trials.name}. Name "
                 "the trial list with trials="
             )
         long = raw

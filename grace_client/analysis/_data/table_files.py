@@ -23,11 +23,11 @@ class Table:
     Attributes
     ----------
     path : Path
-        The long table where there is one.
+        The long table if there is one, else the wide or structured one.
     manifest : Manifest or None
         The manifest of its run folder.
     structured : Path or None
-        The structured answers beside free text.
+        The table with the structured answers to free text.
     """
 
     path: Path
@@ -36,7 +36,7 @@ class Table:
 
     @property
     def trials(self) -> Path:
-        """Where the trial list of its run lies."""
+        """Path of the trial list of its run."""
         return self.path.parent / layout.TRIALS
 
 
@@ -51,13 +51,13 @@ def contents(source: Source) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``model``, ``experiment`` and ``revision`` (empty for a file without a manifest beside it), ``path``
-        (str: the file that `read` uses) and ``structured`` (whether structured answers lie beside it).
+        ``model``, ``experiment`` and ``revision`` (empty for a file without a manifest), ``path``
+        (str: the file that `read` uses) and ``structured`` (whether its folder has structured answers).
 
     Raises
     ------
     SpecError
-        Where there is nothing to read.
+        If there is nothing to read.
     """
     rows = [
         (
@@ -73,7 +73,7 @@ def contents(source: Source) -> pd.DataFrame:
 
 
 def find(source: Source) -> list[Table]:
-    """The tables of a source, each file once; SpecError where there is none."""
+    """The tables of a source, each file once; SpecError if there is none."""
     paths = [source] if isinstance(source, str | Path) else list(source)
     tables = {table.path.resolve(): table for path in paths for table in _at(Path(path))}
     if not tables:
@@ -86,7 +86,7 @@ def _at(path: Path) -> list[Table]:
         runs = manifests.below(path)
         if not runs:
             raise SpecError(
-                f"{path} holds no run: there is no {layout.MANIFEST} in it or below it. Make a run with "
+                f"{path} contains no run: there is no {layout.MANIFEST} in it or below it. Make a run with "
                 "'grace run', or name the file of a table"
             )
         return [_of_run(run) for run in runs]
@@ -106,7 +106,7 @@ def _at(path: Path) -> list[Table]:
 
 
 def _long_beside(path: Path) -> Path | None:
-    """The long table that belongs to a file; None where there is none."""
+    """The long table that belongs to a file; None if there is none."""
     if layout.stem_of(path.name) != path.stem:
         return path
     found = (path.parent / name for name in layout.long_names(layout.wide_of(path.stem)))
@@ -119,7 +119,7 @@ def _of_run(folder: Path, structured: Path | None = None) -> Table:
     name = layout.long_table(written)
     if name is None:
         raise SpecError(
-            f"{folder} holds a run without tables, because it ended before it wrote them. "
+            f"The run in {folder} has no tables, because it ended before it wrote them. "
             f"Run: grace export {folder}"
         )
     path = folder / name
@@ -129,7 +129,7 @@ def _of_run(folder: Path, structured: Path | None = None) -> Table:
         beside = sorted(folder.glob(layout.STRUCTURED_FILES))
         if len(beside) > 1:
             listed = ", ".join(result.name for result in beside)
-            raise SpecError(f"{folder} holds several structured tables ({listed}). Name the one to read")
+            raise SpecError(f"{folder} contains several structured tables ({listed}). Name the one to read")
         structured = next(iter(beside), None)
     for table, verb in ((path, "export"), (structured, "extract")):
         if table and verify.is_changed(table, written):

@@ -46,7 +46,7 @@ def statistics(
         ``r`` (Pearson) and ``rho`` (Spearman) of the deviations; ``r_plain`` (Pearson) of the probabilities
         themselves; ``rmse``, the root of the mean squared difference of probabilities; ``js``, the mean over
         cells of the Jensen-Shannon divergence, in bits, between 0 and 1; with `places` ``emd``, the mean over
-        cells of the Wasserstein-1 distance, in their unit. A correlation is missing where a table does not
+        cells of the Wasserstein-1 distance, in their unit. A correlation is missing if a table does not
         vary.
 
     Examples

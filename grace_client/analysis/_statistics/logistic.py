@@ -29,7 +29,7 @@ class Fit:
     converged : bool
         Whether the method's own criterion was met.
     spread : mapping of str to float
-        Standard deviation of each random intercept, in log odds; empty where there is none.
+        Standard deviation of each random intercept, in log odds; empty if there is none.
     """
 
     estimate: Array

@@ -1,4 +1,4 @@
-"""The engine's own noise beside effects that could come from it; `quality.noise` has the formulas."""
+"""Noise floors: how large an effect can be by the engine's own noise. `quality.noise` has the formulas."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 
 def linear_gain(weights: Array) -> float:
-    """Standard deviation of a linear summary of a question's options where that of one option is 1."""
+    """Standard deviation of a linear summary of a question's options, if that of one option is 1."""
     n = len(weights)
     return float(np.sqrt(n / (n - 1) * ((weights - weights.mean()) ** 2).sum()))
 
@@ -53,7 +53,7 @@ def add_floor(
         Gives the columns that identify a row of `table`, and ``gain``: the standard deviation of the effect
         where that of one option is 1.
     effect : Series, optional
-        The effects. Where it is not given, the rows are no effects and have no ``below_noise``.
+        The effects. Default: the rows are not effects, and get no ``below_noise``.
     """
     from scipy import stats
 
@@ -71,9 +71,9 @@ def add_floor(
             "the table is made from"
         )
     sd = noise.set_index("model")["sd_points"] / 100
-    beside = table.merge(gain, on=[name for name in gain.columns if name != "gain"], how="left")["gain"]
+    gain_of_row = table.merge(gain, on=[name for name in gain.columns if name != "gain"], how="left")["gain"]
     quantile = float(stats.norm.ppf((1 + LEVEL) / 2))
-    floor = quantile * beside.to_numpy() * table["model"].map(sd).to_numpy(dtype=np.float64)
+    floor = quantile * gain_of_row.to_numpy() * table["model"].map(sd).to_numpy(dtype=np.float64)
     table = table.assign(noise_floor=floor)
     if effect is None:
         return table

@@ -26,19 +26,23 @@ class Sides:
     Attributes
     ----------
     models : list of str
+        Names of the models, in the order of the first axis of `p`.
     keys : list of str
+        Columns that make a cell.
     labels : list of tuple
-        The cells.
+        Values of `keys` in each cell.
     outcomes : list
         The outcomes of the distributions.
     p : ndarray, shape (n_models, n_cells, n_outcomes)
+        Probabilities of the first table.
     q : ndarray, shape (n_cells, n_outcomes)
+        Probabilities of the second table.
     by_item : ndarray, shape (n_models, n_items, n_cells, n_outcomes), or None
         Distributions times their weights.
     weight : ndarray, shape (n_models, n_items, n_cells), or None
         0 where an item is not in a cell.
     people : ndarray, shape (n_cells,), or None
-        Answers in each cell of the other table.
+        Number of answers in each cell of the second table.
     """
 
     models: list[str]
@@ -58,9 +62,9 @@ class Sides:
 
     @property
     def drawn(self) -> str:
-        """The things that `draw` draws."""
+        """What the bootstrap of `draw` draws: items, people, both, or nothing."""
         groups = (("items", self.items > 1), ("people", self.people is not None))
-        return " and ".join(name for name, there in groups if there) or "nothing"
+        return " and ".join(name for name, present in groups if present) or "nothing"
 
     def blocks(self, across: Sequence[str] | None) -> Array | None:
         """By cell, the number of its block: blocks differ in keys other than `across`."""
@@ -85,7 +89,7 @@ class Sides:
             times = generator.multinomial(self.items, np.full(self.items, 1 / self.items), size=draws)
             top = np.einsum("di,mico->mdco", times, self.by_item)
             bottom = np.einsum("di,mic->mdc", times, self.weight)[..., None]
-            # A draw without any item of a cell keeps the cell as it is.
+            # A cell does not change in a draw that has none of its items.
             p = np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1), p)
         if self.people is not None:
             cells = [
@@ -101,9 +105,9 @@ class Sides:
         return 1 < self.items < FEW
 
     def without_each(self) -> Array:
-        """The first table without each of its items in turn, shape (n_models, n_items, n_cells, n_outcomes).
+        """The first table, with each item left out in turn, shape (n_models, n_items, n_cells, n_outcomes).
 
-        A cell that only the item is in stays as it is.
+        A cell that has only this item does not change.
         """
         assert self.by_item is not None and self.weight is not None
         bottom = (self.weight.sum(axis=1, keepdims=True) - self.weight)[..., None]
@@ -138,7 +142,7 @@ def jackknifed(
 
 
 def _within(low: float, high: float, bounds: tuple[float, float]) -> tuple[float, float]:
-    """An interval within bounds; missing where it has no width, because then nothing varied."""
+    """An interval within bounds; missing if it has no width, because then nothing varied."""
     low, high = (float(end) for end in np.clip([low, high], *bounds))
     return (low, high) if high - low > 1e-9 else (float("nan"), float("nan"))
 
@@ -163,22 +167,22 @@ def lacking(one: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str]) -> dict
     """
     keys = list(keys)
     if missing := [column for column in keys if column not in one.columns or column not in other.columns]:
-        raise SpecError(f"cannot compare: no column {', '.join(missing)} on both sides")
+        raise SpecError(f"cannot compare: column {', '.join(missing)} is missing from one of the tables")
     if "item" not in one.columns:
         return {}
     rows = one if "model" in one.columns else one.assign(model="model")
-    wanted = pd.MultiIndex.from_frame(other[keys].drop_duplicates().astype(str))
+    expected = pd.MultiIndex.from_frame(other[keys].drop_duplicates().astype(str))
     result = {}
     for model, own in rows.groupby("model", sort=False):
         items = own.astype(dict.fromkeys(keys, str)).groupby(keys)["item"].nunique()
         items.index = pd.MultiIndex.from_tuples([i if isinstance(i, tuple) else (i,) for i in items.index])
-        items = items.reindex(wanted, fill_value=0)
+        items = items.reindex(expected, fill_value=0)
         if thin := int((items < LEAST).sum()):
-            thinnest = wanted[int(items.to_numpy().argmin())]
+            thinnest = expected[int(items.to_numpy().argmin())]
             cell = ", ".join(f"{key} {value}" for key, value in zip(keys, thinnest, strict=True))
             result[str(model)] = (
-                f"{thin} of {len(wanted)} cells ({'/'.join(keys)}) have answers to fewer than {LEAST} items, "
-                f"such as {cell} with {int(items.min())}"
+                f"{thin} of {len(expected)} cells ({'/'.join(keys)}) have answers to fewer than {LEAST} "
+                f"items, such as {cell} with {int(items.min())}"
             )
     return result
 

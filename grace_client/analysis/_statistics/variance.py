@@ -154,12 +154,12 @@ def sign_flips(difference: Array) -> float:
     count = len(difference)
     if count < 2:
         return float("nan")
-    seen = abs(float(difference.sum())) - 1e-9 * float(np.abs(difference).sum())
+    observed = abs(float(difference.sum())) - 1e-9 * float(np.abs(difference).sum())
     if count <= EXACT:
         signs = 1.0 - 2.0 * (np.arange(2**count)[:, None] >> np.arange(count) & 1)
-        return float((np.abs(signs @ difference) >= seen).mean())
+        return float((np.abs(signs @ difference) >= observed).mean())
     signs = np.random.default_rng(0).choice([-1.0, 1.0], (FLIPS, count))
-    return float(((np.abs(signs @ difference) >= seen).sum() + 1) / (FLIPS + 1))
+    return float(((np.abs(signs @ difference) >= observed).sum() + 1) / (FLIPS + 1))
 
 
 def _levels(rows: pd.DataFrame, columns: Sequence[str]) -> Array:
@@ -189,7 +189,7 @@ def components(means: np.ndarray, sizes: np.ndarray, values: pd.Series) -> dict[
     -------
     dict
         ``within``, ``between``, ``icc`` (share between) and its 95% interval ``icc_low``, ``icc_high``;
-        missing where fewer than `LEAST_REPEATED` groups have two choices.
+        missing if fewer than `LEAST_REPEATED` groups have two choices.
     """
     total, groups = sizes.sum(), len(sizes)
     if (sizes > 1).sum() < LEAST_REPEATED:

@@ -39,7 +39,7 @@ def _read(study: str) -> dict[str, Any]:
 
 
 def study1() -> pd.DataFrame:
-    """Which of the eight planned contrasts of Study 1 hold in people.
+    """The eight planned contrasts of Study 1, and whether people show them.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def study1_tests() -> pd.DataFrame:
 
 
 def study2() -> pd.DataFrame:
-    """How often people chose each utterance in Study 2.
+    """Counts and shares of the utterances that people chose in Study 2.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def study2() -> pd.DataFrame:
 
 
 def study2_negation() -> pd.DataFrame:
-    """How often people negated in Study 2.
+    """Counts and shares of the negated utterances that people chose in Study 2.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def study2_negation() -> pd.DataFrame:
 
 
 def study2_speaker() -> pd.DataFrame:
-    """The speakers' wishes in Study 2, as inferred by the paper's own model.
+    """Utility weights of the speakers in Study 2, as inferred by the paper's own model.
 
     Returns
     -------
@@ -165,12 +165,12 @@ def speaker_model() -> dict[str, Any]:
 
 
 def sources() -> pd.DataFrame:
-    """The source of each human number in the package.
+    """The source of each number about people in the package.
 
     Returns
     -------
     DataFrame
-        One row per figure, all text: ``figure`` (its place in the package's files, such as
+        One row per number, all text: ``figure`` (its place in the package's files, such as
         ``study2.counts.both.0 hearts``), ``value`` (JSON), ``source``, ``file`` and ``lines`` in it,
         ``commit`` of the file's repository (empty for a paper) and ``note``: how the value follows from the
         source, and where sources differ.
@@ -187,7 +187,7 @@ def sources() -> pd.DataFrame:
 
 
 def meanings() -> pd.DataFrame:
-    """How true each utterance is of each state of Study 2, as judged by people.
+    """Literal meanings of the utterances of Study 2: how many people accept each one for each state.
 
     Returns
     -------
@@ -206,12 +206,11 @@ def meanings() -> pd.DataFrame:
 
 
 def noise_ceiling(*, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """How close to a sample of people in Study 2 a second sample of people is, and how close the true shares
-    are.
+    """Noise ceiling of Study 2: closeness of a second sample of people, and of the true shares, to a sample.
 
     Samples of the published size are drawn from the published shares, cell by cell (multinomial), and
     compared as a model is compared with people (see `grace_client.analysis.compare`). A ``second sample`` has
-    noise of its own. The ``true shares`` have none and are therefore closer: a perfect model would be there.
+    noise of its own. The ``true shares`` have none and are therefore closer: so is a perfect model.
     Neither is a limit: a theory that is fitted to the sample follows its noise too and may be closer. The
     published shares are used as the shares of the population, so the numbers are estimates.
 
@@ -220,7 +219,7 @@ def noise_ceiling(*, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
     draws : int
         Number of pairs of samples.
     seed : int
-        Seed of the draws.
+        Seed of the samples.
 
     Returns
     -------

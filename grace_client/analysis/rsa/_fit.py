@@ -52,20 +52,20 @@ def fit_study1(cells: pd.DataFrame) -> Fit:
     ----------
     cells : DataFrame
         ``access, observe, state, prob``: in each of some cells a distribution over the four states; and,
-        optionally, ``n``, how many answers each cell stands for.
+        optionally, ``n``, the number of answers in each cell.
 
     Returns
     -------
     Fit
         Parameters ``alpha`` (optimality), ``base_rate`` (prior probability that an item has the property)
-        and ``lapse`` (share of answers that are uniform, whatever the words).
+        and ``lapse`` (share of answers that are uniform over the states).
 
     Raises
     ------
     SpecError
-        Where a column is missing, a value is not a number, or a cell does not sum to 1.
+        If a column is missing, a value is not a number, or a cell does not sum to 1.
     NotEnoughDataError
-        Where there are not more free shares than parameters.
+        If there are not more free shares than parameters.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def fit_study2(cells: pd.DataFrame, *, semantics: ArrayLike | None = None) -> Fi
     ----------
     cells : DataFrame
         ``goal, state, utterance, prob``: in each of some cells a distribution over the eight utterances; and
-        ``n``, how many answers each cell stands for: this is the weight of the data against the judgements of
+        ``n``, the number of answers in each cell: it is the weight of the data against the judgements of
         meaning.
     semantics : array_like, shape (8, 4), optional
         How true each utterance is of each state. By default it is fitted together with the goals, as in the
@@ -112,9 +112,9 @@ def fit_study2(cells: pd.DataFrame, *, semantics: ArrayLike | None = None) -> Fi
     Raises
     ------
     SpecError
-        Where a column is missing, a value is not a number, or a cell does not sum to 1.
+        If a column is missing, a value is not a number, or a cell does not sum to 1.
     NotEnoughDataError
-        Where there are no more free shares than parameters.
+        If there are no more free shares than parameters.
     """
     if "n" not in cells.columns:
         raise SpecError("no cells to fit: column n is missing. It is the number of answers of a cell")
@@ -124,7 +124,7 @@ def fit_study2(cells: pd.DataFrame, *, semantics: ArrayLike | None = None) -> Fi
     judged = reference.meanings()
     true, false = judged["count"].to_numpy(), (judged["n"] - judged["count"]).to_numpy()
     most, sought = float(_speaker.PHI[-1]), reference.speaker_model()
-    # Two shares stand for three weights: of kindness and looks in all, and of kindness in that.
+    # Two parameters give the three weights: the share of social and presentational, and of social in that.
     names = ["alpha", "cost", *(f"{goal}: {name}" for goal in goals for name in ("rest", "social", "phi"))]
     split = len(names)
     lower, upper = ([sought[name][end] for name in ("alpha", "cost")] for end in (0, 1))
@@ -135,7 +135,7 @@ def fit_study2(cells: pd.DataFrame, *, semantics: ArrayLike | None = None) -> Fi
         lower, upper = lower + [0.001] * len(judged), upper + [0.999] * len(judged)
         start += list(_speaker.meanings().ravel())
 
-    def wanted(x: Array) -> Goals:
+    def weights_of(x: Array) -> Goals:
         rest, kind, phi = np.moveaxis(x[..., 2:split].reshape(*x.shape[:-1], -1, 3), -1, 0)
         return Goals(1 - rest, rest * kind, rest * (1 - kind), phi)
 
@@ -147,7 +147,7 @@ def fit_study2(cells: pd.DataFrame, *, semantics: ArrayLike | None = None) -> Fi
             else semantics
         )
         heard = _speaker.first_listener(alpha, cost, own)[..., None, :, :, :]
-        said = _speaker.second_speaker(wanted(x), alpha[..., None], cost[..., None], heard)
+        said = _speaker.second_speaker(weights_of(x), alpha[..., None], cost[..., None], heard)
         return np.stack([said[..., g, s, :] for g, s in place], axis=-2)
 
     def prior(x: Array) -> Array:
@@ -159,7 +159,7 @@ def fit_study2(cells: pd.DataFrame, *, semantics: ArrayLike | None = None) -> Fi
         predict, data, n, names, lower, upper, start, starts=3 if known else 1, prior=None if known else prior
     )
     fitted = result.parameters
-    weights = wanted(fitted["value"].to_numpy())
+    weights = weights_of(fitted["value"].to_numpy())
     rows = []
     for i, goal in enumerate(goals):
         for name in ("informational", "social", "presentational", "phi"):
@@ -203,8 +203,8 @@ def _fit(
     shares, count = data.shape[0] * (data.shape[1] - 1), len(names)
     if prior is None and shares <= count:
         raise NotEnoughDataError(
-            f"{count} parameters fit any {shares} free shares, so a fit would say nothing. There are answers "
-            f"in {len(data)} {'cell' if len(data) == 1 else 'cells'}"
+            f"A fit of {count} parameters to {shares} free shares says nothing: it fits any answers. There "
+            f"are answers in {len(data)} {'cell' if len(data) == 1 else 'cells'}"
         )
     low, high, p = np.array(lower), np.array(upper), data.to_numpy()
 
@@ -214,7 +214,7 @@ def _fit(
         return np.asarray((n * (p * np.log(q)).sum(axis=-1)).sum(axis=-1))
 
     def loss(unit: Array) -> tuple[float, Array]:
-        """Minus the log-posterior per answer and its gradient, by differences taken all at once."""
+        """Minus the log-posterior per answer, and its gradient by finite differences."""
         step = np.where(unit < 0.5, 1e-6, -1e-6)
         points = np.vstack([unit, unit + np.diag(step)])
         x = low + points * (high - low)

@@ -58,7 +58,12 @@ def binomial_prior(base_rate: ArrayLike, items: int = ITEMS) -> Array:
 
 
 def observation(items: int = ITEMS) -> Array:
-    r"""The observation of a speaker who looks at some of the items, drawn without replacement.
+    r"""Probability of what a speaker sees who looks at some of the items, drawn without replacement.
+
+    Parameters
+    ----------
+    items : int
+        Number of items.
 
     Returns
     -------
@@ -94,7 +99,7 @@ def literal_listener(meanings: ArrayLike, prior: ArrayLike | None = None) -> Arr
 
 
 def knowing_speaker(alpha: ArrayLike, meanings: ArrayLike, prior: ArrayLike | None = None) -> Array:
-    r"""A speaker who has seen some of the items and chooses words for a literal listener.
+    r"""Speaker with partial knowledge, who chooses words for a literal listener.
 
     .. math::
         P_S(w \mid k, a) \propto \exp\Bigl(\alpha \sum_s P(s \mid k, a) \ln P_{L_0}(s \mid w)\Bigr)
@@ -113,7 +118,7 @@ def knowing_speaker(alpha: ArrayLike, meanings: ArrayLike, prior: ArrayLike | No
     Returns
     -------
     ndarray, shape (..., items, items + 1, n_words)
-        By access (from 1) and number seen. All zero where no word is true, or where the number seen is above
+        By access (from 1) and number seen. All zero if no word is true, or where the number seen is above
         access.
     """
     meanings = np.asarray(meanings, dtype=np.float64)
@@ -131,7 +136,7 @@ def knowing_speaker(alpha: ArrayLike, meanings: ArrayLike, prior: ArrayLike | No
 
 
 def knowing_listener(alpha: ArrayLike, meanings: ArrayLike, prior: ArrayLike | None = None) -> Array:
-    r"""A listener who knows how much the speaker has seen, and reasons about the choice of words.
+    r"""Listener who knows how much the speaker has seen, and reasons about the choice of words.
 
     .. math::
         P_L(s \mid w, a) \propto P(s) \sum_k P(k \mid a, s) \, P_S(w \mid k, a)
@@ -173,7 +178,7 @@ def predict_study1(alpha: float, base_rate: float = 0.5, lapse: float = 0.0) -> 
         Study 1 say that nearly all items have the property, and the paper prints no prior of people. Look at
         several values.
     lapse : float
-        Share of answers that are uniform over the states, whatever the words.
+        Share of answers that are uniform over the states and ignore the words.
 
     Returns
     -------
@@ -214,7 +219,7 @@ def study1_cells(alpha: ArrayLike, base_rate: ArrayLike, lapse: ArrayLike) -> Ar
 
 
 def softmax(alpha: Array, utility: Array) -> Array:
-    """Probabilities proportional to exp(alpha · utility) over the last axis; zero where utility is -inf."""
+    """Probabilities proportional to exp(alpha · utility) over the last axis; zero if utility is -inf."""
     with np.errstate(invalid="ignore"):
         below = utility - utility.max(axis=-1, keepdims=True)
         power = alpha * below

@@ -1,4 +1,4 @@
-"""The polite speaker of Yoon et al., who wants to inform, to be kind, and to appear so.
+"""The polite speaker of Yoon et al., who wants to inform, to be kind, and to appear informative or kind.
 
 References
 ----------
@@ -39,7 +39,7 @@ NEGATED = np.array([name.startswith("wasnt") for name in reference.UTTERANCES])
 
 @dataclass(frozen=True)
 class Goals:
-    """What a speaker wants. Values may be arrays; their shape then leads the shape of the speaker's result.
+    """Utility weights of a polite speaker, and φ. If they are arrays, their shape leads that of the result.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ def meanings() -> Array:
 def first_speaker(
     alpha: ArrayLike, cost: ArrayLike, phi: ArrayLike = PHI, semantics: ArrayLike | None = None
 ) -> Array:
-    r"""A speaker who trades truth against kindness, for a literal listener.
+    r"""First speaker S1: weighs truth against kindness, for a literal listener.
 
     .. math::
         P_{S_1}(w \mid s, \phi) \propto e^{-C(w)}
@@ -101,7 +101,7 @@ def first_speaker(
 
 
 def first_listener(alpha: ArrayLike, cost: ArrayLike, semantics: ArrayLike | None = None) -> Array:
-    r"""A listener who infers the state and what the speaker wants.
+    r"""First pragmatic listener L1: infers the state and φ, how the speaker weighs truth and kindness.
 
     :math:`P_{L_1}(s, \phi \mid w) \propto P_{S_1}(w \mid s, \phi) P(s) P(\phi)`, both priors uniform.
 
@@ -126,7 +126,7 @@ def second_speaker(
     heard: ArrayLike | None = None,
     semantics: ArrayLike | None = None,
 ) -> Array:
-    r"""A speaker who also cares about the listener's opinion of them.
+    r"""Second speaker S2: also weighs how the speaker appears to the listener L1.
 
     .. math::
         P_{S_2}(w \mid s) \propto e^{-C(w)} \exp\Bigl(\alpha \bigl[
@@ -142,7 +142,7 @@ def second_speaker(
     alpha, cost, semantics
         As in `first_speaker`.
     heard : array_like, optional
-        The result of `first_listener` for the same `alpha` and `cost`, where it is already known.
+        The result of `first_listener` for the same `alpha` and `cost`, so that it is not computed again.
 
     Returns
     -------
@@ -189,8 +189,7 @@ class Speaker:
 
 
 def people() -> Speaker:
-    """The speaker that `fit_study2` fitted to the human answers of Study 2; the values are part of the
-    package.
+    """The polite speaker fitted to the human answers of Study 2. The fitted values are part of the package.
 
     It has 43 free parameters: optimality, cost, three for each of three goals, and 32 meanings. The data are
     the 96 shares, of which 84 are free, and the judgements of 49 people on the meanings. Its r² with these
@@ -216,7 +215,7 @@ def people() -> Speaker:
 
 
 def predict_study2(speaker: Speaker) -> pd.DataFrame:
-    """The utterances of a polite speaker in the cells of Study 2.
+    """Probabilities of the utterances of a polite speaker in the cells of Study 2.
 
     Parameters
     ----------
@@ -238,8 +237,8 @@ def predict_study2(speaker: Speaker) -> pd.DataFrame:
     """
     heard = first_listener(speaker.alpha, speaker.cost, speaker.semantics)
     rows = []
-    for goal, wanted in speaker.goals.items():
-        said = second_speaker(wanted, speaker.alpha, speaker.cost, heard)
+    for goal, weights in speaker.goals.items():
+        said = second_speaker(weights, speaker.alpha, speaker.cost, heard)
         for i, state in enumerate(reference.STATES):
             rows += [
                 (goal, state, name, float(p)) for name, p in zip(reference.UTTERANCES, said[i], strict=True)

@@ -20,7 +20,7 @@ def cell_means(
     cluster: str | None = None,
     noise: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Mean belief in each state by access and observe.
+    """Mean bets on each state, or mean elicited percentages, by access and observe.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def cell_means(
     value : {"bet", "percentage"}
         Bets (dollars of 100) or elicited percentages.
     cluster : str, optional
-        Column of the clusters of the interval; the story where it is not given. See
+        Column of the clusters of the interval. Default: ``item``, the story. See
         `inference.mean_intervals`.
     noise : DataFrame, optional
         As `quality.noise` gives it: adds ``noise_floor`` to means of bets.
@@ -86,7 +86,7 @@ def by_item(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def coherence(frame: pd.DataFrame) -> pd.DataFrame:
-    """Whether the percentages of the four states, which exclude each other, sum to 100.
+    """Sum of the four elicited percentages of each trial. The states exclude each other: coherent is 100.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def coherence(frame: pd.DataFrame) -> pd.DataFrame:
 def knowledge(
     frame: pd.DataFrame, *, cluster: str | None = None, noise: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Whether the model says that the speaker knows exactly how many, by access and observe.
+    """Mean probability of "yes, the speaker knows exactly how many", by access and observe.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def knowledge(
 def implicature(
     frame: pd.DataFrame, *, cluster: str | None = None, noise: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """How strongly "n of them" means "not more than n" to the model, by access and observe.
+    """Strength of the upper bound ("n" means "not more than n"), by access and observe.
 
     Parameters
     ----------

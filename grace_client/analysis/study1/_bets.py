@@ -23,7 +23,7 @@ PERCENTAGES = np.arange(0.0, 101.0, 10.0)
 
 
 def bets(frame: pd.DataFrame) -> pd.DataFrame:
-    """Beliefs about the four states of every trial, on the scale of the human task of dividing $100.
+    """Bets on the four states of every trial, in dollars: people divided $100 between the states.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def bets(frame: pd.DataFrame) -> pd.DataFrame:
         One row per trial and state (and replicate, for free text): ``model, trial_id, participant, item,
         stimulus, access, observe``, ``state`` (int), ``percentage`` and ``bet``. Scored, ``percentage`` is
         the mean of the distribution over 0%, 10%, …, 100% (percentage points), and ``bet`` is it divided by
-        the sum over the four states, times 100 (dollars); missing where one of the four has no answer or all
+        the sum over the four states, times 100 (dollars); missing if one of the four has no answer or all
         are 0. In free text, ``percentage`` is the percentage that the answer gives to each state, and ``bet``
         is on the same scale. If the answer names a number instead, ``bet`` is 100 on that number and
         ``percentage`` is missing. An answer with neither has no row.
@@ -54,7 +54,7 @@ def bets(frame: pd.DataFrame) -> pd.DataFrame:
     """
     require(frame, [*HEAD, "question", "status"])
     frame = legal(frame)
-    return _said(frame) if "response" in frame.columns else _scored_bets(frame)
+    return _free_text_bets(frame) if "response" in frame.columns else _scored_bets(frame)
 
 
 def _scored_bets(frame: pd.DataFrame) -> pd.DataFrame:
@@ -72,7 +72,7 @@ def _scored_bets(frame: pd.DataFrame) -> pd.DataFrame:
     return result[[*HEAD, "state", "percentage", "bet"]]
 
 
-def _said(frame: pd.DataFrame) -> pd.DataFrame:
+def _free_text_bets(frame: pd.DataFrame) -> pd.DataFrame:
     require(frame, ["structured", "replicate"], "free text")
     rows = frame[(frame["question"] == "number") & (frame["status"] == OK)]
     number = pd.to_numeric(rows["structured"], errors="coerce")
@@ -95,13 +95,13 @@ def _said(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def legal(frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame of Study 1 with its conditions in the spelling of `read`.
+    """Study 1 with the levels of access, observe and state as `read` gives them.
 
     Parameters
     ----------
     frame : DataFrame
-        Has ``access`` and ``observe``, and may have ``state`` beside ``bet``. Numbers and categories, as in a
-        file that was read again, become the levels that they stand for.
+        Has ``access`` and ``observe``, and may have ``state`` and ``bet``. Numbers and categories, as in a
+        table that was written and read again, become levels.
 
     Returns
     -------
@@ -122,7 +122,7 @@ def legal(frame: pd.DataFrame) -> pd.DataFrame:
     [{'access': '3', 'observe': '2'}]
     """
     frame = canonical(frame, ORDER if "bet" in frame.columns else LEVELS)
-    # Digits are in the order of their numbers.
+    # Text comparison is correct here, because each level is one digit.
     if (beyond := frame["observe"] > frame["access"]).any():
         row = frame.index[beyond.to_numpy()][0]
         raise SpecError(

@@ -25,7 +25,7 @@ CONTRASTS = (
     ("2", "1", 1, 3),
     ("2", "1", 1, 2),
 )
-"""The planned contrasts: access, number that was said, state expected higher, state expected lower."""
+"""The planned contrasts: access, the named number, the state expected higher, the state expected lower."""
 
 
 def contrasts(frame: pd.DataFrame, *, unit: str = "item", noise: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -45,7 +45,7 @@ def contrasts(frame: pd.DataFrame, *, unit: str = "item", noise: pd.DataFrame | 
     Returns
     -------
     DataFrame
-        ``model, access, observe`` (the number that was said), ``greater, lesser`` (states),
+        ``model, access, observe`` (the named number), ``greater, lesser`` (states),
         ``mean_greater, mean_lesser, difference`` (dollars), ``low, high`` (two-sided 95% interval of the
         difference, from t, within -100 and 100), ``t``, ``df`` (effective number of pairs less one: as many
         as there are where each has as many trials), ``p`` (one-tailed, that the difference is above 0),
@@ -57,7 +57,7 @@ def contrasts(frame: pd.DataFrame, *, unit: str = "item", noise: pd.DataFrame | 
     Raises
     ------
     SpecError
-        Where `unit` is ``participant`` but all copies of a stimulus have the same scored answer: these
+        If `unit` is ``participant`` but all copies of a stimulus have the same scored answer: these
         participants are copies, not people.
 
     References
@@ -98,13 +98,13 @@ def contrasts(frame: pd.DataFrame, *, unit: str = "item", noise: pd.DataFrame | 
 
 
 ACCESS_EFFECTS = (("2", 2, 3), ("1", 1, 3), ("1", 1, 2))
-"""The number that was said, the state of that number, and a higher state."""
+"""The named number, the state of that number, and a higher state."""
 
 
 def access_effects(frame: pd.DataFrame, *, unit: str = "item") -> pd.DataFrame:
-    """Whether the lead of the named state over a higher one depends on what the speaker saw.
+    """Effect of access on the lead of the named state over a higher one: the test of the hypothesis.
 
-    This is the hypothesis: a listener who takes the speaker's knowledge into account understands "2 of the 3"
+    The hypothesis: a listener who takes the speaker's knowledge into account understands "2 of the 3"
     as exactly two from a speaker who saw all three, but not from one who saw two. A lead at full access may
     come from a preference for a label. Then the lead at partial access is as large, and their difference is
     0.
@@ -119,7 +119,7 @@ def access_effects(frame: pd.DataFrame, *, unit: str = "item") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``model, observe`` (the number that was said), ``greater, lesser`` (states), ``full`` (mean lead in
+        ``model, observe`` (the named number), ``greater, lesser`` (states), ``full`` (mean lead in
         dollars where the speaker saw all three), ``partial`` (where they saw only what they name),
         ``difference`` with ``low, high`` (two-sided 95% interval), ``t, df, p`` (one-tailed, that the lead is
         larger at full access), ``p_holm`` (within the model), ``d_z``, ``n`` (trials, or answers) and
@@ -233,7 +233,7 @@ def anova(
     Raises
     ------
     SpecError
-        Where `within` is ``participant`` and copies of a stimulus all have the same answer: these
+        If `within` is ``participant`` and copies of a stimulus all have the same answer: these
         participants are copies, not people.
 
     Examples

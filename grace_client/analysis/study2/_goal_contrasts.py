@@ -41,7 +41,7 @@ def differences(
     frame : DataFrame
         Study 2 as `read` gives it: scored, or free text with structured answers.
     of : str
-        ``"negation"``, or one of the eight utterances.
+        What is compared: ``"negation"``, or one of the eight utterances.
     noise : DataFrame, optional
         As `quality.noise` gives it: adds ``noise_floor`` and ``below_noise``, of the difference.
 
@@ -59,7 +59,7 @@ def differences(
     Raises
     ------
     SpecError
-        Where `of` is not an utterance, or the frame is counts, which have no items.
+        If `of` is not an utterance, or the frame is counts, which have no items.
 
     References
     ----------

@@ -14,12 +14,12 @@ from grace_client.studies.study2 import QUALITIES
 
 
 def judgements(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFrame:
-    """How each utterance is judged, by goal and state (experiment ``study2-judgement``).
+    """Mean judgements of each utterance, by goal and state (experiment ``study2-judgement``).
 
     Parameters
     ----------
     frame : DataFrame
-        As `read` gives it.
+        Answers of ``study2-judgement``, as `read` gives them.
     cluster : {"item", "stimulus", "participant"}, optional
         Column of the clusters of the interval; ``item`` by default, as in `utterances`.
 

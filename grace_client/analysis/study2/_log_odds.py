@@ -63,7 +63,7 @@ class Fitted:
         self.cells, self.gee = cells, cells.method == "gee"
         self.finite = [cell for cell in cells.shares if not cells.separated(cell)]
         self.fit = self._fitted(self.finite, random, cluster) if self.finite else None
-        # The prior changes little where no cell is at a bound. The fit is still given, for comparison.
+        # The prior changes little if no cell is at 0 or 1. The penalised fit is always computed, to compare.
         self.penalised = None if self.gee else self._fitted(list(cells.shares), random, cluster, True)
 
     def _fitted(self, place: list[Cell], random: Sequence[str], cluster: str, penalised: bool = False) -> Fit:
@@ -79,7 +79,7 @@ class Fitted:
         return logistic.mixed(value, matrix, levels, penalised=penalised)
 
     def combined(self, needed: Mapping[Cell, float]) -> dict[str, object]:
-        """Estimate, error, test and interval of a combination of cells' log odds; missing where one is."""
+        """Estimate, error, test and interval of a combination of log odds; missing if those of a cell are."""
         from scipy import stats
 
         clusters = self.cells.fewest(needed)
@@ -98,13 +98,13 @@ class Fitted:
             return result
         estimate, se = _weighed(self.fit, self.finite, needed)
         result |= {"estimate": estimate, "converged": self.fit.converged}
-        # What is left of clusters that are all alike is rounding.
+        # An error this small is rounding: all clusters are equal.
         if clusters < 2 or not se > 1e-9:
             return result
         se *= np.sqrt(clusters / (clusters - 1)) if self.gee else 1
-        law = stats.t(clusters - 1) if self.gee else stats.norm()
-        reach = float(law.ppf(0.975)) * se
-        result |= {"se": se, name: estimate / se, "p": 2 * float(law.sf(abs(estimate / se)))}
+        distribution = stats.t(clusters - 1) if self.gee else stats.norm()
+        reach = float(distribution.ppf(0.975)) * se
+        result |= {"se": se, name: estimate / se, "p": 2 * float(distribution.sf(abs(estimate / se)))}
         return result | {"low": estimate - reach, "high": estimate + reach}
 
     @property
@@ -114,7 +114,7 @@ class Fitted:
         return {"method": self.cells.method, "n": len(rows), "n_distinct": rows["item"].nunique()}
 
     def terms(self) -> pd.DataFrame:
-        """A row per treatment-coded term."""
+        """One row per treatment-coded term."""
         rows = [{"term": term} | self.combined(needed) | self.shared for term, needed in _terms()]
         table = pd.DataFrame(rows).assign(model=self.cells.model)
         spread = {} if self.fit is None else self.fit.spread
@@ -123,7 +123,7 @@ class Fitted:
         return table[["model", "term", *self._columns(), *sd, "n", "n_distinct"]]
 
     def contrasts(self) -> pd.DataFrame:
-        """A row per comparison of goals and state."""
+        """One row per comparison of goals and per state."""
         rows = []
         for goal, against in GOAL_CONTRASTS:
             for state in (*STATES, ALL):

@@ -21,7 +21,7 @@ class NegationModel(NamedTuple):
     """The logistic model of negation, and what it says about the paper's hypothesis.
 
     ``separated`` marks rows that need a cell in which all choices are negated or none is. Their log odds are
-    infinite, so their values are missing. Values are also missing where a cell has no choices. Where a cell
+    infinite, so their values are missing. Values are also missing if a cell has no choices. Where a cell
     has choices about one item only, there is an estimate without error and test. ``mixed`` also gives
     ``penalised`` estimates, which are always finite. The other rows are the same with or without such cells.
 

@@ -29,7 +29,7 @@ NEGATION_GAIN = linear_gain(np.array([float(name.startswith("wasnt_")) for name 
 
 
 def counts(frame: pd.DataFrame) -> pd.DataFrame:
-    """How often each utterance was chosen, by goal and state.
+    """Counts of the chosen utterances, by goal and state.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def counts(frame: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     SpecError
-        Where a column is missing, a goal or state is not in the design, or a count is negative or not whole;
+        If a column is missing, a goal or state is not in the design, or a count is negative or not whole;
         the message names column and row.
 
     Examples
@@ -61,11 +61,11 @@ def counts(frame: pd.DataFrame) -> pd.DataFrame:
     if "count" in frame.columns:
         require(frame, ["model", *CELL, "utterance"], "the counts")
         frame = canonical(frame, LEVELS)
-        no_count = frame["count"].isna() | (frame["count"] < 0) | (frame["count"] % 1 != 0)
+        not_a_count = frame["count"].isna() | (frame["count"] < 0) | (frame["count"] % 1 != 0)
         for wrong, column, message in (
-            (no_count, "count", "is no count"),
-            (~frame["utterance"].isin(UTTERANCES), "utterance", "is none of the eight"),
-            (frame.duplicated(["model", *CELL, "utterance"]), "utterance", "is there twice in its cell"),
+            (not_a_count, "count", "is not a count"),
+            (~frame["utterance"].isin(UTTERANCES), "utterance", "is not one of the eight utterances"),
+            (frame.duplicated(["model", *CELL, "utterance"]), "utterance", "appears twice in its cell"),
         ):
             if wrong.any():
                 row = int(wrong.to_numpy().argmax())
@@ -90,7 +90,22 @@ def counts(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def choices(frame: pd.DataFrame) -> pd.DataFrame:
-    """The free-text answers that are one of the eight utterances; SpecError where there is none.
+    """The free-text answers that are one of the eight utterances.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Study 2 free text with structured answers, as `read` gives it.
+
+    Returns
+    -------
+    DataFrame
+        The rows of these answers, with all columns of `frame`.
+
+    Raises
+    ------
+    NotEnoughDataError
+        If there is no such answer.
 
     Examples
     --------
@@ -103,7 +118,8 @@ def choices(frame: pd.DataFrame) -> pd.DataFrame:
     rows = frame[(frame["status"] == OK) & frame["structured"].isin(UTTERANCES)]
     if rows.empty:
         raise NotEnoughDataError(
-            "no answer is one of the eight utterances: is this Study 2, and was it extracted?"
+            "no answer is one of the eight utterances. Is this Study 2? If the free text has not been "
+            "extracted yet, run: grace extract RUN"
         )
     return rows
 
@@ -224,7 +240,10 @@ def negation(
 ) -> pd.DataFrame:
     """Share of utterances with a negation ("It wasn't …"), by goal and state.
 
-    Parameters as for `utterances`.
+    Parameters
+    ----------
+    frame, cluster, noise
+        As in `utterances`.
 
     Returns
     -------
@@ -269,7 +288,7 @@ def negated_share(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def binomial(frame: pd.DataFrame, *, of: str = "utterance", alternative: str = "two-sided") -> pd.DataFrame:
-    """Tests of choices against chance, in every cell.
+    """Tests of the share of choices against chance, in every cell.
 
     Parameters
     ----------
@@ -289,7 +308,7 @@ def binomial(frame: pd.DataFrame, *, of: str = "utterance", alternative: str = "
         chosen), ``mean`` (share), ``low, high`` (95% interval), ``chance, p``, ``p_holm`` (within the model,
         over all tests of the call), ``n`` (choices) and ``n_distinct`` (items). Choices about one item are
         not independent: the test is that of `intervals.against_chance`, with the interval of `utterances` and
-        `negation`, and it is missing where all choices are about one item. Counts have no items: their test
+        `negation`, and it is missing if all choices are about one item. Counts have no items: their test
         is the exact binomial test with the interval of Clopper and Pearson.
 
     References

@@ -42,7 +42,7 @@ def utilities(
     semantics : array_like, shape (8, 4), optional
         How true each utterance is of each state, from 0 to 1, such as ``rsa.people().semantics``. By default
         the judgements of 49 people (`reference.meanings`), which do not depend on a model of speakers.
-    cluster : str
+    cluster : str, optional
         Column of the clusters, as in `utterances`. Counts have no clusters: their interval treats each choice
         as one observation. Intervals stay between the lowest and the highest utility of an utterance in the
         state.
@@ -58,7 +58,7 @@ def utilities(
     Raises
     ------
     SpecError
-        Where `semantics` has another shape, or an utterance is true of no state; else as `utterances`.
+        If `semantics` has another shape, or an utterance is true of no state; else as `utterances`.
 
     References
     ----------
@@ -118,9 +118,9 @@ def _of_utterances(semantics: ArrayLike | None) -> tuple[np.ndarray, np.ndarray]
     from grace_client.analysis.rsa._listener import literal_listener
 
     meaning = np.asarray(_speaker.meanings() if semantics is None else semantics, dtype=np.float64)
-    wanted = (len(UTTERANCES), len(STATES))
-    if meaning.shape != wanted:
-        raise SpecError(f"semantics has the shape {meaning.shape}, not {wanted}: an utterance each row")
+    expected = (len(UTTERANCES), len(STATES))
+    if meaning.shape != expected:
+        raise SpecError(f"semantics has the shape {meaning.shape}. Expected: {expected}, a row per utterance")
     if (never := ~(meaning.sum(axis=1) > 0)).any():
         raise SpecError(f"semantics: {UTTERANCES[int(never.argmax())]} is true of no state")
     heard = literal_listener(meaning)

@@ -1,1 +1,1 @@
-"""`grace campaign`: one model after another, and the results at home."""
+"""`grace campaign`: run studies on one model after another, and fetch the results."""

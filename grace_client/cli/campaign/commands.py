@@ -1,4 +1,4 @@
-"""`grace campaign`: whole studies on one model after another."""
+"""The commands of `grace campaign`."""
 
 from __future__ import annotations
 
@@ -8,126 +8,59 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grace_client.cli._chart_options import Set, SetFile, SetString
 from grace_client.cli._output import print_json, say
+from grace_client.cli.campaign._options import CampaignOptions, names, with_campaign_options
 from grace_client.cli.fetch import AsJson, Context, Kubeconfig, Namespace
 from grace_client.core.errors import ExitCode, SpecError
 
 if TYPE_CHECKING:
-    from grace_client.campaign.records import Campaign, Spec
+    from grace_client.campaign.records import Campaign
     from grace_client.campaign.session import Terminal
     from grace_client.kube.kubectl import Kubectl
 
 app = typer.Typer(
-    help="Run whole studies on one model after another, and free the GPUs whatever happens.",
+    help="Run complete studies on one model after another. GPUs are always freed at the end, also after "
+    "errors.",
     no_args_is_help=True,
 )
 
 STUDY = "gemma-2b,gemma-9b,gemma-27b,llama-70b,gpt-oss-20b,gpt-oss-120b"
 """The six models of the studies."""
 
-Models = Annotated[
-    str | None, typer.Option(help="Short names of models, separated by commas.", show_default=False)
-]
-Gpu = Annotated[str, typer.Option(help="GPU overlay for all models, such as rtx-3090 (values/gpus).")]
-BudgetHours = Annotated[
-    float | None, typer.Option(help="GPU-hours for the whole campaign. Default: 216.", show_default=False)
-]
-ModelHours = Annotated[
-    float | None,
-    typer.Option(help="Hours for which one model may use GPUs. Default: 24.", min=0, show_default=False),
-]
-OverBudget = Annotated[
-    bool, typer.Option("--over-budget", help="Allow a budget over 250 GPU-hours, or a plan over the budget.")
-]
-Registry = Annotated[str, typer.Option(help="Registry of the client image (queries.image.registry).")]
-Experiments = Annotated[str, typer.Option(help="Only these experiments, separated by commas.")]
-Sample = Annotated[int, typer.Option(help="Number of trials to draw from each list; 0 for all.", min=0)]
-ValuesFolder = Annotated[
-    Path | None,
-    typer.Option(help="Folder of models' values files. Default: grace's own.", show_default=False),
-]
 OUT = Path("campaign")
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _spec(
-    models: str,
-    gpu: str,
-    fallback: str,
-    assigned: tuple[list[str] | None, list[str] | None, list[str] | None],
-    registry: str,
-    experiments: str,
-    sample: int,
-    folder: Path | None,
-) -> Spec:
-    from grace_client.campaign import settings
-    from grace_client.deploy.values import chart_folder, read_values, values_folder
-    from grace_client.kube.helm import Assignments
-
-    known = read_values(chart_folder() / "values.yaml")["queries"]["experiments"]
-    wanted = _names(experiments)
-    if strange := [name for name in wanted if name not in known]:
-        raise SpecError(f"There is no experiment {', '.join(strange)}. Experiments: {', '.join(known)}")
-    given: dict[str, Any] = {}
-    if registry:
-        given["queries.image.registry"] = registry
-    for name in known if wanted else ():
-        given[f"queries.experiments.{name}.enabled"] = name in wanted
-    for name in known if sample else ():
-        given[f"queries.experiments.{name}.sample"] = sample
-    return settings.describe(
-        _names(models),
-        folder=folder or values_folder(),
-        gpu=gpu,
-        fallbacks=_names(fallback),
-        sets=given,
-        assignments=Assignments.of(*assigned),
-    )
+Out = Annotated[Path, typer.Option(help="Folder of the campaign, if it is on this machine.")]
 
 
 @app.command()
+@with_campaign_options
 def plan(
-    models: Models = STUDY,
-    gpu: Gpu = "",
-    budget_hours: BudgetHours = None,
-    over_budget: OverBudget = False,
-    registry: Registry = "",
-    experiments: Experiments = "",
-    sample: Sample = 0,
-    sets: Set = None,
-    set_string: SetString = None,
-    set_file: SetFile = None,
-    values_folder: ValuesFolder = None,
+    options: CampaignOptions,
     utilisation: Annotated[
-        float, typer.Option(help="Share of the GPUs' published peaks that a server reaches.")
+        float,
+        typer.Option(
+            help="Assumption: share of the GPUs' published peak performance that a server reaches, 0 to 1."
+        ),
     ] = 0.3,
     characters_per_token: Annotated[
-        float, typer.Option(help="Characters of a prompt for each token.", min=0.1)
+        float, typer.Option(help="Assumption: average number of characters in a token.", min=0.1)
     ] = 4.0,
-    model_hours: ModelHours = None,
     json: AsJson = False,
 ) -> None:
     """Estimate the GPU-hours of a campaign. Nothing is installed.
 
-    Exit code 2 if the estimate is over the budget, or a rule of the cluster is broken.
+    Exit code 2 if the estimate is over the budget or breaks a rule of the cluster.
     """
     from grace_client.campaign.estimate import BUDGET_HOURS, MODEL_HOURS, Assumptions, check_budget
     from grace_client.campaign.plan import plan as make_plan
     from grace_client.cli.campaign.plan import show
     from grace_client.cli.workload import loads
 
-    budget = BUDGET_HOURS if budget_hours is None else budget_hours
-    check_budget(budget, over_budget=over_budget)
-    spec = _spec(
-        models or STUDY, gpu, "", (sets, set_string, set_file), registry, experiments, sample, values_folder
-    )
+    budget = BUDGET_HOURS if options.budget_hours is None else options.budget_hours
+    check_budget(budget, over_budget=options.over_budget)
+    spec = options.spec(options.models or STUDY)
     assumptions = Assumptions(utilisation=utilisation, characters_per_token=characters_per_token)
-    day = MODEL_HOURS if model_hours is None else model_hours
-    found = asyncio.run(make_plan(spec, loads, assumptions, model_hours=day, budget_hours=budget))
+    hours = MODEL_HOURS if options.model_hours is None else options.model_hours
+    found = asyncio.run(make_plan(spec, loads, assumptions, model_hours=hours, budget_hours=budget))
     if json:
         print_json(found.to_json())
     else:
@@ -137,47 +70,51 @@ def plan(
 
 
 @app.command()
+@with_campaign_options
 def run(
     command: typer.Context,
-    models: Models = None,
+    options: CampaignOptions,
     out: Annotated[Path, typer.Option(help="Folder for results, values files and campaign.json.")] = OUT,
-    gpu: Gpu = "",
     fallback: Annotated[
         str | None,
         typer.Option(
-            help="GPU overlays to try if no GPUs are available, such as rtx-3090,l40.", show_default=False
+            help="Other kinds of GPU to try if none are free, in this order, such as rtx-3090,l40.",
+            show_default=False,
         ),
     ] = None,
     queue_minutes: Annotated[
         float | None,
-        typer.Option(help="Minutes to wait for GPUs before that. Default: 120.", min=0, show_default=False),
+        typer.Option(
+            help="How many minutes to wait for free GPUs before --fallback applies. Default: 120.",
+            min=0,
+            show_default=False,
+        ),
     ] = None,
-    budget_hours: BudgetHours = None,
-    over_budget: OverBudget = False,
-    model_hours: ModelHours = None,
-    registry: Registry = "",
-    experiments: Experiments = "",
-    sample: Sample = 0,
-    sets: Set = None,
-    set_string: SetString = None,
-    set_file: SetFile = None,
-    values_folder: ValuesFolder = None,
     fetch: Annotated[
         bool | None,
-        typer.Option("--fetch/--no-fetch", help="Fetch the results (default), or leave them on the claim."),
+        typer.Option(
+            "--fetch/--no-fetch", help="Fetch the results (the default), or leave them on the cluster."
+        ),
     ] = None,
     install_minutes: Annotated[
-        float, typer.Option(help="Minutes that an install may take.", min=0.05)
+        float, typer.Option(help="Maximum time for a helm install, in minutes.", min=0.05)
     ] = 10.0,
-    poll: Annotated[float, typer.Option(help="Seconds between two looks at the cluster.", min=0.2)] = 5.0,
+    poll: Annotated[
+        float, typer.Option(help="Check the cluster's state every so many seconds.", min=0.2)
+    ] = 5.0,
     take_over: Annotated[
-        bool, typer.Option("--take-over", help="The process that ran this campaign has ended.")
+        bool,
+        typer.Option(
+            "--take-over",
+            help="Continue a campaign of another process. Use it only if that process has ended.",
+        ),
     ] = False,
     local: Annotated[bool, typer.Option("--local", help="Run on this machine, without a cluster.")] = False,
     vllm: Annotated[
         str | None,
         typer.Option(
-            help="With --local: start this vLLM for each model, such as 'vllm serve'.", show_default=False
+            help="With --local: start a vLLM server for each model with this command, such as 'vllm serve'.",
+            show_default=False,
         ),
     ] = None,
     namespace: Namespace = None,
@@ -185,61 +122,59 @@ def run(
     context: Context = None,
     json: AsJson = False,
 ) -> None:
-    """Install, ask, fetch and uninstall one model after another. The same command resumes it.
+    """Run a campaign: install each model, ask it, fetch its results, uninstall it. Repeat it to resume.
 
-    Without --models, the campaign under way in the namespace, or the one in --out, goes on. Answered
-    questions are not asked again.
+    Without --models, grace continues the campaign that is running in the namespace, or the one in --out.
+    Answered questions are not asked again.
     """
     if local:
         from grace_client.cli.campaign import local as campaign_local
 
         campaign_local.refuse(command)
-        campaign_local.run(models, out, _names(experiments), sample, vllm, values_folder, json=json)
+        wanted = names(options.experiments)
+        campaign_local.run(
+            options.models, out, wanted, options.sample, vllm, options.values_folder, json=json
+        )
         return
     if vllm:
-        raise SpecError("--vllm needs --local: on a cluster the chart starts the server")
+        raise SpecError("--vllm needs --local: on a cluster, the chart starts the server. Add --local")
     from grace_client.campaign.estimate import check_budget
     from grace_client.campaign.session import Options
     from grace_client.campaign.session import run as run_campaign
     from grace_client.cli.workload import loads
 
-    if budget_hours is not None:
-        check_budget(budget_hours, over_budget=over_budget)
-    spec = None
-    if models:
-        spec = _spec(
-            models,
-            gpu,
-            fallback or "",
-            (sets, set_string, set_file),
-            registry,
-            experiments,
-            sample,
-            values_folder,
-        )
-    elif gpu or registry or experiments or sample or sets or set_string or set_file or values_folder:
+    if options.budget_hours is not None:
+        check_budget(options.budget_hours, over_budget=options.over_budget)
+    spec = options.spec(options.models, fallback or "") if options.models else None
+    limits_only = CampaignOptions(
+        models=options.models,
+        budget_hours=options.budget_hours,
+        over_budget=options.over_budget,
+        model_hours=options.model_hours,
+    )
+    if not spec and options != limits_only:
         raise SpecError(
-            "--gpu, --registry, --experiments, --sample, --set and --values-folder belong to a new campaign. "
-            "Add --models to begin one, or leave them out to go on with the one under way"
+            "--gpu, --registry, --experiments, --sample, --set and --values-folder need --models. Add "
+            "--models to begin a new campaign, or leave them out to continue the one that is running"
         )
-    given = {
-        "budget_hours": budget_hours,
-        "model_hours": model_hours,
+    limits = {
+        "budget_hours": options.budget_hours,
+        "model_hours": options.model_hours,
         "queue_minutes": queue_minutes,
-        "fallbacks": None if fallback is None else tuple(_names(fallback)),
+        "fallbacks": None if fallback is None else tuple(names(fallback)),
         "fetch": fetch,
     }
-    options = Options(
+    settings = Options(
         spec=spec,
-        limits={name: value for name, value in given.items() if value is not None},
+        limits={name: value for name, value in limits.items() if value is not None},
         out=out,
         poll=poll,
         install_seconds=60 * install_minutes,
         take_over=take_over,
-        over_budget=over_budget,
+        over_budget=options.over_budget,
     )
     kubectl = _kubectl(kubeconfig, context, namespace)
-    ended = asyncio.run(run_campaign(kubectl, options, _terminal(quiet=json), loads))
+    ended = asyncio.run(run_campaign(kubectl, settings, _terminal(quiet=json), loads))
     _report(ended, out, json=json)
     _exit(ended)
 
@@ -261,7 +196,7 @@ def _terminal(*, quiet: bool) -> Terminal:
 
 
 def _report(campaign: Campaign, out: Path, *, json: bool, **more: Any) -> None:
-    """Print the report; `more` are further keys of the JSON, each a list of lines for people."""
+    """Print the report of a campaign. `more` adds keys to the JSON; for people, their values are lines."""
     from datetime import UTC, datetime
 
     from grace_client.campaign.session import resume_command
@@ -286,13 +221,13 @@ def _exit(campaign: Campaign) -> None:
 
 @app.command()
 def status(
-    out: Annotated[Path, typer.Option(help="The campaign's folder, where it is on this machine.")] = OUT,
+    out: Out = OUT,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     json: AsJson = False,
 ) -> None:
-    """Show how far a campaign is, from the cluster and from its file, on any machine."""
+    """Show the progress of a campaign. This works on any machine that can reach the cluster."""
     from grace_client.campaign.session import look
 
     found, lines = asyncio.run(look(_kubectl(kubeconfig, context, namespace), out))
@@ -301,26 +236,27 @@ def status(
 
 @app.command()
 def stop(
-    out: Annotated[Path, typer.Option(help="The campaign's folder, where it is on this machine.")] = OUT,
+    out: Out = OUT,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     json: AsJson = False,
 ) -> None:
-    """Stop the campaign that is under way. Its GPUs are freed, its claims stay.
+    """Stop the running campaign and free its GPUs. Its claims stay.
 
-    The process that runs it is asked to stop; if there is none, this command frees the GPUs.
+    grace asks the campaign's process to stop. If there is no such process, this command frees the GPUs
+    itself.
     """
     from grace_client.campaign.session import stop as stop_campaign
 
     kubectl = _kubectl(kubeconfig, context, namespace)
     ended = asyncio.run(stop_campaign(kubectl, out, _terminal(quiet=json)))
     if ended is None:
-        say("grace: no campaign is under way in this namespace")
+        say("grace: No campaign is running in this namespace")
         if json:
             print_json({"stopped": None})
         return
     if json:
         _report(ended, out, json=True, stopped=ended.name)
     else:
-        say(f"campaign {ended.name} is stopped and uses no GPU")
+        say(f"Campaign {ended.name} is stopped. It uses no GPU")

@@ -20,9 +20,11 @@ from grace_client.local.server import unlisted
 
 EMBEDDED = "embedded"
 """Name of the model that comes with grace."""
-HERE = frozenset({"models", "out", "experiments", "sample", "values_folder", "local", "vllm", "json"})
+LOCAL_PARAMETERS = frozenset(
+    {"models", "out", "experiments", "sample", "values_folder", "local", "vllm", "json"}
+)
 """Parameters of `grace campaign run` that work without a cluster."""
-AGAIN = "repeat the command: answered questions are not asked again"
+AGAIN = "Repeat the command. Answered questions are not asked again"
 
 
 def run(
@@ -55,7 +57,7 @@ def run(
 
 
 def refuse(command: typer.Context) -> None:
-    """Refuse options that need a cluster, if they were given with --local.
+    """Refuse options that need a cluster if the user gave them with --local.
 
     Parameters
     ----------
@@ -65,19 +67,19 @@ def refuse(command: typer.Context) -> None:
     Raises
     ------
     SpecError
-        With the options' names.
+        If there are such options; the message names them.
     """
     given = [
         parameter.opts[0]
         for parameter in command.command.params
-        if parameter.name not in HERE
+        if parameter.name not in LOCAL_PARAMETERS
         and parameter.name in command.params
         and _was_given(command, str(parameter.name))
     ]
     if given:
         raise SpecError(
-            f"{', '.join(given)}: with --local there is no cluster for this option. Leave it out; a model's "
-            "values apply, and --values-folder uses values of your own"
+            f"{', '.join(given)}: this option needs a cluster and does not work with --local. Leave it out. "
+            "To change a model's values, use --values-folder"
         )
 
 
@@ -87,28 +89,29 @@ def _was_given(command: typer.Context, parameter: str) -> bool:
 
 
 def _models(names: list[str], folder: Path | None) -> list[AllValues]:
-    """Models of the values folder, the embedded one, and Hugging Face ids or folders as they are."""
-    known = known_models(folder or values_folder())
+    """The values of each model: a listed one, the embedded one, a Hugging Face id or a folder."""
+    listed = known_models(folder or values_folder())
     found: list[AllValues] = []
     for name in names:
         if name == EMBEDDED:
             found.append(unlisted(EMBEDDED))
-        elif name in known:
-            found.append(effective(known[name], {}))
+        elif name in listed:
+            found.append(effective(listed[name], {}))
         elif "/" in name and Path(name).name.strip("."):
             short = paths.file_name(Path(name).name)
             if same := [one["model"]["repository"] for one in found if one["model"]["name"] == short]:
                 raise SpecError(
-                    f"{same[0]} and {name} would both be called {short} in the results folder. Run one of "
-                    "them in a campaign of its own, with another --out"
+                    f"{same[0]} and {name} have the same name in the results folder: {short}. Run one of "
+                    "them in another campaign, with another --out"
                 )
             found.append(unlisted(short, name))
         else:
             raise SpecError(
-                f"There is no model {name}. Models: {EMBEDDED}, {', '.join(known)}, Hugging Face ids A/B"
+                f"--models: there is no model {name}. Models: {EMBEDDED}, {', '.join(listed)}, or a Hugging "
+                "Face id such as google/gemma-2-2b-it"
             )
     if len({one["model"]["name"] for one in found}) < len(found):
-        raise SpecError("--models names a model twice. Name each model once")
+        raise SpecError(f"--models {','.join(names)} names a model twice. Name each model once")
     return found
 
 
@@ -125,7 +128,7 @@ def _as_json(one: Ended) -> dict[str, object]:
 async def _run(local: Local, models: list[AllValues]) -> list[Ended]:
     def stop() -> None:
         local.stop()
-        say("stopping: the answers in flight are written first")
+        say("Stopping: grace waits for the questions in flight")
 
     on_stop(stop)
     return await local.run(models, AGAIN)

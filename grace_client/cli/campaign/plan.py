@@ -9,11 +9,11 @@ from rich.table import Table
 from grace_client.campaign.plan import Plan
 
 WIDTH = 120
-"""Columns that the table needs; a narrower terminal wraps it, which is better than cutting names."""
+"""Width of the table in characters. A narrower terminal wraps its lines; that is better than cut names."""
 
 
 def show(plan: Plan) -> None:
-    """Print a plan for people."""
+    """Print the table and the remarks of a plan."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("model", "GPUs", "kind"):
         table.add_column(name)

@@ -1,4 +1,4 @@
-"""A campaign while it goes on: a live view on a terminal, a line now and then elsewhere."""
+"""The progress of a running campaign: a live view on a terminal, else a line every `PLAIN`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 PLAIN = timedelta(seconds=30)
-"""How often a line appears if there is no terminal and only numbers have changed."""
+"""Time between two lines if stderr is not a terminal and only numbers have changed."""
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def line(view: View) -> str:
     """A view in one line."""
     model = view.model
     if model is None:
-        return "all models have ended"
+        return "All models have ended"
     parts = [f"{model.label}: {model.phase}"]
     if model.phase in WATCHED and (waited := model.queued(view.at)) >= 1:
         parts.append(f"{duration(waited)} in the queue")
@@ -46,7 +46,7 @@ def line(view: View) -> str:
 
 
 def _lines(say: Callable[[str], None]) -> Callable[[View], None]:
-    said: set[str] = set()
+    shown: set[str] = set()
     last: tuple[str, datetime] | None = None
 
     def show(view: View) -> None:
@@ -57,10 +57,10 @@ def _lines(say: Callable[[str], None]) -> Callable[[View], None]:
             say(line(view))
             last = key, view.at
         for fault in (*map(str, view.faults), *filter(None, [view.note])):
-            # A fault that lasts is shown once.
+            # Show each fault once, however long it lasts.
             short = f"{key}: {fault.splitlines()[0]}"
-            if short not in said:
-                said.add(short)
+            if short not in shown:
+                shown.add(short)
                 say(fault)
 
     return show

@@ -1,1 +1,1 @@
-"""Chat templates, and what models print beside their answer: thoughts, dates."""
+"""Chat templates, and how models mark their reasoning."""

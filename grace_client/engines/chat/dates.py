@@ -1,4 +1,4 @@
-"""Dates that a chat template prints, found in it or in its output and set to a day of one's own. Pure."""
+"""Finds the dates that a chat template prints, and replaces today with a fixed day. Pure."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ _DATES = (
     "%d-%m-%Y",
 )
 FORMATS = tuple(day + form for day in _DAYS for form in _DATES)
-"""How templates print a date, the longer ones first."""
+"""The formats in which templates print a date, the longer ones first."""
 
 
 _NOW = re.compile(r"""strftime_now\(\s*(?:"([^"\\]*)"|'([^'\\]*)')\s*\)""")
 
 
 def with_date(template: str, day: date) -> str:
-    """A chat template that tells `day` in place of today, wherever it says in which form."""
+    """A chat template that prints `day` instead of today, in each call of ``strftime_now``."""
     return _NOW.sub(lambda call: json.dumps(day.strftime(call[1] or call[2] or "")), template)
 
 
 def pinned(text: str, today: date, day: date) -> str:
-    """A text that tells `day` wherever it told today.
+    """A text with `day` instead of today.
 
-    Yesterday and tomorrow count as today: the server's clock and time zone are its own. A date in a form that
-    is not among `FORMATS`, and a time of day, cannot be told from other text and stay.
+    Yesterday and tomorrow count as today, because the server may be in another time zone. A date in a format
+    that is not in `FORMATS`, and a time of day, do not change.
 
     Parameters
     ----------
     text : str
-        What a template rendered.
+        Output of a template.
     today : date
-        The day on which it did.
+        The day on which the template was rendered.
     day : date
-        The day to tell instead.
+        The day to print instead.
     """
     for form in FORMATS:
         for shift in (0, -1, 1):

@@ -22,34 +22,34 @@ PROBES = (
 """Two questions as long as those of the studies, which differ near their ends."""
 
 EDGE = 20
-"""So many characters of a question's beginning or end show that it is there."""
+"""Number of characters by which the beginning or end of a question is recognised."""
 
 
 def times(text: str, shown: str) -> int:
-    """How often a text stands in another one that token ids were decoded to.
+    """How often a text occurs in `shown`, a text that was decoded from token ids.
 
-    Tokenizers may change the width and the composition of characters, their case, and white space; such
-    changes do not count.
+    Tokenizers may change the width, composition and case of characters, and white space. These changes are
+    ignored.
     """
     return _plain(shown).count(_plain(text))
 
 
 def check(pairs: Sequence[tuple[str, Sequence[int], str]], what: str, remedy: str) -> None:
-    """That questions are passed on whole, once, and apart from each other.
+    """Check that questions reach the model whole, once, and as different tokens.
 
     Parameters
     ----------
     pairs : sequence of (str, sequence of int, str)
-        Each question, its token ids, and what they are decoded to.
+        Each question, its token ids, and the text decoded from them.
     what : str
-        What puts the questions into tokens, such as ``"the chat template of gemma"``.
+        What turns the questions into tokens, such as ``"the chat template of gemma"``.
     remedy : str
-        The next step.
+        What the user can do next.
 
     Raises
     ------
     SpecError
-        Where they are not.
+        If they do not.
     """
     fault = ""
     for text, _, shown in pairs:
@@ -66,15 +66,15 @@ def check(pairs: Sequence[tuple[str, Sequence[int], str]], what: str, remedy: st
 
 
 def _loss(text: str, shown: str) -> str:
-    plain, there = _plain(text), _plain(shown)
-    begins, ends = plain[:EDGE] in there, plain[-EDGE:] in there
+    plain, decoded = _plain(text), _plain(shown)
+    begins, ends = plain[:EDGE] in decoded, plain[-EDGE:] in decoded
     if begins == ends:
         return "changes its words" if begins else "leaves it out"
     if begins:
-        kept = next(n for n in range(len(plain), 0, -1) if plain[:n] in there)
+        kept = next(n for n in range(len(plain), 0, -1) if plain[:n] in decoded)
         where = "after its first"
     else:
-        kept = next(n for n in range(len(plain), 0, -1) if plain[-n:] in there)
+        kept = next(n for n in range(len(plain), 0, -1) if plain[-n:] in decoded)
         where = "before its last"
     return f"cuts it {where} {round(kept / len(plain) * len(text))} of {len(text)} characters"
 

@@ -1,7 +1,7 @@
-"""What a reasoning model thinks, apart from what it answers. Pure.
+"""Separates the reasoning of a model from its answer. Pure.
 
-A format says with which marks a model separates the two. Texts are read with special tokens written out, and
-begin where the template's last turn begins, so that a block which the template opened is seen.
+A format says which marks a model puts between the two. The texts contain the special tokens, and begin where
+the template's last turn begins, so that they include a block that the template opened.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ Status = Literal["ok", "reasoning_unfinished", "no_answer"]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A model's turn, taken apart.
+    """A model's turn, split into answer and reasoning.
 
     Attributes
     ----------
     answer : str
-        Empty unless the status is ``"ok"``, or the model thought nothing and said nothing.
+        Empty unless the status is ``"ok"``. It is also empty if the model wrote nothing.
     reasoning : str or None
-        What it thought; None where there is nothing of the kind.
+        The reasoning; None if there is none.
     status : str
-        ``"ok"``; ``"reasoning_unfinished"`` where the reasoning never ended; ``"no_answer"`` where it ended
-        and nothing came after it.
+        ``"ok"``; ``"reasoning_unfinished"`` if the reasoning never ended; ``"no_answer"`` if it ended and
+        no answer followed.
     """
 
     answer: str
@@ -48,17 +48,17 @@ class ReasoningFormat:
     Attributes
     ----------
     name : str
-        As manifests call it.
+        Name in manifests.
     opens : str
-        What a turn or a block begins with.
+        The text that begins a turn or a block.
     mark : str
-        What stands right before every answer.
+        The text right before every answer.
     gap : str
-        What comes between that and the first word, as the models write it.
+        The text between the mark and the first word of the answer, as the models write it.
     nests : bool
         Whether the mark may come several times before the answer.
     read : callable
-        From a turn, and whether a bound on its length cut it off, to its parts.
+        Splits a turn. Its second argument says whether the limit on tokens cut the turn off.
     """
 
     name: str
@@ -69,11 +69,11 @@ class ReasoningFormat:
     read: Callable[[str, bool], Turn]
 
     def begun(self, suffix: str) -> str:
-        """The part of a template's ending that belongs to the turn which the model goes on with."""
+        """The part of a template's ending that belongs to the turn that the model continues."""
         return suffix[suffix.rfind(self.opens) :] if self.opens in suffix else ""
 
     def answer_at(self, ids: Sequence[int], mark: Sequence[int]) -> int | None:
-        """Where, in the token ids of a turn, its answer begins; None where `mark` is not in them."""
+        """Position of the answer in the token ids of a turn; None if `mark` is not in them."""
         ends = [
             end for end in range(len(mark), len(ids) + 1) if list(ids[end - len(mark) : end]) == list(mark)
         ]
@@ -93,47 +93,47 @@ def split_turn(
     Parameters
     ----------
     text : str or None
-        What the model wrote, or what a server gives as the answer.
+        The text of the model, or the field that the server calls the answer.
     thoughts : str or None
-        What a server gives as reasoning, where it tells the two apart itself.
+        The field that the server calls reasoning, if the server separates the two itself.
     form : ReasoningFormat, optional
-        Default: think blocks, where there are any.
+        Default: think blocks, if there are any.
     begun : str
-        What the prompt already holds of this turn, see `ReasoningFormat.begun`.
+        The part of this turn that the prompt already contains, see `ReasoningFormat.begun`.
     cut : bool
-        Whether the bound on its length ended the text.
+        Whether the limit on tokens cut the text off.
     """
     text = text or ""
     if begun.rstrip().endswith(OPEN) and text.lstrip().startswith(OPEN):
         # The model repeats the tag that its template has written.
         text = text.lstrip().removeprefix(OPEN)
-    said = (form or THINK).read(begun + text, cut)
+    turn = (form or THINK).read(begun + text, cut)
     if thoughts is None:
-        return said
-    whole = "\n".join(part for part in (thoughts.strip(), said.reasoning) if part)
-    if said.status == "ok" and not said.answer:
+        return turn
+    whole = "\n".join(part for part in (thoughts.strip(), turn.reasoning) if part)
+    if turn.status == "ok" and not turn.answer:
         return Turn("", whole, "reasoning_unfinished" if cut else "no_answer")
-    return Turn(said.answer, whole, said.status)
+    return Turn(turn.answer, whole, turn.status)
 
 
 def format_of(suffix: str) -> ReasoningFormat | None:
-    """The format into which a template's ending leads; None where it leads straight to the answer."""
+    """The format of the reasoning that a template's ending opens; None if it opens none."""
     if suffix.endswith(f"{START}assistant"):
         return HARMONY
     return THINK if suffix.rstrip().endswith(OPEN) else None
 
 
 def answer_lead(suffix: str, form: ReasoningFormat | None = None) -> str:
-    """What must follow a template's ending so that the next token is the answer and not a thought.
+    """The text to add to a template's ending so that the next token is the answer and not reasoning.
 
-    The reasoning is closed, in the words of the model's own format, before it began.
+    The text closes the reasoning, in the model's own format, before it begins.
 
     Parameters
     ----------
     suffix : str
-        What the chat template puts after the prompt.
+        The text of the chat template after the prompt.
     form : ReasoningFormat, optional
-        The format of a model that opens its reasoning itself. Default: reasoning is closed only where the
+        The format of a model that opens its reasoning itself. Default: reasoning is closed only if the
         template opens it.
     """
     leads = format_of(suffix)
@@ -147,7 +147,7 @@ def answer_lead(suffix: str, form: ReasoningFormat | None = None) -> str:
 
 
 def _read_think(turn: str, cut: bool) -> Turn:
-    """Blocks may be nested, and the first may have begun unseen; what follows the last is the answer."""
+    """Blocks may be nested, and the first may lack its opening tag. The answer follows the last block."""
     whole = _without_part(turn, (OPEN, CLOSE)) if cut else turn
     part = turn[len(whole) :]
     depth, rest, blocks = 0, whole, list[str]()
@@ -160,7 +160,7 @@ def _read_think(turn: str, cut: bool) -> Turn:
             depth += 1
         blocks.append(before)
     if not blocks:
-        # A text that breaks off within its first tag was about to think, or had done so unmarked.
+        # A text that ends within its first tag has no answer yet.
         if part and (not whole.strip() or part.startswith("</t")):
             return Turn("", whole.strip() or None, "reasoning_unfinished")
         return Turn(turn)
@@ -172,18 +172,18 @@ def _read_think(turn: str, cut: bool) -> Turn:
 
 
 def _read_harmony(turn: str, cut: bool) -> Turn:
-    """Only messages to the user on the channel `final` are the answer; all others are kept as reasoning."""
+    """Messages to the user on the channel `final` are the answer. All others are kept as reasoning."""
     if cut:
         turn = _without_part(turn, (START, CHANNEL, MESSAGE, CONSTRAIN, *ENDS))
     answers = list[str]()
     parts = _HEADS.split(turn)
-    # Words before any header are kept, but are no answer.
+    # Text before the first header is kept as reasoning.
     role, thoughts = "", [_body(parts[0])]
     for mark, part in zip(parts[1::2], parts[2::2], strict=True):
         header, begun, body = part.partition(MESSAGE)
         words = [*role.split(), *header.replace(CONSTRAIN, " ").split()]
         role = header if mark == START and not begun else ""
-        # A header that never ended says nothing.
+        # A header that never ended has no message.
         if begun:
             addressed = any(word.startswith("to=") for word in words)
             final = mark == CHANNEL and header.split()[:1] == ["final"] and not addressed
@@ -195,12 +195,12 @@ def _read_harmony(turn: str, cut: bool) -> Turn:
 
 
 def _body(text: str) -> str:
-    """A message up to its end, or to a mark that has no place in it."""
+    """A message up to its end, or up to a mark that cannot be part of it."""
     return _BREAKS.split(text, maxsplit=1)[0].strip()
 
 
 def _without_part(text: str, marks: Sequence[str]) -> str:
-    """A text without the beginning of a mark in which it was cut off."""
+    """A text without the incomplete mark at its end."""
     for mark in marks:
         for length in range(len(mark) - 1, 0, -1):
             if text.endswith(mark[:length]):

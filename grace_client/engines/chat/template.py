@@ -1,4 +1,4 @@
-"""What a chat template puts around a prompt, with and without reasoning. Pure."""
+"""The text that a chat template puts around a prompt, with and without reasoning. Pure."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from grace_client.engines.chat.reasoning import OPEN, THINK, ReasoningFormat, an
 Effort = Literal["low", "medium", "high"]
 
 MARKER = "What did Oriel leave beside the ninth lantern?"
-"""The text that stands for a prompt while the template is looked at; no template has it of its own."""
+"""Placeholder for the prompt while a template is examined. No template contains it."""
 
 DAY = date(2026, 1, 1)
+"""The day that templates print unless --prompt-date sets another one."""
 
 SWITCH = {"enable_thinking": False, "thinking": False}
-"""How templates are told not to let the model reason; each reads the name that it knows."""
+"""Template variables that turn reasoning off. Each template reads the name that it knows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a run asks of a model's reasoning.
+class TemplateSettings:
+    """A run's settings for the chat template: reasoning, effort, date.
 
     Attributes
     ----------
     reasoning : str or None
-        Whether the model reasons before it answers. None: as the experiment has it.
+        Whether the model reasons before it answers. None: the default of the experiment.
     effort : str or None
-        How much the model is to think, for templates that take it.
+        Reasoning effort, for templates that take it.
     day : date
-        What a template is told that prints the date. One day for all runs, so that the prompt is the same
-        every day and the run can be taken up again on another.
+        The day that a template prints as the date. It is the same for all runs, so that the prompt does not
+        change and a run can continue on another day.
     """
 
     reasoning: Reasoning | None = None
@@ -42,32 +43,34 @@ class Wanted:
     day: date = DAY
 
     @classmethod
-    def of(cls, reasoning: str | None = None, effort: str | None = None, day: str | None = None) -> Wanted:
-        """From what a command line or a manifest says; SpecError where it is none of the values."""
+    def of(
+        cls, reasoning: str | None = None, effort: str | None = None, day: str | None = None
+    ) -> TemplateSettings:
+        """Settings from the values of a command line or a manifest; SpecError if a value is not valid."""
         if reasoning in EARLIER_REASONING:
             raise SpecError(
-                f"--reasoning {reasoning} has a new name: --reasoning {EARLIER_REASONING[reasoning]}"
+                f"--reasoning {reasoning} was renamed. Use --reasoning {EARLIER_REASONING[reasoning]}"
             )
         if reasoning not in (None, *get_args(Reasoning)):
-            raise SpecError(f"--reasoning is one of {', '.join(get_args(Reasoning))}, not {reasoning!r}")
+            raise SpecError(f"--reasoning {reasoning} does not exist. Use {', '.join(get_args(Reasoning))}")
         if effort not in (None, *get_args(Effort)):
             raise SpecError(f"--reasoning-effort {effort} does not exist. Use {', '.join(get_args(Effort))}")
         try:
-            told = DAY if day is None else date.fromisoformat(day)
+            parsed = DAY if day is None else date.fromisoformat(day)
         except ValueError:
             raise SpecError(f"--prompt-date {day} is not a date. Example: 2026-01-01") from None
-        return cls(cast("Reasoning | None", reasoning), cast("Effort | None", effort), told)
+        return cls(cast("Reasoning | None", reasoning), cast("Effort | None", effort), parsed)
 
     @classmethod
-    def of_run(cls, reasoning: str | None, engine: Mapping[str, Any]) -> Wanted:
-        """What was asked in a run whose engine was so described."""
-        told = engine["versions"]
-        return cls.of(reasoning, told.get("reasoning_effort"), told.get("date"))
+    def of_run(cls, reasoning: str | None, engine: Mapping[str, Any]) -> TemplateSettings:
+        """The settings of a run, from its `reasoning` and the description of its engine."""
+        versions = engine["versions"]
+        return cls.of(reasoning, versions.get("reasoning_effort"), versions.get("date"))
 
-    def told(self, *, dated: bool) -> dict[str, str]:
-        """What an engine's description says of it; of the date only where the template prints one."""
-        told = {} if self.effort is None else {"reasoning_effort": self.effort}
-        return told | ({"date": self.day.isoformat()} if dated else {})
+    def versions(self, *, dated: bool) -> dict[str, str]:
+        """Effort and date for `EngineInfo.versions`; the date only if the template prints one (`dated`)."""
+        effort = {} if self.effort is None else {"reasoning_effort": self.effort}
+        return effort | ({"date": self.day.isoformat()} if dated else {})
 
     @property
     def options(self) -> dict[str, Any]:
@@ -75,25 +78,25 @@ class Wanted:
         return {} if self.effort is None else {"reasoning_effort": self.effort}
 
 
-UNASKED = Wanted()
+DEFAULT_SETTINGS = TemplateSettings()
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What stands around a prompt.
+    """The text around a prompt.
 
     Attributes
     ----------
     prefix, suffix : str
-        Where the model may reason.
+        Of prompts after which the model may reason.
     direct_prefix, direct_suffix : str
-        Where its answer begins at once, `lead` included.
+        Of prompts after which the answer begins at once; they include `lead`.
     lead : str
-        What grace writes behind the template's own ending there, to close the reasoning.
+        The text that grace adds to the template's ending to close the reasoning.
     options, direct_options : dict
-        Variables for the template.
+        Variables for the template, with and without reasoning.
     form : ReasoningFormat or None
-        How the model marks its reasoning; None where nothing shows that it reasons.
+        How the model marks its reasoning; None if nothing shows that it reasons.
     """
 
     prefix: str
@@ -111,42 +114,42 @@ class Shape:
 
     @property
     def described(self) -> dict[str, str]:
-        """The fields of an `EngineInfo` that tell of reasoning; none for a model without it."""
-        told = {}
+        """The fields of an `EngineInfo` about reasoning; empty for a model without it."""
+        result = {}
         if self.direct_prefix != self.prefix:
-            told["direct_prefix"] = self.direct_prefix
+            result["direct_prefix"] = self.direct_prefix
         if self.direct_suffix != self.suffix:
-            told["direct_suffix"] = self.direct_suffix
+            result["direct_suffix"] = self.direct_suffix
         if self.form is not None:
-            told["reasoning_format"] = self.form.name
-        return told
+            result["reasoning_format"] = self.form.name
+        return result
 
 
 def shape_of(
-    wanted: Wanted, rendered: str, off: str, *, takes_effort: bool, knows_tags: bool, name: str
+    settings: TemplateSettings, rendered: str, off: str, *, takes_effort: bool, knows_tags: bool, name: str
 ) -> Shape:
-    """What a template's renderings of `MARKER` say.
+    """The text around a prompt, from a template's renderings of `MARKER`.
 
     Parameters
     ----------
-    wanted : Wanted
-        What is asked of the model's reasoning.
+    settings : TemplateSettings
+        The run's settings.
     rendered, off : str
-        Rendered with `wanted.options`, and with these and `SWITCH`.
+        The template rendered with `settings.options`, and with these and `SWITCH`.
     takes_effort : bool
         Whether low and high effort are rendered differently.
     knows_tags : bool
         Whether the tags of a think block are single tokens of the model.
     name : str
-        The model's, for errors.
+        Name of the model, for errors.
 
     Raises
     ------
     SpecError
-        Where the template takes no effort although one is wanted, and where reasoning is to be on or off and
-        the model shows none.
+        If an effort is set and the template takes none; or if reasoning is set to on or off and the model
+        shows no reasoning.
     """
-    if wanted.effort is not None and not takes_effort:
+    if settings.effort is not None and not takes_effort:
         raise SpecError(
             f"the chat template of {name} takes no reasoning effort: low and high give the same text. "
             "Leave --reasoning-effort out"
@@ -156,16 +159,16 @@ def shape_of(
     form = format_of(suffix)
     if form is None and off != rendered and (knows_tags or OPEN in suffix + off_suffix):
         form = THINK
-    opens_itself = form is None and knows_tags and wanted.reasoning in ("off", "on")
+    opens_itself = form is None and knows_tags and settings.reasoning in ("off", "on")
     if opens_itself:
         form = THINK
-    elif form is None and wanted.reasoning in ("off", "on"):
+    elif form is None and settings.reasoning in ("off", "on"):
         raise SpecError(
             f"{name} shows no reasoning that grace knows, think blocks or Harmony, neither in its chat "
             "template nor in its vocabulary. Leave --reasoning out, or tell the model not to reason with "
             "--reasoning off-by-prompt"
         )
-    if form is None or wanted.reasoning == "off-by-prompt":
+    if form is None or settings.reasoning == "off-by-prompt":
         off_prefix, off_suffix, switch = prefix, suffix, {}
     else:
         switch = SWITCH if off != rendered else {}
@@ -176,7 +179,7 @@ def shape_of(
         off_prefix,
         off_suffix + lead,
         lead,
-        wanted.options,
-        wanted.options | switch,
+        settings.options,
+        settings.options | switch,
         form,
     )

@@ -1,4 +1,4 @@
-"""A transformers model as a folder or the hub holds it: loaded whole, or refused with what is wrong."""
+"""Loads a transformers model from a folder or the hub, completely, or says what is wrong with it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from grace_client.engines.local.model_check import check_architecture, check_ten
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 LFS = b"version https://git-lfs.github.com/spec/"
-"""What the small file begins with that Git leaves in the place of a large one."""
+"""The beginning of a Git LFS pointer, the small file that stands for a large one."""
 
 FORMAT = "config.json, *.safetensors and tokenizer.json"
 
@@ -34,14 +34,14 @@ _SINGLE = {".gguf", ".safetensors", ".bin", ".pt", ".pth", ".ckpt"}
 
 
 def load(source: str, name: str, *, dtype: str, device: str) -> tuple[Any, Any]:
-    """Model and tokenizer, every weight of them from the checkpoint.
+    """Load model and tokenizer, every weight from the checkpoint.
 
     Parameters
     ----------
     source : str
         A folder, or an id on the hub.
     name : str
-        The model's, for errors.
+        Name of the model, for errors.
     dtype : str
         One of `DTYPES`; ``"auto"`` is float32 on a CPU and the type of the weights elsewhere.
     device : str
@@ -50,7 +50,7 @@ def load(source: str, name: str, *, dtype: str, device: str) -> tuple[Any, Any]:
     Raises
     ------
     SpecError
-        Where it cannot be loaded, or where any tensor would not be the checkpoint's.
+        If the model cannot be loaded, or a tensor would not come from the checkpoint.
     """
     logging.disable_progress_bar()
     logging.set_verbosity_error()
@@ -62,7 +62,7 @@ def load(source: str, name: str, *, dtype: str, device: str) -> tuple[Any, Any]:
     kind = "float32" if dtype == "auto" and device == "cpu" else dtype
     part = "configuration"
     try:
-        # Code that a checkpoint brings along is not run, and nobody is asked whether it may be.
+        # Program code in a checkpoint is never run, and transformers must not ask whether to run it.
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
         check_architecture(config, name)
         part = "tokenizer"
@@ -75,24 +75,24 @@ def load(source: str, name: str, *, dtype: str, device: str) -> tuple[Any, Any]:
             device_map=device,
             trust_remote_code=False,
             output_loading_info=True,
-            # Refused below, by name and by size.
+            # `check_tensors` refuses them and names them.
             ignore_mismatched_sizes=True,
         )
     except SpecError:
         raise
-    except Exception as error:  # whatever the libraries make of files that they cannot read
+    except Exception as error:  # the libraries raise many types of errors
         raise SpecError(_failure(source, name, part, device, error)) from error
     check_tensors(model, loading, name)
     return model.eval(), tokenizer
 
 
 def device_for(dtype: str, device: str | None) -> str:
-    """The device to compute on: the one asked for, or the first of CUDA, MPS and CPU that is there.
+    """The device to compute on. Default: the first of CUDA, MPS and CPU that is available.
 
     Raises
     ------
     SpecError
-        Where there is no such type of number or no such device.
+        If the data type or the device does not exist.
     """
     if dtype not in DTYPES:
         raise SpecError(f"--dtype {dtype} does not exist. Use one of {', '.join(DTYPES)}")
@@ -102,8 +102,8 @@ def device_for(dtype: str, device: str | None) -> str:
         torch.zeros(1, device=device).item()
     except Exception as error:  # an AssertionError where torch was built without CUDA
         raise SpecError(
-            f"torch {torch.__version__} cannot compute on the device {device!r} ({_first_line(error)}). Name "
-            f"one of {', '.join(_devices())} with --device, or leave --device out"
+            f"torch {torch.__version__} cannot compute on the device {device!r} ({_first_line(error)}). Use "
+            f"--device {' or '.join(_devices())}, or leave --device out"
         ) from None
     return device
 
@@ -111,7 +111,7 @@ def device_for(dtype: str, device: str | None) -> str:
 def fingerprint(folder: Path) -> str:
     """Hash over names, sizes and both ends of the files of a model folder.
 
-    The ends are enough to tell two sets of weights apart, and 140 GB need not be read for it.
+    The ends distinguish two sets of weights, and reading 140 GB would take too long.
     """
     end = 4 << 20
     digest = hashlib.sha256()
@@ -134,16 +134,16 @@ def _devices() -> list[str]:
 
 
 def _check_name(source: str) -> None:
-    """Refuse a name that is neither a folder nor an id on the hub."""
+    """SpecError if a name is neither a folder nor an id on the hub."""
     path = Path(source)
     if path.suffix in _SINGLE and (path.is_file() or len(path.parts) != 2):
         what = "a GGUF file" if path.suffix == ".gguf" else "a single file of weights"
-        there = "" if path.is_file() else ", which does not exist"
+        absent = "" if path.is_file() else ", which does not exist"
         whole = (path.parent / "config.json").is_file() and path.suffix != ".gguf"
-        give = f"use {path.parent}" if whole else "use the folder of the model from which the file was made"
+        remedy = f"use {path.parent}" if whole else "use the folder of the model from which the file was made"
         raise SpecError(
-            f"{source} is {what}{there}. --model takes a folder in the format of transformers ({FORMAT}): "
-            f"{give}"
+            f"{source} is {what}{absent}. --model takes a folder in the format of transformers ({FORMAT}): "
+            f"{remedy}"
         )
     if path.is_file():
         raise SpecError(f"{source} is a file. --model takes a model's folder ({FORMAT}) or its id on the hub")
@@ -185,7 +185,7 @@ def _check_kind(folder: Path, names: list[str]) -> None:
 
 
 def _configs(folder: Path) -> Iterator[Path]:
-    """Models' configurations one and three levels down; the hub's cache has them in snapshots/COMMIT."""
+    """Configurations of models one and three levels down; the hub's cache has them in snapshots/COMMIT."""
     for pattern in ("*/config.json", "snapshots/*/config.json"):
         yield from sorted(folder.glob(pattern))
 
@@ -210,7 +210,7 @@ def _check_file(path: Path) -> None:
 
 
 def _failure(source: str, name: str, part: str, device: str, error: Exception) -> str:
-    """What a library's error means and what to do, by its class and by the configuration that was read."""
+    """The cause of a library's error and the next step, from its class and the model's configuration."""
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None:
@@ -221,7 +221,7 @@ def _failure(source: str, name: str, part: str, device: str, error: Exception) -
         return any(isinstance(one, kinds) for one in causes)
 
     config: dict[str, Any] = {}
-    with suppress(Exception):  # a configuration that cannot be read explains nothing
+    with suppress(Exception):  # the configuration may be the file at fault
         config = PretrainedConfig.get_config_dict(source)[0]
 
     if caused_by(torch.OutOfMemoryError, MemoryError):

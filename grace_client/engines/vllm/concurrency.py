@@ -1,4 +1,4 @@
-"""How many requests to have in flight: learned from how the server takes them. Pure."""
+"""The number of requests in flight, adapted to the server. Pure."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class AdaptiveLimit:
-    """A bound on the requests in flight that follows what the server can take.
+    """A limit on the requests in flight that adapts to the server.
 
-    It doubles per round while latency holds, until the server first refuses a request; from then on it
-    grows by one per round and halves at every refusal.
+    It doubles in each round while the latency stays low, until the server first refuses a request. From then
+    on it grows by one in each round, and halves at every refusal.
 
     Attributes
     ----------
     most : int
-        Never more than this.
+        Highest value of the limit.
     comfort : float
-        A latency below this, in seconds, never keeps the limit from growing.
+        Latency in seconds below which the limit always grows.
     stretch : float
-        How many times the shortest latency the usual one may be before the limit stops growing.
+        The limit stops growing when the average latency is more than this many times the shortest one.
     value : float
         The limit now, at least 1.
     round : int
-        Counts the refusals that were heeded. Requests sent before the last one say nothing new.
+        Number of refusals that changed the limit. A refusal of a request of an earlier round has no effect.
     """
 
     most: int
@@ -48,11 +48,11 @@ class AdaptiveLimit:
         in_flight : int
             How many requests were in flight when it was sent.
         kind : int
-            Only latencies of one kind are compared: a long answer takes longer whatever the server does.
+            Only latencies of the same kind are compared, because long answers always take longer.
         """
         shortest = self._shortest[kind] = min(latency, self._shortest.get(kind, latency))
         usual = self._usual[kind] = 0.9 * self._usual.get(kind, latency) + 0.1 * latency
-        # A limit that is not reached has not been tested.
+        # The limit grows only when it is reached.
         if in_flight + 1 < int(self.value):
             return
         if usual <= max(self.comfort, self.stretch * shortest):
@@ -60,14 +60,14 @@ class AdaptiveLimit:
             self.value = min(float(self.most), self.value + step)
 
     def refused(self, sent_in: int) -> None:
-        """Note that the server refused a request for being busy, sent in round `sent_in`."""
+        """Note that the busy server refused a request that was sent in round `sent_in`."""
         if sent_in == self.round:
             self.round += 1
             self.value = max(1.0, self.value / 2)
             self._careful = True
 
     def restart(self) -> None:
-        """Begin anew with one request: after the engine died, so that what killed it is found alone."""
+        """Start again with one request, after the engine died: so the request that killed it fails alone."""
         self.round += 1
         self.value = 1.0
         self._careful = False

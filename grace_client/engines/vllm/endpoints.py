@@ -1,4 +1,4 @@
-"""The endpoints of one vLLM server, asked one at a time: what the start-up checks are made of."""
+"""The endpoints of one vLLM server, for single requests such as those of the start-up checks."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ T = TypeVar("T")
 
 CONFIG = re.compile(r"^vllm:cache_config_info\{(.*)\}", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="([^"]*)"')
-"""Where `/metrics` tells how the server's cache is set up."""
+"""The line of `/metrics` with the settings of the server's cache, and its labels."""
 
 NO_TEMPLATE = ("default chat template is no longer allowed", "chat_template is not set")
-"""What a server says of a model without a chat template."""
+"""Error texts of a server for a model without a chat template."""
 
 
 class RequestRefusedError(Exception):
-    """A request that this server will not or cannot answer; the text is its own."""
+    """A request that this server refuses or cannot answer, with the server's own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,11 @@ class ModelCard:
     Attributes
     ----------
     name : str
-        The name to ask by.
+        Name of the model in requests.
     root : str
         What the server loaded: a Hugging Face id or a folder.
     max_context : int
-        Longest sequence, in tokens; 0 where the server does not say.
+        Longest sequence, in tokens; 0 if unknown.
     """
 
     name: str
@@ -65,7 +65,7 @@ class ModelApi:
     card : ModelCard
         The model.
     deadline : float
-        Seconds that one request may take.
+        Longest duration of one request, in seconds.
     """
 
     def __init__(self, client: Client, card: ModelCard, *, deadline: float = 300.0) -> None:
@@ -76,53 +76,53 @@ class ModelApi:
         self.fingerprint: str | None = None
         """Version and configuration of the server, as its answers state it."""
         self.pinned = False
-        """Whether an answer with another fingerprint is one of another server."""
+        """Whether every answer must have this fingerprint."""
 
-    def mine(self, answer: Any) -> dict[str, Any]:
-        """The answer, unless it is of another model or server."""
+    def own_answer(self, answer: Any) -> dict[str, Any]:
+        """The answer; OtherModelError if it is from another model or server."""
         name = fields.text(answer, "model")
         if name != self.card.name:
             raise OtherModelError(
                 f"the model {fields.quoted(name)} answered instead of {self.card.name!r}", name
             )
-        if self.pinned and (found := fields.text_or_none(answer, "system_fingerprint")) != self.fingerprint:
+        if self.pinned and (actual := fields.text_or_none(answer, "system_fingerprint")) != self.fingerprint:
             raise OtherModelError(
-                f"a server with fingerprint {fields.quoted(found)} answered instead of the one with "
+                f"a server with fingerprint {fields.quoted(actual)} answered instead of the one with "
                 f"{fields.quoted(self.fingerprint)} that this run began with"
             )
         return fields.mapping(answer)
 
     async def post(self, path: str, body: bytes | dict[str, Any], read: Callable[[Any], T]) -> T:
-        """What `read` makes of one answer.
+        """Post one request and read its answer with `read`.
 
         Raises
         ------
         RequestRefusedError
-            Where the server will not do it.
+            If the server refuses the request.
         MalformedError
-            Where the answer is not what was asked for, with the evidence.
+            If the answer is malformed. The message quotes it.
         ServerError
-            Where the server does not answer, or refuses the key or the model.
+            If the server does not answer, or refuses the key or the model.
         """
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         reply = await self.client.once("POST", path, raw, deadline=self.deadline)
         if reply.status != 200:
-            self._unanswered(reply, path)
+            self._raise_status(reply, path)
         try:
             reply.json()
         except MalformedError as error:
             raise ServerError(f"The answer of {self.client.url}{path} is {error}: {reply.text()!r}") from None
         return reply.read(read)
 
-    async def complete(self, **asked: Any) -> dict[str, Any]:
+    async def complete(self, **request: Any) -> dict[str, Any]:
         """The single choice of a completion."""
 
         def read(answer: Any) -> dict[str, Any]:
-            choice = fields.mapping(self.mine(answer), "choices", 0)
+            choice = fields.mapping(self.own_answer(answer), "choices", 0)
             self.fingerprint = fields.text_or_none(answer, "system_fingerprint")
             return choice
 
-        return await self.post("/v1/completions", {"model": self.card.name, **asked}, read)
+        return await self.post("/v1/completions", {"model": self.card.name, **request}, read)
 
     async def score(self, prompt_ids: Sequence[int], trie: TokenTrie, method: Method) -> NDArray[np.float64]:
         """Log-probability of every edge of a trie, shape (n_edges,).
@@ -130,7 +130,7 @@ class ModelApi:
         Raises
         ------
         MalformedError
-            Where any is missing.
+            If a value is missing.
         """
         edges = np.full(trie.n_edges, np.nan)
         for batch in named_batches(trie) if method == "logprob_token_ids" else forced_batches(trie):
@@ -138,7 +138,7 @@ class ModelApi:
         return edges
 
     async def tokenize(self, text: str, *, special: bool) -> list[int]:
-        """Token ids of a text, with or without what the tokenizer puts around texts."""
+        """Token ids of a text, with or without the special tokens that the tokenizer adds."""
         body = {"model": self.card.name, "prompt": text, "add_special_tokens": special}
         return await self.post("/tokenize", body, token_ids)
 
@@ -164,7 +164,7 @@ class ModelApi:
         try:
             await self.tokenize_chat(Prompt("Hello").messages, generation_prompt=True)
         except RequestRefusedError as error:
-            # A template that raises may say "chat template" too, and is one.
+            # An error inside a template may contain the words "chat template" too.
             if any(words in str(error).lower() for words in NO_TEMPLATE):
                 return False
             raise
@@ -178,15 +178,15 @@ class ModelApi:
         except RequestRefusedError as error:
             raise SpecError(
                 f"{self.client.url} does not turn token ids back into text ({error}), so grace cannot check "
-                "what the model reads. Let requests to /detokenize pass to the server"
+                "what the model reads. Allow requests to /detokenize"
             ) from None
 
     async def facts(self) -> dict[str, str]:
-        """What the server tells of itself and what stays the same when it is started again."""
+        """Properties of the server that stay the same after a restart."""
         facts = {"vllm": "unknown"}
         version, metrics = await run_all(*(self._get(path) for path in ("/version", "/metrics")))
         if version:
-            # A proxy may answer in the server's place.
+            # The answer may come from a proxy.
             with suppress(MalformedError):
                 facts["vllm"] = version.read(lambda answer: fields.text(answer, "version"))
         config = CONFIG.search(metrics.whole()) if metrics else None
@@ -199,7 +199,7 @@ class ModelApi:
         return facts
 
     async def prefix_cache(self) -> dict[str, float]:
-        """Tokens looked up and found in the prefix cache since the server's start; empty if it tells none."""
+        """Tokens looked up and hit in the prefix cache since the server's start; empty if unknown."""
         metrics = await self._get("/metrics")
         found: dict[str, float] = {}
         for name in ("queries", "hits"):
@@ -224,12 +224,12 @@ class ModelApi:
         body = batch.body(self.model, prompt_ids)
         try:
             return await self.post(
-                "/v1/completions", body, lambda answer: batch.read(self.mine(answer), len(prompt_ids))
+                "/v1/completions", body, lambda answer: batch.read(self.own_answer(answer), len(prompt_ids))
             )
         except ItemError as error:
             raise SpecError(f"{self.client.url} cannot be used: {error}") from None
 
-    def _unanswered(self, reply: Reply, path: str) -> None:
+    def _raise_status(self, reply: Reply, path: str) -> None:
         words = reply.text()
         if NAN in words:
             raise SpecError(
@@ -250,9 +250,9 @@ async def models(client: Client, *, deadline: float) -> list[ModelCard]:
     Raises
     ------
     ServerError
-        Where it does not answer, or wants a key.
+        If the server does not answer, or needs a key.
     MalformedError
-        Where it is no such server.
+        If this is not an OpenAI-compatible server.
     """
     reply = await client.once("GET", "/v1/models", deadline=deadline)
     client.refuse(reply)
@@ -278,9 +278,9 @@ def detokenized(answer: Any) -> str:
 
 
 def token_ids(answer: Any) -> list[int]:
-    """The ids in an answer of `/tokenize`, which says how many they are."""
+    """The ids in an answer of `/tokenize`, checked against the count in it."""
     ids = fields.ids(answer, "tokens")
     count = fields.whole_or_none(answer, "count")
     if count is not None and count != len(ids):
-        raise MalformedError(f"{len(ids)} token ids where it counts {count}")
+        raise MalformedError(f"it contains {len(ids)} token ids, and its count is {count}")
     return ids

@@ -18,7 +18,7 @@ from grace_client.core.options import TokenTrie
 from grace_client.core.questions import Generation, Prompt, Sampling
 from grace_client.engines.base import EngineInfo
 from grace_client.engines.chat.reasoning import split_turn
-from grace_client.engines.chat.template import UNASKED, Wanted
+from grace_client.engines.chat.template import DEFAULT_SETTINGS, TemplateSettings
 from grace_client.engines.vllm import fields
 from grace_client.engines.vllm.endpoints import (
     ModelApi,
@@ -36,13 +36,13 @@ from grace_client.engines.vllm.tasks import AsyncCache, run_all
 from grace_client.engines.vllm.tls import speaks_tls
 from grace_client.engines.vllm.wire_format import Batch, forced_batches, named_batches
 
-KEPT = 4096
-"""Of how many prompts, and of how many surface forms, the token ids are remembered."""
+CACHED_TEXTS = 4096
+"""Number of prompts, and of surface forms, whose token ids are cached."""
 
-TRIES_KEPT = 64
+CACHED_TRIES = 64
 
-THOUGHTS = ("reasoning", "reasoning_content")
-"""Fields of a message for its thoughts, by the age of the server's version."""
+REASONING_FIELDS = ("reasoning", "reasoning_content")
+"""Fields of a message with its reasoning: of newer and of older servers."""
 
 
 class VllmEngine:
@@ -57,7 +57,7 @@ class VllmEngine:
     api : ModelApi
         The model on it.
     checked : CheckedServer
-        What the start-up check found out.
+        Results of the start-up check.
     prune : float or None
         See `connect`.
     """
@@ -69,9 +69,9 @@ class VllmEngine:
         self.api = api
         self.checked = checked
         self.prune = prune
-        self._forms = AsyncCache[str, list[int]](KEPT)
-        self._prompts = AsyncCache[Prompt, list[int]](KEPT)
-        self._texts = AsyncCache[tuple[int, ...], str](KEPT)
+        self._forms = AsyncCache[str, list[int]](CACHED_TEXTS)
+        self._prompts = AsyncCache[Prompt, list[int]](CACHED_TEXTS)
+        self._texts = AsyncCache[tuple[int, ...], str](CACHED_TEXTS)
         self._tries: OrderedDict[bytes, tuple[Batch, ...]] = OrderedDict()
         client.circuit.probe = self._verify
         api.pinned = True
@@ -87,42 +87,42 @@ class VllmEngine:
         max_in_flight: int = 64,
         prune: float | None = None,
         declared: Mapping[str, str] | None = None,
-        wanted: Wanted = UNASKED,
+        settings: TemplateSettings = DEFAULT_SETTINGS,
         policy: RetryPolicy | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> VllmEngine:
-        """Connect to a server and check that it can be trusted.
+        """Connect to a server, and check that it scores exactly.
 
         Parameters
         ----------
         url : str
             Such as ``http://localhost:8000``, with or without ``/v1``.
         model : str, optional
-            The name under which the model is served. Default: the only one there is.
+            Name of the model on the server. Default: the only one.
         api_key : str, optional
             Default: the environment variable ``VLLM_API_KEY``.
         wait_minutes : float
-            How long to wait for the server to answer a completion.
+            How long to wait for the first completion, in minutes.
         max_in_flight : int
-            Most requests in flight; the client finds out how many of them are worth it.
+            Most requests in flight. The client adapts their number to the server below this limit.
         prune : float, optional
-            Leave out forms that cannot change any option's normalised probability by more than this in all.
-            Default: leave out nothing.
+            Skip forms that together cannot change any option's normalised probability by more than this.
+            Default: score all forms.
         declared : mapping, optional
-            What is known of the server from elsewhere: ``dtype``, ``revision``, flags.
-        wanted : Wanted
-            What is asked of the model's reasoning.
+            Properties of the server that the user states: ``dtype``, ``revision``, flags.
+        settings : TemplateSettings
+            Settings for the chat template.
         policy : RetryPolicy, optional
-            When to wait, to try again and to give up.
+            When to wait, retry and give up.
         say : callable
-            Takes one line of progress for people.
+            Called with each line of progress.
 
         Raises
         ------
         SpecError
-            Where the server cannot answer exactly, or does not serve the model.
+            If the server cannot answer exactly, or does not serve the model.
         ServerError
-            Where it does not answer, or refuses the key.
+            If the server does not answer, or refuses the key.
         """
         if prune is not None and not 0 < prune < 1:
             raise SpecError(f"The bound for pruning must be between 0 and 1; it is {prune}")
@@ -131,7 +131,7 @@ class VllmEngine:
         try:
             card = await _ready(client, model, wait_minutes * 60, say)
             api = ModelApi(client, card)
-            checked = await check_server(api, declared=declared, wanted=wanted, say=say)
+            checked = await check_server(api, declared=declared, settings=settings, say=say)
             api.deadline = client.policy.probe_deadline
             return cls(client, api, checked, prune=prune)
         except BaseException:
@@ -139,7 +139,7 @@ class VllmEngine:
             raise
 
     def concurrency(self, *, scored: bool) -> int:
-        """As many as the bound on requests in flight; the client lets fewer pass where that is better."""
+        """How many calls to run at the same time: the client itself limits the requests in flight."""
         return self.client.limit.most
 
     async def describe(self) -> EngineInfo:
@@ -180,21 +180,20 @@ class VllmEngine:
         return await self._ask(prompt_ids, trie, self._batches(trie))
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
-        """Draw one free-text answer, its reasoning apart."""
+        """Draw one free-text answer, and separate its reasoning."""
         template = self.checked.template
         prompt_ids, form = await self.tokenize(prompt), template.shape.form
         mark = await self.tokenize_form(form.mark) if form else []
-        # Where grace knows the format, it draws after the very ids that it scores after, and reads the text
-        # itself: a server's parser takes a Harmony header that was cut off for an answer, and its chat takes
-        # another way to the prompt. Elsewhere the server tells thoughts and answer apart, if it can.
+        # If grace knows the reasoning format, it draws after the same ids as in scoring, and parses the text
+        # itself: the server's parser takes an incomplete Harmony header for an answer, and its chat endpoint
+        # builds the prompt in another way. Otherwise the server separates reasoning and answer, if it can.
         chat = template.chat and not (form or template.dated)
         fields: dict[str, Any] = {
             "model": self.api.card.name,
             "temperature": sampling.temperature,
             "max_tokens": sampling.max_tokens,
             "seed": sampling.seed,
-            # Else the server takes these from the model's generation config, and temperature is not all
-            # that shapes the distribution.
+            # Without these, the server uses the model's generation config, which changes the distribution.
             "top_p": 1.0,
             "top_k": -1,
             "min_p": 0.0,
@@ -218,7 +217,7 @@ class VllmEngine:
         )
 
     async def counters(self) -> dict[str, float]:
-        """Retries of this client, and the prefix cache's tokens of the whole server, where it tells them."""
+        """Retries of this client, and the prefix-cache tokens of the whole server, if it reports them."""
         return {"retries": float(self.client.retries), **await self.api.prefix_cache()}
 
     async def close(self) -> None:
@@ -241,25 +240,25 @@ class VllmEngine:
 
     def _batches(self, trie: TokenTrie) -> tuple[Batch, ...]:
         key = trie.token.tobytes() + trie.parent.tobytes() + trie.leaf.tobytes()
-        known = self._tries.get(key)
-        if known is None:
+        batches = self._tries.get(key)
+        if batches is None:
             named = self.checked.method == "logprob_token_ids"
-            known = self._tries[key] = named_batches(trie) if named else forced_batches(trie)
-            if len(self._tries) > TRIES_KEPT:
+            batches = self._tries[key] = named_batches(trie) if named else forced_batches(trie)
+            if len(self._tries) > CACHED_TRIES:
                 self._tries.popitem(last=False)
-        return known
+        return batches
 
     async def _ask(
         self, prompt_ids: Sequence[int], trie: TokenTrie, batches: Sequence[Batch]
     ) -> NDArray[np.float64]:
-        """The log-probabilities that some batches ask for, shape (n_edges,); NaN for the others."""
+        """The log-probabilities of the edges of `batches`, shape (n_edges,); NaN for other edges."""
         edges = np.full(trie.n_edges, np.nan)
 
         async def one(batch: Batch) -> None:
             edges[batch.edges] = await self.client.post(
                 "/v1/completions",
                 batch.body(self.api.model, prompt_ids),
-                lambda answer: batch.read(self.api.mine(answer), len(prompt_ids)),
+                lambda answer: batch.read(self.api.own_answer(answer), len(prompt_ids)),
                 prompt_tokens=len(prompt_ids) * len(batch.tails) + batch.tokens,
                 new_tokens=batch.new_tokens,
             )
@@ -273,19 +272,19 @@ class VllmEngine:
     def _read(
         self, answer: Any, prompt: Prompt, prompt_ids: Sequence[int], mark: Sequence[int]
     ) -> Generation:
-        choice = fields.mapping(self.api.mine(answer), "choices", 0)
-        said_in = fields.mapping(choice, "message") if "message" in choice else choice
-        text = fields.text_or_none(said_in, "content" if "message" in choice else "text")
-        thoughts = next(filter(None, (fields.text_or_none(said_in, name) for name in THOUGHTS)), None)
+        choice = fields.mapping(self.api.own_answer(answer), "choices", 0)
+        message = fields.mapping(choice, "message") if "message" in choice else choice
+        text = fields.text_or_none(message, "content" if "message" in choice else "text")
+        thoughts = next(filter(None, (fields.text_or_none(message, name) for name in REASONING_FIELDS)), None)
         reason = fields.text(choice, "finish_reason")
         if reason not in ("stop", "length"):
-            # vLLM answers so while it shuts down: 200, no text, "abort".
+            # While it shuts down, vLLM answers 200, no text, "abort".
             raise MalformedError(
                 f"the server stopped in the middle of the answer (finish reason {fields.quoted(reason)})"
             )
         drawn = fields.ids_or_none(choice, "token_ids") or []
-        # A chat answer names its prompt's ids at the top, a completion in the choice.
-        asked = (
+        # A chat answer has the ids of its prompt at the top, a completion in the choice.
+        used_ids = (
             fields.ids_or_none(answer, "prompt_token_ids")
             or fields.ids_or_none(choice, "prompt_token_ids")
             or prompt_ids
@@ -294,13 +293,13 @@ class VllmEngine:
             drawn = drawn[:-1]
         shape = self.checked.template.shape
         begun = shape.form.begun(shape.around(direct=prompt.direct)[1]) if shape.form else ""
-        said = split_turn(text, thoughts, form=shape.form, begun=begun, cut=reason == "length")
+        turn = split_turn(text, thoughts, form=shape.form, begun=begun, cut=reason == "length")
         at = shape.form.answer_at(drawn, mark) if shape.form else None
-        return Generation(said.answer, reason, tuple(asked), tuple(drawn), said.reasoning, said.status, at)
+        return Generation(turn.answer, reason, tuple(used_ids), tuple(drawn), turn.reasoning, turn.status, at)
 
 
 async def _ready(client: Client, model: str | None, seconds: float, say: Callable[[str], None]) -> ModelCard:
-    """The model to ask, once the server has answered a completion for it."""
+    """The model on the server, after the server has answered a completion for it."""
     start, logged, last = time.monotonic(), -60.0, ""
     while True:
         failure = await _answers(client, model)
@@ -319,12 +318,12 @@ async def _ready(client: Client, model: str | None, seconds: float, say: Callabl
         if str(failure) != last or waited - logged >= 60:
             say(f"waiting for the server, {waited / 60:.0f} of {seconds / 60:.0f} min: {failure}")
             logged, last = waited, str(failure)
-        # A server that starts is asked at a steady pace, not that of `core.retry`.
+        # At constant intervals, unlike `core.retry`, because a start takes minutes.
         await asyncio.sleep(min(client.policy.probe, max(0.05, seconds - waited)))
 
 
 async def _answers(client: Client, model: str | None) -> ModelCard | ServerError:
-    """The model to ask, or why the server does not answer for it yet."""
+    """The model on the server, or why the server does not answer for it yet."""
     try:
         cards = await models(client, deadline=30.0)
     except MalformedError as error:

@@ -1,4 +1,4 @@
-"""The fields of a server's answer, with their types: each is what it must be, or the answer is malformed."""
+"""Reads typed fields of a server's answer. A field of another type makes the answer malformed."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ MOST_IDS = 2**31
 
 
 def at(value: Any, *path: str | int) -> Any:
-    """What stands at a place: names of fields and positions in lists.
+    """The value at a path of field names and list positions.
 
     Raises
     ------
     MalformedError
-        Where there is no such place. So do all functions here where the value is of another type.
+        If the path does not exist. All functions here also raise it if the value has another type.
     """
     for length, step in enumerate(path, 1):
         found = isinstance(value, dict) and step in value
@@ -39,9 +39,9 @@ def at(value: Any, *path: str | int) -> Any:
 
 
 def optional(value: Any, *path: str | int) -> Any:
-    """The same; None where the last field of the path is missing."""
-    *way, last = path
-    return mapping(value, *way).get(str(last))
+    """The value at a path; None if the last field of the path is missing."""
+    *parents, last = path
+    return mapping(value, *parents).get(str(last))
 
 
 def mapping(value: Any, *path: str | int) -> dict[str, Any]:
@@ -62,13 +62,13 @@ def text(value: Any, *path: str | int) -> str:
 
 
 def text_or_none(value: Any, *path: str | int) -> str | None:
-    """A text; None where it is null or missing."""
+    """A text; None if it is null or missing."""
     found = optional(value, *path)
     return None if found is None else str(_typed(found, path, str))
 
 
 def whole_or_none(value: Any, *path: str | int) -> int | None:
-    """A whole number from 0; None where it is null or missing."""
+    """A whole number from 0; None if it is null or missing."""
     found = optional(value, *path)
     if found is None:
         return None
@@ -91,7 +91,7 @@ def ids(value: Any, *path: str | int) -> list[int]:
 
 
 def ids_or_none(value: Any, *path: str | int) -> list[int] | None:
-    """Token ids, perhaps none of them; None where the field is null or missing."""
+    """Token ids, perhaps none of them; None if the field is null or missing."""
     found = optional(value, *path)
     return None if found is None else _ids(_typed(found, path, list), path)
 
@@ -103,13 +103,13 @@ def quoted(found: str | None) -> str:
 
 def _ids(found: list[Any], path: tuple[str | int, ...]) -> list[int]:
     if not set(map(type, found)) <= {int} or (found and not 0 <= min(found) <= max(found) < MOST_IDS):
-        raise MalformedError(f"{_name(path)} holds something that is no token id")
+        raise MalformedError(f"{_name(path)} contains something that is not a token id")
     return found
 
 
-def _typed(found: Any, path: tuple[str | int, ...], *wanted: type) -> Any:
-    if type(found) not in wanted:
-        raise MalformedError(f"{_name(path)} is {KINDS[type(found)]} instead of {KINDS[wanted[0]]}")
+def _typed(found: Any, path: tuple[str | int, ...], *kinds: type) -> Any:
+    if type(found) not in kinds:
+        raise MalformedError(f"{_name(path)} is {KINDS[type(found)]} instead of {KINDS[kinds[0]]}")
     return found
 
 

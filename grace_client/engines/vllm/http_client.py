@@ -37,35 +37,35 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What a user can do about a server that refuses everything.
+    """What a user can do if a server refuses everything.
 
     Attributes
     ----------
     key : str
         How to set the API key.
     missing : str
-        What to check if the server does not know the address or the model.
+        What to check if the server does not know the URL or the model.
     """
 
-    key: str = "set VLLM_API_KEY to the server's key, or name a file that holds it with --api-key-file"
+    key: str = "set VLLM_API_KEY to the server's key, or name a file that contains it with --api-key-file"
     missing: str = "'grace' needs a vLLM server with the model of this run"
 
 
 class Client:
-    """Sends requests to one server, many at a time, and sends those again that failed for a while.
+    """Sends requests to one server, many at the same time, and retries temporary failures.
 
     Parameters
     ----------
     url : str
-        Such as ``http://host:8000``; ``/v1`` at its end is cut off.
+        Such as ``http://host:8000``; a final ``/v1`` is removed.
     api_key : str, optional
-        Sent as bearer token, and kept out of every message.
+        Sent as bearer token, and hidden in every message.
     policy : RetryPolicy
-        When to wait, to try again and to give up.
+        When to wait, retry and give up.
     max_in_flight : int
-        Bound on the requests in flight.
-    advice : Hints
-        For messages.
+        Most requests in flight.
+    hints : Hints
+        Next steps for error messages.
     """
 
     def __init__(
@@ -75,10 +75,10 @@ class Client:
         api_key: str | None = None,
         policy: RetryPolicy | None = None,
         max_in_flight: int = 64,
-        advice: Hints | None = None,
+        hints: Hints | None = None,
     ) -> None:
         self.url = base_url(url)
-        self.advice = advice or Hints()
+        self.hints = hints or Hints()
         self.policy = policy or RetryPolicy()
         self.limit = AdaptiveLimit(max_in_flight)
         self.circuit = Circuit(self.url, self.policy, opened=self._wake)
@@ -109,7 +109,7 @@ class Client:
         new_tokens: int = 1,
         limited: bool = True,
     ) -> T:
-        """Post until there is an answer or a reason to give up.
+        """Post a request, and retry it until it is answered or the policy gives up.
 
         Parameters
         ----------
@@ -118,19 +118,19 @@ class Client:
         body : bytes
             JSON.
         read : callable
-            Turns the parsed answer into the result; raises `MalformedError` where it is not what was
-            asked for, `ItemError` where it says that there is no answer.
+            Turns the parsed answer into the result. Raises `MalformedError` if the answer is malformed, and
+            `ItemError` if it says that there is no answer.
         prompt_tokens, new_tokens : int
-            Tokens to read and to generate; the deadline grows with them.
+            Number of tokens in the prompts and in the answer. The deadline grows with them.
         limited : bool
-            Whether the request counts against the limit of requests in flight; small ones need not.
+            Whether the request counts as one in flight. Small requests need not.
 
         Raises
         ------
         ItemError
-            Where this request has no answer: refused for good, or failed as often as the policy allows.
+            If this request has no answer: the server refused it for good, or all tries failed.
         ServerError
-            Where the server as a whole is gone, hangs, refuses the key or serves another model.
+            If the server is gone, hangs, refuses the key or serves another model.
         """
         policy, tries, refusals = self.policy, 0, 0
         deadline = policy.deadline + policy.per_prompt_token * prompt_tokens
@@ -174,7 +174,7 @@ class Client:
                     status = "overloaded"
                     refusals += 1
                     self.limit.refused(sent_in)
-                    self._hold(reply.retry_after)
+                    self._pause(reply.retry_after)
                 else:
                     tries += 1
                     if any(word in reason for word in DEAD):
@@ -193,12 +193,12 @@ class Client:
             self.retries += 1
 
     async def once(self, method: str, path: str, body: bytes | None = None, *, deadline: float) -> Reply:
-        """One request, sent once, whatever the state of the client.
+        """Send one request once, without retries or limits.
 
         Raises
         ------
         ServerError
-            Where there is no answer.
+            If the server does not answer.
         """
         try:
             async with asyncio.timeout(deadline):
@@ -215,16 +215,16 @@ class Client:
         await self._session.close()
 
     def refuse(self, reply: Reply) -> None:
-        """Raise ServerError where an answer means that no request of this run can succeed."""
+        """Raise ServerError if an answer means that no request of this run can succeed."""
         words = f"HTTP {reply.status}: {reply.text()}"
         fault = ""
         if reply.status in (401, 403):
             refused = "refuses the API key" if self.key else "needs an API key"
-            fault = f"{refused} ({words}). To correct this, {self.advice.key}"
+            fault = f"{refused} ({words}). To correct this, {self.hints.key}"
         elif reply.status == 402:
             fault = f"asks for payment ({words})"
         elif reply.status == 404:
-            fault = f"does not know this address or model ({words}): {self.advice.missing}"
+            fault = f"does not know this address or model ({words}): {self.hints.missing}"
         elif 300 <= reply.status < 400 and reply.moved:
             fault = f"redirects to {reply.moved}. Use that URL instead"
         elif 300 <= reply.status < 400:
@@ -237,7 +237,7 @@ class Client:
             raise ServerError(f"{self.url} {fault}", retryable=False)
 
     def _final(self, reply: Reply, reason: str) -> None:
-        """Raise where asking again cannot help."""
+        """Raise the error of a refusal that a retry cannot change."""
         if NAN in reason:
             raise ItemError(
                 "nan",
@@ -256,14 +256,14 @@ class Client:
         raise ItemError("bad_request", reason)
 
     async def _attempt(self, path: str, body: bytes, deadline: float, slack: float, kind: int) -> Reply:
-        start, beside = time.monotonic(), self._sent
+        start, in_flight = time.monotonic(), self._sent
         async with self.circuit.flight(deadline, slack):
             reply = await self._send("POST", path, body)
-        # A proxy says 502, 503 and 504 for a server that does nothing.
+        # 502, 503 and 504 may come from a proxy whose server does nothing.
         if reply.status < 502 and reply.status != 429:
             self.circuit.progress()
             if kind and reply.status == 200:
-                self.limit.answered(time.monotonic() - start, beside, kind)
+                self.limit.answered(time.monotonic() - start, in_flight, kind)
         return reply
 
     async def _send(self, method: str, path: str, body: bytes | None) -> Reply:
@@ -287,7 +287,7 @@ class Client:
         return self._urls[path]
 
     async def _admit(self, limited: bool) -> int:
-        """Wait until a request may be sent; return the limiter's round."""
+        """Wait until a request may be sent; return the round of the limit."""
         while True:
             self.circuit.check()
             if not self.circuit.answers.is_set():
@@ -300,7 +300,7 @@ class Client:
                 try:
                     await turn
                 except asyncio.CancelledError:
-                    # The slot that was just handed to this call goes to the next one.
+                    # This call had just received a slot. The next call gets it.
                     if turn.done() and not turn.cancelled():
                         self._wake()
                     raise
@@ -321,15 +321,15 @@ class Client:
                 free -= 1
 
     def _backoff(self, tries: int) -> float:
-        # Spread, so that questions that failed together do not come back together.
+        # Random, so that questions that failed together are not sent together again.
         return retry.pause(tries, self.policy.backoff, self.policy.backoff_most) * random.uniform(0.5, 1.5)
 
-    def _hold(self, retry_after: str | None) -> None:
-        """Send nothing until the moment that the server named."""
+    def _pause(self, retry_after: str | None) -> None:
+        """Send nothing until the time in the Retry-After header."""
         seconds = retry_seconds(retry_after)
         if seconds is not None:
-            wanted = time.monotonic() + min(seconds, self.policy.patience)
-            self._not_before = max(self._not_before, wanted)
+            resume = time.monotonic() + min(seconds, self.policy.patience)
+            self._not_before = max(self._not_before, resume)
             self.circuit.progress(self._not_before)
 
     def _died(self, reason: str, sent_in: int) -> None:
@@ -338,11 +338,11 @@ class Client:
             self.limit.restart()
 
     def _give_up(self, error: ServerError | None) -> None:
-        """Let every call end with an error, if it is one."""
+        """End every call with `error`, if there is one."""
         if error:
             self.circuit.stop(error)
             raise error from None
 
     def _why(self, error: Exception) -> str:
-        # An answer that is no HTTP is quoted in the error.
+        # The error may quote an answer that is not HTTP.
         return evidence(why(error), self.key)

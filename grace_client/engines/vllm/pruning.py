@@ -1,4 +1,4 @@
-"""Score only as much of a trie as its options' probabilities need, to a stated bound."""
+"""Scores only the part of a trie that can change the options' probabilities by more than a bound."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from grace_client.core.options import TokenTrie
 async def pruned(
     trie: TokenTrie, bound: float, ask: Callable[[list[int]], Awaitable[NDArray[np.float64]]]
 ) -> NDArray[np.float64]:
-    """Walk down a trie where the probability is, and stop when what is left cannot matter.
+    """Score a trie from the likeliest nodes down, and stop when the rest cannot matter.
 
-    The probability of reaching a node bounds what all forms below it can add together. The walk ends when
-    the nodes not looked below have no more than `bound` times the option mass found. Then no option's
+    All forms below a node together are at most as probable as the node. The search ends when the nodes that
+    were not expanded have together at most `bound` times the option mass so far. Then no option's
     normalised probability is off by more than `bound`, and no raw one by more than `bound` times the mass.
 
     Parameters
@@ -24,15 +24,15 @@ async def pruned(
     trie : TokenTrie
         The forms.
     bound : float
-        Between 0 and 1.
+        Largest change of a normalised probability, between 0 and 1.
     ask : callable
-        Gives an array of shape (n_edges,) that holds the log-probabilities of the edges below the given
-        inner nodes.
+        Called with inner nodes; returns an array of shape (n_edges,) with the log-probabilities of the edges
+        below them, in nats.
 
     Returns
     -------
     ndarray of float64, shape (n_edges,)
-        In nats; -inf for the edges that were not asked for.
+        In nats; -inf for the edges that were not scored.
     """
     edges = np.full(trie.n_edges, -np.inf)
     reach = np.full(len(trie), -np.inf)
@@ -48,7 +48,7 @@ async def pruned(
         found = float(np.exp(reach[trie.leaf]).sum())
         if share.sum() <= bound * found:
             return edges
-        # Before the first form is complete, the likeliest node stands for what there may be.
+        # Before the first form is complete, the likeliest node replaces the option mass.
         allowed = bound * (found or float(share[-1]))
         chosen = sorted(order[int((np.cumsum(share) <= allowed).sum()) :])
         answered = await ask(chosen)

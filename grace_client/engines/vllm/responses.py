@@ -1,4 +1,4 @@
-"""What a client sends and gets: answers, their errors, and the policy for asking again. Pure."""
+"""Answers of a server, their errors, and the policy for retries. Pure."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ from grace_client.core.errors import SpecError
 T = TypeVar("T")
 
 EVIDENCE = 300
-"""Characters of a server's answer that a message quotes."""
+"""Most characters of a server's answer that a message quotes."""
 
 DEAD = ("EngineCore", "EngineDead")
-"""What an answer of status 500 says when vLLM's engine is gone and cannot come back by itself."""
+"""Words in an answer of status 500 if vLLM's engine is gone and cannot come back by itself."""
 
 NAN = "Out of range float"
-"""What a server says that computed a NaN: JSON has none."""
+"""Words in an answer if the server computed NaN, which JSON cannot contain."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When to wait, to try again and to give up. All times in seconds.
+    """When to wait, retry and give up. All times in seconds.
 
     Attributes
     ----------
     tries : int
-        How often a request is sent that the server fails to answer, the first time included.
+        How often to send a request that the server fails to answer, the first time included.
     refusals : int
-        How often a request is sent that the server refuses because it is busy (429, 503) or not there.
+        How often to send a request that the server refuses because it is busy (429, 503) or down.
     backoff, backoff_most : float
-        Pause before the second try, which doubles with every further one, and its bound. All pauses are
-        varied at random by half, so that workers that failed together do not return together.
+        Pause before the second try; it doubles with every further try, up to `backoff_most`. Each pause is
+        varied at random by up to a half, so that requests that failed together are not sent together again.
     deadline, per_prompt_token, per_new_token : float
-        Bound on one request: a constant and what each token of the prompts and of the answer adds to it.
+        Longest duration of one request: a constant, and the seconds that each token of the prompts and of
+        the answer adds.
     window : float
-        When nothing at all was answered for so long, the server hangs. Long answers add their
-        `per_new_token` to it.
+        If no request was answered for this long, the server hangs. Long answers add their `per_new_token`.
     trip : int
-        So many failures in a row, of whatever requests, and all wait until the server proves to answer.
+        After this many failures in a row, of any requests, all wait until the server proves that it answers.
     probe, probe_deadline : float
-        Pause between two such proofs, and the bound on one.
+        Pause between two such checks, and the longest duration of one.
     patience : float
-        How long to wait for a server that does not answer, such as one that loads its weights anew.
+        How long to wait for a server that does not answer, such as one that loads its weights again.
     connect : float
-        Bound on opening a connection.
+        Longest time to open a connection.
     """
 
     tries: int = 5
@@ -71,11 +71,11 @@ class RetryPolicy:
 
 
 class MalformedError(Exception):
-    """An answer that is not what was asked for; asking again may help."""
+    """An answer that does not fit the request. A retry may help."""
 
 
 class OtherModelError(MalformedError):
-    """Another model or server answered; no more questions are sent until the right one answers.
+    """Another model or server answered. No more questions are sent until the right one answers.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class OtherModelError(MalformedError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP answer, read to its end. Whatever is read of it holds no part of the API key.
+    """One complete HTTP answer. No text read from it contains a part of the API key.
 
     Attributes
     ----------
@@ -118,9 +118,9 @@ class Reply:
     key: ApiKey = NO_KEY
 
     def json(self) -> Any:
-        """The answer as JSON; `MalformedError` where it is none.
+        """The answer as JSON; `MalformedError` if it is not JSON.
 
-        orjson takes 1024 levels at most. What follows never walks down an answer by recursion.
+        orjson takes 1024 levels at most. Later code does not use recursion on an answer.
         """
         try:
             return self.key.hide_in(orjson.loads(self.body), self.body)
@@ -128,7 +128,7 @@ class Reply:
             raise MalformedError("not JSON") from None
 
     def read(self, read: Callable[[Any], T]) -> T:
-        """What `read` makes of the answer; `MalformedError`, with the evidence, where it is malformed."""
+        """The result of `read` for the answer; a `MalformedError` quotes the answer."""
         try:
             return read(self.json())
         except MalformedError as error:
@@ -136,7 +136,7 @@ class Reply:
             raise
 
     def text(self) -> str:
-        """The server's own words: the error message where there is one, else the start of the answer."""
+        """The server's own words: its error message if there is one, else the start of the answer."""
         try:
             words = orjson.loads(self.body)
             for name in ("error", "message", "detail"):
@@ -152,30 +152,30 @@ class Reply:
 
     @property
     def moved(self) -> str | None:
-        """The server's URL as a redirect on its own host gives it; None where it leads anywhere else."""
+        """The server's URL according to a redirect on the same host; None for any other redirect."""
         try:
-            here, there = urlsplit(self.url), urlsplit(urljoin(self.url, self.location))
+            old, new = urlsplit(self.url), urlsplit(urljoin(self.url, self.location))
         except ValueError:
             return None
-        asked = here.path[here.path.rfind("/v1/") :] if "/v1/" in here.path else here.path
-        if there.hostname != here.hostname or not there.path.endswith(asked):
+        endpoint = old.path[old.path.rfind("/v1/") :] if "/v1/" in old.path else old.path
+        if new.hostname != old.hostname or not new.path.endswith(endpoint):
             return None
-        base = f"{there.scheme}://{there.netloc}{there.path.removesuffix(asked)}"
-        return None if self.url.startswith(base + asked) else base
+        base = f"{new.scheme}://{new.netloc}{new.path.removesuffix(endpoint)}"
+        return None if self.url.startswith(base + endpoint) else base
 
 
 ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\/")
 
 
 def evidence(words: str, key: ApiKey) -> str:
-    """Words from outside as a message quotes them: cut, on one line, without the key.
+    """Text from a server as a message quotes it: short, on one line, without the key.
 
     Parameters
     ----------
     words : str
-        As they came.
+        The text of the server.
     key : ApiKey
-        What is hidden in them, also where JSON's escapes hide it from the eye.
+        API key to hide, also if JSON escapes spell it.
     """
     readable = ESCAPED.sub(lambda found: chr(int(found[1], 16)) if found[1] else "/", words[: 10 * EVIDENCE])
     shown = "".join(one if one.isprintable() else " " for one in key.hide(readable))
@@ -183,12 +183,12 @@ def evidence(words: str, key: ApiKey) -> str:
 
 
 def why(error: Exception) -> str:
-    """What the operating system or aiohttp says of a connection that failed."""
+    """The reason of the operating system or of aiohttp for a failed connection."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def base_url(url: str) -> str:
-    """The server's URL without ``/v1``; SpecError where it is none."""
+    """The server's URL without ``/v1``; SpecError if it is not a URL of a server."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -204,7 +204,7 @@ def base_url(url: str) -> str:
 
 
 def retry_seconds(header: str | None) -> float | None:
-    """Seconds that a Retry-After header asks to wait; None where it says nothing usable.
+    """Seconds to wait according to a Retry-After header; None if it cannot be used.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a server's chat template puts around a prompt, and how a prompt's token ids are asked for."""
+"""The chat template of a server: the text around a prompt, and the requests for a prompt's token ids."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from grace_client.core.questions import Prompt
 from grace_client.engines.chat import prompt_check
 from grace_client.engines.chat.dates import pinned
 from grace_client.engines.chat.reasoning import CLOSE, OPEN
-from grace_client.engines.chat.template import MARKER, SWITCH, Shape, Wanted, shape_of
+from grace_client.engines.chat.template import MARKER, SWITCH, Shape, TemplateSettings, shape_of
 from grace_client.engines.vllm.endpoints import ModelApi, token_ids
 
 
 @dataclass(frozen=True, slots=True)
 class ServedTemplate:
-    """What stands around the prompts of a served model.
+    """The chat template of a served model.
 
     Attributes
     ----------
     shape : Shape
         Prefix, suffix and format.
     chat : bool
-        Whether there is a chat template at all.
+        Whether the server has a chat template.
     dated : bool
-        Whether the template prints the date. Prompts are then written out, with the day of the run in its
-        place, and tokenised as text.
+        Whether the template prints the date. If so, grace writes out the whole prompt with the day of
+        the run, and tokenises it as text.
     """
 
     shape: Shape
@@ -35,7 +35,7 @@ class ServedTemplate:
     dated: bool
 
     def bodies(self, model: str, prompt: Prompt) -> list[dict[str, Any]]:
-        """The requests to `/tokenize` whose ids, one after the other, are the prompt."""
+        """The requests to `/tokenize` whose ids together are the prompt."""
         if not self.chat:
             return [{"model": model, "prompt": prompt.text, "add_special_tokens": True}]
         if self.dated:
@@ -48,24 +48,24 @@ class ServedTemplate:
         return [body, lead] if prompt.direct and self.shape.lead else [body]
 
 
-async def read_template(api: ModelApi, chat: bool, wanted: Wanted, today: date) -> ServedTemplate:
-    """Look at what the server renders.
+async def read_template(api: ModelApi, chat: bool, settings: TemplateSettings, today: date) -> ServedTemplate:
+    """Examine what the server's chat template renders.
 
     Parameters
     ----------
     api : ModelApi
         The server.
     chat : bool
-        Whether it has a chat template.
-    wanted : Wanted
-        What is asked of the model's reasoning.
+        Whether the server has a chat template.
+    settings : TemplateSettings
+        Settings for the chat template.
     today : date
-        By the clock.
+        The current day.
 
     Raises
     ------
     SpecError
-        Where the template cannot be used as wanted, and where it prints a date that cannot be set.
+        If the template does not fit the settings, or prints a date that grace cannot set.
     """
 
     async def rendered(prompt: Prompt, options: dict[str, Any]) -> str:
@@ -74,28 +74,28 @@ async def read_template(api: ModelApi, chat: bool, wanted: Wanted, today: date) 
         ids = await api.tokenize_chat(prompt.messages, generation_prompt=True, options=options)
         return await api.detokenize(ids)
 
-    plain = await rendered(Prompt(MARKER), wanted.options)
+    plain = await rendered(Prompt(MARKER), settings.options)
     low, high, off = [
         await rendered(Prompt(MARKER), options)
-        for options in ({"reasoning_effort": "low"}, {"reasoning_effort": "high"}, wanted.options | SWITCH)
+        for options in ({"reasoning_effort": "low"}, {"reasoning_effort": "high"}, settings.options | SWITCH)
     ]
     tags = [await api.tokenize(tag, special=False) for tag in (OPEN, CLOSE)]
     shape = shape_of(
-        wanted,
-        pinned(plain, today, wanted.day),
-        pinned(off, today, wanted.day),
+        settings,
+        pinned(plain, today, settings.day),
+        pinned(off, today, settings.day),
         takes_effort=low != high,
         knows_tags=all(len(ids) == 1 for ids in tags),
         name=api.card.name,
     )
-    dated = pinned(plain, today, wanted.day) != plain
+    dated = pinned(plain, today, settings.day) != plain
     if dated:
-        # Written out as text, a prompt must be the same tokens as through the template.
+        # The prompt that is written out as text must have the same tokens as the prompt from the template.
         prefix, _, suffix = plain.partition(MARKER)
         question = Prompt(prompt_check.PROBES[0])
         written = await api.tokenize(question.text.join((prefix, suffix)), special=False)
         if written != await api.tokenize_chat(
-            question.messages, generation_prompt=True, options=wanted.options
+            question.messages, generation_prompt=True, options=settings.options
         ):
             raise SpecError(
                 f"The chat template of {api.card.name} prints today's date, so a run could not be continued "
@@ -107,19 +107,19 @@ async def read_template(api: ModelApi, chat: bool, wanted: Wanted, today: date) 
 
 
 async def check_prompts(api: ModelApi, template: ServedTemplate) -> None:
-    """Check that questions arrive whole, once, and apart from each other.
+    """Check that questions reach the model whole, once, and as different tokens.
 
     Parameters
     ----------
     api : ModelApi
         The server.
     template : ServedTemplate
-        What stands around its prompts.
+        The server's chat template.
 
     Raises
     ------
     SpecError
-        Where the chat template or the tokenizer does not pass them on.
+        If the chat template or the tokenizer changes them.
     """
     for direct in (False, True):
         pairs = []
@@ -127,6 +127,6 @@ async def check_prompts(api: ModelApi, template: ServedTemplate) -> None:
             bodies = template.bodies(api.card.name, Prompt(text, direct=direct))
             ids = [token for body in bodies for token in await api.post("/tokenize", body, token_ids)]
             pairs.append((text, ids, await api.detokenize(ids)))
-        has = "chat template" if template.chat else "tokenizer"
+        part = "chat template" if template.chat else "tokenizer"
         remedy = "Serve it with a template that prints a user's turn: vllm serve … --chat-template FILE"
-        prompt_check.check(pairs, f"the {has} of {api.card.name}", remedy)
+        prompt_check.check(pairs, f"The {part} of {api.card.name}", remedy)

@@ -16,7 +16,7 @@ from grace_client.core.errors import ServerError, SpecError
 from grace_client.core.options import Option, OptionSet, TokenTrie
 from grace_client.core.questions import Prompt
 from grace_client.engines.base import EngineInfo
-from grace_client.engines.chat.template import UNASKED, Wanted
+from grace_client.engines.chat.template import DEFAULT_SETTINGS, TemplateSettings
 from grace_client.engines.vllm import fields, served_template
 from grace_client.engines.vllm.endpoints import ModelApi, RequestRefusedError, models, token_ids
 from grace_client.engines.vllm.responses import MalformedError, OtherModelError
@@ -34,39 +34,39 @@ PROBES = (
     "naïve Straße — 日本語 🙂 ﬁ",
     "1234567890 3.14 1e-5 x_y camelCase</s><|im_end|><eos>",
 )
-"""Texts whose token ids tell one tokenizer from another."""
+"""Texts whose token ids distinguish tokenizers."""
 
 EXACT = 2e-3
-"""Nats between two ways to score the same in float32."""
+"""Largest difference between two ways of scoring in float32, in nats."""
 
 ROUNDED = 0.3
-"""The same where the model computes in 16 bits, which moves single values so far."""
+"""The same for a model that computes in 16 bits, in nats."""
 
 SMALLEST_TOP = -14.0
-"""The likeliest of a million tokens has at least this log-probability, in nats."""
+"""Lowest log-probability that the likeliest of a million tokens can have, in nats."""
 
 ENDS = ("</s>", "<|endoftext|>", "<|end_of_text|>", "<eos>", "<|eot_id|>", "<|im_end|>", "<end_of_turn>")
-"""What a base model may end its text with; the server says which one it stops at."""
+"""Tokens with which a base model may end its text. The server shows at which one it stops."""
 
 
 @dataclass(frozen=True)
 class CheckedServer:
-    """What the checks found out.
+    """Results of the start-up check.
 
     Attributes
     ----------
     info : EngineInfo
         The engine's description.
     method : str
-        How to score.
+        The way of scoring.
     bos : int or None
         The token that every prompt begins with, exactly once.
     template : ServedTemplate
-        What stands around a prompt.
+        The server's chat template.
     prompt_ids, trie, edges
-        The known option set and its log-probabilities, to recognise the model by.
+        A test question, its options, and their log-probabilities, shape (n_edges,): they identify the model.
     tolerance : float
-        Nats within which the same model gives the same values.
+        Largest difference between these values and later ones of the same model, in nats.
     """
 
     info: EngineInfo
@@ -79,14 +79,14 @@ class CheckedServer:
     tolerance: float
 
     async def verify(self, api: ModelApi) -> None:
-        """Return when the server answers and is the one that was examined.
+        """Check that the server answers and still serves the model of the start-up check.
 
         Raises
         ------
         ServerError
-            Retryable where it does not answer, not retryable where it is another one.
+            Retryable if the server does not answer, not retryable if it serves another model.
         MalformedError
-            Where one of its answers is malformed, which says nothing yet.
+            If one of its answers is malformed. This alone does not end a run.
         """
         why = ""
         cards = await models(api.client, deadline=api.deadline)
@@ -116,7 +116,7 @@ async def check_server(
     api: ModelApi,
     *,
     declared: Mapping[str, str] | None = None,
-    wanted: Wanted = UNASKED,
+    settings: TemplateSettings = DEFAULT_SETTINGS,
     today: date | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> CheckedServer:
@@ -127,19 +127,19 @@ async def check_server(
     api : ModelApi
         The server and the model.
     declared : mapping, optional
-        What is known from elsewhere, such as the chart: ``dtype``, ``revision``, and anything for
+        Properties that the user or the chart states: ``dtype``, ``revision``, and anything for
         `EngineInfo.versions`.
-    wanted : Wanted
-        What is asked of the model's reasoning.
+    settings : TemplateSettings
+        Settings for the chat template.
     today : date, optional
-        Default: what the clock says.
+        Default: the current day.
     say : callable
-        Takes one line of progress for people.
+        Called with each line of progress.
 
     Raises
     ------
     SpecError
-        Where the server's log-probabilities or its chat template cannot be used, with the reason.
+        If the server's log-probabilities or its chat template cannot be used. The message says why.
     """
     known = dict(declared or {})
     dtype = known.pop("dtype", "unknown")
@@ -157,7 +157,7 @@ async def check_server(
             )
         if prompt_ids[:1] != [bos]:
             bos = None
-        template = await served_template.read_template(api, chat, wanted, today or date.today())
+        template = await served_template.read_template(api, chat, settings, today or date.today())
         await served_template.check_prompts(api, template)
         shape = template.shape
         bodies = template.bodies(api.card.name, replace(PROMPT, direct=True))
@@ -187,7 +187,7 @@ async def check_server(
         prompt_prefix=shape.prefix,
         prompt_suffix=shape.suffix,
         **shape.described,
-        versions={**await api.facts(), "method": method, **known, **wanted.told(dated=template.dated)},
+        versions={**await api.facts(), "method": method, **known, **settings.versions(dated=template.dated)},
     )
     two_ways = "" if math.isnan(difference) else f"; two ways of scoring agree within {difference:.1e} nats"
     say(f"{api.card.name} is ready at {api.client.url}, scoring by {method}{two_ways}")
@@ -213,7 +213,7 @@ async def _choose(
     dtype: str,
     say: Callable[[str], None],
 ) -> tuple[Method, NDArray[np.float64], float]:
-    """The way to score, the values it gives, and how far the two ways differ (NaN where there is one)."""
+    """The way of scoring, its values, and the difference of the two ways in nats (NaN if only one works)."""
     offered: dict[Method, NDArray[np.float64]] = {}
     missing: list[str] = []
     methods: tuple[Method, ...] = ("logprob_token_ids", "prompt_logprobs")
@@ -251,11 +251,11 @@ async def _choose(
 async def _check_mode(
     api: ModelApi, prompt_ids: list[int], trie: TokenTrie, method: Method, edges: NDArray[np.float64]
 ) -> None:
-    """Raw log-probabilities do not move when the sampling does, and are those of a distribution."""
+    """Check that log-probabilities are raw: sampling does not change them, and they fit a distribution."""
     if method == "prompt_logprobs":
         return  # vLLM gives these before any sampling parameter is applied, in every mode
     first = np.flatnonzero(trie.parent == 0)
-    # An unlikely token, since a bias hardly moves one that has nearly all the probability.
+    # An unlikely token, because a bias hardly changes a token with nearly all the probability.
     token = int(trie.token[first[np.argmin(edges[first - 1])]])
     values = []
     top = -math.inf
@@ -282,21 +282,21 @@ async def _check_mode(
 
 
 async def _end_of_turn(api: ModelApi, chat: bool) -> int:
-    """The token with which the model ends its turn; -1 where it cannot be found out.
+    """The token with which the model ends its turn; -1 if it is unknown.
 
-    For a chat model it stands behind the text of a finished assistant turn, which the chat template shows;
-    for a base model it is one of the usual ones. Of several candidates the one counts at which the server
-    itself stops when nothing else may be drawn, and failing that the first that the template shows.
+    For a chat model it follows the text of a finished assistant turn in the chat template. For a base model
+    it is one of the usual ones. Of several candidates, it is the one at which the server stops if no other
+    token is allowed; if there is none, the first one in the template.
     """
     shown: list[int] = []
     if chat:
-        said = "ANSWER"
-        turns = [*Prompt("PROMPT").messages, {"role": "assistant", "content": said}]
+        answer = "ANSWER"
+        turns = [*Prompt("PROMPT").messages, {"role": "assistant", "content": answer}]
         try:
             whole = await api.tokenize_chat(turns, generation_prompt=False)
         except RequestRefusedError:
             whole = []
-        words = await api.tokenize(said, special=False)
+        words = await api.tokenize(answer, special=False)
         # From the right: the template may quote the words, but ends with the turn.
         for start in range(len(whole) - len(words), -1, -1):
             if words and whole[start : start + len(words)] == words:

@@ -1,4 +1,4 @@
-"""Several requests at once: all or none, and none sent twice."""
+"""Requests at the same time: all or none, and none sent twice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Value = TypeVar("Value")
 
 
 async def run_all(*parts: Coroutine[Any, Any, T]) -> list[T]:
-    """What all of them return, in order. The first error is raised as it is, and the others are cancelled."""
+    """The results of all parts, in order. The first error is raised, and the other parts are cancelled."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(part) for part in parts]
@@ -23,35 +23,35 @@ async def run_all(*parts: Coroutine[Any, Any, T]) -> list[T]:
 
 
 class AsyncCache(Generic[Key, Value]):
-    """The values used last, by key. A value that is being computed is waited for, not computed twice.
+    """A cache of the latest values. Calls for a value that is being computed wait for it.
 
     Parameters
     ----------
     most : int
-        How many values to keep.
+        Most values in the cache.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._known: OrderedDict[Key, asyncio.Future[Value]] = OrderedDict()
+        self._values: OrderedDict[Key, asyncio.Future[Value]] = OrderedDict()
 
     async def __call__(self, key: Key, ask: Callable[[], Awaitable[Value]]) -> Value:
-        """The value of a key, from `ask` if it is not known."""
-        while (known := self._known.get(key)) is not None:
+        """The value of a key, from `ask` if it is not in the cache."""
+        while (cached := self._values.get(key)) is not None:
             # If the call that asked was cancelled or failed, this call asks.
-            if not known.done():
-                await asyncio.wait([known])
-            if not known.cancelled():
-                return known.result()
-        mine: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
-        self._known[key] = mine
+            if not cached.done():
+                await asyncio.wait([cached])
+            if not cached.cancelled():
+                return cached.result()
+        future: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
+        self._values[key] = future
         try:
-            found = await ask()
+            value = await ask()
         except BaseException:
-            self._known.pop(key, None)
-            mine.cancel()
+            self._values.pop(key, None)
+            future.cancel()
             raise
-        mine.set_result(found)
-        while len(self._known) > self.most:
-            self._known.popitem(last=False)
-        return found
+        future.set_result(value)
+        while len(self._values) > self.most:
+            self._values.popitem(last=False)
+        return value

@@ -1,4 +1,4 @@
-"""What can be wrong with the encryption between here and a server, in words that say what to do."""
+"""Errors of the encryption between this machine and a server, and what to do about them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from urllib.parse import urlsplit
 from grace_client.core.errors import ServerError
 
 EXPIRED, NOT_YET, OTHER_NAMES = 10, 9, (62, 64)
-"""OpenSSL's numbers for why a certificate is not accepted; nearly all others mean an unknown authority."""
+"""OpenSSL's error numbers for certificates. Nearly all others mean an unknown authority."""
 
 PLAIN = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
-"""OpenSSL's reasons where the other side answers in plain HTTP."""
+"""OpenSSL's reasons if the other side answers in plain HTTP."""
 
 HANDSHAKE_SECONDS = 5.0
 
 
 def refusal(error: BaseException, url: str) -> ServerError | None:
-    """Why an encrypted connection will not succeed even later; None where it may.
+    """The error of an encrypted connection that cannot succeed later; None if it may succeed.
 
     Parameters
     ----------
@@ -31,12 +31,14 @@ def refusal(error: BaseException, url: str) -> ServerError | None:
     url : str
         URL of the server.
     """
-    # aiohttp's own errors are of that type too, and carry nothing but the true one.
-    true = (cause for cause in _causes(error) if isinstance(cause, ssl.SSLError) and hasattr(cause, "reason"))
-    found = next(true, None)
+    # aiohttp's own errors have this type too, but contain only the original error.
+    originals = (
+        cause for cause in _causes(error) if isinstance(cause, ssl.SSLError) and hasattr(cause, "reason")
+    )
+    found = next(originals, None)
     if isinstance(found, ssl.SSLCertVerificationError):
         return ServerError(_certificate(found, url), retryable=False)
-    # The other side is gone: it may come back.
+    # The other side closed the connection. It may come back.
     if found is None or isinstance(found, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return None
     reason = found.reason or str(found)
@@ -44,14 +46,14 @@ def refusal(error: BaseException, url: str) -> ServerError | None:
         message = f"{url} speaks http, not https. Use http{url.removeprefix('https')}"
     else:
         message = (
-            f"{url} and this machine have no encryption in common ({reason}). One of them may be too old. "
+            f"{url} and this machine support no common encryption ({reason}). One of them may be too old. "
             "Ask the server's administrator"
         )
     return ServerError(message, retryable=False)
 
 
 async def speaks_tls(url: str) -> bool:
-    """Whether a server that is asked by http answers in https, whatever its certificate."""
+    """Whether a server with an http URL answers in https, with any certificate."""
     parts = urlsplit(url)
     if parts.scheme != "http":
         return False
@@ -68,7 +70,7 @@ async def speaks_tls(url: str) -> bool:
 
 
 def _certificate(error: ssl.SSLCertVerificationError, url: str) -> str:
-    why = f"the certificate of {url} is not accepted ({error.verify_message.rstrip('.')})"
+    why = f"The certificate of {url} is not accepted ({error.verify_message.rstrip('.')})"
     if error.verify_code == EXPIRED:
         return (
             f"{why}: it has expired. The server's administrator must renew it. Check also the date of this "
@@ -82,20 +84,20 @@ def _certificate(error: ssl.SSLCertVerificationError, url: str) -> str:
         f"{why}: this machine does not trust its issuer. Ask the server's administrator for the issuer's "
         "certificate, and set SSL_CERT_FILE to that file: export SSL_CERT_FILE=/path/to/ca.pem"
     )
-    given = os.environ.get("SSL_CERT_FILE")
-    if given and not Path(given).is_file():
-        return f"{message}. SSL_CERT_FILE is now {given}, which does not exist"
-    return f"{message}. SSL_CERT_FILE is now {given}, which does not contain it" if given else message
+    variable = os.environ.get("SSL_CERT_FILE")
+    if variable and not Path(variable).is_file():
+        return f"{message}. SSL_CERT_FILE is now {variable}, which does not exist"
+    return f"{message}. SSL_CERT_FILE is now {variable}, which does not contain it" if variable else message
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error, and what it came from."""
-    seen: set[int] = set()
+    """An error and its causes."""
+    visited: set[int] = set()
     waiting: list[object] = [error]
     while waiting:
         one = waiting.pop(0)
-        if isinstance(one, BaseException) and id(one) not in seen:
-            seen.add(id(one))
+        if isinstance(one, BaseException) and id(one) not in visited:
+            visited.add(id(one))
             yield one
             names = ("certificate_error", "os_error", "__cause__", "__context__")
             waiting += [getattr(one, name, None) for name in names]

@@ -1,4 +1,4 @@
-"""What scoring a token trie asks of vLLM's completions endpoint, and how its answers are read. Pure."""
+"""The requests that score a token trie on vLLM's completions endpoint, and their answers. Pure."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from grace_client.engines.vllm.responses import MalformedError
 Method = Literal["logprob_token_ids", "prompt_logprobs"]
 
 MAX_IDS = 128
-"""How many token ids vLLM takes in `logprob_token_ids`."""
+"""Most token ids that vLLM takes in `logprob_token_ids`."""
 
 MAX_PROMPTS = 64
-"""How many prompts one request lists at most."""
+"""Most prompts in one request."""
 
 MAX_FORCED = 16
-"""The same for prompt log-probabilities, whose answers are as long as the prompts."""
+"""Most prompts in one request for prompt log-probabilities, whose answers are as long as the prompts."""
 
 FLOOR = -9999.0
-"""JSON has no -inf: vLLM sends this in its place."""
+"""vLLM sends this value for -inf, which JSON does not have."""
 
 ROUNDING = 1e-3
-"""Nats by which rounding may carry a log-probability above 0."""
+"""Largest log-probability above 0 that is rounding, in nats."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,19 @@ class Batch:
     Attributes
     ----------
     method : str
-        How the values are asked for.
+        The way of scoring.
     tails : tuple of str
-        Per listed prompt, the ids that follow the question's prompt, as they stand in the JSON.
+        For each prompt of the request, the ids after the question's prompt, as text in the JSON.
     tokens : int
         Number of ids in all tails.
     fields : str
         The request's other fields, as JSON.
     keys : tuple of tuple of (int, str)
-        Per listed prompt, where its values stand: how far behind the prompt, and under which key.
+        For each prompt of the request, the places of its values: the position after the prompt, and the key.
     edges : ndarray of int64, shape (n_values,)
-        The edge that each value belongs to.
+        The edge of each value.
     new_tokens : int
-        Length of the answers.
+        Length of the answers, in tokens.
     forced : str or None
         Key of the token that every answer must begin with.
     """
@@ -78,9 +78,9 @@ class Batch:
         Raises
         ------
         MalformedError
-            Where any is missing or is no number.
+            If a value is missing or is not a number.
         ItemError
-            Where one is null, in place of NaN.
+            If a value is null, which stands for NaN.
         """
         choices = fields.listed(answer, "choices")
         if len(choices) != len(self.tails):
@@ -119,7 +119,7 @@ class Batch:
 
 
 def _check_chosen(choices: list[Any]) -> None:
-    """The chosen token is always among the named ones, and no model gives it no probability at all."""
+    """Check that the chosen token, which is always among the named ones, has a probability above 0."""
     for choice in choices:
         for place in range(len(fields.listed(choice, "logprobs", "top_logprobs"))):
             named = fields.mapping(choice, "logprobs", "top_logprobs", place)
@@ -130,11 +130,12 @@ def _check_chosen(choices: list[Any]) -> None:
 def named_batches(trie: TokenTrie, nodes: Iterable[int] | None = None) -> tuple[Batch, ...]:
     """The requests for the edges below `nodes` (default: all), by `logprob_token_ids`.
 
-    Every inner node is one prompt of the list, and the children of all of them are the ids to name. Of the
-    whole trie, nodes that one and the same token leads to from other nodes are not listed: the answers are
-    made to begin with that token, and their second position tells of those nodes. A listed prompt costs the
-    tokens behind the last whole block of the prefix cache, an answer's second token only itself. In the
-    percentages of a tokenizer that splits digits this token is the zero, and half of the nodes are left.
+    Every inner node is one prompt of the request, and the request names the children of all of them. If the
+    whole trie is scored, one token is chosen that leads from many nodes to other inner nodes. All answers are
+    forced to begin with it, and the second position of an answer has the values of the node behind the token.
+    So that node needs no prompt. This saves time: a prompt costs all tokens after the last whole block of the
+    prefix cache, and a second answer token costs one. For percentages, with a tokenizer that splits digits,
+    the token is the zero, and half of the nodes need no prompt.
     """
     children: dict[int, list[int]] = {int(n): [] for n in (trie.inner if nodes is None else nodes)}
     for child in range(1, len(trie)):
@@ -149,24 +150,24 @@ def named_batches(trie: TokenTrie, nodes: Iterable[int] | None = None) -> tuple[
     for node, some in _pieces(children):
         if node in followed:
             continue
-        wanted = [(0, child) for child in some]
-        # A node with more children than one request names stands in the list again, its follower does not.
+        values = [(0, child) for child in some]
+        # A node with too many children is a prompt several times, but its follower is read only once.
         if some[0] == children[node][0]:
-            wanted += [(1, child) for child in children.get(follower.get(node, -1), ())]
-        ids = {int(trie.token[child]) for _, child in wanted}
+            values += [(1, child) for child in children.get(follower.get(node, -1), ())]
+        ids = {int(trie.token[child]) for _, child in values}
         if group and (len(union | ids) > MAX_IDS or len(group) == MAX_PROMPTS):
             batches.append(_named(trie, group, union, forced))
             group, union = [], set()
-        group.append((node, wanted))
+        group.append((node, values))
         union |= ids
     batches.append(_named(trie, group, union, forced))
     return tuple(batches)
 
 
 def forced_batches(trie: TokenTrie) -> tuple[Batch, ...]:
-    """The requests for all edges by prompt log-probabilities: every form is one prompt of the list."""
+    """The requests for all edges by prompt log-probabilities: every form is one prompt."""
     batches = []
-    seen: set[int] = set()
+    read: set[int] = set()
     for start in range(0, len(trie.leaf), MAX_FORCED):
         tails, keys, edges = [], [], []
         for leaf in trie.leaf[start : start + MAX_FORCED]:
@@ -174,9 +175,9 @@ def forced_batches(trie: TokenTrie) -> tuple[Batch, ...]:
             tails.append("".join(f",{token}" for token in path))
             places, node = [], int(leaf)
             for place in range(len(path) - 1, -1, -1):
-                # A shared edge is read once, from the first form that has it.
-                if node not in seen:
-                    seen.add(node)
+                # A shared edge is read once, from the first form with it.
+                if node not in read:
+                    read.add(node)
                     places.append((place, str(path[place])))
                     edges.append(node - 1)
                 node = int(trie.parent[node])
@@ -195,10 +196,10 @@ def forced_batches(trie: TokenTrie) -> tuple[Batch, ...]:
 
 
 def _followers(trie: TokenTrie, children: dict[int, list[int]]) -> tuple[int | None, dict[int, int]]:
-    """The token that leads from most nodes to others, and for each of those nodes where it leads.
+    """The token that leads from most nodes to other inner nodes, and these nodes by the first ones.
 
-    No token where it would spare less than a quarter of the nodes, and never to a node that is itself one of
-    those, or that has more children than fit beside its parent's.
+    None if it would save less than a quarter of the prompts. A node that is itself reached in this way, or
+    whose children do not fit into one request with those of its parent, is left out.
     """
     found: dict[int, dict[int, int]] = {}
     for node in sorted(children):
@@ -211,10 +212,10 @@ def _followers(trie: TokenTrie, children: dict[int, list[int]]) -> tuple[int | N
 
 
 def _pieces(children: dict[int, list[int]]) -> Iterator[tuple[int, list[int]]]:
-    """Nodes with their children, those with too many for one request several times."""
-    for node, all_of_it in children.items():
-        for start in range(0, len(all_of_it), MAX_IDS):
-            yield node, all_of_it[start : start + MAX_IDS]
+    """Nodes with their children; a node with too many for one request appears several times."""
+    for node, own in children.items():
+        for start in range(0, len(own), MAX_IDS):
+            yield node, own[start : start + MAX_IDS]
 
 
 def _named(

@@ -1,8 +1,8 @@
-"""The rules: what a person would read at a glance, and nothing else.
+"""The rules that extract structured answers from free text.
 
-Every rule is the grammar of a whole sentence: an answer is taken only where all that the text says fits a
-known shape. What is left is ``unparsed``, with its category.
-docs/explanation/extraction.md has the rules in words.
+Each rule is a grammar of whole sentences. An answer is accepted only if every sentence of the text fits a
+known shape. All other texts are ``unparsed``, with a category. docs/explanation/extraction.md explains the
+rules.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ class Rules:
     Attributes
     ----------
     reader : callable
-        From a trial to what reads the sentences of an answer to it.
+        Makes, for a trial, the reader of the sentences of its answers.
     vague : callable
-        Whether an unread text speaks of the question without answering it.
+        Whether a text that fits no rule is about the question, without a clear answer.
     listed : callable
-        Whether a text repeats the form of the answers rather than one of them.
+        Whether a text repeats the list of answers instead of giving one.
     keep : re.Pattern or None
-        Sentences of the prompt that may be answers; see `Text.of`.
+        Sentences of the prompt that can also be answers; see `Text.of`.
     unsure : str
-        Structured value of an answer that says that it cannot be decided.
+        Structured value of an answer that says that the question cannot be decided.
     """
 
     reader: Callable[[Trial], Reader]
@@ -63,11 +63,11 @@ def read(
     response : str or None
         The answer; None counts as empty.
     trial : Trial
-        The trial that was asked about.
+        The trial of the question.
     prompt : str
-        What was asked: sentences that the answer only repeats are no answer.
+        Text of the prompt. A sentence that only repeats the prompt is not an answer.
     finish_reason : str
-        ``"length"`` where the answer was cut off: then only what ends before the cut counts.
+        ``"length"`` if the answer was cut off. Then only sentences that end before the cut count.
 
     Returns
     -------
@@ -120,9 +120,9 @@ def _decide(text: Text, rules: Rules, reader: Reader) -> Reading:
     if refused:
         return Reading(UNPARSED, "refusal")
     unsure = [one for one in said if one and one.kind == "unsure"]
-    others = [one for one in said if one and one.kind == "value"]
+    values = [one for one in said if one and one.kind == "value"]
     unclear = [part for part, one in zip(parts, said, strict=True) if one is None and rules.vague(part.text)]
-    if (unsure or doubted) and not others and not (unsure and unclear):
+    if (unsure or doubted) and not values and not (unsure and unclear):
         if rules.unsure == UNPARSED or not unsure:
             return Reading(UNPARSED, "hedge")
         hedge = HEDGE.search(text.plain)
@@ -144,15 +144,15 @@ def _category(text: Text, rules: Rules, said: list[Said | None]) -> str:
 
 
 def _one_answer(parts: list[Sentence], said: list[Said | None], reader: Reader, listed: bool) -> Said | None:
-    """The answer on which all sentences agree; None where there is none or any sentence is in the way."""
+    """The answer on which all sentences agree; None if there is none, or a sentence may change it."""
     values = [one for one in said if one and one.kind == "value"]
     if not values:
         return None
     last = said[-1]
     if last and last.kind == "value" and last.strength == "announced":
-        # What leads to an announced answer may be said in any way, but not as an answer of its own.
-        others = [one for one in values if one.strength in ("bare", "announced")]
-        agree = all(one.value == last.value for one in others) and not any(map(supposes, parts))
+        # The reasoning before an announced answer may have any form, but must not give another answer.
+        earlier = [one for one in values if one.strength in ("bare", "announced")]
+        agree = all(one.value == last.value for one in earlier) and not any(map(supposes, parts))
         if listed or agree:
             return last
     first = next((one for one in values if not one.weak), values[0])
@@ -162,7 +162,7 @@ def _one_answer(parts: list[Sentence], said: list[Said | None], reader: Reader, 
 
 
 def _leaves(part: Sentence, said: Said | None, answer: Said, reader: Reader) -> bool:
-    """Whether one sentence leaves the answer of another as it is."""
+    """Whether one sentence does not change the answer of another."""
     if said is None:
         return not answer.weak and reader.leaves(part, answer.value)
     if said.kind == "value":

@@ -23,14 +23,14 @@ _TOTAL, _ROUNDING = 100.0, 0.5
 
 @dataclass(frozen=True, slots=True)
 class Bets:
-    """What an answer bets.
+    """The bets in an answer.
 
     Attributes
     ----------
     amounts : tuple of float or None
-        Percentages on the states 0 to 3; None where they are not all there or do not add up to 100.
+        Percentages on the states 0 to 3; None if one is missing or they do not sum to 100.
     span : (int, int)
-        Where they stand.
+        Start and end of the bets in the answer.
     """
 
     amounts: tuple[float, ...] | None
@@ -38,7 +38,7 @@ class Bets:
 
 
 def find(plain: str) -> Bets | None:
-    """The bets of a prepared answer; None where there are not two at least."""
+    """The bets in a prepared answer; None if there are fewer than two."""
     for pattern in _PATTERNS:
         matches = list(pattern.finditer(plain))
         if len(matches) < 2:

@@ -1,7 +1,7 @@
-"""Study 1: what is said of the items that do not have the property that was asked about.
+"""Study 1: statements about the items that do not have the property in question.
 
-"All of them are intact" counts none where the property is damage. "One has dents, the other two are fine"
-counts one; "Two are fine" alone counts nothing, because nothing is said of the third.
+"All of them are intact" means none if the property is damage. "One has dents, the other two are fine" means
+one. "Two are fine" alone gives no number, because it says nothing about the third.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Complement:
     Attributes
     ----------
     every : re.Pattern or None
-        All or none of the items are intact; None where the property is no damage.
+        All or none of the items are intact; None if the property is not damage.
     others : re.Pattern
         Some of the items do not have the property.
     beside : re.Pattern
-        An answer with what is said of the others behind it.
+        An answer, followed by a statement about the others.
     behind : re.Pattern
-        An answer behind what is said of the others.
+        A statement about the others, followed by an answer.
     """
 
     every: re.Pattern[str] | None
@@ -50,7 +50,7 @@ class Complement:
 
 
 def fits(match: re.Match[str], value: str) -> bool:
-    """Whether what a match of `others` says of the other items leaves this value for the rest."""
+    """Whether `value` is the number of remaining items after a match of `others`."""
     word = match["left"] or match["count"]
     if word is None:
         return value in ("1", "2")

@@ -19,12 +19,12 @@ DIGITS = {
 WORD = rf"(?:{'|'.join(sorted(DIGITS, key=len, reverse=True))}|0?[0-3](?:\.0)?)"
 VALUE = rf"(?P<value>{WORD})"
 _BOUND = rf"(?:(?P<bound>more|fewer|less) than (?P<limit>{WORD}): )?"
-"""A bound that the answer behind it meets: "More than 1: 2"."""
+"""A bound before an answer that fits it: "More than 1: 2"."""
 BEFORE = re.compile(
     rf"(?:{shapes.LEAD})(?:before(?: the call)?|prior|previously|earlier|at first|initially)(?: ?[:=-]|"
     rf",) ?{WORD}"
 )
-"""What was thought before the call."""
+"""A belief before the call."""
 _AFTER = r"(?:(?:posterior|updated|afterwards|after(?: the call)?)(?: ?[:=-]|,) ?)?"
 _DEGREE = r"(?:(?:only|just|exactly|precisely|a total of) )?"
 _AGAIN = r"(?: ?\(?(?:=|i\.e\.)? ?\(?(?P<again>zero|one|two|three|[0-3])\))?"
@@ -44,14 +44,14 @@ def digit(word: str) -> str:
 
 @cache
 def patterns(items: str, rest: str, speaker: str) -> tuple[re.Pattern[str], ...]:
-    """A number; none; all but some; what was looked at before the answer; and "dents in the lid of 2"."""
+    """Patterns: a number; none; all but some; a check before the answer; and "dents in the lid of 2"."""
     noun, has = phrases.noun(items), phrases.inflected(rest)
     of = rf"(?:(?:of )?(?:the |these |those |all )*{noun}\b|(?:of )?them\b)"
     three = (
         rf"(?: ?/ ?3\b| (?:of|out of) (?:the |these |those |all |them )*{THREE}(?: of them)?|"
         rf" (?:of )?(?:the )?{THREE})"
     )
-    # "Have stopped" is also said as "stopped".
+    # "Stopped" means the same as "have stopped".
     predicate = (
         rf"(?: in total| altogether)?(?:(?: (?:that|which))?{_ORDINARY}(?: {HAVE})?{_ORDINARY} {has}|"
         rf"{_ORDINARY} {_ELLIPSIS})"

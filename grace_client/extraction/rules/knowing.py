@@ -54,7 +54,7 @@ _CANNOT = (
 
 @cache
 def patterns(items: str, rest: str, speaker: str) -> dict[str, re.Pattern[str]]:
-    """The shapes of one story, by what they say."""
+    """The patterns of one story, by their meaning."""
     noun, has = phrases.noun(items), phrases.inflected(rest)
     who = rf"(?:{re.escape(speaker)}|she|he|they|the speaker)"
     adverbs = rf"(?: {shapes.ADVERB})*"

@@ -27,7 +27,7 @@ _OPEN = re.compile(
     r"\bthe (?:third|others?|last|remaining|rest)(?: [a-z]+)? (?:could|may|might)(?: (?:or|may|might|could|"
     r"not|also|still|as|well|have|be)\b)*(?: [a-z]+)*(?: or not)?"
 )
-"""What is left open about the items that the speaker has not seen."""
+"""Open statements about the items that the speaker has not seen."""
 _ANSWERS = re.compile(r"\b(?:yes|no|know\w*|aware)\b")
 _REASONS = re.compile(
     rf"(?:{shapes.REASON}|i (?:do|don't|think|believe|am|would)|i'm|she|he|they|it|the|all|one|two|each|"
@@ -50,32 +50,32 @@ _HEDGED = re.compile(rf"(?:{shapes.LEAD})(?:{HEDGE.pattern})")
 
 
 def vague(plain: str) -> bool:
-    """Whether an unread answer speaks of knowing."""
+    """Whether an answer that fits no rule is about knowing."""
     return _EITHER.search(plain) is not None and not re.match(r"\s*no \w+ \w+ed\b", plain)
 
 
 def reader(trial: Trial) -> Reader:
-    """What reads the sentences of an answer about a trial."""
+    """The reader of the sentences of a trial's answers."""
     story = Story.parse(trial["priorQ"])
     return Knowledge(story.items, story.rest, re.split(r"\W", trial["speach"].strip())[0].lower())
 
 
 class Knowledge:
-    """The shapes of one story.
+    """Reads answers about what the speaker of one story knows.
 
     Parameters
     ----------
     items, rest : str
         As in `Story`.
     speaker : str
-        The name of who may know.
+        Name of the speaker.
     """
 
     def __init__(self, items: str, rest: str, speaker: str) -> None:
         self.shapes = knowing.patterns(items, rest, speaker)
 
     def read(self, sentence: Sentence) -> Said | None:
-        """What a sentence says; None where no shape fits the whole of it."""
+        """The meaning of a sentence; None if no shape fits the whole sentence."""
         if sentence.mark == "?":
             for name, value in (("how_could", "no"), ("why_not", "yes")):
                 if self.shapes[name].fullmatch(sentence.text):
@@ -103,7 +103,7 @@ class Knowledge:
         return None
 
     def value(self, sentence: Sentence, begin: int) -> Said | None:
-        """The answer that a sentence gives from some place on."""
+        """The answer in a sentence, from the position `begin` on."""
         text = sentence.text
         if begin < len(text) and (said := self._statement(sentence, begin) or self._head(sentence, begin)):
             return said
@@ -152,7 +152,7 @@ class Knowledge:
             if more and more.value == value:
                 return replace(said, weak=False)
             if more:
-                # "Yes, but she doesn't know exactly how many": the second answers what was asked.
+                # "Yes, but she doesn't know exactly how many": the second part answers the question.
                 return more if value == "yes" and _CORRECTED.match(rest) and not more.soft else None
             if self.shapes["not_so" if value == "no" else "counted"].fullmatch(rest):
                 return said
@@ -177,7 +177,7 @@ class Knowledge:
         return _REASONS.match(rest) is not None or self.shapes["who"].match(rest) is not None
 
     def _fits(self, rest: str | None, value: str) -> bool:
-        """Whether what follows an answer leaves it as it is."""
+        """Whether the rest of a sentence does not change its answer."""
         if not rest:
             return True
         if value == "no":
@@ -195,7 +195,7 @@ class Knowledge:
         )
 
     def leaves(self, sentence: Sentence, value: str) -> bool:
-        """Whether a sentence that fits no shape leaves an answer of this value as it is."""
+        """Whether a sentence that fits no shape does not change an answer with this value."""
         return sentence.mark != "?" and shapes.explains(sentence.text) and self._fits(sentence.text, value)
 
     def _said(self, sentence: Sentence, match: re.Match[str], value: str) -> Said:

@@ -1,4 +1,4 @@
-"""Study 1: how many of the items have the property that was asked about, 0 to 3."""
+"""Study 1: how many of the items have the property in question, 0 to 3."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from grace_client.extraction.rules.shapes import HARMLESS, REPORTED, Reader, Sai
 from grace_client.studies.study1 import Story
 
 OBSERVATION = re.compile(r"\d of the .*")
-"""The speaker's "1 of the parcels has ...": also how a listener answers."""
+"""The speaker's "1 of the parcels has ...". A listener may answer with the same words."""
 
 _RANGE = re.compile(
     r"\b(?:most|some|many|several|few|half|couple|majority|both|not (?:all|every)|at (?:least|most)|more|"
@@ -57,26 +57,26 @@ def numbers_a_list(plain: str) -> bool:
 
 
 def vague(plain: str) -> bool:
-    """Whether an unread answer speaks of how many."""
+    """Whether an answer that fits no rule is about a number."""
     return _RANGE.search(_TOTAL.sub("", plain)) is not None
 
 
 def reader(trial: Trial) -> Reader:
-    """What reads the sentences of an answer about a trial."""
+    """The reader of the sentences of a trial's answers."""
     story = Story.parse(trial["priorQ"])
     name = re.split(r"\W", trial["speach"].strip())[0].lower()
     return Number(story.items, story.rest, name)
 
 
 class Number:
-    """The shapes of one story.
+    """Reads answers about the number of items in one story.
 
     Parameters
     ----------
     items, rest : str
         As in `Story`.
     speaker : str
-        The name of who looked at the items.
+        Name of the speaker, who looked at the items.
     """
 
     def __init__(self, items: str, rest: str, speaker: str) -> None:
@@ -84,7 +84,7 @@ class Number:
         self.complement = complement.patterns(items, rest, counting.HAVE)
         self.has = re.compile(phrases.inflected(rest))
         self.speech = False
-        """Whether the sentence read last is the speaker's: the next one goes on with what was seen."""
+        """Whether the last sentence was the speaker's. The next one then continues the report."""
         self.asked = re.compile(rf"{counting.VALUE}\b.* {counting.HAVE} {phrases.inflected(rest)}")
         self.report = re.compile(
             rf"(?:{shapes.LEAD})(?:{re.escape(speaker)}|she|he|they|i|the speaker|"
@@ -92,10 +92,10 @@ class Number:
         )
 
     def read(self, sentence: Sentence) -> Said | None:
-        """What a sentence says; None where no shape fits the whole of it."""
-        heard, self.speech = self.speech, _SPEECH.search(sentence.text) is not None
+        """The meaning of a sentence; None if no shape fits the whole sentence."""
+        after_speech, self.speech = self.speech, _SPEECH.search(sentence.text) is not None
         if sentence.mark != "?" and (said := self.value(sentence, 0)):
-            return REPORTED if heard and said.strength in ("bare", "stated") else said
+            return REPORTED if after_speech and said.strength in ("bare", "stated") else said
         if shapes.chatter(sentence) or counting.BEFORE.fullmatch(sentence.text):
             return HARMLESS
         if (denied := _DENIAL.fullmatch(sentence.text)) and sentence.mark != "?":
@@ -105,13 +105,13 @@ class Number:
         return None
 
     def leaves(self, sentence: Sentence, value: str) -> bool:
-        """Whether a sentence that fits no shape leaves an answer of this value as it is."""
+        """Whether a sentence that fits no shape does not change an answer with this value."""
         if others := self.complement.others.fullmatch(sentence.text):
             return sentence.mark != "?" and complement.fits(others, value)
         return sentence.mark != "?" and _harmless(sentence.text)
 
     def value(self, sentence: Sentence, begin: int) -> Said | None:
-        """The answer that a sentence gives from some place on."""
+        """The answer in a sentence, from the position `begin` on."""
         text = sentence.text
         if said := self._plain(sentence, begin) or self._by_others(sentence, begin):
             return said
@@ -126,7 +126,7 @@ class Number:
         return None
 
     def _leads(self, before: str, join: str, after: str) -> bool:
-        """Whether a clause may stand before an answer: a reason, a report, or what it goes against."""
+        """Whether a clause may precede an answer: a reason, a report, or a contrast."""
         own = _OWN_LAST.match(after.removeprefix("now "))
         if join == "but":
             return (own is not None and not _OWN_LAST.match(before)) or bool(
@@ -142,7 +142,7 @@ class Number:
         return bool(join) and bool(concluded)
 
     def _by_others(self, sentence: Sentence, begin: int) -> Said | None:
-        """The answer of a sentence that says as well, or only, which items do not have the property."""
+        """The answer of a sentence that says, perhaps only, which items do not have the property."""
         shape = self.complement
         if shape.every and (match := shape.every.fullmatch(sentence.text, begin)):
             return self._said(sentence, match, "0" if match["value"] in ("all", "every", "each") else "3")
@@ -204,7 +204,7 @@ class Number:
 
 
 def _meets(match: re.Match[str], value: int) -> bool:
-    """Whether an answer meets the bound that stands before it, if any."""
+    """Whether an answer fits the bound before it, if there is one."""
     if not match["bound"]:
         return True
     limit = int(counting.digit(match["limit"]))
@@ -216,7 +216,7 @@ def _harmless_rest(rest: str | None) -> bool:
 
 
 def _counts(text: str) -> bool:
-    """Whether a text holds a number that is not what somebody saw or said, or the total."""
+    """Whether a text contains a number that is neither reported nor the total."""
     return _NUMBERS.search(_TOTAL.sub("", _SEEN.sub("", text))) is not None
 
 

@@ -1,4 +1,4 @@
-"""Patterns for the words of a story: its items, and what is asked about them."""
+"""Patterns for the words of a story: its items, and their property."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 def inflected(phrase: str) -> str:
     """A pattern for a phrase with or without its articles, in singular or plural, or up to its preposition.
 
-    "dents in the lid" is also said as "dents" and "a dent in the lid".
+    "dents", "a dent in the lid" and "dents in the lid" mean the same.
     """
     words = phrase.lower().split()
     ends = [i for i, word in enumerate(words) if i and word in _PREPOSITIONS]
@@ -27,7 +27,7 @@ def _words(words: list[str]) -> str:
 
 
 def _numbers(word: str) -> str:
-    """A word in singular and plural."""
+    """A pattern for a word in singular and plural."""
     stem = re.escape(word.removesuffix("s"))
     return f"{stem}(?:s|es)?"
 

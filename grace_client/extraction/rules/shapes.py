@@ -1,7 +1,7 @@
-"""What the shapes of all questions share: clean sentences, and what may stand before and behind an answer.
+"""The parts of the rules that all questions share: sentences, and texts before and after an answer.
 
-A rule reads a sentence only where the whole of it fits a known shape. Whatever else a sentence holds makes it
-unknown, and an unknown sentence makes the answer unparsed.
+A rule reads a sentence only if the whole sentence fits a known shape. Any other sentence is unknown, and an
+unknown sentence makes the answer unparsed.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Strength = Literal["bare", "announced", "own", "stated"]
-"""How a sentence gives its answer: as nothing else; presented as the answer; as an opinion; or as it is."""
+"""How a sentence gives its answer: alone; announced as the answer; as an opinion; or as a statement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence of a prepared answer, without marks and double blanks.
+    """One sentence of a prepared answer, without markup and double spaces.
 
     Attributes
     ----------
     text : str
-        Without the mark that ends it.
+        The sentence without its final mark.
     at : tuple of int
-        Where each of its characters stands in the answer.
+        Position of each character in the answer.
     mark : str
         ``"."``, ``"!"``, ``"?"``, ``";"`` or nothing.
     """
@@ -34,29 +34,29 @@ class Sentence:
     mark: str
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """A slice of the sentence as one of the answer."""
+        """Start and end in the answer of a slice of the sentence."""
         return self.at[start], self.at[end - 1] + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What one sentence says.
+    """The meaning of one sentence.
 
     Attributes
     ----------
     kind : str
-        ``"value"`` gives an answer; ``"unsure"`` says that there is none; ``"denied"`` says which it is not;
-        ``"reported"`` tells what somebody saw or said; ``"harmless"`` bears on nothing.
+        ``"value"`` gives an answer; ``"unsure"`` says that there is none; ``"denied"`` excludes an answer;
+        ``"reported"`` says what somebody saw or said; ``"harmless"`` does not matter.
     value : str
-        Of an answer or a denial.
+        The answer, or the excluded answer.
     span : (int, int) or None
-        Of an answer.
+        Start and end of the answer in the text.
     strength : str
-        Of an answer.
+        How the sentence gives its answer, see `Strength`.
     soft : bool
-        Whether the sentence doubts its answer, or it had to be completed.
+        Whether the sentence doubts its answer, or the answer was incomplete.
     weak : bool
-        Whether it is an answer only where nothing else is said: "Sure".
+        Whether it is an answer only if it stands alone: "Sure".
     """
 
     kind: Literal["value", "unsure", "denied", "reported", "harmless"]
@@ -68,14 +68,14 @@ class Said:
 
 
 class Reader(Protocol):
-    """What reads the sentences of the answers to one trial."""
+    """Reads the sentences of the answers to one trial."""
 
     def read(self, sentence: Sentence) -> Said | None:
-        """What a sentence says; None where no shape fits the whole of it."""
+        """The meaning of a sentence; None if no shape fits the whole sentence."""
         ...
 
     def leaves(self, sentence: Sentence, value: str) -> bool:
-        """Whether a sentence that fits no shape leaves an answer of this value as it is."""
+        """Whether a sentence that fits no shape does not change an answer with this value."""
         ...
 
 
@@ -90,7 +90,7 @@ _ENDS = re.compile(r"(?P<mark>[.!?;])[.!?;]*[)']*(?=\s|$)|\n")
 
 
 def sentences(plain: str) -> list[Sentence]:
-    """The sentences of a prepared answer that hold a letter or a digit."""
+    """The sentences of a prepared answer that contain a letter or a digit."""
     chars, at = _clean(plain)
     found, start = list[Sentence](), 0
     for match in [*_ENDS.finditer(chars), None]:
@@ -126,7 +126,7 @@ def _clean(plain: str) -> tuple[str, list[int]]:
         if token in ("&#39;", "& 39;", "&apos;"):
             put("'", place)
         elif "\n" in token:
-            # A line that ends with a colon or a comma goes on in the next.
+            # A line that ends with a colon or a comma continues in the next line.
             put(" " if chars and chars[-1] in ":," else "\n", place)
         elif (
             len(token) > 1
@@ -144,8 +144,6 @@ def _within_word(plain: str, place: int) -> bool:
     around = plain[place - 1 : place] + plain[place + 1 : place + 2]
     return len(around) == 2 and around.isalnum()
 
-
-# --- What may stand before an answer ---------------------------------------------------------------------
 
 ADVERB = (
     r"(?:definitely|probably|certainly|clearly|likely|now|also|really|actually|already|surely|obviously|"
@@ -221,26 +219,26 @@ _EXPLAINS = re.compile(rf"(?:(?:explanation|reason|reasoning): ?|{REASON} )")
 _OF_ONESELF = re.compile(r"(?:i|we|you)\b")
 _WORDS = re.compile(r"\w+")
 SHORTEST = 4
-"""Fewest words of a sentence that counts as an explanation by itself: "As if." is none."""
+"""Fewest words of a sentence that counts as an explanation. "As if." has too few."""
 
 
 def list_mark(sentence: Sentence) -> bool:
-    """Whether a sentence is the number of a list alone: "1."."""
+    """Whether a sentence is only the number of a list: "1."."""
     return sentence.text.isdigit() and sentence.mark == "."
 
 
 def supposes(sentence: Sentence) -> bool:
-    """Whether a sentence asks to suppose something, so that what follows holds only then."""
+    """Whether a sentence asks to suppose something, so that the next sentences are hypothetical."""
     return _SUPPOSES.match(sentence.text) is not None
 
 
 def contrasts(text: str) -> bool:
-    """Whether a text may take back, doubt or weigh what stands before it."""
+    """Whether a text may withdraw, doubt or limit the text before it."""
     return _CONTRAST.search(text) is not None
 
 
 def chatter(sentence: Sentence) -> bool:
-    """Whether a sentence is about nothing: "Great question!"."""
+    """Whether a sentence has no content: "Great question!"."""
     return _CHATTER.fullmatch(sentence.text) is not None and sentence.text not in ("but", "however")
 
 
@@ -251,7 +249,7 @@ def explains(text: str) -> bool:
 
 
 def strength_of(match: re.Match[str], alone: bool) -> Strength:
-    """From the opening of a sentence, and whether nothing but the answer is left beside it."""
+    """The strength of an answer, from the opening of its sentence, and whether it is `alone` in it."""
     if match["announced"]:
         return "announced"
     if match["own"]:
@@ -260,7 +258,7 @@ def strength_of(match: re.Match[str], alone: bool) -> Strength:
 
 
 def clauses(text: str) -> Iterator[tuple[str, int, str]]:
-    """Every way to part a sentence in two: what comes first, where the rest begins, and what joins them."""
+    """Every split of a sentence: the first clause, the start of the second one, and the joining word."""
     for match in re.finditer(
         r"(?:,|;|:)? (?:(?P<join>but|so|therefore|thus|hence|and so) |(?<=, ))|, ", text
     ):

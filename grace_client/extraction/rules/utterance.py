@@ -1,4 +1,4 @@
-"""Study 2: which of the eight utterances is said."""
+"""Study 2: which of the eight utterances an answer says."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from grace_client.studies.study2 import ADJECTIVES
 
 _EITHER = "|".join(ADJECTIVES)
 SENTENCE = re.compile(rf"it was(?:n t| not)? (?:{_EITHER})")
-"""The eight utterances, which stand in the prompt too."""
+"""The eight utterances, which are in the prompt too."""
 
 TEMPLATE = re.compile(
     r"\bit (?:was|wasn't|was not)\s*$|\bwas\s*/\s*was|\bwas(?:n't)?\s*(?:\[|<|\.{3}\s*\[|___)|"
     r"terrible\s*/\s*bad|\bwas\s*\["
 )
-"""The form of the utterances rather than one of them."""
+"""The list of utterances instead of one of them."""
 
 _ADJECTIVE = rf"(?P<adjective>{_EITHER})(?!\w)"
 _DEGREE = (
@@ -40,7 +40,7 @@ _MENTION = re.compile(
     r" (?:hurt|upset|offend|disappoint|discourage|be (?:too )?(?:harsh|unkind|rude|cruel|mean|dishonest|"
     r"untrue))\b"
 )
-"""Why another utterance is not said."""
+"""A reason against another utterance."""
 _ANY = re.compile(rf"\b(?:{_EITHER})\b")
 _BARE = re.compile(rf"(?P<said>(?P<not>not )?{_DEGREE}{_ADJECTIVE})")
 _SAY = (
@@ -59,37 +59,37 @@ _AGAINST = re.compile(
 
 
 def listed(plain: str) -> bool:
-    """Whether a text repeats the form of the answers, or many of them."""
-    told = {
+    """Whether a text repeats the list of answers, or many of them."""
+    found = {
         (bool(m["not"] or m["aint"] or m["not2"]), m["adjective"] or m["adjective2"])
         for m in _CORES.finditer(plain)
     }
-    return TEMPLATE.search(plain) is not None or len(told) >= _MANY
+    return TEMPLATE.search(plain) is not None or len(found) >= _MANY
 
 
 def vague(plain: str) -> bool:
-    """Whether an unread answer speaks of the utterances."""
+    """Whether an answer that fits no rule is about the utterances."""
     return _ANY.search(plain) is not None and _VAGUE.search(plain) is not None
 
 
 def reader(trial: Trial) -> Reader:
-    """What reads the sentences of an answer about a trial."""
+    """The reader of the sentences of a trial's answers."""
     scene = f"{trial['Precontext']} {trial['Scenario']}".lower()
     speaker, listener = (trial[column].strip().lower() for column in ("SP_Name", "LS_Name"))
     return Utterance(speaker, listener, scene, trial["Goal"].lower())
 
 
 class Utterance:
-    """The shapes of one scene.
+    """Reads the utterance in answers about one scene.
 
     Parameters
     ----------
     speaker, listener : str
         Their names.
     scene : str
-        What is told of them; only what it names can be good or bad.
+        Text of the scene. Only things that it names can be good or bad.
     goal : str
-        What the speaker wants, as the question has it: an answer may begin with it, not with another goal.
+        The goal in the words of the question. An answer may begin with this goal, but not with another one.
     """
 
     def __init__(self, speaker: str, listener: str, scene: str, goal: str) -> None:
@@ -102,7 +102,7 @@ class Utterance:
         )
 
     def read(self, sentence: Sentence) -> Said | None:
-        """What a sentence says; None where no shape fits the whole of it."""
+        """The meaning of a sentence; None if no shape fits the whole sentence."""
         if (
             shapes.chatter(sentence)
             or shapes.list_mark(sentence)
@@ -149,7 +149,7 @@ class Utterance:
         return self._said(sentence, match, bool(match["soft"] or match["doubt"] or may))
 
     def _contrast(self, sentence: Sentence) -> Said | None:
-        """What "It was not only good but amazing" says."""
+        """The meaning of "It was not only good but amazing"."""
         match = _MORE.fullmatch(sentence.text)
         if not match or match["first"] == match["adjective"]:
             return None
@@ -160,7 +160,7 @@ class Utterance:
         return not (shapes.contrasts(rest) or _ANY.search(rest))
 
     def leaves(self, sentence: Sentence, value: str) -> bool:
-        """Whether a sentence that fits no shape leaves an answer of this value as it is."""
+        """Whether a sentence that fits no shape does not change an answer with this value."""
         text = sentence.text
         denies = re.search(r"\b(?:not|never|nobody|cannot)\b|n't\b", text) is not None
         if _LIKED.fullmatch(text):
@@ -181,7 +181,7 @@ class Utterance:
 
 
 _SCALE = frozenset((("good", "amazing"), ("bad", "terrible")))
-"""What is said, and the stronger word that it leaves open: "It was good, though it wasn't amazing"."""
+"""A word, and the stronger word that it does not exclude: "It was good, though it wasn't amazing"."""
 _MORE = re.compile(
     rf"(?:{shapes.LEAD})(?:it|that) (?:was not|wasn't) (?:just|only|"
     rf"merely) (?P<first>{_EITHER})(?:,? but(?: also)?|,)(?: (?:it|that) was)?(?: also)? {_ADJECTIVE}"
@@ -190,7 +190,7 @@ _MORE = re.compile(
 
 @cache
 def _patterns(speaker: str, listener: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """A sentence that says an utterance; one in which the speaker says it."""
+    """Patterns: a sentence that is an utterance; one that says that the speaker says it."""
     who = rf"(?:{re.escape(speaker)}|she|he|the speaker|i)"
     to = rf"(?: (?:to )?(?:{re.escape(listener)}|him|her|them))"
     would = rf"(?:'d| would| will| might| can| would have to)?(?: {shapes.ADVERB})*"

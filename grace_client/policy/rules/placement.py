@@ -83,7 +83,8 @@ def _literals(item: KubeObject) -> Iterator[tuple[FieldPath, str, str]]:
             words = [str(word) for word in sequence(container.body.get(key))]
             for i, kind in secrets.in_words(words):
                 yield (*container.path, key, i), f"{container.name}: the {key} hold", kind
-    for name, value in mapping(item.body.get("data")).items() if item.kind == "ConfigMap" else ():
+    data = item.body.get("data") if item.kind == "ConfigMap" else None
+    for name, value in mapping(data).items():
         # A file is judged by its shapes only; a single value also by its name.
         text = str(value)
         found = secrets.shape_of_secret(text) if "\n" in text else secrets.in_variable(str(name), text)

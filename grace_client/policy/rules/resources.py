@@ -65,7 +65,7 @@ def _worth(value: object) -> Fraction | None:
 def limits_within_a_fifth(item: KubeObject) -> Iterator[Fault]:
     """A limit is at most 1.2 times its request.
 
-    Kubernetes takes a limit without a request for the request, too, and that is within the rule.
+    Without a request, Kubernetes uses the limit as the request, which is within the rule.
     """
     for name, holder in _holders(item):
         request = holder.stated("requests", SCRATCH)
@@ -189,7 +189,7 @@ def _missing(resource: str, which: str, other: object) -> str:
 
 
 def _unusable(value: object) -> str:
-    """Why a value is no usable quantity; empty if it is one."""
+    """Why a value is not a usable quantity; empty if it is usable."""
     try:
         return f"{value} is negative" if quantity(value) < 0 else ""
     except QuantityError as error:

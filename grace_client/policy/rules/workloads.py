@@ -142,19 +142,20 @@ def servers_live_two_weeks(item: KubeObject) -> Iterator[Fault]:
 )
 def jobs_clean_up(item: KubeObject) -> Iterator[Fault]:
     """A Job ends after some retries, and its object is deleted some time later."""
-    path, job = item.job or ((), None)
-    if job is not None and job.get("backoffLimit") is None:
-        yield Fault(
-            (*path, "backoffLimit"),
-            "the Job has no backoffLimit, so the cluster tries a faulty one seven times",
-            "set backoffLimit to a sensible number of retries, such as 2",
-        )
-    if job is not None and job.get("ttlSecondsAfterFinished") is None:
-        yield Fault(
-            (*path, "ttlSecondsAfterFinished"),
-            "the Job has no ttlSecondsAfterFinished, so it stays in the namespace for good",
-            "set ttlSecondsAfterFinished, such as 86400 (a day to read its logs)",
-        )
+    if item.job is not None:
+        path, job = item.job
+        if job.get("backoffLimit") is None:
+            yield Fault(
+                (*path, "backoffLimit"),
+                "the Job has no backoffLimit, so the cluster tries a faulty one seven times",
+                "set backoffLimit to a sensible number of retries, such as 2",
+            )
+        if job.get("ttlSecondsAfterFinished") is None:
+            yield Fault(
+                (*path, "ttlSecondsAfterFinished"),
+                "the Job has no ttlSecondsAfterFinished, so it stays in the namespace for good",
+                "set ttlSecondsAfterFinished, such as 86400 (a day to read its logs)",
+            )
     for container in item.pod.containers:
         if any(map(_WAITS_FOREVER.search, _texts(container))):
             yield Fault(

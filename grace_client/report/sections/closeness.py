@@ -19,7 +19,7 @@ NOTE = (
     "options are common, whatever the effect of {condition}. RMSE: root mean squared difference of "
     "probabilities. JS: mean Jensen-Shannon divergence of a cell, in bits (0: equal). interval covers: "
     "other stories or domains (items), other people, both, or nothing. No interval "
-    "covers other cells: the design fixes them."
+    "covers other cells: the design fixes them. stories or domains: 0 if the row has none."
 )
 EVEN = "every answer equally likely"
 """Name of the baseline in which all answers have the same probability."""

@@ -77,7 +77,7 @@ def engine(run: Manifest) -> dict[str, str]:
 
 
 def _differences(values: dict[str, str]) -> str:
-    """Such as ``a and b: 1; c: 2``; empty where all values are equal."""
+    """Such as ``a and b: 1; c: 2``; empty if all values are equal."""
     if len(set(values.values())) < 2:
         return ""
     return "; ".join(

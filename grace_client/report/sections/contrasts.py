@@ -50,7 +50,8 @@ def add(section: Section, data: ReportData, frame: pd.DataFrame, experiment: str
             table,
             "One-tailed paired t tests over stories: is the bet on the state “greater” higher than the bet "
             "on “lesser”? Every trial counts the same. difference: in dollars of 100, with its two-sided "
-            "interval. p (Holm): corrected within the model. d z: effect size. people: whether the paper "
+            "interval. p (Holm): corrected within the model. d z: difference divided by the "
+            "standard deviation of the differences of the stories. people: whether the paper "
             "reports the difference. shown: p (Holm) < .05"
             + (
                 ", and the difference is above the noise floor. noise floor: the engine's own noise alone "
@@ -83,7 +84,8 @@ def _access(name: str, effects: pd.DataFrame) -> Table:
         "the speaker saw all three. partial: the lead where the speaker saw only the things they name. "
         "difference: full minus partial, with its two-sided interval. A preference for a label is in both "
         "leads and cancels in their difference. One-tailed paired t tests over stories, for differences "
-        "above 0. Every trial counts the same. p (Holm): corrected within the model. d z: effect size.",
+        "above 0. Every trial counts the same. p (Holm): corrected within the model. d z: "
+        "difference divided by the standard deviation of the differences of the stories.",
         hidden=("n",),
         unit="stories",
     )
@@ -133,7 +135,7 @@ def _lead(row: Mapping[Any, Any]) -> str:
 def shown(table: pd.DataFrame) -> pd.DataFrame:
     """The contrasts of each model, first those that people show.
 
-    ``people`` and ``shown`` are boolean. ``shown`` is missing where there is no test.
+    ``people`` and ``shown`` are boolean. ``shown`` is missing if there is no test.
     """
     people = analysis.reference.study1()[[*KEYS, "holds"]].rename(columns={"holds": "people"})
     table = table.merge(people, on=KEYS, how="left")

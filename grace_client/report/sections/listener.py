@@ -58,7 +58,7 @@ def priors(section: Section) -> None:
 
 
 def compare(section: Section, means: pd.DataFrame, items: pd.DataFrame, name: str, label: str) -> None:
-    """Add Study 1 beside the listener with fixed values. The paper prints no cell means of people."""
+    """Compare Study 1 with the listener with fixed values. The paper prints no cell means of people."""
     how: dict[str, Any] = {"keys": CELL, "outcome": "state", "ordered": True}
     close, cells, baselines = {}, [], []
     for rate in PRIORS:

@@ -1,4 +1,4 @@
-"""Models beside people and theory, and the free text of a model beside its scored answers."""
+"""Models compared with people and theory, and the free text of a model with its scored answers."""
 
 from __future__ import annotations
 
@@ -139,7 +139,8 @@ def _closest(
     return (
         f"Study 2, {label}: {verdict}{sure if pd.notna(first['best']) else ''}. The changes with the goal "
         f"correlate with those of people at r = {format.correlation(*interval)} (1: the same changes; 0: no "
-        "relation). Jensen-Shannon divergence from people, in bits (0: equal; 1: nothing in common): "
+        "relation; in brackets: 95% intervals). Jensen-Shannon divergence from people, in bits (0: equal; 1: "
+        "nothing in common): "
         f"{first['model']}: {format.interval(first['js'], first['low'], first['high'], 3)}; {others}; a "
         f"second sample of people: {_bits(ceil.iloc[0])}."
     )
@@ -179,13 +180,13 @@ def _by_scoring(section: Section, data: ReportData, human: pd.DataFrame) -> None
 
 
 def consistency(data: ReportData) -> Section | None:
-    """Free text beside the scored answers of the same model."""
+    """Free text compared with the scored answers of the same model."""
     section = Section("agreement", CONSISTENCY)
     for study, title in stories.STUDIES.items():
         free, scored = data.answers(f"{study}-exp1"), data.answers(f"{study}-exp2")
         if free is None or scored is None or not set(free["model"]) & set(scored["model"]):
             continue
-        with section.block(f"The free text beside the scored answers of {title}"):
+        with section.block(f"The comparison of free text and scored answers of {title}"):
             bets = data.once(study1.bets, "study1-exp2") if study == "study1" else None
             pairs = analysis.consistency.pairs(free, scored, bets=bets)
             _consistency(section, free, pairs, study, title)
@@ -204,7 +205,7 @@ def _consistency(section: Section, free: pd.DataFrame, pairs: pd.DataFrame, stud
     section.content.append(
         Figure(
             f"agreement-{study}",
-            f"{title}: free text beside scored answers",
+            f"{title}: free text and scored answers",
             "Share of free-text answers against scored probability, a point for each cell and option.",
             lambda: analysis.figures.consistency(cells),
         )

@@ -23,7 +23,7 @@ WEIGHTS = ("informational", "social", "presentational", "phi")
 
 
 def theory(predicted: pd.DataFrame) -> str:
-    """What the polite speaker is, and what its closeness to people means."""
+    """The paragraph on the polite speaker and its closeness to people."""
     speaker = analysis.rsa.people()
     meanings = speaker.semantics.size
     # Of three weights that sum to 1, two are free; with them goes phi. Optimality and cost are of all goals.
@@ -48,7 +48,7 @@ def theory(predicted: pd.DataFrame) -> str:
 
 
 def fits(section: Section, means: pd.DataFrame, items: pd.DataFrame) -> None:
-    """Add the polite speaker fitted to each model, beside the one fitted to people."""
+    """Add the polite speaker fitted to each model, and the one fitted to people."""
     people = analysis.rsa.people()
     rows, weights = [_known(people)], list[dict[str, str | float]]()
     free = 0
@@ -138,7 +138,7 @@ def _weights(speaker: Speaker) -> list[dict[str, str | float]]:
 
 
 def _known(speaker: Speaker) -> dict[str, str]:
-    """A column of the table: the speaker that the package keeps."""
+    """A column of the table: the fitted speaker of the package."""
     result = {"alpha": speaker.alpha, "cost": speaker.cost}
     result |= {f"{row['goal']}: {row['parameter']}": float(row["value"]) for row in _weights(speaker)}
     return {"model": "people (fitted by grace)"} | {

@@ -95,7 +95,7 @@ def _bets(section: Section, means: pd.DataFrame) -> None:
             "study1-states",
             "Bets on the four states, by what the speaker saw and said",
             "Mean bet on states 0 to 3 with intervals in the six cells of access and observe, for every "
-            "model, beside the rational speech act listener.",
+            "model, and of the rational speech act listener.",
             lambda: analysis.figures.states(means, rsa=theory),
         ),
         "RSA is the listener of Goodman and Stuhlmüller, from rational speech act (RSA) theory. Its values "
@@ -148,7 +148,8 @@ def _coherence(section: Section, totals: pd.DataFrame) -> None:
         )
     )
     section.summary.append(
-        "The elicited percentages of the four states should sum to 100 (200 if chosen evenly). Their sums: "
+        "The elicited percentages of the four states should sum to 100 (chance: 200). Their sums, "
+        "with 95% intervals: "
         f"{format.listed(format.means(table, 'model', 0))}."
     )
 

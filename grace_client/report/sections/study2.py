@@ -184,7 +184,7 @@ def _estimate_first(table: pd.DataFrame, *keys: str) -> pd.DataFrame:
 
 
 def _utilities(frame: pd.DataFrame, name: str) -> Table:
-    """Expected utilities of the utterances of models, beside those of people."""
+    """Expected utilities of the utterances, of models and of people."""
     people = study2.utilities(analysis.reference.study2().assign(model="people"))
     keys = [*CELL, "utility"]
     return Table(
@@ -267,7 +267,7 @@ def _bad_news(goal: str, tables: dict[str, pd.DataFrame]) -> str:
 
 
 def _beside(people: pd.DataFrame, keys: list[str], value: str = "share") -> pd.DataFrame:
-    """Values of people, with their intervals, as columns beside those of a model."""
+    """Values of people, with their intervals, as columns to add to those of a model."""
     names = {value: "people", "low": "people_low", "high": "people_high"}
     return people[[*keys, *names]].rename(columns=names)
 

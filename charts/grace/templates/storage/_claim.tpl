@@ -22,7 +22,7 @@ metadata:
     {{- if .hook }}
     helm.sh/hook: pre-install,pre-upgrade
     helm.sh/hook-weight: "-10"
-    # Any policy but the default, which would delete the claim before making it again.
+    # Not the default policy, which would delete the claim before creating it again.
     helm.sh/hook-delete-policy: hook-failed
     {{- end }}
 spec:

@@ -1,0 +1,140 @@
+"""The options of a campaign, for `grace campaign plan` and `grace campaign run`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from grace_client.cli._chart_options import Set, SetFile, SetString
+from grace_client.core.errors import SpecError
+
+if TYPE_CHECKING:
+    from grace_client.campaign.records import Spec
+
+
+def names(text: str) -> list[str]:
+    """The names in a list such as ``gemma-2b,llama-70b``."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+@dataclass(frozen=True)
+class CampaignOptions:
+    """The models, experiments and limits of a campaign. Each field is an option of the command line."""
+
+    models: Annotated[
+        str | None,
+        typer.Option(help="Models, separated by commas, such as gemma-2b,llama-70b.", show_default=False),
+    ] = None
+    gpu: Annotated[
+        str,
+        typer.Option(
+            help="Use this kind of GPU for all models, such as rtx-3090 (a file in values/gpus). Default: as "
+            "in each model's values.",
+            show_default=False,
+        ),
+    ] = ""
+    budget_hours: Annotated[
+        float | None,
+        typer.Option(help="Budget of the whole campaign, in GPU-hours. Default: 216.", show_default=False),
+    ] = None
+    over_budget: Annotated[
+        bool,
+        typer.Option("--over-budget", help="Allow a budget over 250 GPU-hours, or a plan over the budget."),
+    ] = False
+    model_hours: Annotated[
+        float | None,
+        typer.Option(
+            help="Maximum time for which one model may use GPUs, in hours. Default: 24.",
+            min=0,
+            show_default=False,
+        ),
+    ] = None
+    registry: Annotated[
+        str,
+        typer.Option(help="Registry of the client image, such as registry.example/you.", show_default=False),
+    ] = ""
+    experiments: Annotated[
+        str,
+        typer.Option(
+            help="Run only these experiments, separated by commas. Default: as in the values.",
+            show_default=False,
+        ),
+    ] = ""
+    sample: Annotated[
+        int, typer.Option(help="Ask only this many trials of each list, drawn at random. 0 asks all.", min=0)
+    ] = 0
+    sets: Set = None
+    set_string: SetString = None
+    set_file: SetFile = None
+    values_folder: Annotated[
+        Path | None,
+        typer.Option(help="Folder with the models' values files. Default: grace's own.", show_default=False),
+    ] = None
+
+    def spec(self, models: str, fallback: str = "") -> Spec:
+        """The spec of the campaign. It does not change while the campaign runs.
+
+        Parameters
+        ----------
+        models : str
+            Names of models, separated by commas.
+        fallback : str
+            Other kinds of GPU for later attempts, separated by commas.
+
+        Raises
+        ------
+        SpecError
+            If a model, an experiment or a kind of GPU does not exist.
+        """
+        from grace_client.campaign import settings
+        from grace_client.deploy.values import chart_folder, read_values, values_folder
+        from grace_client.kube.helm import Assignments
+
+        available = read_values(chart_folder() / "values.yaml")["queries"]["experiments"]
+        wanted = names(self.experiments)
+        if unknown := [name for name in wanted if name not in available]:
+            raise SpecError(
+                f"--experiments: there is no experiment {', '.join(unknown)}. Experiments: "
+                f"{', '.join(available)}"
+            )
+        sets: dict[str, Any] = {"queries.image.registry": self.registry} if self.registry else {}
+        for name in available if wanted else ():
+            sets[f"queries.experiments.{name}.enabled"] = name in wanted
+        for name in available if self.sample else ():
+            sets[f"queries.experiments.{name}.sample"] = self.sample
+        return settings.describe(
+            names(models),
+            folder=self.values_folder or values_folder(),
+            gpu=self.gpu,
+            fallbacks=names(fallback),
+            sets=sets,
+            assignments=Assignments.of(self.sets, self.set_string, self.set_file),
+        )
+
+
+def with_campaign_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of `CampaignOptions` to a Typer command. The command gets them as `options`."""
+    shared = inspect.signature(CampaignOptions).parameters
+    hints = get_type_hints(command, include_extras=True) | get_type_hints(
+        CampaignOptions, include_extras=True
+    )
+
+    @functools.wraps(command)
+    def with_options(**given: Any) -> None:
+        command(options=CampaignOptions(**{name: given.pop(name) for name in shared}), **given)
+
+    own = dict(inspect.signature(command).parameters)
+    del own["options"]
+    parameters = [
+        one.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, one in (shared | own).items()
+    ]
+    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {one.name: one.annotation for one in parameters}
+    return with_options
