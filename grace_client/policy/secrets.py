@@ -25,40 +25,13 @@ _SHAPE = {what: re.compile(pattern) for what, pattern in _SHAPES.items()}
 _SECRET_ENDINGS = {"SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "PWD", "CREDENTIAL", "CREDENTIALS", "APIKEY"}
 _KEYS = {"API", "ACCESS", "SECRET", "PRIVATE", "ENCRYPTION", "SIGNING", "AUTH", "ACCOUNT", "SSH", "MASTER"}
 # These are tokens of a model's vocabulary, not of an account.
-_VOCABULARY = {
-    "PAD",
-    "EOS",
-    "BOS",
-    "STOP",
-    "MASK",
-    "UNK",
-    "SEP",
-    "CLS",
-    "END",
-    "START",
-    "IMAGE",
-    "THINK",
-    "NEWLINE",
-}
+_VOCABULARY = re.compile("PAD|EOS|BOS|STOP|MASK|UNK|SEP|CLS|END|START|IMAGE|THINK|NEWLINE")
 
 # Users give one of these to a program that demands a key without needing it.
-_NO_SECRET = {
-    "",
-    "empty",
-    "none",
-    "null",
-    "no",
-    "off",
-    "dummy",
-    "unused",
-    "not-needed",
-    "false",
-    "true",
-    "yes",
-    "on",
-}
+_NO_KEY = re.compile("(empty|none|null|no|off|dummy|unused|not-needed|false|true|yes|on)?", re.IGNORECASE)
 _REFERENCE = re.compile(r"\$\(\w+\)|\$\{?\w+[^}]*\}?|\$\(.*\)|`.*`|\{\{.*\}\}")
 _PATH = re.compile(r"(?:~|\.{0,2})/[\w./ @+-]*|[\w-]+\.(?:json|yaml|yml|txt|key|pem|toml|cfg)")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://")
 _NUMBER = re.compile(r"[+-]?[\d._]+(?:e[+-]?\d+)?[a-z%]?", re.IGNORECASE)
 
 _FLAG = re.compile(r"--?((?:[a-z]+[-_])*(?:key|token|secret|password|passwd|passphrase))", re.IGNORECASE)
@@ -79,7 +52,7 @@ def names_a_secret(name: str) -> bool:
         return False
     last, before = words[-1], words[-2] if len(words) > 1 else ""
     if last == "TOKEN":
-        return before not in _VOCABULARY
+        return not _VOCABULARY.fullmatch(before)
     if last == "KEY":
         return before in _KEYS
     # PWD alone is the shell's working directory.
@@ -89,11 +62,8 @@ def names_a_secret(name: str) -> bool:
 def is_harmless(value: str) -> bool:
     """Whether a value is harmless: a reference, a path, a number, a switch, an address, or nothing."""
     value = value.strip().strip("\"'")
-    return (
-        value.lower() in _NO_SECRET
-        or any(pattern.fullmatch(value) for pattern in (_REFERENCE, _PATH, _NUMBER))
-        or bool(re.match(r"[a-z][a-z0-9+.-]*://", value))
-    )
+    harmless = (_NO_KEY, _REFERENCE, _PATH, _NUMBER)
+    return any(pattern.fullmatch(value) for pattern in harmless) or bool(_ADDRESS.match(value))
 
 
 def shape_of_secret(text: str) -> str | None:

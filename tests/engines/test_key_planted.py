@@ -147,7 +147,7 @@ def test_an_llm_that_reads_answers(
 ) -> None:
     """Stored answers and errors of the LLM contain no part of the key."""
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr(endpoint, "POLICY", ONCE)
+    monkeypatch.setattr(endpoint, "RETRIES", ONCE)
     draw, lines = random.Random(2), list[str]()
     words = [f"Je crois que deux {i}." for i in range(60)]
     number, yes = saying(words), saying(["Yes."])

@@ -92,7 +92,7 @@ def test_json_is_yaml() -> None:
         ("- kind: Pod\n", r"^f\.yaml:1: is not a Kubernetes object"),
         (
             "\n\nmodel: {name: x}\n",
-            r"^f\.yaml:3: is not a Kubernetes object: it has no kind\. A values file is",
+            r"^f\.yaml:3: is not a Kubernetes object: it has no kind\.",
         ),
         ("kind: List\nitems:\n- kind: Pod\n- 3\n", r"^f\.yaml:4: is not a Kubernetes object"),
         ("just text", r"^f\.yaml:1: is not a Kubernetes object"),
