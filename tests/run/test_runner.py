@@ -275,7 +275,7 @@ def test_another_run_in_the_same_folder_is_refused_with_the_difference(tmp_path:
 
 def test_a_list_of_the_other_study_is_refused(tmp_path: Path) -> None:
     """Before a folder is made."""
-    with pytest.raises(SpecError, match=r"study2-exp2 needs a study2 list, and .* is one of study1"):
+    with pytest.raises(SpecError, match=r"study2-exp2 needs a trial list of study2, but .* is one of study1"):
         ask(tmp_path / "a", "study2-exp2", trial_list=studies.read_trials(STUDY1))
     assert not (tmp_path / "a").exists()
 
@@ -307,7 +307,7 @@ def test_two_processes_on_one_folder_are_refused(tmp_path: Path) -> None:
     assert caught.value.exit_code == ExitCode.UNREACHABLE, "a Job is to try again"
 
 
-def test_sessions_are_told(tmp_path: Path) -> None:
+def test_sessions_are_in_the_manifest(tmp_path: Path) -> None:
     """What each process asked and what the engine counted meanwhile; one with nothing to ask leaves nothing.
 
     Of a process that was stopped nothing was counted; exporting keeps what was told.
