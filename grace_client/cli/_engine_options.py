@@ -130,11 +130,15 @@ class Choice:
     settings: TemplateSettings | None = None
 
     def __post_init__(self) -> None:
-        if self.server is None and (self.api_key_file or self.wait_minutes or self.prune or self.declare):
-            raise SpecError(
-                "--api-key-file, --wait-for-server, --prune and --declare need a server. Add --server URL, "
-                "or leave them out"
-            )
+        for_server = {
+            "--api-key-file": self.api_key_file,
+            "--wait-for-server": self.wait_minutes,
+            "--prune": self.prune,
+            "--declare": self.declare,
+        }
+        given = [name for name, value in for_server.items() if value]
+        if self.server is None and given:
+            raise SpecError(f"{', '.join(given)}: this needs a server. Add --server URL, or leave it out")
         if self.server is not None and (self.device or self.dtype != "auto"):
             raise SpecError(
                 "--device and --dtype do not work with --server: the server chooses them. Leave them out"

@@ -236,7 +236,7 @@ class ReleaseTimeoutError(ReleaseError):
 
 
 class ItemError(GraceError):
-    """One question has no answer; the rest of the run goes on.
+    """One question has no answer. The run continues with the other questions.
 
     Parameters
     ----------

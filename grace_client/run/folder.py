@@ -94,25 +94,24 @@ class RunFolder:
         path : Path
             The folder.
         experiment, trials, engine
-            What is asked, of which list, and who answers.
+            The experiment, its trial list, and the description of the engine that answers.
         sample : int, optional
-            Ask only so many trials.
+            Ask only this many trials, drawn at random.
         sampling : SamplingSpec, optional
-            How free text, or the reasoning before a scored answer, is drawn.
+            How to draw free text, or the reasoning before a scored answer.
         reasoning : str, optional
-            ``"on"``, ``"off"`` or ``"off-by-prompt"``. Default: off where answers are scored, on where they
-            are drawn.
+            ``"on"``, ``"off"`` or ``"off-by-prompt"``. Default: off for scored answers, on for free text.
 
         Raises
         ------
         SpecError
-            Where the trials are of another study, and where the folder holds another run; the message lists
+            If the trials belong to another study, or if the folder contains another run; the message lists
             the differences.
         """
         if trials.schema.study != experiment.schema.study:
             raise SpecError(
-                f"{experiment.name} needs a {experiment.schema.study} list, and {trials.path} is one of "
-                f"{trials.schema.study}"
+                f"{experiment.name} needs a trial list of {experiment.schema.study}, but {trials.path} is "
+                f"one of {trials.schema.study}. Name another list"
             )
         sample = None if sample is not None and sample >= len(trials.trials) else sample
         asked = plans.ask(experiment, plans.sample(trials, sample))

@@ -1,4 +1,4 @@
-"""Commands on a folder of several runs, and lists that are made without being told everything."""
+"""Commands on a folder of several runs, and lists with default settings."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_verify_fails_where_one_of_several_is_incomplete(
 
 
 @pytest.mark.parametrize("command", [("explain", "--trial", "1"), ("extract",), ("noise",)])
-def test_a_command_on_one_run_names_those_that_there_are(
+def test_a_command_on_one_run_names_the_runs_in_a_folder(
     several: Path,
     command: tuple[str, ...],
     monkeypatch: pytest.MonkeyPatch,

@@ -34,8 +34,8 @@ def test_help_is_in_panels(panel: str) -> None:
 
 def test_help_begins_with_an_example() -> None:
     """The first thing to copy stands above the options."""
-    told = grace("run", "--help")
-    assert told.index("Example: grace run study1-exp2") < told.index("─ Arguments ─")
+    output = grace("run", "--help")
+    assert output.index("Example: grace run study1-exp2") < output.index("─ Arguments ─")
 
 
 def test_a_shell_completes_experiments() -> None:

@@ -35,10 +35,10 @@ def test_a_run_that_scores_after_reasoning(
         for reasoning in ("on", "none"):
             # Manifests of earlier versions have "none" where "on" is meant.
             manifest = tmp_path / "run" / "manifest.json"
-            told = json.loads(manifest.read_text())
-            told["spec"]["reasoning"] = reasoning
-            told.pop("sha256")
-            manifest.write_text(json.dumps(told))
+            entries = json.loads(manifest.read_text())
+            entries["spec"]["reasoning"] = reasoning
+            entries.pop("sha256")
+            manifest.write_text(json.dumps(entries))
             assert grace(monkeypatch, "verify", out) == 0
             assert grace(monkeypatch, "export", out) == 0
             assert grace(monkeypatch, "report", out, "--out", out + ".html") == 0

@@ -147,11 +147,11 @@ def test_every_bad_path_is_one_sentence(
     for place in bad:
         path = str(home / place)
         code = grace(monkeypatch, *(a.replace("{}", str(home)).replace("PATH", path) for a in arguments))
-        told = capsys.readouterr().err
-        assert code == 2, (place, told)
-        shown = "".join(told.replace("│", "").split())
-        assert place.split("/")[-2 if "/below" in place else -1][:30] in shown, (place, told)
-        assert "Traceback" not in told and "Errno" not in told, told
+        message = capsys.readouterr().err
+        assert code == 2, (place, message)
+        shown = "".join(message.replace("│", "").split())
+        assert place.split("/")[-2 if "/below" in place else -1][:30] in shown, (place, message)
+        assert "Traceback" not in message and "Errno" not in message, message
     assert {path.name for path in home.iterdir()} == before
     assert Path("/dev/null").is_char_device()
 
@@ -164,10 +164,12 @@ def test_every_number_of_the_system_is_a_sentence(place: str | None, home: Path)
     """Whatever the system refuses, and wherever: the path, no bare number, one of two exit codes."""
     path = None if place is None else str(home / place)
     for number in NUMBERS:
-        told = refused(OSError(number, os.strerror(number), path))
-        assert told.exit_code in (ExitCode.BAD_INPUT, ExitCode.UNREACHABLE)
-        assert path is None or isinstance(OSError(number, ""), ConnectionError) or path in str(told), told
-        assert "Errno" not in str(told) and "None" not in str(told)
+        failure = refused(OSError(number, os.strerror(number), path))
+        assert failure.exit_code in (ExitCode.BAD_INPUT, ExitCode.UNREACHABLE)
+        assert path is None or isinstance(OSError(number, ""), ConnectionError) or path in str(failure), (
+            failure
+        )
+        assert "Errno" not in str(failure) and "None" not in str(failure)
     assert refused(OSError("no number")).exit_code == ExitCode.BAD_INPUT
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ECONNRESET):
         assert refused(OSError(number, "")).exit_code == ExitCode.UNREACHABLE
@@ -201,9 +203,9 @@ def test_a_full_disk_loses_nothing(small: Path, tmp_path: Path) -> None:
     """The run stops with a sentence and exit code 3; with room it goes on, and its tables are as usual."""
     with pytest.raises(OSError, match="space") as caught:
         ask(small / "run", sample=150)
-    told = refused(caught.value)
-    assert told.exit_code == ExitCode.UNREACHABLE
-    assert f"{small}/run/ledger/" in str(told) and "the disk is full" in str(told)
+    failure = refused(caught.value)
+    assert failure.exit_code == ExitCode.UNREACHABLE
+    assert f"{small}/run/ledger/" in str(failure) and "the disk is full" in str(failure)
     kept = RunFolder.open(small / "run")
     assert not kept.ledger.contents.damage and kept.ledger.contents.lines > 20
     with pytest.raises(OSError, match="space"):
@@ -274,7 +276,7 @@ def test_a_disk_that_can_only_be_read(
         for arguments in writing:
             capsys.readouterr()
             assert grace(monkeypatch, *arguments) == 2
-            assert str(disk) in (told := capsys.readouterr().err) and "read-only" in told
+            assert str(disk) in (message := capsys.readouterr().err) and "read-only" in message
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
@@ -285,8 +287,8 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     size = (tmp_path / "run" / "trials.csv").stat().st_size
     with limited(resource.RLIMIT_FSIZE, size), pytest.raises(OSError) as caught:
         ask(tmp_path / "run", sample=150)
-    told = refused(caught.value)
-    assert told.exit_code == ExitCode.BAD_INPUT and "ulimit -f" in str(told)
+    failure = refused(caught.value)
+    assert failure.exit_code == ExitCode.BAD_INPUT and "ulimit -f" in str(failure)
     kept = RunFolder.open(tmp_path / "run").ledger.contents
     assert kept.lines > 5 and not kept.damage
 
@@ -377,8 +379,8 @@ def test_a_folder_that_vanishes_meanwhile(tmp_path: Path) -> None:
     with pytest.raises(OSError) as caught, paths.replacing(place) as new:
         new.write_text("x")
         shutil.rmtree(place.parent)
-    told = str(refused(caught.value))
-    assert told.startswith(f"{place}: {place.parent} does not exist"), told
+    message = str(refused(caught.value))
+    assert message.startswith(f"{place}: {place.parent} does not exist"), message
 
 
 def test_odd_bytes_in_a_name_end_in_a_sentence(tmp_path: Path) -> None:
@@ -393,8 +395,10 @@ def test_odd_bytes_in_a_name_end_in_a_sentence(tmp_path: Path) -> None:
 
 def test_an_error_with_its_path_is_kept_whole(tmp_path: Path) -> None:
     """What was kept, or what to do, can be said with it."""
-    told = refused(OSError(errno.EROFS, "x", str(tmp_path)), then="What has arrived is kept")
-    assert isinstance(told, FileError) and str(told).endswith("on another disk. What has arrived is kept")
+    failure = refused(OSError(errno.EROFS, "x", str(tmp_path)), then="What has arrived is kept")
+    assert isinstance(failure, FileError) and str(failure).endswith(
+        "on another disk. What has arrived is kept"
+    )
 
 
 @pytest.mark.parametrize(

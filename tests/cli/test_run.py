@@ -206,7 +206,7 @@ def test_run_all_runs_the_four(
         ),
         (("run", "all", "--trials", STUDY1, "--trials", STUDY1), "are both trial lists of study1"),
         (("run", "study1-exp2", "--trials", "none.csv"), "none.csv: it does not exist. Check the spelling"),
-        (("run", "study1-exp2", "--prune", "0.1"), "--prune and --declare need a server"),
+        (("run", "study1-exp2", "--prune", "0.1"), "--prune: this needs a server. Add --server"),
         (
             ("run", "study1-exp2", "--server", "x", "--device", "cpu"),
             "--device and --dtype do not work with --server",

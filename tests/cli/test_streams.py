@@ -67,13 +67,13 @@ def test_closed_from_the_beginning() -> None:
 
 
 def test_a_full_disk_is_no_reader_that_has_gone() -> None:
-    """Results that could not be written are told by the exit code."""
+    """The exit code says that results could not be written."""
     with Path("/dev/full").open("w") as full:
         assert ended(WELL, stdout=full.fileno(), stderr=subprocess.DEVNULL) not in (0, 2)
         assert ended(BADLY, stdout=subprocess.DEVNULL, stderr=full.fileno()) == 2
 
 
-def test_another_pipe_that_breaks_is_told(
+def test_another_broken_pipe_is_an_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is no reader of stdout; what was asked was not done."""

@@ -36,7 +36,7 @@ def test_the_last_digit_is_not_the_machines() -> None:
         "p = np.random.default_rng(0).dirichlet(np.full(11, 0.2), 500); v = np.arange(0, 101, 10);"
         "print(hashlib.sha256(b''.join(f(x, v).tobytes() for x in p for f in (m.mean, m.std))).hexdigest())"
     )
-    told = {
+    values = {
         subprocess.run(
             [sys.executable, "-c", program],
             env=os.environ | {"OPENBLAS_CORETYPE": kind},
@@ -47,7 +47,7 @@ def test_the_last_digit_is_not_the_machines() -> None:
         ).stdout
         for kind in ("", "Prescott")
     }
-    assert len(told) == 1
+    assert len(values) == 1
 
 
 def test_the_ends() -> None:

@@ -180,7 +180,7 @@ JARS = {
 }
 
 
-def told(access: str, observe: str, n: str = "three") -> dict[str, str]:
+def with_speech(access: str, observe: str, n: str = "three") -> dict[str, str]:
     return {
         "speach": f"Mira tells you: 'I have looked at {access} of the {n} jars. "
         f"{observe} of the jars have cracks.'"
@@ -190,11 +190,11 @@ def told(access: str, observe: str, n: str = "three") -> dict[str, str]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (told("two", "All three"), "column 'observe': is 1, but the speaker says 'All three'"),
-        (told("three", "One"), "column 'access': is 2, but the speaker says 'three'"),
-        (told("2", "None"), "column 'observe': is 1, but the speaker says 'None'"),
-        (told("two", "Both"), "column 'observe': is 1, but the speaker says 'Both'"),
-        (told("two", "One", "four"), "column 'speach': says 'four', but priorQ says 3"),
+        (with_speech("two", "All three"), "column 'observe': is 1, but the speaker says 'All three'"),
+        (with_speech("three", "One"), "column 'access': is 2, but the speaker says 'three'"),
+        (with_speech("2", "None"), "column 'observe': is 1, but the speaker says 'None'"),
+        (with_speech("two", "Both"), "column 'observe': is 1, but the speaker says 'Both'"),
+        (with_speech("two", "One", "four"), "column 'speach': says 'four', but priorQ says 3"),
         (
             {"speachQ": "Now how many of the 3 letters do you think have checks?"},
             "column 'speachQ': belongs to another",
@@ -221,7 +221,7 @@ def test_columns_of_study1_that_contradict_each_other(
 
 def test_words_that_agree_are_no_fault(tmp_path: Path) -> None:
     """Two of the three, and one of them."""
-    rows = [rows_of("study1")[0] | JARS | told("two", "One")]
+    rows = [rows_of("study1")[0] | JARS | with_speech("two", "One")]
     assert studies.read_trials(save(tmp_path, csv_of("study1", rows))).notes == ()
 
 

@@ -59,8 +59,8 @@ def examples() -> Iterator[Example]:
                     finish_reason=row["finish_reason"],
                 )
                 bets = tuple(map(float, row["bets"].split())) or None
-                told = (row["part"], row["question"], row["response"], row["structured"], row["category"])
-                yield Example(*told, bets, got)
+                fields = (row["part"], row["question"], row["response"], row["structured"], row["category"])
+                yield Example(*fields, bets, got)
 
 
 EXAMPLES = list(examples())

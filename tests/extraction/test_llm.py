@@ -247,7 +247,7 @@ def test_an_endpoint_that_stays_busy_ends_the_work_and_keeps_what_was_read(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "told"),
+    ("status", "error", "message"),
     [
         (401, ServerError, "check the key"),
         (403, ServerError, "check the key"),
@@ -257,12 +257,12 @@ def test_an_endpoint_that_stays_busy_ends_the_work_and_keeps_what_was_read(tmp_p
     ],
 )
 def test_what_cannot_succeed_is_not_tried_again(
-    status: int, error: type[Exception], told: str, tmp_path: Path
+    status: int, error: type[Exception], message: str, tmp_path: Path
 ) -> None:
     """One request (two for a 400, which may be about the schema), and an error that says where to look."""
     folder, answers = run_of(tmp_path)
     with serving(FakeLlm(lambda body, n: refusal(status, "no"))) as server:
-        with pytest.raises(error, match=told) as raised:
+        with pytest.raises(error, match=message) as raised:
             reads(folder, answers, server)
         assert len(server.requests) == (2 if status == 400 else 1)
     assert raised.value.exit_code == 2  # type: ignore[attr-defined]
@@ -306,9 +306,9 @@ def test_the_endpoint_that_the_options_name(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("question", VALUES)
 def test_schema_and_pydantic_model_say_the_same(question: str) -> None:
     """What the endpoint is held to is what is checked: the same fields with the same values."""
-    told = shape(question).model_json_schema()
-    assert set(told["properties"]) == set(schema(question)["properties"])
+    model = shape(question).model_json_schema()
+    assert set(model["properties"]) == set(schema(question)["properties"])
     for name, field in schema(question)["properties"].items():
-        assert told["properties"][name].get("enum") == field.get("enum")
-    assert sorted(told["required"]) == sorted(schema(question)["required"])
-    assert told["additionalProperties"] is False
+        assert model["properties"][name].get("enum") == field.get("enum")
+    assert sorted(model["required"]) == sorted(schema(question)["required"])
+    assert model["additionalProperties"] is False

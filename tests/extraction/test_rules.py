@@ -371,7 +371,7 @@ PROBLEMS = [
     problem=st.sampled_from(PROBLEMS),
     lead=st.sampled_from(["", "Answer: ", "I think ", "I would say "]),
 )
-def test_what_takes_an_answer_back_is_seen(answer: tuple[str, str], problem: str, lead: str) -> None:
+def test_a_withdrawn_answer_is_not_read(answer: tuple[str, str], problem: str, lead: str) -> None:
     """An answer with a later judgement, condition or correction is unparsed."""
     question, text = answer
     assert read(question, lead + text + problem).structured in (UNPARSED, "unsure")

@@ -76,7 +76,7 @@ def test_a_sheet_goes_out_blind_and_comes_back(answers: list[Answer], tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("value", "changes", "told"),
+    ("value", "changes", "expected"),
     [
         ("4", {}, r"sheet\.csv:2: column 'human' is '4'.* 0, 1, 2, 3, unparsed"),
         ("yes", {}, "'yes'.* 0, 1, 2, 3, unparsed"),
@@ -86,13 +86,13 @@ def test_a_sheet_goes_out_blind_and_comes_back(answers: list[Answer], tmp_path: 
     ],
 )
 def test_a_sheet_that_does_not_fit_is_refused(
-    value: str, changes: dict[str, str], told: str, answers: list[Answer], tmp_path: Path
+    value: str, changes: dict[str, str], expected: str, answers: list[Answer], tmp_path: Path
 ) -> None:
     """The message names the line and what is wrong."""
     path = tmp_path / "sheet.csv"
     sheet.write(path, answers)
     fill(path, value, **changes)
-    with pytest.raises(SpecError, match=told):
+    with pytest.raises(SpecError, match=expected):
         sheet.read(path, answers)
 
 

@@ -233,19 +233,19 @@ def test_a_manifest_that_was_changed_on_purpose_says_how(whole: dict[str, Path],
     """Refused with its checksum, read without it, as one of an older version is; the layout is free."""
     run = tmp_path / "run"
     shutil.copytree(whole["scored"], run)
-    told = json.loads((run / "manifest.json").read_text())
-    assert list(told)[-1] == "sha256"
-    (run / "manifest.json").write_text(json.dumps(told))
+    entries = json.loads((run / "manifest.json").read_text())
+    assert list(entries)[-1] == "sha256"
+    (run / "manifest.json").write_text(json.dumps(entries))
     assert RunFolder.open(run).manifest.model == "deterministic"
-    told["spec"]["engine"]["revision"] = "2"
-    (run / "manifest.json").write_text(json.dumps(told))
+    entries["spec"]["engine"]["revision"] = "2"
+    (run / "manifest.json").write_text(json.dumps(entries))
     for command in (read, RunFolder.open):
         with pytest.raises(
             SpecError, match=r"manifest.json has changed since .* remove its last entry, 'sha256'"
         ):
             command(run)
-    del told["sha256"]
-    (run / "manifest.json").write_text(json.dumps(told))
+    del entries["sha256"]
+    (run / "manifest.json").write_text(json.dumps(entries))
     assert len(read(run)) == len(read(whole["scored"]))
     (run / "manifest.json").write_text("[" * 100_000)
     with pytest.raises(SpecError, match=r"manifest.json cannot be read"):

@@ -144,9 +144,9 @@ def test_stems_differ_wherever_names_do(tmp_path: Path) -> None:
     folder, _ = ask(tmp_path / "run", sample=2)
     stems = set()
     for name, table in itertools.product(ODD[:4], ("probabilities", "structured")):
-        told = json.loads(folder.manifest.model_dump_json())
-        told["spec"]["engine"]["model"] = name
-        manifest = Manifest.model_validate(told)
+        entries = json.loads(folder.manifest.model_dump_json())
+        entries["spec"]["engine"]["model"] = name
+        manifest = Manifest.model_validate(entries)
         stems.add(tables.file_stem(manifest, folder.experiment, table))
     assert len(stems) == 8
     assert all(stem.rsplit("_", 2)[1] in ("probabilities", "structured") for stem in stems)

@@ -72,6 +72,7 @@ def test_equal_questions_are_asked_once(tmp_path: Path, study1: TrialList) -> No
     assert len(engine.asked) == len(set(engine.asked)) == progress.done == 180
 
 
+@pytest.mark.slow
 def test_study2_asks_its_distinct_prompts(tmp_path: Path, study2: TrialList) -> None:
     """2,046 for the users' 2,424 trials."""
     ours = study2.path.startswith(str(ROOT / "data"))
@@ -180,6 +181,7 @@ def test_a_stop_does_not_wait_for_an_engine_that_hangs(tmp_path: Path) -> None:
     assert RunFolder.open(tmp_path).progress().done == 20
 
 
+@pytest.mark.slow
 def test_killed_at_fifty_random_moments(tmp_path: Path) -> None:
     """SIGKILL fifty times, then to the end: same tables, nothing asked that was on disk."""
     study2 = ROOT / "data" / "study2.csv"
@@ -273,7 +275,7 @@ def test_another_run_in_the_same_folder_is_refused_with_the_difference(tmp_path:
 
 def test_a_list_of_the_other_study_is_refused(tmp_path: Path) -> None:
     """Before a folder is made."""
-    with pytest.raises(SpecError, match=r"study2-exp2 needs a study2 list, and .* is one of study1"):
+    with pytest.raises(SpecError, match=r"study2-exp2 needs a trial list of study2, but .* is one of study1"):
         ask(tmp_path / "a", "study2-exp2", trial_list=studies.read_trials(STUDY1))
     assert not (tmp_path / "a").exists()
 
@@ -305,7 +307,7 @@ def test_two_processes_on_one_folder_are_refused(tmp_path: Path) -> None:
     assert caught.value.exit_code == ExitCode.UNREACHABLE, "a Job is to try again"
 
 
-def test_sessions_are_told(tmp_path: Path) -> None:
+def test_sessions_are_in_the_manifest(tmp_path: Path) -> None:
     """What each process asked and what the engine counted meanwhile; one with nothing to ask leaves nothing.
 
     Of a process that was stopped nothing was counted; exporting keeps what was told.

@@ -94,9 +94,9 @@ def test_the_null_context_asks_the_same_without_the_scene(study1: TrialList) -> 
     assert null.columns == scored.columns
     asked = set()
     for trial in study1.trials:
-        for alone, told in zip(null.questions(trial), scored.questions(trial), strict=True):
-            assert (alone.name, alone.options) == (told.name, told.options)
-            assert told.prompt.text.endswith(alone.prompt.text)
+        for alone, question in zip(null.questions(trial), scored.questions(trial), strict=True):
+            assert (alone.name, alone.options) == (question.name, question.options)
+            assert question.prompt.text.endswith(alone.prompt.text)
             assert trial["speach"] not in alone.prompt.text
             assert trial["story_setup"][:20] not in alone.prompt.text
             asked.add(alone)
