@@ -67,6 +67,7 @@ def test_three_models_one_after_another(tmp_path: Path) -> None:
     assert all(model.gpu_hours(fake.now()) > 0 for model in ended.models)
 
 
+@pytest.mark.slow
 def test_killed_at_any_call(tmp_path: Path) -> None:
     """Resumed from another folder, where only the cluster tells what was under way: the same end."""
     whole = Fake()
@@ -83,6 +84,7 @@ def test_killed_at_any_call(tmp_path: Path) -> None:
         assert nothing_left(fake), whole.calls[point]
 
 
+@pytest.mark.slow
 def test_killed_at_any_call_and_stopped_from_elsewhere(tmp_path: Path) -> None:
     """What the dead process had begun is known to the one that ends the campaign: nothing is left."""
     whole = Fake()
@@ -97,6 +99,7 @@ def test_killed_at_any_call_and_stopped_from_elsewhere(tmp_path: Path) -> None:
         assert nothing_left(fake), whole.calls[point]
 
 
+@pytest.mark.slow
 def test_stopped_at_any_call(tmp_path: Path) -> None:
     """GPUs are free and the ConfigMap is gone when the process ends; the same command goes on afterwards."""
     whole = Fake()

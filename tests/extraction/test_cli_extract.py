@@ -122,6 +122,7 @@ def test_agreement_needs_something_to_agree_with(
     assert "grace extract sample" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_asks_nothing_twice(tmp_path: Path) -> None:
     """What the ledger held when the process was killed is never sent again, and the table is whole."""
     texts = ["H" + "m" * n for n in range(1, 41)]

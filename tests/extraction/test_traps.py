@@ -66,7 +66,7 @@ def test_the_table_holds_no_wrong_reading(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert not ended.value.code
-    assert "review" in capsys.readouterr().out
+    assert "below 90%" in capsys.readouterr().out
     with next(run.path.glob("*_structured_*.csv")).open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["status"] == "ok"]
     by_question = traps(study)

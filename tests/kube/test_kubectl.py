@@ -217,6 +217,7 @@ def alive(tools: Tools) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("manner", ["polite", "deaf"])
 def test_no_answer_in_time(tools: Tools, monkeypatch: pytest.MonkeyPatch, manner: str) -> None:
     """Retryable, and kubectl is gone, whether it listens or not."""
@@ -228,6 +229,7 @@ def test_no_answer_in_time(tools: Tools, monkeypatch: pytest.MonkeyPatch, manner
     assert not alive(tools)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("manner", ["polite", "deaf"])
 def test_a_call_that_is_given_up(tools: Tools, monkeypatch: pytest.MonkeyPatch, manner: str) -> None:
     """Its kubectl is gone when the cancellation has come through."""

@@ -97,6 +97,7 @@ def test_a_second_cancellation_kills(note: Path) -> None:
         task = asyncio.create_task(process.run(command("stays", note), timeout=60))
         while not note.exists():
             await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)  # the helper may be faster than the call that starts it
         task.cancel()
         await asyncio.sleep(0)
         task.cancel()

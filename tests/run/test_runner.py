@@ -72,6 +72,7 @@ def test_equal_questions_are_asked_once(tmp_path: Path, study1: TrialList) -> No
     assert len(engine.asked) == len(set(engine.asked)) == progress.done == 180
 
 
+@pytest.mark.slow
 def test_study2_asks_its_distinct_prompts(tmp_path: Path, study2: TrialList) -> None:
     """2,046 for the users' 2,424 trials."""
     ours = study2.path.startswith(str(ROOT / "data"))
@@ -180,6 +181,7 @@ def test_a_stop_does_not_wait_for_an_engine_that_hangs(tmp_path: Path) -> None:
     assert RunFolder.open(tmp_path).progress().done == 20
 
 
+@pytest.mark.slow
 def test_killed_at_fifty_random_moments(tmp_path: Path) -> None:
     """SIGKILL fifty times, then to the end: same tables, nothing asked that was on disk."""
     study2 = ROOT / "data" / "study2.csv"

@@ -37,6 +37,7 @@ def planned(
     return made, list(made.items)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study", ["study1", "study2"])
 def test_no_two_answers_of_a_study_have_one_seed(study: str) -> None:
     """20 replicates on the project's and the users' lists, so that no answer is counted twice."""

@@ -124,6 +124,7 @@ def test_three_broken_connections(cluster: Tools, tmp_path: Path) -> None:
     assert size <= found.received <= size + 3 * 50_000
 
 
+@pytest.mark.slow
 def test_a_call_that_was_ended_is_gone_on_with(cluster: Tools, tmp_path: Path) -> None:
     """What one call brought, the next does not fetch."""
     cluster.answer("kubectl .*exec", cut=150_000)
