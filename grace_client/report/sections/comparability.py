@@ -34,7 +34,7 @@ ONE_WAY = (
 
 def models(data: ReportData) -> list[str]:
     """A sentence for each difference between the questions or settings of the models of an experiment."""
-    sentences = []
+    sentences: list[str] = []
     for experiment in data.frames:
         runs = {model: run for (model, name), run in data.manifests.items() if name == experiment}
         for what, of in SAME.items():
@@ -55,7 +55,7 @@ def models(data: ReportData) -> list[str]:
 
 def runs(data: ReportData) -> list[str]:
     """A sentence for each difference between the engines of one model's runs."""
-    sentences = []
+    sentences: list[str] = []
     for model in data.models:
         own = {name: engine(run) for (one, name), run in data.manifests.items() if one == model}
         for key in dict.fromkeys(key for described in own.values() for key in described):
