@@ -50,14 +50,14 @@ def grace(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def anchors(page: str) -> list[str]:
-    """Of the sections, in order."""
+    """The ids of the sections, in order."""
     return re.findall(r'<section id="([^"]+)"', page)
 
 
 def test_two_models_and_all_experiments(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every section is there, every table can be taken away, figures and tables lie beside the page."""
+    """The page has every section, every table can be downloaded, and figures and tables are files too."""
     out, figures, tables = tmp_path / "report.html", tmp_path / "figures", tmp_path / "tables"
     command = ("report", str(runs), "--out", str(out), "--figures", str(figures), "--tables", str(tables))
     assert grace(monkeypatch, *command, "--nrp", "--json") == 0
@@ -106,7 +106,7 @@ def test_two_models_and_all_experiments(
 def test_nothing_is_read_or_computed_twice(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of four runs, each folder is opened once; bets and utterances are computed once for each experiment."""
+    """Each of four folders is opened once, and bets and utterances are computed once for each experiment."""
     calls: Counter[str] = Counter()
 
     def count(function: Callable[..., Any]) -> None:
@@ -134,7 +134,7 @@ def test_nothing_is_read_or_computed_twice(
 def test_without_a_null_context_there_is_no_pmi(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model without one is compared by the other two ways of scoring."""
+    """A model without a null context is compared by the other two ways of scoring."""
     chosen = [str(runs / "alpha"), str(runs / "beta" / "study2-exp2")]
     tables = tmp_path / "tables"
     out = ("--out", str(tmp_path / "report.html"), "--tables", str(tables), "--quiet")
@@ -147,7 +147,7 @@ def test_without_a_null_context_there_is_no_pmi(
 def test_the_page_needs_nothing_from_outside(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No address, no script, no id twice; equal runs give an equal page."""
+    """The page has no address, no script and no id twice. Equal runs give an equal page."""
     first, again = tmp_path / "a.html", tmp_path / "b.html"
     for out in (first, again):
         assert (
@@ -169,7 +169,7 @@ def test_the_page_needs_nothing_from_outside(
 def test_any_experiment_alone(
     experiment: str, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One run of one model makes a page of its own."""
+    """One run of one model is enough for a page."""
     out = tmp_path / "report.html"
     assert grace(monkeypatch, "report", str(runs / "beta" / experiment), "--out", str(out), "--quiet") == 0
     page = out.read_text()
@@ -207,7 +207,7 @@ def test_a_failed_part_is_told_and_not_averaged(
 def test_free_text_below_ninety_percent_asks_for_review(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And free text that was not extracted says what to do."""
+    """The page says what to do with free text that was not extracted."""
     run = make(tmp_path / "run", Salted("talker"), "study2-exp1", sample=60)
     assert grace(monkeypatch, "report", str(run), "--out", str(tmp_path / "a.html"), "--quiet") == 0
     assert "grace extract" in capsys.readouterr().out
@@ -260,7 +260,7 @@ def test_a_table_that_cannot_be_trusted_is_named(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The file and what is wrong with it; no page is written; exit code 2."""
+    """The error names the file and its fault, no page is written, and the exit code is 2."""
     run = tmp_path / "run"
     shutil.copytree(runs / "alpha" / "study1-exp2", run)
     spoil(run, change)
@@ -292,7 +292,7 @@ def test_a_run_without_answers_takes_no_other_with_it(
 def test_runs_that_contradict_each_other_are_named(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One model in two revisions, one model twice, and a folder without a run."""
+    """One model in two revisions, one model twice and a folder without a run are errors."""
     other = make(tmp_path / "other", Salted("alpha", revision="2"), "study1-exp2", sample=5)
     alpha = str(runs / "alpha" / "study1-exp2")
     assert grace(monkeypatch, "report", alpha, str(other), "--quiet") == 2
