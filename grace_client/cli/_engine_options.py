@@ -66,7 +66,8 @@ WaitForServer = Annotated[
 Prune = Annotated[
     float | None,
     typer.Option(
-        help="Do not score forms that change an option's probability by at most this value. This saves time.",
+        help="Do not score a form that can add at most this much to its option's probability, such as "
+        "0.0001. This saves time. Default: score every form.",
         show_default=False,
         rich_help_panel=SERVER,
     ),
@@ -100,7 +101,8 @@ PromptDate = Annotated[
 Declare = Annotated[
     list[str] | None,
     typer.Option(
-        help="Record a fact that the server does not report, as NAME=VALUE, such as dtype=bfloat16.",
+        help="Write a fact that the server does not report into the run's manifest, as NAME=VALUE, such as "
+        "dtype=bfloat16.",
         show_default=False,
         rich_help_panel=SERVER,
     ),
@@ -138,7 +140,8 @@ class Choice:
         }
         given = [name for name, value in for_server.items() if value]
         if self.server is None and given:
-            raise SpecError(f"{', '.join(given)}: this needs a server. Add --server URL, or leave it out")
+            these = " and ".join(given)
+            raise SpecError(f"{these} can only be used with a server. Add --server URL, or remove {these}")
         if self.server is not None and (self.device or self.dtype != "auto"):
             raise SpecError(
                 "--device and --dtype do not work with --server: the server chooses them. Leave them out"

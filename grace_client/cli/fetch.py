@@ -39,7 +39,7 @@ Release = Annotated[
 Values = Annotated[
     list[Path] | None,
     typer.Option(
-        "--values", "-f", help="Instead of a release: the values files of one that is no longer installed."
+        "--values", "-f", help="If the release is not installed any more: the values files that it had."
     ),
 ]
 Namespace = Annotated[
@@ -69,7 +69,8 @@ def fetch(
     claim: Annotated[
         str | None,
         typer.Option(
-            help="Instead of a release: name of the output claim. grace fetches the runs of all models.",
+            help="Instead of a release: name of the output claim (the PVC with the results), with the runs "
+            "of all models.",
             show_default=False,
         ),
     ] = None,
@@ -81,7 +82,7 @@ def fetch(
         typer.Option(
             metavar="E/M/R",
             help="Fetch only these runs: EXPERIMENT/MODEL/RUN, where * is any text. Default: all runs of the "
-            "release or the model.",
+            "release.",
             show_default=False,
         ),
     ] = None,
@@ -100,8 +101,8 @@ def fetch(
 ) -> None:
     """Download runs from the cluster and verify them.
 
-    Files that are here already are not downloaded again. Corrupted local files are. You can stop the command
-    at any time and repeat it. It removes its Job from the cluster.
+    Files that are already here and intact are not downloaded again; corrupted files are. You can stop the
+    command at any time and repeat it. At its end, it removes its own download Job, and no query Job.
     """
     from grace_client.deploy.values import assigned
     from grace_client.kube.helm import Assignments
@@ -160,7 +161,10 @@ def upload(
     kubeconfig: Kubeconfig = None,
     json: AsJson = False,
 ) -> None:
-    """Upload trial lists to the input claim, for queries.trials.fromInput."""
+    """Upload trial lists to the input claim, a PVC of the cluster.
+
+    Name them in the chart's value queries.trials.fromInput.
+    """
     from grace_client.deploy.values import assigned
     from grace_client.kube.helm import Assignments
     from grace_client.kube.kubectl import Kubectl

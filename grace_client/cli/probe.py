@@ -49,9 +49,9 @@ def noise(
 ) -> None:
     """Measure the noise floor of a run: how much the scores of the same question vary.
 
-    grace scores a random sample again, in other orders and with other numbers of questions at once, and
-    writes the result to the run's manifest. Give the same engine options as for the run. Do not interpret
-    differences between conditions that are as small as this noise floor.
+    grace scores a random sample of the run's questions again, in other orders and in batches of other sizes,
+    and writes the result to the run's manifest. Give the same options of model, hardware and server as
+    for the run. Do not interpret differences between conditions that are not larger than this noise floor.
     """
     from grace_client.engines.chat.template import TemplateSettings
     from grace_client.run import noise as noises

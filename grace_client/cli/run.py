@@ -106,14 +106,16 @@ def run(
     seed: Annotated[
         int,
         typer.Option(
-            help="Base of all random seeds. Each answer has its own seed.", rich_help_panel=FREE_TEXT
+            help="Number from which the seed of each answer is made. --sample does not use it.",
+            rich_help_panel=FREE_TEXT,
         ),
     ] = 0,
     share_answers: Annotated[
         bool,
         typer.Option(
             "--share-answers",
-            help="Ask equal questions only once. Their trials get the same answers.",
+            help="Ask each distinct question once, and give its answers to all its trials. Default: each "
+            "trial gets answers of its own.",
             rich_help_panel=FREE_TEXT,
         ),
     ] = False,
@@ -297,8 +299,8 @@ def _lists(paths: list[Path], needed: set[str]) -> dict[str, TrialList]:
         if study not in needed:
             wanted = " and ".join(sorted(needed))
             raise SpecError(
-                f"{path} is a trial list of {study}, but this experiment needs one of {wanted}. Give another "
-                "--trials, or name another experiment"
+                f"{path} is a trial list of {study}, but this experiment needs one of {wanted}. Give a list "
+                f"of {wanted} with --trials, or run an experiment of {study}"
             )
         lists[study] = trials
         for note in trials.notes:

@@ -183,7 +183,7 @@ def explain(
         ids = [t.trial_id for t in folder.plan.trials]
         if trial not in ids:
             listed = ", ".join(map(str, ids[:SHOWN])) + (", …" if len(ids) > SHOWN else "")
-            raise SpecError(f"{run} has no trial {trial}. It has {len(ids)} trials: {listed}")
+            raise SpecError(f"{run} has no trial {trial}. Its trials are: {listed}")
         names = ", ".join(q.name for q in folder.experiment.questions(folder.plan.trials[0]))
         raise SpecError(f"{run} has no question {question!r}. Questions: {names}")
     tables.check_record(folder, items)

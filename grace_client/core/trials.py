@@ -193,7 +193,10 @@ def parse(raw: bytes, *, path: str, schemas: Sequence[Schema], checked: bool = F
     header = sheet.header
     schema = _choose(path, header, schemas)
     if not sheet.rows:
-        raise TrialError(path, [Problem(sheet.line, None, "the file has a header, but no trials")])
+        raise TrialError(
+            path,
+            [Problem(sheet.line, None, "the file has a header, but no trials. Add one row for each trial")],
+        )
 
     positions = schema.match(header)
     problems: list[Problem] = []
@@ -247,7 +250,10 @@ def _choose(path: str, header: Sequence[str], schemas: Sequence[Schema]) -> Sche
     nearest = max(schemas, key=lambda schema: len(schema.match(header)))
     if not nearest.match(header):
         expected = ". ".join(f"{s.study} has {', '.join(s.names)}" for s in schemas)
-        message = f"the header ({', '.join(header)}) has no column of any study. {expected}"
+        message = (
+            f"the header ({', '.join(header)}) fits no study. {expected}. "
+            "'grace trials make STUDY --out FILE' writes a list with all columns"
+        )
         raise TrialError(path, [Problem(1, None, message)])
     raise TrialError(
         path,
@@ -255,7 +261,7 @@ def _choose(path: str, header: Sequence[str], schemas: Sequence[Schema]) -> Sche
             Problem(
                 1,
                 column.name,
-                f"the header does not have this column, but a list of {nearest.study} needs it"
+                f"a list of {nearest.study} needs this column, and the header does not have it. Add it"
                 + (f" (other accepted names: {', '.join(column.aliases)})" if column.aliases else ""),
             )
             for column in nearest.missing(header)
@@ -276,7 +282,7 @@ def _row(
         if wrong or not value.strip():
             faults += [(column.name, message) for message in wrong or ["is empty"]]
         elif column.values and value not in column.values:
-            faults.append((column.name, f"is {value!r}; expected one of {', '.join(column.values)}"))
+            faults.append((column.name, f"is {value!r}, but must be one of {', '.join(column.values)}"))
     for column in schema.columns:
         if column.name in fields or column.derive is None or faults:
             continue

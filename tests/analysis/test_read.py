@@ -134,7 +134,7 @@ def test_what_there_is_to_read(runs: Path) -> None:
         read(runs)
     with pytest.raises(SpecError, match=r"study2-judgement.* study1-exp1"):
         read(runs, experiment="study2-judgement")
-    with pytest.raises(SpecError, match="there is no experiment 'study9'"):
+    with pytest.raises(SpecError, match="no experiment 'study9'"):
         read(runs, experiment="study9")
 
 

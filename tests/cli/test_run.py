@@ -206,7 +206,7 @@ def test_run_all_runs_the_four(
         ),
         (("run", "all", "--trials", STUDY1, "--trials", STUDY1), "are both trial lists of study1"),
         (("run", "study1-exp2", "--trials", "none.csv"), "none.csv: it does not exist. Check the spelling"),
-        (("run", "study1-exp2", "--prune", "0.1"), "--prune: this needs a server. Add --server"),
+        (("run", "study1-exp2", "--prune", "0.1"), "--prune can only be used with a server. Add --server"),
         (
             ("run", "study1-exp2", "--server", "x", "--device", "cpu"),
             "--device and --dtype do not work with --server",
@@ -252,7 +252,7 @@ def test_checking_trials(
     bad = tmp_path / "bad.csv"
     bad.write_text(Path(STUDY1).read_text().replace(",3,1\n", ",4,1\n"))
     assert grace(monkeypatch, "trials", "check", str(bad)) == 2
-    assert f"{bad}:2: column 'access': is '4'; expected one of 1, 2, 3" in capsys.readouterr().err
+    assert f"{bad}:2: column 'access': is '4', but must be one of 1, 2, 3" in capsys.readouterr().err
     assert grace(monkeypatch, "trials", "check", str(bad), "--json") == 2
     assert len(json.loads(capsys.readouterr().out)["problems"]) == 50
     made = tmp_path / "made.csv"

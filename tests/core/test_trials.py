@@ -107,7 +107,7 @@ def test_an_unknown_column_is_named_not_dropped_in_silence(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"access": "4"}, "3: column 'access': is '4'; expected one of 1, 2, 3"),
+        ({"access": "4"}, "3: column 'access': is '4', but must be one of 1, 2, 3"),
         ({"access": ""}, "3: column 'access': is empty"),
         (
             {"access": "1", "observe": "2"},
@@ -144,7 +144,7 @@ def test_lines_are_counted_through_quoted_line_breaks(tmp_path: Path) -> None:
     rows = rows_of()
     rows[0]["story_setup"] = "Two\nlines."
     rows[1]["access"] = "9"
-    assert faults(save(tmp_path, rows)) == ["4: column 'access': is '9'; expected one of 1, 2, 3"]
+    assert faults(save(tmp_path, rows)) == ["4: column 'access': is '9', but must be one of 1, 2, 3"]
 
 
 def test_every_fault_of_a_file_is_reported_at_once(tmp_path: Path) -> None:
@@ -166,15 +166,18 @@ def test_an_unknown_goal_is_an_error(tmp_path: Path) -> None:
     [
         (b"", "1: the file is empty"),
         (b"a,b\n1,2\n", "1: the header (a, b)"),
-        (STUDY1.read_bytes().split(b"\n")[0] + b"\n", "1: the file has a header, but no trials"),
+        (
+            STUDY1.read_bytes().split(b"\n")[0] + b"\n",
+            "1: the file has a header, but no trials. Add one row for each trial",
+        ),
         (
             STUDY1.read_bytes().replace(b"priorQ", b"prior", 1),
-            "1: column 'priorQ': the header does not have this column, but a list of study1 needs it",
+            "1: column 'priorQ': a list of study1 needs this column, and the header does not have it. Add it",
         ),
         (
             STUDY1.read_bytes().replace(b"speach,", b"talk,", 1),
-            "1: column 'speach': the header does not have this column, but a list of study1 "
-            "needs it (other accepted names: speech)",
+            "1: column 'speach': a list of study1 needs this column, and the header does not have it. Add it "
+            "(other accepted names: speech)",
         ),
         (STUDY1.read_bytes() + b"51,x\n", "302: the row has 2 fields, but the header has 9"),
         (STUDY1.read_bytes() + b"51,\xff\n", "302: byte 0xff is not UTF-8"),

@@ -45,19 +45,24 @@ class CampaignOptions:
     ] = None
     over_budget: Annotated[
         bool,
-        typer.Option("--over-budget", help="Allow a budget over 250 GPU-hours, or a plan over the budget."),
+        typer.Option(
+            "--over-budget", help="Run even if --budget-hours is over 250, or the plan is over the budget."
+        ),
     ] = False
     model_hours: Annotated[
         float | None,
         typer.Option(
-            help="Maximum time for which one model may use GPUs, in hours. Default: 24.",
+            help="Maximum time for which one model may use GPUs, in hours by the clock. Default: 24.",
             min=0,
             show_default=False,
         ),
     ] = None
     registry: Annotated[
         str,
-        typer.Option(help="Registry of the client image, such as registry.example/you.", show_default=False),
+        typer.Option(
+            help="Registry to which you pushed grace's image (scripts/image), such as registry.example/you.",
+            show_default=False,
+        ),
     ] = ""
     experiments: Annotated[
         str,

@@ -122,7 +122,9 @@ def run(
     context: Context = None,
     json: AsJson = False,
 ) -> None:
-    """Run a campaign: install each model, ask it, fetch its results, uninstall it. Repeat it to resume.
+    """Run a campaign: install each model, ask it, fetch its results, uninstall it.
+
+    To resume a campaign, give the same command again.
 
     Without --models, grace continues the campaign that is running in the namespace, or the one in --out.
     Answered questions are not asked again.

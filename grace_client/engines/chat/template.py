@@ -49,12 +49,17 @@ class TemplateSettings:
         """Settings from the values of a command line or a manifest; SpecError if a value is not valid."""
         if reasoning in EARLIER_REASONING:
             raise SpecError(
-                f"--reasoning {reasoning} was renamed. Use --reasoning {EARLIER_REASONING[reasoning]}"
+                f"--reasoning {reasoning} has a new name, which says what it does: "
+                f"--reasoning {EARLIER_REASONING[reasoning]}"
             )
         if reasoning not in (None, *get_args(Reasoning)):
-            raise SpecError(f"--reasoning {reasoning} does not exist. Use {', '.join(get_args(Reasoning))}")
+            raise SpecError(
+                f"--reasoning {reasoning} does not exist. Use one of {', '.join(get_args(Reasoning))}"
+            )
         if effort not in (None, *get_args(Effort)):
-            raise SpecError(f"--reasoning-effort {effort} does not exist. Use {', '.join(get_args(Effort))}")
+            raise SpecError(
+                f"--reasoning-effort {effort} does not exist. Use one of {', '.join(get_args(Effort))}"
+            )
         try:
             parsed = DAY if day is None else date.fromisoformat(day)
         except ValueError:

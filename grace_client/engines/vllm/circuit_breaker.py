@@ -167,8 +167,8 @@ class Circuit:
             if self._flying and quiet > window + max(self._flying.values()):
                 self.stop(
                     ServerError(
-                        f"{self.url} hangs: it has answered none of {len(self._flying)} requests for "
-                        f"{quiet:.0f} s. Restart the server, {CONTINUE}"
+                        f"{self.url} hangs: no answer for {quiet:.0f} s, and {len(self._flying)} requests "
+                        f"are waiting. Restart the server, {CONTINUE}"
                     )
                 )
                 return
