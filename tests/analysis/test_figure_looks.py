@@ -43,7 +43,7 @@ ALL = {
         table(statistic=STATISTICS).drop(columns="mean").assign(value=[np.nan, 0.5, 0.5, 0.5]),
         ceiling=pd.DataFrame({"statistic": STATISTICS, "low": 0.1, "high": 0.2}),
     ),
-    "saying": lambda: figures.consistency(table(question=["number"], option=["a", "b"])),
+    "consistency": lambda: figures.consistency(table(question=["number"], option=["a", "b"])),
 }
 
 

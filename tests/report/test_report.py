@@ -299,7 +299,7 @@ def test_runs_that_contradict_each_other_are_named(
     assert "two revisions" in capsys.readouterr().err
     shutil.copytree(alpha, tmp_path / "copy")
     assert grace(monkeypatch, "report", alpha, str(tmp_path / "copy"), "--quiet") == 2
-    assert "both hold study1-exp2 of alpha" in capsys.readouterr().err
+    assert "both contain study1-exp2 of alpha" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert grace(monkeypatch, "report", str(tmp_path / "empty"), "--quiet") == 2
-    assert "holds no run" in capsys.readouterr().err
+    assert "contains no run" in capsys.readouterr().err
