@@ -86,7 +86,7 @@ def test_one_cluster_has_no_interval() -> None:
         assert found.loc["b", ["low", "high"]].notna().all()
     alike = mean_intervals(frame.assign(p=-1.1), "p", ["cell"]).set_index("cell")
     assert alike[["low", "high"]].isna().all(axis=None) and alike["mean"].eq(-1.1).all()
-    with pytest.raises(SpecError, match="there is nothing to average: no row has a p"):
+    with pytest.raises(SpecError, match="no row has a value in column p"):
         mean_intervals(frame.assign(p=np.nan), "p", ["cell"])
     with pytest.raises(SpecError, match="has no column stimulus"):
         mean_intervals(frame.drop(columns="stimulus"), "p", ["cell"])
