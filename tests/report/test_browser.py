@@ -26,7 +26,7 @@ HEADINGS = (
     "Study 2, politeness: probability distributions",
     "Study 2, politeness: free text",
     "Models, people and theory",
-    "Saying and scoring",
+    "Free text and scored answers",
     "Methods",
     "Downloads",
 )
@@ -115,15 +115,15 @@ def test_the_page_on_paper(chromium: str, pdftotext: str, page: Path) -> None:
         assert caption is not None
         assert squeezed(caption[1]) in printed
         rows = re.findall(r"<tr>(.*?)</tr>", part, re.DOTALL)[1:]
-        if "Too long for paper" in part:
-            told = f"Too long for paper: {len(rows)} rows. They are on the page, and in {name}.csv."
+        if "Too long to print" in part:
+            told = f"Too long to print: {len(rows)} rows. See the page, or {name}.csv."
             assert squeezed(told) in printed
         else:
             for cell in re.findall(r"<td[^>]*>(.*?)</td>", rows[-1], re.DOTALL):
                 assert squeezed(cell) in printed
-    assert squeezed("Too long for paper") in printed
+    assert squeezed("Too long to print") in printed
     assert squeezed("Say how likely the statement is.") in printed
-    assert squeezed("Not on paper unless") not in printed
+    assert squeezed("Not printed, because") not in printed
     # A heading stands above what it is the heading of, and a title above its figure.
     titles = re.findall(r"<figcaption>(.*?)</figcaption>", page.read_text())
     assert len(titles) >= 12
