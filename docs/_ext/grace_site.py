@@ -177,7 +177,7 @@ def short_name(
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Add what is above to Sphinx."""
+    """Register the directives of this file with Sphinx."""
     app.add_directive("command-line", CommandLine)
     app.add_directive("example", Example)
     app.add_directive("notebook", Notebook)

@@ -274,7 +274,10 @@ def negation(
         result = mean_intervals(negated_share(frame), "prob", keys, cluster=cluster, bounds=(0, 1))
     order = [*keys, "mean", "low", "high", "n", "n_distinct"]
     result = ordered(result[order], ORDER).assign(chance=CHANCE["negation"])
-    gains = lambda: _gains(negated_share(frame), NEGATION_GAIN)  # noqa: E731
+
+    def gains() -> pd.DataFrame:
+        return _gains(negated_share(frame), NEGATION_GAIN)
+
     return add_floor(result, frame, noise, gains, result["mean"] - result["chance"])
 
 
