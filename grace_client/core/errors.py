@@ -14,6 +14,7 @@ not-enough-data       Too few answers for this analysis.
 record-damaged        The record of a run has lost answers that its tables contain.
 file                  The operating system refused to read or write a file.
 trials                A trial list has faults; `problems` lists them.
+study                 A study file has faults; `problems` lists them.
 busy                  Another process works on the same run, campaign or folder.
 server                The model's server (or the extraction model's) cannot be used.
 item                  One question has no answer; `status` says why.
@@ -132,6 +133,56 @@ class TrialError(GraceError):
         """One line per fault: file, line, column, what is wrong."""
         return [
             f"{self.path}:{p.line}: " + (f"column {p.column!r}: " if p.column else "") + p.message
+            for p in self.problems
+        ]
+
+    def data(self) -> dict[str, Any]:
+        """The error as JSON, with every fault."""
+        return super().data() | {"file": self.path, "problems": [asdict(one) for one in self.problems]}
+
+
+@dataclass(frozen=True, slots=True)
+class FileProblem:
+    """One fault in a study file.
+
+    Attributes
+    ----------
+    line, column : int
+        Place in the file, from 1.
+    where : str or None
+        Path of the value, such as ``experiments.exp1.ask.0.prompt``; None if the whole file has the fault.
+    message : str
+        What is wrong and what is expected.
+    """
+
+    line: int
+    column: int
+    where: str | None
+    message: str
+
+
+class StudyError(GraceError):
+    """A study file that cannot be used, with all its faults.
+
+    Parameters
+    ----------
+    path : path or str
+        The study file.
+    problems : sequence of FileProblem
+        Its faults.
+    """
+
+    code = "study"
+
+    def __init__(self, path: Path | str, problems: Sequence[FileProblem]) -> None:
+        self.path = str(path)
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.lines()))
+
+    def lines(self) -> list[str]:
+        """One line per fault: file, line, column, value, what is wrong."""
+        return [
+            f"{self.path}:{p.line}:{p.column}: " + (f"{p.where}: " if p.where else "") + p.message
             for p in self.problems
         ]
 

@@ -10,37 +10,49 @@ AT_ONCE = "Answer at once, without thinking first."
 """First sentence of the prompt if the prompt asks the model not to reason."""
 
 
-def kind(question: str) -> str:
-    """The kind of a question: its name without the number at the end. state0 to state3 have the kind state.
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a conversation.
 
-    Kinds have different options and wordings. Do not average over several kinds.
+    Attributes
+    ----------
+    role : str
+        ``"system"``, ``"user"`` or ``"assistant"``.
+    text : str
+        What it says. A system turn without text switches the model's own system text off.
     """
-    return question.rstrip("0123456789")
+
+    role: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """One prompt: first the scenario, then the question.
 
-    A model with a chat template gets the text as one user turn. There is no system turn, because Gemma-2 has
-    none. A base model gets the text as it is.
+    A model with a chat template gets the text as one user turn, or the turns. A base model gets the text as it
+    is.
 
     Attributes
     ----------
     text : str
-        The whole prompt, with the answer cue at its end.
+        The whole prompt, with the answer cue at its end; of several turns, their texts with empty lines between.
     direct : bool
         Whether the answer begins directly after the prompt. Reasoning is then switched off, or an empty
         reasoning block is written.
+    turns : tuple of Turn
+        The turns, if the prompt is not one turn of the user.
     """
 
     text: str
     direct: bool = False
+    turns: tuple[Turn, ...] = ()
 
     @property
     def messages(self) -> list[dict[str, str]]:
         """The prompt as chat messages."""
-        return [{"role": "user", "content": self.text}]
+        turns = self.turns or (Turn("user", self.text),)
+        return [{"role": turn.role, "content": turn.text} for turn in turns]
 
 
 @dataclass(frozen=True, slots=True)

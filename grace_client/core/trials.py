@@ -11,7 +11,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from grace_client.core import list_file, list_text
@@ -56,10 +56,13 @@ class Trial:
         Number of the row in its file; the first row after the header is 1.
     fields : mapping of str to str
         From the column's name to the text of the cell.
+    variables : mapping of str to str
+        What the templates of the study know of the row (`Schema.variables`).
     """
 
     trial_id: int
     fields: Mapping[str, str]
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, column: str) -> str:
         return self.fields[column]
@@ -88,8 +91,12 @@ class Schema:
         Yields ``(column, message)`` if columns may contradict each other. The list is used, with a note.
     item_text : tuple of str
         Columns that are the same in all rows of one item.
-    participant : str
-        Column that names the participant.
+    people : tuple of str
+        Columns with names of people, which differ between trials that show the same.
+    variables : callable
+        From the fields of a row to what the templates of the study know of it.
+    participant : str or None
+        Column that names the participant; None if there is none.
     item : str or None
         Column that names the story or scenario of the stimulus; None if there is none.
     """
@@ -99,11 +106,13 @@ class Schema:
     check: Callable[[Trial], Iterable[tuple[str, str]]]
     cell: Callable[[Trial], dict[str, str]]
     stimulus: tuple[str, ...]
-    participant: str
+    participant: str | None
     item: str | None = None
     contradictions: Callable[[Trial], Iterable[tuple[str, str]]] = lambda _: ()
     doubts: Callable[[Trial], Iterable[tuple[str, str]]] = lambda _: ()
     item_text: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+    variables: Callable[[Mapping[str, str]], Mapping[str, str]] = dict
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -293,6 +302,8 @@ def _row(
     trial = Trial(trial_id, {name: fields.get(name, "") for name in schema.names})
     if not faults:
         faults += [(name, message + list_text.hidden(trial[name])) for name, message in schema.check(trial)]
+    if not faults:
+        trial = replace(trial, variables=schema.variables(trial.fields))
     if not faults and not checked:
         faults += schema.contradictions(trial)
     return trial, faults

@@ -1,35 +1,29 @@
-"""The studies and their experiments.
-
-To add a study, write a module that declares `SCHEMA` and `EXPERIMENTS`, and add it to `STUDIES`.
-"""
+"""The studies: what one file declares, and the two that come with grace."""
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import resources
 from pathlib import Path
 
 from grace_client.core import trials
 from grace_client.core.errors import SpecError
 from grace_client.core.trials import Schema, TrialList
-from grace_client.studies import study1, study2
-from grace_client.studies.declaration import Experiment
+from grace_client.studies import file
+from grace_client.studies.declaration import Experiment, Study
 
-STUDIES = (study1, study2)
-
-SCHEMAS: tuple[Schema, ...] = tuple(study.SCHEMA for study in STUDIES)
-EXPERIMENTS: dict[str, Experiment] = {e.name: e for study in STUDIES for e in study.EXPERIMENTS}
+SHIPPED = ("study1", "study2")
+"""The studies that come with grace."""
 
 ALL = ("study1-exp1", "study1-exp2", "study2-exp1", "study2-exp2")
 """The experiments that `grace run all` runs."""
 
 
-def experiment(name: str) -> Experiment:
-    """The experiment with this name; SpecError if there is none."""
-    try:
-        return EXPERIMENTS[name]
-    except KeyError:
-        raise SpecError(f"There is no experiment {name!r}. Experiments: {', '.join(EXPERIMENTS)}") from None
-
-
-def read_trials(path: Path | str, *, checked: bool = False) -> TrialList:
-    """Read a trial list. Its header determines the study. `checked` is as in `trials.read`."""
-    return trials.read(path, SCHEMAS, checked=checked)
+@cache
+def study(name: str) -> Study:
+    """The shipped study with this name; SpecError if there is none."""
+    if name not in SHIPPED:
+        raise SpecError(f"There is no study {name!r}. Studies: {', '.join(SHIPPED)}. Or name a study file")
+    folder = resources.files(__name__)
+    raw = folder.joinpath(f"{name}.yaml").read_bytes()
+    return file.parse(raw, path=f"{name}.yaml", beside=lambda other: folder.joinpath(other).read_bytes())

@@ -1,8 +1,7 @@
-"""The declaration of an experiment, for the modules of the studies."""
+"""What the rest of grace knows of a study: its experiments, questions and columns."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -11,24 +10,35 @@ from numpy.typing import NDArray
 
 from grace_client.core.questions import Question
 from grace_client.core.trials import Schema, Trial
+from grace_client.studies import format as formats
 
 Probabilities = NDArray[np.float64]
+Measure = Callable[[Probabilities], float]
 
-_CUE = re.compile(r"^[A-Z]\w*:", re.MULTILINE)
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Questions that differ only in the values of `each`: the same options and wording.
 
-def turn_cue(template: str) -> str:
-    """The word before the question in a prompt's template, at the beginning of a line, such as "Question:".
-
-    If a model writes this word after its answer, it begins to ask itself another question.
+    Attributes
+    ----------
+    name : str
+        Its name in the study file, such as ``"state"`` for the questions state0 to state3.
+    options : tuple of str
+        Names of the options, in the order of the tables; empty for free text.
+    values : tuple of float or None
+        Number of each option.
+    factors : mapping of str to tuple of str
+        Crossed factors of the options, and their levels.
+    read : Read or None
+        How free text becomes a value.
     """
-    cues = _CUE.findall(template)
-    if len(cues) < 2:
-        raise ValueError(
-            "a template needs two cues at the beginning of lines, one before the question and one for the "
-            f"answer, such as 'Question:' and 'Answer:'. It has {cues}"
-        )
-    return str(cues[-2])
+
+    name: str
+    options: tuple[str, ...] = ()
+    values: tuple[float, ...] | None = None
+    factors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    read: formats.Read | None = None
 
 
 @dataclass(frozen=True)
@@ -47,18 +57,27 @@ class Experiment:
         Kind of its main table, as in the file name: ``"raw_responses"``, ``"probabilities"``, ….
     questions : callable
         From a trial to its questions: always the same names in the same order.
+    kinds : mapping of question name to Kind
+        The kind of each question, in the order of the questions.
     columns : tuple of str
         Columns that the wide table adds to those of the trial list, in order; empty for free text.
     option_columns : mapping of question name to tuple of str
         For each scored question: the columns of its normalised probabilities, in the order of its options.
-    measures : mapping of question name to callable
-        From the normalised distribution of a question, shape (n_options,), to further columns. Together,
-        `option_columns` and `measures` give all `columns`. A question without an answer has empty columns.
+    measures : mapping of question name to mapping of column to callable
+        For each scored question, its further columns: each from the normalised distribution, shape
+        (n_options,). Together, `option_columns` and `measures` give all `columns`. A question without an answer
+        has empty columns.
+    reversed_for : mapping of question name to callable
+        Whether a trial turns the scale of a question round. Then measures get its distribution in reverse order.
     shown : mapping of str to str
         Further parts of the stimulus that only this experiment shows, and that are conditions: from the name
         of the condition to the column of the trial list.
     stop : tuple of str
         For free text: texts that end an answer, because the model begins another question there.
+    file : ExperimentFile
+        The experiment as the study file declares it.
+    study : Study
+        The study.
     """
 
     name: str
@@ -66,9 +85,12 @@ class Experiment:
     schema: Schema
     table: str
     questions: Callable[[Trial], tuple[Question, ...]]
+    kinds: Mapping[str, Kind]
+    file: formats.ExperimentFile
     columns: tuple[str, ...] = ()
     option_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    measures: Mapping[str, Callable[[Probabilities], dict[str, float]]] = field(default_factory=dict)
+    measures: Mapping[str, Mapping[str, Measure]] = field(default_factory=dict)
+    reversed_for: Mapping[str, Callable[[Trial], bool]] = field(default_factory=dict)
     shown: Mapping[str, str] = field(default_factory=dict)
     stop: tuple[str, ...] = ()
 
@@ -77,7 +99,44 @@ class Experiment:
         """True if the experiment scores options; False if it draws free text."""
         return bool(self.columns)
 
-    def cells(self, question: str, prob: Probabilities) -> dict[str, float]:
+    def cells(self, question: str, prob: Probabilities, *, reverse: bool = False) -> dict[str, float]:
         """A question's columns in the wide table: probabilities of its options, and measures."""
-        named = dict(zip(self.option_columns[question], prob.tolist(), strict=True))
-        return named | (self.measures[question](prob) if question in self.measures else {})
+        named: dict[str, float] = dict(zip(self.option_columns[question], prob.tolist(), strict=True))
+        turned = prob[::-1] if reverse else prob
+        return named | {name: measure(turned) for name, measure in self.measures[question].items()}
+
+    def reverses(self, question: str, trial: Trial) -> bool:
+        """Whether a trial turns the scale of a question round."""
+        return question in self.reversed_for and self.reversed_for[question](trial)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study: its trial lists and its experiments.
+
+    Attributes
+    ----------
+    name, title : str
+        Its name and its title.
+    schema : Schema
+        The columns of its trial lists.
+    experiments : mapping of str to Experiment
+        By their whole names, such as ``"study1-exp2"``.
+    file : StudyFile
+        The study as its file declares it.
+    path : str
+        Path of the file, or a name for messages.
+    raw : bytes
+        The bytes of the file.
+    attached : mapping of str to bytes
+        The files beside it that its questions need, by name.
+    """
+
+    name: str
+    title: str
+    schema: Schema
+    experiments: Mapping[str, Experiment]
+    file: formats.StudyFile
+    path: str
+    raw: bytes = field(repr=False)
+    attached: Mapping[str, bytes] = field(default_factory=dict, repr=False)

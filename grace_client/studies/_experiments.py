@@ -1,0 +1,246 @@
+"""From an experiment of a study file to the questions about each trial."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from grace_client.core.options import OptionSet
+from grace_client.core.questions import Prompt, Question, Turn
+from grace_client.core.trials import Schema, Trial
+from grace_client.studies import _options, _tables
+from grace_client.studies import format as formats
+from grace_client.studies._faults import Faults
+from grace_client.studies._options import Answers
+from grace_client.studies._patterns import PatternFault, compiled
+from grace_client.studies._templates import expression, template
+from grace_client.studies._trials import TrialReader, Variables
+from grace_client.studies._yaml import Path
+from grace_client.studies.declaration import Experiment, Kind
+
+_CUE = re.compile(r"^[A-Z]\w*:", re.MULTILINE)
+
+MAX_QUESTIONS = 500
+"""Most questions about one trial."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One entry of `ask`, ready to be asked."""
+
+    declared: formats.Ask
+    combinations: tuple[dict[str, str], ...]
+    answers: Answers | None
+    """The options to score."""
+    listed: Answers | None
+    """The options that the prompt may list."""
+    examples: Sequence[Mapping[str, str]] = ()
+
+    def name(self, each: Mapping[str, str]) -> str:
+        """Name of the question with some values of `each`: state0; colour_red."""
+        values = (value if value.isdigit() else "_" + _options.column_part(value) for value in each.values())
+        return self.declared.name + "".join(values)
+
+
+@dataclass
+class Builder:
+    """What all experiments of a study share.
+
+    Attributes
+    ----------
+    study : StudyFile
+        The study.
+    reader : TrialReader
+        The rules of its trial list.
+    schema : Schema
+        The schema of its trial list.
+    answers : mapping of str to Answers
+        The sets of options with a name.
+    files : mapping of str to list of rows
+        The example files.
+    faults : Faults
+        Gets what is wrong.
+    """
+
+    study: formats.StudyFile
+    reader: TrialReader
+    schema: Schema
+    answers: Mapping[str, Answers]
+    files: Mapping[str, Sequence[Mapping[str, str]]]
+    faults: Faults
+
+    def experiment(self, key: str) -> Experiment:
+        """The experiment under a key of the file. If faults were noted, it may be incomplete."""
+        file = self.study.experiments[key]
+        where: Path = ("experiments", key)
+        asked = [self._asked(ask, (*where, "ask", number)) for number, ask in enumerate(file.ask)]
+        kinds = {
+            one.name(each): (self._kind(one), each) for one in asked for each in one.combinations
+        }
+        if len(kinds) < sum(len(one.combinations) for one in asked):
+            self.faults.add((*where, "ask"), "has two questions of the same name. Give them different names")
+        if len(kinds) > MAX_QUESTIONS:
+            self.faults.add((*where, "ask"), f"has {len(kinds)} questions about a trial; the most is {MAX_QUESTIONS}")
+        scored = [one.answers is not None for one in asked]
+        if any(scored) and not all(scored):
+            self.faults.add(
+                (*where, "ask"), "mixes questions with options and questions with free text. Make two experiments"
+            )
+        names = tuple(self.reader.columns)
+        made = (
+            _tables.columns(file.table, kinds, names, (*where, "table"), self.faults)
+            if all(scored)
+            else _tables.Columns()
+        )
+        if not all(scored) and file.table.columns:
+            self.faults.add((*where, "table", "columns"), "is not possible with free text, whose columns are fixed")
+        stops = (_stop(ask) for ask in file.ask) if not any(scored) else ()
+        shown = {
+            _shown_name(name): name for name, column in self.reader.columns.items() if key in column.only
+        }
+        return Experiment(
+            name=f"{self.study.study}-{key}",
+            title=file.title or f"{self.study.title}, {key}",
+            schema=self.schema,
+            table=file.table.name or ("probabilities" if all(scored) else "raw_responses"),
+            questions=lambda trial: tuple(self._questions(asked, trial)),
+            kinds={name: kind for name, (kind, _) in kinds.items()},
+            file=file,
+            columns=tuple(made.names),
+            option_columns=made.options,
+            measures=made.measures,
+            reversed_for={
+                one.name(each): self._condition(one.declared.reverse)
+                for one in asked
+                for each in one.combinations
+                if one.declared.reverse is not None
+            },
+            shown=shown,
+            stop=tuple(dict.fromkeys(stop for stop in stops if stop)),
+        )
+
+    def _asked(self, ask: formats.Ask, where: Path) -> _Asked:
+        """Check one entry of `ask`."""
+        if (ask.prompt is None) == (not ask.messages):
+            self.faults.add(where, "needs either 'prompt' or 'messages'")
+        if ask.messages and ask.messages[-1].user is None:
+            self.faults.add((*where, "messages"), "must end with a turn of the user")
+        if "system" in ask.model_fields_set and ask.messages:
+            self.faults.add((*where, "system"), "belongs into 'messages' here, as their first turn")
+        if any(turn.system is not None for turn in ask.messages[1:]):
+            self.faults.add((*where, "messages"), "may have a system turn only at the beginning")
+        if (ask.options is None) == (ask.read is None):
+            self.faults.add(where, "needs either 'options' (scored) or 'read' (free text)")
+        answers = self._answers(ask.options, (*where, "options"))
+        listed = answers
+        if ask.read is not None:
+            self._check_read(ask.read, (*where, "read"))
+            listed = self.answers.get(ask.read.choice or "")
+        columns = self.reader.columns
+        for name in ask.each:
+            if name in columns:
+                self.faults.add((*where, "each"), f"{name!r} is the name of a column. Use another one")
+        examples: Sequence[Mapping[str, str]] = ()
+        if ask.examples is not None:
+            examples = ask.examples.rows or self.files.get(ask.examples.file or "", ())
+            if not examples and (ask.examples.file is None or ask.examples.file in self.files):
+                self.faults.add((*where, "examples"), "has no rows. Give 'rows', or a 'file' with some")
+        combinations = tuple(dict(zip(ask.each, one, strict=True)) for one in product(*ask.each.values()))
+        return _Asked(ask, combinations[: MAX_QUESTIONS + 1], answers, listed, examples)
+
+    def _answers(self, given: str | formats.Options | None, where: Path) -> Answers | None:
+        if given is None:
+            return None
+        if isinstance(given, str):
+            self.faults.known(where, given, self.study.options, "option set")
+            return self.answers.get(given)
+        return _options.checked(given, self.reader.columns, where, self.faults)
+
+    def _check_read(self, read: formats.Read, where: Path) -> None:
+        kinds = [read.number is not None, read.yes_no, read.choice is not None, read.pattern is not None]
+        if sum(kinds) != 1:
+            self.faults.add(where, "needs one of number, yes_no, choice and pattern")
+        if read.choice is not None:
+            self.faults.known((*where, "choice"), read.choice, self.study.options, "option set")
+        if read.pattern is not None:
+            try:
+                if "value" not in compiled(read.pattern).groupindex:
+                    self.faults.add((*where, "pattern"), "needs a group (?P<value>…)")
+            except PatternFault as error:
+                self.faults.add((*where, "pattern"), str(error))
+
+    def _kind(self, asked: _Asked) -> Kind:
+        answers, read = asked.answers, asked.declared.read
+        if answers is None:
+            return Kind(asked.declared.name, read=read)
+        return Kind(asked.declared.name, answers.names, answers.values, answers.factors)
+
+    def _condition(self, source: str) -> Callable[[Trial], bool]:
+        return lambda trial: expression(source).holds(trial.variables)
+
+    def _questions(self, asked: Sequence[_Asked], trial: Trial) -> Iterator[Question]:
+        known = dict(trial.variables)
+        for one in asked:
+            shown = {} if one.listed is None else {"options": one.listed.shown(known)}
+            for each in one.combinations:
+                turns = list(self._turns(one, known | each | shown))
+                prompt = Prompt("\n\n".join(turn.text for turn in turns), turns=_plain(turns))
+                yield Question(one.name(each), prompt, self._option_set(one, known))
+
+    def _option_set(self, asked: _Asked, known: Variables) -> OptionSet | None:
+        return None if asked.answers is None else asked.answers.options(known)
+
+    def _turns(self, asked: _Asked, known: Variables) -> Iterator[Turn]:
+        ask = asked.declared
+        turns = ask.messages or (formats.Turn(user=ask.prompt),)
+        if "system" in ask.model_fields_set:
+            yield Turn("system", "" if ask.system is None else self._render(ask.system, known))
+        for number, turn in enumerate(turns):
+            if number == len(turns) - 1 and ask.examples is not None:
+                assert turn.user is not None
+                for row in asked.examples:
+                    there = known | self.reader.variables(row) | dict(row)
+                    yield Turn("user", self._render(turn.user, there))
+                    yield Turn("assistant", self._render(ask.examples.answer, there))
+            for role in ("system", "user", "assistant"):
+                if (text := getattr(turn, role)) is not None:
+                    yield Turn(role, self._render(text, known))
+
+    def _render(self, source: str, known: Variables) -> str:
+        wanted = template(source)
+        return wanted.render(self._with_texts(known, wanted.names))
+
+    def _with_texts(self, known: Variables, names: frozenset[str]) -> Variables:
+        """The variables, with the texts of the study that are needed. A text may name those before it."""
+        needed, texts = set(names), self.study.texts
+        for name in reversed(texts):
+            if name in needed:
+                needed |= template(texts[name]).names
+        made = dict(known)
+        for name, source in texts.items():
+            if name in needed:
+                made[name] = template(source).render(made)
+        return made
+
+
+def _plain(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """No turns where the prompt is one turn of the user: then its text says it all."""
+    return () if len(turns) == 1 and turns[0].role == "user" else tuple(turns)
+
+
+def _shown_name(column: str) -> str:
+    return column.lower()
+
+
+def _stop(ask: formats.Ask) -> str | None:
+    """A line that begins like the question's: a model that writes it asks itself another question.
+
+    The prompt's template shows it: of the words with a colon at the beginning of lines, such as "Question:" and
+    "Answer:", the last but one. Without two of them there is no such text.
+    """
+    source = ask.prompt if ask.prompt is not None else ask.messages[-1].user if ask.messages else None
+    cues = _CUE.findall(source or "")
+    return f"\n{cues[-2]}" if len(cues) > 1 else None

@@ -1,0 +1,45 @@
+"""Collect the faults of a study file while it is built, each with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from grace_client.core.errors import FileProblem, StudyError
+from grace_client.studies._yaml import Document, Path
+
+
+class Faults:
+    """The faults found so far.
+
+    Parameters
+    ----------
+    path : str
+        The file's name in messages.
+    document : Document
+        The file, for the places.
+    """
+
+    def __init__(self, path: str, document: Document) -> None:
+        self.path, self.document = path, document
+        self.problems: list[FileProblem] = []
+
+    def add(self, where: Path, message: str) -> None:
+        """Note a fault at a path of the file."""
+        line, column = self.document.place(where)
+        self.problems.append(FileProblem(line, column, ".".join(map(str, where)) or None, message))
+
+    def known(self, where: Path, name: str, names: Iterable[str], what: str) -> bool:
+        """Whether a name is one of those that exist; notes a fault if not."""
+        listed = list(names)
+        if name in listed:
+            return True
+        near = get_close_matches(name, listed, 1)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        self.add(where, f"there is no {what} {name!r}. {hint}There is: {', '.join(listed) or 'none'}")
+        return False
+
+    def end(self) -> None:
+        """StudyError if there are faults."""
+        if self.problems:
+            raise StudyError(self.path, sorted(self.problems, key=lambda one: (one.line, one.column)))

@@ -1,0 +1,54 @@
+"""Regular expressions of a study file. A search that takes long is ended."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import regex
+
+SECONDS = 1.0
+"""How long one search may take, in seconds. A text of a trial list needs milliseconds."""
+
+MAX_LENGTH = 2000
+
+
+class PatternFault(ValueError):
+    """A pattern that cannot be used, or that takes too long; the message says why."""
+
+
+@lru_cache(maxsize=1024)
+def compiled(pattern: str) -> regex.Pattern[str]:
+    """A compiled pattern; PatternFault if it is none."""
+    if len(pattern) > MAX_LENGTH:
+        raise PatternFault(f"a pattern has at most {MAX_LENGTH} characters, and this one has {len(pattern)}")
+    try:
+        return regex.compile(pattern)
+    except (regex.error, RecursionError, OverflowError, MemoryError) as error:
+        raise PatternFault(f"{pattern!r} is no regular expression: {error}") from None
+
+
+def groups(pattern: str) -> tuple[str, ...]:
+    """Names of the pattern's named groups."""
+    return tuple(compiled(pattern).groupindex)
+
+
+def whole(pattern: str, text: str) -> dict[str, str] | None:
+    """The named groups of a pattern that fits the whole text; None if it does not fit."""
+    return _found(compiled(pattern).fullmatch, pattern, text)
+
+
+def search(pattern: str, text: str) -> dict[str, str] | None:
+    """The named groups of a pattern at its first place in the text; None if it does not occur."""
+    return _found(compiled(pattern).search, pattern, text)
+
+
+def _found(find: object, pattern: str, text: str) -> dict[str, str] | None:
+    try:
+        match = find(text, timeout=SECONDS)  # type: ignore[operator]
+    except TimeoutError:
+        raise PatternFault(
+            f"the pattern {pattern!r} needs more than {SECONDS:g} s on {text[:60]!r}. Make it simpler"
+        ) from None
+    if match is None:
+        return None
+    return {name: found for name, found in match.groupdict().items() if found is not None}

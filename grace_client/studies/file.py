@@ -1,0 +1,171 @@
+"""Read a study file, check it, and build the study."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from grace_client.core.errors import FileProblem, StudyError, refused
+from grace_client.studies import _experiments, _options, _yaml
+from grace_client.studies._faults import Faults
+from grace_client.studies._templates import template
+from grace_client.studies._trials import TrialReader
+from grace_client.studies._yaml import Document
+from grace_client.studies.declaration import Study
+from grace_client.studies.format import FORMAT, StudyFile
+
+MAX_ATTACHED = 2_000_000
+"""Most bytes of an example file."""
+
+_MESSAGES = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a key of the format",
+    "literal_error": "must be {expected}",
+    "string_pattern_mismatch": "must match {pattern}",
+}
+
+
+def read(path: Path | str) -> Study:
+    """Read a study file.
+
+    Raises
+    ------
+    StudyError
+        If the file has faults; the error names each one with line and column.
+    FileError
+        If it cannot be opened.
+    """
+    path = Path(path)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise refused(error, path) from None
+
+    def beside(name: str) -> bytes:
+        file = path.parent / name
+        if file.is_symlink() and file.resolve().parent != path.parent.resolve():
+            raise OSError("it is a link to another folder")
+        return file.read_bytes()
+
+    return parse(raw, path=str(path), beside=beside)
+
+
+def parse(raw: bytes, *, path: str, beside: Callable[[str], bytes]) -> Study:
+    """Like `read`, but from bytes in memory.
+
+    Parameters
+    ----------
+    raw : bytes
+        The study file.
+    path : str
+        Its name in messages.
+    beside : callable
+        From the name of a file beside it to its bytes; raises OSError if there is none.
+    """
+    document = _yaml.read(raw, path)
+    file = _validated(document, path)
+    faults = Faults(path, document)
+    attached = _attached(file, beside, faults)
+    reader = TrialReader(file, faults)
+    answers = {}
+    for name, declared in file.options.items():
+        if found := _options.checked(declared, reader.columns, ("options", name), faults):
+            answers[name] = found
+    _check_texts(file, faults)
+    faults.end()
+    schema = reader.schema(file.study)
+    rows = {name: _rows(data, name, faults) for name, data in attached.items()}
+    builder = _experiments.Builder(file, reader, schema, answers, rows, faults)
+    experiments = [builder.experiment(key) for key in file.experiments]
+    faults.end()
+    named = {experiment.name: experiment for experiment in experiments}
+    return Study(file.study, file.title, schema, named, file, path, raw, attached)
+
+
+def _validated(document: Document, path: str) -> StudyFile:
+    data = document.data
+    if not isinstance(data, dict):
+        raise StudyError(path, [FileProblem(1, 1, None, "a study file is a mapping: keys with values")])
+    version = data.get("grace")
+    if version != str(FORMAT):
+        line, column = document.place(("grace",))
+        given = "the key 'grace', the version of the format, is missing" if version is None else f"is {version!r}"
+        message = f"{given}. This grace reads version {FORMAT}: write 'grace: {FORMAT}'"
+        raise StudyError(path, [FileProblem(line, column, "grace", message)])
+    try:
+        return StudyFile.model_validate(data)
+    except ValidationError as error:
+        problems = {}
+        for fault in error.errors():
+            where = _within(document, fault["loc"])
+            problems.setdefault(where, _problem(document, where, fault))
+        raise StudyError(path, sorted(problems.values(), key=lambda one: (one.line, one.column))) from None
+
+
+def _within(document: Document, location: tuple[str | int, ...]) -> _yaml.Path:
+    """The path of a fault in the file; pydantic's own parts (names of types in unions) are left out."""
+    where: _yaml.Path = ()
+    for part in location:
+        if (*where, part) in document.places:
+            where = (*where, part)
+        elif part == location[-1] and isinstance(part, str) and "[" not in part:
+            return (*where, part)
+    return where
+
+
+def _problem(document: Document, where: _yaml.Path, fault: Mapping[str, Any]) -> FileProblem:
+    line, column = document.place(where)
+    wanted = _MESSAGES.get(fault["type"])
+    if wanted is not None:
+        message = wanted.format(**fault.get("ctx", {}))
+    else:
+        message = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] != "missing" and isinstance(fault["input"], str):
+        message += f"; it is {fault['input'][:60]!r}"
+    return FileProblem(line, column, ".".join(map(str, where)) or None, message)
+
+
+def _attached(file: StudyFile, beside: Callable[[str], bytes], faults: Faults) -> dict[str, bytes]:
+    """The example files of all questions."""
+    found: dict[str, bytes] = {}
+    for key, experiment in file.experiments.items():
+        for number, ask in enumerate(experiment.ask):
+            name = ask.examples.file if ask.examples else None
+            if name is None or name in found:
+                continue
+            where = ("experiments", key, "ask", number, "examples", "file")
+            try:
+                found[name] = beside(name)
+            except OSError as error:
+                faults.add(where, f"{name} cannot be read beside the study file: {error.strerror or error}")
+                continue
+            if len(found[name]) > MAX_ATTACHED:
+                faults.add(where, f"{name} has {len(found.pop(name))} bytes; the most is {MAX_ATTACHED}")
+    return found
+
+
+def _rows(data: bytes, name: str, faults: Faults) -> list[dict[str, str]]:
+    try:
+        reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
+        return [{key: value or "" for key, value in row.items() if key is not None} for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        faults.add((), f"{name} is not CSV in UTF-8: {error}")
+        return []
+
+
+def _check_texts(file: StudyFile, faults: Faults) -> None:
+    """Note texts that name a text after them, or that have the name of a column."""
+    later = list(file.texts)
+    for name, source in file.texts.items():
+        if name in file.trials.columns:
+            faults.add(("texts", name), "is the name of a column. Give the text another name")
+        if ahead := template(source).names & set(later):
+            faults.add(("texts", name), f"names the text {min(ahead)!r}, which must stand before it")
+        later.remove(name)
+
+
