@@ -109,12 +109,14 @@ def probe(
     """
     from dataclasses import replace
 
-    from grace_client import stimuli, studies
+    from grace_client import studies
     from grace_client.run.answering import Asker
+    from grace_client.studies import lists
 
     chosen = Choice(model=model, server=server, api_key_file=api_key_file, wait_minutes=wait_for_server)
-    trial = stimuli.default("study2").trials[0]
-    question = next(iter(studies.experiment("study2-exp2").questions(trial)))
+    experiment = studies.experiment("study2-exp2")
+    trial = lists.default(experiment.study).trials[0]
+    question = next(iter(experiment.questions(trial)))
     prompt, options = replace(question.prompt, direct=True), question.options
     assert options is not None
     names = options.names

@@ -39,27 +39,29 @@ if TYPE_CHECKING:
     from grace_client.engines.base import Engine
     from grace_client.engines.chat.template import TemplateSettings
     from grace_client.run.folder import RunFolder
+    from grace_client.studies.declaration import Experiment, Study
 
 
 def _experiments(incomplete: str) -> list[str]:
     """Experiment names that begin with `incomplete`, for the completion of the shell."""
     from grace_client import studies
 
-    return [name for name in (*studies.EXPERIMENTS, "all") if name.startswith(incomplete)]
+    return [name for name in (*studies.experiments(), "all") if name.startswith(incomplete)]
 
 
 def run(
     experiment: Annotated[
         str,
         typer.Argument(
-            help="Experiment: study1-exp1, study1-exp2, study2-exp1, …, or all for the four main ones.",
+            help="Experiment: study1-exp1, study1-exp2, …; one of a study file, FILE.yaml:EXPERIMENT; or all "
+            "for the four main ones.",
             autocompletion=_experiments,
         ),
     ],
     trials: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Trial list (CSV). With 'all', give one list for each study. Default: grace's own lists.",
+            help="Trial list (CSV). With 'all', give one list for each study. Default: the study's own list.",
             show_default=False,
             rich_help_panel=ASKING,
         ),
@@ -82,17 +84,23 @@ def run(
     prune: Prune = None,
     declare: Declare = None,
     replicates: Annotated[
-        int,
-        typer.Option(help="How many answers to draw for each question.", min=1, rich_help_panel=FREE_TEXT),
-    ] = 5,
-    temperature: Annotated[
-        float,
+        int | None,
         typer.Option(
-            help="Sampling temperature. 0 always takes the likeliest token.",
-            min=0.0,
+            help="How many answers to draw for each question. Default: the study's number, else 5.",
+            min=1,
+            show_default=False,
             rich_help_panel=FREE_TEXT,
         ),
-    ] = 0.7,
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            help="Sampling temperature. 0 always takes the likeliest token. Default: the study's, else 0.7.",
+            min=0.0,
+            show_default=False,
+            rich_help_panel=FREE_TEXT,
+        ),
+    ] = None,
     max_tokens: Annotated[
         int | None,
         typer.Option(
@@ -157,16 +165,14 @@ def run(
     chosen = Choice(
         model, dtype, device, server, api_key_file, wait_for_server, prune, declare or [], settings
     )
-    lists = _lists(trials or [], {e.schema.study for e in experiments})
+    lists = _lists(trials or [], {e.study.name: e.study for e in experiments})
     if out is not None:
         # Check this before grace loads a model or waits for a server.
         paths.check_folder(out)
-    sampling = {
-        "temperature": temperature,
-        "replicates": replicates,
-        "base_seed": seed,
-        "share_answers": share_answers,
-    } | ({} if max_tokens is None else {"max_tokens": max_tokens})
+    drawn = {"temperature": temperature, "replicates": replicates, "max_tokens": max_tokens}
+    sampling = {"base_seed": seed, "share_answers": share_answers} | {
+        name: value for name, value in drawn.items() if value is not None
+    }
 
     async def work() -> tuple[list[dict[str, Any]], bool]:
         stop = _stop_on_signals()
@@ -175,11 +181,11 @@ def run(
         if engine is None:
             return results, True
         try:
-            for name in names:
+            for one in experiments:
                 if stop.is_set():
                     break
                 results.append(
-                    await _one(engine, name, lists, out, sample, sampling, settings, stop, quiet, json)
+                    await _one(engine, one, lists, out, sample, sampling, settings, stop, quiet, json)
                 )
         finally:
             await engine.close()
@@ -199,7 +205,7 @@ def run(
 
 async def _one(
     engine: Engine,
-    name: str,
+    experiment: Experiment,
     lists: dict[str, TrialList],
     out: Path | None,
     sample: int | None,
@@ -210,12 +216,11 @@ async def _one(
     json: bool,
 ) -> dict[str, Any]:
     """Run one experiment and write its tables."""
-    from grace_client import studies
     from grace_client.cli.summary import print_summary
     from grace_client.run import folder as folders
     from grace_client.run import runner
 
-    experiment = studies.experiment(name)
+    name = experiment.name
     info = await engine.describe()
     path = out or _default_folder(info.model, name)
     if out is not None and len(lists) > 1:
@@ -284,13 +289,16 @@ def _result(folder: RunFolder, files: list[Path], failed: int) -> dict[str, Any]
     }
 
 
-def _lists(paths: list[Path], needed: set[str]) -> dict[str, TrialList]:
-    """Trial lists by study. If the user gave none for a study, it is grace's own list."""
-    from grace_client import stimuli, studies
+def _lists(paths: list[Path], needed: dict[str, Study]) -> dict[str, TrialList]:
+    """Trial lists by study. If the user gave none for a study, it is the study's own list."""
+    from grace_client import studies
+    from grace_client.studies import lists as trial_lists
 
+    # A list that belongs to another study with a name gets a message that says so.
+    own = next((study for study in needed.values() if study.folder is not None), None)
     lists: dict[str, TrialList] = {}
     for path in paths:
-        trials = studies.read_trials(path)
+        trials = studies.read_trials(path, own)
         study = trials.schema.study
         if study in lists:
             raise SpecError(
@@ -306,7 +314,7 @@ def _lists(paths: list[Path], needed: set[str]) -> dict[str, TrialList]:
         for note in trials.notes:
             say(f"{path}: note: {note}")
     for study in needed - lists.keys():
-        lists[study] = stimuli.default(study)
+        lists[study] = trial_lists.default(needed[study])
     return lists
 
 

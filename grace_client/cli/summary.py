@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 
 from grace_client.cli._output import duration, probability
-from grace_client.core.questions import kind
 from grace_client.run.folder import RunFolder
 from grace_client.run.layout import OK
 
@@ -41,10 +40,9 @@ def print_summary(folder: RunFolder, files: Sequence[Path]) -> None:
 def _scored(console: Console, folder: RunFolder, long: pd.DataFrame) -> None:
     if not (long["status"] == OK).any():
         return
-    conditions = pd.DataFrame(
-        [folder.experiment.schema.cell(trial) for trial in folder.plan.trials],
-        index=pd.Index([trial.trial_id for trial in folder.plan.trials], name="trial_id"),
-    )
+    cells = [folder.experiment.schema.cell(trial) or {"all": "all trials"} for trial in folder.plan.trials]
+    trial_ids = pd.Index([trial.trial_id for trial in folder.plan.trials], name="trial_id")
+    conditions = pd.DataFrame(cells, index=trial_ids)
     means = cell_means(long, conditions)
     factors = list(conditions.columns)
     questions = list(dict.fromkeys(means["question"]))
@@ -52,7 +50,8 @@ def _scored(console: Console, folder: RunFolder, long: pd.DataFrame) -> None:
     table.add_column("cell", style="bold")
     for question in questions:
         table.add_column(question, overflow="fold")
-    kinds = list(dict.fromkeys(map(kind, questions)))
+    kind = {question: one.name for question, one in folder.experiment.kinds.items()}
+    kinds = list(dict.fromkeys(kind[question] for question in questions))
     # A number without its last digits would look like another number.
     table.add_column("mass", justify="right", no_wrap=True)
     for cell, group in means.groupby(factors, sort=True):

@@ -19,6 +19,10 @@ SHOWN = 50
 @app.command()
 def check(
     file: Annotated[Path, typer.Argument(help="A trial list (CSV).")],
+    study: Annotated[
+        str | None,
+        typer.Option(help="Study, or study file. Default: the one that the header fits.", show_default=False),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check a trial list: show its trials and cells, or every fault with its line and column."""
@@ -26,8 +30,9 @@ def check(
 
     from grace_client import studies
 
+    own = None if study is None else studies.find(study)
     try:
-        trials = studies.read_trials(file)
+        trials = studies.read_trials(file, own)
     except TrialError as error:
         if json:
             print_json(error.data())
@@ -45,7 +50,9 @@ def check(
         "study": schema.study,
         "sha256": trials.sha256,
         "trials": len(trials.trials),
-        "participants": len({trial[schema.participant] for trial in trials.trials}),
+        "participants": len({trial[name] for trial in trials.trials})
+        if (name := schema.participant)
+        else None,
         "distinct_stimuli": len({tuple(t[column] for column in schema.stimulus) for t in trials.trials}),
         "cells": [dict(cell) | {"trials": count} for cell, count in sorted(cells.items())],
         "notes": list(trials.notes),
@@ -54,7 +61,7 @@ def check(
         print_json(found)
         return
     typer.echo(
-        f"{file}: {found['study']}, {found['trials']} trials, {found['participants']} participants, "
+        f"{file}: {found['study']}, {found['trials']} trials, {found['participants'] or 'no'} participants, "
         f"{found['distinct_stimuli']} distinct stimuli, {len(cells)} cells"
     )
     for cell, count in sorted(cells.items()):
@@ -65,12 +72,12 @@ def check(
 
 @app.command()
 def make(
-    study: Annotated[str, typer.Argument(help="study1 or study2.")],
+    study: Annotated[str, typer.Argument(help="Study, such as study1; or a study file.")],
     out: Annotated[Path, typer.Option(help="CSV file to write.")],
     participants: Annotated[
         int | None,
         typer.Option(
-            help="Number of participants. Default: as in the human study (study1: 50, study2: 202).",
+            help="Number of participants. Default: the study's (study1: 50, study2: 202).",
             min=1,
             show_default=False,
         ),
@@ -78,10 +85,11 @@ def make(
     seed: Annotated[int, typer.Option(help="Random seed. The same seed writes the same list.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Write a balanced trial list from grace's own stories."""
-    from grace_client import stimuli
+    """Write a balanced trial list from the items in a study file."""
+    from grace_client import studies
+    from grace_client.studies import lists
 
-    rows, people = stimuli.write(out, study, participants=participants, seed=seed)
+    rows, people = lists.write(out, studies.find(study), participants=participants, seed=seed)
     if json:
         print_json({"file": str(out), "study": study, "trials": rows, "participants": people})
     else:

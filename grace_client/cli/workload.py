@@ -13,6 +13,7 @@ from grace_client.campaign.estimate import Assumptions, Load
 if TYPE_CHECKING:
     from grace_client.core.options import OptionSet
     from grace_client.core.trials import TrialList
+    from grace_client.studies.declaration import Study
 
 _PIECES = re.compile(r"\d|[^\W\d]{1,4}|\W")
 
@@ -41,7 +42,7 @@ def _load(name: str, own: Mapping[str, Any], text: str, assumptions: Assumptions
     from grace_client.run import plan
 
     experiment = studies.experiment(name)
-    drawn = plan.sample(_list(experiment.schema.study, text), own.get("sample") or None)
+    drawn = plan.sample(_list(experiment.study, text), own.get("sample") or None)
     questions = [question for trial in drawn for question in experiment.questions(trial)]
     if experiment.scored:
         distinct = {(question.prompt.text, question.options) for question in questions}
@@ -58,13 +59,13 @@ def _load(name: str, own: Mapping[str, Any], text: str, assumptions: Assumptions
 
 
 @lru_cache
-def _list(study: str, text: str) -> TrialList:
-    from grace_client import stimuli, studies
+def _list(study: Study, text: str) -> TrialList:
     from grace_client.core import trials
+    from grace_client.studies import lists
 
     if not text:
-        return stimuli.default(study)
-    return trials.parse(text.encode(), path=f"queries.trials.{study}", schemas=studies.SCHEMAS)
+        return lists.default(study)
+    return trials.parse(text.encode(), path=f"queries.trials.{study.name}", schemas=[study.schema])
 
 
 def _tokens(prompt: str, assumptions: Assumptions) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from grace_client.core.options import OptionSet
 
@@ -47,6 +47,14 @@ class Prompt:
     text: str
     direct: bool = False
     turns: tuple[Turn, ...] = ()
+
+    def before(self, text: str) -> Prompt:
+        """The prompt with a text before its question: the last turn of the user."""
+        if not self.turns:
+            return replace(self, text=text + self.text)
+        last = self.turns[-1]
+        turns = (*self.turns[:-1], replace(last, text=text + last.text))
+        return replace(self, text="\n\n".join(turn.text for turn in turns if turn.text), turns=turns)
 
     @property
     def messages(self) -> list[dict[str, str]]:

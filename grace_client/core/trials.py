@@ -58,11 +58,14 @@ class Trial:
         From the column's name to the text of the cell.
     variables : mapping of str to str
         What the templates of the study know of the row (`Schema.variables`).
+    extra : mapping of str to str
+        Cells of columns that the study does not declare; the long table has them.
     """
 
     trial_id: int
     fields: Mapping[str, str]
     variables: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, column: str) -> str:
         return self.fields[column]
@@ -208,6 +211,10 @@ def parse(raw: bytes, *, path: str, schemas: Sequence[Schema], checked: bool = F
         )
 
     positions = schema.match(header)
+    used = {header[i].lower() for i in positions.values()}
+    unused = [
+        i for i, name in enumerate(header) if name and name.lower() not in used and name not in header[:i]
+    ]
     problems: list[Problem] = []
     doubts: list[Problem] = []
     trials: list[Trial] = []
@@ -221,6 +228,7 @@ def parse(raw: bytes, *, path: str, schemas: Sequence[Schema], checked: bool = F
         row, changed = _whole_numbers(row, positions, schema)
         whole += changed
         found, faults = _row(trial_id, row, positions, schema, checked=checked)
+        found = replace(found, extra={header[i]: row[i] for i in unused})
         problems += [Problem(line, column, message) for column, message in faults]
         if not faults and not checked:
             doubts += [
@@ -243,10 +251,10 @@ def parse(raw: bytes, *, path: str, schemas: Sequence[Schema], checked: bool = F
     )
 
 
-def to_csv(schema: Schema, rows: Iterable[Mapping[str, str]]) -> bytes:
-    """The bytes of a trial list with these rows: the schema's names and order of columns, LF line ends."""
+def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> bytes:
+    """The bytes of a trial list with these columns and rows, LF line ends."""
     buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, schema.names, lineterminator="\n")
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return buffer.getvalue().encode()
@@ -362,10 +370,9 @@ def _notes(header: Sequence[str], positions: Mapping[str, int], schema: Schema) 
     if renamed:
         yield f"columns with another name in grace: {', '.join(renamed)}"
     used = {header[i].lower() for i in positions.values()}
-    unused = [
-        f"{name} (a second column of this name)" if name.lower() in used else name
-        for i, name in enumerate(header)
-        if i not in positions.values()
-    ]
-    if unused:
-        yield f"columns that {schema.study} does not use, and that are not in the tables: {', '.join(unused)}"
+    unused = [name for i, name in enumerate(header) if i not in positions.values()]
+    twice = [name for i, name in enumerate(unused) if name.lower() in used or name in unused[:i]]
+    if twice:
+        yield f"columns whose name stands twice in the header, and that no table has: {', '.join(twice)}"
+    if extra := [name for name in unused if name not in twice]:
+        yield f"columns that {schema.study} does not use, and that only the long table has: {', '.join(extra)}"

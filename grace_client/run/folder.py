@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import ENOENT
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,8 @@ from grace_client.run.layout import OK
 from grace_client.run.ledger import Ledger
 from grace_client.run.manifest import Manifest, SamplingSpec, Spec
 from grace_client.run.plan import Plan
-from grace_client.studies.declaration import Experiment
+from grace_client.studies import file as study_files
+from grace_client.studies.declaration import Experiment, Study
 
 THINKING_TOKENS = 2048
 """Default maximum length of reasoning and answer together, in tokens."""
@@ -46,10 +50,10 @@ class RunFolder:
     def open(cls, path: Path) -> RunFolder:
         """Open the run in a folder; SpecError if there is no run, or a damaged one."""
         manifest = manifests.load(path)
-        experiment = studies.experiment(manifest.spec.experiment)
+        experiment = experiment_of(path, manifest)
         manifest.check_trials(path / layout.TRIALS)
         try:
-            trials = studies.read_trials(path / layout.TRIALS, checked=True)
+            trials = studies.read_trials(path / layout.TRIALS, experiment.study, checked=True)
         except TrialError as error:
             raise SpecError(f"The run's copy of its trial list has faults:\n{error}") from None
         asked = plans.ask(experiment, plans.sample(trials, manifest.spec.sample))
@@ -105,8 +109,8 @@ class RunFolder:
         Raises
         ------
         SpecError
-            If the trials belong to another study, or if the folder contains another run; the message lists
-            the differences.
+            If the trials belong to another study, or if the folder contains answers of another run; the
+            message lists the differences. A folder in which nothing was asked yet is begun anew.
         """
         if trials.schema.study != experiment.schema.study:
             raise SpecError(
@@ -127,20 +131,24 @@ class RunFolder:
         if (path / layout.MANIFEST).exists():
             manifest = manifests.load(path)
             different = manifests.differences(manifest.spec, spec)
-            if different:
+            if different and Ledger(path / layout.LEDGER).contents.lines:
                 listed = "\n  ".join(different)
                 raise SpecError(
                     f"{path} contains another run:\n  {listed}\nName a new folder with --out, or repeat the "
                     "command of that run without changes"
                 )
-            manifest.check_trials(path / layout.TRIALS)
-        else:
-            path.mkdir(parents=True, exist_ok=True)
-            with paths.replacing(path / layout.TRIALS) as new:
-                new.write_bytes(trials.raw)
-            # Write the manifest last, so that a folder with a manifest is complete.
-            manifest = Manifest(trials=str(trials.path), spec=spec)
-            manifest.save(path)
+            if not different:
+                manifest.check_trials(path / layout.TRIALS)
+                if _keep_study(path, manifest, experiment.study):
+                    manifest.save(path)
+                return cls._of(path, manifest, experiment, Plan(experiment, asked, spec))
+        path.mkdir(parents=True, exist_ok=True)
+        with paths.replacing(path / layout.TRIALS) as new:
+            new.write_bytes(trials.raw)
+        # Write the manifest last, so that a folder with a manifest is complete.
+        manifest = Manifest(trials=str(trials.path), spec=spec)
+        _keep_study(path, manifest, experiment.study)
+        manifest.save(path)
         return cls._of(path, manifest, experiment, Plan(experiment, asked, spec))
 
     @contextmanager
@@ -164,10 +172,60 @@ class RunFolder:
         return Progress(total=len(self.plan.distinct), done=len(answered), failed=failed)
 
 
+def experiment_of(path: Path, manifest: Manifest) -> Experiment:
+    """The experiment of a run, from the study file in its folder.
+
+    Raises
+    ------
+    SpecError
+        If the study file is missing, has changed, or does not have the experiment.
+    """
+    name = manifest.spec.experiment
+    if not manifest.study:
+        return studies.experiment(name)
+    manifest.check_study(path)
+    attached = tuple((file, (path / file).read_bytes()) for file in manifest.study if file != layout.STUDY)
+    study = _study((path / layout.STUDY).read_bytes(), attached, str(path / layout.STUDY))
+    if name not in study.experiments:
+        raise SpecError(f"{path / layout.STUDY} has no experiment {name}. Restore it from a copy")
+    return study.experiments[name]
+
+
+@lru_cache(maxsize=64)
+def _study(raw: bytes, attached: tuple[tuple[str, bytes], ...], path: str) -> Study:
+    files = dict(attached)
+
+    def beside(name: str) -> bytes:
+        if (kept := f"{layout.ATTACHED}/{name}") not in files:
+            raise FileNotFoundError(ENOENT, "the file is missing")
+        return files[kept]
+
+    return study_files.parse(raw, path=path, beside=beside)
+
+
+def _keep_study(path: Path, manifest: Manifest, study: Study) -> bool:
+    """Copy the study file into a run folder, with the files that it names. Returns whether one has changed."""
+    if not manifest.study and (path / layout.MANIFEST).exists():
+        # Begun before there were study files.
+        return False
+    kept = {layout.STUDY: study.raw} | {
+        f"{layout.ATTACHED}/{name}": raw for name, raw in study.attached.items()
+    }
+    before = dict(manifest.study)
+    for name, raw in kept.items():
+        checksum = hashlib.sha256(raw).hexdigest()
+        if before.get(name) != checksum:
+            (path / name).parent.mkdir(exist_ok=True)
+            with paths.replacing(path / name) as new:
+                new.write_bytes(raw)
+            manifest.study[name] = checksum
+    return manifest.study != before
+
+
 def sampling_of(
     experiment: Experiment, engine: EngineInfo, reasoning: Reasoning | None, given: dict[str, Any]
 ) -> SamplingSpec:
-    """How a run draws: the given settings, and a larger default of `max_tokens` if the model reasons.
+    """How a run draws: the given settings, else the study's, and more `max_tokens` if the model reasons.
 
     Parameters
     ----------
@@ -178,7 +236,8 @@ def sampling_of(
     """
     thinks = engine.reasoning_format is not None and (reasoning or _default(experiment, engine)) == "on"
     room = {"max_tokens": THINKING_TOKENS} if thinks else {}
-    return SamplingSpec.model_validate(room | given)
+    declared = experiment.file.sampling.model_dump(exclude_none=True)
+    return SamplingSpec.model_validate(room | declared | given)
 
 
 def _default(experiment: Experiment, engine: EngineInfo) -> Reasoning | None:

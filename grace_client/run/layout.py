@@ -3,6 +3,8 @@
 ::
 
     manifest.json                       what the run is, with a checksum of each table
+    study.yaml                          a copy of its study file
+    study/*                             copies of the files that it names
     trials.csv                          a copy of its trial list
     ledger/*.jsonl                      every answer, one segment for each process
     MODEL_STUDY_TABLE_DATE.csv          the wide table; TABLE is the experiment's
@@ -20,6 +22,8 @@ from collections.abc import Iterable
 from grace_client.core import paths
 
 MANIFEST = "manifest.json"
+STUDY = "study.yaml"
+ATTACHED = "study"
 TRIALS = "trials.csv"
 LEDGER = "ledger"
 SEGMENTS = "*.jsonl"
@@ -58,7 +62,7 @@ REASONING_TABLE = "reasoning"
 LONG_CSV = "_long.csv"
 LONG_PARQUET = "_long.parquet"
 
-TABLE_NAME = re.compile(r"(?P<model>.+)_(?P<study>study\d+)_(?P<table>[a-z_]+)_\d{8}")
+TABLE_NAME = re.compile(r"(?P<model>.+)_(?P<study>[a-z][a-z0-9-]*)_(?P<table>[a-z_]+)_\d{8}")
 """A table's file name without its ending and without ``_long``."""
 
 

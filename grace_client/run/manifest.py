@@ -226,6 +226,9 @@ class Manifest(BaseModel):
     trials: str
     """Path of the trial list; the run folder has a copy."""
     spec: Spec
+    study: dict[str, str] = Field(default_factory=dict)
+    """Checksum of the study file and of each file that it names. Runs of one of grace's own two studies that were
+    begun before there were study files have none."""
     results: dict[str, Any] = Field(default_factory=dict)
     """Written at every export: counts, option mass, wall time, checksums."""
     sessions: list[Session] = Field(default_factory=list)
@@ -239,6 +242,14 @@ class Manifest(BaseModel):
     def model(self) -> str:
         """Name of the model."""
         return str(self.spec.engine["model"])
+
+    def check_study(self, folder: Path) -> None:
+        """Compare the study file of a run folder, and the files that it names; SpecError if one differs."""
+        for name, expected in self.study.items():
+            if verify.sha256([folder / name]) != expected:
+                raise SpecError(
+                    f"{folder / name} is missing or has changed since the run began. Restore it from a copy"
+                )
 
     def check_trials(self, path: Path) -> None:
         """Compare a trial list with the one of the run; SpecError if they differ."""

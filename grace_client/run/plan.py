@@ -95,8 +95,10 @@ class Plan:
             for asked in questions:
                 question = replace(asked, prompt=self._prompt(asked.prompt))
                 options = () if question.options is None else (_options(question.options),)
+                # A prompt of one turn of the user has none, so that the answers of earlier runs keep their keys.
+                turns = (_turns(question.prompt),) if question.prompt.turns else ()
                 if sampling is None:
-                    key = key_of(engine, question.prompt.text, *options, *declared)
+                    key = key_of(engine, question.prompt.text, *turns, *options, *declared)
                     yield Item(trial, question, None, None, key)
                     continue
                 owner = question.prompt.text if sampling.share_answers else trial.trial_id
@@ -105,14 +107,14 @@ class Plan:
                     draw = Sampling(sampling.temperature, sampling.max_tokens, seed, sampling.stop)
                     stop = (draw.stop,) if draw.stop else ()
                     drawn = (draw.temperature, draw.max_tokens, draw.seed, *stop)
-                    key = key_of(engine, question.prompt.text, *options, drawn, *declared)
+                    key = key_of(engine, question.prompt.text, *turns, *options, drawn, *declared)
                     yield Item(trial, question, None if options else replicate, draw, key)
 
     def _prompt(self, prompt: Prompt) -> Prompt:
         """A prompt as this run sends it."""
         reasoning = self.spec.reasoning
         if reasoning == "off-by-prompt":
-            prompt = replace(prompt, text=f"{AT_ONCE}\n\n{prompt.text}")
+            prompt = prompt.before(f"{AT_ONCE}\n\n")
         scored_at_once = self.experiment.scored and reasoning != "on"
         return replace(prompt, direct=scored_at_once or reasoning == "off")
 
@@ -176,9 +178,15 @@ def questions_sha256(asked: Asked) -> str:
     digest = hashlib.sha256()
     for trial, questions in asked:
         for question in questions:
-            parts = (trial.trial_id, question.name, question.prompt.text, _options(question.options))
+            prompt = question.prompt
+            turns = (_turns(prompt),) if prompt.turns else ()
+            parts = (trial.trial_id, question.name, prompt.text, *turns, _options(question.options))
             digest.update(key_of(*parts).encode())
     return digest.hexdigest()
+
+
+def _turns(prompt: Prompt) -> list[list[str]]:
+    return [[turn.role, turn.text] for turn in prompt.turns]
 
 
 @lru_cache

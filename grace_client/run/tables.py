@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,6 @@ import pandas as pd
 from grace_client.core import paths
 from grace_client.core.errors import RecordError
 from grace_client.core.options import OptionSet
-from grace_client.core.questions import kind
 from grace_client.core.scoring import Scores, add_forms
 from grace_client.run import layout, tables_readme, verify
 from grace_client.run.folder import RunFolder
@@ -157,21 +156,31 @@ def _state(folder: RunFolder, item: Item) -> tuple[dict[str, Any] | None, str, s
 def _scored(folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
     experiment, manifest = folder.experiment, folder.manifest
     # Equal questions have the same answer, so compute it once.
-    computed: dict[str, tuple[dict[str, float], list[tuple[Any, ...]]]] = {}
+    computed: dict[tuple[str, bool], tuple[dict[str, float], list[tuple[Any, ...]]]] = {}
     wide: dict[int, dict[str, Any]] = {trial.trial_id: dict(trial.fields) for trial in folder.plan.trials}
     long: list[tuple[Any, ...]] = []
     for item in folder.plan.items:
-        if item.key not in computed:
-            computed[item.key] = _distribution(folder, item)
-        values, rows = computed[item.key]
+        reverse = experiment.reverses(item.question.name, item.trial)
+        if (item.key, reverse) not in computed:
+            computed[item.key, reverse] = _distribution(folder, item, reverse=reverse)
+        values, rows = computed[item.key, reverse]
         wide[item.trial.trial_id] |= values
         head = (manifest.model, experiment.name, item.trial.trial_id, item.question.name)
-        long += [head + row for row in rows]
+        extra = tuple(item.trial.extra.values())
+        long += [head + row + extra for row in rows]
     columns = [*experiment.schema.names, *experiment.columns]
-    return pd.DataFrame(wide.values(), columns=columns), pd.DataFrame(long, columns=list(layout.SCORED))
+    return pd.DataFrame(wide.values(), columns=columns), _long(folder, long, layout.SCORED)
 
 
-def _distribution(folder: RunFolder, item: Item) -> tuple[dict[str, float], list[tuple[Any, ...]]]:
+def _long(folder: RunFolder, rows: list[tuple[Any, ...]], columns: Sequence[str]) -> pd.DataFrame:
+    """A long table, with the columns of the trial list that the study does not declare."""
+    extra = [f"list_{name}" if name in columns else name for name in folder.plan.trials[0].extra]
+    return pd.DataFrame(rows, columns=[*columns, *extra])
+
+
+def _distribution(
+    folder: RunFolder, item: Item, *, reverse: bool
+) -> tuple[dict[str, float], list[tuple[Any, ...]]]:
     """An item's values in the wide table, and its rows of the long table without the first columns."""
     options = item.question.options
     assert options is not None
@@ -185,7 +194,7 @@ def _distribution(folder: RunFolder, item: Item) -> tuple[dict[str, float], list
         options.names, scores.logprob.tolist(), scores.raw.tolist(), normalised.tolist(), strict=True
     )
     rows = [(*row, scores.mass, status, reason) for row in columns]
-    return folder.experiment.cells(item.question.name, normalised), rows
+    return folder.experiment.cells(item.question.name, normalised, reverse=reverse), rows
 
 
 def _free(folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -207,10 +216,11 @@ def _free(folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
             status,
         )
         wide.append((*item.trial.fields.values(), *row))
-        long.append((manifest.model, experiment.name, item.trial.trial_id, *row, reason))
+        extra = item.trial.extra.values()
+        long.append((manifest.model, experiment.name, item.trial.trial_id, *row, reason, *extra))
     return (
         pd.DataFrame(wide, columns=[*experiment.schema.names, *layout.WIDE_FREE]),
-        pd.DataFrame(long, columns=list(layout.FREE)),
+        _long(folder, long, layout.FREE),
     )
 
 
@@ -253,6 +263,7 @@ def _results(folder: RunFolder, long: pd.DataFrame, written: list[Path]) -> dict
     if folder.experiment.scored:
         answered = long.loc[long["status"] == OK]
         mass = answered.groupby(["trial_id", "question"], sort=False)["option_mass"].first().reset_index()
+        kind = {question: one.name for question, one in folder.experiment.kinds.items()}
         results["option_mass"] = {
             str(name): {"mean": float(own.mean()), "min": float(own.min())}
             for name, own in mass.groupby(mass["question"].map(kind), sort=False)["option_mass"]

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 from grace_client.core.options import OptionSet
 from grace_client.core.questions import Prompt, Question, Turn
-from grace_client.core.trials import Schema, Trial
+from grace_client.core.trials import Trial
 from grace_client.studies import _options, _tables
 from grace_client.studies import format as formats
 from grace_client.studies._faults import Faults
 from grace_client.studies._options import Answers
-from grace_client.studies._patterns import PatternFault, compiled
+from grace_client.studies._patterns import PatternError, compiled
 from grace_client.studies._templates import expression, template
 from grace_client.studies._trials import TrialReader, Variables
 from grace_client.studies._yaml import Path
-from grace_client.studies.declaration import Experiment, Kind
+from grace_client.studies.declaration import Experiment, Kind, Study
 
 _CUE = re.compile(r"^[A-Z]\w*:", re.MULTILINE)
 
@@ -51,12 +50,10 @@ class Builder:
 
     Attributes
     ----------
-    study : StudyFile
-        The study.
+    whole : Study
+        The study, without its experiments.
     reader : TrialReader
         The rules of its trial list.
-    schema : Schema
-        The schema of its trial list.
     answers : mapping of str to Answers
         The sets of options with a name.
     files : mapping of str to list of rows
@@ -65,29 +62,34 @@ class Builder:
         Gets what is wrong.
     """
 
-    study: formats.StudyFile
+    whole: Study
     reader: TrialReader
-    schema: Schema
     answers: Mapping[str, Answers]
     files: Mapping[str, Sequence[Mapping[str, str]]]
     faults: Faults
+
+    @property
+    def study(self) -> formats.StudyFile:
+        """The study as its file declares it."""
+        return self.whole.file
 
     def experiment(self, key: str) -> Experiment:
         """The experiment under a key of the file. If faults were noted, it may be incomplete."""
         file = self.study.experiments[key]
         where: Path = ("experiments", key)
         asked = [self._asked(ask, (*where, "ask", number)) for number, ask in enumerate(file.ask)]
-        kinds = {
-            one.name(each): (self._kind(one), each) for one in asked for each in one.combinations
-        }
+        kinds = {one.name(each): (self._kind(one), each) for one in asked for each in one.combinations}
         if len(kinds) < sum(len(one.combinations) for one in asked):
             self.faults.add((*where, "ask"), "has two questions of the same name. Give them different names")
         if len(kinds) > MAX_QUESTIONS:
-            self.faults.add((*where, "ask"), f"has {len(kinds)} questions about a trial; the most is {MAX_QUESTIONS}")
+            self.faults.add(
+                (*where, "ask"), f"has {len(kinds)} questions about a trial; the most is {MAX_QUESTIONS}"
+            )
         scored = [one.answers is not None for one in asked]
         if any(scored) and not all(scored):
             self.faults.add(
-                (*where, "ask"), "mixes questions with options and questions with free text. Make two experiments"
+                (*where, "ask"),
+                "mixes questions with options and questions with free text. Make two experiments",
             )
         names = tuple(self.reader.columns)
         made = (
@@ -96,7 +98,9 @@ class Builder:
             else _tables.Columns()
         )
         if not all(scored) and file.table.columns:
-            self.faults.add((*where, "table", "columns"), "is not possible with free text, whose columns are fixed")
+            self.faults.add(
+                (*where, "table", "columns"), "is not possible with free text, whose columns are fixed"
+            )
         stops = (_stop(ask) for ask in file.ask) if not any(scored) else ()
         shown = {
             _shown_name(name): name for name, column in self.reader.columns.items() if key in column.only
@@ -104,11 +108,12 @@ class Builder:
         return Experiment(
             name=f"{self.study.study}-{key}",
             title=file.title or f"{self.study.title}, {key}",
-            schema=self.schema,
+            schema=self.whole.schema,
             table=file.table.name or ("probabilities" if all(scored) else "raw_responses"),
             questions=lambda trial: tuple(self._questions(asked, trial)),
             kinds={name: kind for name, (kind, _) in kinds.items()},
             file=file,
+            study=self.whole,
             columns=tuple(made.names),
             option_columns=made.options,
             measures=made.measures,
@@ -169,7 +174,7 @@ class Builder:
             try:
                 if "value" not in compiled(read.pattern).groupindex:
                     self.faults.add((*where, "pattern"), "needs a group (?P<value>…)")
-            except PatternFault as error:
+            except PatternError as error:
                 self.faults.add((*where, "pattern"), str(error))
 
     def _kind(self, asked: _Asked) -> Kind:
@@ -187,7 +192,7 @@ class Builder:
             shown = {} if one.listed is None else {"options": one.listed.shown(known)}
             for each in one.combinations:
                 turns = list(self._turns(one, known | each | shown))
-                prompt = Prompt("\n\n".join(turn.text for turn in turns), turns=_plain(turns))
+                prompt = Prompt("\n\n".join(turn.text for turn in turns if turn.text), turns=_plain(turns))
                 yield Question(one.name(each), prompt, self._option_set(one, known))
 
     def _option_set(self, asked: _Asked, known: Variables) -> OptionSet | None:

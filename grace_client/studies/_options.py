@@ -12,7 +12,7 @@ from grace_client.core.errors import SpecError
 from grace_client.core.options import Option, OptionSet, spoken
 from grace_client.studies import format as formats
 from grace_client.studies._faults import Faults
-from grace_client.studies._templates import TemplateFault, template
+from grace_client.studies._templates import TemplateError, template
 from grace_client.studies._yaml import Path
 
 
@@ -49,7 +49,7 @@ class Answers:
         return self._same_shown if not self.declared.columns else self._shown(variables)
 
     def options(self, variables: Mapping[str, Any]) -> OptionSet:
-        """The set for a trial; SpecError or TemplateFault if it cannot be scored."""
+        """The set for a trial; SpecError or TemplateError if it cannot be scored."""
         return self._set(variables) if self.declared.columns else self._same
 
     @cached_property
@@ -104,7 +104,9 @@ def column_part(name: str) -> str:
     return re.sub(r"\W+", "_", name).strip("_") or "_"
 
 
-def checked(declared: formats.Options, columns: Mapping[str, Any], where: Path, faults: Faults) -> Answers | None:
+def checked(
+    declared: formats.Options, columns: Mapping[str, Any], where: Path, faults: Faults
+) -> Answers | None:
     """The set that an entry declares; None if it has faults, which are noted."""
     before = len(faults.problems)
     given = [key for key in ("names", "cross", "columns") if getattr(declared, key)]
@@ -128,13 +130,15 @@ def checked(declared: formats.Options, columns: Mapping[str, Any], where: Path, 
         faults.known((*where, "spellings"), name, known, "option or level")
     parts = [column_part(name) for name in answers.names]
     if len(set(parts)) < len(parts):
-        faults.add(where, "has two options with the same name in a table's columns. Give them different names")
+        faults.add(
+            where, "has two options with the same name in a table's columns. Give them different names"
+        )
     if len(faults.problems) > before:
         return None
     if not declared.columns:
         try:
             answers.options({})
-        except (SpecError, TemplateFault) as error:
+        except (SpecError, TemplateError) as error:
             faults.add(where, str(error))
             return None
     return answers

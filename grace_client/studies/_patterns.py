@@ -12,19 +12,19 @@ SECONDS = 1.0
 MAX_LENGTH = 2000
 
 
-class PatternFault(ValueError):
+class PatternError(ValueError):
     """A pattern that cannot be used, or that takes too long; the message says why."""
 
 
 @lru_cache(maxsize=1024)
 def compiled(pattern: str) -> regex.Pattern[str]:
-    """A compiled pattern; PatternFault if it is none."""
+    """A compiled pattern; PatternError if it is none."""
     if len(pattern) > MAX_LENGTH:
-        raise PatternFault(f"a pattern has at most {MAX_LENGTH} characters, and this one has {len(pattern)}")
+        raise PatternError(f"a pattern has at most {MAX_LENGTH} characters, and this one has {len(pattern)}")
     try:
         return regex.compile(pattern)
     except (regex.error, RecursionError, OverflowError, MemoryError) as error:
-        raise PatternFault(f"{pattern!r} is no regular expression: {error}") from None
+        raise PatternError(f"{pattern!r} is no regular expression: {error}") from None
 
 
 def groups(pattern: str) -> tuple[str, ...]:
@@ -46,7 +46,7 @@ def _found(find: object, pattern: str, text: str) -> dict[str, str] | None:
     try:
         match = find(text, timeout=SECONDS)  # type: ignore[operator]
     except TimeoutError:
-        raise PatternFault(
+        raise PatternError(
             f"the pattern {pattern!r} needs more than {SECONDS:g} s on {text[:60]!r}. Make it simpler"
         ) from None
     if match is None:

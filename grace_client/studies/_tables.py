@@ -12,7 +12,7 @@ from grace_client.core import measures
 from grace_client.studies import format as formats
 from grace_client.studies._faults import Faults
 from grace_client.studies._options import column_part
-from grace_client.studies._templates import TemplateFault, template
+from grace_client.studies._templates import TemplateError, template
 from grace_client.studies._yaml import Path
 from grace_client.studies.declaration import Kind, Measure, Probabilities
 
@@ -61,7 +61,7 @@ def columns(
             if kind.name == entry.question:
                 try:
                     _add(found, question, kind, {**each, "question": question}, entry)
-                except (TemplateFault, ValueError) as error:
+                except (TemplateError, ValueError) as error:
                     faults.add(at, str(error))
                     break
     for question in kinds:
@@ -100,7 +100,9 @@ def _add(
     levels = kind.options
     if entry.of is not None:
         if entry.of not in kind.factors:
-            raise ValueError(f"'of' needs a crossed factor, and {entry.of!r} is none of this question's options")
+            raise ValueError(
+                f"'of' needs a crossed factor, and {entry.of!r} is none of this question's options"
+            )
         levels = kind.factors[entry.of]
     marginal = partial(_marginal, kind, entry.of)
 

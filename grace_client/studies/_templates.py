@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, UndefinedError, nodes
+import jinja2
+from jinja2 import StrictUndefined, UndefinedError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MAX_TEXT = 200_000
@@ -25,16 +26,48 @@ _NUMBERS = {
             ("zero", "no", "none", "neither"),
             ("one",),
             ("two", "both"),
-            *((word,) for word in ("three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")),
+            *(
+                (word,)
+                for word in (
+                    "three",
+                    "four",
+                    "five",
+                    "six",
+                    "seven",
+                    "eight",
+                    "nine",
+                    "ten",
+                    "eleven",
+                    "twelve",
+                )
+            ),
         )
     )
     for word in words
 }
 
 _ALLOWED = (
-    nodes.Template, nodes.Output, nodes.TemplateData, nodes.Const, nodes.Name, nodes.Filter, nodes.Test,
-    nodes.If, nodes.For, nodes.CondExpr, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not,
-    nodes.Concat, nodes.Add, nodes.Sub, nodes.Neg, nodes.List, nodes.Tuple,
+    nodes.Template,
+    nodes.Output,
+    nodes.TemplateData,
+    nodes.Const,
+    nodes.Name,
+    nodes.Filter,
+    nodes.Test,
+    nodes.If,
+    nodes.For,
+    nodes.CondExpr,
+    nodes.Compare,
+    nodes.Operand,
+    nodes.And,
+    nodes.Or,
+    nodes.Not,
+    nodes.Concat,
+    nodes.Add,
+    nodes.Sub,
+    nodes.Neg,
+    nodes.List,
+    nodes.Tuple,
 )
 _NAMES: dict[type[nodes.Node], str] = {
     nodes.Call: "a call",
@@ -53,13 +86,13 @@ _NAMES: dict[type[nodes.Node], str] = {
 }
 
 
-class TemplateFault(Exception):
+class TemplateError(Exception):
     """A template that cannot be used or rendered; the message says why."""
 
 
 def _bounded(length: int) -> None:
     if length > MAX_TEXT:
-        raise TemplateFault(f"the text gets longer than {MAX_TEXT:,} characters")
+        raise TemplateError(f"the text gets longer than {MAX_TEXT:,} characters")
 
 
 def _join(values: Iterable[Any], by: str = "") -> str:
@@ -70,7 +103,7 @@ def _join(values: Iterable[Any], by: str = "") -> str:
 
 def _replace(text: str, old: str, new: str) -> str:
     if not old:
-        raise TemplateFault("the filter 'replace' needs a text to replace, and it is empty")
+        raise TemplateError("the filter 'replace' needs a text to replace, and it is empty")
     _bounded(len(str(text)) + str(text).count(old) * len(new))
     return str(text).replace(old, new)
 
@@ -84,7 +117,7 @@ def number(words: object) -> int | None:
 def _int(value: object) -> int:
     text = str(value).strip()
     if not re.fullmatch(r"[+-]?\d{1,15}", text):
-        raise TemplateFault(f"{text!r} is not a whole number, and the filter 'int' needs one")
+        raise TemplateError(f"{text!r} is not a whole number, and the filter 'int' needs one")
     return int(text)
 
 
@@ -122,7 +155,7 @@ TESTS: dict[str, Callable[..., bool]] = {
 
 def _end(values: Sequence[Any], at: int) -> Any:
     if not values:
-        raise TemplateFault("a list is empty where its first or last entry is needed")
+        raise TemplateError("a list is empty where its first or last entry is needed")
     return values[at]
 
 
@@ -149,7 +182,7 @@ class Template:
 
     Raises
     ------
-    TemplateFault
+    TemplateError
         If it is no template, or uses what a study file may not use.
     """
 
@@ -161,7 +194,7 @@ class Template:
         self._template = None if self._plain is not None else _ENVIRONMENT.from_string(source)
 
     def render(self, variables: Mapping[str, Any]) -> str:
-        """The text with these variables; TemplateFault if one is missing, or if a filter fails."""
+        """The text with these variables; TemplateError if one is missing, or if a filter fails."""
         if self._template is None:
             assert self._plain is not None
             return self._plain
@@ -173,9 +206,9 @@ class Template:
                 length += len(part)
                 _bounded(length)
         except UndefinedError as error:
-            raise TemplateFault(_unknown(error, variables)) from None
-        except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
-            raise TemplateFault(str(error)) from None
+            raise TemplateError(_unknown(error, variables)) from None
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+            raise TemplateError(str(error)) from None
         return "".join(parts)
 
 
@@ -187,17 +220,17 @@ class Expression:
         self.names = _checked("{{ " + source + " }}")
         try:
             self._evaluate = _ENVIRONMENT.compile_expression(source, undefined_to_none=False)
-        except TemplateError as error:
-            raise TemplateFault(f"{source!r} is no condition: {error}") from None
+        except jinja2.TemplateError as error:
+            raise TemplateError(f"{source!r} is no condition: {error}") from None
 
     def holds(self, variables: Mapping[str, Any]) -> bool:
-        """Whether the condition holds; TemplateFault if a variable is missing, or if a filter fails."""
+        """Whether the condition holds; TemplateError if a variable is missing, or if a filter fails."""
         try:
             return bool(self._evaluate(**variables))
         except UndefinedError as error:
-            raise TemplateFault(_unknown(error, variables)) from None
-        except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
-            raise TemplateFault(f"{self.source!r}: {error}") from None
+            raise TemplateError(_unknown(error, variables)) from None
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+            raise TemplateError(f"{self.source!r}: {error}") from None
 
 
 @lru_cache(maxsize=4096)
@@ -222,10 +255,12 @@ def _checked(source: str) -> frozenset[str]:
     _bounded(len(source))
     try:
         tree = _ENVIRONMENT.parse(source)
-    except TemplateError as error:
-        raise TemplateFault(f"this is no template: {error.message} (line {getattr(error, 'lineno', 1)} of it)") from None
+    except jinja2.TemplateError as error:
+        raise TemplateError(
+            f"this is no template: {error.message} (line {getattr(error, 'lineno', 1)} of it)"
+        ) from None
     except RecursionError:
-        raise TemplateFault("the template is nested too deeply. Make it simpler") from None
+        raise TemplateError("the template is nested too deeply. Make it simpler") from None
     bound: set[str] = set()
     used: set[str] = set()
     for node in _walk(tree, in_loop=False):
@@ -237,14 +272,16 @@ def _checked(source: str) -> frozenset[str]:
 def _walk(node: nodes.Node, *, in_loop: bool) -> Iterable[nodes.Node]:
     if not isinstance(node, _ALLOWED):
         what = _NAMES.get(type(node), f"{type(node).__name__.lower()!r}")
-        raise TemplateFault(f"a template of a study may not use {what}. It may use names, filters, 'if' and 'for'")
+        raise TemplateError(
+            f"a template of a study may not use {what}. It may use names, filters, 'if' and 'for'"
+        )
     if isinstance(node, nodes.Filter) and (node.name not in FILTERS or node.dyn_args or node.dyn_kwargs):
-        raise TemplateFault(f"there is no filter {node.name!r}. Filters: {', '.join(FILTERS)}")
+        raise TemplateError(f"there is no filter {node.name!r}. Filters: {', '.join(FILTERS)}")
     if isinstance(node, nodes.Test) and node.name not in TESTS:
-        raise TemplateFault(f"there is no test {node.name!r}. Tests: {', '.join(TESTS)}")
+        raise TemplateError(f"there is no test {node.name!r}. Tests: {', '.join(TESTS)}")
     if isinstance(node, nodes.For):
         if in_loop or node.recursive:
-            raise TemplateFault("a 'for' inside another 'for' is not allowed")
+            raise TemplateError("a 'for' inside another 'for' is not allowed")
         in_loop = True
     yield node
     for child in node.iter_child_nodes():

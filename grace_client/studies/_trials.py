@@ -9,8 +9,8 @@ from typing import Any
 from grace_client.core.trials import Column, Schema, Trial
 from grace_client.studies import format as formats
 from grace_client.studies._faults import Faults
-from grace_client.studies._patterns import PatternFault, groups, search, whole
-from grace_client.studies._templates import TemplateFault, expression, template
+from grace_client.studies._patterns import PatternError, groups, search, whole
+from grace_client.studies._templates import TemplateError, expression, template
 
 _BREAK = re.compile(r"\s*<br\s*/?>\s*")
 RESERVED = ("options", "name", "say", "answer", "participant", "loop", "question")
@@ -62,7 +62,7 @@ class TrialReader:
 
         Raises
         ------
-        PatternFault, TemplateFault
+        PatternError, TemplateError
             If a cell does not have the declared form.
         """
         found: Variables = {}
@@ -74,7 +74,7 @@ class TrialReader:
             if column.pattern is not None:
                 match = whole(column.pattern, text)
                 if match is None:
-                    raise PatternFault(_form(text, column))
+                    raise PatternError(_form(text, column))
                 found |= match
             for pattern in column.find:
                 found |= search(pattern, text) or {}
@@ -96,7 +96,7 @@ class TrialReader:
             def derive(row: Mapping[str, str]) -> str:
                 try:
                     return wanted.render(self.variables(row))
-                except TemplateFault as error:
+                except TemplateError as error:
                     raise ValueError(str(error)) from None
 
         return Column(name, column.aliases, column.values, derive, column.breaks)
@@ -112,7 +112,7 @@ class TrialReader:
             if rule.has in text:
                 return level
         marks = ", ".join(f"{rule.has!r} ({level})" for level, rule in column.levels.items())
-        raise PatternFault(f"{text!r} has no known level. Expected a text with one of {marks}")
+        raise PatternError(f"{text!r} has no known level. Expected a text with one of {marks}")
 
     def _faults(self, trial: Trial) -> Iterator[tuple[str, str]]:
         """What makes a row useless: a cell without the form that templates need."""
@@ -125,7 +125,7 @@ class TrialReader:
                     self._level_of(name, text)
                 for pattern in column.find:
                     search(pattern, text)
-            except PatternFault as error:
+            except PatternError as error:
                 yield name, str(error)
 
     def _broken(self, trial: Trial, *, doubt: bool) -> Iterator[tuple[str, str]]:
@@ -143,7 +143,7 @@ class TrialReader:
             try:
                 if not expression(check.that).holds(trial.variables):
                     yield check.column, template(check.otherwise).render(trial.variables)
-            except TemplateFault as error:
+            except TemplateError as error:
                 yield check.column, f"cannot be checked: {error}"
 
 
@@ -179,7 +179,9 @@ def _check(study: formats.StudyFile, reader: TrialReader, faults: Faults) -> Non
     for name, column in reader.columns.items():
         where = (*at, "columns", name)
         if name in RESERVED:
-            faults.add(where, f"a column may not have the name {name!r}, which templates use for something else")
+            faults.add(
+                where, f"a column may not have the name {name!r}, which templates use for something else"
+            )
         patterns = [("pattern", column.pattern), *(("find", one) for one in column.find)]
         patterns += [("levels", level.pattern) for level in column.levels.values()]
         for key, pattern in patterns:
@@ -187,11 +189,13 @@ def _check(study: formats.StudyFile, reader: TrialReader, faults: Faults) -> Non
                 continue
             try:
                 found = groups(pattern)
-            except PatternFault as error:
+            except PatternError as error:
                 faults.add((*where, key), str(error))
                 continue
             if taken := set(found) & set(names):
-                faults.add((*where, key), f"the group {min(taken)!r} has the name of a column. Give it another one")
+                faults.add(
+                    (*where, key), f"the group {min(taken)!r} has the name of a column. Give it another one"
+                )
         for experiment in column.only:
             faults.known((*where, "only"), experiment, study.experiments, "experiment")
     for number, check in enumerate(trials.checks):

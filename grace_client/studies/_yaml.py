@@ -57,14 +57,19 @@ def read(raw: bytes, path: str) -> Document:
     """
     if len(raw) > MAX_BYTES:
         raise _refused(
-            path, 1, 1, f"the file has {len(raw)} bytes; a study file has at most {MAX_BYTES}. Put long lists "
-            "of materials into the trial list"
+            path,
+            1,
+            1,
+            f"the file has {len(raw)} bytes; a study file has at most {MAX_BYTES}. Put long lists "
+            "of materials into the trial list",
         )
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        raise _refused(path, line, 1, f"byte {raw[error.start]:#04x} is not UTF-8. Save the file as UTF-8") from None
+        raise _refused(
+            path, line, 1, f"byte {raw[error.start]:#04x} is not UTF-8. Save the file as UTF-8"
+        ) from None
     document = Document(None)
     try:
         events = _Events(yaml.parse(text, Loader=yaml.SafeLoader), path)
@@ -98,7 +103,9 @@ class _Events:
     def end(self) -> None:
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent):
-                raise self.refused(event, "a second document begins here. Put each study into a file of its own")
+                raise self.refused(
+                    event, "a second document begins here. Put each study into a file of its own"
+                )
 
     def refused(self, event: yaml.Event, message: str) -> StudyError:
         return _refused(self.path, event.start_mark.line + 1, event.start_mark.column + 1, message)
@@ -107,10 +114,15 @@ class _Events:
 def _value(events: _Events, event: yaml.Event, path: Path, document: Document) -> Any:
     document.places[path] = (event.start_mark.line + 1, event.start_mark.column + 1)
     if len(path) > MAX_DEPTH:
-        raise events.refused(event, f"this is nested more than {MAX_DEPTH} levels deep. No part of a study is")
+        raise events.refused(
+            event, f"this is nested more than {MAX_DEPTH} levels deep. No part of a study is"
+        )
     if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-        raise events.refused(event, "anchors (&) and aliases (*) are not allowed. Write a text that is used "
-                             "twice under 'texts', and name it in the templates")
+        raise events.refused(
+            event,
+            "anchors (&) and aliases (*) are not allowed. Write a text that is used "
+            "twice under 'texts', and name it in the templates",
+        )
     if getattr(event, "tag", None):
         raise events.refused(event, f"the tag {event.tag} is not allowed. Leave it out")
     if isinstance(event, yaml.ScalarEvent):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ class Kind:
     read: formats.Read | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Experiment:
     """One experiment of a study: its questions about a trial, and the columns of its tables.
 
@@ -87,6 +88,7 @@ class Experiment:
     questions: Callable[[Trial], tuple[Question, ...]]
     kinds: Mapping[str, Kind]
     file: formats.ExperimentFile
+    study: Study
     columns: tuple[str, ...] = ()
     option_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     measures: Mapping[str, Mapping[str, Measure]] = field(default_factory=dict)
@@ -110,7 +112,7 @@ class Experiment:
         return question in self.reversed_for and self.reversed_for[question](trial)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study:
     """A study: its trial lists and its experiments.
 
@@ -130,13 +132,22 @@ class Study:
         The bytes of the file.
     attached : mapping of str to bytes
         The files beside it that its questions need, by name.
+    folder : Path or None
+        Its folder; None if it came with grace, or from a run folder.
     """
 
     name: str
     title: str
     schema: Schema
-    experiments: Mapping[str, Experiment]
+    experiments: dict[str, Experiment] = field(repr=False)
     file: formats.StudyFile
     path: str
     raw: bytes = field(repr=False)
     attached: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    folder: Path | None = None
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """The factors of the study, each with its column."""
+        declared = self.file.trials.conditions
+        return dict(declared) if isinstance(declared, Mapping) else {name: name for name in declared}

@@ -52,10 +52,10 @@ def read(path: Path | str) -> Study:
             raise OSError("it is a link to another folder")
         return file.read_bytes()
 
-    return parse(raw, path=str(path), beside=beside)
+    return parse(raw, path=str(path), beside=beside, folder=path.parent)
 
 
-def parse(raw: bytes, *, path: str, beside: Callable[[str], bytes]) -> Study:
+def parse(raw: bytes, *, path: str, beside: Callable[[str], bytes], folder: Path | None = None) -> Study:
     """Like `read`, but from bytes in memory.
 
     Parameters
@@ -66,6 +66,8 @@ def parse(raw: bytes, *, path: str, beside: Callable[[str], bytes]) -> Study:
         Its name in messages.
     beside : callable
         From the name of a file beside it to its bytes; raises OSError if there is none.
+    folder : Path, optional
+        Its folder, where its trial list lies.
     """
     document = _yaml.read(raw, path)
     file = _validated(document, path)
@@ -80,11 +82,12 @@ def parse(raw: bytes, *, path: str, beside: Callable[[str], bytes]) -> Study:
     faults.end()
     schema = reader.schema(file.study)
     rows = {name: _rows(data, name, faults) for name, data in attached.items()}
-    builder = _experiments.Builder(file, reader, schema, answers, rows, faults)
-    experiments = [builder.experiment(key) for key in file.experiments]
+    study = Study(file.study, file.title, schema, {}, file, path, raw, attached, folder)
+    builder = _experiments.Builder(study, reader, answers, rows, faults)
+    made = [builder.experiment(key) for key in file.experiments]
     faults.end()
-    named = {experiment.name: experiment for experiment in experiments}
-    return Study(file.study, file.title, schema, named, file, path, raw, attached)
+    study.experiments.update((experiment.name, experiment) for experiment in made)
+    return study
 
 
 def _validated(document: Document, path: str) -> StudyFile:
@@ -94,7 +97,9 @@ def _validated(document: Document, path: str) -> StudyFile:
     version = data.get("grace")
     if version != str(FORMAT):
         line, column = document.place(("grace",))
-        given = "the key 'grace', the version of the format, is missing" if version is None else f"is {version!r}"
+        given = (
+            "the key 'grace', the version of the format, is missing" if version is None else f"is {version!r}"
+        )
         message = f"{given}. This grace reads version {FORMAT}: write 'grace: {FORMAT}'"
         raise StudyError(path, [FileProblem(line, column, "grace", message)])
     try:
@@ -167,5 +172,3 @@ def _check_texts(file: StudyFile, faults: Faults) -> None:
         if ahead := template(source).names & set(later):
             faults.add(("texts", name), f"names the text {min(ahead)!r}, which must stand before it")
         later.remove(name)
-
-

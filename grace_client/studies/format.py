@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
-from grace_client.studies._templates import TemplateFault, expression, template
+from grace_client.studies._templates import TemplateError, expression, template
 
 FORMAT = 1
 """Version of the format."""
@@ -23,7 +31,7 @@ MAX_FORMS = 2000
 def _template(source: str) -> str:
     try:
         template(source)
-    except TemplateFault as error:
+    except TemplateError as error:
         raise ValueError(str(error)) from None
     return source
 
@@ -31,7 +39,7 @@ def _template(source: str) -> str:
 def _condition(source: str) -> str:
     try:
         expression(source)
-    except TemplateFault as error:
+    except TemplateError as error:
         raise ValueError(str(error)) from None
     return source
 
@@ -47,12 +55,16 @@ Text = Annotated[str, Field(min_length=1), WithJsonSchema(_SCALAR | {"minLength"
 """A text as it is written in the file; in YAML, `no` and `1.0` are texts, too."""
 Template = Annotated[Text, AfterValidator(_template)]
 Condition = Annotated[Text, AfterValidator(_condition)]
-Texts = Annotated[tuple[Text, ...], BeforeValidator(_listed), WithJsonSchema(
-    {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]}
-)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60), WithJsonSchema(
-    {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*$", "maxLength": 60}
-)]
+Texts = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]}),
+]
+Name = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*$", "maxLength": 60}),
+]
 """A name that templates can use."""
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 """A file beside the study file: a plain name, no path."""
@@ -87,7 +99,11 @@ class Level(_Part):
 
 
 def _levels(value: Any) -> Any:
-    return {k: {"has": v} if isinstance(v, str) else v for k, v in value.items()} if isinstance(value, dict) else value
+    return (
+        {k: {"has": v} if isinstance(v, str) else v for k, v in value.items()}
+        if isinstance(value, dict)
+        else value
+    )
 
 
 class Column(_Part):
@@ -125,6 +141,14 @@ class Check(_Part):
     """The list is used all the same, with a note."""
 
 
+class Drawn(_Part):
+    """Different names that are drawn for each trial."""
+
+    as_: Annotated[tuple[Name, ...], Field(alias="as")]
+    """The variables that get one name each."""
+    names: tuple[Text, ...]
+
+
 class Make(_Part):
     """How `grace trials make` writes a balanced list: every participant sees each item once."""
 
@@ -135,8 +159,8 @@ class Make(_Part):
     """Conditions: a list of cells, or factors that are crossed. A participant sees each equally often."""
     draw: dict[Name, tuple[Text, ...]] = Field(default_factory=dict)
     """Texts that are drawn for each participant, without repetition as long as there are others."""
-    people: dict[Name, tuple[Text, ...]] = Field(default_factory=dict)
-    """Different names that are drawn for each trial, all from the first list."""
+    people: Drawn | None = None
+    """Names that are drawn for each trial."""
     columns: dict[Name, Template]
     """The text of each column. It may use an item's and a cell's values, what was drawn, and `participant`."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from grace_client.studies.study1 import STATES
-
 WORDS = {"zero": "0", "none": "0", "one": "1", "two": "2", "three": "3"}
 
 _STATE = r"(?P<state>[0-3]|zero|none|one|two|three)"

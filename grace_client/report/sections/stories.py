@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from grace_client import stimuli, studies
+from grace_client import studies
 from grace_client.report.runs import ReportData
+from grace_client.studies import lists as trial_lists
 
 STUDIES = {"study1": "Study 1", "study2": "Study 2"}
 SOURCES = {"study1": "Goodman and Stuhlmüller", "study2": "Yoon and colleagues"}
@@ -17,7 +18,10 @@ def sources(data: ReportData) -> list[str]:
         if not lists:
             continue
         read = {one.sha256: one for one in map(studies.read_trials, lists)}.values()
-        own, every = sum(stimuli.own(one) for one in read), sum(len(one.trials) for one in read)
+        own, every = (
+            sum(trial_lists.own(one, studies.named(study)) for one in read),
+            sum(len(one.trials) for one in read),
+        )
         people = f"The people in the human results got the stories of {SOURCES[study]}"
         reason = "Where models and people differ, the stories may be the reason."
         if own == every:
