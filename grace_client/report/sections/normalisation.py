@@ -8,7 +8,7 @@ import pandas as pd
 
 from grace_client import analysis
 from grace_client.report.blocks import Section, Table
-from grace_client.report.runs import ReportData
+from grace_client.report.runs import ReportData, null_of
 from grace_client.run.layout import OK
 
 
@@ -19,7 +19,7 @@ def variants(data: ReportData, experiment: str, question: str, keys: Sequence[st
     row.
     """
     frame = data.frames[experiment]
-    null = data.frames.get(f"{experiment.partition('-')[0]}-null")
+    null = data.frames.get(null_of(data.experiment(experiment)))
     parts = []
     for model, own in frame.groupby("model", sort=False):
         answered = (own["question"] == question) & (own["status"] == OK)
@@ -54,7 +54,7 @@ def add(
             "interval. normalised: mean of the normalised probabilities. raw: mean of the raw "
             "probabilities, divided by their sum; trials with little option mass count little. pmi: in "
             "proportion to how much the scene raises each option above the null context "
-            f"({experiment.partition('-')[0]}-null).",
+            f"({null_of(data.experiment(experiment))}).",
             long=True,
         )
     )
@@ -63,9 +63,5 @@ def add(
 def _spread(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Distances between the ways of scoring, over the cells of each model."""
     names = table.groupby("model", sort=False)["variant"].unique().str.join(", ")
-    cells = pd.concat(
-        analysis.compare.spread(cell, keys=keys)[["model", "mean"]]
-        for _, cell in table.groupby(list(keys), sort=False)
-    )
-    spread = cells.groupby("model", sort=False)["mean"].agg(average="mean", highest="max", n_cells="size")
-    return spread.reset_index().assign(ways=lambda table: table["model"].map(names))
+    spread = analysis.compare.spread(table, keys=keys)
+    return spread.rename(columns={"mean": "average"}).assign(ways=lambda table: table["model"].map(names))
