@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from grace_client import analysis
+from grace_client import analysis, studies
 from grace_client.analysis._data import reading, table_files
-from grace_client import studies
 from grace_client.core.errors import NotEnoughDataError, SpecError
 from grace_client.report.blocks import Review
 from grace_client.run import study_copy
@@ -19,7 +18,7 @@ from grace_client.studies.declaration import Experiment
 
 
 def is_null(experiment: Experiment) -> bool:
-    """Whether an experiment is the null context of its study: its key is ``null``, and another has its columns."""
+    """Whether an experiment is a null context: its key is ``null``, and another one has its columns."""
     study = experiment.study
     others = (one for one in study.experiments.values() if one.name != experiment.name)
     return experiment.name == null_of(experiment) and any(
@@ -54,7 +53,7 @@ class ReportData:
     manifests: dict[tuple[str, str], analysis.Manifest]
     lists: dict[str, list[Path]] = field(default_factory=dict)
     silent: tuple[str, ...] = ()
-    experiments: dict[str, Experiment] = field(default_factory=dict)
+    experiments: dict[str, Experiment] = field(default_factory=dict, repr=False)
     _results: dict[object, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     @property

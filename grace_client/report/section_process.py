@@ -12,7 +12,6 @@ from grace_client.report.sections import experiment, methods, quality
 from grace_client.report.theory import registry
 
 
-
 def names(data: ReportData) -> list[str]:
     """All sections, in the order of the page."""
     own = (name for name in data.frames if not runs.is_null(data.experiment(name)))
@@ -21,7 +20,7 @@ def names(data: ReportData) -> list[str]:
 
 def longest_first(data: ReportData) -> list[str]:
     """All sections, in an order that keeps processes busy to the end."""
-    return sorted(names(data), key=lambda name: -("study2" in name) - (name in data.frames))
+    return sorted(names(data), key=lambda name: -(name in registry.SLOW) - (name in data.frames))
 
 
 @dataclass(frozen=True)

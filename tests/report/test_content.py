@@ -17,7 +17,8 @@ from grace_client.core.errors import ItemError
 from grace_client.report import format, runs, section_process
 from grace_client.report.blocks import Section, Table
 from grace_client.report.runs import ReportData
-from grace_client.report.sections import comparability, contrasts, methods, quality, study1, study2
+from grace_client.report.sections import comparability, methods, quality
+from grace_client.report.theory import contrasts, study1, study2
 from grace_client.run.manifest import NoiseFloor, Spread
 from tests.report.conftest import Salted, make
 
@@ -28,9 +29,9 @@ NOISE = NoiseFloor(questions=1, repeats=2, failed=0, loads=[1], seed=0, nats=SPR
 @pytest.fixture(scope="session")
 def sections(found: ReportData) -> dict[str, Section]:
     """All sections of the report, before figures are drawn."""
-    made = {name: build(found) for name, build in section_process.BUILDERS.items()}
-    whole = made | {"quality": quality.section(found), "methods": methods.section(found, nrp=False)}
-    return {name: section for name, section in whole.items() if section is not None}
+    job = section_process.Job(found, None, nrp=False)
+    made = (section_process.compute(name, job) for name in section_process.names(found))
+    return {section.name: section for section in made if section is not None}
 
 
 def table(section: Section, name: str) -> Table:
@@ -272,9 +273,9 @@ def test_every_kind_of_question_has_its_option_mass(found: ReportData) -> None:
     assert own.startswith("Option mass is the probability that a model gives to all offered answers together")
     assert "Mean option mass by kind of question" in own and ". alpha: " in own
     for kind, mass in (
-        ("Study 1, how many (state)", "0.210"),
-        ("Study 1, does the speaker know (knowledge)", "0.640"),
-        ("Study 2, what is said (utterance)", "0.0560"),
+        ("study1-exp2, state", "0.210"),
+        ("study1-exp2, knowledge", "0.640"),
+        ("study2-exp2, utterance", "0.0560"),
     ):
         assert f"{kind} {mass} [" in own, own
     assert own.count("; ") == 2

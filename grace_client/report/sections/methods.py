@@ -11,8 +11,8 @@ from grace_client.report import format
 from grace_client.report.blocks import Section, Table
 from grace_client.report.runs import ReportData
 from grace_client.report.sections import comparability
-from grace_client.studies.format import Source
 from grace_client.run.layout import OK
+from grace_client.studies.format import Source
 
 NRP = (
     "This work used resources available through the National Research Platform (NRP) at the University of "
@@ -26,7 +26,9 @@ TITLE = "Methods"
 LeftOut = Callable[[str, str], list[str]]
 
 
-def section(data: ReportData, *, nrp: bool, theory: Sequence[str] = (), left_out: LeftOut | None = None) -> Section:
+def section(
+    data: ReportData, *, nrp: bool, theory: Sequence[str] = (), left_out: LeftOut | None = None
+) -> Section:
     """Models, engines, prompts, options, sampling, exclusions, statistics, references.
 
     Parameters
@@ -62,7 +64,8 @@ def section(data: ReportData, *, nrp: bool, theory: Sequence[str] = (), left_out
         "has no items. Trials of one item are nearly copies of each other, so they do not count as separate "
         "observations. Intervals of shares, of probabilities and of other values with a least and a "
         "largest possible value are those of Clopper and Pearson for an effective number of answers (Korn "
-        "and Graubard). They stay within these limits and always have a width. Tests are corrected by Holm's method within a model where a column says so. The analyses used "
+        "and Graubard). They stay within these limits and always have a width. Tests are corrected by "
+        "Holm's method within a model where a column says so. The analyses used "
         f"grace {__version__}.",
         Table("runs", "Runs", _runs(data), "Equal hashes: equal trial lists, questions or templates."),
     ]

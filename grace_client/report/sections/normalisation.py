@@ -63,5 +63,7 @@ def add(
 def _spread(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Distances between the ways of scoring, over the cells of each model."""
     names = table.groupby("model", sort=False)["variant"].unique().str.join(", ")
+    if not keys:
+        table, keys = table.assign(trials="all"), ["trials"]
     spread = analysis.compare.spread(table, keys=keys)
     return spread.rename(columns={"mean": "average"}).assign(ways=lambda table: table["model"].map(names))

@@ -62,11 +62,13 @@ def comparison(data: ReportData) -> Section | None:
 
 def methods(data: ReportData) -> list[str]:
     """The paragraph on the intervals, if there is a comparison."""
-    if not any(name.partition("-")[2] in LABELS for name in data.frames if name.partition("-")[0] in stories.STUDIES):
+    if not any(
+        name.partition("-")[2] in LABELS for name in data.frames if name.partition("-")[0] in stories.STUDIES
+    ):
         return []
     return [
-        "Intervals of closeness to people are over stories or domains and over people's answers; the cells of "
-        "the design are fixed."
+        "Intervals of closeness to people are over stories or domains and over people's answers; the cells "
+        "of the design are fixed."
     ]
 
 

@@ -21,6 +21,8 @@ SECTIONS: dict[str, Builder] = {
     "study2-judgement": study2.judgements,
 }
 """Sections of experiments."""
+SLOW = ("study2-exp1", "study2-exp2")
+"""The sections that take longest."""
 FURTHER: dict[str, tuple[str, Builder]] = {
     "comparison": (comparison.COMPARISON, comparison.comparison),
     "agreement": (comparison.CONSISTENCY, comparison.consistency),

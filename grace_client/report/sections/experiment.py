@@ -1,0 +1,229 @@
+"""The section of an experiment of any study: distributions, outcomes, planned contrasts, mixed model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from grace_client import analysis
+from grace_client.report import format
+from grace_client.report.blocks import Section, Table
+from grace_client.report.runs import ReportData
+from grace_client.report.sections import normalisation
+from grace_client.studies.declaration import Experiment, Kind
+
+NOT_EXTRACTED = "The free text has not been extracted yet. Run: grace extract RUN"
+FEW = 8
+"""Most cells that the summary names one by one; of more it names the lowest and the highest."""
+
+
+def section(data: ReportData, name: str) -> Section:
+    """The section of an experiment, scored or free text."""
+    experiment = data.experiment(name)
+    part = Section(name, experiment.title)
+    frame = data.answers(name)
+    if frame is None:
+        part.content.append(NOT_EXTRACTED)
+        return part
+    part.content.append(_asked(experiment, frame))
+    with part.block("The distributions of the answers"):
+        _distributions(part, experiment, frame, data.unit(name))
+    with part.block("The outcomes"):
+        _outcomes(part, experiment, frame, data.unit(name))
+    if experiment.scored:
+        with part.block("How much the way of scoring matters"):
+            normalisation.add(part, data, name, list(experiment.kinds), data.factors(name))
+    else:
+        with part.block("How far replicates differ"):
+            _replicates(part, frame)
+    return part
+
+
+def _kinds(experiment: Experiment) -> dict[str, Kind]:
+    return {kind.name: kind for kind in experiment.kinds.values()}
+
+
+def _asked(experiment: Experiment, frame: pd.DataFrame) -> str:
+    """What was asked, under which conditions, and what the means and intervals are of."""
+    study = experiment.study
+    several = pd.Series([kind.name for kind in experiment.kinds.values()]).value_counts()
+    questions = [
+        name
+        + (f" ({several[name]} questions)" if several[name] > 1 else "")
+        + (f": {', '.join(kind.options)}" if kind.options else ": free text")
+        for name, kind in _kinds(experiment).items()
+    ]
+    factors = [name for name in (*study.conditions, *experiment.shown) if name in frame.columns]
+    levels = [f"{name} ({', '.join(map(str, frame[name].unique()))})" for name in factors]
+    text = f"{study.title}. Each trial asks: {'; '.join(questions)}. "
+    text += (
+        f"Conditions: {format.listed(levels)}. "
+        if levels
+        else "The study declares no conditions, so all means are over all trials. "
+    )
+    if experiment.schema.item:
+        text += f"Intervals are over {frame['item'].nunique()} items ({experiment.schema.item})."
+    else:
+        text += (
+            f"The study declares no items, so intervals are over {frame['stimulus'].nunique()} different "
+            "stimuli. If stimuli resemble each other, these intervals are too narrow."
+        )
+    return text
+
+
+def _chance(experiment: Experiment, question: str, outcome: str) -> float:
+    """An outcome where all answers are equally likely; missing if any text can be an answer."""
+    answers = analysis.measured.Answerable.of(_kinds(experiment)[question], experiment)
+    if not (size := len(answers.options)):
+        return np.nan
+    with np.errstate(invalid="ignore"):
+        return float(answers.outcomes()[outcome].of(np.full((1, size), 1 / size))[0])
+
+
+def _distributions(section: Section, experiment: Experiment, frame: pd.DataFrame, unit: str) -> None:
+    """Add the distribution of the answers to each question in each cell."""
+    table = analysis.shares(frame, experiment=experiment)
+    sizes = {
+        question: len(analysis.measured.Answerable.of(kind, experiment).options)
+        for question, kind in experiment.kinds.items()
+    }
+    chances = {question: 1 / size if size else np.nan for question, size in sizes.items()}
+    what = "Mean probability" if experiment.scored else "Share"
+    section.content.append(
+        Table(
+            f"{section.name}-distributions",
+            f"{what} of each answer by condition",
+            _side_by_side(table.assign(chance=table["question"].map(chances)), "answer"),
+            f"{what} of each answer"
+            + (
+                "; the answers of a cell sum to 1. "
+                if experiment.scored
+                else ", of those with a clear meaning. "
+            )
+            + "chance: the value if all answers were equally likely"
+            + ("." if all(sizes.values()) else " (–: any text can be an answer)."),
+            long=True,
+            unit=unit,
+        )
+    )
+
+
+def _side_by_side(table: pd.DataFrame, last: str) -> pd.DataFrame:
+    """The rows sorted so that the models of a cell follow each other; `last` is the last column of a cell."""
+    columns = list(table.columns)
+    keys = [name for name in columns[: columns.index(last) + 1] if name != "model"]
+    return table.iloc[table.groupby(keys, sort=False).ngroup().argsort(kind="stable")].reset_index(drop=True)
+
+
+def _replicates(section: Section, frame: pd.DataFrame) -> None:
+    """Add how far the answers to one stimulus differ, where there are several."""
+    table = analysis.consistency.replicate_variance(frame)
+    if table["icc"].notna().any():
+        section.content.append(
+            Table(
+                f"{section.name}-replicates",
+                "How far replicates of a stimulus differ",
+                table,
+                "ICC: share of the variance of an answer that the stimulus explains.",
+                long=True,
+                unit="stimuli",
+                hidden=("share",),
+            )
+        )
+
+
+def _reported(experiment: Experiment) -> pd.DataFrame:
+    """The outcomes to report: the declared ones; else means, and marginal distributions of crossed options.
+
+    Where options have neither, their probabilities are in the table of distributions.
+    """
+    known = analysis.outcome_list(experiment)
+    if experiment.file.outcomes:
+        return known[known["reported"]]
+    marginal = (known["unit"] == "probability") & ~known["reported"]
+    numbers = known["question"].isin(known.loc[known["outcome"] == "mean", "question"])
+    return known[(known["outcome"] == "mean") | (marginal & ~numbers)]
+
+
+def _outcomes(section: Section, experiment: Experiment, frame: pd.DataFrame, unit: str) -> None:
+    """Add the mean of each outcome in each cell, and sentences on the main ones."""
+    wanted, main = _reported(experiment), _main(experiment)
+    parts = {}
+    for row in (*wanted.to_dict("records"), *main):
+        key = (row["question"], row["outcome"])
+        if key not in parts:
+            means = analysis.cell_means(frame, key[1], question=key[0], experiment=experiment)
+            parts[key] = means.assign(chance=_chance(experiment, *key))
+    section.summary += [_sentence(row, parts[row["question"], row["outcome"]]) for row in main]
+    if wanted.empty:
+        return
+    rows = wanted.to_dict("records")
+    ranges = [
+        f"{row['question']}, {row['outcome']}: {row['least']:g} to {row['greatest']:g}"
+        + " bits" * (row["unit"] == "bits")
+        for row in rows
+    ]
+    whole = pd.concat([parts[row["question"], row["outcome"]] for row in rows], ignore_index=True)
+    section.content.append(
+        Table(
+            f"{section.name}-means",
+            "Means of the outcomes by condition",
+            _side_by_side(whole, "outcome"),
+            f"Possible values: {'; '.join(ranges)}. chance: the value if all answers were equally likely.",
+            unit=unit,
+        )
+    )
+
+
+def _main(experiment: Experiment) -> list[dict[str, Any]]:
+    """The outcomes of the summary: the declared ones; else one of each question or crossed factor."""
+    wanted = _reported(experiment)
+    if experiment.file.outcomes:
+        return [_named(row) for row in wanted.to_dict("records")]
+    known = analysis.outcome_list(experiment)
+    found = []
+    for question, kind in _kinds(experiment).items():
+        own = wanted[wanted["question"] == question]
+        if own.empty:
+            own = known[(known["question"] == question) & known["default"]]
+        else:
+            # Of a crossed factor, the first level.
+            factors = analysis.measured.Answerable.of(kind, experiment).factors or {}
+            starts = np.cumsum([0, *map(len, factors.values())])[: max(1, len(factors))]
+            own = own.iloc[starts]
+        found += [_named(row) for row in own.to_dict("records")]
+    return found
+
+
+def _named(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """An outcome with its name in words."""
+    words = str(row["outcome"])
+    if words.startswith("prob_"):
+        words = f"probability of “{words.removeprefix('prob_')}”"
+    return {**row, "words": f"{row['question']}, {words}"}
+
+
+def _sentence(outcome: Mapping[str, Any], means: pd.DataFrame) -> str:
+    """The means of an outcome of every model, cell by cell or from the lowest to the highest."""
+    chance = float(means["chance"].iloc[0])
+    known = "" if np.isnan(chance) else f" (chance: {format.number(chance)})"
+    lines = []
+    for model, own in means.groupby("model", sort=False):
+        cells = own.to_dict("records")
+        if many := len(cells) > FEW:
+            cells = own.sort_values("mean").iloc[[0, -1]].to_dict("records")
+        named = [
+            f"{_cell(row)} {format.interval(row['mean'], row['low'], row['high'])}".strip() for row in cells
+        ]
+        lines.append(f"{model}: {f'from {named[0]} to {named[1]}' if many else '; '.join(named)}")
+    return f"{outcome['words']}{known}: means with 95% intervals. {'. '.join(lines)}."
+
+
+def _cell(row: Mapping[Any, Any]) -> str:
+    """The conditions of a row of `cell_means`, in words."""
+    names = list(row)
+    levels = [str(row[name]) for name in names[2 : names.index("outcome")] if row[name] != ""]
+    return ", ".join(levels)
