@@ -10,14 +10,19 @@ import pandas as pd
 
 from grace_client import analysis
 from grace_client.report import format
-from grace_client.report.blocks import Section, Table
+from grace_client.report.blocks import Figure, Section, Table
 from grace_client.report.runs import ReportData
 from grace_client.report.sections import normalisation
+from grace_client.studies import format as formats
 from grace_client.studies.declaration import Experiment, Kind
 
 NOT_EXTRACTED = "The free text has not been extracted yet. Run: grace extract RUN"
 FEW = 8
 """Most cells that the summary names one by one; of more it names the lowest and the highest."""
+MOST_PANELS = 24
+"""Most panels of a figure."""
+MOST_ANSWERS = 20
+"""Most answers of a distribution in a figure."""
 
 
 def section(data: ReportData, name: str) -> Section:
@@ -31,8 +36,11 @@ def section(data: ReportData, name: str) -> Section:
     part.content.append(_asked(experiment, frame))
     with part.block("The distributions of the answers"):
         _distributions(part, experiment, frame, data.unit(name))
-    with part.block("The outcomes"):
+    with part.block("The means of the outcomes"):
         _outcomes(part, experiment, frame, data.unit(name))
+    for number, figure in enumerate(experiment.file.figures, start=1):
+        with part.block(f"Figure {number} of the study file"):
+            part.content.append(_declared(f"{name}-figure-{number}", figure, experiment, frame))
     if experiment.scored:
         with part.block("How much the way of scoring matters"):
             normalisation.add(part, data, name, list(experiment.kinds), data.factors(name))
@@ -92,6 +100,29 @@ def _distributions(section: Section, experiment: Experiment, frame: pd.DataFrame
     }
     chances = {question: 1 / size if size else np.nan for question, size in sizes.items()}
     what = "Mean probability" if experiment.scored else "Share"
+    covered = _covered(experiment)
+    for question, kind in _kinds(experiment).items():
+        own = table[table["question"].map(lambda one, kind=kind: experiment.kinds[one] == kind)]
+        if question in covered or own.empty or own["answer"].nunique() > MOST_ANSWERS:
+            continue
+        by = _split(own, "answer")
+        if own.groupby(["question", *by], sort=False).ngroups > MOST_PANELS:
+            own = analysis.shares(frame, by=[], question=question, experiment=experiment)
+            section.content.append(
+                f"The figure of {question} is over all conditions, because there are many. The table has each."
+            )
+            by = _split(own, "answer")
+        section.content.append(
+            _figure(
+                f"{section.name}-{question}",
+                f"{question}: {what.lower()} of each answer by condition",
+                own,
+                x="answer",
+                panels=by or ["question"],
+                label=what.lower(),
+                chance=next(chances[one] for one in own["question"]),
+            )
+        )
     section.content.append(
         Table(
             f"{section.name}-distributions",
@@ -108,6 +139,58 @@ def _distributions(section: Section, experiment: Experiment, frame: pd.DataFrame
             long=True,
             unit=unit,
         )
+    )
+
+
+def _split(table: pd.DataFrame, last: str) -> list[str]:
+    """The columns between the question and `last`: values of `each`, and conditions."""
+    names = list(table.columns)
+    return names[names.index("question") + 1 : names.index(last)]
+
+
+def _covered(experiment: Experiment) -> set[str]:
+    """The questions for which the study file declares figures."""
+    return {
+        kind.name
+        for figure in experiment.file.figures
+        for one, kind in experiment.kinds.items()
+        if figure.question in (None, one, kind.name)
+    }
+
+
+def _figure(name: str, title: str, table: pd.DataFrame, **how: Any) -> Figure:
+    """A figure of means; all its models are in the alternative text."""
+    models = format.listed(table["model"].unique())
+    by = [how["x"], *filter(None, (how.get("rows"),)), *how.get("panels", ())]
+    return Figure(
+        name,
+        title,
+        f"{title}, with intervals, by {format.listed(dict.fromkeys(by))}; {models}.",
+        lambda: analysis.figures.cells(table, **how),
+    )
+
+
+def _declared(name: str, figure: formats.Figure, experiment: Experiment, frame: pd.DataFrame) -> Figure:
+    """A figure that the study file declares instead of the default ones."""
+    given = [figure.x, *filter(None, (figure.colour, figure.rows))]
+    by = [one for one in given if one not in ("model", "question")]
+    means = analysis.cell_means(frame, figure.outcome, by=by, question=figure.question, experiment=experiment)
+    outcome = str(means["outcome"].iloc[0])
+    kinds = dict.fromkeys(experiment.kinds[one].name for one in means["question"])
+    known = analysis.outcome_list(experiment)
+    own = known[known["question"].isin(kinds) & (known["outcome"] == outcome)]
+    chances = {_chance(experiment, kind, outcome) for kind in kinds}
+    return _figure(
+        name,
+        f"{format.listed(kinds)}: {_words(outcome)} by {format.listed(given)}",
+        means,
+        x=figure.x,
+        colour=figure.colour or "model",
+        rows=figure.rows,
+        panels=[one for one in ("question",) if one not in given],
+        label=_words(outcome),
+        bounds=(float(own["least"].min()), float(own["greatest"].max())),
+        chance=chances.pop() if len(chances) == 1 else None,
     )
 
 
@@ -167,6 +250,25 @@ def _outcomes(section: Section, experiment: Experiment, frame: pd.DataFrame, uni
         for row in rows
     ]
     whole = pd.concat([parts[row["question"], row["outcome"]] for row in rows], ignore_index=True)
+    for row in rows:
+        means = parts[row["question"], row["outcome"]]
+        by = _split(means, "outcome")
+        if row["unit"] != "values" or row["question"] in _covered(experiment) or not by:
+            continue
+        if means.groupby(by, sort=False).ngroups > MOST_PANELS:
+            continue
+        section.content.append(
+            _figure(
+                f"{section.name}-{row['question']}-{row['outcome']}",
+                f"{row['question']}: {row['outcome']} by condition",
+                means,
+                x=by[0],
+                panels=by[1:],
+                label=str(row["outcome"]),
+                bounds=(row["least"], row["greatest"]),
+                chance=float(means["chance"].iloc[0]),
+            )
+        )
     section.content.append(
         Table(
             f"{section.name}-means",
@@ -200,10 +302,13 @@ def _main(experiment: Experiment) -> list[dict[str, Any]]:
 
 def _named(row: Mapping[Any, Any]) -> dict[str, Any]:
     """An outcome with its name in words."""
-    words = str(row["outcome"])
-    if words.startswith("prob_"):
-        words = f"probability of “{words.removeprefix('prob_')}”"
-    return {**row, "words": f"{row['question']}, {words}"}
+    return {**row, "words": f"{row['question']}, {_words(str(row['outcome']))}"}
+
+
+def _words(outcome: str) -> str:
+    if outcome.startswith("prob_"):
+        return f"probability of “{outcome.removeprefix('prob_')}”"
+    return outcome
 
 
 def _sentence(outcome: Mapping[str, Any], means: pd.DataFrame) -> str:
