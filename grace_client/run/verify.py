@@ -121,7 +121,8 @@ def check(folder: Path, listed: Container[Path] | None = None) -> Check:
     except (ValueError, TypeError, AttributeError, RecursionError):
         return Check(False, (f"{manifest} is damaged, or somebody changed it",), stale)
     written = manifest.stat().st_mtime_ns
-    changed = [name for name in study if is_changed(folder / name, study)] + changed_tables(folder, results)
+    changed = [name for name, expected in study.items() if sha256([folder / name]) != expected]
+    changed += changed_tables(folder, results)
     different = [(folder / name, [folder / name]) for name in changed]
     if results and sha256(ledger) != results.get("ledger_sha256"):
         different.append((folder / layout.LEDGER, ledger))
