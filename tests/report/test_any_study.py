@@ -114,11 +114,13 @@ def test_a_report_on_any_study(rain: Path, tmp_path: Path, monkeypatch: pytest.M
     assert chances == {"mean": 3, **dict.fromkeys(("prob_a_bit", "prob_very", "prob_wet", "prob_dry"), 0.5)}
     assert set(means["n_distinct"]) == {4} and means[["low", "high"]].notna().all(axis=None)
     contrasts = pd.read_csv(tables / "rain-talk-contrasts.csv")
-    assert contrasts.groupby("model")["name"].nunique().tolist() == [2, 2]
+    assert contrasts.groupby("model")["contrast"].nunique().tolist() == [2, 2]
     assert {"difference", "low", "high", "p_holm", "smallest"} <= set(contrasts.columns)
     assert "table-rain-talk-model" in page and "table-rain-words-means" in page
     figures = re.findall(r'<figure id="figure-([^"]+)"', page)
-    assert {"rain-talk-sentence", "rain-words-sentence", "bare-only-answer"} <= set(figures)
+    assert set(figures) - {"option-mass"} == {
+        *("rain-talk-sentence", "rain-talk-figure-1", "rain-words-sentence", "bare-only-answer")
+    }
 
 
 def test_a_part_of_any_study_fails_alone(

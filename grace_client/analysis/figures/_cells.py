@@ -15,7 +15,6 @@ from grace_client.core.errors import SpecError
 
 SHORT = 8
 """Longest label, in letters, for an axis at the bottom; longer ones are on the left."""
-INTERVAL = "Lines: 95% intervals over items, or over stimuli if the study has no items."
 
 
 def cells(
@@ -78,7 +77,7 @@ def cells(
         order = list(whole[colour].cat.categories)
         if len(order) > len(_style.COLOURS):
             raise SpecError(
-                f"{colour} has {len(order)} levels, and a figure has {len(_style.COLOURS)} colours. Draw fewer"
+                f"{colour} has {len(order)} levels; a figure has {len(_style.COLOURS)} colours. Draw fewer"
             )
         scales = [
             p9.scale_color_manual(values=_style.COLOURS[: len(order)]),
@@ -102,7 +101,7 @@ def cells(
         figure += p9.facet_wrap("panel", ncol=across)
     down *= -(-count // across)
     each = 0.22 * len(levels) * max(1, 0.5 * len(order)) + 0.5 if long else 1.9
-    text = INTERVAL + (
+    text = f"Lines: {_style.SPAN}" + (
         " Dashed: all answers equally likely." if chance is not None and not pd.isna(chance) else ""
     )
     return (

@@ -12,7 +12,7 @@ from grace_client import analysis
 from grace_client.report import format
 from grace_client.report.blocks import Figure, Section, Table
 from grace_client.report.runs import ReportData
-from grace_client.report.sections import normalisation
+from grace_client.report.sections import effects, normalisation
 from grace_client.studies import format as formats
 from grace_client.studies.declaration import Experiment, Kind
 
@@ -38,6 +38,9 @@ def section(data: ReportData, name: str) -> Section:
         _distributions(part, experiment, frame, data.unit(name))
     with part.block("The means of the outcomes"):
         _outcomes(part, experiment, frame, data.unit(name))
+    if experiment.file.contrasts:
+        with part.block("The planned contrasts"):
+            effects.contrasts(part, data, experiment, frame)
     for number, figure in enumerate(experiment.file.figures, start=1):
         with part.block(f"Figure {number} of the study file"):
             part.content.append(_declared(f"{name}-figure-{number}", figure, experiment, frame))
@@ -100,6 +103,7 @@ def _distributions(section: Section, experiment: Experiment, frame: pd.DataFrame
     }
     chances = {question: 1 / size if size else np.nan for question, size in sizes.items()}
     what = "Mean probability" if experiment.scored else "Share"
+    condition = " by condition" * bool(experiment.study.conditions)
     covered = _covered(experiment)
     for question, kind in _kinds(experiment).items():
         own = table[table["question"].map(lambda one, kind=kind: experiment.kinds[one] == kind)]
@@ -109,13 +113,14 @@ def _distributions(section: Section, experiment: Experiment, frame: pd.DataFrame
         if own.groupby(["question", *by], sort=False).ngroups > MOST_PANELS:
             own = analysis.shares(frame, by=[], question=question, experiment=experiment)
             section.content.append(
-                f"The figure of {question} is over all conditions, because there are many. The table has each."
+                f"The figure of {question} is over all conditions, because there are many. The table has "
+                "each."
             )
             by = _split(own, "answer")
         section.content.append(
             _figure(
                 f"{section.name}-{question}",
-                f"{question}: {what.lower()} of each answer by condition",
+                f"{question}: {what.lower()} of each answer{condition}",
                 own,
                 x="answer",
                 panels=by or ["question"],
@@ -126,7 +131,7 @@ def _distributions(section: Section, experiment: Experiment, frame: pd.DataFrame
     section.content.append(
         Table(
             f"{section.name}-distributions",
-            f"{what} of each answer by condition",
+            f"{what} of each answer{condition}",
             _side_by_side(table.assign(chance=table["question"].map(chances)), "answer"),
             f"{what} of each answer"
             + (

@@ -43,7 +43,7 @@ def add(
     ]
     if not rows:
         return
-    whole = pd.concat(rows, ignore_index=True)
+    whole, null = pd.concat(rows, ignore_index=True), null_of(data.experiment(experiment))
     section.content.append(
         Table(
             f"{section.name}-scoring",
@@ -52,9 +52,12 @@ def add(
             "The largest total variation between two ways of scoring, in each cell (0: equal, 1: nothing "
             "in common). average and highest: over the cells. The design fixes the cells, so there is no "
             "interval. normalised: mean of the normalised probabilities. raw: mean of the raw "
-            "probabilities, divided by their sum; trials with little option mass count little. pmi: in "
-            "proportion to how much the scene raises each option above the null context "
-            f"({null_of(data.experiment(experiment))}).",
+            "probabilities, divided by their sum; trials with little option mass count little."
+            + (
+                " pmi: in proportion to how much the scene raises each option above the null context "
+                f"({null})."
+            )
+            * (null in data.experiment(experiment).study.experiments),
             long=True,
         )
     )
