@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from grace_client.cli._chart_options import Set, SetFile, SetString
-from grace_client.cli._output import PLAIN_SECONDS, print_json, say
+from grace_client.cli._output import PLAIN_SECONDS, Json, print_json, say
 from grace_client.cli._signals import on_stop
 from grace_client.core.errors import ExitCode, SpecError
 
@@ -60,7 +60,6 @@ Kubeconfig = Annotated[
     typer.Option(help="Kubeconfig file. Default: the file that kubectl uses.", show_default=False),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def fetch(
@@ -97,7 +96,7 @@ def fetch(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     quiet: Quiet = False,
-    json: AsJson = False,
+    json: Json = False,
 ) -> None:
     """Download runs from the cluster and verify them.
 
@@ -159,7 +158,7 @@ def upload(
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
-    json: AsJson = False,
+    json: Json = False,
 ) -> None:
     """Upload trial lists to the input claim, a PVC of the cluster.
 

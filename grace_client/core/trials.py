@@ -60,12 +60,15 @@ class Trial:
         What the templates of the study know of the row (`Schema.variables`).
     extra : mapping of str to str
         Cells of columns that the study does not declare; the long table has them.
+    line : int
+        Line of the file on which the row starts.
     """
 
     trial_id: int
     fields: Mapping[str, str]
     variables: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, str] = field(default_factory=dict)
+    line: int = 0
 
     def __getitem__(self, column: str) -> str:
         return self.fields[column]
@@ -228,7 +231,7 @@ def parse(raw: bytes, *, path: str, schemas: Sequence[Schema], checked: bool = F
         row, changed = _whole_numbers(row, positions, schema)
         whole += changed
         found, faults = _row(trial_id, row, positions, schema, checked=checked)
-        found = replace(found, extra={header[i]: row[i] for i in unused})
+        found = replace(found, extra={header[i]: row[i] for i in unused}, line=line)
         problems += [Problem(line, column, message) for column, message in faults]
         if not faults and not checked:
             doubts += [
@@ -375,4 +378,4 @@ def _notes(header: Sequence[str], positions: Mapping[str, int], schema: Schema) 
     if twice:
         yield f"columns whose name stands twice in the header, and that no table has: {', '.join(twice)}"
     if extra := [name for name in unused if name not in twice]:
-        yield f"columns that {schema.study} does not use, and that only the long table has: {', '.join(extra)}"
+        yield f"columns that {schema.study} does not use, and that only long tables have: {', '.join(extra)}"

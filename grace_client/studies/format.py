@@ -49,6 +49,16 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+class _Also:
+    """Further JSON that a type accepts, for the published schema."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        self.schema = schema
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [handler(core), self.schema]}
+
+
 _SCALAR = {"type": ["string", "number", "boolean"]}
 
 Text = Annotated[str, Field(min_length=1), WithJsonSchema(_SCALAR | {"minLength": 1})]
@@ -84,6 +94,10 @@ class Source(_Part):
     url: Text | None = None
 
 
+def _sources(value: Any) -> Any:
+    return [value] if isinstance(value, dict) else value
+
+
 # --- Trial list ------------------------------------------------------------------------------------------
 
 
@@ -113,7 +127,11 @@ class Column(_Part):
     """Other accepted names."""
     values: tuple[Text, ...] = ()
     """Allowed values. Without them, every text that is not empty is allowed."""
-    levels: Annotated[dict[Name, Level], BeforeValidator(_levels)] = Field(default_factory=dict)
+    levels: Annotated[
+        dict[Name, Level],
+        BeforeValidator(_levels),
+        _Also({"type": "object", "additionalProperties": _SCALAR}),
+    ] = Field(default_factory=dict)
     """Levels of a factor, read from the text. The first that fits counts."""
     pattern: Text | None = None
     """The whole text has this form (a regular expression). Named groups become variables."""
@@ -162,7 +180,7 @@ class Make(_Part):
     people: Drawn | None = None
     """Names that are drawn for each trial."""
     columns: dict[Name, Template]
-    """The text of each column. It may use an item's and a cell's values, what was drawn, and `participant`."""
+    """The text of each column, from an item's and a cell's values, what was drawn, and `participant`."""
 
 
 class Trials(_Part):
@@ -196,8 +214,8 @@ class Options(_Part):
     names: tuple[Text, ...] = ()
     """Names of the options in tables."""
     values: tuple[float, ...] = ()
-    """Number of each option; then mean, median and standard deviation are measures. Without `names`, the numbers
-    are the names."""
+    """Number of each option; then mean, median and standard deviation are measures. Without `names`, the
+    numbers are the names."""
     cross: dict[Name, tuple[Text, ...]] = Field(default_factory=dict)
     """Factors that are crossed: their marginal distributions are measures."""
     columns: tuple[Name, ...] = ()
@@ -207,8 +225,8 @@ class Options(_Part):
     spellings: dict[Text, Texts] = Field(default_factory=dict)
     """How a name (or a level of `cross`) may be written; the first is shown."""
     forms: Literal["written", "spoken"] | tuple[Template, ...] = "spoken"
-    """Texts that count as an option: `written` (as it is), `spoken` (also with a capital letter), each with and
-    without a leading space; or templates with `say`."""
+    """Texts that count as an option: `written` (as it is), `spoken` (also with a capital letter), each with
+    and without a leading space; or templates with `say`."""
     end: Literal["open", "full stop", "turn"] = "open"
     """What must follow an answer: anything, a full stop, or the end of the turn."""
 
@@ -217,7 +235,9 @@ def _options(value: Any) -> Any:
     return {"names": value} if isinstance(value, list) else value
 
 
-OptionsOrNames = Annotated[Options, BeforeValidator(_options)]
+OptionsOrNames = Annotated[
+    Options, BeforeValidator(_options), _Also({"type": "array", "items": _SCALAR, "minItems": 2})
+]
 
 
 # --- Experiments -----------------------------------------------------------------------------------------
@@ -289,8 +309,8 @@ class Read(_Part):
     about: dict[Name, Template] = Field(default_factory=dict)
     """What the grammar needs to know of the trial."""
     ask: Template | None = None
-    """For an LLM that reads the answers: what the question was, and what counts as a value. Without it, grace says
-    so in general words."""
+    """For an LLM that reads the answers: what the question was, and what counts as a value. Without it, grace
+    says so in general words."""
 
 
 class Ask(_Part):
@@ -404,10 +424,31 @@ class StudyFile(_Part):
     title: Text
     trials: Trials
     experiments: Annotated[dict[StudyName, ExperimentFile], Field(min_length=1)]
-    source: Source | tuple[Source, ...] = ()
+    source: Annotated[tuple[Source, ...], BeforeValidator(_sources), _Also(Source.model_json_schema())] = ()
     texts: dict[Name, Template] = Field(default_factory=dict)
     """Parts of prompts, for use in templates by their name."""
     options: dict[Name, OptionsOrNames] = Field(default_factory=dict)
     ways: dict[Name, tuple[Text, ...] | dict[Name, Wording | None]] = Field(default_factory=dict)
     """Ways of asking: factors with levels; the first level of each is the base."""
     people: tuple[People, ...] = ()
+
+
+def schema() -> dict[str, Any]:
+    """The format as JSON Schema (draft-07, which editors know best)."""
+
+    def older(node: Any) -> Any:
+        if isinstance(node, list):
+            return [older(one) for one in node]
+        if not isinstance(node, dict):
+            return node
+        if "prefixItems" in node:
+            node = {"items" if key == "prefixItems" else key: value for key, value in node.items()}
+        return {
+            {"$defs": "definitions"}.get(key, key): value.replace("#/$defs/", "#/definitions/")
+            if key == "$ref"
+            else older(value)
+            for key, value in node.items()
+        }
+
+    found = older(StudyFile.model_json_schema())
+    return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "A study of grace"} | found

@@ -82,4 +82,3 @@ def _value(words: str) -> int:
         elif word != "and":
             current += _UNITS[word]
     return total + current
-
