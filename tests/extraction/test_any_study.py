@@ -24,6 +24,7 @@ from grace_client.run.folder import RunFolder
 from grace_client.run.layout import BETS
 from grace_client.run.manifest import SamplingSpec
 from grace_client.studies import file
+from grace_client.studies.declaration import Study
 from tests.extraction.runs import ENGINE, said
 
 STUDY = r"""
@@ -75,7 +76,7 @@ experiments:
 ROWS = "who,first,second\nAnn,The cat sleeps.,The cat sleep.\nBo,Birds sings.,Birds sing.\n"
 
 
-def parsed(text: str) -> file.Study:
+def parsed(text: str) -> Study:
     return file.parse(text.encode(), path="small.yaml", beside=lambda _: b"")
 
 

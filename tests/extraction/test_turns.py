@@ -12,8 +12,8 @@ from grace_client.extraction.reading import UNPARSED
 from grace_client.extraction.text import first_answer
 from grace_client.run.layout import OK
 from grace_client.run.plan import Item
-from tests.extraction.runs import KINDS
-from tests.extraction.test_rules import PROMPTS, TRIALS, read
+from tests.extraction.runs import KINDS, TRIALS
+from tests.extraction.test_rules import PROMPTS, read
 
 QUESTION = PROMPTS["study1"]["number"].split("Question: ")[1].removesuffix("\nAnswer:")
 NEXT = [
