@@ -298,7 +298,9 @@ def _row(
         if column.name not in fields:
             continue
         value = fields[column.name]
-        wrong = list(list_text.faults(value, breaks=column.breaks)) if not checked else []
+        # A declared value may be a word that means "no value" elsewhere, such as none.
+        new = not checked and value not in column.values
+        wrong = list(list_text.faults(value, breaks=column.breaks)) if new else []
         if wrong or not value.strip():
             faults += [(column.name, message) for message in wrong or ["is empty"]]
         elif column.values and value not in column.values:

@@ -59,6 +59,14 @@ class _Also:
         return {"anyOf": [handler(core), self.schema]}
 
 
+class _OrOne:
+    """One entry in place of a list, for the published schema."""
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        listed = handler(core)
+        return {"anyOf": [listed, listed["items"]]}
+
+
 _SCALAR = {"type": ["string", "number", "boolean"]}
 
 Text = Annotated[str, Field(min_length=1), WithJsonSchema(_SCALAR | {"minLength": 1})]
@@ -83,7 +91,7 @@ StudyName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_l
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Source(_Part):
@@ -418,13 +426,13 @@ class People(_Part):
 class StudyFile(_Part):
     """A study."""
 
-    grace: Literal["1"] = Field(json_schema_extra={"type": ["string", "integer"], "const": None})
+    grace: Annotated[Literal["1"], WithJsonSchema({"enum": [1, "1"]})]
     """Version of the format."""
     study: StudyName
     title: Text
     trials: Trials
     experiments: Annotated[dict[StudyName, ExperimentFile], Field(min_length=1)]
-    source: Annotated[tuple[Source, ...], BeforeValidator(_sources), _Also(Source.model_json_schema())] = ()
+    source: Annotated[tuple[Source, ...], BeforeValidator(_sources), _OrOne()] = ()
     texts: dict[Name, Template] = Field(default_factory=dict)
     """Parts of prompts, for use in templates by their name."""
     options: dict[Name, OptionsOrNames] = Field(default_factory=dict)
