@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from grace_client.core.errors import SpecError
 from grace_client.core.questions import Question
 from grace_client.core.trials import Schema, Trial
 from grace_client.studies import format as formats
+from grace_client.studies._options import Answers
+from grace_client.studies._templates import TemplateError, template
 
 Probabilities = NDArray[np.float64]
 Measure = Callable[[Probabilities], float]
@@ -34,6 +37,10 @@ class Kind:
         Crossed factors of the options, and their levels.
     read : Read or None
         How free text becomes a value.
+    choices : Answers or None
+        For free text that chooses: the options.
+    each : mapping of str to str
+        For free text: the question's own values of `each`.
     """
 
     name: str
@@ -41,6 +48,18 @@ class Kind:
     values: tuple[float, ...] | None = None
     factors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     read: formats.Read | None = None
+    choices: Answers | None = None
+    each: Mapping[str, str] = field(default_factory=dict)
+
+    def render(self, source: str, trial: Trial, **more: object) -> str:
+        """A template of `read` for a trial; SpecError if it cannot be rendered.
+
+        It may use the variables of the trial, the values of `each`, and `more`.
+        """
+        try:
+            return template(source).render({**trial.variables, **self.each, **more})
+        except TemplateError as error:
+            raise SpecError(f"Trial {trial.trial_id}, question {self.name!r}, {source!r}: {error}") from None
 
 
 @dataclass(frozen=True, eq=False)
