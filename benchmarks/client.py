@@ -33,13 +33,14 @@ from typing import Any, ClassVar
 from rich.console import Console
 from rich.table import Table
 
-from grace_client import stimuli, studies
+from grace_client import studies
 from grace_client.core.options import OptionSet, TokenTrie
 from grace_client.core.trials import Trial
 from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.engines.vllm.wire_format import named_batches
 from grace_client.run.folder import RunFolder
 from grace_client.run.runner import run
+from grace_client.studies import lists
 from tests.support.fake_vllm import FakeVllm, RefusedError
 
 ROOT = Path(__file__).parents[1]
@@ -128,7 +129,7 @@ async def by_grace(url: str, questions: int) -> tuple[float, float]:
     engine = await VllmEngine.connect(url, max_in_flight=IN_FLIGHT)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            base = stimuli.default("study1")
+            base = lists.default(studies.named("study1"))
             first: dict[Any, Trial] = {}
             for trial in base.trials:
                 first.setdefault(EXPERIMENT.questions(trial), trial)
@@ -156,7 +157,7 @@ async def bodies(url: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """The two requests of each question of one trial, as grace sends them."""
     engine = await VllmEngine.connect(url)
     found, tries = [], dict[OptionSet, TokenTrie]()
-    for question in EXPERIMENT.questions(stimuli.default("study1").trials[0]):
+    for question in EXPERIMENT.questions(lists.default(studies.named("study1")).trials[0]):
         options = question.options
         assert options is not None
         if options not in tries:

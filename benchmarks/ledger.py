@@ -45,7 +45,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from grace_client import stimuli, studies
+from grace_client import studies
 from grace_client.core import trials
 from grace_client.core.options import TokenTrie
 from grace_client.core.progress import Progress
@@ -54,6 +54,7 @@ from grace_client.engines.base import EngineInfo
 from grace_client.run.folder import RunFolder
 from grace_client.run.ledger import Ledger
 from grace_client.run.runner import run
+from grace_client.studies import lists
 
 SEGMENTS, REPEATS, READ_BACK = 4, 3, 20_000
 TARGET_SECONDS = 20
@@ -210,7 +211,7 @@ class InventingEngine:
 def grow(path: Path, questions: int) -> dict[str, Any]:
     """Run `questions` distinct questions; returns the memory before, during and after the run, in MB."""
     experiment = studies.experiment("study1-exp2")
-    rows = itertools.cycle(stimuli.make("study1", participants=1, seed=0))
+    rows = itertools.cycle(lists.make(studies.named("study1"), participants=1, seed=0))
     different = [
         row | {"story_setup": f"This is story {number}. {row['story_setup']}"}
         for number, row in zip(range(questions // 5), rows, strict=False)

@@ -51,7 +51,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoModelForCausalLM
 
-from grace_client import stimuli, studies
+from grace_client import studies
 from grace_client.core import paths
 from grace_client.core.trials import TrialList
 from grace_client.engines.local import default_model
@@ -59,6 +59,7 @@ from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.run import runner, tables
 from grace_client.run.folder import RunFolder
 from grace_client.run.plan import Item
+from grace_client.studies import lists
 from grace_client.studies.declaration import Experiment
 
 ROOT = Path(__file__).parents[1]
@@ -366,13 +367,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         for study, count in (("study1", options.trials), ("study2", options.questions)):
             experiment = studies.experiment(f"{study}-exp2")
             given = getattr(options, study)
-            listed = studies.read_trials(given) if given else stimuli.default(study)
-            lists = drawn(listed, experiment, count, options.rounds, Path(scratch))
-            rounds = [compare(server, experiment, some, folder, model) for some in lists]
+            listed = studies.read_trials(given) if given else lists.default(studies.named(study))
+            some_lists = drawn(listed, experiment, count, options.rounds, Path(scratch))
+            rounds = [compare(server, experiment, some, folder, model) for some in some_lists]
             ways = {name: sum((ways[name] for ways in rounds[1:]), way) for name, way in rounds[0].items()}
             questions = [question for trial in listed.trials for question in experiment.questions(trial)]
             result[study] = {
-                "trials": sum(len(some.trials) for some in lists),
+                "trials": sum(len(some.trials) for some in some_lists),
                 "questions": ways["first token"].requests,
                 "list": {
                     "questions": len(questions),

@@ -37,13 +37,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from grace_client import stimuli, studies
+from grace_client import studies
 from grace_client.core.options import OptionSet, TokenTrie
 from grace_client.core.questions import Question
 from grace_client.core.scoring import score
 from grace_client.core.trials import Trial
 from grace_client.engines.local.engine import LocalEngine
 from grace_client.engines.local.tree import last_logits
+from grace_client.studies import lists
 from grace_client.studies.declaration import Experiment
 
 WAYS = ("grace", "passes", "one_form")
@@ -161,7 +162,7 @@ def distinct(experiment: Experiment, trials: Sequence[Trial]) -> tuple[list[Tria
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Run the benchmark; returns everything measured and computed."""
     experiment = studies.experiment("study1-exp2")
-    listed = studies.read_trials(options.trials) if options.trials else stimuli.default("study1")
+    listed = studies.read_trials(options.trials) if options.trials else lists.default(studies.named("study1"))
     different, asked, once = distinct(experiment, listed.trials)
     drawn = random.Random(0).sample(different, min(options.trials_sampled, len(different)))
     # In the order of a run.

@@ -18,7 +18,6 @@ import pytest
 
 from grace_client import studies
 from grace_client.core.trials import TrialList
-from grace_client.report.blocks import RAISE
 from tests.kube.standin import HERE, Tools
 
 ROOT = Path(__file__).parents[1]
@@ -56,7 +55,7 @@ if not os.environ.get("GRACE_TEST_ALL"):
 def _no_sentence_for_an_error() -> Iterator[None]:
     """A report in which grace itself fails is no report: the error ends the test."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(RAISE, "1")
+        patch.setenv("GRACE_REPORT_RAISE", "1")
         yield
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         study1,
         study2,
     )
-    from grace_client.analysis._data.reading import manifests, read
+    from grace_client.analysis._data.reading import experiment, manifests, read
     from grace_client.analysis._data.table_files import contents
     from grace_client.analysis._data.wording import wording
     from grace_client.analysis.distributions import summarise
@@ -41,6 +41,7 @@ __all__ = [
     "distributions",
     "example",
     "exclusions",
+    "experiment",
     "figures",
     "holm",
     "inference",
@@ -60,6 +61,7 @@ __all__ = [
 _HOMES = {
     "Manifest": "_data.reading",
     "contents": "_data.table_files",
+    "experiment": "_data.reading",
     "holm": "inference",
     "manifests": "_data.reading",
     "mean_intervals": "inference",

@@ -30,13 +30,14 @@ class Turn:
 class Prompt:
     """One prompt: first the scenario, then the question.
 
-    A model with a chat template gets the text as one user turn, or the turns. A base model gets the text as it
-    is.
+    A model with a chat template gets the turns, or the text as one turn of the user. A base model gets the
+    text as it is.
 
     Attributes
     ----------
     text : str
-        The whole prompt, with the answer cue at its end; of several turns, their texts with empty lines between.
+        The whole prompt, with the answer cue at its end. Of several turns: their texts, with empty lines
+        between them.
     direct : bool
         Whether the answer begins directly after the prompt. Reasoning is then switched off, or an empty
         reasoning block is written.

@@ -375,4 +375,4 @@ def _notes(header: Sequence[str], positions: Mapping[str, int], schema: Schema) 
     if twice:
         yield f"columns whose name stands twice in the header, and that no table has: {', '.join(twice)}"
     if extra := [name for name in unused if name not in twice]:
-        yield f"columns that {schema.study} does not use, and that only the long table has: {', '.join(extra)}"
+        yield f"columns that {schema.study} does not use, and that only long tables have: {', '.join(extra)}"

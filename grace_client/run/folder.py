@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from errno import ENOENT
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +16,14 @@ from grace_client.core.progress import Progress
 from grace_client.core.reasoning import Reasoning
 from grace_client.core.trials import TrialList
 from grace_client.engines.base import EngineInfo
-from grace_client.run import layout
+from grace_client.run import layout, study_copy
 from grace_client.run import manifest as manifests
 from grace_client.run import plan as plans
 from grace_client.run.layout import OK
 from grace_client.run.ledger import Ledger
 from grace_client.run.manifest import Manifest, SamplingSpec, Spec
 from grace_client.run.plan import Plan
-from grace_client.studies import file as study_files
-from grace_client.studies.declaration import Experiment, Study
+from grace_client.studies.declaration import Experiment
 
 THINKING_TOKENS = 2048
 """Default maximum length of reasoning and answer together, in tokens."""
@@ -50,7 +46,7 @@ class RunFolder:
     def open(cls, path: Path) -> RunFolder:
         """Open the run in a folder; SpecError if there is no run, or a damaged one."""
         manifest = manifests.load(path)
-        experiment = experiment_of(path, manifest)
+        experiment = study_copy.experiment_of(path, manifest)
         manifest.check_trials(path / layout.TRIALS)
         try:
             trials = studies.read_trials(path / layout.TRIALS, experiment.study, checked=True)
@@ -139,7 +135,7 @@ class RunFolder:
                 )
             if not different:
                 manifest.check_trials(path / layout.TRIALS)
-                if _keep_study(path, manifest, experiment.study):
+                if study_copy.keep(path, manifest, experiment.study):
                     manifest.save(path)
                 return cls._of(path, manifest, experiment, Plan(experiment, asked, spec))
         path.mkdir(parents=True, exist_ok=True)
@@ -147,7 +143,7 @@ class RunFolder:
             new.write_bytes(trials.raw)
         # Write the manifest last, so that a folder with a manifest is complete.
         manifest = Manifest(trials=str(trials.path), spec=spec)
-        _keep_study(path, manifest, experiment.study)
+        study_copy.keep(path, manifest, experiment.study)
         manifest.save(path)
         return cls._of(path, manifest, experiment, Plan(experiment, asked, spec))
 
@@ -170,56 +166,6 @@ class RunFolder:
         answered = [item.key for item in self.plan.distinct if item.key in self.ledger]
         failed = sum(key in self.ledger.contents.failed for key in answered)
         return Progress(total=len(self.plan.distinct), done=len(answered), failed=failed)
-
-
-def experiment_of(path: Path, manifest: Manifest) -> Experiment:
-    """The experiment of a run, from the study file in its folder.
-
-    Raises
-    ------
-    SpecError
-        If the study file is missing, has changed, or does not have the experiment.
-    """
-    name = manifest.spec.experiment
-    if not manifest.study:
-        return studies.experiment(name)
-    manifest.check_study(path)
-    attached = tuple((file, (path / file).read_bytes()) for file in manifest.study if file != layout.STUDY)
-    study = _study((path / layout.STUDY).read_bytes(), attached, str(path / layout.STUDY))
-    if name not in study.experiments:
-        raise SpecError(f"{path / layout.STUDY} has no experiment {name}. Restore it from a copy")
-    return study.experiments[name]
-
-
-@lru_cache(maxsize=64)
-def _study(raw: bytes, attached: tuple[tuple[str, bytes], ...], path: str) -> Study:
-    files = dict(attached)
-
-    def beside(name: str) -> bytes:
-        if (kept := f"{layout.ATTACHED}/{name}") not in files:
-            raise FileNotFoundError(ENOENT, "the file is missing")
-        return files[kept]
-
-    return study_files.parse(raw, path=path, beside=beside)
-
-
-def _keep_study(path: Path, manifest: Manifest, study: Study) -> bool:
-    """Copy the study file into a run folder, with the files that it names. Returns whether one has changed."""
-    if not manifest.study and (path / layout.MANIFEST).exists():
-        # Begun before there were study files.
-        return False
-    kept = {layout.STUDY: study.raw} | {
-        f"{layout.ATTACHED}/{name}": raw for name, raw in study.attached.items()
-    }
-    before = dict(manifest.study)
-    for name, raw in kept.items():
-        checksum = hashlib.sha256(raw).hexdigest()
-        if before.get(name) != checksum:
-            (path / name).parent.mkdir(exist_ok=True)
-            with paths.replacing(path / name) as new:
-                new.write_bytes(raw)
-            manifest.study[name] = checksum
-    return manifest.study != before
 
 
 def sampling_of(

@@ -227,8 +227,8 @@ class Manifest(BaseModel):
     """Path of the trial list; the run folder has a copy."""
     spec: Spec
     study: dict[str, str] = Field(default_factory=dict)
-    """Checksum of the study file and of each file that it names. Runs of one of grace's own two studies that were
-    begun before there were study files have none."""
+    """Checksum of the study file and of each file that it names. Runs that are older than study files, all of
+    grace's own two studies, have none."""
     results: dict[str, Any] = Field(default_factory=dict)
     """Written at every export: counts, option mass, wall time, checksums."""
     sessions: list[Session] = Field(default_factory=list)

@@ -95,7 +95,7 @@ class Plan:
             for asked in questions:
                 question = replace(asked, prompt=self._prompt(asked.prompt))
                 options = () if question.options is None else (_options(question.options),)
-                # A prompt of one turn of the user has none, so that the answers of earlier runs keep their keys.
+                # One turn of the user adds nothing, so that the answers of earlier runs keep their keys.
                 turns = (_turns(question.prompt),) if question.prompt.turns else ()
                 if sampling is None:
                     key = key_of(engine, question.prompt.text, *turns, *options, *declared)

@@ -1,7 +1,7 @@
 """The studies. A study is one file; two come with grace, and other packages may bring some.
 
-A package brings a study by an entry point of the group ``grace.studies``: its name is the study's, its value the
-package that holds the file ``NAME.yaml``.
+A package brings a study by an entry point of the group ``grace.studies``: its name is the study's, its value
+the package that holds the file ``NAME.yaml``.
 """
 
 from __future__ import annotations
@@ -57,8 +57,7 @@ def named(name: str) -> Study:
             ) from None
         return _of_package(folder, name)
     raise SpecError(
-        f"There is no study {name!r}. Studies: {', '.join(names())}. A study file is named with its path, such as "
-        f"./{name}.yaml"
+        f"There is no study {name!r}. Studies: {', '.join(names())}. Or name a file, such as {name}.yaml"
     )
 
 

@@ -243,8 +243,8 @@ def _shown_name(column: str) -> str:
 def _stop(ask: formats.Ask) -> str | None:
     """A line that begins like the question's: a model that writes it asks itself another question.
 
-    The prompt's template shows it: of the words with a colon at the beginning of lines, such as "Question:" and
-    "Answer:", the last but one. Without two of them there is no such text.
+    The prompt's template shows it: of the words with a colon at the beginning of lines, such as "Question:"
+    and "Answer:", the last but one. Without two of them there is no such text.
     """
     source = ask.prompt if ask.prompt is not None else ask.messages[-1].user if ask.messages else None
     cues = _CUE.findall(source or "")

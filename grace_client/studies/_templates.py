@@ -1,8 +1,8 @@
 """Templates and expressions of a study file: a small, safe part of Jinja2.
 
 A template may name variables, use the filters and tests below, `if` and `for`. Everything else (calls,
-attributes, assignments, imports, products and powers) is refused before it is rendered, and the length of every
-text is bounded. So a template cannot run code, and cannot run for long.
+attributes, assignments, imports, products and powers) is refused before anything is rendered, and every text
+has a maximum length. So a template cannot run code, and cannot run for long.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Read YAML as plain data with the place of each value.
 
-Every scalar stays a text, as it is written: `no` is "no", `1.0` is "1.0". The model of the format decides what
-is a number. Only `null`, `~` and nothing at all are None. Tags, anchors and aliases are refused, so that a small
+Every scalar stays a text, as it is written: `no` is "no", `1.0` is "1.0". The model of the format decides
+what is a number. Only `null`, `~` and nothing at all are None. Tags, anchors and aliases are refused: a small
 file is small in memory too, and makes nothing but texts, lists and mappings.
 """
 

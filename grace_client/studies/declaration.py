@@ -66,10 +66,11 @@ class Experiment:
         For each scored question: the columns of its normalised probabilities, in the order of its options.
     measures : mapping of question name to mapping of column to callable
         For each scored question, its further columns: each from the normalised distribution, shape
-        (n_options,). Together, `option_columns` and `measures` give all `columns`. A question without an answer
-        has empty columns.
+        (n_options,). Together, `option_columns` and `measures` give all `columns`. A question without an
+        answer has empty columns.
     reversed_for : mapping of question name to callable
-        Whether a trial turns the scale of a question round. Then measures get its distribution in reverse order.
+        Whether a trial turns the scale of a question round. Then measures get its distribution in reverse
+        order.
     shown : mapping of str to str
         Further parts of the stimulus that only this experiment shows, and that are conditions: from the name
         of the condition to the column of the trial list.

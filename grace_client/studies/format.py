@@ -162,7 +162,7 @@ class Make(_Part):
     people: Drawn | None = None
     """Names that are drawn for each trial."""
     columns: dict[Name, Template]
-    """The text of each column. It may use an item's and a cell's values, what was drawn, and `participant`."""
+    """The text of each column, from an item's and a cell's values, what was drawn, and `participant`."""
 
 
 class Trials(_Part):
@@ -196,8 +196,8 @@ class Options(_Part):
     names: tuple[Text, ...] = ()
     """Names of the options in tables."""
     values: tuple[float, ...] = ()
-    """Number of each option; then mean, median and standard deviation are measures. Without `names`, the numbers
-    are the names."""
+    """Number of each option; then mean, median and standard deviation are measures. Without `names`, the
+    numbers are the names."""
     cross: dict[Name, tuple[Text, ...]] = Field(default_factory=dict)
     """Factors that are crossed: their marginal distributions are measures."""
     columns: tuple[Name, ...] = ()
@@ -207,8 +207,8 @@ class Options(_Part):
     spellings: dict[Text, Texts] = Field(default_factory=dict)
     """How a name (or a level of `cross`) may be written; the first is shown."""
     forms: Literal["written", "spoken"] | tuple[Template, ...] = "spoken"
-    """Texts that count as an option: `written` (as it is), `spoken` (also with a capital letter), each with and
-    without a leading space; or templates with `say`."""
+    """Texts that count as an option: `written` (as it is), `spoken` (also with a capital letter), each with
+    and without a leading space; or templates with `say`."""
     end: Literal["open", "full stop", "turn"] = "open"
     """What must follow an answer: anything, a full stop, or the end of the turn."""
 

@@ -22,8 +22,8 @@ Row = dict[str, str]
 def make(study: Study, *, participants: int, seed: int) -> list[Row]:
     """Rows of a balanced trial list.
 
-    Every participant sees each item once, and each cell equally often. Over all participants, each combination
-    of item and cell occurs equally often, up to a difference of one.
+    Every participant sees each item once, and each cell equally often. Over all participants, each
+    combination of item and cell occurs equally often, up to a difference of one.
 
     Raises
     ------

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grace_client import stimuli
+from grace_client import studies
 from grace_client.campaign import settings
 from grace_client.campaign.estimate import (
     Assumptions,
@@ -25,6 +25,7 @@ from grace_client.cli.campaign.commands import STUDY
 from grace_client.cli.workload import loads
 from grace_client.core.errors import SpecError
 from grace_client.deploy.values import ModelValues, effective, model_values, values_folder
+from grace_client.studies import lists
 from tests.conftest import USERS_LISTS
 
 GPUS = {
@@ -82,7 +83,7 @@ def test_prompts_come_near_their_tokens() -> None:
     known = effective(values("gemma-2b"), {})
     (load,) = (one for one in loads(known, Assumptions()) if one.experiment == "study1-exp2")
     assert load.prompt_tokens / load.questions == pytest.approx(354, rel=1 / 3)
-    assert len(stimuli.default("study1").trials) == 300
+    assert len(lists.default(studies.named("study1")).trials) == 300
 
 
 def test_a_sample_and_a_choice_of_experiments_are_counted() -> None:

@@ -75,9 +75,9 @@ def test_names_follow_the_pattern() -> None:
 
 def test_the_experiments_are_those_of_the_package() -> None:
     """With the trial list of their study, and their options."""
-    every = {"queries": {"experiments": dict.fromkeys(studies.EXPERIMENTS, ON)}}
+    every = {"queries": {"experiments": dict.fromkeys(studies.experiments(), ON)}}
     jobs = of(render(MODEL, values=every), "Job", "query")
-    assert {job["metadata"]["labels"]["grace/experiment"] for job in jobs} == set(studies.EXPERIMENTS)
+    assert {job["metadata"]["labels"]["grace/experiment"] for job in jobs} == set(studies.experiments())
     for job in jobs:
         (client,) = containers(job["spec"]["template"])
         experiment = client["args"][1]

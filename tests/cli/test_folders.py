@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
 from grace_client import studies
-from grace_client.core.errors import SpecError
 from grace_client.run import tables
-from grace_client.stimuli import DEFAULT_PARTICIPANTS, default
 from tests.cli.test_run import grace
 from tests.conftest import ROOT
 from tests.run.test_runner import ask
@@ -80,21 +77,19 @@ def test_a_command_on_one_run_names_the_runs_in_a_folder(
 
 
 def test_a_study_without_a_list_of_its_own_asks_for_one(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The command says which option names it, before a model is loaded."""
-    first = studies.experiment("study1-exp2")
-    other = dataclasses.replace(
-        first, name="study9-exp1", schema=dataclasses.replace(first.schema, study="study9")
+    file = tmp_path / "s.yaml"
+    file.write_text(
+        "grace: 1\nstudy: s\ntitle: S\ntrials: {columns: {a: }}\n"
+        "experiments: {e: {ask: [{name: q, prompt: '{{ a }}', options: [x, y]}]}}\n"
     )
-    monkeypatch.setitem(studies.EXPERIMENTS, other.name, other)
-    assert grace(monkeypatch, "run", other.name) == 2
-    assert "no trial list of its own for study9. Name one with --trials FILE" in capsys.readouterr().err
-    with pytest.raises(SpecError, match="--trials FILE"):
-        default("study9")
+    assert grace(monkeypatch, "run", str(file)) == 2
+    assert "The study s has no trial list of its own. Name one with --trials" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("study", DEFAULT_PARTICIPANTS)
+@pytest.mark.parametrize("study", studies.SHIPPED)
 def test_a_list_is_made_as_the_readme_says(
     study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,6 +97,6 @@ def test_a_list_is_made_as_the_readme_says(
     out = tmp_path / "made.csv"
     assert "`grace trials make STUDY --out FILE`" in (ROOT / "README.md").read_text()
     assert grace(monkeypatch, "trials", "make", study, "--out", str(out)) == 0
-    assert f"{DEFAULT_PARTICIPANTS[study]} participants" in capsys.readouterr().out
+    assert f"{studies.named(study).file.trials.make.participants} participants" in capsys.readouterr().out
     assert out.read_bytes() == (ROOT / "data" / f"{study}.csv").read_bytes()
     assert studies.read_trials(out).schema.study == study

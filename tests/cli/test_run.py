@@ -9,19 +9,20 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from grace_client import cli, studies
+from grace_client import cli
 from grace_client.core import trials
 from grace_client.core.progress import JSON, VARIABLE, ProgressLine
 from grace_client.core.questions import Question
 from grace_client.engines.local.engine import LocalEngine
 from grace_client.engines.local.tree import CHUNK
+from grace_client.studies import _experiments
 from tests.conftest import ROOT
 from tests.engines.conftest import random_model, tokenizer
 
@@ -103,19 +104,18 @@ def test_a_run_is_planned_once(model: str, tmp_path: Path, monkeypatch: pytest.M
     """Every command parses the trial list once, and writes each trial's questions once."""
     parsed: list[str] = []
     written: list[int] = []
-    parse, experiment = trials.parse, studies.experiment("study2-exp2")
+    parse, questions = trials.parse, _experiments.Builder._questions
 
     def counted_parse(raw: bytes, *, path: str, **options: Any) -> trials.TrialList:
         parsed.append(path)
         return parse(raw, path=path, **options)
 
-    def counted_questions(trial: trials.Trial) -> tuple[Question, ...]:
+    def counted_questions(self: _experiments.Builder, asked: Any, trial: trials.Trial) -> Iterator[Question]:
         written.append(trial.trial_id)
-        return experiment.questions(trial)
+        return questions(self, asked, trial)
 
     monkeypatch.setattr(trials, "parse", counted_parse)
-    counted = replace(experiment, questions=counted_questions)
-    monkeypatch.setitem(studies.EXPERIMENTS, experiment.name, counted)
+    monkeypatch.setattr(_experiments.Builder, "_questions", counted_questions)
     out = str(tmp_path / "run")
     run = ("run", "study2-exp2", "--model", model, "--out", out, "--sample", "5", "--quiet")
     for command in (run, run, ("status", out), ("verify", out), ("export", out)):

@@ -22,7 +22,7 @@ def rows_of(study: str, count: int = 2) -> list[dict[str, str]]:
 
 
 def csv_of(study: str, rows: list[dict[str, str]]) -> bytes:
-    schema = next(schema for schema in studies.SCHEMAS if schema.study == study)
+    schema = studies.named(study).schema
     return to_csv(schema, rows)
 
 

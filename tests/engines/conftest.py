@@ -21,8 +21,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from grace_client import stimuli
+from grace_client import studies
 from grace_client.engines.local.engine import LocalEngine
+from grace_client.studies import lists
 
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}"
@@ -59,7 +60,10 @@ CONFIGS: dict[str, Callable[[], PretrainedConfig]] = {
 
 def tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer of 600 tokens, trained on the project's own stories."""
-    text = stimuli.default("study1").raw.decode() + "It was amazing. It wasn’t terrible. 0% 10% 100% yes no"
+    text = (
+        lists.default(studies.named("study1")).raw.decode()
+        + "It was amazing. It wasn’t terrible. 0% 10% 100% yes no"
+    )
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()

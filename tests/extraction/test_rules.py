@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from grace_client.studies.study1 import Story
+from grace_client.studies.study2 import ADJECTIVES
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -10,8 +12,6 @@ from grace_client import studies
 from grace_client.extraction import rules
 from grace_client.extraction.reading import UNPARSED, VALUES, Reading
 from grace_client.extraction.text import Text
-from grace_client.studies.study1 import Story
-from grace_client.studies.study2 import ADJECTIVES
 from tests.conftest import ROOT
 
 TRIALS = {study: studies.read_trials(ROOT / "data" / f"{study}.csv").trials for study in ("study1", "study2")}

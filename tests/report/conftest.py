@@ -25,7 +25,7 @@ from grace_client.run.runner import run
 from tests.conftest import ROOT
 from tests.support.deterministic import LOGPROBS, DeterministicEngine
 
-EXPERIMENTS = tuple(studies.EXPERIMENTS)
+EXPERIMENTS = tuple(studies.experiments())
 NUMBERS = {"One": "1", "Two": "2", "Three": "3"}
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from grace_client import stimuli, studies
+from grace_client import studies
 from grace_client.analysis import example
 from grace_client.report.runs import ReportData
 from grace_client.report.sections import methods, models, stories
+from grace_client.studies import lists
 from tests.conftest import ROOT, USERS_LISTS
 from tests.report.test_content import said
 
@@ -26,7 +27,7 @@ def told(study: str, *lists: Path) -> str:
 def test_graces_own_stories_are_called_so(study: str, authors: str, tmp_path: Path) -> None:
     """The list in data/ and other lists from grace's stories are called grace's own."""
     other = tmp_path / "made.csv"
-    stimuli.write(other, study, participants=6, seed=7)
+    lists.write(other, studies.named(study), participants=6, seed=7)
     for path in (ROOT / "data" / f"{study}.csv", other):
         sentence = told(study, path)
         assert "the models got grace's own stories" in sentence
@@ -45,7 +46,9 @@ def test_other_stories_are_not_called_graces_own(study: str, column: str, tmp_pa
     some.write_text(text.replace(*old[column]), encoding="utf-8")
     whole = {"story_setup": ("almost always", "nearly always"), "Scenario": ("Imagine that", "Suppose that")}
     every.write_text(text.replace(*whole[column]), encoding="utf-8")
-    assert 0 < stimuli.own(studies.read_trials(some)) < len(studies.read_trials(some).trials)
+    assert (
+        0 < lists.own(studies.read_trials(some), studies.named(study)) < len(studies.read_trials(some).trials)
+    )
     assert "and others in " in told(study, some)
     assert "the stories of your trial list" in told(study, every)
     assert "does not know" in told(study, every)
@@ -56,7 +59,7 @@ def test_other_stories_are_not_called_graces_own(study: str, column: str, tmp_pa
 @pytest.mark.parametrize("study", ["study1", "study2"])
 def test_the_users_stories_are_their_own(study: str) -> None:
     """No trial of the users' lists has one of grace's stories."""
-    assert stimuli.own(studies.read_trials(USERS_LISTS / f"{study}.csv")) == 0
+    assert lists.own(studies.read_trials(USERS_LISTS / f"{study}.csv"), studies.named(study)) == 0
 
 
 def test_the_page_says_it_beside_people(found: ReportData) -> None:

@@ -134,7 +134,7 @@ def test_what_nothing_was_drawn_for_lacks_no_interval() -> None:
 
 def test_every_question_has_a_name_in_words() -> None:
     """Every question of every study has a name in words."""
-    for name, experiment in studies.EXPERIMENTS.items():
+    for name, experiment in studies.experiments().items():
         trials = studies.read_trials(ROOT / "data" / f"{experiment.schema.study}.csv").trials
         for question in experiment.questions(trials[0]):
             assert runs.question_label(name, question.name).endswith(f" ({question.name})")

@@ -10,7 +10,6 @@ import pytest
 from grace_client import studies
 from grace_client.run import layout, verify
 from grace_client.studies.declaration import Experiment
-from grace_client.studies.study1 import STATES
 from grace_client.transfer import reader
 
 
@@ -21,10 +20,11 @@ def test_the_pods_program_knows_the_manifest_by_its_name() -> None:
 
 def test_bets_are_on_the_states_of_study_1() -> None:
     """A column for each."""
-    assert tuple(f"bet_{state}" for state in STATES) == layout.BETS
+    states = studies.experiment("study1-exp2").study.file.experiments["exp2"].ask[0].each["state"]
+    assert tuple(f"bet_{state}" for state in states) == layout.BETS
 
 
-@pytest.mark.parametrize("experiment", studies.EXPERIMENTS.values(), ids=lambda experiment: experiment.name)
+@pytest.mark.parametrize("experiment", studies.experiments().values(), ids=lambda experiment: experiment.name)
 def test_names_of_tables_are_read_as_they_are_written(experiment: Experiment) -> None:
     """Model, study and table, also where the model's name has characters that file names have not."""
     study, created = experiment.schema.study, "2026-03-04T05:06:07+00:00"

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -25,6 +24,8 @@ from grace_client.run import layout, tables
 from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import SamplingSpec
 from grace_client.run.runner import run
+from grace_client.studies import lists
+from grace_client.studies.declaration import Experiment
 from tests.conftest import ROOT, undated
 from tests.support.deterministic import DeterministicEngine, nan_for
 
@@ -33,7 +34,7 @@ STUDY1 = ROOT / "data" / "study1.csv"
 
 def ask(
     path: Path,
-    experiment: str = "study1-exp2",
+    experiment: str | Experiment = "study1-exp2",
     engine: DeterministicEngine | None = None,
     trial_list: TrialList | None = None,
     sample: int | None = None,
@@ -44,7 +45,7 @@ def ask(
     engine = engine or DeterministicEngine()
 
     async def work() -> Progress:
-        found = studies.experiment(experiment)
+        found = studies.experiment(experiment) if isinstance(experiment, str) else experiment
         own = trial_list or studies.read_trials(ROOT / "data" / f"{found.schema.study}.csv")
         folder = RunFolder.create(path, found, own, await engine.describe(), sample=sample, sampling=sampling)
         stop = asyncio.Event()
@@ -338,20 +339,22 @@ def test_the_manifest_tells_what_the_numbers_rest_on(tmp_path: Path) -> None:
 
 
 def test_the_study_in_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A third study is one module and its entry in the registry."""
+    """A third study is one file and a list."""
     text = (ROOT / "docs" / "how-to" / "add-a-study.md").read_text()
-    (source,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    study3 = ModuleType("study3")
-    exec(source, study3.__dict__)
-    monkeypatch.setattr(studies, "SCHEMAS", (*studies.SCHEMAS, study3.SCHEMA))
-    monkeypatch.setitem(studies.EXPERIMENTS, "study3-exp1", study3.EXPERIMENTS[0])
-    path = tmp_path / "hues.csv"
-    path.write_text("participant,hue\n1,0\n1,120\n2,0\n")
-    folder, progress = ask(tmp_path / "run", "study3-exp1", trial_list=studies.read_trials(path))
-    assert progress.total == 2
+    source, listed = (
+        re.findall(rf"```{kind}\n(.*?)```", text, flags=re.DOTALL)[0] for kind in ("yaml", "text")
+    )
+    (tmp_path / "colours.yaml").write_text(source)
+    (tmp_path / "hues.csv").write_text(listed)
+    experiment = studies.experiment(str(tmp_path / "colours.yaml"))
+    trial_list = lists.default(experiment.study)
+    folder, progress = ask(tmp_path / "run", experiment, trial_list=trial_list)
+    assert progress.total == 2 * len({trial["hue"] for trial in trial_list.trials})
     wide = pd.read_csv(tables.export(folder)[0])
-    assert list(wide.columns[-5:]) == list(study3.EXPERIMENTS[0].columns)
-    assert np.allclose(wide.filter(regex="^prob_").sum(axis=1), 1)
-    path.write_text("participant,hue\n1,400\n")
-    with pytest.raises(TrialError, match="2: column 'hue': is 400; expected 0 to 359"):
-        studies.read_trials(path)
+    assert list(wide.columns) == [*experiment.schema.names, *experiment.columns]
+    assert np.allclose(wide[list(experiment.option_columns["warm"])].sum(axis=1), 1)
+    again = RunFolder.open(tmp_path / "run")
+    assert again.experiment.name == experiment.name
+    (tmp_path / "hues.csv").write_text("participant,hue\n1,400\n")
+    with pytest.raises(TrialError, match="2: column 'hue': is 400"):
+        lists.default(experiment.study)

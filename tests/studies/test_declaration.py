@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grace_client import stimuli, studies
+from grace_client import studies
+from grace_client.studies import lists
 from grace_client.studies.declaration import Experiment
 
-SCORED = [experiment for experiment in studies.EXPERIMENTS.values() if experiment.scored]
+SCORED = [experiment for experiment in studies.experiments().values() if experiment.scored]
 
 
 @pytest.mark.parametrize("experiment", SCORED, ids=lambda experiment: experiment.name)
 def test_option_columns_and_measures_cover_the_table(experiment: Experiment) -> None:
     """Each column comes from one question; a sure answer is 1 in its option's column and 0 in the others'."""
-    trial = stimuli.default(experiment.schema.study).trials[0]
+    trial = lists.default(studies.named(experiment.schema.study)).trials[0]
     columns: list[str] = []
     for question in experiment.questions(trial):
         assert question.options is not None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from grace_client import studies
+from grace_client.core import trials
 from grace_client.core.trials import TrialList
-from grace_client.studies.study1 import Story
 
 COLUMNS = (
     [f"state{s}_prob_{p}" for s in range(4) for p in range(0, 101, 10)]
@@ -33,25 +33,39 @@ def test_the_table_has_68_columns_in_order() -> None:
     assert len(INPUTS + COLUMNS) == 68
 
 
+ROW = {
+    "participant_id": "1",
+    "story_shortname": "x",
+    "story_setup": "Setup.",
+    "speach": "Ann tells you: 'I have looked at 2 of the 3. 1 of the 3 has.'",
+    "access": "2",
+    "observe": "1",
+}
+
+
 @pytest.mark.parametrize(
-    ("state", "statement"),
+    ("items", "rest", "state", "statement"),
     [
-        (0, "Exactly 0 of the 3 fruits have dried out pith."),
-        (1, "Exactly 1 of the 3 fruits has dried out pith."),
-        (3, "Exactly 3 of the 3 fruits have dried out pith."),
+        ("fruits", "dried out pith", 0, "Exactly 0 of the 3 fruits have dried out pith."),
+        ("fruits", "dried out pith", 1, "Exactly 1 of the 3 fruits has dried out pith."),
+        (
+            "cups of tea",
+            "gone cold, as they do",
+            3,
+            "Exactly 3 of the 3 cups of tea have gone cold, as they do.",
+        ),
     ],
 )
-def test_statements_follow_the_grammar(state: int, statement: str) -> None:
-    """Singular for one, plural for none and for more."""
-    story = Story.parse("How many of the 3 fruits do you think have dried out pith?")
-    assert story.statement(state) == statement
-
-
-def test_items_and_property_may_be_phrases() -> None:
-    """No list of known stories is behind it."""
-    story = Story.parse("How many of the 3 cups of tea do you think have gone cold, as they do?")
-    assert story.statement(1) == "Exactly 1 of the 3 cups of tea has gone cold, as they do."
-    assert story.knowledge_question("Ann").startswith("Do you think Ann knows exactly how many of the 3 cups")
+def test_statements_follow_the_grammar(items: str, rest: str, state: int, statement: str) -> None:
+    """Singular for one, plural for none and for more. Items and property may be any phrases."""
+    experiment = studies.experiment("study1-exp2")
+    columns = list(ROW)
+    row = ROW | {"priorQ": f"How many of the 3 {items} do you think have {rest}?"}
+    (trial,) = trials.parse(
+        trials.to_csv([*columns, "priorQ"], [row]), path="x", schemas=[experiment.schema]
+    ).trials
+    assert f"\nStatement: {statement}\n" in experiment.questions(trial)[state].prompt.text
+    assert trial["knowledgeQ"] == f"Do you think Ann knows exactly how many of the 3 {items} have {rest}?"
 
 
 def test_every_trial_asks_four_states_and_knowledge(study1: TrialList) -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from grace_client import studies
 from grace_client.core.trials import TrialList
-from grace_client.studies.study2 import ADJECTIVES, UTTERANCE_OPTIONS, goal_of
 from tests.conftest import ROOT
 
-JOINTS = [f"{frame}_{word}" for frame in ("was", "wasnt") for word in ("terrible", "bad", "good", "amazing")]
+ADJECTIVES = ("terrible", "bad", "good", "amazing")
+JOINTS = [f"{frame}_{word}" for frame in ("was", "wasnt") for word in ADJECTIVES]
 COLUMNS = [
     *(f"prob_{joint}" for joint in JOINTS),
     "prob_was",
@@ -60,7 +60,7 @@ def test_marginals_and_entropies_come_from_the_joints() -> None:
 
 def test_goals_of_the_lists(study2: TrialList) -> None:
     """The users' list has 820, 812 and 792; ours is balanced."""
-    goals = Counter(goal_of(trial["Goal"]) for trial in study2.trials)
+    goals = Counter(trial.variables["goal"] for trial in study2.trials)
     ours = study2.path.startswith(str(ROOT / "data"))
     expected = (808, 808, 808) if ours else (820, 812, 792)
     assert (goals["both"], goals["social"], goals["informational"]) == expected
@@ -79,11 +79,13 @@ def test_prompts_say_that_three_hearts_are_the_most_and_hide_the_utterance(study
         assert all(trial[c] in text for c in ("Precontext", "Scenario", "Goal", "SP_Name", "LS_Name"))
 
 
-def test_negation_counts_in_every_spelling() -> None:
+def test_negation_counts_in_every_spelling(study2: TrialList) -> None:
     """Straight and curly apostrophe and the long form are one answer; headers have no apostrophe."""
-    forms = UTTERANCE_OPTIONS.options[4].forms
+    (question,) = studies.experiment("study2-exp2").questions(study2.trials[0])
+    assert question.options is not None
+    forms = question.options.options[4].forms
     assert {"It wasn't terrible", "It wasn\u2019t terrible", "It was not terrible"} <= set(forms)
-    assert UTTERANCE_OPTIONS.names == tuple(JOINTS)
+    assert question.options.names == tuple(JOINTS)
 
 
 def test_the_null_context_is_one_question(study2: TrialList) -> None:

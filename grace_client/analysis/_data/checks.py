@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from grace_client import studies
 from grace_client.core.errors import NotEnoughDataError, SpecError
 from grace_client.core.trials import TrialList
 from grace_client.run.layout import KEYS, OK
@@ -20,22 +19,13 @@ MASS = 1e-4
 """Tolerance of an option mass above 1, for rounding."""
 
 
-def one_experiment(long: pd.DataFrame, path: Path) -> Experiment:
-    """The one experiment of a long table."""
+def one_experiment(long: pd.DataFrame, path: Path) -> str:
+    """Name of the one experiment of a long table."""
     names = [str(name) for name in long["experiment"].unique()]
     if len(names) != 1:
         listed = ", ".join(names) or "no rows"
         raise SpecError(f"{path}: column experiment: {listed}. A table must contain one experiment")
-    return studies.experiment(names[0])
-
-
-def same_study(experiment: Experiment, listed: TrialList, path: Path) -> None:
-    """Check that the trial list is of the experiment's study."""
-    if listed.schema.study != experiment.schema.study:
-        raise SpecError(
-            f"{path} contains {experiment.name}, and {listed.path} is a {listed.schema.study} list. Give the "
-            f"{experiment.schema.study} list of its run"
-        )
+    return names[0]
 
 
 def known_trials(long: pd.DataFrame, listed: TrialList, path: Path) -> None:
@@ -47,25 +37,22 @@ def known_trials(long: pd.DataFrame, listed: TrialList, path: Path) -> None:
         _wrong(path, at, "trial_id", message)
 
 
-def scored(long: pd.DataFrame, experiment: Experiment, listed: TrialList, path: Path) -> None:
+def scored(long: pd.DataFrame, experiment: Experiment, path: Path) -> None:
     """Check that every question has each option once, with probabilities that sum to 1."""
-    _questions(long, experiment, listed, path)
+    _questions(long, experiment, path)
     _unique(long, [*KEYS, "option"], path)
     answered = _answered(long, path)
-    for question in experiment.questions(listed.trials[0]):
-        assert question.options is not None
-        rows = long[long["question"] == question.name]
-        strange = ~rows["option"].isin(question.options.names)
+    for question, kind in experiment.kinds.items():
+        rows = long[long["question"] == question]
+        strange = ~rows["option"].isin(kind.options)
         if strange.any():
             at = rows.index[strange][0]
-            known = ", ".join(question.options.names)
+            known = ", ".join(kind.options)
             _wrong(path, at, "option", f"{rows.at[at, 'option']!r} is not one of {known}")
         size = rows.groupby(list(KEYS))["option"].transform("size")
-        if (few := size != len(question.options.names)).any():
+        if (few := size != len(kind.options)).any():
             at = rows.index[few][0]
-            _wrong(
-                path, at, "option", f"{size[at]} of the {len(question.options.names)} options of a question"
-            )
+            _wrong(path, at, "option", f"{size[at]} of the {len(kind.options)} options of a question")
     for column, highest in (("prob_norm", 1 + SUM), ("prob_raw", 1 + MASS), ("option_mass", 1 + MASS)):
         values = answered[column]
         # A wide table has normalised probabilities alone.
@@ -83,22 +70,20 @@ def scored(long: pd.DataFrame, experiment: Experiment, listed: TrialList, path: 
         _wrong(path, at, "prob_norm", f"the options of this question sum to {sums[at]:.6f}, not to 1")
 
 
-def free(long: pd.DataFrame, experiment: Experiment, listed: TrialList, path: Path) -> None:
+def free(long: pd.DataFrame, experiment: Experiment, path: Path) -> None:
     """Check that every question has each replicate once."""
-    _questions(long, experiment, listed, path)
+    _questions(long, experiment, path)
     _unique(long, [*KEYS, "replicate"], path)
     answered = _answered(long, path)
     if (absent := answered["response"].isna()).any():
         _wrong(path, answered.index[absent][0], "response", "is missing in a row whose status is ok")
 
 
-def _questions(long: pd.DataFrame, experiment: Experiment, listed: TrialList, path: Path) -> None:
-    names = [question.name for question in experiment.questions(listed.trials[0])]
-    if (strange := ~long["question"].isin(names)).any():
+def _questions(long: pd.DataFrame, experiment: Experiment, path: Path) -> None:
+    if (strange := ~long["question"].isin(experiment.kinds)).any():
         at = long.index[strange][0]
-        _wrong(
-            path, at, "question", f"{long.at[at, 'question']!r}. {experiment.name} asks {', '.join(names)}"
-        )
+        asked = f"{experiment.name} asks {', '.join(experiment.kinds)}"
+        _wrong(path, at, "question", f"{long.at[at, 'question']!r}. {asked}")
 
 
 def _unique(long: pd.DataFrame, keys: list[str], path: Path) -> None:

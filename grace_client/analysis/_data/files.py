@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,8 @@ from grace_client import studies
 from grace_client.core import trials
 from grace_client.core.errors import SpecError, refused
 from grace_client.core.trials import TrialList
-from grace_client.run import layout
 from grace_client.run.layout import BETS, DRAW, FREE, KEYS, MISSING, OK, READING, SCORED
-from grace_client.studies.declaration import Experiment
+from grace_client.studies.declaration import Experiment, Study
 
 TEXT = pd.Series([""]).dtype
 """The text type of this version of pandas."""
@@ -48,11 +48,14 @@ def typed(long: pd.DataFrame, experiment: Experiment, path: Path) -> pd.DataFram
             f"{path}: column {', '.join(missing)} is missing from a long table of {experiment.name}. "
             "To write the table again, run: grace export RUN"
         )
-    extra = [c for c in (*READING, *BETS) if c in long.columns] if not experiment.scored else []
-    frame = long[[*expected, *extra]].copy()
-    for column in frame.columns.intersection([*INTEGERS, *NUMBERS]):
+    read = [c for c in (*READING, *BETS) if c in long.columns] if not experiment.scored else []
+    # Columns of the trial list that the study does not declare come last.
+    extra = [c for c in long.columns if c not in (*expected, *read)]
+    frame = long[[*expected, *read, *extra]].copy()
+    numbers = [c for c in (*expected, *read) if c in (*INTEGERS, *NUMBERS)]
+    for column in numbers:
         frame[column] = _numbers(frame[column], path)
-    for column in frame.columns.difference([*INTEGERS, *NUMBERS, "confidence"]):
+    for column in frame.columns.difference([*numbers, "confidence"]):
         text = _text(frame[column])
         frame[column] = text.mask(text == "") if column in ("reasoning", "finish_reason") else text
     if "response" in frame.columns:
@@ -92,7 +95,7 @@ def design(listed: TrialList, shown: Mapping[str, str] | None = None) -> pd.Data
     """Participant, item, stimulus and factors of every trial, indexed by ``trial_id``.
 
     `shown` are the columns that the experiment shows in addition to the stimulus of the schema; see
-    `Experiment`.
+    `Experiment`. A study without participants or items has empty ones.
     """
     schema, shown = listed.schema, shown or {}
     rows = []
@@ -100,7 +103,7 @@ def design(listed: TrialList, shown: Mapping[str, str] | None = None) -> pd.Data
         text = "\0".join(trial[column].strip() for column in (*schema.stimulus, *shown.values()))
         rows.append(
             {
-                "participant": trial[schema.participant],
+                "participant": trial[schema.participant] if schema.participant else "",
                 "item": trial[schema.item] if schema.item else "",
                 "stimulus": hashlib.sha256(text.encode()).hexdigest()[:12],
                 **schema.cell(trial),
@@ -110,18 +113,34 @@ def design(listed: TrialList, shown: Mapping[str, str] | None = None) -> pd.Data
     return pd.DataFrame(rows, index=pd.Index([t.trial_id for t in listed.trials], name="trial_id"))
 
 
-def widened(wide: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, TrialList]:
-    """A wide or structured table alone, as a long table, and the trial list that it contains.
+def reversals(experiment: Experiment, listed: TrialList) -> pd.Series[bool]:
+    """Whether each trial turns the scale of each question round, by question and trial."""
+    known = {
+        (question, trial.trial_id): experiment.reverses(question, trial)
+        for question in experiment.reversed_for
+        for trial in listed.trials
+    }
+    return pd.Series(known, dtype="bool")
 
-    Trials are counted in the order of the rows: a wide table has no trial ids.
+
+def widened(
+    wide: pd.DataFrame, path: Path, study: Study | None = None
+) -> tuple[pd.DataFrame, Experiment, TrialList]:
+    """A wide or structured table alone, as a long table, with its experiment and its trial list.
+
+    Trials are counted in the order of the rows: a wide table has no trial ids. Without a study, the file name
+    gives one of those that have a name.
     """
-    match = layout.TABLE_NAME.fullmatch(path.stem)
-    if match is None:
+    known = [study] if study else [studies.named(name) for name in studies.names()]
+    match, of = next(((found, one) for one in known if (found := _named(path, one.name))), (None, None))
+    if match is None or of is None:
+        named = ", ".join(one.name for one in known)
         raise SpecError(
             f"{path} is neither a long table (columns {', '.join(KEYS)}, ...) nor a wide one. The name of a "
-            "wide table must be MODEL_STUDY_TABLE_DATE.csv, because it names the model"
+            "wide table must be MODEL_STUDY_TABLE_DATE.csv, because it names the model. STUDY is one of "
+            + (named if study else f"{named}. Name the file of another study with study=")
         )
-    experiment = _experiment(wide, match["study"], match["table"], path)
+    experiment = _experiment(wide, of, match["table"], path)
     number: NDArray[Any] = np.arange(1, len(wide) + 1)
     if not experiment.scored:
         if missing := [column for column in (*DRAW, "seed", "response") if column not in wide.columns]:
@@ -131,46 +150,47 @@ def widened(wide: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, TrialList]:
     first = wide.assign(trial_id=number).drop_duplicates("trial_id").sort_values("trial_id")
     names = list(experiment.schema.names)
     rows = ({name: str(row[name]) for name in names} for row in first[names].to_dict("records"))
-    raw = trials.to_csv(experiment.schema, rows)
+    raw = trials.to_csv(names, rows)
     listed = trials.parse(raw, path=str(path), schemas=[experiment.schema], checked=True)
     head = {"model": match["model"], "experiment": experiment.name}
     if experiment.scored:
-        return _scored(wide, experiment, listed).assign(**head), listed
+        return _scored(wide, experiment).assign(**head), experiment, listed
     added = dict.fromkeys((column for column in FREE if column not in wide.columns), "")
-    return wide.drop(columns=names).assign(**(added | head | {"trial_id": number})), listed
+    return wide.drop(columns=names).assign(**(added | head | {"trial_id": number})), experiment, listed
 
 
-def _experiment(wide: pd.DataFrame, study: str, table: str, path: Path) -> Experiment:
+def _named(path: Path, study: str) -> re.Match[str] | None:
+    """The parts of a wide table's file name; None if it is of another study."""
+    return re.fullmatch(rf"(?P<model>.+)_{study}_(?P<table>[a-z_]+)_\d{{8}}", path.stem)
+
+
+def _experiment(wide: pd.DataFrame, study: Study, table: str, path: Path) -> Experiment:
     """The experiment of a wide table. If several have these columns, the one that the file name gives."""
     present = set(wide.columns)
-    known = [e for e in studies.EXPERIMENTS.values() if e.schema.study == study]
-    known.sort(key=lambda e: e.table != table)
+    known = sorted(study.experiments.values(), key=lambda e: e.table != table)
     for experiment in known:
         if missing := [name for name in experiment.schema.names if name not in present]:
             raise SpecError(
-                f"{path}: column {', '.join(missing)} is missing. By its name this is a table of {study}. "
-                "If it is of another study, rename it"
+                f"{path}: column {', '.join(missing)} is missing. By its name this is a table of "
+                f"{study.name}. If it is of another study, rename it"
             )
         if set(experiment.columns or ("question", "response")) <= present:
             return experiment
-    if not known:
-        raise SpecError(f"{path}: there is no study {study}. Rename the file, or register the study")
     nearest = max(known, key=lambda e: len(present.intersection(e.columns)))
     lost = ", ".join(name for name in nearest.columns if name not in present)
     raise SpecError(f"{path}: column {lost} is missing from a wide table of {nearest.name}")
 
 
-def _scored(wide: pd.DataFrame, experiment: Experiment, listed: TrialList) -> pd.DataFrame:
+def _scored(wide: pd.DataFrame, experiment: Experiment) -> pd.DataFrame:
     parts = []
-    for place, question in enumerate(experiment.questions(listed.trials[0])):
-        assert question.options is not None
-        columns = experiment.option_columns[question.name]
+    for place, (question, kind) in enumerate(experiment.kinds.items()):
+        columns = experiment.option_columns[question]
         values = wide[list(columns)]
         lost = np.repeat((values == "").all(axis=1).to_numpy(), len(columns))
         part = pd.DataFrame(
             {
                 "row": np.repeat(np.arange(len(wide)), len(columns)),
-                "option": np.tile(list(question.options.names), len(wide)),
+                "option": np.tile(list(kind.options), len(wide)),
                 "prob_norm": values.to_numpy().ravel(),
                 "status": np.where(lost, MISSING, OK),
                 "reason": np.where(
@@ -178,7 +198,7 @@ def _scored(wide: pd.DataFrame, experiment: Experiment, listed: TrialList) -> pd
                 ),
             }
         )
-        parts.append(part.assign(question=question.name, place=place))
+        parts.append(part.assign(question=question, place=place))
     both = pd.concat(parts).sort_values(["row", "place"], kind="stable", ignore_index=True)
     nothing = dict.fromkeys(("logprob", "prob_raw", "option_mass"), np.nan)
     return both.assign(trial_id=both["row"] + 1, **nothing).drop(columns=["row", "place"])

@@ -11,12 +11,23 @@ from grace_client import studies
 from grace_client.analysis._data import checks, files
 from grace_client.analysis._data.table_files import Source, Table, find
 from grace_client.core.errors import SpecError
+from grace_client.core.trials import TrialList
+from grace_client.run import study_copy
 from grace_client.run.manifest import Manifest
+from grace_client.studies.declaration import Experiment, Study
 
 HEAD = ("model", "experiment", "trial_id", "participant", "item", "stimulus")
+UNDECLARED = "list_"
+"""Before the name of a further column of the trial list that has the name of another column."""
 
 
-def read(source: Source, *, experiment: str | None = None, trials: str | Path | None = None) -> pd.DataFrame:
+def read(
+    source: Source,
+    *,
+    experiment: str | None = None,
+    trials: str | Path | None = None,
+    study: str | Path | Study | None = None,
+) -> pd.DataFrame:
     """Read answers of one experiment, of one model or many, into one tidy frame.
 
     Parameters
@@ -28,19 +39,24 @@ def read(source: Source, *, experiment: str | None = None, trials: str | Path | 
         Name of the experiment, such as ``"study1-exp2"``. Required if the source contains several.
     trials : path, optional
         The trial list of a long table that is not in its run folder.
+    study : str, path or Study, optional
+        The study file, or the study's name, of tables that are not in their run folders. Default: the study
+        of that name that comes with grace or with an installed package.
 
     Returns
     -------
     DataFrame
         Scored answers, one row per trial, question and option: ``model``, ``experiment``, ``trial_id``,
-        ``participant``, ``item`` (story or domain), ``stimulus`` (hash of the text that a participant sees),
-        the design factors as text (``access, observe`` or ``goal, state``, and ``utterance`` where one is
-        judged), ``question``, ``option``,
-        ``logprob`` (nats), ``prob_raw``, ``prob_norm``, ``option_mass``, ``status`` and ``reason``.
+        ``participant`` and ``item`` (empty if the study has none), ``stimulus`` (hash of the text that a
+        participant sees), the study's conditions as text, ``question``, ``option``, ``logprob`` (nats),
+        ``prob_raw``, ``prob_norm``, ``option_mass``, ``status`` and ``reason``; ``reversed`` (bool) if the
+        study turns scales round.
         Free text, one row per trial, question and replicate: the same first columns, then ``question``,
         ``replicate``, ``seed``, ``response``, ``reasoning``, ``finish_reason``, ``status``, ``reason``; and,
         if its folder has a structured table, ``structured``, ``category``, ``method``, ``confidence``,
         ``span_start``, ``span_end`` and for Study 1 ``bet_0`` to ``bet_3``.
+        Columns of the trial list that the study does not declare come last; if another column has such a
+        name, it begins with ``list_``.
         A row whose status is not ``ok`` has no values. A wide table alone has no trial ids: rows are counted
         from 1. Its ``logprob``, ``prob_raw`` and ``option_mass`` are missing.
 
@@ -59,7 +75,7 @@ def read(source: Source, *, experiment: str | None = None, trials: str | Path | 
     manifests : How the answers were made.
     """
     tables = _chosen(find(source), experiment)
-    frame = joined([(table, load(table, trials)) for table in tables])
+    frame = joined([(table, load(table, trials, study)) for table in tables])
     names = sorted(frame["experiment"].unique())
     if len(names) > 1:
         raise SpecError(
@@ -68,6 +84,39 @@ def read(source: Source, *, experiment: str | None = None, trials: str | Path | 
     if experiment is not None and names != [experiment]:
         raise SpecError(f"{tables[0].path} contains {names[0]}, not {experiment}")
     return frame
+
+
+def experiment(
+    source: Source, *, experiment: str | None = None, study: str | Path | Study | None = None
+) -> Experiment:
+    """What the study file of runs declares of their experiment: questions, options, contrasts.
+
+    Parameters
+    ----------
+    source, experiment, study
+        As in `read`.
+
+    Returns
+    -------
+    Experiment
+        The functions for any study take it: `outcomes`, `cell_means`, `contrasts`.
+
+    Raises
+    ------
+    SpecError
+        As `read`; and if two runs have different questions or options.
+    """
+    found: list[tuple[Table, Experiment]] = []
+    for table in _chosen(find(source), experiment):
+        found.append((table, _experiment(table, files.load(table.path), study)[0]))
+    (first, one), *others = found
+    for table, other in others:
+        if other.name != one.name or other.kinds != one.kinds:
+            raise SpecError(
+                f"{first.path} and {table.path} have different experiments: {one.name} and {other.name}, or "
+                "other options. Choose one with experiment=, or read them one by one"
+            )
+    return one
 
 
 def manifests(source: Source, *, experiment: str | None = None) -> dict[tuple[str, str], Manifest]:
@@ -128,37 +177,63 @@ def _chosen(tables: list[Table], experiment: str | None) -> list[Table]:
                 f"The runs are of several experiments: {', '.join(names)}. Choose one with experiment="
             )
         return tables
-    studies.experiment(experiment)
     kept = [t for t in tables if t.manifest is None or t.manifest.spec.experiment == experiment]
     if not kept:
-        raise SpecError(f"There is no run of {experiment}. There are runs of: {', '.join(names)}")
+        raise SpecError(f"There is no run of {experiment!r}. There are runs of: {', '.join(names)}")
     return kept
 
 
-def load(table: Table, trials: str | Path | None = None) -> pd.DataFrame:
+def _experiment(
+    table: Table, raw: pd.DataFrame, study: str | Path | Study | None
+) -> tuple[Experiment, pd.DataFrame, TrialList | None]:
+    """A table's experiment, the table in the long form, and the trial list that a wide table contains."""
+    given = studies.find(str(study)) if isinstance(study, str | Path) else study
+    if not set(raw.columns) >= files.LONG:
+        if table.manifest is not None:
+            given = study_copy.experiment_of(table.path.parent, table.manifest).study
+        long, found, listed = files.widened(raw, table.path, given)
+        return found, long, listed
+    name = checks.one_experiment(raw, table.path)
+    if table.manifest is not None:
+        return study_copy.experiment_of(table.path.parent, table.manifest), raw, None
+    known = given.experiments if given else studies.experiments()
+    if name not in known:
+        raise SpecError(
+            f"{table.path} contains {name}, and there is no such experiment in {given.path}"
+            if given
+            else f"{table.path} contains {name}, which grace does not know. Name its study file with study="
+        )
+    return known[name], raw, None
+
+
+def load(
+    table: Table, trials: str | Path | None = None, study: str | Path | Study | None = None
+) -> pd.DataFrame:
     """One file as a tidy, checked frame."""
-    raw = files.load(table.path)
-    if set(raw.columns) >= files.LONG:
+    experiment, long, listed = _experiment(table, files.load(table.path), study)
+    if listed is None:
         if trials is None and not table.trials.exists():
             raise SpecError(
                 f"{table.path} contains trial numbers only, and its folder has no {table.trials.name}. Name "
                 "the trial list with trials="
             )
-        long = raw
         own = table.trials if trials is None else Path(trials)
         if table.manifest is not None:
             table.manifest.check_trials(own)
-        listed = studies.read_trials(own, checked=True)
-    else:
-        long, listed = files.widened(raw, table.path)
-    experiment = checks.one_experiment(long, table.path)
-    checks.same_study(experiment, listed, table.path)
+        listed = studies.read_trials(own, experiment.study, checked=True)
     if table.structured is not None:
         long = files.with_structured(long, table.structured)
     long = files.typed(long, experiment, table.path)
     checks.known_trials(long, listed, table.path)
-    (checks.scored if experiment.scored else checks.free)(long, experiment, listed, table.path)
+    (checks.scored if experiment.scored else checks.free)(long, experiment, table.path)
     design = files.design(listed, experiment.shown)
     factors = design.columns.drop(["participant", "item", "stimulus"])
+    taken = long.columns.intersection(design.columns)
+    long = long.rename(columns={name: UNDECLARED + name for name in taken})
+    if experiment.reversed_for:
+        turned = files.reversals(experiment, listed)
+        keys = pd.MultiIndex.from_frame(long[["question", "trial_id"]])
+        place = list(long.columns).index("reason") + 1
+        long.insert(place, "reversed", turned.reindex(keys, fill_value=False).to_numpy())
     rest = [column for column in long.columns if column not in HEAD]
     return long.join(design, on="trial_id")[[*HEAD, *factors, *rest]]

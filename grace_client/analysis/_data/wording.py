@@ -7,15 +7,16 @@ from pathlib import Path
 import pandas as pd
 
 from grace_client import studies
+from grace_client.studies.declaration import Experiment
 
 
-def wording(experiment: str, trials: str | Path) -> pd.DataFrame:
+def wording(experiment: str | Experiment, trials: str | Path) -> pd.DataFrame:
     """The questions of a trial list's first trial, as the model got them, without its chat template.
 
     Parameters
     ----------
-    experiment : str
-        Such as ``"study1-exp2"``.
+    experiment : str or Experiment
+        A name such as ``"study1-exp2"``, ``FILE.yaml:EXPERIMENT``, or the result of `experiment`.
     trials : path
         A trial list, such as ``trials.csv`` in a run folder.
 
@@ -25,9 +26,10 @@ def wording(experiment: str, trials: str | Path) -> pd.DataFrame:
         ``question``, ``prompt`` and ``options`` (the options' names and, in brackets, the surface forms whose
         probabilities are added up; empty for free text).
     """
-    first = studies.read_trials(trials).trials[0]
+    asked = studies.experiment(experiment) if isinstance(experiment, str) else experiment
+    first = studies.read_trials(trials, asked.study, checked=True).trials[0]
     rows = []
-    for question in studies.experiment(experiment).questions(first):
+    for question in asked.questions(first):
         named = question.options.options if question.options else ()
         options = "; ".join(f"{o.name} [{' | '.join(repr(form) for form in o.forms)}]" for o in named)
         rows.append((question.name, question.prompt.text, options))

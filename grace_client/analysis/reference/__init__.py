@@ -11,12 +11,7 @@ import numpy as np
 import pandas as pd
 
 from grace_client.analysis.intervals import clopper_pearson
-from grace_client.studies.study2 import GOALS, SCHEMA, UTTERANCE_OPTIONS
-
-STATES = next(column.values for column in SCHEMA.columns if column.name == "State")
-"""The states of Study 2 as the trial list spells them, worst first."""
-UTTERANCES = UTTERANCE_OPTIONS.names
-"""The eight utterances of Study 2."""
+from grace_client.analysis.study2 import GOALS, STATES, UTTERANCES
 
 __all__ = [
     "STATES",
@@ -96,7 +91,7 @@ def study2() -> pd.DataFrame:
     data = _read("study2")
     rows = [
         (goal, state, utterance, count)
-        for goal in GOALS.values()
+        for goal in GOALS
         for state in STATES
         for utterance, count in zip(UTTERANCES, data["counts"][goal][state], strict=True)
     ]
@@ -148,7 +143,7 @@ def study2_speaker() -> pd.DataFrame:
     2  informational    0.02            0.62
     """
     data = _read("study2")["speaker"]
-    rows = [{"goal": goal, **data[goal]} for goal in GOALS.values()]
+    rows = [{"goal": goal, **data[goal]} for goal in GOALS]
     return pd.DataFrame(rows).assign(source=data["source"])
 
 

@@ -10,7 +10,9 @@ from grace_client.analysis.inference import mean_intervals
 from grace_client.analysis.study2._shares import CELL, LEVELS
 from grace_client.core.errors import NotEnoughDataError
 from grace_client.run.layout import OK
-from grace_client.studies.study2 import QUALITIES
+
+QUALITIES = {"excellent": 5, "good": 4, "neutral": 3, "poor": 2, "terrible": 1}
+"""The score of each judgement of quality."""
 
 
 def judgements(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFrame:

@@ -11,11 +11,12 @@ from grace_client.analysis.inference import holm, mean_intervals
 from grace_client.analysis.intervals import against_chance, clopper_pearson
 from grace_client.core.errors import NotEnoughDataError, SpecError
 from grace_client.run.layout import OK
-from grace_client.studies.study2 import ADJECTIVES, FRAMES
 
 CELL = ("goal", "state")
 GOALS = ("both", "social", "informational")
 STATES = ("0 hearts", "1 heart", "2 hearts", "3 hearts")
+FRAMES = ("was", "wasnt")
+ADJECTIVES = ("terrible", "bad", "good", "amazing")
 UTTERANCES = tuple(f"{frame}_{adjective}" for frame in FRAMES for adjective in ADJECTIVES)
 
 LEVELS = {"goal": GOALS, "state": STATES}

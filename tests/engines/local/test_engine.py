@@ -20,7 +20,6 @@ from grace_client.core.questions import Prompt, Sampling
 from grace_client.core.scoring import Scores, score
 from grace_client.engines.local import tree
 from grace_client.engines.local.engine import LocalEngine
-from grace_client.studies.study2 import UTTERANCE_OPTIONS
 from tests.conftest import ROOT
 from tests.engines.reference import teacher_forced
 
@@ -29,10 +28,20 @@ T = TypeVar("T")
 TOLERANCE = 1e-4
 """Nats, in float32."""
 
+_FRAMES = {"was": ("was",), "wasnt": ("wasn't", "wasn\u2019t", "was not")}
+SENTENCES = OptionSet(
+    tuple(
+        Option(f"{frame}_{word}", tuple(form for verb in verbs for form in spoken(f"It {verb} {word}")))
+        for frame, verbs in _FRAMES.items()
+        for word in ("terrible", "bad", "good", "amazing")
+    )
+)
+"""The options of Study 2, written out."""
+
 CASES = {
     "shared prefixes": OptionSet(tuple(Option(f"{p}", (f"{p}%",)) for p in range(0, 101, 10))),
     "leading space": OptionSet(tuple(Option(w, spoken(w)) for w in ("yes", "no"))),
-    "sentences": UTTERANCE_OPTIONS,
+    "sentences": SENTENCES,
     "unicode": OptionSet(
         (Option("a", ("naïve – “süß”",)), Option("b", ("日本語です",)), Option("c", ("🙂🙃",)))
     ),

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from grace_client import stimuli, studies
+from grace_client import studies
 from grace_client.core.errors import SpecError
-from grace_client.studies.study2 import goal_of
+from grace_client.studies import lists
 from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize("study", ["study1", "study2"])
 def test_the_shipped_lists_are_made_again_byte_for_byte(study: str, tmp_path: Path) -> None:
     """What lies in `data/` is what `grace trials make` writes, and what a run uses by default."""
-    participants = stimuli.DEFAULT_PARTICIPANTS[study]
-    stimuli.write(tmp_path / "list.csv", study, participants=participants, seed=0)
+    declared = studies.named(study)
+    lists.write(tmp_path / "list.csv", declared, seed=0)
     shipped = (ROOT / "data" / f"{study}.csv").read_bytes()
     assert (tmp_path / "list.csv").read_bytes() == shipped
-    assert stimuli.default(study).raw == shipped
+    assert lists.default(declared).raw == shipped
 
 
 def test_study1_is_balanced() -> None:
@@ -46,7 +46,7 @@ def test_study2_is_balanced() -> None:
     by_participant: dict[str, list[tuple[str, tuple[str, str]]]] = {}
     for t in trials:
         by_participant.setdefault(t["Participant_ID"], []).append(
-            (t["Domain"], (goal_of(t["Goal"]), t["State"]))
+            (t["Domain"], (t.variables["goal"], t["State"]))
         )
     assert len(by_participant) == 202
     cells = set(product(["both", "social", "informational"], ["0 hearts", "1 heart", "2 hearts", "3 hearts"]))
@@ -59,13 +59,20 @@ def test_study2_is_balanced() -> None:
 
 def test_a_seed_makes_its_own_list() -> None:
     """The same seed the same rows, another seed others."""
-    first = stimuli.make("study1", participants=7, seed=1)
-    assert first == stimuli.make("study1", participants=7, seed=1)
-    assert first != stimuli.make("study1", participants=7, seed=2)
+    first = lists.make(studies.named("study1"), participants=7, seed=1)
+    assert first == lists.make(studies.named("study1"), participants=7, seed=1)
+    assert first != lists.make(studies.named("study1"), participants=7, seed=2)
     assert len(first) == 42
 
 
-def test_a_study_without_stories_is_refused() -> None:
+def test_a_study_without_items_is_refused(tmp_path: Path) -> None:
     """By name."""
-    with pytest.raises(SpecError, match="'study9', only for study1, study2"):
-        stimuli.make("study9", participants=1, seed=0)
+    file = tmp_path / "s.yaml"
+    file.write_text(
+        "grace: 1\nstudy: s\ntitle: S\ntrials: {columns: {a: }}\n"
+        "experiments: {e: {ask: [{name: q, prompt: '{{ a }}', options: [x, y]}]}}\n"
+    )
+    with pytest.raises(SpecError, match="The study s has no items"):
+        lists.make(studies.find(str(file)), participants=1, seed=0)
+    with pytest.raises(SpecError, match="The study s has no trial list"):
+        lists.default(studies.find(str(file)))
