@@ -26,7 +26,7 @@ _ROLES = "system|developer|user|assistant|model|human|ai|bot|instructions?|input
 _LABEL = re.compile(
     rf"(^|(?<=[.!?])\s)\W*({_ROLES}|(\w+ ){{1,2}}({_ROLES}):)\W*$", re.IGNORECASE | re.MULTILINE
 )
-"""Names of roles, alone in a line or after the last sentence of a text: "user", "### Input:", "GPT4 User:"."""
+"""Names of roles, alone in a line or after the last sentence: "user", "### Input:", "GPT4 User:"."""
 
 Messages = list[dict[str, str]]
 
