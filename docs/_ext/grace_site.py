@@ -78,6 +78,51 @@ class CommandLine(SphinxDirective):
         return self.parse_text_to_nodes(text, allow_section_headings=True)
 
 
+# ---- the format of study files
+
+
+def shape(schema: dict[str, Any]) -> str:
+    """What a value of the format is, in a few words."""
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[-1]
+        return f"[{name}](#format-{name.lower()})"
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(shape(one) for one in schema["anyOf"]))
+    kind = schema.get("type")
+    if "const" in schema or "enum" in schema:
+        return " or ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
+    if kind == "array":
+        inner = schema.get("items", {})
+        return f"list of {shape(inner)}" if isinstance(inner, dict) else "two numbers"
+    if kind == "object":
+        values = [schema.get("additionalProperties"), *schema.get("patternProperties", {}).values()]
+        inner = next((value for value in values if isinstance(value, dict)), None)
+        return "mapping" if inner is None else f"names, each with {shape(inner)}"
+    if isinstance(kind, list):
+        return "text"
+    words = {"string": "text", "integer": "whole number", "boolean": "true or false", "null": "nothing"}
+    return words.get(str(kind), str(kind))
+
+
+class StudyFormat(SphinxDirective):
+    """Every key of a study file, from the JSON Schema that `grace study schema` prints."""
+
+    def run(self) -> list[nodes.Node]:
+        """One section a part of the format, the study itself first."""
+        from grace_client.studies import format as formats
+
+        whole = formats.schema()
+        parts = {"Study": whole, **whole["definitions"]}
+        text = []
+        for name, part in parts.items():
+            text.append(f"(format-{name.lower()})=\n## {name}\n\n{part.get('description', '')}\n")
+            for key, value in part.get("properties", {}).items():
+                needed = " Required." if key in part.get("required", ()) else ""
+                said = " ".join(value.get("description", "").split())
+                text.append(f"`{key}` ({shape(value)})\n: {said}{needed}\n")
+        return self.parse_text_to_nodes("\n".join(text), allow_section_headings=True)
+
+
 # ---- examples that run while the site is built
 
 
@@ -179,6 +224,7 @@ def short_name(
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives of this file with Sphinx."""
     app.add_directive("command-line", CommandLine)
+    app.add_directive("study-format", StudyFormat)
     app.add_directive("example", Example)
     app.add_directive("notebook", Notebook)
     app.add_html_math_renderer("mathml", (inline, None), (block, None))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grace_client.analysis import (
+        cells,
         compare,
         consistency,
         distributions,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         figures,
         inference,
         intervals,
+        measured,
         quality,
         reference,
         rsa,
@@ -29,12 +31,16 @@ if TYPE_CHECKING:
     from grace_client.analysis._data.reading import experiment, manifests, read
     from grace_client.analysis._data.table_files import contents
     from grace_client.analysis._data.wording import wording
+    from grace_client.analysis.cells import cell_means, shares
     from grace_client.analysis.distributions import summarise
     from grace_client.analysis.inference import holm, mean_intervals
+    from grace_client.analysis.measured import outcome_list, outcomes
     from grace_client.run.manifest import Manifest
 
 __all__ = [
     "Manifest",
+    "cell_means",
+    "cells",
     "compare",
     "consistency",
     "contents",
@@ -48,10 +54,14 @@ __all__ = [
     "intervals",
     "manifests",
     "mean_intervals",
+    "measured",
+    "outcome_list",
+    "outcomes",
     "quality",
     "read",
     "reference",
     "rsa",
+    "shares",
     "study1",
     "study2",
     "summarise",
@@ -60,12 +70,16 @@ __all__ = [
 
 _HOMES = {
     "Manifest": "_data.reading",
+    "cell_means": "cells",
     "contents": "_data.table_files",
     "experiment": "_data.reading",
     "holm": "inference",
     "manifests": "_data.reading",
     "mean_intervals": "inference",
+    "outcome_list": "measured",
+    "outcomes": "measured",
     "read": "_data.reading",
+    "shares": "cells",
     "summarise": "distributions",
     "wording": "_data.wording",
 }

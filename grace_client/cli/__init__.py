@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from grace_client import __version__
-from grace_client.cli import extract, fetch, policy, probe, report, run, run_folder, trials
+from grace_client.cli import extract, fetch, policy, probe, report, run, run_folder, study, trials
 from grace_client.cli._output import outlive_readers, print_error
 from grace_client.cli.campaign import commands as campaign
 from grace_client.core.errors import GraceError, ServerError, UsageError, refused
@@ -68,6 +68,7 @@ RESULTS = "Look at results"
 CLUSTER = "Use a cluster"
 
 app.command("run", rich_help_panel=ASK)(run.run)
+app.add_typer(study.app, name="study", rich_help_panel=ASK)
 app.add_typer(trials.app, name="trials", rich_help_panel=ASK)
 app.command("probe", rich_help_panel=ASK)(probe.probe)
 app.command("noise", rich_help_panel=ASK)(probe.noise)

@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Annotated, Any, TextIO
+
+import typer
 
 from grace_client.core.errors import GraceError
 from grace_client.core.progress import JSON, VARIABLE, Progress, ProgressLine
@@ -20,6 +22,9 @@ from grace_client.core.progress import JSON, VARIABLE, Progress, ProgressLine
 PLAIN_SECONDS = 10.0
 """Seconds between two lines of progress if stderr is not a terminal."""
 
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+"""The option of every command that prints results."""
 
 OUTPUT = "the output"
 """The name of stdout in messages."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from grace_client.cli._output import print_json, progress, say
+from grace_client.cli._output import Json, print_json, progress, say
 from grace_client.core.errors import SpecError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from grace_client.run.folder import RunFolder
 
 Run = Annotated[Path, typer.Argument(help="A run folder of a free-text experiment.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class RunFirst(TyperGroup):

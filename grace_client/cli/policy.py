@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from grace_client.cli._chart_options import Set, SetFile, SetString
-from grace_client.cli._output import print_json
+from grace_client.cli._output import Json, print_json
 from grace_client.core.errors import ExitCode, SpecError, refused
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def check(
         typer.Option(metavar="RULE", help="Do not check this rule, because the cluster allows an exception."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 2 on warnings too.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Show what breaks the cluster's rules, where, and what to write instead.
 
@@ -150,7 +150,7 @@ def _show(report: Report) -> None:
 
 
 @app.command()
-def rules(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def rules(json: Json = False) -> None:
     """List every rule: its severity, its text, its source, and what a manifest cannot show."""
     from grace_client.policy.rules import RULES
 

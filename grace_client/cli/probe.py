@@ -19,14 +19,13 @@ from grace_client.cli._engine_options import (
     Server,
     WaitForServer,
 )
-from grace_client.cli._output import print_json, probability, progress, say
+from grace_client.cli._output import Json, print_json, probability, progress, say
 
 if TYPE_CHECKING:
     from grace_client.core.scoring import Scores
     from grace_client.run.manifest import NoiseFloor
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def noise(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from grace_client.cli._output import print_json, say
+from grace_client.cli._output import Json, print_json, say
 from grace_client.core.errors import ExitCode
 
 
@@ -22,7 +22,7 @@ def report(
         bool, typer.Option("--nrp", help="Add the acknowledgement that NRP Nautilus asks its users for.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Write one HTML page with figures, tables and methods. It opens without a network."""
     from grace_client import report as reports

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grace_client.cli._output import duration, print_error, print_json, probability
+from grace_client.cli._output import Json, duration, print_error, print_json, probability
 from grace_client.core.errors import ExitCode, GraceError, SpecError
 from grace_client.run.layout import OK
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 Runs = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a folder with several runs.")]
 Run = Annotated[Path, typer.Argument(help="A run folder.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Found = dict[str, Any]
 
 SHOWN = 10

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from grace_client.cli._output import print_json
+from grace_client.cli._output import Json, print_json
 from grace_client.core.errors import TrialError
 
 app = typer.Typer(help="Check and write trial lists.", no_args_is_help=True)
@@ -23,7 +23,7 @@ def check(
         str | None,
         typer.Option(help="Study, or study file. Default: the one that the header fits.", show_default=False),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Check a trial list: show its trials and cells, or every fault with its line and column."""
     from collections import Counter
@@ -83,7 +83,7 @@ def make(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Random seed. The same seed writes the same list.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Write a balanced trial list from the items in a study file."""
     from grace_client import studies

@@ -60,12 +60,15 @@ class Trial:
         What the templates of the study know of the row (`Schema.variables`).
     extra : mapping of str to str
         Cells of columns that the study does not declare; the long table has them.
+    line : int
+        Line of the file on which the row starts.
     """
 
     trial_id: int
     fields: Mapping[str, str]
     variables: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, str] = field(default_factory=dict)
+    line: int = 0
 
     def __getitem__(self, column: str) -> str:
         return self.fields[column]
@@ -228,7 +231,7 @@ def parse(raw: bytes, *, path: str, schemas: Sequence[Schema], checked: bool = F
         row, changed = _whole_numbers(row, positions, schema)
         whole += changed
         found, faults = _row(trial_id, row, positions, schema, checked=checked)
-        found = replace(found, extra={header[i]: row[i] for i in unused})
+        found = replace(found, extra={header[i]: row[i] for i in unused}, line=line)
         problems += [Problem(line, column, message) for column, message in faults]
         if not faults and not checked:
             doubts += [
@@ -295,7 +298,9 @@ def _row(
         if column.name not in fields:
             continue
         value = fields[column.name]
-        wrong = list(list_text.faults(value, breaks=column.breaks)) if not checked else []
+        # A declared value may be a word that means "no value" elsewhere, such as none.
+        new = not checked and value not in column.values
+        wrong = list(list_text.faults(value, breaks=column.breaks)) if new else []
         if wrong or not value.strip():
             faults += [(column.name, message) for message in wrong or ["is empty"]]
         elif column.values and value not in column.values:

@@ -52,7 +52,7 @@ class RunFolder:
             trials = studies.read_trials(path / layout.TRIALS, experiment.study, checked=True)
         except TrialError as error:
             raise SpecError(f"The run's copy of its trial list has faults:\n{error}") from None
-        asked = plans.ask(experiment, plans.sample(trials, manifest.spec.sample))
+        asked = plans.ask(experiment, plans.sample(trials, manifest.spec.sample), trials.path)
         if plans.questions_sha256(asked) != manifest.spec.questions_sha256:
             raise SpecError(
                 f"{path} was begun by grace {manifest.grace}. This is grace {__version__}, and its questions "
@@ -114,7 +114,7 @@ class RunFolder:
                 f"one of {trials.schema.study}. Name another list"
             )
         sample = None if sample is not None and sample >= len(trials.trials) else sample
-        asked = plans.ask(experiment, plans.sample(trials, sample))
+        asked = plans.ask(experiment, plans.sample(trials, sample), trials.path)
         spec = Spec(
             experiment=experiment.name,
             engine=engine.as_dict(),

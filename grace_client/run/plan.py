@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
+from grace_client.core.errors import TrialError
 from grace_client.core.options import OptionSet
 from grace_client.core.questions import AT_ONCE, Prompt, Question, Sampling
 from grace_client.core.reasoning import EARLIER_REASONING
@@ -46,9 +47,32 @@ Asked = tuple[tuple[Trial, tuple[Question, ...]], ...]
 """Trials in the order of the list, each with the experiment's questions."""
 
 
-def ask(experiment: Experiment, trials: Iterable[Trial]) -> Asked:
-    """All questions of these trials, as the experiment declares them."""
-    return tuple((trial, experiment.questions(trial)) for trial in trials)
+def ask(experiment: Experiment, trials: Iterable[Trial], path: str) -> Asked:
+    """All questions of these trials, as the experiment declares them.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The experiment.
+    trials : iterable of Trial
+        The trials.
+    path : str
+        Name of their list in messages.
+
+    Raises
+    ------
+    TrialError
+        If a question cannot be written from a trial; with every such trial.
+    """
+    asked, problems = [], []
+    for trial in trials:
+        try:
+            asked.append((trial, experiment.questions(trial)))
+        except TrialError as error:
+            problems += error.problems
+    if problems:
+        raise TrialError(path, problems)
+    return tuple(asked)
 
 
 @dataclass(frozen=True)

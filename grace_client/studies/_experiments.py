@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from grace_client.core.options import OptionSet
+from grace_client.core.errors import Problem, SpecError, TrialError
 from grace_client.core.questions import Prompt, Question, Turn
 from grace_client.core.trials import Trial
 from grace_client.studies import _options, _tables
@@ -15,7 +15,7 @@ from grace_client.studies import format as formats
 from grace_client.studies._faults import Faults
 from grace_client.studies._options import Answers
 from grace_client.studies._patterns import PatternError, compiled
-from grace_client.studies._templates import expression, template
+from grace_client.studies._templates import TemplateError, expression, template
 from grace_client.studies._trials import TrialReader, Variables
 from grace_client.studies._yaml import Path
 from grace_client.studies.declaration import Experiment, Kind, Study
@@ -144,6 +144,7 @@ class Builder:
         if ask.read is not None:
             self._check_read(ask.read, (*where, "read"))
             listed = self.answers.get(ask.read.choice or "")
+        self._check_names(ask, where)
         columns = self.reader.columns
         for name in ask.each:
             if name in columns:
@@ -155,6 +156,23 @@ class Builder:
                 self.faults.add((*where, "examples"), "has no rows. Give 'rows', or a 'file' with some")
         combinations = tuple(dict(zip(ask.each, one, strict=True)) for one in product(*ask.each.values()))
         return _Asked(ask, combinations[: MAX_QUESTIONS + 1], answers, listed, examples)
+
+    def _check_names(self, ask: formats.Ask, where: Path) -> None:
+        """Note names in the templates of a question that nothing defines."""
+        names = {*self.reader.names, *self.study.texts, *ask.each}
+        if ask.options is not None or (ask.read is not None and ask.read.choice is not None):
+            names.add("options")
+        for key, source in (("prompt", ask.prompt), ("system", ask.system)):
+            if source is not None:
+                self.faults.uses((*where, key), template(source).names, names)
+        for number, turn in enumerate(ask.messages):
+            for role in sorted(turn.model_fields_set):
+                source = getattr(turn, role)
+                self.faults.uses((*where, "messages", number, role), template(source or "").names, names)
+        if ask.reverse is not None:
+            self.faults.uses((*where, "reverse"), expression(ask.reverse).names, self.reader.names)
+        for name, source in (ask.read.about if ask.read else {}).items():
+            self.faults.uses((*where, "read", "about", name), template(source).names, self.reader.names)
 
     def _answers(self, given: str | formats.Options | None, where: Path) -> Answers | None:
         if given is None:
@@ -187,16 +205,20 @@ class Builder:
         return lambda trial: expression(source).holds(trial.variables)
 
     def _questions(self, asked: Sequence[_Asked], trial: Trial) -> Iterator[Question]:
-        known = dict(trial.variables)
         for one in asked:
-            shown = {} if one.listed is None else {"options": one.listed.shown(known)}
-            for each in one.combinations:
-                turns = list(self._turns(one, known | each | shown))
-                prompt = Prompt("\n\n".join(turn.text for turn in turns if turn.text), turns=_plain(turns))
-                yield Question(one.name(each), prompt, self._option_set(one, known))
+            try:
+                yield from self._of(one, dict(trial.variables))
+            except (TemplateError, PatternError, SpecError) as error:
+                message = f"the question {one.declared.name!r} cannot be asked: {error}"
+                raise TrialError(self.whole.path, [Problem(trial.line, None, message)]) from None
 
-    def _option_set(self, asked: _Asked, known: Variables) -> OptionSet | None:
-        return None if asked.answers is None else asked.answers.options(known)
+    def _of(self, asked: _Asked, known: Variables) -> Iterator[Question]:
+        shown = {} if asked.listed is None else {"options": asked.listed.shown(known)}
+        options = None if asked.answers is None else asked.answers.options(known)
+        for each in asked.combinations:
+            turns = list(self._turns(asked, known | each | shown))
+            prompt = Prompt("\n\n".join(turn.text for turn in turns if turn.text), turns=_plain(turns))
+            yield Question(asked.name(each), prompt, options)
 
     def _turns(self, asked: _Asked, known: Variables) -> Iterator[Turn]:
         ask = asked.declared

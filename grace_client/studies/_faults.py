@@ -39,6 +39,12 @@ class Faults:
         self.add(where, f"there is no {what} {name!r}. {hint}There is: {', '.join(listed) or 'none'}")
         return False
 
+    def uses(self, where: Path, used: Iterable[str], names: Iterable[str]) -> None:
+        """Note the names that a template uses and that nothing defines."""
+        listed = sorted(names)
+        for name in sorted(set(used) - set(listed)):
+            self.known(where, name, listed, "name")
+
     def end(self) -> None:
         """StudyError if there are faults."""
         if self.problems:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 from grace_client.core.trials import Column, Schema, Trial
@@ -13,7 +14,7 @@ from grace_client.studies._patterns import PatternError, groups, search, whole
 from grace_client.studies._templates import TemplateError, expression, template
 
 _BREAK = re.compile(r"\s*<br\s*/?>\s*")
-RESERVED = ("options", "name", "say", "answer", "participant", "loop", "question")
+RESERVED = ("options", "loop")
 """Names that templates get from elsewhere, so that no column may have them."""
 
 Variables = dict[str, Any]
@@ -37,6 +38,17 @@ class TrialReader:
         self.conditions = dict(found) if isinstance(found, Mapping) else {name: name for name in found}
         self._names = dict.fromkeys(self.columns)
         _check(study, self, faults)
+        if not faults.problems:
+            _check_uses(study, self, faults)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Every name that templates may use of a trial: columns, groups of patterns, factors, variables."""
+        found = {*self.columns, *self.conditions, *self.trials.variables}
+        for column in self.columns.values():
+            patterns = [column.pattern, *column.find, *(level.pattern for level in column.levels.values())]
+            found |= {name for pattern in patterns if pattern is not None for name in groups(pattern)}
+        return frozenset(found)
 
     def schema(self, study: str) -> Schema:
         """The schema of the lists."""
@@ -203,3 +215,25 @@ def _check(study: formats.StudyFile, reader: TrialReader, faults: Faults) -> Non
     for name in trials.variables:
         if name in names:
             faults.add((*at, "variables", name), "is the name of a column. Give the variable another one")
+
+
+def _check_uses(study: formats.StudyFile, reader: TrialReader, faults: Faults) -> None:
+    """Note names in the templates of the trial list that nothing defines."""
+    trials, names = study.trials, reader.names
+    for name, column in reader.columns.items():
+        if column.default is not None:
+            faults.uses(("trials", "columns", name, "default"), template(column.default).names, names)
+    for name, text in trials.variables.items():
+        faults.uses(("trials", "variables", name), template(text).names, names)
+    for number, check in enumerate(trials.checks):
+        where = ("trials", "checks", number)
+        faults.uses((*where, "that"), expression(check.that).names, names)
+        faults.uses((*where, "otherwise"), template(check.otherwise).names, names)
+    if (make := trials.make) is not None:
+        cells = [make.cells] if isinstance(make.cells, dict) else make.cells
+        known = {"participant", *make.draw, *(make.people.as_ if make.people else ())}
+        known |= {name for entry in (*make.items, *cells) for name in entry}
+        for name, text in make.columns.items():
+            where = ("trials", "make", "columns", name)
+            faults.known(where, name, reader.columns, "column")
+            faults.uses(where, template(text).names, known)

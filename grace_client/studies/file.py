@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,8 @@ def parse(raw: bytes, *, path: str, beside: Callable[[str], bytes], folder: Path
     for name, declared in file.options.items():
         if found := _options.checked(declared, reader.columns, ("options", name), faults):
             answers[name] = found
-    _check_texts(file, faults)
+    faults.end()
+    _check_texts(file, reader.names, faults)
     faults.end()
     schema = reader.schema(file.study)
     rows = {name: _rows(data, name, faults) for name, data in attached.items()}
@@ -105,11 +106,16 @@ def _validated(document: Document, path: str) -> StudyFile:
     try:
         return StudyFile.model_validate(data)
     except ValidationError as error:
-        problems = {}
+        faults: dict[_yaml.Path, Any] = {}
         for fault in error.errors():
-            where = _within(document, fault["loc"])
-            problems.setdefault(where, _problem(document, where, fault))
-        raise StudyError(path, sorted(problems.values(), key=lambda one: (one.line, one.column))) from None
+            faults.setdefault(_within(document, fault["loc"]), fault)
+        # A value may have several forms: the deepest fault is that of the form that fits best.
+        problems = [
+            _problem(document, where, fault)
+            for where, fault in faults.items()
+            if not any(other[: len(where)] == where != other for other in faults)
+        ]
+        raise StudyError(path, sorted(problems, key=lambda one: (one.line, one.column))) from None
 
 
 def _within(document: Document, location: tuple[str | int, ...]) -> _yaml.Path:
@@ -163,7 +169,7 @@ def _rows(data: bytes, name: str, faults: Faults) -> list[dict[str, str]]:
         return []
 
 
-def _check_texts(file: StudyFile, faults: Faults) -> None:
+def _check_texts(file: StudyFile, names: Iterable[str], faults: Faults) -> None:
     """Note texts that name a text after them, or that have the name of a column."""
     later = list(file.texts)
     for name, source in file.texts.items():
@@ -172,3 +178,6 @@ def _check_texts(file: StudyFile, faults: Faults) -> None:
         if ahead := template(source).names & set(later):
             faults.add(("texts", name), f"names the text {min(ahead)!r}, which must stand before it")
         later.remove(name)
+        each = {name for one in file.experiments.values() for ask in one.ask for name in ask.each}
+        if not ahead:
+            faults.uses(("texts", name), template(source).names, {*names, *file.texts, *each, "options"})

@@ -49,6 +49,24 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+class _Also:
+    """Further JSON that a type accepts, for the published schema."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        self.schema = schema
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [handler(core), self.schema]}
+
+
+class _OrOne:
+    """One entry in place of a list, for the published schema."""
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        listed = handler(core)
+        return {"anyOf": [listed, listed["items"]]}
+
+
 _SCALAR = {"type": ["string", "number", "boolean"]}
 
 Text = Annotated[str, Field(min_length=1), WithJsonSchema(_SCALAR | {"minLength": 1})]
@@ -73,7 +91,7 @@ StudyName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_l
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Source(_Part):
@@ -82,6 +100,10 @@ class Source(_Part):
     text: Text
     doi: Text | None = None
     url: Text | None = None
+
+
+def _sources(value: Any) -> Any:
+    return [value] if isinstance(value, dict) else value
 
 
 # --- Trial list ------------------------------------------------------------------------------------------
@@ -113,7 +135,11 @@ class Column(_Part):
     """Other accepted names."""
     values: tuple[Text, ...] = ()
     """Allowed values. Without them, every text that is not empty is allowed."""
-    levels: Annotated[dict[Name, Level], BeforeValidator(_levels)] = Field(default_factory=dict)
+    levels: Annotated[
+        dict[Name, Level],
+        BeforeValidator(_levels),
+        _Also({"type": "object", "additionalProperties": _SCALAR}),
+    ] = Field(default_factory=dict)
     """Levels of a factor, read from the text. The first that fits counts."""
     pattern: Text | None = None
     """The whole text has this form (a regular expression). Named groups become variables."""
@@ -217,7 +243,9 @@ def _options(value: Any) -> Any:
     return {"names": value} if isinstance(value, list) else value
 
 
-OptionsOrNames = Annotated[Options, BeforeValidator(_options)]
+OptionsOrNames = Annotated[
+    Options, BeforeValidator(_options), _Also({"type": "array", "items": _SCALAR, "minItems": 2})
+]
 
 
 # --- Experiments -----------------------------------------------------------------------------------------
@@ -373,16 +401,37 @@ class People(_Part):
 class StudyFile(_Part):
     """A study."""
 
-    grace: Literal["1"] = Field(json_schema_extra={"type": ["string", "integer"], "const": None})
+    grace: Annotated[Literal["1"], WithJsonSchema({"enum": [1, "1"]})]
     """Version of the format."""
     study: StudyName
     title: Text
     trials: Trials
     experiments: Annotated[dict[StudyName, ExperimentFile], Field(min_length=1)]
-    source: Source | tuple[Source, ...] = ()
+    source: Annotated[tuple[Source, ...], BeforeValidator(_sources), _OrOne()] = ()
     texts: dict[Name, Template] = Field(default_factory=dict)
     """Parts of prompts, for use in templates by their name."""
     options: dict[Name, OptionsOrNames] = Field(default_factory=dict)
     ways: dict[Name, tuple[Text, ...] | dict[Name, Wording | None]] = Field(default_factory=dict)
     """Ways of asking: factors with levels; the first level of each is the base."""
     people: tuple[People, ...] = ()
+
+
+def schema() -> dict[str, Any]:
+    """The format as JSON Schema (draft-07, which editors know best)."""
+
+    def older(node: Any) -> Any:
+        if isinstance(node, list):
+            return [older(one) for one in node]
+        if not isinstance(node, dict):
+            return node
+        if "prefixItems" in node:
+            node = {"items" if key == "prefixItems" else key: value for key, value in node.items()}
+        return {
+            {"$defs": "definitions"}.get(key, key): value.replace("#/$defs/", "#/definitions/")
+            if key == "$ref"
+            else older(value)
+            for key, value in node.items()
+        }
+
+    found = older(StudyFile.model_json_schema())
+    return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "A study of grace"} | found

@@ -33,7 +33,7 @@ def planned(
         sampling=draws,
         reasoning=reasoning,
     )
-    made = Plan(found, plan.ask(found, trials.trials), spec)
+    made = Plan(found, plan.ask(found, trials.trials, trials.path), spec)
     return made, list(made.items)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from grace_client import studies
-from grace_client.analysis._data import checks, files
+from grace_client.analysis._data import checks, declared, files
 from grace_client.analysis._data.table_files import Source, Table, find
 from grace_client.core.errors import SpecError
 from grace_client.core.trials import TrialList
@@ -228,6 +228,11 @@ def load(
     (checks.scored if experiment.scored else checks.free)(long, experiment, table.path)
     design = files.design(listed, experiment.shown)
     factors = design.columns.drop(["participant", "item", "stimulus"])
+    if wrong := set(factors) & declared.TAKEN:
+        raise SpecError(
+            f"{experiment.study.path}: the condition {min(wrong)!r} has the name of a column of tables. "
+            "Write another name before its column, as in trials.conditions: {NAME: COLUMN}"
+        )
     taken = long.columns.intersection(design.columns)
     long = long.rename(columns={name: UNDECLARED + name for name in taken})
     if experiment.reversed_for:

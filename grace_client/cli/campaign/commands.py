@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grace_client.cli._output import print_json, say
+from grace_client.cli._output import Json, print_json, say
 from grace_client.cli.campaign._options import CampaignOptions, names, with_campaign_options
-from grace_client.cli.fetch import AsJson, Context, Kubeconfig, Namespace
+from grace_client.cli.fetch import Context, Kubeconfig, Namespace
 from grace_client.core.errors import ExitCode, SpecError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def plan(
     characters_per_token: Annotated[
         float, typer.Option(help="Assumption: average number of characters in a token.", min=0.1)
     ] = 4.0,
-    json: AsJson = False,
+    json: Json = False,
 ) -> None:
     """Estimate the GPU-hours of a campaign. Nothing is installed.
 
@@ -120,7 +120,7 @@ def run(
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
-    json: AsJson = False,
+    json: Json = False,
 ) -> None:
     """Run a campaign: install each model, ask it, fetch its results, uninstall it.
 
@@ -133,10 +133,7 @@ def run(
         from grace_client.cli.campaign import local as campaign_local
 
         campaign_local.refuse(command)
-        wanted = names(options.experiments)
-        campaign_local.run(
-            options.models, out, wanted, options.sample, vllm, options.values_folder, json=json
-        )
+        campaign_local.run(options, out, vllm, json=json)
         return
     if vllm:
         raise SpecError("--vllm needs --local: on a cluster, the chart starts the server. Add --local")
@@ -156,8 +153,9 @@ def run(
     )
     if not spec and options != limits_only:
         raise SpecError(
-            "--gpu, --registry, --experiments, --sample, --set and --values-folder need --models. Add "
-            "--models to begin a new campaign, or leave them out to continue the one that is running"
+            "--gpu, --registry, --study, --trials, --experiments, --sample, --set and --values-folder need "
+            "--models. Add --models to begin a new campaign, or leave them out to continue the one that is "
+            "running"
         )
     limits = {
         "budget_hours": options.budget_hours,
@@ -227,7 +225,7 @@ def status(
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
-    json: AsJson = False,
+    json: Json = False,
 ) -> None:
     """Show the progress of a campaign. This works on any machine that can reach the cluster."""
     from grace_client.campaign.session import look
@@ -242,7 +240,7 @@ def stop(
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
-    json: AsJson = False,
+    json: Json = False,
 ) -> None:
     """Stop the running campaign and free its GPUs. Its claims stay.
 

@@ -1,0 +1,145 @@
+"""Check a study on its trial list before any model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+from grace_client.core.errors import Problem, TrialError
+from grace_client.core.options import OptionSet, TokenTrie
+from grace_client.core.questions import Prompt, Question
+from grace_client.core.trials import TrialList
+from grace_client.run import plan
+from grace_client.studies.declaration import Experiment
+
+LETTERS_PER_TOKEN = 4
+"""Characters of English text in a token of today's models, for an estimate."""
+
+
+class Tokens(Protocol):
+    """The tokenizer and the chat template of a model, without its weights."""
+
+    max_context: int
+
+    def prompt_ids(self, prompt: Prompt) -> Sequence[int]:
+        """Token ids of a prompt as it is sent."""
+
+    def form_ids(self, form: str) -> Sequence[int]:
+        """Token ids of an option's form behind a prompt."""
+
+    def shown(self, ids: Sequence[int]) -> str:
+        """The text of token ids, special tokens included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check found of one experiment.
+
+    Attributes
+    ----------
+    experiment : Experiment
+        The experiment.
+    trials, questions, distinct : int
+        Number of trials, of questions, and of different questions.
+    example : tuple of Question
+        The questions of the first trial.
+    sent : str or None
+        The first prompt as the model gets it; None without a tokenizer.
+    longest : int
+        Length of the longest prompt with its answer: in tokens, or estimated from its characters.
+    notes : tuple of str
+        What may go wrong.
+    """
+
+    experiment: Experiment
+    trials: int
+    questions: int
+    distinct: int
+    example: tuple[Question, ...]
+    sent: str | None
+    longest: int
+    notes: tuple[str, ...]
+
+
+def check(experiment: Experiment, listed: TrialList, tokens: Tokens | None = None) -> Checked:
+    """Write every question of every trial, and look at its options and its length.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The experiment.
+    listed : TrialList
+        Its trial list.
+    tokens : Tokens, optional
+        The tokenizer of a model. Without it, the token rules are judged from the characters.
+
+    Raises
+    ------
+    TrialError
+        If a question cannot be written, or is too long for the model; with every such trial.
+    SpecError
+        If the options cannot be scored with this model.
+    """
+    asked = plan.ask(experiment, listed.trials, listed.path)
+    every = [(trial, question) for trial, questions in asked for question in questions]
+    distinct = dict.fromkeys((question.prompt, question.options) for _, question in every)
+    depths: dict[OptionSet, int] = {}
+    notes: dict[str, None] = {}
+    for _, options in distinct:
+        if options is None or options in depths:
+            continue
+        if tokens is None:
+            notes.update(dict.fromkeys(_beginnings(options)))
+            depths[options] = max(map(_estimated, (form for one in options.options for form in one.forms)))
+        else:
+            form_ids = [[list(tokens.form_ids(form)) for form in one.forms] for one in options.options]
+            # With the end of the turn behind each form, any set is prefix-free.
+            if not options.end_of_turn:
+                TokenTrie.build(options, form_ids)
+            depths[options] = max(len(ids) for forms in form_ids for ids in forms) + options.end_of_turn
+    lengths: dict[Prompt, int] = {}
+    problems = []
+    for trial, question in every:
+        prompt = question.prompt
+        if prompt not in lengths:
+            lengths[prompt] = len(tokens.prompt_ids(prompt)) if tokens else _estimated(prompt.text)
+        answer = depths[question.options] if question.options is not None else 0
+        if tokens is not None and lengths[prompt] + answer > tokens.max_context:
+            message = (
+                f"the question {question.name!r} needs {lengths[prompt] + answer} tokens, but the model "
+                f"takes at most {tokens.max_context}. Shorten the texts"
+            )
+            problems.append(Problem(trial.line, None, message))
+    if problems:
+        raise TrialError(listed.path, problems)
+    first = asked[0][1]
+    return Checked(
+        experiment,
+        len(asked),
+        len(every),
+        len(distinct),
+        first,
+        None if tokens is None else tokens.shown(tokens.prompt_ids(first[0].prompt)),
+        max(lengths.values()),
+        tuple(notes),
+    )
+
+
+def _estimated(text: str) -> int:
+    return -(-len(text) // LETTERS_PER_TOKEN)
+
+
+def _beginnings(options: OptionSet) -> list[str]:
+    """A note on a form that begins another one: most tokenizers then give tokens that begin others."""
+    if options.end_of_turn:
+        return []
+    forms = sorted(form for option in options.options for form in option.forms)
+    for short, long in pairwise(forms):
+        if long.startswith(short) and long != short:
+            return [
+                f"the form {short!r} begins {long!r}. Most models cannot score such options. Give the "
+                "options 'end: full stop' or 'end: turn', or check with --model"
+            ]
+    return []
