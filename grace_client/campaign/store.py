@@ -171,8 +171,8 @@ class Store:
         if not campaign.version and (size := len(campaign.to_json().encode())) > MAX_BYTES:
             raise SpecError(
                 f"The campaign has {size} bytes with its study and trial lists, and the cluster stores at "
-                f"most {MAX_BYTES}. Copy the lists to the input claim with 'grace upload', and name them with "
-                "--set queries.trials.fromInput.STUDY=FILE"
+                f"most {MAX_BYTES}. Copy the lists to the input claim with 'grace upload', and name them "
+                "with --set queries.trials.fromInput.STUDY=FILE"
             )
         item = {
             "apiVersion": "v1",
