@@ -133,9 +133,9 @@ def _windows(raw: bytes) -> tuple[str, str] | None:
     found: dict[str, None] = {}
     for match in re.finditer(r"[^\x00-\x7f]", text):
         place, char = match.start(), match[0]
-        around = text[max(place - 1, 0) : place] + text[place + 1 : place + 2]
-        beside = any(one.isascii() and one.isalpha() for one in around)
-        if char not in _TYPOGRAPHY and not (char >= "\u00c0" and char.isalpha() and beside):
+        letters = sum(one.isalpha() for one in (text[place - 1 : place], text[place + 1 : place + 2]))
+        mark = char in _TYPOGRAPHY and (letters < 2 or char == "’")
+        if not mark and not ("\u00c0" <= char <= "\u00ff" and char.isalpha() and letters):
             return None
         found[char] = None
     return text, " ".join(found)

@@ -334,4 +334,4 @@ def test_a_second_column_of_one_name_is_said(tmp_path: Path) -> None:
     """The first counts."""
     lines = LISTS["study1"].read_text().splitlines()[:2]
     path = save(tmp_path, f"{lines[0]},access\n{lines[1]},9\n".encode())
-    assert studies.read_trials(path).notes[0].endswith("access (a second column of this name)")
+    assert studies.read_trials(path).notes[0].endswith("of which the first counts: access")
