@@ -10,8 +10,8 @@ from grace_client.campaign.failures import ResultsIncompleteError
 from grace_client.campaign.records import Campaign, ModelState
 from grace_client.campaign.settings import run_id, sets_of, values_of
 from grace_client.core.errors import GraceError, ReleaseTimeoutError
-from grace_client.deploy.arguments import experiments
 from grace_client.deploy.release import Release
+from grace_client.deploy.study import experiments
 from grace_client.deploy.values import effective
 from grace_client.kube.kubectl import Kubectl
 from grace_client.policy.check import check

@@ -11,7 +11,7 @@ from typing import Any
 from grace_client.campaign.records import Campaign, ModelState, Spec
 from grace_client.core import paths
 from grace_client.core.errors import SpecError
-from grace_client.deploy import arguments
+from grace_client.deploy import arguments, study
 from grace_client.deploy.values import ModelValues, assigned, effective, model_values, models, overlays
 from grace_client.deploy.waits import LONGEST_WAIT_MINUTES
 from grace_client.kube.helm import NO_ASSIGNMENTS, Assignments
@@ -119,9 +119,9 @@ def sets_of(campaign: Campaign, model: ModelState, values: ModelValues) -> dict[
     if not overlay:
         return sets
     sets["queries.runId"] = run_id(campaign, model, known)
-    for name, settings in known["queries"]["experiments"].items():
+    for name in study.experiments(known):
         key = f"queries.experiments.{name}.extraArgs"
-        sets[key] = [*settings.get("extraArgs", ()), f"--declare=gpu={overlay}"]
+        sets[key] = [*study.settings(known, name).get("extraArgs", ()), f"--declare=gpu={overlay}"]
     return sets
 
 

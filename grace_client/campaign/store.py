@@ -27,6 +27,8 @@ LEASE = timedelta(seconds=90)
 """How long a campaign belongs to a process after its last sign of life."""
 RENEW = timedelta(seconds=20)
 """How often a process gives a sign of life."""
+MAX_BYTES = 1_000_000
+"""Most bytes of a campaign in its ConfigMap. Kubernetes allows 1,048,576, and the record grows a little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +166,14 @@ class Store:
         BusyError
             If another campaign is running, or another process runs this one.
         SpecError
-            If the file of a new campaign cannot be written.
+            If a new campaign is too large for a ConfigMap, or if its file cannot be written.
         """
+        if not campaign.version and (size := len(campaign.to_json().encode())) > MAX_BYTES:
+            raise SpecError(
+                f"The campaign has {size} bytes with its study and trial lists, and the cluster stores at "
+                f"most {MAX_BYTES}. Copy the lists to the input claim with 'grace upload', and name them "
+                "with --set queries.trials.fromInput.STUDY=FILE"
+            )
         item = {
             "apiVersion": "v1",
             "kind": "ConfigMap",

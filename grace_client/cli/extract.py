@@ -129,13 +129,15 @@ def sample(
     """Write a coding sheet: random answers of every question and category, with an empty column to fill."""
     from grace_client.extraction import answers as extracted
     from grace_client.extraction import sheet
-    from grace_client.extraction.reading import UNPARSED, VALUES
+    from grace_client.extraction.reading import UNPARSED, Values
     from grace_client.run.folder import RunFolder
 
-    drawn = sheet.draw(extracted.by_rules(RunFolder.open(run)), n, seed=seed)
+    folder = RunFolder.open(run)
+    drawn = sheet.draw(extracted.by_rules(folder), n, seed=seed)
     sheet.write(out, drawn)
-    questions = {answer.item.question.name for answer in drawn}
-    allowed = {name: [*values, UNPARSED] for name, values in VALUES.items() if name in questions}
+    kinds = {answer.item.question.name: answer.kind for answer in drawn}
+    names = sorted(kinds, key=list(folder.experiment.kinds).index)
+    allowed = {name: [*Values.of(kinds[name]).words, UNPARSED] for name in names}
     if json:
         print_json({"file": str(out), "answers": len(drawn), "values": allowed})
         return

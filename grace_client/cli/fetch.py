@@ -1,4 +1,4 @@
-"""`grace fetch` and `grace upload`: download runs from a cluster, and upload trial lists to it."""
+"""`grace fetch` and `grace upload`: download runs from a cluster, and upload lists and studies to it."""
 
 from __future__ import annotations
 
@@ -140,7 +140,10 @@ def fetch(
 
 
 def upload(
-    files: Annotated[list[Path], typer.Argument(help="Trial lists to upload.", exists=True, dir_okay=False)],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Trial lists and study files to upload.", exists=True, dir_okay=False),
+    ],
     release: Annotated[
         str | None,
         typer.Option(help="Name of an installed release ('helm list' lists them).", show_default=False),
@@ -160,9 +163,9 @@ def upload(
     kubeconfig: Kubeconfig = None,
     json: Json = False,
 ) -> None:
-    """Upload trial lists to the input claim, a PVC of the cluster.
+    """Upload trial lists and study files to the input claim, a PVC of the cluster.
 
-    Name them in the chart's value queries.trials.fromInput.
+    Name them in the chart's values queries.trials.fromInput and queries.studyFromInput.
     """
     from grace_client.deploy.values import assigned
     from grace_client.kube.helm import Assignments
@@ -182,11 +185,11 @@ def upload(
     if json:
         print_json({"files": names})
         return
+    from grace_client import studies
+
     for file, name in zip(files, names, strict=True):
-        typer.echo(
-            f"{file} is on the claim. To use it for Study 1, install the release with "
-            f"--set queries.trials.fromInput.study1={name}"
-        )
+        key = "studyFromInput" if studies.is_file(name) else "trials.fromInput.STUDY"
+        typer.echo(f"{file} is on the claim. To use it, install the release with --set queries.{key}={name}")
 
 
 async def _values(

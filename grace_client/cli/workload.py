@@ -1,21 +1,18 @@
-"""The load of experiments on a server: distinct questions, and an estimate of their tokens."""
+"""The load of a release's experiments on its server, for the estimates of `grace campaign`."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from grace_client.campaign.estimate import Assumptions, Load
+from grace_client.core.errors import SpecError
+from grace_client.deploy import study as studies_of
 
 if TYPE_CHECKING:
-    from grace_client.core.options import OptionSet
     from grace_client.core.trials import TrialList
-    from grace_client.studies.declaration import Study
-
-_PIECES = re.compile(r"\d|[^\W\d]{1,4}|\W")
+    from grace_client.studies.declaration import Experiment, Study
 
 
 def loads(values: Mapping[str, Any], assumptions: Assumptions) -> list[Load]:
@@ -24,38 +21,58 @@ def loads(values: Mapping[str, Any], assumptions: Assumptions) -> list[Load]:
     Parameters
     ----------
     values : mapping
-        All values of the chart. A trial list on the input claim cannot be read here: grace's own list counts
-        instead.
+        All values of the chart. A trial list on the input claim cannot be read here: the study's own list
+        counts instead.
     assumptions : Assumptions
         Among others, the number of characters in a token.
+
+    Raises
+    ------
+    SpecError
+        If the study is on the input claim, or has no list that can be read here.
     """
-    experiments = values["queries"]["experiments"]
-    return [
-        _load(name, own, str(values["queries"]["trials"].get(name.partition("-")[0]) or ""), assumptions)
-        for name, own in experiments.items()
-        if own.get("enabled")
-    ]
+    from grace_client.run import workload
 
-
-def _load(name: str, own: Mapping[str, Any], text: str, assumptions: Assumptions) -> Load:
-    from grace_client import studies
-    from grace_client.run import plan
-
-    experiment = studies.experiment(name)
-    drawn = plan.sample(_list(experiment.study, text), own.get("sample") or None)
-    questions = [question for trial in drawn for question in experiment.questions(trial)]
-    if experiment.scored:
-        distinct = {(question.prompt.text, question.options) for question in questions}
-        tokens = sum(
-            _tokens(prompt, assumptions) + (_inner_nodes(options) - 1) * assumptions.block_size // 2
-            for prompt, options in distinct
-            if options is not None
+    known = _experiments(values)
+    reasons = bool(values["model"]["reasoningParser"])
+    found = []
+    for name in studies_of.experiments(values):
+        experiment, own = known(name), studies_of.settings(values, name)
+        names = {"replicates": "replicates", "maxTokens": "max_tokens"}
+        work = workload.count(
+            experiment,
+            _list(experiment.study, studies_of.trials(values, experiment.study.name)),
+            sample=own.get("sample") or None,
+            sampling={field: int(own[key]) for key, field in names.items() if key in own},
+            thinks=reasons and own.get("reasoning", "") in ("", "on", True),
+            characters_per_token=assumptions.characters_per_token,
+            block_size=assumptions.block_size,
         )
-        return Load(name, len(distinct), tokens, 0)
-    # Every answer has its own seed, so all questions are distinct.
-    replicates, longest = int(own["replicates"]), int(own["maxTokens"])
-    tokens = replicates * sum(_tokens(question.prompt.text, assumptions) for question in questions)
-    return Load(name, replicates * len(questions), tokens, replicates * len(questions) * longest)
+        found.append(Load(name, work.questions, work.prompt_tokens, work.answer_tokens))
+    return found
+
+
+def _experiments(values: Mapping[str, Any]) -> Callable[[str], Experiment]:
+    """From the name of an experiment of these values to the experiment."""
+    from grace_client import studies
+
+    own = studies_of.study_file(values)
+    if own is None:
+        return studies.experiment
+    if not own.text:
+        raise SpecError(
+            f"{studies_of.FROM_INPUT} names a file on the cluster, so its questions cannot be counted here. "
+            "Name the study file with --study"
+        )
+    return _study(own.text, tuple(own.files.items())).experiments.__getitem__
+
+
+@lru_cache
+def _study(text: str, files: tuple[tuple[str, str], ...]) -> Study:
+    from grace_client.studies import file
+
+    raw = {name: content.encode() for name, content in files}
+    return file.parse(text.encode(), path=studies_of.TEXT, beside=raw.__getitem__)
 
 
 @lru_cache
@@ -66,14 +83,3 @@ def _list(study: Study, text: str) -> TrialList:
     if not text:
         return lists.default(study)
     return trials.parse(text.encode(), path=f"queries.trials.{study.name}", schemas=[study.schema])
-
-
-def _tokens(prompt: str, assumptions: Assumptions) -> int:
-    return math.ceil(len(prompt) / assumptions.characters_per_token)
-
-
-@lru_cache
-def _inner_nodes(options: OptionSet) -> int:
-    """Inner nodes of the options' trie, if each digit, each sign and each four letters are one token."""
-    forms = [_PIECES.findall(form) for option in options.options for form in option.forms]
-    return len({tuple(form[:depth]) for form in forms for depth in range(len(form))})

@@ -58,6 +58,11 @@ class Prompt:
         return replace(self, text="\n\n".join(turn.text for turn in turns if turn.text), turns=turns)
 
     @property
+    def asked(self) -> str:
+        """What the user asks: the last turn, or the whole text."""
+        return self.turns[-1].text if self.turns else self.text
+
+    @property
     def messages(self) -> list[dict[str, str]]:
         """The prompt as chat messages."""
         turns = self.turns or (Turn("user", self.text),)

@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from grace_client.core.errors import SpecError
+from grace_client.deploy.study import settings
 from grace_client.deploy.values import chart_folder, read_values
 
 
@@ -21,13 +23,16 @@ class ClientRun:
 
     Attributes
     ----------
+    experiment : str
+        Its whole name.
     folder : Path
         Where its results go, under the folder of all results: `EXPERIMENT/MODEL/RUN`, and for an experiment
         with `indexed: true` a folder for each replicate in it.
     arguments : tuple of str
-        Without those that depend on the machine: address of the model, trial list, output folder.
+        Without those that depend on the machine: study file, address of the model, trial list, output folder.
     """
 
+    experiment: str
     folder: Path
     arguments: tuple[str, ...]
 
@@ -40,11 +45,6 @@ def _lists() -> dict[str, Any]:
 def run_id(known: Mapping[str, Any], release: str) -> str:
     """Last part of the folders of a release's results."""
     return str(known["queries"].get("runId") or release)
-
-
-def experiments(known: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the enabled experiments."""
-    return tuple(name for name, own in known["queries"]["experiments"].items() if own.get("enabled"))
 
 
 def server_arguments(known: Mapping[str, Any], *, without: Collection[str] = ()) -> list[str]:
@@ -80,24 +80,30 @@ def client_runs(
     sample : int
         Number of trials to draw; 0 for the number in the values.
     """
-    own = dict(known["queries"]["experiments"].get(experiment, {}))
+    own = dict(settings(known, experiment))
     own |= {"sample": sample} if sample else {}
     folder = Path(experiment, known["model"]["name"], run_id(known, release))
     if not own.get("indexed"):
-        return [_run(known, folder, own)]
+        return [_run(known, experiment, folder, own)]
+    if not own.get("replicates"):
+        raise SpecError(
+            f"queries.experiments.{experiment}.indexed is true: an Indexed Job needs the number of "
+            f"replicates; set queries.experiments.{experiment}.replicates"
+        )
     return [
         _run(
             known,
+            experiment,
             folder / f"replicate-{index}",
-            own | {"replicates": 1, "seed": f"{int(own['seed'])}{index}"},
+            own | {"replicates": 1, "seed": f"{int(own.get('seed', 0))}{index}"},
         )
         for index in range(int(own["replicates"]))
     ]
 
 
-def _run(known: Mapping[str, Any], folder: Path, own: Mapping[str, Any]) -> ClientRun:
+def _run(known: Mapping[str, Any], experiment: str, folder: Path, own: Mapping[str, Any]) -> ClientRun:
     given = _given("client", {**known, "experiment": own})
-    return ClientRun(folder, (folder.parts[0], *given, *map(str, own.get("extraArgs") or ())))
+    return ClientRun(experiment, folder, (*given, *map(str, own.get("extraArgs") or ())))
 
 
 def declared(known: Mapping[str, Any]) -> dict[str, str]:

@@ -245,12 +245,17 @@ def document(values: ModelValues, sets: Mapping[str, Any]) -> dict[str, Any]:
         Keys may be dotted (`queries.runId`); values are anything that YAML can express.
     """
     files = [read_values(file) for file in values.files] or [values.values]
-    return layered(*files, *(_nested(key, value) for key, value in sets.items()))
+    return layered(*files, *nested(sets))
 
 
 def effective(values: ModelValues, sets: Mapping[str, Any]) -> dict[str, Any]:
     """All values as the chart sees them, its own defaults included; for `sets` see `document`."""
     return merge(read_values(chart_folder() / "values.yaml"), document(values, sets))
+
+
+def nested(sets: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One document for each single value; for `sets` see `document`."""
+    return [_nested(key, value) for key, value in sets.items()]
 
 
 def _nested(key: str, value: Any) -> dict[str, Any]:

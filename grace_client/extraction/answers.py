@@ -20,6 +20,7 @@ from grace_client.run.folder import RunFolder
 from grace_client.run.layout import BETS, OK
 from grace_client.run.manifest import Extraction
 from grace_client.run.plan import Item
+from grace_client.studies.declaration import Kind
 
 TARGET, REVIEW = 0.95, 0.90
 """Target share of read answers, and the share below which a person should check the answers."""
@@ -36,6 +37,8 @@ class Answer:
     ----------
     item : Item
         The item.
+    kind : Kind
+        The kind of its question, which says how it is read.
     status : str
         Status of the item. If it is not ``ok``, there is no text.
     text : str or None
@@ -45,6 +48,7 @@ class Answer:
     """
 
     item: Item
+    kind: Kind
     status: str
     text: str | None
     reading: Reading | None
@@ -52,7 +56,7 @@ class Answer:
     @property
     def first(self) -> str:
         """The text up to the end of its first answer; empty if there is no text."""
-        return first_answer(self.text or "", self.item.question.prompt.text)
+        return first_answer(self.text or "", self.item.question.prompt.asked)
 
     @property
     def place(self) -> Place:
@@ -70,26 +74,28 @@ def by_rules(folder: RunFolder) -> list[Answer]:
         If the run's experiment is scored, or if its record has lost answers.
     """
     if folder.experiment.scored:
+        every = folder.experiment.study.experiments.values()
+        free = ", ".join(experiment.name for experiment in every if not experiment.scored)
         raise SpecError(
-            f"{folder.path} is a run of {folder.experiment.name}, which has no free text. 'grace extract' "
-            "reads runs of study1-exp1 and study2-exp1"
+            f"{folder.path} is a run of {folder.experiment.name}, which has no free text. Experiments of "
+            f"this study with free text: {free or 'none'}"
         )
     tables.check_record(folder)
     answers = []
     for item in folder.plan.items:
-        entry = folder.ledger.get(item.key)
+        kind, entry = folder.experiment.kinds[item.question.name], folder.ledger.get(item.key)
         if entry is None or entry["status"] != OK:
             status = entry["status"] if entry else layout.UNASKED
-            answers.append(Answer(item, status, None, None))
+            answers.append(Answer(item, kind, status, None, None))
             continue
         reading = rules.read(
-            item.question.name,
+            kind,
             entry["text"],
             item.trial,
-            prompt=item.question.prompt.text,
+            prompt=item.question.prompt.asked,
             finish_reason=entry["finish_reason"],
         )
-        answers.append(Answer(item, OK, entry["text"] or "", reading))
+        answers.append(Answer(item, kind, OK, entry["text"] or "", reading))
     return answers
 
 
@@ -113,10 +119,11 @@ def table_path(folder: RunFolder) -> Path:
 def write(folder: RunFolder, answers: Sequence[Answer], record: Extraction) -> Path:
     """Write the structured table atomically, and its checksum and summary to the manifest.
 
-    One row for each answer. The columns are those of the trial list, `layout.STRUCTURED`, for Study 1 `BETS`,
-    and ``status``. If an item has no answer, `structured` and the columns of the reading are empty.
+    One row for each answer. The columns are those of the trial list, `layout.STRUCTURED`, `BETS` with the
+    rules how-many, and ``status``. If an item has no answer, `structured` and the columns of the reading are
+    empty.
     """
-    with_bets = "number" in _questions(answers)
+    with_bets = any(answer.kind.read and answer.kind.read.rules == "how-many" for answer in answers)
     rows = [
         (*answer.item.trial.fields.values(), *_row(answer, with_bets), answer.status) for answer in answers
     ]

@@ -17,8 +17,7 @@ from grace_client.engines.vllm import fields
 from grace_client.engines.vllm.http_client import Client, Hints
 from grace_client.engines.vllm.responses import RetryPolicy, base_url
 from grace_client.engines.vllm.tls import speaks_tls
-from grace_client.extraction.instructions import instructions, schema, shape
-from grace_client.extraction.reading import VALUES
+from grace_client.extraction.instructions import Codebook
 from grace_client.run.layout import OK
 from grace_client.run.ledger import key_of
 
@@ -117,14 +116,9 @@ class Endpoint:
         # DeepSeek's models reason by default, and then ignore the temperature.
         return {"thinking": {"type": "disabled"}} if host.endswith("deepseek.com") else {}
 
-    @property
-    def prompt_sha256(self) -> str:
-        """Hash of all instructions."""
-        return key_of({question: instructions(question) for question in VALUES})
-
-    def key_of(self, question: str, text: str) -> str:
+    def key_of(self, codebook: Codebook, text: str) -> str:
         """Key of a request. Requests with the same key have the same reading."""
-        return key_of(self.url, self.model, self.extra, MAX_TOKENS, ATTEMPTS, instructions(question), text)
+        return key_of(self.url, self.model, self.extra, MAX_TOKENS, ATTEMPTS, codebook.instructions, text)
 
 
 def client(endpoint: Endpoint, *, concurrency: int) -> Client:
@@ -159,7 +153,7 @@ class Asker:
         version = "/v1" if endpoint.url.endswith("/v1") else ""
         self.path = f"{version}/chat/completions"
 
-    async def ask(self, question: str, text: str) -> tuple[dict[str, Any], bool]:
+    async def ask(self, codebook: Codebook, text: str) -> tuple[dict[str, Any], bool]:
         """Send one text. Returns its ledger entry, and whether that is final.
 
         Raises
@@ -170,7 +164,7 @@ class Asker:
             If the endpoint refuses this kind of request.
         """
         messages = [
-            {"role": "system", "content": instructions(question)},
+            {"role": "system", "content": codebook.instructions},
             {"role": "user", "content": text},
         ]
         entry: dict[str, Any] = {"status": "schema", "reason": "", "prompt_tokens": 0, "completion_tokens": 0}
@@ -178,7 +172,7 @@ class Asker:
         # The client retries failed requests. This loop tells the model what is wrong in its reply.
         for attempt in range(1, ATTEMPTS + 1):
             entry["attempts"] = attempt
-            answer = await self._send(question, messages)
+            answer = await self._send(codebook, messages)
             if isinstance(answer, ItemError):
                 final = not answer.retryable
                 entry |= {"status": "rejected" if final else answer.status, "reason": str(answer)}
@@ -190,7 +184,7 @@ class Asker:
                 entry |= {"status": "refused", "reason": answer.refusal}
                 break
             try:
-                coded = shape(question).model_validate_json(answer.content)
+                coded = codebook.shape.model_validate_json(answer.content)
             except ValidationError as error:
                 entry["reason"] = f"{error.errors()[0]['msg']}: {answer.content[:200]}"
                 kept = [{"role": "assistant", "content": answer.content}] if answer.content.strip() else []
@@ -200,18 +194,18 @@ class Asker:
             entry |= {"status": OK, "reason": "", "coded": coded.model_dump()}
             break
         return entry | {
-            "question": question,
+            "question": codebook.name,
             "text": text,
             "format": "json_schema" if self.by_schema else "json_object",
             "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }, final
 
-    async def _send(self, question: str, messages: list[dict[str, str]]) -> Said | ItemError:
+    async def _send(self, codebook: Codebook, messages: list[dict[str, str]]) -> Said | ItemError:
         """The endpoint's reply, or the error for this text."""
         try:
             if self.by_schema is None:
-                return await self._first(question, messages)
-            return await self._post(question, messages, by_schema=self.by_schema)
+                return await self._first(codebook, messages)
+            return await self._post(codebook, messages, by_schema=self.by_schema)
         except ItemError as error:
             if not error.retryable or error.status == "engine_fault":
                 return error
@@ -225,16 +219,16 @@ class Asker:
         except ServerError as error:
             raise ServerError(f"{error}. {KEPT}", retryable=error.retryable) from None
 
-    async def _first(self, question: str, messages: list[dict[str, str]]) -> Said:
+    async def _first(self, codebook: Codebook, messages: list[dict[str, str]]) -> Said:
         """Send the first request. It finds out whether the endpoint supports JSON schemas."""
         try:
-            answer = await self._post(question, messages, by_schema=True)
+            answer = await self._post(codebook, messages, by_schema=True)
             self.by_schema = True
         except ItemError as error:
             if error.retryable:
                 raise
             try:
-                answer = await self._post(question, messages, by_schema=False)
+                answer = await self._post(codebook, messages, by_schema=False)
             except ItemError as second:
                 if second.retryable:
                     raise
@@ -248,8 +242,8 @@ class Asker:
             )
         return answer
 
-    async def _post(self, question: str, messages: list[dict[str, str]], *, by_schema: bool) -> Said:
-        strict = {"name": question, "strict": True, "schema": schema(question)}
+    async def _post(self, codebook: Codebook, messages: list[dict[str, str]], *, by_schema: bool) -> Said:
+        strict = {"name": codebook.name, "strict": True, "schema": codebook.schema}
         by = {"type": "json_schema", "json_schema": strict} if by_schema else {"type": "json_object"}
         body = {
             "model": self.endpoint.model,

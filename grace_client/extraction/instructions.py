@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from functools import cache
-from typing import Any, Literal
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, create_model, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, create_model, model_validator
 
-from grace_client.extraction.reading import LEVELS, UNPARSED, VALUES
+from grace_client.core.trials import Trial
+from grace_client.extraction.reading import LEVELS, UNPARSED, Values
+from grace_client.studies.declaration import Kind
 
 CATEGORIES = ("answer", "hedge", "refusal", "echo", "ambiguous", "truncated", "other")
 
@@ -32,31 +35,27 @@ The category is "answer" exactly where there is a value{unsure}. The answer may 
 Reply with one JSON object of this JSON schema and nothing else:
 {schema}"""
 
-_QUESTIONS = {
-    "number": (
-        "The question was how many of three things have a certain property. The value is the number that "
-        'the answer settles on. Numbers that it only repeats from the scenario, ranges ("2 or 3") and bounds '
-        '("at least 2") are not a value; "I don\'t know" is never 0.',
-        "",
-    ),
-    "knowledge": (
-        "The question was whether a certain person knows exactly how many of three things have a property. "
-        'The value is "yes" or "no", and "unsure" where the answer itself says that this cannot be decided.',
-        ', but "unsure" goes with "hedge"',
-    ),
-    "utterance": (
-        "The question was which of eight sentences a person would say: It was (or was not) terrible, bad, "
-        'good or amazing. The value joins frame and adjective: "It wasn\'t bad" is wasnt_bad. Other words '
-        "(okay, great) and two different sentences are not a value.",
-        "",
-    ),
-}
+_UNSURE = ', but "unsure" goes with "hedge"'
+
+_NUMBER = (
+    "The question asked for a whole number from {} to {}. The value is the number, in digits, that the "
+    'answer settles on. Ranges ("2 or 3"), bounds ("at least 2") and numbers that it only repeats are not a '
+    "value."
+)
+_YES_NO = "The question was one to answer with yes or no. The value is what the answer settles on."
+_CHOICE = "The question was which of these options to choose. The value is the name of the option."
+_PATTERN = (
+    'The value is a part of the answer, copied: what the group "value" of this regular expression finds, '
+    "or would find if the answer had the expected form: {}"
+)
+_OPTIONS = "The options, each with its name:\n{}"
 
 
 class Coded(BaseModel):
     """The fields of every valid reply of an LLM."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    values: ClassVar[Values]
 
     value: str
     category: str
@@ -65,7 +64,7 @@ class Coded(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Coded:
-        expected = {UNPARSED: None, "unsure": "hedge"}.get(self.value, "answer")
+        expected = None if self.value == UNPARSED else self.values.category(self.value)
         if self.category != expected and (expected or self.category == "answer"):
             raise ValueError(f"category {self.category!r} does not go with value {self.value!r}")
         if bool(self.span) == (self.value == UNPARSED):
@@ -73,22 +72,64 @@ class Coded(BaseModel):
         return self
 
 
+@dataclass(frozen=True, slots=True)
+class Codebook:
+    """What an LLM is told about the answers to a question.
+
+    Attributes
+    ----------
+    name : str
+        Name of the question in the study file.
+    values : Values
+        Its values.
+    instructions : str
+        The system message.
+    """
+
+    name: str
+    values: Values
+    instructions: str
+
+    @classmethod
+    def of(cls, kind: Kind, trial: Trial) -> Codebook:
+        """The codebook for the answers to a question about a trial."""
+        values = Values.of(kind)
+        return cls(kind.name, values, _instructions(values, _question(kind, trial)))
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of a reply. Every property is required, and no other property is allowed."""
+        return _schema(self.values)
+
+    @property
+    def shape(self) -> type[Coded]:
+        """The pydantic model of a reply."""
+        return _shape(self.values)
+
+
 @cache
-def shape(question: str) -> type[Coded]:
-    """The pydantic model of a reply about one question."""
+def _shape(values: Values) -> type[Coded]:
+    def allowed(value: str) -> str:
+        if value != UNPARSED and value not in values:
+            raise ValueError(f"value must be {', '.join(values.words)} or {UNPARSED}")
+        return value
+
+    one = Literal[(*values.listed, UNPARSED)] if values.listed else Annotated[str, AfterValidator(allowed)]
     fields: dict[str, Any] = {
-        "value": (Literal[(*VALUES[question], UNPARSED)], ...),
+        "value": (one, ...),
         "category": (Literal[CATEGORIES], ...),
         "confidence": (Literal[LEVELS], ...),
     }
-    return create_model(f"{question.capitalize()}Coded", __base__=Coded, **fields)
+    made = create_model("Reply", __base__=Coded, **fields)
+    made.values = values
+    return made
 
 
 @cache
-def schema(question: str) -> dict[str, Any]:
-    """The JSON schema of a reply. Every property is required, and no other property is allowed."""
+def _schema(values: Values) -> dict[str, Any]:
+    listed = {"enum": [*values.listed, UNPARSED]} if values.listed else {}
     properties: dict[str, Any] = {
-        "value": {"type": "string", "enum": [*VALUES[question], UNPARSED]},
+        "value": {"type": "string"} | listed,
         "category": {"type": "string", "enum": list(CATEGORIES)},
         "confidence": {"type": "string", "enum": list(LEVELS)},
         "span": {"type": "string"},
@@ -101,9 +142,34 @@ def schema(question: str) -> dict[str, Any]:
     }
 
 
-@cache
-def instructions(question: str) -> str:
-    """The system message for one question."""
-    text, unsure = _QUESTIONS[question]
-    values = ", ".join(f'"{value}"' for value in VALUES[question])
-    return _TASK.format(question=text, values=values, unsure=unsure, schema=json.dumps(schema(question)))
+@lru_cache(maxsize=1024)
+def _instructions(values: Values, question: str) -> str:
+    words = [f'"{value}"' for value in values.listed] or values.words
+    return _TASK.format(
+        question=question,
+        values=", ".join(words),
+        unsure=_UNSURE if values.unsure else "",
+        schema=json.dumps(_schema(values)),
+    )
+
+
+def _question(kind: Kind, trial: Trial) -> str:
+    """What the question was, in the words of the study file, or in general ones."""
+    read, choices = kind.read, kind.choices
+    assert read is not None
+    shown = [] if choices is None else choices.shown(trial.variables)
+    if read.ask is not None:
+        parts = [kind.render(read.ask, trial, options=shown)]
+    elif read.number is not None:
+        parts = [_NUMBER.format(*read.number)]
+    elif choices is not None:
+        parts = [_CHOICE]
+    else:
+        parts = [_YES_NO if read.pattern is None else _PATTERN.format(read.pattern)]
+    if choices is not None and (read.ask is None or choices.declared.columns):
+        lines = (f"{name}: {text}" for name, text in zip(choices.names, shown, strict=True))
+        parts.append(_OPTIONS.format("\n".join(lines)))
+    if read.ask is None and read.synonyms:
+        lines = (f"{value}: {', '.join(words)}" for value, words in read.synonyms.items())
+        parts.append("Other words for a value:\n" + "\n".join(lines))
+    return "\n\n".join(parts)

@@ -15,11 +15,11 @@ from grace_client.engines.vllm.tasks import run_all
 from grace_client.extraction.answers import Answer, Place
 from grace_client.extraction.endpoint import MAX_TOKENS, Asker, Endpoint
 from grace_client.extraction.endpoint import client as connect
-from grace_client.extraction.instructions import instructions
+from grace_client.extraction.instructions import Codebook
 from grace_client.extraction.reading import LLM, UNPARSED, Reading
 from grace_client.run.folder import RunFolder
 from grace_client.run.layout import OK
-from grace_client.run.ledger import Ledger
+from grace_client.run.ledger import Ledger, key_of
 from grace_client.run.manifest import LlmUse
 
 LEDGER = "extraction"
@@ -78,7 +78,7 @@ def estimate(
     """
     wanted, ledger = _wanted(answers, endpoint, every=every), Ledger(folder.path / LEDGER)
     new = [pair for key, pair in wanted.items() if key not in ledger]
-    characters = sum(len(instructions(question)) + len(text) for question, text in new)
+    characters = sum(len(codebook.instructions) + len(text) for codebook, text in new)
     prompt, most = round(characters * TOKENS_PER_CHARACTER), len(new) * MAX_TOKENS
     return {
         "texts": len(new),
@@ -145,8 +145,8 @@ async def read(
         asker = Asker(client, endpoint, say)
 
         async def work(most: int | None = None) -> None:
-            for count, (key, question, text) in enumerate(waiting, start=1):
-                entry, final = await asker.ask(question, text)
+            for count, (key, codebook, text) in enumerate(waiting, start=1):
+                entry, final = await asker.ask(codebook, text)
                 ledger.append(key, entry, final=final)
                 spent.add(entry)
                 progress.done += 1
@@ -162,7 +162,7 @@ async def read(
     finally:
         await client.close()
         ledger.close()
-    return _collect(answers, endpoint, wanted, ledger), _use(endpoint, wanted, ledger), spent
+    return _collect(answers, endpoint, wanted, ledger), _use(answers, endpoint, wanted, ledger), spent
 
 
 def kept(folder: RunFolder, answers: Sequence[Answer], use: LlmUse) -> dict[Place, Reading]:
@@ -171,41 +171,37 @@ def kept(folder: RunFolder, answers: Sequence[Answer], use: LlmUse) -> dict[Plac
     Raises
     ------
     SpecError
-        If another version of grace gave the LLM other instructions, or if readings are lost.
+        If readings are missing: they are lost, or the LLM would get other instructions today.
     """
     endpoint = Endpoint(use.url, use.model)
-    if endpoint.prompt_sha256 != use.prompt_sha256:
-        raise SpecError(
-            f"{use.model} read {folder.path} with the instructions of another version of grace. Run: grace "
-            f"extract {folder.path} --llm"
-        )
     ledger, wanted = Ledger(folder.path / LEDGER), _wanted(answers, endpoint, every=True)
     if (count := sum(key in ledger for key in wanted)) < use.texts:
         raise SpecError(
-            f"{folder.path / LEDGER} has lost {use.texts - count} of {use.texts} readings. Run: "
-            f"grace extract {folder.path} --llm"
+            f"{folder.path / LEDGER} lacks {use.texts - count} of {use.texts} readings by {use.model}: they "
+            "are lost, or were made with the instructions of another version of grace. Run: grace extract "
+            f"{folder.path} --llm"
         )
     return _collect(answers, endpoint, wanted, ledger)
 
 
-def _wanted(answers: Iterable[Answer], endpoint: Endpoint, *, every: bool) -> dict[str, tuple[str, str]]:
-    """Question and text of every answer to send, by key."""
+def _wanted(answers: Iterable[Answer], endpoint: Endpoint, *, every: bool) -> dict[str, tuple[Codebook, str]]:
+    """Codebook and text of every answer to send, by key."""
     wanted = {}
     for answer in answers:
         reading, text = answer.reading, answer.first
         if reading and text and reading.category != "empty" and (every or not reading.read):
-            question = answer.item.question.name
-            wanted[endpoint.key_of(question, text)] = question, text
+            codebook = Codebook.of(answer.kind, answer.item.trial)
+            wanted[endpoint.key_of(codebook, text)] = codebook, text
     return wanted
 
 
 def _collect(
-    answers: Iterable[Answer], endpoint: Endpoint, wanted: dict[str, tuple[str, str]], ledger: Ledger
+    answers: Iterable[Answer], endpoint: Endpoint, wanted: dict[str, tuple[Codebook, str]], ledger: Ledger
 ) -> dict[Place, Reading]:
     readings = {}
     for answer in answers:
         if answer.reading and (text := answer.first):
-            key = endpoint.key_of(answer.item.question.name, text)
+            key = endpoint.key_of(Codebook.of(answer.kind, answer.item.trial), text)
             entry = ledger.get(key) if key in wanted else None
             if entry:
                 readings[answer.place] = _reading(entry, text, answer.reading)
@@ -227,7 +223,9 @@ def _reading(entry: dict[str, Any], text: str, rules: Reading) -> Reading:
     return Reading(coded["value"], coded["category"], method=LLM, confidence=coded["confidence"], span=span)
 
 
-def _use(endpoint: Endpoint, wanted: dict[str, tuple[str, str]], ledger: Ledger) -> LlmUse:
+def _use(
+    answers: Iterable[Answer], endpoint: Endpoint, wanted: dict[str, tuple[Codebook, str]], ledger: Ledger
+) -> LlmUse:
     total = Spent()
     for key in wanted:
         if entry := ledger.get(key):
@@ -236,7 +234,7 @@ def _use(endpoint: Endpoint, wanted: dict[str, tuple[str, str]], ledger: Ledger)
     return LlmUse(
         url=endpoint.url,
         model=endpoint.model,
-        prompt_sha256=endpoint.prompt_sha256,
+        prompt_sha256=key_of(sorted({Codebook.of(a.kind, a.item.trial).instructions for a in answers})),
         texts=total.texts,
         failed=total.failed,
         prompt_tokens=total.prompt_tokens,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from grace_client.core import paths
 from grace_client.core.errors import SpecError
 from grace_client.extraction.answers import Answer, Place
-from grace_client.extraction.reading import HIGH, HUMAN, RULE, UNPARSED, VALUES, Reading
+from grace_client.extraction.reading import HIGH, HUMAN, RULE, UNPARSED, Reading, Values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +100,7 @@ def read(path: Path, answers: Sequence[Answer]) -> dict[Place, Reading]:
                 where = f"{path}:{rows.line_num}"
                 if None in row.values() or None in row:
                     raise SpecError(f"{where}: the row does not have {len(SHEET)} values. Correct the line")
-                value = row["human"].strip().lower()
+                value = row["human"].strip()
                 if value:
                     answer = _answer(row, where, by_place)
                     coded[answer.place] = _reading(value, answer, where)
@@ -198,7 +198,7 @@ def _figures(pairs: Sequence[tuple[str, str]]) -> dict[str, float | None]:
 
 def _asked(answer: Answer) -> str:
     """The question itself: the end of the prompt."""
-    return answer.item.question.prompt.text.rstrip().split("\n\n")[-1].removesuffix("Answer:").strip()
+    return answer.item.question.prompt.asked.rstrip().split("\n\n")[-1].removesuffix("Answer:").strip()
 
 
 def _answer(row: dict[str, str], where: str, by_place: Mapping[Place, Answer]) -> Answer:
@@ -222,10 +222,15 @@ def _lines(text: str) -> list[str]:
 
 
 def _reading(value: str, answer: Answer, where: str) -> Reading:
-    allowed = (*VALUES[answer.item.question.name], UNPARSED)
-    if value not in allowed:
-        raise SpecError(f"{where}: column 'human' is {value!r}. Expected: {', '.join(allowed)}")
-    category = {UNPARSED: "other", "unsure": "hedge"}.get(value, "answer")
+    values = Values.of(answer.kind)
+    if value not in values:
+        # Coders may write a listed value in small or capital letters.
+        listed = {one.lower(): one for one in (*values.listed, UNPARSED)}
+        value = listed.get(value.lower(), value)
+    if value != UNPARSED and value not in values:
+        allowed = ", ".join([*values.words, UNPARSED])
+        raise SpecError(f"{where}: column 'human' is {value!r}. Expected: {allowed}")
+    category = values.category(value)
     if value == UNPARSED and answer.reading and answer.reading.category != "answer":
         category = answer.reading.category
     return Reading(value, category, method=HUMAN, confidence=HIGH)

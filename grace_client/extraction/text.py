@@ -77,12 +77,15 @@ class Text:
         Whether the response has reasoning that does not end.
     cut : bool
         Whether the answer was cut at its maximum length.
+    as_written : str
+        The response with the same blanks, but with its own letters and marks.
     """
 
     plain: str
     echoed: bool = False
     unclosed: bool = False
     cut: bool = False
+    as_written: str = ""
 
     @classmethod
     def of(
@@ -100,17 +103,20 @@ class Text:
             Sentences of the prompt that can also be answers. They become blanks only after another repeated
             sentence.
         """
-        plain = _spelled(response)
-        plain = _THOUGHT.sub(_blank, plain)
+        whole = spelled(response)
+        plain = _THOUGHT.sub(_blank, whole)
         unclosed = _UNCLOSED.search(plain) is not None
         plain = _QUOTE_MARK.sub(_blank, _UNCLOSED.sub(_blank, plain))
         if len({match[1] for match in _LIST.finditer(plain)}) > 1:
             plain = _LIST.sub(_blank, plain)
-        said, echoed = _without_echoes(plain, _spelled(prompt), keep)
+        said, echoed = _without_echoes(plain, spelled(prompt), keep)
         start, end = turns.first(plain, said)
         went_on = any(char.isalnum() for char in plain[end:])
         said = re.sub(r"[^\n]", " ", said[:start]) + said[start:end] + re.sub(r"[^\n]", " ", said[end:])
-        return cls(said, echoed, unclosed, cut and not went_on)
+        written = "".join(
+            char if was == now else now for char, was, now in zip(response, whole, said, strict=True)
+        )
+        return cls(said, echoed, unclosed, cut and not went_on, written)
 
     @property
     def said(self) -> bool:
@@ -143,12 +149,12 @@ def first_answer(response: str, prompt: str = "") -> str:
     response, prompt : str
         The texts as received and sent.
     """
-    plain = _QUOTE_MARK.sub(_blank, _THOUGHT.sub(_blank, _spelled(response)))
-    said, _ = _without_echoes(plain, _spelled(prompt), None)
+    plain = _QUOTE_MARK.sub(_blank, _THOUGHT.sub(_blank, spelled(response)))
+    said, _ = _without_echoes(plain, spelled(prompt), None)
     return response[: turns.first(plain, said)[1]].rstrip()
 
 
-def _spelled(text: str) -> str:
+def spelled(text: str) -> str:
     """The text in small letters, with compatible characters and ASCII marks; its length does not change."""
 
     def one(char: str) -> str:
@@ -162,16 +168,17 @@ def _blank(match: re.Match[str]) -> str:
     return re.sub(r"[^\n]", " ", match[0])
 
 
-def _words(sentence: str) -> str:
+def words_of(sentence: str) -> str:
+    """The words of a sentence, without the word that announces a question."""
     return " ".join(re.findall(r"\w+", sentence)).removeprefix("question ").removeprefix("statement ")
 
 
 def _sentences(text: str) -> Iterator[str]:
     for match in SENTENCES.finditer(text):
-        yield _words(match[0])
+        yield words_of(match[0])
         # Direct speech within a sentence counts as another sentence.
         if ": '" in match[0]:
-            yield _words(match[0].split(": '", 1)[1])
+            yield words_of(match[0].split(": '", 1)[1])
 
 
 def _without_echoes(plain: str, prompt: str, keep: re.Pattern[str] | None) -> tuple[str, bool]:
@@ -180,7 +187,7 @@ def _without_echoes(plain: str, prompt: str, keep: re.Pattern[str] | None) -> tu
     spans: list[tuple[int, int]] = []
     behind = False
     for match in SENTENCES.finditer(plain):
-        words = _words(match[0])
+        words = words_of(match[0])
         if words:
             behind = words in of_prompt and (behind or words not in answers)
             spans += [match.span()] if behind else []

@@ -16,11 +16,12 @@ from typing import Any
 
 from grace_client.campaign.records import Phase
 from grace_client.core.errors import ExitCode
-from grace_client.deploy.arguments import ClientRun, client_runs, experiments
+from grace_client.deploy.arguments import ClientRun, client_runs
+from grace_client.deploy.study import experiments
 from grace_client.kube import process
 from grace_client.kube.process import Running
 from grace_client.local import supervise
-from grace_client.local.server import Vllm, check, embedded, environment, trials
+from grace_client.local.server import Vllm, asked, check, embedded, environment
 
 AllValues = Mapping[str, Any]
 """All values of a model, the chart's defaults included."""
@@ -211,9 +212,9 @@ class Local:
 
     async def _run(self, run: ClientRun, known: AllValues, server: _Server) -> int:
         """The exit code of a `grace run`, which ends with the campaign and with its server."""
-        command = [sys.executable, "-m", "grace_client", "run", *run.arguments]
+        command = [sys.executable, "-m", "grace_client", "run"]
+        command += [*asked(known, run.experiment, self.out / "trials"), *run.arguments]
         command += [f"--out={self._folder(run)}", *server.options]
-        command += trials(known, run.arguments[0], self.out / "trials")
         async with _started(command, server.env) as child:
             waits = [asyncio.create_task(child.ended()), asyncio.create_task(self._stop.wait())]
             if server.process is not None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from grace_client.core.errors import SpecError
-from grace_client.deploy.arguments import declared, experiments, server_arguments
-from grace_client.deploy.values import chart_folder, layered, merge, read_values
+from grace_client.deploy import study
+from grace_client.deploy.arguments import declared, server_arguments
+from grace_client.deploy.values import chart_folder, layered, merge, nested, read_values
 from grace_client.deploy.waits import wait_minutes
 
 HERE = {"weights": {"stage": "init"}, "queries": {"queueMinutes": 60}}
@@ -20,10 +21,13 @@ HERE = {"weights": {"stage": "init"}, "queries": {"queueMinutes": 60}}
 """
 
 
-def unlisted(name: str, repository: str = "") -> dict[str, Any]:
-    """All values of a model without a values file: the chart's own. No repository is the embedded model."""
+def unlisted(name: str, repository: str = "", *, sets: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """All values of a model without a values file: the chart's own, and single values by dotted key.
+
+    No repository is the embedded model.
+    """
     own = {"model": {"name": name, "repository": repository}, "gpu": {"count": 0}}
-    return merge(read_values(chart_folder() / "values.yaml"), own)
+    return merge(read_values(chart_folder() / "values.yaml"), own, *nested(sets or {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +99,27 @@ def embedded(known: Mapping[str, Any]) -> list[str]:
     return [f"--model={repository}", *([f"--dtype={dtype}"] if dtype != "auto" else [])]
 
 
-def trials(known: Mapping[str, Any], experiment: str, folder: Path) -> list[str]:
-    """The option for a trial list of the values, written into a folder; nothing for grace's own list."""
-    study = experiment.partition("-")[0]
-    if not (text := known["queries"]["trials"].get(study)):
-        return []
-    file = folder / known["model"]["name"] / f"{study}.csv"
+def asked(known: Mapping[str, Any], experiment: str, folder: Path) -> list[str]:
+    """The experiment and its trial list, as `grace run` takes them.
+
+    Texts of a study file and of a trial list in the values are written into `folder`.
+    """
+    folder /= known["model"]["name"]
+    found = [experiment]
+    if (own := study.study_file(known)) is not None:
+        for name, text in {**own.files, f"{own.name}.yaml": own.text}.items():
+            _write(folder / "study" / name, text)
+        found = [f"{folder / 'study' / own.name}.yaml:{experiment}"]
+    name = study.study_of(known, experiment)
+    if text := study.trials(known, name):
+        _write(folder / f"{name}.csv", text)
+        found.append(f"--trials={folder / name}.csv")
+    return found
+
+
+def _write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8", newline="")
-    return [f"--trials={file}"]
 
 
 def environment(known: Mapping[str, Any], part: str) -> tuple[dict[str, str], list[str]]:
@@ -146,15 +162,19 @@ def check(models: Sequence[Mapping[str, Any]], wanted: Sequence[str], vllm: Vllm
                 f"of {repository}. Serve it with --vllm, or download that revision into a folder and give "
                 "--models the folder"
             )
-        lists = known["queries"]["trials"]
-        for study in {name.partition("-")[0] for name in wanted or experiments(known)}:
-            if not lists.get(study) and (there := lists["fromInput"].get(study)):
-                raise SpecError(
-                    f"{name}: queries.trials.fromInput.{study} is {there}, a file on a cluster's claim. Put "
-                    f"the list's text into queries.trials.{study}, or run without --local"
-                )
-        if lists["folder"] != usual:
+        if there := known["queries"]["studyFromInput"]:
             raise SpecError(
-                f"{name}: queries.trials.folder is {lists['folder']}, a folder in an image. Put a list's "
-                "text into queries.trials.study1 or study2"
+                f"{name}: {study.FROM_INPUT} is {there}, a file on a cluster's claim. Name the study file "
+                "with --study, or run without --local"
+            )
+        for of in {study.study_of(known, one) for one in wanted or study.experiments(known)}:
+            if not study.trials(known, of) and (there := study.trials_on_claim(known, of)):
+                raise SpecError(
+                    f"{name}: queries.trials.fromInput.{of} is {there}, a file on a cluster's claim. Name "
+                    "the list with --trials, or run without --local"
+                )
+        folder = known["queries"]["trials"]["folder"]
+        if folder != usual and study.study_file(known) is None:
+            raise SpecError(
+                f"{name}: queries.trials.folder is {folder}, a folder in an image. Name a list with --trials"
             )

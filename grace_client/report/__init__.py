@@ -133,7 +133,7 @@ def _draw_all(job: section_process.Job, say: Callable[[str], None]) -> list[sect
     if workers == 1:
         # For one model, starting a process takes longer than the work itself.
         section_process.start(job)
-        for name in section_process.NAMES:
+        for name in section_process.names(job.data):
             done(name, section_process.draw(name))
     else:
         # "spawn" and not "fork": a forked process with threads may hang.
@@ -141,7 +141,8 @@ def _draw_all(job: section_process.Job, say: Callable[[str], None]) -> list[sect
         # There are as many processes as cores; more threads would slow them down.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         with ProcessPoolExecutor(workers, context, section_process.start, (job,)) as pool:
-            jobs = {pool.submit(section_process.draw, name): name for name in section_process.LONGEST_FIRST}
+            order = section_process.longest_first(job.data)
+            jobs = {pool.submit(section_process.draw, name): name for name in order}
             for future in as_completed(jobs):
                 done(jobs[future], future.result())
-    return [drawn[name] for name in section_process.NAMES if name in drawn]
+    return [drawn[name] for name in section_process.names(job.data) if name in drawn]

@@ -8,45 +8,27 @@ from pathlib import Path
 
 import pandas as pd
 
-from grace_client import analysis
+from grace_client import analysis, studies
 from grace_client.analysis._data import reading, table_files
 from grace_client.core.errors import NotEnoughDataError, SpecError
-from grace_client.core.questions import kind
 from grace_client.report.blocks import Review
+from grace_client.run import study_copy
 from grace_client.run.layout import OK
-
-TITLES = {
-    "study1-exp2": "Study 1, knowledge attribution: probability distributions",
-    "study1-exp1": "Study 1, knowledge attribution: free text",
-    "study2-exp2": "Study 2, politeness: probability distributions",
-    "study2-exp1": "Study 2, politeness: free text",
-    "study2-judgement": "Study 2, politeness: judgements",
-    "study1-null": "Study 1, knowledge attribution: null context",
-    "study2-null": "Study 2, politeness: null context",
-}
-SHORT = {
-    "study1-exp2": "Study 1",
-    "study1-exp1": "Study 1, free text",
-    "study2-exp2": "Study 2",
-    "study2-exp1": "Study 2, free text",
-    "study2-judgement": "Study 2, judgements",
-    "study1-null": "Study 1, null context",
-    "study2-null": "Study 2, null context",
-}
-KINDS = {
-    "state": "how many",
-    "number": "how many",
-    "knowledge": "does the speaker know",
-    "utterance": "what is said",
-    "appropriateness": "is it appropriate",
-    "quality": "how good it was",
-}
-"""The subject of each kind of question, in words."""
+from grace_client.studies.declaration import Experiment
 
 
-def question_label(experiment: str, question: str) -> str:
-    """A question, or its kind, in words, such as ``Study 1, how many (state0)``."""
-    return f"{SHORT[experiment]}, {KINDS[kind(question)]} ({question})"
+def is_null(experiment: Experiment) -> bool:
+    """Whether an experiment is a null context: its key is ``null``, and another one has its columns."""
+    study = experiment.study
+    others = (one for one in study.experiments.values() if one.name != experiment.name)
+    return experiment.name == null_of(experiment) and any(
+        one.option_columns == experiment.option_columns for one in others
+    )
+
+
+def null_of(experiment: Experiment) -> str:
+    """Name of the null context of an experiment's study, whether it has one or not."""
+    return f"{experiment.study.name}-null"
 
 
 @dataclass(frozen=True)
@@ -63,12 +45,15 @@ class ReportData:
         The trial lists of the runs, by experiment.
     silent : tuple of str
         A sentence on each run without any answer.
+    experiments : dict of str to Experiment
+        The experiments as the runs' study files declare them. Those of grace's own studies may be left out.
     """
 
     frames: dict[str, pd.DataFrame]
     manifests: dict[tuple[str, str], analysis.Manifest]
     lists: dict[str, list[Path]] = field(default_factory=dict)
     silent: tuple[str, ...] = ()
+    experiments: dict[str, Experiment] = field(default_factory=dict, repr=False)
     _results: dict[object, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -77,6 +62,23 @@ class ReportData:
         return list(
             dict.fromkeys(model for frame in self.frames.values() for model in frame["model"].unique())
         )
+
+    def experiment(self, name: str) -> Experiment:
+        """An experiment of the runs."""
+        return self.experiments.get(name) or studies.experiment(name)
+
+    def factors(self, name: str) -> list[str]:
+        """The columns of an experiment's frame with its conditions."""
+        return list(self.experiment(name).study.conditions)
+
+    def unit(self, *names: str) -> str:
+        """Over what the intervals of some experiments are: items, or stimuli if a study has no items."""
+        units = ("items" if self.experiment(name).schema.item else "stimuli" for name in names)
+        return " or ".join(dict.fromkeys(units))
+
+    def label(self, name: str, question: str) -> str:
+        """A question, or its kind, with its experiment if the report has several."""
+        return question if len(self.frames) == 1 else f"{name}, {question}"
 
     def answers(self, experiment: str) -> pd.DataFrame | None:
         """Scored answers, or free text that has been extracted; None if there is none."""
@@ -116,6 +118,7 @@ def load(runs: Sequence[Path]) -> ReportData:
     tables = table_files.find(list(runs))
     reading.check_revisions(tables)
     parts: dict[str, list[tuple[table_files.Table, pd.DataFrame]]] = {}
+    known: dict[str, tuple[Experiment, Path]] = {}
     silent = []
     for table in tables:
         if table.manifest is None:
@@ -124,8 +127,13 @@ def load(runs: Sequence[Path]) -> ReportData:
                 "name the run folder"
             )
         model, name = table.manifest.model, table.manifest.spec.experiment
-        if name not in TITLES:
-            raise SpecError(f"There is no report on {name}. grace reports on {', '.join(TITLES)}")
+        experiment = study_copy.experiment_of(table.path.parent, table.manifest)
+        before, path = known.setdefault(name, (experiment, table.path))
+        if before.kinds != experiment.kinds or before.study.conditions != experiment.study.conditions:
+            raise SpecError(
+                f"{path} and {table.path} are both of {name}, but their study files declare other questions, "
+                "options or conditions. Make a report on each"
+            )
         try:
             frame = reading.load(table)
         except NotEnoughDataError as error:
@@ -137,7 +145,17 @@ def load(runs: Sequence[Path]) -> ReportData:
         parts.setdefault(name, []).append((table, frame))
     if not parts:
         raise last
-    known = [name for name in TITLES if name in parts]
-    manifests = {(t.manifest.model, name): t.manifest for name in known for t, _ in parts[name] if t.manifest}
-    lists = {name: [table.trials for table, _ in parts[name]] for name in known}
-    return ReportData({name: reading.joined(parts[name]) for name in known}, manifests, lists, tuple(silent))
+    experiments = {name: known[name][0] for name in sorted(parts, key=lambda name: _order(known[name][0]))}
+    return ReportData(
+        {name: reading.joined(parts[name]) for name in experiments},
+        {(t.manifest.model, name): t.manifest for name in experiments for t, _ in parts[name] if t.manifest},
+        {name: [table.trials for table, _ in parts[name]] for name in experiments},
+        tuple(silent),
+        experiments,
+    )
+
+
+def _order(experiment: Experiment) -> tuple[bool, str, bool, int]:
+    """Study by study, scored answers before free text, as in the study file; null contexts last."""
+    place = list(experiment.study.experiments).index(experiment.name)
+    return is_null(experiment), experiment.study.name, not experiment.scored, place

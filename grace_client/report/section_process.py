@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from grace_client.report import runs
 from grace_client.report.blocks import Figure, Section
 from grace_client.report.runs import ReportData
-from grace_client.report.sections import methods, models, quality, study1, study2
+from grace_client.report.sections import experiment, methods, quality
+from grace_client.report.theory import registry
 
-TITLES = runs.TITLES | {
-    "quality": quality.TITLE,
-    "comparison": models.COMPARISON,
-    "agreement": models.CONSISTENCY,
-    "methods": methods.TITLE,
-}
-BUILDERS: dict[str, Callable[[ReportData], Section | None]] = {
-    "study1-exp2": study1.scored,
-    "study1-exp1": study1.free,
-    "study2-exp2": study2.scored,
-    "study2-exp1": study2.free,
-    "study2-judgement": study2.judgements,
-    "comparison": models.comparison,
-    "agreement": models.consistency,
-}
-NAMES = ("quality", *BUILDERS, "methods")
-"""All sections, in the order of the page."""
-LONGEST_FIRST = sorted(NAMES, key=lambda name: -("study2" in name) - (name in runs.TITLES))
-"""All sections, in an order that keeps processes busy to the end."""
+
+def names(data: ReportData) -> list[str]:
+    """All sections, in the order of the page."""
+    own = (name for name in data.frames if not runs.is_null(data.experiment(name)))
+    return ["quality", *own, *registry.FURTHER, "methods"]
+
+
+def longest_first(data: ReportData) -> list[str]:
+    """All sections, in an order that keeps processes busy to the end."""
+    return sorted(names(data), key=lambda name: -(name in registry.SLOW) - (name in data.frames))
 
 
 @dataclass(frozen=True)
@@ -116,11 +107,26 @@ def draw(name: str) -> DrawnSection | None:
 
 def compute(name: str, job: Job) -> Section | None:
     """A section before its figures are drawn; where nothing of it can be computed, it says why."""
-    empty = Section(name, TITLES[name])
+    data = job.data
+    empty = Section(name, _title(name, data))
     with empty.block("This section"):
         if name == "quality":
-            return quality.section(job.data)
+            return quality.section(data)
         if name == "methods":
-            return methods.section(job.data, nrp=job.nrp)
-        return BUILDERS[name](job.data)
+            return methods.section(
+                data,
+                nrp=job.nrp,
+                theory=registry.methods(data),
+                left_out=lambda name, model: registry.left_out(data, name, model),
+            )
+        if name in registry.FURTHER:
+            return registry.FURTHER[name][1](registry.of(data))
+        own = registry.section_of(data.experiment(name))
+        return experiment.section(data, name) if own is None else own(data)
     return empty
+
+
+def _title(name: str, data: ReportData) -> str:
+    titles = {"quality": quality.TITLE, "methods": methods.TITLE}
+    titles |= {key: title for key, (title, _) in registry.FURTHER.items()}
+    return titles.get(name) or data.experiment(name).title

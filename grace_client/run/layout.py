@@ -50,7 +50,7 @@ REASONING = (*KEYS, "replicate", "seed", "reasoning", "status", "reason")
 READING = ("structured", "category", "method", "confidence", "span_start", "span_end")
 """Columns of the structured table with the values that were read from a response."""
 BETS = ("bet_0", "bet_1", "bet_2", "bet_3")
-"""Columns of the structured table of Study 1: the response's bet on each state, in percent."""
+"""Columns of the structured table with the rules how-many: the response's bet on each number, in percent."""
 STRUCTURED = (*DRAW, "seed", "response", *READING)
 """Columns that the structured table adds to those of the trial list; `BETS` and ``status`` follow."""
 

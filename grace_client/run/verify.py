@@ -84,7 +84,7 @@ class Check:
     Attributes
     ----------
     whole : bool
-        Whether tables and ledger have the checksums of the manifest.
+        Whether study file, tables and ledger have the checksums of the manifest.
     faults : tuple of str
         One message for each file that differs, and that is not newer than the manifest.
     stale : tuple of Path
@@ -97,7 +97,7 @@ class Check:
 
 
 def check(folder: Path, listed: Container[Path] | None = None) -> Check:
-    """Compare a run's tables and ledger with its manifest.
+    """Compare a run's study file, tables and ledger with its manifest.
 
     A file that is newer than the manifest is not a fault: the run is still going on.
 
@@ -113,20 +113,21 @@ def check(folder: Path, listed: Container[Path] | None = None) -> Check:
     ledger = [path for path in segments(folder) if listed is None or path in listed]
     stale = tuple(path for path in segments(folder) if path not in ledger)
     try:
-        results = entries(folder).get("results") or {}
+        found = entries(folder)
+        results, study = found.get("results") or {}, dict(found.get("study") or {})
     except FileNotFoundError:
         # Somebody removed it between the listing and the transfer.
         return Check(whole=False, stale=stale)
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return Check(False, (f"{manifest} is damaged, or somebody changed it",), stale)
-    if not results:
-        return Check(whole=False, stale=stale)
     written = manifest.stat().st_mtime_ns
-    different = [(folder / name, [folder / name]) for name in changed_tables(folder, results)]
-    if sha256(ledger) != results.get("ledger_sha256"):
+    changed = [name for name, expected in study.items() if sha256([folder / name]) != expected]
+    changed += changed_tables(folder, results)
+    different = [(folder / name, [folder / name]) for name in changed]
+    if results and sha256(ledger) != results.get("ledger_sha256"):
         different.append((folder / layout.LEDGER, ledger))
     return Check(
-        whole=not different,
+        whole=bool(results) and not different,
         faults=tuple(
             f"{name}: the checksum differs from the one in {manifest.name}"
             for name, files in different

@@ -90,7 +90,7 @@ def experiments() -> dict[str, Experiment]:
 def experiment(name: str) -> Experiment:
     """An experiment by its name, or as ``FILE.yaml:EXPERIMENT``; SpecError if there is none.
 
-    Of a study file with one experiment, the file's path alone is enough.
+    Of a study file with one experiment, the file's path alone is enough. EXPERIMENT may be the whole name.
     """
     path, _, key = name.rpartition(":")
     if is_file(name):
@@ -109,7 +109,7 @@ def experiment(name: str) -> Experiment:
 def _of_file(study: Study, key: str) -> Experiment:
     if not key and len(study.experiments) == 1:
         return next(iter(study.experiments.values()))
-    wanted = f"{study.name}-{key}"
+    wanted = key if key in study.experiments else f"{study.name}-{key}"
     if wanted not in study.experiments:
         listed = ", ".join(f"{study.path}:{one}" for one in study.file.experiments)
         raise SpecError(

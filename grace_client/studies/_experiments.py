@@ -10,11 +10,11 @@ from itertools import product
 from grace_client.core.errors import Problem, SpecError, TrialError
 from grace_client.core.questions import Prompt, Question, Turn
 from grace_client.core.trials import Trial
-from grace_client.studies import _options, _tables
+from grace_client.studies import _options, _reads, _tables
 from grace_client.studies import format as formats
 from grace_client.studies._faults import Faults
 from grace_client.studies._options import Answers
-from grace_client.studies._patterns import PatternError, compiled
+from grace_client.studies._patterns import PatternError
 from grace_client.studies._templates import TemplateError, expression, template
 from grace_client.studies._trials import TrialReader, Variables
 from grace_client.studies._yaml import Path
@@ -78,7 +78,7 @@ class Builder:
         file = self.study.experiments[key]
         where: Path = ("experiments", key)
         asked = [self._asked(ask, (*where, "ask", number)) for number, ask in enumerate(file.ask)]
-        kinds = {one.name(each): (self._kind(one), each) for one in asked for each in one.combinations}
+        kinds = {one.name(each): (self._kind(one, each), each) for one in asked for each in one.combinations}
         if len(kinds) < sum(len(one.combinations) for one in asked):
             self.faults.add((*where, "ask"), "has two questions of the same name. Give them different names")
         if len(kinds) > MAX_QUESTIONS:
@@ -142,8 +142,8 @@ class Builder:
         answers = self._answers(ask.options, (*where, "options"))
         listed = answers
         if ask.read is not None:
-            self._check_read(ask.read, (*where, "read"))
             listed = self.answers.get(ask.read.choice or "")
+            _reads.check(ask.read, self.study.options, listed, (*where, "read"), self.faults)
         self._check_names(ask, where)
         columns = self.reader.columns
         for name in ask.each:
@@ -171,8 +171,12 @@ class Builder:
                 self.faults.uses((*where, "messages", number, role), template(source or "").names, names)
         if ask.reverse is not None:
             self.faults.uses((*where, "reverse"), expression(ask.reverse).names, self.reader.names)
-        for name, source in (ask.read.about if ask.read else {}).items():
-            self.faults.uses((*where, "read", "about", name), template(source).names, self.reader.names)
+        if ask.read is not None:
+            known = names - set(self.study.texts)
+            for name, source in ask.read.about.items():
+                self.faults.uses((*where, "read", "about", name), template(source).names, known - {"options"})
+            if ask.read.ask is not None:
+                self.faults.uses((*where, "read", "ask"), template(ask.read.ask).names, known)
 
     def _answers(self, given: str | formats.Options | None, where: Path) -> Answers | None:
         if given is None:
@@ -182,23 +186,10 @@ class Builder:
             return self.answers.get(given)
         return _options.checked(given, self.reader.columns, where, self.faults)
 
-    def _check_read(self, read: formats.Read, where: Path) -> None:
-        kinds = [read.number is not None, read.yes_no, read.choice is not None, read.pattern is not None]
-        if sum(kinds) != 1:
-            self.faults.add(where, "needs one of number, yes_no, choice and pattern")
-        if read.choice is not None:
-            self.faults.known((*where, "choice"), read.choice, self.study.options, "option set")
-        if read.pattern is not None:
-            try:
-                if "value" not in compiled(read.pattern).groupindex:
-                    self.faults.add((*where, "pattern"), "needs a group (?P<value>…)")
-            except PatternError as error:
-                self.faults.add((*where, "pattern"), str(error))
-
-    def _kind(self, asked: _Asked) -> Kind:
+    def _kind(self, asked: _Asked, each: Mapping[str, str]) -> Kind:
         answers, read = asked.answers, asked.declared.read
         if answers is None:
-            return Kind(asked.declared.name, read=read)
+            return Kind(asked.declared.name, read=read, choices=asked.listed, each=each)
         return Kind(asked.declared.name, answers.names, answers.values, answers.factors)
 
     def _condition(self, source: str) -> Callable[[Trial], bool]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import regex
 
@@ -34,21 +36,31 @@ def groups(pattern: str) -> tuple[str, ...]:
 
 def whole(pattern: str, text: str) -> dict[str, str] | None:
     """The named groups of a pattern that fits the whole text; None if it does not fit."""
-    return _found(compiled(pattern).fullmatch, pattern, text)
+    return _groups(_matched(compiled(pattern).fullmatch, pattern, text))
 
 
 def search(pattern: str, text: str) -> dict[str, str] | None:
     """The named groups of a pattern at its first place in the text; None if it does not occur."""
-    return _found(compiled(pattern).search, pattern, text)
+    return _groups(_matched(compiled(pattern).search, pattern, text))
 
 
-def _found(find: object, pattern: str, text: str) -> dict[str, str] | None:
+def place(pattern: str, text: str, group: str) -> tuple[int, int] | None:
+    """Start and end of a named group at the pattern's first place in the text; None if it does not occur."""
+    match = _matched(compiled(pattern).search, pattern, text)
+    return None if match is None or match[group] is None else match.span(group)
+
+
+def _matched(find: Callable[..., Any], pattern: str, text: str) -> regex.Match[str] | None:
     try:
-        match = find(text, timeout=SECONDS)  # type: ignore[operator]
+        match: regex.Match[str] | None = find(text, timeout=SECONDS)
     except TimeoutError:
         raise PatternError(
             f"the pattern {pattern!r} needs more than {SECONDS:g} s on {text[:60]!r}. Make it simpler"
         ) from None
+    return match
+
+
+def _groups(match: regex.Match[str] | None) -> dict[str, str] | None:
     if match is None:
         return None
     return {name: found for name, found in match.groupdict().items() if found is not None}

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grace_client.core.errors import SpecError
 from grace_client.core.questions import Question
 from grace_client.core.trials import Schema, Trial
 from grace_client.studies import format as formats
+from grace_client.studies._options import Answers
+from grace_client.studies._templates import TemplateError, template
 
 Probabilities = NDArray[np.float64]
 Measure = Callable[[Probabilities], float]
@@ -33,6 +37,10 @@ class Kind:
         Crossed factors of the options, and their levels.
     read : Read or None
         How free text becomes a value.
+    choices : Answers or None
+        For free text that chooses: the options.
+    each : mapping of str to str
+        For free text: the question's own values of `each`.
     """
 
     name: str
@@ -40,6 +48,18 @@ class Kind:
     values: tuple[float, ...] | None = None
     factors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     read: formats.Read | None = None
+    choices: Answers | None = None
+    each: Mapping[str, str] = field(default_factory=dict)
+
+    def render(self, source: str, trial: Trial, **more: object) -> str:
+        """A template of `read` for a trial; SpecError if it cannot be rendered.
+
+        It may use the variables of the trial, the values of `each`, and `more`.
+        """
+        try:
+            return template(source).render({**trial.variables, **self.each, **more})
+        except TemplateError as error:
+            raise SpecError(f"Trial {trial.trial_id}, question {self.name!r}, {source!r}: {error}") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +117,10 @@ class Experiment:
     shown: Mapping[str, str] = field(default_factory=dict)
     stop: tuple[str, ...] = ()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process reads the study file again: functions cannot be sent to it.
+        return _experiment, (self.study, self.name)
+
     @property
     def scored(self) -> bool:
         """True if the experiment scores options; False if it draws free text."""
@@ -147,8 +171,21 @@ class Study:
     attached: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     folder: Path | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _study, (self.raw, self.path, dict(self.attached), self.folder)
+
     @property
     def conditions(self) -> dict[str, str]:
         """The factors of the study, each with its column."""
         declared = self.file.trials.conditions
         return dict(declared) if isinstance(declared, Mapping) else {name: name for name in declared}
+
+
+def _study(raw: bytes, path: str, attached: dict[str, bytes], folder: Path | None) -> Study:
+    from grace_client.studies import file
+
+    return file.parse(raw, path=path, beside=attached.__getitem__, folder=folder)
+
+
+def _experiment(study: Study, name: str) -> Experiment:
+    return study.experiments[name]

@@ -6,7 +6,7 @@ that render) is decided where the study is built from them, with the same kind o
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
     AfterValidator,
@@ -274,6 +274,30 @@ class Examples(_Part):
     answer: Template = "{{ answer }}"
 
 
+class Grammar(NamedTuple):
+    """What a grammar of whole sentences reads, and what it needs to know of the trial."""
+
+    reads: str
+    values: tuple[str, ...]
+    about: tuple[str, ...]
+
+
+GRAMMARS = {
+    "how-many": Grammar("a number", ("0", "1", "2", "3"), ("items", "rest", "speaker")),
+    "knows": Grammar("yes or no", ("yes", "no"), ("items", "rest", "speaker")),
+    "it-was": Grammar(
+        "a choice",
+        tuple(
+            f"{frame}_{word}" for frame in ("was", "wasnt") for word in ("terrible", "bad", "good", "amazing")
+        ),
+        ("speaker", "listener", "scene", "goal"),
+    ),
+}
+"""The grammars of `Read.rules`."""
+RESERVED_VALUES = ("unparsed", "unsure")
+"""Values of an answer that is not clear, and of one that says that the question cannot be decided."""
+
+
 class Read(_Part):
     """How free text becomes a value."""
 
@@ -285,7 +309,7 @@ class Read(_Part):
     pattern: Text | None = None
     """What the group `value` of this regular expression finds."""
     synonyms: dict[Text, Texts] = Field(default_factory=dict)
-    """Other words for a value."""
+    """Other words for a value. For a pattern: other texts that it may find."""
     unsure: bool = False
     """"unsure" is a value too."""
     rules: Literal["how-many", "knows", "it-was"] | None = None
@@ -293,7 +317,8 @@ class Read(_Part):
     about: dict[Name, Template] = Field(default_factory=dict)
     """What the grammar needs to know of the trial."""
     ask: Template | None = None
-    """For an LLM that reads the answers: what the question was, and what counts as a value."""
+    """For an LLM that reads the answers: what the question was, and what counts as a value. Without it, grace
+    says so in general words."""
 
 
 class Ask(_Part):

@@ -9,12 +9,22 @@ from typing import Any
 
 from grace_client import studies
 from grace_client.engines.base import EngineInfo
+from grace_client.extraction.reading import Values
 from grace_client.run import tables
 from grace_client.run.folder import RunFolder
 from grace_client.run.layout import OK
 from grace_client.run.manifest import SamplingSpec
 from grace_client.run.plan import Item
 from tests.conftest import ROOT
+
+KINDS = {
+    name: kind
+    for experiment in ("study1-exp1", "study2-exp1")
+    for name, kind in studies.experiment(experiment).kinds.items()
+}
+"""The free-text questions of the studies that come with grace."""
+VALUES = {name: Values.of(kind).listed for name, kind in KINDS.items()}
+TRIALS = {study: studies.read_trials(ROOT / "data" / f"{study}.csv").trials for study in ("study1", "study2")}
 
 ENGINE = EngineInfo(
     engine="test",

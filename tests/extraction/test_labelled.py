@@ -11,14 +11,12 @@ import pytest
 
 from grace_client import studies
 from grace_client.extraction import rules
-from grace_client.extraction.reading import CATEGORIES, HIGH, LEVELS, LOW, UNPARSED, VALUES, Reading
-from tests.conftest import ROOT
+from grace_client.extraction.reading import CATEGORIES, HIGH, LEVELS, LOW, UNPARSED, Reading
+from tests.extraction import runs
+from tests.extraction.runs import KINDS, VALUES
 
 LABELLED = Path(__file__).parent / "labelled"
-TRIALS = {
-    study: {t.trial_id: t for t in studies.read_trials(ROOT / "data" / f"{study}.csv").trials}
-    for study in ("study1", "study2")
-}
+TRIALS = {study: {trial.trial_id: trial for trial in trials} for study, trials in runs.TRIALS.items()}
 PRECISION, COVERAGE = 0.98, 0.90
 
 
@@ -50,9 +48,9 @@ def examples() -> Iterator[Example]:
         with (LABELLED / f"{study}.csv").open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 trial = trials[int(row["trial_id"])]
-                prompts = {q.name: q.prompt.text for q in experiment.questions(trial)}
+                prompts = {q.name: q.prompt.asked for q in experiment.questions(trial)}
                 got = rules.read(
-                    row["question"],
+                    KINDS[row["question"]],
                     row["response"],
                     trial,
                     prompt=prompts[row["question"]],
@@ -122,8 +120,8 @@ def adversaries(file: str) -> list[Adversary]:
         for row in csv.DictReader(rows):
             study = "study2" if row["question"] == "utterance" else "study1"
             trial = TRIALS[study][int(row["trial_id"])]
-            asked = {q.name: q.prompt.text for q in studies.experiment(f"{study}-exp1").questions(trial)}
-            got = rules.read(row["question"], row["response"], trial, prompt=asked[row["question"]])
+            asked = {q.name: q.prompt.asked for q in studies.experiment(f"{study}-exp1").questions(trial)}
+            got = rules.read(KINDS[row["question"]], row["response"], trial, prompt=asked[row["question"]])
             found.append(Adversary(row["kind"], row["question"], row["response"], row["structured"], got))
     return found
 

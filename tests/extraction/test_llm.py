@@ -17,17 +17,19 @@ from grace_client.extraction import answers as extracted
 from grace_client.extraction import endpoint, llm
 from grace_client.extraction.answers import Answer, Place
 from grace_client.extraction.endpoint import DEEPSEEK_MODEL, DEEPSEEK_URL, RETRIES, Endpoint
-from grace_client.extraction.instructions import instructions, schema, shape
+from grace_client.extraction.instructions import Codebook
 from grace_client.extraction.llm import Spent
-from grace_client.extraction.reading import VALUES, Reading
+from grace_client.extraction.reading import Reading
 from grace_client.run.folder import RunFolder
 from grace_client.run.ledger import Ledger
 from grace_client.run.manifest import LlmUse
 from tests.extraction.fake_llm import FakeLlm, Json, Reply, coded, completion, refusal, serving, text_of
-from tests.extraction.runs import answered, saying
+from tests.extraction.runs import KINDS, TRIALS, answered, saying
 
 TEXTS = ("Two.", "Je crois que deux.", "C'est trois.", "Quelle question !")
 """Only the first is clear to the rules."""
+
+NUMBER = Codebook.of(KINDS["number"], TRIALS["study1"][0])
 
 Result = tuple[dict[Place, Reading], LlmUse, Spent]
 
@@ -74,10 +76,10 @@ def test_what_is_sent(tmp_path: Path) -> None:
     body = server.requests[0]
     assert body["temperature"] == 0
     assert body["model"] == "reader"
-    assert body["response_format"]["json_schema"]["schema"] == schema("number")
+    assert body["response_format"]["json_schema"]["schema"] == NUMBER.schema
     assert body["response_format"]["json_schema"]["strict"] is True
     assert [m["role"] for m in body["messages"]] == ["system", "user"]
-    assert body["messages"][0]["content"] == instructions("number")
+    assert body["messages"][0]["content"] == NUMBER.instructions
     assert set(server.keys) == {None}
 
 
@@ -104,8 +106,8 @@ def test_a_second_run_asks_nothing(tmp_path: Path) -> None:
     assert spent == Spent()
     assert llm.kept(folder, answers, use) == first
     assert other[1].texts == 3
-    with pytest.raises(SpecError, match="instructions of another version"):
-        llm.kept(folder, answers, use.model_copy(update={"prompt_sha256": "0"}))
+    with pytest.raises(SpecError, match="lacks 3 of 3 readings by another"):
+        llm.kept(folder, answers, use.model_copy(update={"model": "another", "url": "http://elsewhere"}))
 
 
 @pytest.mark.parametrize(
@@ -303,12 +305,13 @@ def test_the_endpoint_that_the_options_name(monkeypatch: pytest.MonkeyPatch) -> 
     assert Endpoint.of(None, None, None, needs_key=False).key is None
 
 
-@pytest.mark.parametrize("question", VALUES)
+@pytest.mark.parametrize("question", KINDS)
 def test_schema_and_pydantic_model_say_the_same(question: str) -> None:
     """What the endpoint is held to is what is checked: the same fields with the same values."""
-    model = shape(question).model_json_schema()
-    assert set(model["properties"]) == set(schema(question)["properties"])
-    for name, field in schema(question)["properties"].items():
+    codebook = Codebook.of(KINDS[question], TRIALS["study2" if question == "utterance" else "study1"][0])
+    model, schema = codebook.shape.model_json_schema(), codebook.schema
+    assert set(model["properties"]) == set(schema["properties"])
+    for name, field in schema["properties"].items():
         assert model["properties"][name].get("enum") == field.get("enum")
-    assert sorted(model["required"]) == sorted(schema(question)["required"])
+    assert sorted(model["required"]) == sorted(schema["required"])
     assert model["additionalProperties"] is False

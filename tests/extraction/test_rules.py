@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import pytest
-from grace_client.studies.study1 import Story
-from grace_client.studies.study2 import ADJECTIVES
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from grace_client import studies
 from grace_client.extraction import rules
-from grace_client.extraction.reading import UNPARSED, VALUES, Reading
+from grace_client.extraction.reading import UNPARSED, Reading
+from grace_client.extraction.rules.utterance import ADJECTIVES
 from grace_client.extraction.text import Text
-from tests.conftest import ROOT
+from tests.extraction.runs import KINDS, TRIALS, VALUES
 
-TRIALS = {study: studies.read_trials(ROOT / "data" / f"{study}.csv").trials for study in ("study1", "study2")}
 PROMPTS = {
-    study: {q.name: q.prompt.text for q in studies.experiment(f"{study}-exp1").questions(trials[0])}
+    study: {q.name: q.prompt.asked for q in studies.experiment(f"{study}-exp1").questions(trials[0])}
     for study, trials in TRIALS.items()
 }
-STORY = Story.parse(TRIALS["study1"][0]["priorQ"])
+STORY = TRIALS["study1"][0].variables
 
 
 def read(question: str, response: str | None, finish_reason: str = "stop") -> Reading:
     study = "study2" if question == "utterance" else "study1"
     return rules.read(
-        question,
+        KINDS[question],
         response,
         TRIALS[study][0],
         prompt=PROMPTS[study][question],
@@ -203,7 +201,7 @@ ENDS = [
     number=st.sampled_from([(n, word) for n, words in NUMBERS.items() for word in words]),
     lead=st.sampled_from(LEADS),
     of=st.sampled_from(
-        ["", f" of the {STORY.items}", " of them", f" of the {STORY.items} have {STORY.rest}"]
+        ["", f" of the {STORY['items']}", " of them", f" of the {STORY['items']} have {STORY['rest']}"]
     ),
     wrap=st.sampled_from(WRAPS),
     end=st.sampled_from(ENDS),
@@ -313,11 +311,11 @@ def test_the_property_is_the_question_s_own() -> None:
         "parcels": ["2 parcels have no dents.", "2 parcels have lids.", "2 parcels are undamaged."],
         "loaves": ["2 loaves have a crust.", "2 loaves have a brown crust.", "2 loaves are not burnt."],
     }
-    trials = {Story.parse(trial["priorQ"]).items: trial for trial in TRIALS["study1"][:12]}
+    trials = {trial.variables["items"]: trial for trial in TRIALS["study1"][:12]}
     for value, said in (("2", ways), (UNPARSED, others)):
         for items, texts in said.items():
             for text in texts:
-                assert rules.read("number", text, trials[items]).structured == value, text
+                assert rules.read(KINDS["number"], text, trials[items]).structured == value, text
 
 
 @pytest.mark.parametrize(

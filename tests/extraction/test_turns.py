@@ -12,7 +12,8 @@ from grace_client.extraction.reading import UNPARSED
 from grace_client.extraction.text import first_answer
 from grace_client.run.layout import OK
 from grace_client.run.plan import Item
-from tests.extraction.test_rules import PROMPTS, TRIALS, read
+from tests.extraction.runs import KINDS, TRIALS
+from tests.extraction.test_rules import PROMPTS, read
 
 QUESTION = PROMPTS["study1"]["number"].split("Question: ")[1].removesuffix("\nAnswer:")
 NEXT = [
@@ -89,6 +90,6 @@ def test_an_llm_is_sent_the_first_answer_alone() -> None:
     """What an LLM reads ends where the first answer ends, as it was received; thoughts and case stay."""
     for going_on in NEXT:
         assert first_answer("I think Two" + going_on.format("3")) in ("I think Two", "I think Two.")
-    answer = Answer(item("number"), OK, "Two.\n\nUser: And now?\nAssistant: Three.", None)
+    answer = Answer(item("number"), KINDS["number"], OK, "Two.\n\nUser: And now?\nAssistant: Three.", None)
     assert answer.first == "Two."
-    assert Answer(item("number"), OK, None, None).first == ""
+    assert Answer(item("number"), KINDS["number"], OK, None, None).first == ""

@@ -22,6 +22,7 @@ from grace_client.run import tables
 from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import SamplingSpec
 from grace_client.run.runner import run
+from grace_client.studies import lists
 from tests.conftest import ROOT
 from tests.support.deterministic import LOGPROBS, DeterministicEngine
 
@@ -54,7 +55,10 @@ def make(path: Path, engine: Engine, experiment: str, sample: int | None = 40) -
 
     async def work() -> None:
         found = studies.experiment(experiment)
-        trials = studies.read_trials(ROOT / "data" / f"{found.schema.study}.csv")
+        own = ROOT / "data" / f"{found.study.name}.csv"
+        trials = (
+            studies.read_trials(own) if found.study.name in studies.SHIPPED else lists.default(found.study)
+        )
         sampling = None if found.scored else SamplingSpec(replicates=2, max_tokens=8)
         folder = RunFolder.create(
             path, found, trials, await engine.describe(), sample=sample, sampling=sampling
@@ -66,8 +70,8 @@ def make(path: Path, engine: Engine, experiment: str, sample: int | None = 40) -
     return path
 
 
-def structure(path: Path, *, unparsed: float = 0.0) -> None:
-    """Extract a free-text run, as 'grace extract' does; a share stays unparsed."""
+def structure(path: Path, *, unparsed: float = 0.0, values: Sequence[str] = ()) -> None:
+    """Extract a free-text run, as 'grace extract' does, to some values; a share stays unparsed."""
     (raw,) = (p for p in path.glob("*_raw_responses_*.csv") if "_long" not in p.name)
     # A model may say a carriage return, which is no end of a row.
     table = pd.read_csv(raw, dtype=str, keep_default_na=False, lineterminator="\n")
@@ -76,6 +80,8 @@ def structure(path: Path, *, unparsed: float = 0.0) -> None:
         number = table["response"].str.extract(r"^(\w+)")[0].map(NUMBERS).fillna("unparsed")
         knows = pd.Series(rng.choice(["yes", "no"], len(table)), index=table.index)
         table["structured"] = number.where(table["question"] == "number", knows)
+    elif values:
+        table["structured"] = rng.choice(values, len(table))
     else:
         said = [f"{f}_{a}" for f in ("was", "wasnt") for a in ("terrible", "bad", "good", "amazing")]
         table["structured"] = rng.choice(said, len(table))

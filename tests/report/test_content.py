@@ -17,7 +17,8 @@ from grace_client.core.errors import ItemError
 from grace_client.report import format, runs, section_process
 from grace_client.report.blocks import Section, Table
 from grace_client.report.runs import ReportData
-from grace_client.report.sections import comparability, contrasts, methods, quality, study1, study2
+from grace_client.report.sections import comparability, quality
+from grace_client.report.theory import contrasts, study1, study2
 from grace_client.run.manifest import NoiseFloor, Spread
 from tests.report.conftest import Salted, make
 
@@ -28,9 +29,16 @@ NOISE = NoiseFloor(questions=1, repeats=2, failed=0, loads=[1], seed=0, nats=SPR
 @pytest.fixture(scope="session")
 def sections(found: ReportData) -> dict[str, Section]:
     """All sections of the report, before figures are drawn."""
-    made = {name: build(found) for name, build in section_process.BUILDERS.items()}
-    whole = made | {"quality": quality.section(found), "methods": methods.section(found, nrp=False)}
-    return {name: section for name, section in whole.items() if section is not None}
+    job = section_process.Job(found, None, nrp=False)
+    made = (section_process.compute(name, job) for name in section_process.names(found))
+    return {section.name: section for section in made if section is not None}
+
+
+def part(name: str, data: ReportData) -> Section:
+    """One section, before its figures are drawn."""
+    made = section_process.compute(name, section_process.Job(data, None, nrp=False))
+    assert made is not None
+    return made
 
 
 def table(section: Section, name: str) -> Table:
@@ -166,10 +174,10 @@ def test_runs_of_one_model_that_differ_are_named(found: ReportData) -> None:
         f"Review: runs of beta differ in {what}" for what in ("dtype", "chat template", "vllm")
     ]
     assert set(differences) <= set(quality.section(other).summary)
-    text = said(methods.section(other, nrp=False))
+    text = said(part("methods", other))
     for value in ("dtype float64 in ", "dtype float16 in study1-exp2", "vllm 9.9 in study1-exp2"):
         assert value in text
-    assert "dtype float64," in said(methods.section(found, nrp=False)), "equal in all runs: named once"
+    assert "dtype float64," in said(part("methods", found)), "equal in all runs: named once"
 
 
 def test_methods_say_what_the_means_leave_out(found: ReportData, tmp_path: Path) -> None:
@@ -182,18 +190,16 @@ def test_methods_say_what_the_means_leave_out(found: ReportData, tmp_path: Path)
     run = make(tmp_path / "some", Salted("some", fault=fault), "study1-exp2", sample=30)
     some = runs.load([run])
     lost = analysis.study1.bets(some.frames["study1-exp2"])["bet"].isna().sum() // 3
-    text = said(methods.section(some, nrp=False))
+    text = said(part("methods", some))
     assert f"some, study1-exp2: {lost} of 150 answers failed and {lost} of 30 trials have no bets" in text
     whole = replace(found, frames={"study1-exp2": found.frames["study1-exp2"]})
-    assert "The means contain every answer" in said(methods.section(whole, nrp=False))
+    assert "The means contain every answer" in said(part("methods", whole))
     free = found.frames["study2-exp1"].copy()
     free.loc[(free["model"] == "beta") & (free["trial_id"] == free["trial_id"].iloc[0]), "structured"] = (
         "unparsed"
     )
     unclear = replace(found, frames={"study2-exp1": free})
-    assert "beta, study2-exp1: 2 of 80 answers have no clear meaning" in said(
-        methods.section(unclear, nrp=False)
-    )
+    assert "beta, study2-exp1: 2 of 80 answers have no clear meaning" in said(part("methods", unclear))
 
 
 def test_percentages_on_all_states_are_a_clear_answer(found: ReportData) -> None:
@@ -272,9 +278,9 @@ def test_every_kind_of_question_has_its_option_mass(found: ReportData) -> None:
     assert own.startswith("Option mass is the probability that a model gives to all offered answers together")
     assert "Mean option mass by kind of question" in own and ". alpha: " in own
     for kind, mass in (
-        ("Study 1, how many (state)", "0.210"),
-        ("Study 1, does the speaker know (knowledge)", "0.640"),
-        ("Study 2, what is said (utterance)", "0.0560"),
+        ("study1-exp2, state", "0.210"),
+        ("study1-exp2, knowledge", "0.640"),
+        ("study2-exp2, utterance", "0.0560"),
     ):
         assert f"{kind} {mass} [" in own, own
     assert own.count("; ") == 2

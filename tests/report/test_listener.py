@@ -10,7 +10,7 @@ from grace_client import analysis
 from grace_client.analysis import example
 from grace_client.report.blocks import Section
 from grace_client.report.runs import ReportData
-from grace_client.report.sections import listener, models, study1
+from grace_client.report.theory import comparison, listener, study1
 from tests.report.test_content import said, table
 
 
@@ -37,7 +37,7 @@ def test_the_listener_is_shown_under_several_priors(bets: pd.DataFrame) -> None:
 
 def test_models_stand_beside_every_prior(bets: pd.DataFrame) -> None:
     """Each comparison with the listener names its base rate, and so does the summary."""
-    found = models.comparison(ReportData({"study1-exp2": bets}, {}, {}))
+    found = comparison.comparison(ReportData({"study1-exp2": bets}, {}, {}))
     assert found is not None
     beside = table(found, "comparison-study1-exp2").frame["beside"].tolist()
     assert beside == [f"RSA, base rate {rate:g}" for rate in listener.PRIORS] + [

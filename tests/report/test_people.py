@@ -10,7 +10,7 @@ from grace_client import analysis
 from grace_client.analysis import example
 from grace_client.report.blocks import Section
 from grace_client.report.runs import ReportData
-from grace_client.report.sections import closeness, listener, models, speaker, study2
+from grace_client.report.theory import closeness, comparison, listener, speaker, study2
 from tests.report.test_content import said, table
 
 
@@ -28,7 +28,7 @@ def compared() -> Section:
         "study2-exp2": pd.concat([scored, blind(scored)], ignore_index=True),
         "study1-exp2": example.scored("study1"),
     }
-    found = models.comparison(ReportData(frames, {}, {}))
+    found = comparison.comparison(ReportData(frames, {}, {}))
     assert found is not None
     return found
 
@@ -42,17 +42,17 @@ def test_models_beside_people_theory_and_baseline(compared: Section) -> None:
         ("near", "RSA"),
         ("blind", "RSA"),
         ("RSA", "people"),
-        (models.AVERAGED, "people"),
+        (comparison.AVERAGED, "people"),
         (closeness.EVEN, "people"),
     ]
     rows = pairs[pairs["beside"] == "people"]
     r, plain = (dict(zip(rows["model"], rows[c].astype(float), strict=True)) for c in ("r", "r_plain"))
-    assert plain[models.AVERAGED] == pytest.approx(0.937, abs=0.0005)
-    assert np.isnan(r[models.AVERAGED]) and np.isnan(r["blind"])
+    assert plain[comparison.AVERAGED] == pytest.approx(0.937, abs=0.0005)
+    assert np.isnan(r[comparison.AVERAGED]) and np.isnan(r["blind"])
     assert plain["RSA"] == pytest.approx(0.99, abs=0.005)
     assert r["near"] > 0.8
     js = dict(zip(rows["model"], rows["js"].astype(float), strict=True))
-    assert js[models.AVERAGED] == pytest.approx(0.055, abs=0.0005)
+    assert js[comparison.AVERAGED] == pytest.approx(0.055, abs=0.0005)
     assert js[closeness.EVEN] == pytest.approx(0.352, abs=0.0005) and np.isnan(plain[closeness.EVEN])
     assert rows["js_low"].notna().all()
     cells = table(compared, "comparison-study2-exp2-cells").frame
@@ -112,7 +112,7 @@ def test_too_few_answers_are_a_sentence() -> None:
         {},
         {},
     )
-    found, both = models.comparison(some), models.consistency(some)
+    found, both = comparison.comparison(some), comparison.consistency(some)
     assert found is not None and both is not None
     assert not found.tables and not found.summary
     assert "Not compared (Study 2, scored answers): example: " in said(found)

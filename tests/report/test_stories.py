@@ -9,10 +9,10 @@ import pytest
 from grace_client import studies
 from grace_client.analysis import example
 from grace_client.report.runs import ReportData
-from grace_client.report.sections import methods, models, stories
+from grace_client.report.theory import comparison, stories
 from grace_client.studies import lists
 from tests.conftest import ROOT, USERS_LISTS
-from tests.report.test_content import said
+from tests.report.test_content import part, said
 
 
 def told(study: str, *lists: Path) -> str:
@@ -64,9 +64,9 @@ def test_the_users_stories_are_their_own(study: str) -> None:
 
 def test_the_page_says_it_beside_people(found: ReportData) -> None:
     """The methods and the comparison with people say whose stories the models got."""
-    beside = models.comparison(ReportData({"study2-exp2": example.scored("study2")}, {}, found.lists))
+    beside = comparison.comparison(ReportData({"study2-exp2": example.scored("study2")}, {}, found.lists))
     assert beside is not None
-    text = said(methods.section(found, nrp=False))
+    text = said(part("methods", found))
     for page in (said(beside), text):
         for study in ("Study 1", "Study 2"):
             assert f"{study}: the models got grace's own stories" in page

@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grace_client import studies
-from grace_client.report import format, page, runs
-from tests.conftest import ROOT
+from grace_client.report import format, page
 
 
 @given(st.floats(-1e6, 1e6), st.integers(0, 4))
@@ -130,12 +128,3 @@ def test_what_nothing_was_drawn_for_lacks_no_interval() -> None:
         "0.500",
         "0.750 (no interval: too few stimuli)",
     ]
-
-
-def test_every_question_has_a_name_in_words() -> None:
-    """Every question of every study has a name in words."""
-    for name, experiment in studies.experiments().items():
-        trials = studies.read_trials(ROOT / "data" / f"{experiment.schema.study}.csv").trials
-        for question in experiment.questions(trials[0]):
-            assert runs.question_label(name, question.name).endswith(f" ({question.name})")
-    assert runs.question_label("study1-exp2", "state0") == "Study 1, how many (state0)"

@@ -70,7 +70,12 @@ def run(folder: Path, ledger: bytes = b"line\n" * 1000, tables: int = 6) -> None
         (folder / name).write_bytes(content)
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in names.items()}
     results = {"trials": 3, "ledger_sha256": hashlib.sha256(ledger).hexdigest(), "tables": sums}
-    (folder / "manifest.json").write_text(json.dumps({"results": results}))
+    study = {"study.yaml": b"grace: 1\n", "study/examples.csv": b"answer\nyes\n"}
+    (folder / "study").mkdir(exist_ok=True)
+    for name, content in study.items():
+        (folder / name).write_bytes(content)
+    kept = {name: hashlib.sha256(content).hexdigest() for name, content in study.items()}
+    (folder / "manifest.json").write_text(json.dumps({"study": kept, "results": results}))
 
 
 def opened(do: Callable[[Claims], Awaitable[Any]]) -> Any:
@@ -98,7 +103,7 @@ def test_runs_are_fetched(cluster: Tools, tmp_path: Path) -> None:
     first, again = fetched(home), fetched(home)
     assert files(home) == files(cluster.folder / "claims/output")
     assert first.verified == again.verified == (home / RUN,)
-    assert (first.unchanged, first.files, again.unchanged, again.received) == (0, 8, 8, 0)
+    assert (first.unchanged, first.files, again.unchanged, again.received) == (0, 10, 10, 0)
     verbs = [call.split()[1] for call in cluster.calls(" (apply|delete|exec) ")]
     assert verbs == ["apply", "exec", "delete"] * 2
 
@@ -216,11 +221,32 @@ def test_a_run_that_is_not_what_its_manifest_says(cluster: Tools, tmp_path: Path
     assert len(cluster.calls(" exec ")) == 2
 
 
+@pytest.mark.parametrize("name", ["study.yaml", "study/examples.csv"])
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_study_that_is_not_what_the_manifest_says(
+    cluster: Tools, tmp_path: Path, name: str, finished: bool
+) -> None:
+    """Changed or missing on the claim: no run counts as complete without the study that it asked."""
+    folder = cluster.folder / "claims/output" / RUN
+    if not finished:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        (folder / "manifest.json").write_text(json.dumps(manifest | {"results": {}}))
+        assert fetched(tmp_path).partial == (tmp_path / RUN,)
+    (folder / name).write_bytes(b"changed")
+    os.utime(folder / name, (1, 1))
+    with pytest.raises(ReleaseError, match=name):
+        fetched(tmp_path)
+    (folder / name).unlink()
+    (tmp_path / RUN / name).unlink()
+    with pytest.raises(ReleaseError, match=name):
+        fetched(tmp_path)
+
+
 def test_corrupted_local_files_are_fetched_again(cluster: Tools, tmp_path: Path) -> None:
-    """A table, the ledger or the manifest, equal in size and time; and no other file."""
+    """A table, the ledger, the study or the manifest, equal in size and time; and no other file."""
     home = tmp_path / "home"
     first = fetched(home)
-    for name in "t1.csv", "ledger/a.jsonl", "manifest.json":
+    for name in "t1.csv", "ledger/a.jsonl", "study.yaml", "study/examples.csv", "manifest.json":
         file = home / RUN / name
         found = file.stat()
         content = bytearray(file.read_bytes())
@@ -258,7 +284,7 @@ def test_a_manifest_that_vanishes(cluster: Tools, tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(Connection, "list", vanishing)
     found = fetched(tmp_path)
-    assert (found.verified, found.partial, found.files) == ((), (tmp_path / RUN,), 7)
+    assert (found.verified, found.partial, found.files) == ((), (tmp_path / RUN,), 9)
 
 
 def test_what_cannot_be_written_at_home(cluster: Tools, tmp_path: Path) -> None:

@@ -16,14 +16,20 @@ The name of every object, {type}-{model}-{purpose}. No other file composes a nam
 {{- define "grace.names.role" -}}role-{{ include "grace.name" . }}-autostop{{- end -}}
 {{- define "grace.names.roleBinding" -}}rolebinding-{{ include "grace.name" . }}-autostop{{- end -}}
 {{- define "grace.names.jobFiles" -}}job-files-{{ include "grace.name" . }}{{- end -}}
+{{- define "grace.names.study" -}}configmap-{{ include "grace.name" . }}-study{{- end -}}
 {{- define "grace.names.trials" -}}configmap-{{ include "grace.name" . }}-trials{{- end -}}
 {{- define "grace.names.logging" -}}configmap-{{ include "grace.name" . }}-logging{{- end -}}
 {{- define "grace.names.networkPolicyServer" -}}networkpolicy-{{ include "grace.name" . }}-server{{- end -}}
 {{- define "grace.names.networkPolicyClients" -}}networkpolicy-{{ include "grace.name" . }}-clients{{- end -}}
 {{- define "grace.names.monitor" -}}monitor-{{ include "grace.name" . }}{{- end -}}
 
+{{- /*
+Kubernetes allows 63 characters: 9 for the checksum at the end, 2 for the index of a replicate's pod. What is cut off a
+long experiment's name is in the checksum, too.
+*/ -}}
 {{- define "grace.names.jobQuery" -}}
-job-query-{{ .experiment }}-{{ include "grace.name" .root }}
+{{- $model := include "grace.name" .root -}}
+job-query-{{ .experiment | trunc (sub 41 (len $model) | int) | trimSuffix "-" }}-{{ $model }}
 {{- end -}}
 
 {{- /* The Secret with the server's key: the user's own, or the generated one. */ -}}

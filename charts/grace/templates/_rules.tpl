@@ -20,6 +20,7 @@ The namespace is "default": shared clusters allow nothing there; use your own na
 {{- include "grace.rules.jobs" . }}
 {{- include "grace.rules.secrets" . }}
 {{- include "grace.rules.key" . }}
+{{- include "grace.rules.study" . }}
 {{- include "grace.rules.trials" . }}
 {{- $priority := .Values.scheduling.priorityClassName }}
 {{- $priorities := list "" "armada-default" "owner-no-preempt" "opportunistic" "opportunistic2" }}
@@ -217,15 +218,13 @@ weights.storage.size is {{ $size }}: {{ .Values.model.weightsGiB }} GiB of weigh
 
 {{- define "grace.rules.jobs" -}}
 {{- $version := .Capabilities.KubeVersion.Version }}
-{{- $enabled := 0 }}
+{{- $enabled := include "grace.queries.names" . | fromJsonArray }}
 {{- $jobMode := eq .Values.server.kind "Job" }}
 {{- range $name, $experiment := .Values.queries.experiments }}
 {{- with get (dict "none" "on" "template" "off" "prompt" "off-by-prompt") (toString $experiment.reasoning) }}
 queries.experiments.{{ $name }}.reasoning is {{ $experiment.reasoning }}: this value has a new name, {{ . }}.
 {{- end }}
-{{- if $experiment.enabled }}
-{{- $enabled = add1 $enabled }}
-{{- if $experiment.indexed }}
+{{- if and (has $name $enabled) $experiment.indexed }}
 {{- if $jobMode }}
 queries.experiments.{{ $name }}.indexed is true: with server.kind Job all clients share one pod; set it to false, and one run asks all replicates.
 {{- else if semverCompare "<1.24.0-0" $version }}
@@ -233,7 +232,8 @@ queries.experiments.{{ $name }}.indexed is true: Indexed Jobs need Kubernetes 1.
 {{- end }}
 {{- if gt (int $experiment.replicates) 10 }}
 queries.experiments.{{ $name }}.replicates is {{ $experiment.replicates }}: an Indexed Job has at most 10 replicates, because the replicate is the last digit of its seed.
-{{- end }}
+{{- else if not $experiment.replicates }}
+queries.experiments.{{ $name }}.indexed is true: an Indexed Job needs the number of replicates; set queries.experiments.{{ $name }}.replicates.
 {{- end }}
 {{- end }}
 {{- end }}
@@ -289,21 +289,5 @@ number, switch or address. The same rule is in grace_client/policy/secrets.py. C
   "^[a-z][a-z0-9+.-]*://" }}
 {{- if regexMatch (join "|" $shapes) .value }}true
 {{- else if and (regexMatch $names $name) (not (regexMatch $vocabulary $name)) (not (regexMatch (join "|" $harmless) $value)) }}true
-{{- end }}
-{{- end -}}
-
-{{- define "grace.rules.trials" -}}
-{{- $trials := .Values.queries.trials }}
-{{- $bytes := add (len $trials.study1) (len $trials.study2) }}
-{{- if gt $bytes 1000000 }}
-queries.trials.study1 and study2 have {{ $bytes }} bytes: a ConfigMap can have at most 1000000; copy the lists to the input claim and name them in queries.trials.fromInput.
-{{- end }}
-{{- range $study := list "study1" "study2" }}
-{{- if and (get $trials $study) (get $trials.fromInput $study) }}
-queries.trials.{{ $study }} and queries.trials.fromInput.{{ $study }} are both set: keep one.
-{{- end }}
-{{- end }}
-{{- if and (or $trials.fromInput.study1 $trials.fromInput.study2) (not .Values.storage.input.enabled) }}
-queries.trials.fromInput is set: it names files on the input claim, and storage.input.enabled is false; set that to true.
 {{- end }}
 {{- end -}}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from grace_client import studies
+from grace_client.core.questions import Prompt
 from grace_client.studies.declaration import Experiment
 
 
@@ -32,5 +33,11 @@ def wording(experiment: str | Experiment, trials: str | Path) -> pd.DataFrame:
     for question in asked.questions(first):
         named = question.options.options if question.options else ()
         options = "; ".join(f"{o.name} [{' | '.join(repr(form) for form in o.forms)}]" for o in named)
-        rows.append((question.name, question.prompt.text, options))
+        rows.append((question.name, _shown(question.prompt), options))
     return pd.DataFrame(rows, columns=["question", "prompt", "options"])
+
+
+def _shown(prompt: Prompt) -> str:
+    """The text of a prompt; of several turns, each with its role."""
+    turns = [f"{turn.role}: {turn.text or '(nothing: the own system text is off)'}" for turn in prompt.turns]
+    return "\n\n".join(turns) or prompt.text

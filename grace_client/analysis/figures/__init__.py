@@ -4,6 +4,7 @@ A figure can be themed like any other, ``figure + plotnine.theme(...)``, and wri
 those of Okabe and Ito. Models also differ by shape and line, for print without colour.
 """
 
+from grace_client.analysis.figures._cells import cells
 from grace_client.analysis.figures._models import closeness, consistency, option_mass
 from grace_client.analysis.figures._render import save, svg
 from grace_client.analysis.figures._study1 import entropy, knowledge, percentages, states
@@ -12,6 +13,7 @@ from grace_client.analysis.figures._style import cast
 
 __all__ = [
     "cast",
+    "cells",
     "closeness",
     "consistency",
     "entropy",

@@ -47,7 +47,7 @@ UTTERANCES = {
     for adjective in ("terrible", "bad", "good", "amazing")
 }
 FAINT = "Faint: too few stimuli for an interval."
-SPAN = "95% intervals over stories in Study 1, over domains in Study 2."
+SPAN = "95% intervals over items, or over stimuli if a study has no items."
 STUDY1_INTERVAL = "Vertical lines: 95% intervals over stories."
 STUDY2_INTERVAL = "Vertical lines: 95% intervals over domains."
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from grace_client.cli._chart_options import Set, SetFile, SetString
-from grace_client.core.errors import SpecError
 
 if TYPE_CHECKING:
     from grace_client.campaign.records import Spec
@@ -64,6 +63,19 @@ class CampaignOptions:
             show_default=False,
         ),
     ] = ""
+    study: Annotated[
+        Path | None,
+        typer.Option(
+            help="Ask the experiments of this study file (YAML). Default: grace's own two studies.",
+            show_default=False,
+        ),
+    ] = None
+    trials: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Trial list (CSV), one for each study. Default: the study's own list.", show_default=False
+        ),
+    ] = None
     experiments: Annotated[
         str,
         typer.Option(
@@ -95,24 +107,23 @@ class CampaignOptions:
         Raises
         ------
         SpecError
-            If a model, an experiment or a kind of GPU does not exist.
+            If a model, an experiment or a kind of GPU does not exist, or if the study or a list has faults.
         """
         from grace_client.campaign import settings
+        from grace_client.cli.campaign import _study
         from grace_client.deploy.values import chart_folder, read_values, values_folder
         from grace_client.kube.helm import Assignments
 
-        available = read_values(chart_folder() / "values.yaml")["queries"]["experiments"]
+        study = _study.read(self.study)
+        shipped = read_values(chart_folder() / "values.yaml")["queries"]["experiments"]
         wanted = names(self.experiments)
-        if unknown := [name for name in wanted if name not in available]:
-            raise SpecError(
-                f"--experiments: there is no experiment {', '.join(unknown)}. Experiments: "
-                f"{', '.join(available)}"
-            )
         sets: dict[str, Any] = {"queries.image.registry": self.registry} if self.registry else {}
-        for name in available if wanted else ():
-            sets[f"queries.experiments.{name}.enabled"] = name in wanted
-        for name in available if self.sample else ():
-            sets[f"queries.experiments.{name}.sample"] = self.sample
+        sets |= _study.values(study, self.trials or ())
+        for name, asked in _study.experiments(study, wanted, tuple(shipped)).items():
+            if wanted:
+                sets[f"queries.experiments.{name}.enabled"] = asked
+            if self.sample:
+                sets[f"queries.experiments.{name}.sample"] = self.sample
         return settings.describe(
             names(models),
             folder=self.values_folder or values_folder(),

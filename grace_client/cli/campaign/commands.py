@@ -133,10 +133,7 @@ def run(
         from grace_client.cli.campaign import local as campaign_local
 
         campaign_local.refuse(command)
-        wanted = names(options.experiments)
-        campaign_local.run(
-            options.models, out, wanted, options.sample, vllm, options.values_folder, json=json
-        )
+        campaign_local.run(options, out, vllm, json=json)
         return
     if vllm:
         raise SpecError("--vllm needs --local: on a cluster, the chart starts the server. Add --local")
@@ -156,8 +153,9 @@ def run(
     )
     if not spec and options != limits_only:
         raise SpecError(
-            "--gpu, --registry, --experiments, --sample, --set and --values-folder need --models. Add "
-            "--models to begin a new campaign, or leave them out to continue the one that is running"
+            "--gpu, --registry, --study, --trials, --experiments, --sample, --set and --values-folder need "
+            "--models. Add --models to begin a new campaign, or leave them out to continue the one that is "
+            "running"
         )
     limits = {
         "budget_hours": options.budget_hours,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import typer
 
-from grace_client import studies
 from grace_client.campaign.records import Phase
 from grace_client.cli._output import print_json, say
 from grace_client.cli._signals import on_stop
+from grace_client.cli.campaign import _study
+from grace_client.cli.campaign._options import CampaignOptions, names
 from grace_client.core import paths
 from grace_client.core.errors import ExitCode, SpecError
 from grace_client.deploy.values import effective, values_folder
@@ -21,28 +24,22 @@ from grace_client.local.server import unlisted
 EMBEDDED = "embedded"
 """Name of the model that comes with grace."""
 LOCAL_PARAMETERS = frozenset(
-    {"models", "out", "experiments", "sample", "values_folder", "local", "vllm", "json"}
+    {"models", "out", "study", "trials", "experiments", "sample", "values_folder", "local", "vllm", "json"}
 )
 """Parameters of `grace campaign run` that work without a cluster."""
 AGAIN = "Repeat the command. Answered questions are not asked again"
 
 
-def run(
-    names: str | None,
-    out: Path,
-    experiments: list[str],
-    sample: int,
-    vllm: str | None,
-    folder: Path | None,
-    *,
-    json: bool,
-) -> None:
+def run(options: CampaignOptions, out: Path, vllm: str | None, *, json: bool) -> None:
     """Run models on this machine, one after another, and report."""
-    models = _models([name.strip() for name in (names or EMBEDDED).split(",") if name.strip()], folder)
-    for name in experiments:
-        studies.experiment(name)
+    study = _study.read(options.study)
+    sets = _study.values(study, options.trials or ())
+    wanted = _study.experiments(study, names(options.experiments), ())
+    experiments = [name for name, asked in wanted.items() if asked]
+    models = _models(names(options.models or EMBEDDED), options.values_folder, sets)
     paths.check_folder(out)
-    ended = asyncio.run(_run(Local(out, experiments, sample=sample, vllm=vllm or "", say=say), models))
+    local = Local(out, experiments, sample=options.sample, vllm=vllm or "", say=say)
+    ended = asyncio.run(_run(local, models))
     if json:
         print_json({"models": [_as_json(one) for one in ended]})
     else:
@@ -88,15 +85,19 @@ def _was_given(command: typer.Context, parameter: str) -> bool:
     return source is not None and not source.name.startswith("DEFAULT")
 
 
-def _models(names: list[str], folder: Path | None) -> list[AllValues]:
-    """The values of each model: a listed one, the embedded one, a Hugging Face id or a folder."""
+def _models(names: list[str], folder: Path | None, sets: Mapping[str, Any] | None = None) -> list[AllValues]:
+    """The values of each model: a listed one, the embedded one, a Hugging Face id or a folder.
+
+    `sets` are single values over them, as for `effective`.
+    """
+    sets = sets or {}
     listed = known_models(folder or values_folder())
     found: list[AllValues] = []
     for name in names:
         if name == EMBEDDED:
-            found.append(unlisted(EMBEDDED))
+            found.append(unlisted(EMBEDDED, sets=sets))
         elif name in listed:
-            found.append(effective(listed[name], {}))
+            found.append(effective(listed[name], sets))
         elif "/" in name and Path(name).name.strip("."):
             short = paths.file_name(Path(name).name)
             if same := [one["model"]["repository"] for one in found if one["model"]["name"] == short]:
@@ -104,7 +105,7 @@ def _models(names: list[str], folder: Path | None) -> list[AllValues]:
                     f"{same[0]} and {name} have the same name in the results folder: {short}. Run one of "
                     "them in another campaign, with another --out"
                 )
-            found.append(unlisted(short, name))
+            found.append(unlisted(short, name, sets=sets))
         else:
             raise SpecError(
                 f"--models: there is no model {name}. Models: {EMBEDDED}, {', '.join(listed)}, or a Hugging "

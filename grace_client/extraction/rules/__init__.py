@@ -1,71 +1,51 @@
 """The rules that extract structured answers from free text.
 
-Each rule is a grammar of whole sentences. An answer is accepted only if every sentence of the text fits a
-known shape. All other texts are ``unparsed``, with a category. docs/explanation/extraction.md explains the
-rules.
+A grammar knows whole sentences about one subject. Without one, the rules know the words for the values, and
+shapes of sentences around them. An answer is accepted only if every sentence of the text fits a known shape.
+All other texts are ``unparsed``, with a category. docs/explanation/extraction.md explains the rules.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from re import Pattern
+from dataclasses import replace
 
+from grace_client.core.errors import SpecError
 from grace_client.core.trials import Trial
-from grace_client.extraction.reading import HIGH, LOW, MEDIUM, UNPARSED, Reading
-from grace_client.extraction.rules import bets, foreign, knowledge, number, utterance
-from grace_client.extraction.rules.shapes import Reader, Said, Sentence, sentences, supposes
+from grace_client.extraction.reading import HIGH, LOW, MEDIUM, UNPARSED, UNSURE, Reading
+from grace_client.extraction.rules import (
+    bets,
+    foreign,
+    general,
+    knowledge,
+    mentions,
+    number,
+    pattern,
+    quantities,
+    utterance,
+)
+from grace_client.extraction.rules.shapes import Reader, Rules, Said, Sentence, sentences, supposes
 from grace_client.extraction.text import HEDGE, REFUSAL, Text
+from grace_client.studies._patterns import PatternError
+from grace_client.studies.declaration import Kind
 
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The rules of one question.
-
-    Attributes
-    ----------
-    reader : callable
-        Makes, for a trial, the reader of the sentences of its answers.
-    vague : callable
-        Whether a text that fits no rule is about the question, without a clear answer.
-    listed : callable
-        Whether a text repeats the list of answers instead of giving one.
-    keep : re.Pattern or None
-        Sentences of the prompt that can also be answers; see `Text.of`.
-    unsure : str
-        Structured value of an answer that says that the question cannot be decided.
-    """
-
-    reader: Callable[[Trial], Reader]
-    vague: Callable[[str], bool]
-    listed: Callable[[str], bool] = lambda _: False
-    keep: Pattern[str] | None = None
-    unsure: str = UNPARSED
-
-
-RULES = {
-    "number": Rules(number.reader, number.vague, keep=number.OBSERVATION),
-    "knowledge": Rules(knowledge.reader, knowledge.vague, unsure="unsure"),
-    "utterance": Rules(utterance.reader, utterance.vague, utterance.listed, keep=utterance.SENTENCE),
-}
-"""Rules by the name of the question."""
+_KEEP = {"how-many": number.OBSERVATION, "it-was": utterance.SENTENCE}
 
 
 def read(
-    question: str, response: str | None, trial: Trial, *, prompt: str = "", finish_reason: str = "stop"
+    kind: Kind, response: str | None, trial: Trial, *, prompt: str = "", finish_reason: str = "stop"
 ) -> Reading:
-    """Read one answer by the rules.
+    """Read one answer by the rules that the study declares for its question.
 
     Parameters
     ----------
-    question : str
-        Name of the question, a key of `RULES`.
+    kind : Kind
+        The question's kind.
     response : str or None
         The answer; None counts as empty.
     trial : Trial
         The trial of the question.
     prompt : str
-        Text of the prompt. A sentence that only repeats the prompt is not an answer.
+        What the user asks (`Prompt.asked`). A sentence that only repeats it is not an answer.
     finish_reason : str
         ``"length"`` if the answer was cut off. Then only sentences that end before the cut count.
 
@@ -73,32 +53,100 @@ def read(
     -------
     Reading
 
+    Raises
+    ------
+    SpecError
+        If what the study declares does not fit the trial.
+
     Examples
     --------
-    >>> from grace_client import stimuli
-    >>> trial = stimuli.default("study1").trials[0]
-    >>> read("number", "I think that two of them do.", trial).structured
+    >>> from grace_client import studies
+    >>> from grace_client.studies import lists
+    >>> trial = lists.default(studies.named("study1")).trials[0]
+    >>> number = studies.experiment("study1-exp1").kinds["number"]
+    >>> read(number, "I think that two of them do.", trial).structured
     '2'
-    >>> reading = read("number", "I don't know.", trial)
+    >>> reading = read(number, "I don't know.", trial)
     >>> reading.structured, reading.category
     ('unparsed', 'hedge')
     """
-    rules, cut = RULES[question], finish_reason == "length"
+    declared = kind.read
+    assert declared is not None
     if response is None or not response.strip():
         return Reading(UNPARSED, "empty")
-    text = Text.of(response, prompt, cut=cut, keep=rules.keep)
+    words = _words(kind, trial)
+    keep = words.keep if words else _KEEP.get(declared.rules or "")
+    text = Text.of(response, prompt, cut=finish_reason == "length", keep=keep)
     if not text.said:
         return Reading(UNPARSED, "truncated" if text.unclosed else "echo" if text.echoed else "other")
-    if word := foreign.read(question, text.plain):
+    if declared.pattern is not None:
+        try:
+            return pattern.read(text, declared)
+        except PatternError as error:
+            raise SpecError(f"Trial {trial.trial_id}, question {kind.name!r}: {error}") from None
+    known = foreign.YES_NO if declared.yes_no else foreign.COUNT if declared.rules == "how-many" else {}
+    if word := foreign.read(known, text.plain):
         return Reading(word[0], "answer", confidence=HIGH, span=word[1])
+    if declared.rules is None:
+        found = _mentions(kind, words, text.plain)
+        text = replace(text, plain=found.plain)
     if text.foreign:
         return Reading(UNPARSED, "other")
-    if question == "number":
-        if found := bets.find(text.plain):
-            return _bets(found)
-        if number.numbers_a_list(text.plain):
-            return Reading(UNPARSED, "other")
-    return _decide(text, rules, rules.reader(trial))
+    if declared.rules == "how-many" and (bet := bets.find(text.plain)):
+        return _bets(bet)
+    if declared.number is not None and number.numbers_a_list(text.plain):
+        return Reading(UNPARSED, "other")
+    return _decide(text, _grammar(kind, trial) if declared.rules else _general(kind, found))
+
+
+def _words(kind: Kind, trial: Trial) -> mentions.Words | None:
+    """The words for the values of a question without a grammar; None if there are only the usual ones."""
+    read, choices = kind.read, kind.choices
+    assert read is not None
+    if read.rules is not None or read.pattern is not None:
+        return None
+    pairs = [(other, value) for value, others in read.synonyms.items() for other in others]
+    if choices is not None:
+        try:
+            options = choices.options(trial.variables).options
+        except SpecError as error:
+            raise SpecError(f"Trial {trial.trial_id}, question {kind.name!r}: {error}") from None
+        pairs += [(form, option.name) for option in options for form in option.forms]
+        if not choices.declared.columns:
+            pairs += [(name, name) for name in choices.names]
+    return mentions.words(tuple(pairs)) if pairs else None
+
+
+def _mentions(kind: Kind, words: mentions.Words | None, plain: str) -> mentions.Mentions:
+    found = mentions.unmarked(plain)
+    if words:
+        found = found.and_of(words.find(found.plain))
+    if kind.read and kind.read.number:
+        found = found.and_of(quantities.find(found.plain, *kind.read.number))
+    return found
+
+
+def _general(kind: Kind, found: mentions.Mentions) -> Rules:
+    assert kind.read is not None
+    return general.rules(
+        found,
+        yes_no=kind.read.yes_no,
+        number=kind.read.number is not None,
+        options=len(kind.choices.names) if kind.choices else 0,
+        unsure=UNSURE if kind.read.unsure else UNPARSED,
+    )
+
+
+def _grammar(kind: Kind, trial: Trial) -> Rules:
+    assert kind.read is not None
+    about = {name: kind.render(source, trial) for name, source in kind.read.about.items()}
+    unsure = UNSURE if kind.read.unsure else UNPARSED
+    match kind.read.rules:
+        case "how-many":
+            return Rules(number.Number(**about), number.vague, unsure=unsure)
+        case "knows":
+            return Rules(knowledge.Knowledge(**about), knowledge.vague, unsure=unsure)
+    return Rules(utterance.Utterance(**about), utterance.vague, utterance.listed, unsure=unsure)
 
 
 def _bets(found: bets.Bets) -> Reading:
@@ -107,7 +155,8 @@ def _bets(found: bets.Bets) -> Reading:
     return Reading(UNPARSED, "answer", confidence=HIGH, span=found.span, bets=found.amounts)
 
 
-def _decide(text: Text, rules: Rules, reader: Reader) -> Reading:
+def _decide(text: Text, rules: Rules) -> Reading:
+    reader = rules.reader
     parts = sentences(text.plain)
     said = [reader.read(part) for part in parts]
     whole = [one if one is None or not one.span or text.finished(one.span[1]) else None for one in said]

@@ -1,4 +1,4 @@
-"""Study 1: bets over the four states, in percent or dollars."""
+"""The grammar ``how-many``: bets over the numbers 0 to 3, in percent or dollars."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 WORDS = {"zero": "0", "none": "0", "one": "1", "two": "2", "three": "3"}
 
+STATES = range(4)
 _STATE = r"(?P<state>[0-3]|zero|none|one|two|three)"
 _AMOUNT = r"\$?\s?(?P<amount>\d+(?:\.\d+)?)\s?(?P<unit>%|percent\b|dollars?\b)?"
 _PATTERNS = (

@@ -1,4 +1,4 @@
-"""Study 1: statements about the items that do not have the property in question.
+"""The grammar ``how-many``: statements about the items that do not have the property in question.
 
 "All of them are intact" means none if the property is damage. "One has dents, the other two are fine" means
 one. "Two are fine" alone gives no number, because it says nothing about the third.

@@ -1,4 +1,4 @@
-"""Study 1: the ways in which a sentence says how many of the items there are."""
+"""The grammar ``how-many``: the ways in which a sentence says how many of the items there are."""
 
 from __future__ import annotations
 

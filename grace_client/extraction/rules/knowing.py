@@ -1,4 +1,4 @@
-"""Study 1: the ways in which a sentence says that the speaker knows how many, or does not."""
+"""The grammar ``knows``: the ways in which a sentence says that the speaker knows how many, or does not."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from functools import cache
 
 from grace_client.extraction.rules import phrases, shapes
 
-_YES = (
+YES = (
     r"(?:i (?:do )?(?:think|believe|guess) (?:so|yes)|i do(?: think so)?|yes indeed|(?:definitely|absolutely|"
     r"certainly|probably|likely|surely|most likely|most probably) yes|yes,? (?:most )?(?:definitely|"
     r"absolutely|certainly|probably|likely|indeed|of course)|(?:there is )?no doubt(?: about (?:it|that))?|"
     r"without (?:a |any )?(?:doubt|question)|most definitely|yes|yeah|yep|yup|yea|y|affirmative)"
 )
-_NO = (
+NO = (
     r"(?:i (?:do not|don't|really don't) (?:think|believe) (?:so|that)|i (?:do not|don't)|i(?:'m|"
     r" am) afraid not|i(?:'d| would)? (?:guess|say|think|believe|suppose) not|i (?:highly |"
     r"really )?doubt (?:it|that)|(?:probably|definitely|certainly|absolutely|of course|surely|likely|"
@@ -22,14 +22,19 @@ _NO = (
     r"exactly|quite|fully|entirely)|(?:very |highly )?(?:unlikely|doubtful)|no way|hardly|not for (?:sure|"
     r"certain)|clearly not|only part(?:ly|ially)|no(?! one\b)|nope|nah|n|negative)"
 )
-_WEAK_YES = (
+WEAK_YES = (
     r"(?:definitely|absolutely|certainly|of course|(?:most )?(?:probably|likely)|surely|sure|true|correct|"
     r"right|that(?:'s| is) (?:right|correct|true)|undoubtedly|(?:she|he|they) do(?:es)?)"
 )
-_WEAK_NO = (
+WEAK_NO = (
     r"(?:false|incorrect|(?:she|he|they) (?:does not|doesn't|do not|don't)|that(?:'s| is) (?:wrong|false|"
     r"not true))"
 )
+HEADS = {
+    name: re.compile(rf"{shapes.LEAD}(?P<answer>{word})(?![\w'])")
+    for name, word in (("yes", YES), ("no", NO), ("weak_yes", WEAK_YES), ("weak_no", WEAK_NO))
+}
+"""Yes and no at the beginning of a sentence. The weak ones count only alone."""
 _TRUE = (
     r"(?:there (?:is|can be) no (?:doubt|question)(?: that)?|i have no doubts?(?: that)?|"
     r"no doubt(?: that)?,?|without (?:a |any )?(?:doubt|question),?|i (?:do not|don't) doubt(?: that)?|"
@@ -134,9 +139,7 @@ def patterns(items: str, rest: str, speaker: str) -> dict[str, re.Pattern[str]]:
     )
     count = r"(?:: (?:[0-3]|none|one|two|three|all(?: three| 3)?))?"
     lead = shapes.LEAD
-    words = {"yes": _YES, "no": _NO, "weak_yes": _WEAK_YES, "weak_no": _WEAK_NO}
-    patterns = {name: rf"{lead}(?P<answer>{word})(?![\w'])" for name, word in words.items()}
-    patterns |= {
+    patterns = {
         "knows": rf"{lead}(?:{_TRUE} )?(?P<answer>{knows}){count}{end}",
         "unthinkable": rf"{lead}(?P<answer>{unthinkable}){end}",
         "ignorant": (
@@ -158,4 +161,4 @@ def patterns(items: str, rest: str, speaker: str) -> dict[str, re.Pattern[str]]:
         "not_so": rf"(?:i think )?{who} {_CANNOT} (?:think|believe) so",
         "who": rf"{who}\b",
     }
-    return {name: re.compile(pattern) for name, pattern in patterns.items()}
+    return HEADS | {name: re.compile(pattern) for name, pattern in patterns.items()}

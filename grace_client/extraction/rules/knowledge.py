@@ -1,15 +1,13 @@
-"""Study 1: whether the speaker knows exactly how many."""
+"""The grammar ``knows``: whether the speaker knows exactly how many."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
 
-from grace_client.core.trials import Trial
 from grace_client.extraction.rules import knowing, shapes
-from grace_client.extraction.rules.shapes import HARMLESS, Reader, Said, Sentence
+from grace_client.extraction.rules.shapes import HARMLESS, Said, Sentence
 from grace_client.extraction.text import HEDGE
-from grace_client.studies.study1 import Story
 
 _EITHER = re.compile(r"\b(?:yes|no|know\w*|aware|certain|sure)\b")
 _NEGATIVE = re.compile(
@@ -54,25 +52,19 @@ def vague(plain: str) -> bool:
     return _EITHER.search(plain) is not None and not re.match(r"\s*no \w+ \w+ed\b", plain)
 
 
-def reader(trial: Trial) -> Reader:
-    """The reader of the sentences of a trial's answers."""
-    story = Story.parse(trial["priorQ"])
-    return Knowledge(story.items, story.rest, re.split(r"\W", trial["speach"].strip())[0].lower())
-
-
 class Knowledge:
     """Reads answers about what the speaker of one story knows.
 
     Parameters
     ----------
     items, rest : str
-        As in `Story`.
+        The question: Does the speaker know how many of the `items` have `rest`?
     speaker : str
         Name of the speaker.
     """
 
     def __init__(self, items: str, rest: str, speaker: str) -> None:
-        self.shapes = knowing.patterns(items, rest, speaker)
+        self.shapes = knowing.patterns(items, rest, speaker.lower())
 
     def read(self, sentence: Sentence) -> Said | None:
         """The meaning of a sentence; None if no shape fits the whole sentence."""

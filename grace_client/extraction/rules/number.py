@@ -1,14 +1,12 @@
-"""Study 1: how many of the items have the property in question, 0 to 3."""
+"""The grammar ``how-many``: how many of three items have the property in question."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
 
-from grace_client.core.trials import Trial
 from grace_client.extraction.rules import complement, counting, phrases, shapes
-from grace_client.extraction.rules.shapes import HARMLESS, REPORTED, Reader, Said, Sentence
-from grace_client.studies.study1 import Story
+from grace_client.extraction.rules.shapes import HARMLESS, REPORTED, Said, Sentence
 
 OBSERVATION = re.compile(r"\d of the .*")
 """The speaker's "1 of the parcels has ...". A listener may answer with the same words."""
@@ -61,25 +59,19 @@ def vague(plain: str) -> bool:
     return _RANGE.search(_TOTAL.sub("", plain)) is not None
 
 
-def reader(trial: Trial) -> Reader:
-    """The reader of the sentences of a trial's answers."""
-    story = Story.parse(trial["priorQ"])
-    name = re.split(r"\W", trial["speach"].strip())[0].lower()
-    return Number(story.items, story.rest, name)
-
-
 class Number:
     """Reads answers about the number of items in one story.
 
     Parameters
     ----------
     items, rest : str
-        As in `Story`.
+        The question: How many of the `items` have `rest`?
     speaker : str
         Name of the speaker, who looked at the items.
     """
 
     def __init__(self, items: str, rest: str, speaker: str) -> None:
+        speaker = speaker.lower()
         self.whole, self.none, self.but, self.checked, self.on = counting.patterns(items, rest, speaker)
         self.complement = complement.patterns(items, rest, counting.HAVE)
         self.has = re.compile(phrases.inflected(rest))

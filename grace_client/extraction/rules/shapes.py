@@ -7,9 +7,11 @@ unknown sentence makes the answer unparsed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from grace_client.extraction.reading import UNPARSED
 
 Strength = Literal["bare", "announced", "own", "stated"]
 """How a sentence gives its answer: alone; announced as the answer; as an opinion; or as a statement."""
@@ -77,6 +79,28 @@ class Reader(Protocol):
     def leaves(self, sentence: Sentence, value: str) -> bool:
         """Whether a sentence that fits no shape does not change an answer with this value."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How the answers to one question about one trial are read.
+
+    Attributes
+    ----------
+    reader : Reader
+        Reads their sentences.
+    vague : callable
+        Whether a text that fits no rule is about the question, without a clear answer.
+    listed : callable
+        Whether a text repeats the list of answers instead of giving one.
+    unsure : str
+        Structured value of an answer that says that the question cannot be decided.
+    """
+
+    reader: Reader
+    vague: Callable[[str], bool]
+    listed: Callable[[str], bool] = lambda _: False
+    unsure: str = UNPARSED
 
 
 HARMLESS = Said("harmless")

@@ -1,15 +1,14 @@
-"""Study 2: which of the eight utterances an answer says."""
+"""The grammar ``it-was``: which of eight utterances an answer says."""
 
 from __future__ import annotations
 
 import re
 from functools import cache
 
-from grace_client.core.trials import Trial
 from grace_client.extraction.rules import shapes
-from grace_client.extraction.rules.shapes import HARMLESS, Reader, Said, Sentence
-from grace_client.studies.study2 import ADJECTIVES
+from grace_client.extraction.rules.shapes import HARMLESS, Said, Sentence
 
+ADJECTIVES = ("terrible", "bad", "good", "amazing")
 _EITHER = "|".join(ADJECTIVES)
 SENTENCE = re.compile(rf"it was(?:n t| not)? (?:{_EITHER})")
 """The eight utterances, which are in the prompt too."""
@@ -72,13 +71,6 @@ def vague(plain: str) -> bool:
     return _ANY.search(plain) is not None and _VAGUE.search(plain) is not None
 
 
-def reader(trial: Trial) -> Reader:
-    """The reader of the sentences of a trial's answers."""
-    scene = f"{trial['Precontext']} {trial['Scenario']}".lower()
-    speaker, listener = (trial[column].strip().lower() for column in ("SP_Name", "LS_Name"))
-    return Utterance(speaker, listener, scene, trial["Goal"].lower())
-
-
 class Utterance:
     """Reads the utterance in answers about one scene.
 
@@ -93,6 +85,7 @@ class Utterance:
     """
 
     def __init__(self, speaker: str, listener: str, scene: str, goal: str) -> None:
+        speaker, listener, scene, goal = (text.lower() for text in (speaker, listener, scene, goal))
         self.whole, self.named = _patterns(speaker, listener)
         self.scene = frozenset(re.findall(r"\w+", scene))
         self.goal = frozenset(re.findall(r"\w+", goal))

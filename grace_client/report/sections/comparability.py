@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
+from grace_client import studies
 from grace_client.analysis import Manifest
 from grace_client.report import format
 from grace_client.report.blocks import Review
 from grace_client.report.runs import ReportData
+from grace_client.run import layout
 
 SAME: dict[str, Callable[[Manifest], str]] = {
     "trial lists": lambda run: f"list {run.spec.trials_sha256[:8]}",
@@ -19,6 +22,7 @@ SAME: dict[str, Callable[[Manifest], str]] = {
 MAY_DIFFER: dict[str, Callable[[Manifest], str]] = {
     "sampling": lambda run: _sampling(run),
     "reasoning": lambda run: run.spec.reasoning or "shows none",
+    "study files": lambda run: f"file {_study(run)[:8]}",
 }
 """What may differ for a good reason, such as that one of the models reasons."""
 
@@ -84,6 +88,12 @@ def _differences(values: dict[str, str]) -> str:
         f"{format.listed(name for name, own in values.items() if own == value)}: {value}"
         for value in dict.fromkeys(values.values())
     )
+
+
+def _study(run: Manifest) -> str:
+    """Checksum of a run's study file."""
+    raw = studies.experiment(run.spec.experiment).study.raw if not run.study else b""
+    return run.study.get(layout.STUDY) or hashlib.sha256(raw).hexdigest()
 
 
 def _sampling(run: Manifest) -> str:

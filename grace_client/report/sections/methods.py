@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pandas as pd
 
 from grace_client import __version__, analysis
-from grace_client.core.errors import NotEnoughDataError
 from grace_client.report import format
 from grace_client.report.blocks import Section, Table
-from grace_client.report.runs import TITLES, ReportData
-from grace_client.report.sections import comparability, stories
+from grace_client.report.runs import ReportData
+from grace_client.report.sections import comparability
 from grace_client.run.layout import OK
+from grace_client.studies.format import Source
 
-REFERENCES = {
-    "study1": "Goodman, N. D., & Stuhlmüller, A. (2013). Knowledge and implicature: Modeling language "
-    "understanding as social cognition. Topics in Cognitive Science, 5(1), 173-184.",
-    "study2": "Yoon, E. J., Tessler, M. H., Goodman, N. D., & Frank, M. C. (2020). Polite speech emerges "
-    "from competing social goals. Open Mind, 4. doi:10.1162/opmi_a_00035",
-}
 NRP = (
     "This work used resources available through the National Research Platform (NRP) at the University of "
     "California, San Diego. NRP has been developed, and is supported in part, by funding from National "
@@ -26,12 +22,26 @@ NRP = (
 )
 """As the usage guidelines of CSU TIDE, a part of the cluster, ask users to write (read 2026-11)."""
 
-
 TITLE = "Methods"
+LeftOut = Callable[[str, str], list[str]]
 
 
-def section(data: ReportData, *, nrp: bool) -> Section:
-    """Models, engines, prompts, options, sampling, exclusions, statistics, references."""
+def section(
+    data: ReportData, *, nrp: bool, theory: Sequence[str] = (), left_out: LeftOut | None = None
+) -> Section:
+    """Models, engines, prompts, options, sampling, exclusions, statistics, references.
+
+    Parameters
+    ----------
+    data : ReportData
+        The data of the report.
+    nrp : bool
+        Whether the runs used the National Research Platform.
+    theory : sequence of str
+        Paragraphs on what a study compares its answers with.
+    left_out : callable, optional
+        From an experiment and a model to what the means of its study leave out besides.
+    """
     part = Section("methods", TITLE)
     scored = [name for name, frame in data.frames.items() if "option" in frame.columns]
     part.content.append(_models(data))
@@ -47,32 +57,31 @@ def section(data: ReportData, *, nrp: bool) -> Section:
         if name not in scored:
             part.content += _sampling(data, name)
     with part.block("What the means leave out"):
-        part.content += _exclusions(data)
+        part.content += _exclusions(data, left_out or (lambda *_: []))
     part.content += [
         "Means are over trials, and every trial counts the same. The 95% intervals show how far a mean "
-        "could move with other texts: with other stories in Study 1, with other domains in Study 2. Trials "
-        "of one story or domain are nearly copies of each other, so they do not count as separate "
+        "could move with other texts: with other items (stories, scenes), or with other stimuli if a study "
+        "has no items. Trials of one item are nearly copies of each other, so they do not count as separate "
         "observations. Intervals of shares, of probabilities and of other values with a least and a "
         "largest possible value are those of Clopper and Pearson for an effective number of answers (Korn "
-        "and Graubard). They stay within these limits and always have a width. Intervals of closeness to "
-        "people are over stories or domains and over people's answers; the cells of the design are fixed. "
-        "Tests are corrected by Holm's method within a model where a column says so. The analyses used "
+        "and Graubard). They stay within these limits and always have a width. Tests are corrected by "
+        "Holm's method within a model where a column says so. The analyses used "
         f"grace {__version__}.",
         Table("runs", "Runs", _runs(data), "Equal hashes: equal trial lists, questions or templates."),
     ]
     for name in data.frames:
-        with part.block(f"The wording of the prompts of {TITLES[name]}"):
+        experiment = data.experiment(name)
+        with part.block(f"The wording of the prompts of {experiment.title}"):
             part.content.append(
                 Table(
                     f"prompts-{name}",
-                    f"Prompts of {TITLES[name]}, for the first trial of the list",
-                    analysis.wording(name, data.lists[name][0]),
+                    f"Prompts of {name} ({experiment.title}), for the first trial of the list",
+                    analysis.wording(experiment, data.lists[name][0]),
                     "As sent, without the model's chat template. In brackets: surface forms of an option.",
                     long=True,
                 )
             )
-    cited = [text for study, text in REFERENCES.items() if any(n.startswith(study) for n in data.frames)]
-    part.content += [*stories.sources(data), "Design and human results: " + " ".join(cited)]
+    part.content += [*theory, *_sources(data)]
     if nrp:
         part.content.append(f"Acknowledgement that the cluster asks for: “{NRP}”")
     return part
@@ -116,13 +125,13 @@ def _sampling(data: ReportData, experiment: str) -> list[str]:
     return [f"In {experiment} ({format.listed(models)}), {text}." for text, models in lines.items()]
 
 
-def _exclusions(data: ReportData) -> list[str]:
+def _exclusions(data: ReportData, also: LeftOut) -> list[str]:
     samples = sorted(
         f"{model}, {name}: a random sample of {manifest.spec.sample} trials"
         for (model, name), manifest in data.manifests.items()
         if manifest.spec.sample is not None
     )
-    gone = [sentence for name in data.frames for sentence in _left_out(name, data)]
+    gone = [sentence for name in data.frames for sentence in _left_out(name, data, also)]
     text = (
         f"Some answers have no value and are in no mean: {'; '.join(gone)}. Nothing else was left out."
         if gone
@@ -131,7 +140,7 @@ def _exclusions(data: ReportData) -> list[str]:
     return [text, *([f"Not all trials were asked: {format.listed(samples)}."] if samples else [])]
 
 
-def _left_out(name: str, data: ReportData) -> list[str]:
+def _left_out(name: str, data: ReportData, also: LeftOut) -> list[str]:
     """What the means of an experiment leave out, by model."""
     sentences = []
     for model, own in data.frames[name].groupby("model", sort=False):
@@ -144,23 +153,30 @@ def _left_out(name: str, data: ReportData) -> list[str]:
             for count, why in ((failed.sum(), "failed"), (unclear.sum(), "have no clear meaning"))
             if count
         ]
-        trials = own["trial_id"].nunique()
-        if name == "study1-exp2" and (lost := trials - _trials_with_bets(data, str(model))):
-            reasons.append(
-                f"{lost:,} of {trials:,} trials have no bets, because one of their four states has no "
-                "percentage or all are 0"
-            )
+        reasons += also(name, str(model))
         if reasons:
             sentences.append(f"{model}, {name}: {' and '.join(reasons)}")
     return sentences
 
 
-def _trials_with_bets(data: ReportData, model: str) -> int:
-    try:
-        bets = data.once(analysis.study1.bets, "study1-exp2").dropna(subset=["bet"])
-    except NotEnoughDataError:
-        return 0
-    return int(bets.loc[bets["model"] == model, "trial_id"].nunique())
+def _sources(data: ReportData) -> list[str]:
+    """What the studies, and the data of people in them, are taken from."""
+    studies = {one.study.name: one.study for one in map(data.experiment, data.frames)}
+    return [
+        f"{study.title} ({study.name}): {' '.join(map(_cited, sources))}"
+        for study in studies.values()
+        if (sources := [*_several(study.file.source), *(p.source for p in study.file.people if p.source)])
+    ]
+
+
+def _several(source: Source | tuple[Source, ...]) -> tuple[Source, ...]:
+    return source if isinstance(source, tuple) else (source,)
+
+
+def _cited(source: Source) -> str:
+    """Such as ``Author (2020). Title. doi:10.1/x``."""
+    more = (f"doi:{source.doi}" if source.doi else "", source.url or "")
+    return " ".join(filter(None, (source.text, *more)))
 
 
 def _runs(data: ReportData) -> pd.DataFrame:

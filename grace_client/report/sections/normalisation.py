@@ -8,7 +8,7 @@ import pandas as pd
 
 from grace_client import analysis
 from grace_client.report.blocks import Section, Table
-from grace_client.report.runs import ReportData
+from grace_client.report.runs import ReportData, null_of
 from grace_client.run.layout import OK
 
 
@@ -19,7 +19,7 @@ def variants(data: ReportData, experiment: str, question: str, keys: Sequence[st
     row.
     """
     frame = data.frames[experiment]
-    null = data.frames.get(f"{experiment.partition('-')[0]}-null")
+    null = data.frames.get(null_of(data.experiment(experiment)))
     parts = []
     for model, own in frame.groupby("model", sort=False):
         answered = (own["question"] == question) & (own["status"] == OK)
@@ -43,7 +43,7 @@ def add(
     ]
     if not rows:
         return
-    whole = pd.concat(rows, ignore_index=True)
+    whole, null = pd.concat(rows, ignore_index=True), null_of(data.experiment(experiment))
     section.content.append(
         Table(
             f"{section.name}-scoring",
@@ -52,9 +52,12 @@ def add(
             "The largest total variation between two ways of scoring, in each cell (0: equal, 1: nothing "
             "in common). average and highest: over the cells. The design fixes the cells, so there is no "
             "interval. normalised: mean of the normalised probabilities. raw: mean of the raw "
-            "probabilities, divided by their sum; trials with little option mass count little. pmi: in "
-            "proportion to how much the scene raises each option above the null context "
-            f"({experiment.partition('-')[0]}-null).",
+            "probabilities, divided by their sum; trials with little option mass count little."
+            + (
+                " pmi: in proportion to how much the scene raises each option above the null context "
+                f"({null})."
+            )
+            * (null in data.experiment(experiment).study.experiments),
             long=True,
         )
     )
@@ -63,9 +66,7 @@ def add(
 def _spread(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Distances between the ways of scoring, over the cells of each model."""
     names = table.groupby("model", sort=False)["variant"].unique().str.join(", ")
-    cells = pd.concat(
-        analysis.compare.spread(cell, keys=keys)[["model", "mean"]]
-        for _, cell in table.groupby(list(keys), sort=False)
-    )
-    spread = cells.groupby("model", sort=False)["mean"].agg(average="mean", highest="max", n_cells="size")
-    return spread.reset_index().assign(ways=lambda table: table["model"].map(names))
+    if not keys:
+        table, keys = table.assign(trials="all"), ["trials"]
+    spread = analysis.compare.spread(table, keys=keys)
+    return spread.rename(columns={"mean": "average"}).assign(ways=lambda table: table["model"].map(names))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from grace_client import analysis
-from grace_client.core.questions import kind
 from grace_client.report import format
 from grace_client.report.blocks import Figure, Review, Section, Table
-from grace_client.report.runs import SHORT, TITLES, ReportData, question_label
+from grace_client.report.runs import ReportData, is_null
 from grace_client.report.sections import comparability
 from grace_client.run import layout
 
@@ -17,9 +16,6 @@ HALF = 0.5
 """Option mass below which most of the model's probability is on none of the offered answers."""
 CLEAR = 0.90
 """Share of free-text answers with a clear meaning below which a person should look at them."""
-UNITS = {"study1": "stories", "study2": "domains"}
-"""The clusters over which a study's intervals are computed."""
-UNIT = "stories or domains"
 
 
 def section(data: ReportData) -> Section:
@@ -66,11 +62,12 @@ def _answers(section: Section, data: ReportData) -> None:
             "completeness",
             "Answers expected and received",
             whole,
-            "n: answers expected, of all trials. Trials of one story (Study 1) or domain (Study 2) have "
-            "nearly the same text, and a scored model gives equal texts the same answer. Intervals are "
-            "therefore over stories or domains. cut off: free-text answers that reached the longest length. "
-            f"{'; '.join(f'{name}: {TITLES[name]}' for name in data.frames)}.",
-            unit=UNIT,
+            "n: answers expected, of all trials. Trials of one item (a story, a scene) have nearly the same "
+            "text, and a scored model gives equal texts the same answer. Intervals are therefore over items, "
+            "or over different stimuli if a study has no items. cut off: free-text answers that reached the "
+            "longest length. "
+            f"{'; '.join(f'{name}: {data.experiment(name).title}' for name in data.frames)}.",
+            unit=data.unit(*data.frames),
         ),
         *data.silent,
     ]
@@ -121,7 +118,7 @@ def _mass(section: Section, data: ReportData) -> None:
         ignore_index=True,
     )
     table = table[["model", "experiment", *table.columns.drop(["model", "experiment"])]]
-    labels = [question_label(*row) for row in zip(table["experiment"], table["question"], strict=True)]
+    labels = [data.label(*row) for row in zip(table["experiment"], table["question"], strict=True)]
     drawn = table.assign(question=labels).drop(columns="experiment")
     section.content += [
         "Option mass is the probability that a model gives to all offered answers together. Where it is "
@@ -136,32 +133,36 @@ def _mass(section: Section, data: ReportData) -> None:
             "option-mass",
             "Option mass",
             table,
-            "Intervals are over stories (Study 1) or domains (Study 2). minimum: the lowest single "
-            f"question. share below {HALF}: share of the questions with an option mass below {HALF}.",
-            unit=UNIT,
+            f"Intervals are over {data.unit(*scored)}. minimum: the lowest single question. share below "
+            f"{HALF}: share of the questions with an option mass below {HALF}.",
+            unit=data.unit(*scored),
         ),
     ]
-    scenes = {name: frame for name, frame in scored.items() if not name.endswith("-null")}
+    scenes = {name: frame for name, frame in scored.items() if not is_null(data.experiment(name))}
     for name, frame in scenes.items():
-        cell = [column for column in ("access", "observe", "goal", "state") if column in frame.columns]
-        section.content.append(
-            Table(
-                f"option-mass-{name}",
-                f"Option mass in each cell of {SHORT[name]}",
-                analysis.quality.option_mass(frame, ["question", *cell]),
-                long=True,
-                unit=UNITS[name.partition("-")[0]],
+        if factors := data.factors(name):
+            section.content.append(
+                Table(
+                    f"option-mass-{name}",
+                    f"Option mass in each cell of {name}",
+                    analysis.quality.option_mass(frame, ["question", *factors]),
+                    long=True,
+                    unit=data.unit(name),
+                )
             )
-        )
     if scenes:
-        section.summary.append(_mass_by_kind(scenes))
+        section.summary.append(_mass_by_kind(data, scenes))
 
 
-def _mass_by_kind(scored: dict[str, pd.DataFrame]) -> str:
+def _mass_by_kind(data: ReportData, scored: dict[str, pd.DataFrame]) -> str:
     """Mean option mass of each model by kind of question."""
     means = pd.concat(
         analysis.quality.option_mass(
-            frame.assign(kind=[question_label(name, kind(question)) for question in frame["question"]]),
+            frame.assign(
+                kind=frame["question"].map(
+                    {one: data.label(name, kind.name) for one, kind in data.experiment(name).kinds.items()}
+                )
+            ),
             ["kind"],
         )
         for name, frame in scored.items()

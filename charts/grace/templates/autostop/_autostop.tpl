@@ -2,10 +2,8 @@
 
 {{- /* Names of the query Jobs, one a line. */ -}}
 {{- define "grace.autostop.jobs" -}}
-{{- range $experiment, $settings := .Values.queries.experiments }}
-{{- if $settings.enabled }}
-{{ include "grace.queries.jobName" (dict "root" $ "experiment" $experiment "settings" $settings) }}
-{{- end }}
+{{- range $experiment := include "grace.queries.names" . | fromJsonArray }}
+{{ include "grace.queries.jobName" (dict "root" $ "experiment" $experiment "settings" (get $.Values.queries.experiments $experiment | default dict)) }}
 {{- end }}
 {{- end -}}
 

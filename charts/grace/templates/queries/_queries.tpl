@@ -4,18 +4,6 @@
 {{ .experiment }}/{{ .root.Values.model.name }}/{{ .root.Values.queries.runId | default .root.Release.Name }}
 {{- end -}}
 
-{{- /* The path of a study's trial list in the container. Context: {root, study}. */ -}}
-{{- define "grace.queries.trials" -}}
-{{- $trials := .root.Values.queries.trials -}}
-{{- if get $trials .study -}}
-/trials/{{ .study }}.csv
-{{- else if get $trials.fromInput .study -}}
-/input/{{ get $trials.fromInput .study }}
-{{- else -}}
-{{ $trials.folder }}/{{ .study }}.csv
-{{- end -}}
-{{- end -}}
-
 {{- define "grace.queries.url" -}}
 {{- if eq .Values.server.kind "Job" -}}
 http://127.0.0.1:{{ int .Values.server.port }}
@@ -37,12 +25,14 @@ command:
 {{- end }}
 args:
   - run
-  - {{ .experiment }}
+  - {{ include "grace.queries.asked" . }}
   - --server={{ include "grace.queries.url" .root }}
   - --model={{ .root.Values.model.name }}
   - --api-key-file=/etc/grace/api-key/{{ .root.Values.server.apiKey.key }}
   - --wait-for-server={{ include "grace.minutes.wait" .root }}
-  - --trials={{ include "grace.queries.trials" (dict "root" .root "study" (regexFind "^study[0-9]+" .experiment)) }}
+  {{- with include "grace.queries.trials" . }}
+  - --trials={{ . }}
+  {{- end }}
   {{- if $settings.indexed }}
   # One replicate for each index, in a folder and with a seed of its own (ten times the base seed, plus the index).
   - --out=/output/{{ include "grace.queries.folder" . }}/replicate-$(JOB_COMPLETION_INDEX)
@@ -84,9 +74,14 @@ volumeMounts:
     mountPath: /input
     readOnly: true
   {{- end }}
-  {{- if or $queries.trials.study1 $queries.trials.study2 }}
+  {{- if include "grace.queries.lists" .root }}
   - name: trials
     mountPath: /trials
+    readOnly: true
+  {{- end }}
+  {{- if $queries.study }}
+  - name: study
+    mountPath: /study
     readOnly: true
   {{- end }}
 {{- end -}}
@@ -107,18 +102,25 @@ volumeMounts:
   persistentVolumeClaim:
     claimName: {{ include "grace.names.shared" (dict "root" . "purpose" "input") }}
 {{- end }}
-{{- if or .Values.queries.trials.study1 .Values.queries.trials.study2 }}
+{{- if include "grace.queries.lists" . }}
 - name: trials
   configMap:
     name: {{ include "grace.names.trials" . }}
 {{- end }}
+{{- if .Values.queries.study }}
+- name: study
+  configMap:
+    name: {{ include "grace.names.study" . }}
+{{- end }}
 {{- end -}}
 
-{{- /* After a change of the trials or of the key, the Job has another name. */ -}}
+{{- /* After a change of the study, the trials or the key, the Job has another name. */ -}}
 {{- define "grace.queries.annotations" -}}
-{{- $trials := .Values.queries.trials -}}
-{{- if or $trials.study1 $trials.study2 }}
-grace/trials: {{ print $trials.study1 $trials.study2 | sha256sum }}
+{{- with .Values.queries.study }}
+grace/study: {{ print . (toJson $.Values.queries.studyFiles) | sha256sum }}
+{{- end }}
+{{- with include "grace.queries.lists" . }}
+grace/trials: {{ sha256sum . }}
 {{- end }}
 {{ include "grace.key.annotation" . }}
 {{- end -}}

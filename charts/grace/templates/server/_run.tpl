@@ -1,10 +1,7 @@
 {{- /* server.kind Job: server and clients in one pod, which ends when the last client has ended. */ -}}
 {{- define "grace.run.spec" -}}
 {{- $job := .Values.server.job -}}
-{{- $clients := list -}}
-{{- range $experiment, $settings := .Values.queries.experiments -}}
-{{- if $settings.enabled -}}{{- $clients = append $clients $experiment -}}{{- end -}}
-{{- end -}}
+{{- $clients := include "grace.queries.names" . | fromJsonArray -}}
 backoffLimit: {{ int $job.backoffLimit }}
 activeDeadlineSeconds: {{ int $job.activeDeadlineSeconds }}
 ttlSecondsAfterFinished: {{ int $job.ttlSecondsAfterFinished }}
@@ -32,7 +29,7 @@ template:
       - {{ include "grace.server.container" (dict "root" . "sidecar" true) | nindent 8 | trim }}
     containers:
       {{- range $experiment := $clients }}
-      - {{ include "grace.queries.container" (dict "root" $ "name" $experiment "experiment" $experiment "settings" (get $.Values.queries.experiments $experiment)) | nindent 8 | trim }}
+      - {{ include "grace.queries.container" (dict "root" $ "name" $experiment "experiment" $experiment "settings" (get $.Values.queries.experiments $experiment | default dict)) | nindent 8 | trim }}
       {{- end }}
     volumes:
       {{- include "grace.server.volumes" . | nindent 6 }}

@@ -9,7 +9,7 @@ from grace_client import analysis
 from grace_client.analysis.rsa import Speaker
 from grace_client.report import format
 from grace_client.report.blocks import Figure, Section, Table
-from grace_client.report.sections import closeness
+from grace_client.report.theory import closeness
 
 CELL = list(analysis.study2.CELL)
 GOAL_WORDS = {

@@ -11,7 +11,8 @@ from grace_client.analysis import study1, study2
 from grace_client.report import format
 from grace_client.report.blocks import Figure, Section, Table
 from grace_client.report.runs import ReportData
-from grace_client.report.sections import closeness, listener, normalisation, stories
+from grace_client.report.sections import normalisation
+from grace_client.report.theory import closeness, listener, stories
 
 CELL = study2.CELL
 COMPARISON = "Models, people and theory"
@@ -57,6 +58,18 @@ def comparison(data: ReportData) -> Section | None:
         "with an RSA speaker that grace fitted to these people. " + " ".join(stories.sources(data)),
     )
     return section
+
+
+def methods(data: ReportData) -> list[str]:
+    """The paragraph on the intervals, if there is a comparison."""
+    if not any(
+        name.partition("-")[2] in LABELS for name in data.frames if name.partition("-")[0] in stories.STUDIES
+    ):
+        return []
+    return [
+        "Intervals of closeness to people are over stories or domains and over people's answers; the cells "
+        "of the design are fixed."
+    ]
 
 
 def _people(

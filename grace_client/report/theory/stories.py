@@ -14,14 +14,17 @@ def sources(data: ReportData) -> list[str]:
     """Sentences for each study: whose stories the models got, and whose the people got."""
     sentences = []
     for study, title in STUDIES.items():
-        lists = [path for name, paths in data.lists.items() if name.startswith(study) for path in paths]
+        known = studies.named(study)
+        lists = [
+            studies.read_trials(path, known, checked=True)
+            for name, paths in data.lists.items()
+            if data.experiment(name).study.name == study
+            for path in paths
+        ]
         if not lists:
             continue
-        read = {one.sha256: one for one in map(studies.read_trials, lists)}.values()
-        own, every = (
-            sum(trial_lists.own(one, studies.named(study)) for one in read),
-            sum(len(one.trials) for one in read),
-        )
+        read = {one.sha256: one for one in lists}.values()
+        own, every = sum(trial_lists.own(one, known) for one in read), sum(len(one.trials) for one in read)
         people = f"The people in the human results got the stories of {SOURCES[study]}"
         reason = "Where models and people differ, the stories may be the reason."
         if own == every:

@@ -8,8 +8,9 @@ from grace_client import analysis
 from grace_client.analysis import study2
 from grace_client.report import format
 from grace_client.report.blocks import Figure, Section, Table
-from grace_client.report.runs import TITLES, ReportData
-from grace_client.report.sections import normalisation, speaker
+from grace_client.report.runs import ReportData
+from grace_client.report.sections import normalisation
+from grace_client.report.theory import speaker
 
 CELL = speaker.CELL
 
@@ -20,7 +21,7 @@ def scored(data: ReportData) -> Section | None:
     frame = data.frames.get(name)
     if frame is None:
         return None
-    section = Section(name, TITLES[name])
+    section = Section(name, data.experiment(name).title)
     _answers(
         section,
         data,
@@ -41,7 +42,7 @@ def free(data: ReportData) -> Section | None:
     name = "study2-exp1"
     if name not in data.frames:
         return None
-    section = Section(name, TITLES[name])
+    section = Section(name, data.experiment(name).title)
     frame = data.answers(name)
     if frame is None:
         section.content.append("The free text has not been extracted yet. Run: grace extract RUN")
@@ -281,7 +282,7 @@ def judgements(data: ReportData) -> Section | None:
     table = study2.judgements(frame)
     return Section(
         name,
-        TITLES[name],
+        data.experiment(name).title,
         content=[
             "How appropriate it is to say the trial's utterance (probability), and how good a choice of "
             "words it is (score from 1, terrible, to 5, excellent).",

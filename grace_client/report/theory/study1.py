@@ -7,10 +7,12 @@ import pandas as pd
 
 from grace_client import analysis
 from grace_client.analysis import study1
+from grace_client.core.errors import NotEnoughDataError
 from grace_client.report import format
 from grace_client.report.blocks import Figure, Section, Table
-from grace_client.report.runs import TITLES, ReportData
-from grace_client.report.sections import contrasts, listener, normalisation
+from grace_client.report.runs import ReportData
+from grace_client.report.sections import normalisation
+from grace_client.report.theory import contrasts, listener
 from grace_client.run.layout import OK
 
 CELL = list(study1.CELL)
@@ -23,7 +25,7 @@ def scored(data: ReportData) -> Section | None:
     frame = data.frames.get(name)
     if frame is None:
         return None
-    section = Section(name, TITLES[name])
+    section = Section(name, data.experiment(name).title)
     with section.block("The bets on the four states"):
         _bets(section, data.once(study1.cell_means, name, of=study1.bets))
     with section.block("The table of contrasts"):
@@ -214,7 +216,7 @@ def free(data: ReportData) -> Section | None:
     name = "study1-exp1"
     if name not in data.frames:
         return None
-    section = Section(name, TITLES[name])
+    section = Section(name, data.experiment(name).title)
     frame = data.answers(name)
     if frame is None:
         section.content.append("The free text has not been extracted yet. Run: grace extract RUN")
@@ -243,3 +245,19 @@ def free(data: ReportData) -> Section | None:
         contrasts.add(section, data, data.once(study1.bets, name), name, "study1-free-contrasts")
     _knowledge(section, frame, "study1-free-knowledge")
     return section
+
+
+def left_out(data: ReportData, model: str) -> list[str]:
+    """How many trials of a model have no bets."""
+    name = "study1-exp2"
+    frame = data.frames[name]
+    trials = frame.loc[frame["model"] == model, "trial_id"].nunique()
+    try:
+        bets = data.once(study1.bets, name).dropna(subset=["bet"])
+    except NotEnoughDataError:
+        bets = pd.DataFrame(columns=["model", "trial_id"])
+    lost = trials - bets.loc[bets["model"] == model, "trial_id"].nunique()
+    return [
+        f"{lost:,} of {trials:,} trials have no bets, because one of their four states has no percentage or "
+        "all are 0"
+    ] * bool(lost)

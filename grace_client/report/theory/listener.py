@@ -9,7 +9,7 @@ import pandas as pd
 from grace_client import analysis
 from grace_client.report import format
 from grace_client.report.blocks import Figure, Section, Table
-from grace_client.report.sections import closeness
+from grace_client.report.theory import closeness
 
 CELL = analysis.study1.CELL
 ALPHA = 4.0

@@ -1,0 +1,87 @@
+"""Effects of conditions in any study: its planned contrasts, and its mixed model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from grace_client import analysis
+from grace_client.report import format
+from grace_client.report.blocks import Section, Table
+from grace_client.report.runs import ReportData
+from grace_client.studies.declaration import Experiment
+
+
+def contrasts(section: Section, data: ReportData, experiment: Experiment, frame: pd.DataFrame) -> None:
+    """Add the planned contrasts, and a sentence on each."""
+    planned = {one.name: one for one in experiment.file.contrasts}
+    noise = analysis.quality.noise(data.manifests)
+    noise = noise[noise["experiment"] == experiment.name]
+    linear = all(one.outcome in (None, "mean") or one.outcome.startswith("prob_") for one in planned.values())
+    measured = experiment.scored and linear and not noise.empty
+    table = analysis.contrasts(frame, experiment=experiment, noise=noise if measured else None)
+    for place, side in ((2, "lesser"), (2, "greater")):
+        levels = {name: _levels(getattr(one, side)) for name, one in planned.items()}
+        table.insert(place, side, table["contrast"].map(levels))
+    unit = data.unit(experiment.name)
+    section.content.append(
+        Table(
+            f"{section.name}-contrasts",
+            "The planned contrasts",
+            table,
+            "difference: the mean of “greater” minus that of “lesser”, in the unit of the outcome, with its "
+            f"two-sided 95% interval over {unit}; without an effect it is 0. p: one-tailed t test that it is "
+            f"above 0, of pairs of {unit} where “paired” is yes. p (Holm): corrected within the model. p "
+            "exact: from exchanging the two sides of each pair. d z: difference divided by the standard "
+            "deviation of the pairs' differences. smallest: the smallest difference that matters, as the "
+            "study declares; matters: yes if the whole interval is above it, no if the whole interval is "
+            "closer to 0 than it, else open. A difference that is not significant may still exist: read its "
+            "interval."
+            + " noise floor: the engine's own noise alone exceeds it once in 20 times."
+            * measured,
+            hidden=("mean_greater", "mean_lesser", "n"),
+            unit=unit,
+        )
+    )
+    lines = [_line(str(name), own) for name, own in table.groupby("contrast", sort=False)]
+    section.summary.insert(
+        0,
+        "Planned contrasts, as differences with 95% intervals (without an effect: 0) and p of a one-tailed "
+        f"test, corrected by Holm's method. {' '.join(lines)}",
+    )
+
+
+def _levels(levels: Mapping[str, tuple[str, ...]]) -> str:
+    """Such as ``amount: much; tone: loud or calm``."""
+    return "; ".join(f"{name}: {' or '.join(values)}" for name, values in levels.items())
+
+
+def _line(name: str, rows: pd.DataFrame) -> str:
+    first = rows.iloc[0]
+    each = [_result(row) for row in rows.to_dict("records")]
+    return f"{name} ({first['question']}, {first['outcome']}): {'; '.join(each)}."
+
+
+def _result(row: Mapping[Any, Any]) -> str:
+    """The result of a model, such as ``alpha 0.31 [0.12, 0.50], p = .004``."""
+    if pd.isna(row["difference"]):
+        return f"{row['model']} cannot be tested, because one side has no answers"
+    text = f"{row['model']} {format.interval(row['difference'], row['low'], row['high'])}"
+    text += ", not tested" if pd.isna(row["p_holm"]) else f", p {format.equal(row['p_holm'])}"
+    return ", ".join(filter(None, (text, _matters(row["low"], row["high"], row["smallest"]))))
+
+
+def _matters(low: float, high: float, smallest: float) -> str:
+    """What an interval says about the smallest difference that matters; nothing without one of the two."""
+    if pd.isna([low, high, smallest]).any():
+        return ""
+    least = f"{smallest:g}, the smallest that matters"
+    if low > smallest:
+        return f"more than {least}"
+    if high < -smallest:
+        return f"in the other direction, by more than {least}"
+    if -smallest < low and high < smallest:
+        return f"less than {least}"
+    return f"it is open whether it is more than {least}"

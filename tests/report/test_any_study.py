@@ -1,0 +1,160 @@
+"""A report on a study that grace has never seen: a file with its own list."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from grace_client import analysis, cli
+from grace_client.report import runs
+from grace_client.report.blocks import RAISE
+from tests.conftest import ROOT
+from tests.report.conftest import Salted, make, structure
+from tests.report.test_report import anchors
+
+STUDY = """
+grace: 1
+study: rain
+title: Talk about rain
+source: {text: 'Author, A. (2020). Rain. Journal of Tests, 1, 1-2.', doi: 10.0000/rain}
+trials:
+  file: rain.csv
+  participant: who
+  item: place
+  conditions: [amount, tone]
+  columns: {who: , place: , amount: {values: [little, much]}, tone: {values: [loud, calm]}}
+options:
+  sentences: {cross: {degree: [a bit, very], word: [wet, dry]}, say: 'It is {{ degree }} {{ word }}'}
+  wetness: {values: [1, 2, 3, 4, 5], say: '{{ name }}', forms: written, end: full stop}
+texts:
+  scene: There was {{ amount }} rain in {{ place }}. Somebody says so in a {{ tone }} voice.
+experiments:
+  talk:
+    title: Talk about rain, sentences and ratings
+    ask:
+      - {name: sentence, prompt: '{{ scene }} What do they say? {{ options|join(", ") }}', options: sentences}
+      - name: wet
+        messages: [{system: You rate places.}, {user: '{{ scene }} How wet is it, from 1 to 5?'}]
+        options: wetness
+        reverse: tone == 'calm'
+    contrasts:
+      - {name: wetter, question: wet, greater: {amount: much}, lesser: {amount: little}, smallest: 0.5}
+      - {name: much rain is very wet, question: sentence, outcome: prob_very_wet,
+         greater: {amount: much, tone: loud}, lesser: {amount: little, tone: loud}}
+    model: mean ~ amount + (1 | place)
+    figures: [{x: tone, colour: amount, question: wet}]
+  words:
+    ask:
+      - {name: sentence, prompt: '{{ scene }} What do they say?', read: {choice: sentences}}
+"""
+BARE = """
+grace: 1
+study: bare
+title: Bare questions
+trials: {file: bare.csv, columns: {text: }}
+experiments:
+  only:
+    ask: [{name: answer, prompt: '{{ text }}', options: [yes, no]}]
+"""
+
+
+@pytest.fixture(scope="module")
+def rain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of two models: both experiments of a study with conditions, and one without."""
+    folder = tmp_path_factory.mktemp("rain")
+    (folder / "rain.yaml").write_text(STUDY)
+    (folder / "bare.yaml").write_text(BARE)
+    cells = product("abc", ("Ayr", "Bude", "Cork", "Deal"), ("little", "much"), ("loud", "calm"))
+    rows = "".join(f"{','.join(cell)}\n" for cell in cells)
+    (folder / "rain.csv").write_text(f"who,place,amount,tone\n{rows}")
+    (folder / "bare.csv").write_text("text\nIs it wet?\nIs it dry?\nIs it late?\n")
+    for model in ("alpha", "beta"):
+        for name in ("rain.yaml:talk", "rain.yaml:words", "bare.yaml"):
+            engine = Salted(model)
+            path = make(
+                folder / "runs" / model / name.replace(".yaml:", "-"), engine, str(folder / name), None
+            )
+            if "words" in name:
+                structure(path, values=["a bit_wet", "very_wet"])
+    return folder / "runs"
+
+
+def grace(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Run the command in this process; its exit code."""
+    monkeypatch.setattr(sys, "argv", ["grace", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+def test_a_report_on_any_study(rain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sections, tables and figures of a study that is a file. Means have intervals and baselines."""
+    out, tables = tmp_path / "report.html", tmp_path / "tables"
+    assert grace(monkeypatch, "report", rain, "--out", out, "--tables", tables, "--quiet") == 0
+    page = out.read_text()
+    assert anchors(page) == [
+        *("summary", "quality", "bare-only", "rain-talk", "rain-words", "methods", "downloads")
+    ]
+    assert "Author, A. (2020). Rain. Journal of Tests, 1, 1-2. doi:10.0000/rain" in page
+    assert "The study declares no conditions" in page and "The study declares no items" in page
+    assert "You rate places." in page, "the prompt has all its turns"
+    shares = pd.read_csv(tables / "rain-talk-distributions.csv")
+    assert shares.groupby(["model", "question", "amount", "tone"])["mean"].sum().to_numpy() == pytest.approx(
+        1
+    )
+    assert shares.groupby("question")["chance"].unique().to_dict() == {"sentence": [0.25], "wet": [0.2]}
+    means = pd.read_csv(tables / "rain-talk-means.csv")
+    chances = means.groupby("outcome")["chance"].first().to_dict()
+    assert chances == {"mean": 3, **dict.fromkeys(("prob_a_bit", "prob_very", "prob_wet", "prob_dry"), 0.5)}
+    assert set(means["n_distinct"]) == {4} and means[["low", "high"]].notna().all(axis=None)
+    contrasts = pd.read_csv(tables / "rain-talk-contrasts.csv")
+    assert contrasts.groupby("model")["contrast"].nunique().tolist() == [2, 2]
+    assert {"difference", "low", "high", "p_holm", "smallest"} <= set(contrasts.columns)
+    assert "table-rain-talk-model" in page and "table-rain-words-means" in page
+    figures = re.findall(r'<figure id="figure-([^"]+)"', page)
+    assert set(figures) - {"option-mass"} == {
+        *("rain-talk-sentence", "rain-talk-figure-1", "rain-words-sentence", "bare-only-answer")
+    }
+
+
+def test_a_part_of_any_study_fails_alone(
+    rain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An error in one part is a sentence there; all other parts are complete."""
+    out = tmp_path / "report.html"
+    monkeypatch.delenv(RAISE)
+    monkeypatch.setattr(analysis, "cell_means", lambda *_, **__: 1 / 0)
+    assert grace(monkeypatch, "report", rain / "alpha", "--out", out, "--json") == 1
+    assert (
+        "The means of the outcomes could not be computed" in json.loads(capsys.readouterr().out)["faults"][0]
+    )
+    page = out.read_text()
+    for there in ("table-rain-talk-distributions", "table-rain-talk-contrasts", "table-runs"):
+        assert f'id="{there}"' in page
+
+
+def test_two_studies_of_one_name_are_refused(rain: Path, tmp_path: Path) -> None:
+    """Runs whose study files declare other options are not averaged."""
+    changed = STUDY.replace("[1, 2, 3, 4, 5]", "[1, 2, 3, 4]")
+    (tmp_path / "rain.yaml").write_text(changed)
+    (tmp_path / "rain.csv").write_bytes((rain.parent / "rain.csv").read_bytes())
+    other = make(tmp_path / "run", Salted("gamma"), f"{tmp_path / 'rain.yaml'}:talk", None)
+    with pytest.raises(Exception, match="both of rain-talk, but their study files declare other"):
+        runs.load([rain / "alpha", other])
+
+
+GENERIC = [
+    path for folder in ("report", "report/sections") for path in (ROOT / "grace_client" / folder).glob("*.py")
+]
+
+
+@pytest.mark.parametrize("path", GENERIC, ids=lambda path: path.stem)
+def test_what_is_for_any_study_names_none(path: Path) -> None:
+    """Conditions of Studies 1 and 2 have their names in the theory of these studies alone."""
+    assert not re.findall(r"(?i)\b(?:access|observe|goals?|states?)\b", path.read_text())
