@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from grace_client.analysis._data.layout import per_model, require
 from grace_client.analysis._statistics.noise import add_floor
-from grace_client.analysis._statistics.variance import paired, type_two
+from grace_client.analysis._statistics.variance import paired
+from grace_client.analysis.effects import analysed
 from grace_client.analysis.inference import holm
 from grace_client.analysis.study2._shares import (
     CELL,
@@ -130,13 +131,7 @@ def anova(frame: pd.DataFrame, *, of: str = "negation") -> pd.DataFrame:
     2  goal:state    6
     3    residual  121
     """
-    parts = []
-    for model, part in per_model(_shares(frame, of)):
-        fitted = part.groupby(["item", *CELL], sort=False)["prob"].mean().reset_index()
-        table = type_two(fitted, "prob", CELL, "item")
-        table.insert(0, "model", model)
-        parts.append(table.assign(n=len(part), n_distinct=len(fitted)))
-    return pd.concat(parts, ignore_index=True)
+    return analysed(_shares(frame, of), "prob", CELL, "item")
 
 
 def item_means(rows: pd.DataFrame, goal: str, against: str, state: str) -> tuple[Array, Array, int]:

@@ -117,6 +117,14 @@ class Shape:
         """Prefix and suffix of a prompt."""
         return (self.direct_prefix, self.direct_suffix) if direct else (self.prefix, self.suffix)
 
+    def options_of(self, *, direct: bool) -> dict[str, Any]:
+        """Variables for the template."""
+        return self.direct_options if direct else self.options
+
+    def ending(self, *, direct: bool) -> str:
+        """The template's own suffix, without `lead`."""
+        return self.direct_suffix.removesuffix(self.lead) if direct else self.suffix
+
     @property
     def described(self) -> dict[str, str]:
         """The fields of an `EngineInfo` about reasoning; empty for a model without it."""
