@@ -72,7 +72,7 @@ def test_a_plan_needs_no_helm() -> None:
         (("plan", "--set-file", "queries.trials.study1"), "KEY=FILE"),
         (("plan", "--set-file", "queries.trials.study1=none.csv"), "none.csv"),
         (("plan", "--models", "llama-70b", "--budget-hours", "1"), ""),
-        (("run", "--models", "gemma-2b", "--fallback", "h900"), "no overlay h900"),
+        (("run", "--models", "gemma-2b", "--fallback", "h900"), "no kind of GPU h900"),
         (("run", "--gpu", "l40"), "--models"),
         (("run", "--vllm", "vllm serve"), "--local"),
         (("run", "--local", "--gpu", "l40", "--budget-hours", "9"), "--gpu, --budget-hours: "),
