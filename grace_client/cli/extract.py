@@ -131,7 +131,7 @@ def answers(
 def sample(
     run: Run,
     out: Annotated[Path, typer.Option(help="CSV file to write.")],
-    n: Annotated[int, typer.Option("--n", help="How many answers to draw.", min=1)] = 100,
+    n: Annotated[int, typer.Option("--n", help="How many answers to draw at random.", min=1)] = 100,
     seed: Annotated[int, typer.Option(help="Random seed. The same seed draws the same answers.")] = 0,
     json: Json = False,
 ) -> None:

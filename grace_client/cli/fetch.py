@@ -103,8 +103,8 @@ def fetch(
 ) -> None:
     """Download runs from the cluster and verify them.
 
-    Files that are already here and intact are not downloaded again; corrupted files are. You can stop the
-    command at any time and repeat it. At its end, it removes its own download Job, and no query Job.
+    Files that are already here are not downloaded again, unless they are corrupted. You can stop the command
+    at any time and repeat it. At its end it deletes its own download Job, but no query Job.
     """
     from grace_client.deploy.values import assigned
     from grace_client.kube.helm import Assignments

@@ -59,6 +59,7 @@ def check(
     """Show what breaks the cluster's rules, where, and what to write instead.
 
     Check objects together if you apply them together: some rules count over all of them.
+
     Exit code 2 if there is an error, or with --strict a warning. Otherwise 0.
     """
     from grace_client.policy.check import check as check_rules
@@ -153,7 +154,7 @@ def _show(report: Report) -> None:
 
 @app.command()
 def rules(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List every rule: its severity, text and source, and which part of it no manifest can show."""
+    """List every rule: severity, text, source, and the part of the rule that no manifest can show."""
     from grace_client.policy.rules import RULES
 
     if json:

@@ -148,7 +148,7 @@ server.shmSize is {{ $shm }}: shared memory counts against server.resources.limi
 {{- $images := dict "server.image" .Values.server.image "weights.image" .Values.weights.image "queries.image" .Values.queries.image }}
 {{- range $name, $image := $images }}
 {{- if eq $image.tag "latest" }}
-{{ $name }}.tag is latest, which means another image after each update; name a version, and its digest in {{ $name }}.digest.
+{{ $name }}.tag is latest: its image may change at any time; name a version, and its digest in {{ $name }}.digest.
 {{- end }}
 {{- if contains "://" $image.registry }}
 {{ $name }}.registry is {{ $image.registry }}: an image's name has no scheme; write {{ regexReplaceAll "^.*://" $image.registry "" | trimSuffix "/" }}.

@@ -188,7 +188,7 @@ def _extraction(section: Section, data: ReportData) -> None:
             answered = own[own["status"] == layout.OK]
             if "structured" not in own.columns or answered["structured"].isna().all():
                 section.summary.append(
-                    f"{model}, {name}: the free text has not been extracted yet, so the page does not use it. "
+                    f"{model}, {name}: the free text has not been extracted, so the page leaves it out. "
                     "Run: grace extract RUN"
                 )
                 continue
