@@ -178,22 +178,22 @@ class Asker:
         # The client retries failed requests. This loop tells the model what is wrong in its reply.
         for attempt in range(1, ATTEMPTS + 1):
             entry["attempts"] = attempt
-            answer = await self._send(question, messages)
-            if isinstance(answer, ItemError):
-                final = not answer.retryable
-                entry |= {"status": "rejected" if final else answer.status, "reason": str(answer)}
+            reply = await self._send(question, messages)
+            if isinstance(reply, ItemError):
+                final = not reply.retryable
+                entry |= {"status": "rejected" if final else reply.status, "reason": str(reply)}
                 break
-            entry["prompt_tokens"] += answer.prompt_tokens
-            entry["completion_tokens"] += answer.completion_tokens
-            entry["content"] = answer.content
-            if answer.refusal:
-                entry |= {"status": "refused", "reason": answer.refusal}
+            entry["prompt_tokens"] += reply.prompt_tokens
+            entry["completion_tokens"] += reply.completion_tokens
+            entry["content"] = reply.content
+            if reply.refusal:
+                entry |= {"status": "refused", "reason": reply.refusal}
                 break
             try:
-                coded = shape(question).model_validate_json(answer.content)
+                coded = shape(question).model_validate_json(reply.content)
             except ValidationError as error:
-                entry["reason"] = f"{error.errors()[0]['msg']}: {answer.content[:200]}"
-                kept = [{"role": "assistant", "content": answer.content}] if answer.content.strip() else []
+                entry["reason"] = f"{error.errors()[0]['msg']}: {reply.content[:200]}"
+                kept = [{"role": "assistant", "content": reply.content}] if reply.content.strip() else []
                 again = f"That is not valid: {error.errors()[0]['msg']}. Reply with the JSON object alone."
                 messages = [*messages[:2], *kept, {"role": "user", "content": again}]
                 continue

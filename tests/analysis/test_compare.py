@@ -307,7 +307,7 @@ def test_nobody_knows_less_than_the_even_baseline() -> None:
             lambda frame: frame.assign(prob=frame["prob"].where(frame.index != 3)),
             "a cell or an outcome is missing",
         ),
-        (lambda frame: pd.concat([frame, frame]), "twice"),
+        (lambda frame: pd.concat([frame, frame]), "two rows"),
     ],
 )
 def test_what_cannot_be_compared_is_named(break_it, message: str) -> None:  # type: ignore[no-untyped-def]
