@@ -13,11 +13,13 @@ from grace_client.core.list_text import INVISIBLE
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
+_TYPOGRAPHY = frozenset("€…‘’“”•–—")
+"""Characters of Windows-1252 that UTF-8 and other encodings write with other bytes."""
+
 _SEP_LINE = re.compile(r"\"?sep=(?P<mark>[^\"\r\n])\"?[ ,;\t]*(?:\r\n|\r|\n)", re.IGNORECASE)
 
 _KINDS = (
     (b"\xd0\xcf\x11\xe0", "an Excel workbook (.xls)"),
-    (b"PAR1", "a Parquet table"),
     (b"\x1f\x8b", "a compressed file (gzip)"),
     (b"%PDF", "a PDF document"),
     (b"<!doctype html", "a web page"),
@@ -109,9 +111,74 @@ def _text(raw: bytes, path: str, notes: list[str]) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if (windows := _windows(raw)) is not None:
+            text, read_as = windows
+            notes.append(f"the file is not UTF-8; grace reads it as Windows-1252, with {read_as}")
+            return text
         line = raw[: error.start].count(b"\n") + 1
         message = f"byte {raw[error.start]:#04x} is not UTF-8. Save the file as CSV UTF-8"
         raise TrialError(path, [Problem(line, None, message)]) from None
+
+
+def _windows(raw: bytes) -> tuple[str, str] | None:
+    """The text in Windows-1252, and its characters beyond ASCII; None unless it is surely that encoding.
+
+    It is sure if every such character is a quotation mark, a dash or the like, or a letter beside a plain
+    one. In other encodings with one byte for a character, these bytes are other characters.
+    """
+    try:
+        text = raw.decode("cp1252")
+    except UnicodeDecodeError:
+        return None
+    found: dict[str, None] = {}
+    for match in re.finditer(r"[^\x00-\x7f]", text):
+        place, char = match.start(), match[0]
+        letters = sum(one.isalpha() for one in (text[place - 1 : place], text[place + 1 : place + 2]))
+        mark = char in _TYPOGRAPHY and (letters < 2 or char == "’")
+        if not mark and not ("\u00c0" <= char <= "\u00ff" and char.isalpha() and letters):
+            return None
+        found[char] = None
+    return text, " ".join(found)
+
+
+def plain(raw: bytes, path: str) -> tuple[bytes, list[str]]:
+    """The bytes of a workbook (.xlsx) or a Parquet table as CSV, with notes; other bytes as they are.
+
+    Raises
+    ------
+    TrialError
+        If the workbook or table cannot be read.
+    """
+    workbook = raw.startswith(b"PK\x03\x04") and b"xl/" in raw and b"opendocument" not in raw[:200]
+    if not workbook and not raw.startswith(b"PAR1"):
+        return raw, []
+    import pandas as pd
+
+    notes = []
+    try:
+        if workbook:
+            sheets = pd.read_excel(io.BytesIO(raw), sheet_name=None, dtype=str, keep_default_na=False)
+            name, frame = next((name, sheet) for name, sheet in sheets.items() if len(sheet.columns))
+            others = ", ".join(repr(other) for other in sheets if other != name)
+            notes.append(
+                f"this is a workbook; grace reads sheet {name!r}" + (f", not {others}" if others else "")
+            )
+        else:
+            frame = pd.read_parquet(io.BytesIO(raw))
+            notes.append("this is a Parquet table")
+    except ImportError as error:
+        raise TrialError(path, [Problem(1, None, f"grace cannot read workbooks here: {error}")]) from None
+    except Exception as error:
+        what = "workbook" if workbook else "Parquet table"
+        message = f"this {what} cannot be read ({error}). Save it as 'CSV UTF-8'"
+        raise TrialError(path, [Problem(1, None, message)]) from None
+    texts = frame.astype(object).where(frame.notna(), "").map(_cell)
+    return texts.to_csv(index=False, lineterminator="\n").encode(), notes
+
+
+def _cell(value: object) -> str:
+    """A cell as text: 3.0 as 3, as a CSV file would have it."""
+    return f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _kind(raw: bytes) -> str | None:
@@ -119,7 +186,7 @@ def _kind(raw: bytes) -> str | None:
     if raw.startswith(b"PK\x03\x04"):
         if b"opendocument.spreadsheet" in raw[:200]:
             return "an OpenDocument spreadsheet (.ods)"
-        return "an Excel workbook (.xlsx)" if b"xl/" in raw else "a ZIP archive"
+        return "a ZIP archive"
     start = raw[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
     return next((kind for mark, kind in _KINDS if start.lower().startswith(mark.lower())), None)
 

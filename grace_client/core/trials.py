@@ -155,7 +155,7 @@ class TrialList:
     trials : tuple of Trial
         One trial per row, in the order of the file.
     raw : bytes
-        The bytes of the file.
+        The bytes of the file; of a workbook or a Parquet table, as CSV.
     notes : tuple of str
         Notes for the user, such as columns that were derived or not used.
     """
@@ -178,7 +178,7 @@ def read(path: Path | str, schemas: Sequence[Schema], *, checked: bool = False) 
     Parameters
     ----------
     path : path
-        A CSV file in UTF-8 with a header line.
+        A CSV file with a header line, a workbook (.xlsx) or a Parquet table.
     schemas : sequence of Schema
         The schemas to try.
     checked : bool
@@ -204,6 +204,7 @@ def read(path: Path | str, schemas: Sequence[Schema], *, checked: bool = False) 
 
 def parse(raw: bytes, *, path: str, schemas: Sequence[Schema], checked: bool = False) -> TrialList:
     """Like `read`, but from bytes in memory. `path` is their name in messages."""
+    raw, converted = list_file.plain(raw, path)
     sheet = list_file.read(raw, path, lambda header: max(len(schema.match(header)) for schema in schemas))
     header = sheet.header
     schema = _choose(path, header, schemas)
@@ -241,7 +242,11 @@ def parse(raw: bytes, *, path: str, schemas: Sequence[Schema], checked: bool = F
     if problems:
         raise TrialError(path, problems)
 
-    notes = [*sheet.notes, *([f"{whole} cells are written like 2.0; grace reads them as 2"] if whole else [])]
+    notes = [
+        *converted,
+        *sheet.notes,
+        *([f"{whole} cells are written like 2.0; grace reads them as 2"] if whole else []),
+    ]
     if not checked:
         lines = [line for line, _ in sheet.rows]
         doubts += [Problem(lines[t.trial_id - 1], column, m) for t, column, m in _two_texts(trials, schema)]
@@ -378,6 +383,6 @@ def _notes(header: Sequence[str], positions: Mapping[str, int], schema: Schema) 
     unused = [name for i, name in enumerate(header) if i not in positions.values()]
     twice = [name for i, name in enumerate(unused) if name.lower() in used or name in unused[:i]]
     if twice:
-        yield f"columns whose name stands twice in the header, and that no table has: {', '.join(twice)}"
-    if extra := [name for name in unused if name not in twice]:
+        yield f"columns whose name stands twice in the header, of which the first counts: {', '.join(twice)}"
+    if extra := [name for name in dict.fromkeys(unused) if name and name.lower() not in used]:
         yield f"columns that {schema.study} does not use, and that only long tables have: {', '.join(extra)}"

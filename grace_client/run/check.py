@@ -136,7 +136,8 @@ def _beginnings(options: OptionSet) -> list[str]:
     if options.end_of_turn:
         return []
     forms = sorted(form for option in options.options for form in option.forms)
-    for short, long in pairwise(forms):
+    # From the end: there are the forms without a space and a capital letter.
+    for short, long in reversed([*pairwise(forms)]):
         if long.startswith(short) and long != short:
             return [
                 f"the form {short!r} begins {long!r}. Most models cannot score such options. Give the "

@@ -23,11 +23,28 @@ MAX_ATTACHED = 2_000_000
 """Most bytes of an example file."""
 
 _MESSAGES = {
-    "missing": "is missing",
+    "bool_parsing": "must be true or false",
+    "dict_type": "must be a mapping: names with values",
     "extra_forbidden": "is not a key of the format",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "less_than_equal": "must be {le} or less",
     "literal_error": "must be {expected}",
+    "missing": "is missing",
+    "model_type": "must be a mapping: keys with values",
     "string_pattern_mismatch": "must match {pattern}",
+    "string_too_long": "may have at most {max_length} characters",
+    "string_too_short": "may not be empty",
+    "string_type": "must be a text",
+    "too_long": "may have at most {max_length} entries",
+    "too_short": "needs at least {min_length} entries",
+    "tuple_type": "must be a list",
 }
+"""What is wrong, by pydantic's name for it."""
 
 
 def read(path: Path | str) -> Study:

@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 from grace_client.cli.campaign.commands import app
 from grace_client.core.errors import GraceError
 from tests.conftest import ROOT
+from tests.support import own_study
 
+LIST = ROOT / "data" / "study1.csv"
 TOOLS = os.environ.get("GRACE_TEST_TOOLS", "")
 NO_TOOLS = str(Path(sys.executable).parent)
 """A PATH on which there is neither helm nor kubectl."""
@@ -60,7 +62,16 @@ def test_a_plan_needs_no_helm() -> None:
     done = grace("plan", "--models", "gemma-2b", "--sample", "10", "--experiments", "study1-exp2")
     assert done.returncode == 0, done.stderr
     assert "not checked: helm is not on the PATH" in done.stdout
-    assert "At worst: 24 GPU-hours, 1 GPUs x 24 hours" in done.stdout
+    assert "At worst: 24 GPU-hours (1 GPUs x 24 hours" in done.stdout
+
+
+def test_a_study_file_is_planned() -> None:
+    """Its own questions are counted: two scored experiments, and one with two answers to each question."""
+    own = ("plan", "--json", "--models", "gemma-2b,gpt-oss-20b", "--study", str(own_study.FILE))
+    for more, questions in (((), 4 + 4 + 8), (("--sample", "1"), 1 + 1 + 2), (("--experiments", "main"), 4)):
+        done = grace(*own, *more)
+        assert done.returncode == 0, done.stderr
+        assert [model["questions"] for model in json.loads(done.stdout)["models"]] == [questions] * 2
 
 
 @pytest.mark.parametrize(
@@ -68,11 +79,17 @@ def test_a_plan_needs_no_helm() -> None:
     [
         (("plan", "--budget-hours", "251"), "--over-budget"),
         (("plan", "--models", "gpt-3"), "no model gpt-3"),
-        (("plan", "--experiments", "study9"), "no experiment study9"),
+        (("plan", "--experiments", "study9"), "no experiment 'study9'"),
+        (("plan", "--study", "none.yaml"), "none.yaml"),
+        (("plan", "--study", str(own_study.EXAMPLES)), "solved.csv:1:1"),
+        (("plan", "--study", str(own_study.FILE), "--experiments", "main,mian"), "has no experiment mian."),
+        (("plan", "--study", str(own_study.FILE), "--trials", str(LIST)), "column"),
+        (("plan", "--trials", str(LIST), "--trials", str(LIST)), "two lists are of study1"),
+        (("run", "--study", str(own_study.FILE)), "--models"),
         (("plan", "--set-file", "queries.trials.study1"), "KEY=FILE"),
         (("plan", "--set-file", "queries.trials.study1=none.csv"), "none.csv"),
         (("plan", "--models", "llama-70b", "--budget-hours", "1"), ""),
-        (("run", "--models", "gemma-2b", "--fallback", "h900"), "no overlay h900"),
+        (("run", "--models", "gemma-2b", "--fallback", "h900"), "no kind of GPU h900"),
         (("run", "--gpu", "l40"), "--models"),
         (("run", "--vllm", "vllm serve"), "--local"),
         (("run", "--local", "--gpu", "l40", "--budget-hours", "9"), "--gpu, --budget-hours: "),

@@ -27,6 +27,7 @@ from grace_client.core.errors import SpecError
 from grace_client.deploy.values import ModelValues, effective, model_values, values_folder
 from grace_client.studies import lists
 from tests.conftest import USERS_LISTS
+from tests.support import own_study
 
 GPUS = {
     "gemma-2b": 1,
@@ -91,6 +92,33 @@ def test_a_sample_and_a_choice_of_experiments_are_counted() -> None:
     sets = {"queries.experiments.study1-exp2.enabled": False, "queries.experiments.study1-exp1.sample": 10}
     counted = {load.experiment: load for load in loads(effective(values("gemma-2b"), sets), Assumptions())}
     assert "study1-exp2" not in counted and counted["study1-exp1"].questions == 10 * 2 * 5
+
+
+def test_a_study_file_in_the_values_is_counted() -> None:
+    """With its own list and its own sampling; a reasoning model needs room for its reasoning."""
+    own = {f"queries.{key}": value for key, value in own_study.VALUES.items()}
+    counted = {load.experiment: load for load in loads(effective(values("gemma-2b"), own), Assumptions())}
+    assert {name: load.questions for name, load in counted.items()} == dict(
+        zip(own_study.EXPERIMENTS, (4, 4, 8), strict=True)
+    )
+    assert counted["some-reds-said"].answer_tokens == 8 * 9
+    assert counted["some-reds-main"].prompt_tokens > counted["some-reds-null"].prompt_tokens, "has an example"
+    own |= {"queries.study": own_study.TEXT.replace(", max_tokens: 9", "")}
+    for model, tokens in (("gemma-2b", 64), ("gpt-oss-20b", 2048)):
+        *_, said = loads(effective(values(model), own), Assumptions())
+        assert said.answer_tokens == 8 * tokens
+    *_, said = loads(
+        effective(values("gemma-2b"), {**own, "queries.experiments.some-reds-said.replicates": 3}),
+        Assumptions(),
+    )
+    assert said.questions == 12
+
+
+def test_a_study_on_the_input_claim_cannot_be_counted() -> None:
+    """What to do instead is named."""
+    there = {"queries.studyFromInput": "third.yaml", "queries.experiments.third-main.enabled": True}
+    with pytest.raises(SpecError, match=r"queries\.studyFromInput .*cannot be counted here.*--study"):
+        loads(effective(values("gemma-2b"), there), Assumptions())
 
 
 def test_the_formula() -> None:

@@ -12,9 +12,13 @@ import pytest
 
 from grace_client.campaign import machine, settings
 from grace_client.campaign.records import Campaign, Limits
+from grace_client.cli.campaign._options import CampaignOptions
 from grace_client.core.errors import SpecError
+from grace_client.deploy.study import experiments
 from grace_client.deploy.values import document, effective, values_folder
 from grace_client.kube.helm import Assignments
+from tests.conftest import ROOT
+from tests.support import own_study
 
 needs_helm = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not on the PATH")
 
@@ -38,7 +42,7 @@ def test_unknown_names_are_refused() -> None:
     """With the names that there are."""
     with pytest.raises(SpecError, match=r"no model nobody in .*gemma-27b, gemma-2b"):
         settings.describe(["nobody"], folder=values_folder())
-    with pytest.raises(SpecError, match="no overlay h900"):
+    with pytest.raises(SpecError, match="no kind of GPU h900"):
         settings.describe(["gemma-2b"], folder=values_folder(), fallbacks=["h900"])
     with pytest.raises(SpecError, match="only once"):
         settings.describe(["gemma-2b", "gemma-2b"], folder=values_folder())
@@ -73,6 +77,41 @@ def test_other_gpus_are_another_run(tmp_path: Path) -> None:
     asked = known["experiments"]
     assert asked["study1-exp2"]["extraArgs"] == ["--prune=1e-6", "--declare=gpu=l40"]
     assert asked["study2-exp1"]["extraArgs"] == ["--declare=gpu=l40"]
+
+
+def test_a_study_travels_with_the_campaign(tmp_path: Path) -> None:
+    """File, examples and list are in its record: another machine without them installs the same."""
+    home = tmp_path / "home"
+    shutil.copytree(own_study.FOLDER, home)
+    options = CampaignOptions(study=home / own_study.FILE.name, experiments="main,some-reds-said", sample=3)
+    campaign = machine.begin("c", "ns", options.spec("gemma-2b"), Limits(fallbacks=("l40",)), NOW)
+    shutil.rmtree(home)
+    campaign = Campaign.model_validate_json(campaign.to_json())
+    model = campaign.models[0].model_copy(update={"overlay": "l40"})
+    values = settings.values_of(campaign.spec, "gemma-2b", "l40", tmp_path)
+    known = effective(values, settings.sets_of(campaign, model, values))
+    queries = known["queries"]
+    assert {key: queries[key] for key in ("study", "studyFiles")} == {
+        key: own_study.VALUES[key] for key in ("study", "studyFiles")
+    }
+    assert queries["trials"][own_study.NAME] == own_study.TRIALS.read_text()
+    assert experiments(known) == ("some-reds-main", "some-reds-said")
+    asked = {"enabled": True, "sample": 3, "extraArgs": ["--declare=gpu=l40"]}
+    assert queries["experiments"]["some-reds-main"] == asked
+
+
+def test_a_list_is_given_to_its_study(tmp_path: Path) -> None:
+    """Recognised by its columns; one of the study's own wins over the file that the study names."""
+    lists = [ROOT / "data" / "study1.csv", ROOT / "data" / "study2.csv"]
+    sets = CampaignOptions(trials=lists).spec("gemma-2b").sets
+    assert sets == {f"queries.trials.{file.stem}": file.read_bytes().decode() for file in lists}
+    mine = tmp_path / "mine.csv"
+    mine.write_text("participant,scene,quantifier\n9,There are two cats.,all\n")
+    sets = CampaignOptions(study=own_study.FILE, trials=[mine]).spec("gemma-2b").sets
+    assert sets["queries.trials.some-reds"] == mine.read_text()
+    mine.write_bytes(mine.read_text().encode("utf-16"))
+    with pytest.raises(SpecError, match=r"mine\.csv is not CSV in UTF-8"):
+        CampaignOptions(study=own_study.FILE, trials=[mine]).spec("gemma-2b")
 
 
 def test_a_runs_own_name_stays_in_front(tmp_path: Path) -> None:

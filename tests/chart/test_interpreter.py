@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from grace_client.campaign.estimate import Assumptions, estimate
-from grace_client.deploy.arguments import client_runs, declared, experiments
+from grace_client.deploy.arguments import client_runs, declared
+from grace_client.deploy.study import experiments, study_file, study_of, trials, trials_on_claim
 from grace_client.deploy.values import ModelSection, ModelValues, effective, layered, model_values
 from grace_client.deploy.waits import LONGEST_WAIT_MINUTES, wait_minutes
 from grace_client.local.server import Vllm
@@ -34,8 +35,12 @@ from tests.chart.helm import (
     pods,
     render,
 )
+from tests.support import own_study
 
 FREE = "queries.experiments.study1-exp1"
+SAID = "queries.experiments.some-reds-said"
+NAMED = "study: some-reds\n"
+OWN = {f"queries.{key}": value for key, value in own_study.VALUES.items()}
 OPTIONS: dict[str, dict[str, Any]] = {
     "job": {"server.kind": "Job"},
     "wait": {"queries.waitMinutes": 77, "queries.queueMinutes": 5},
@@ -58,6 +63,22 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "words": {f"{FREE}.temperature": "0.50", "queries.maxFailed": "0.10", "model.weightsGiB": "12.5"},
     "failed": {"queries.maxFailed": 0.00001, "queries.runId": "second"},
     "choice": {"queries.experiments.study2-null.enabled": True, f"{FREE}.enabled": False},
+    "study": OWN,
+    "study-job": {**OWN, "server.kind": "Job", f"{SAID}.temperature": 0, f"{SAID}.enabled": False},
+    "study-indexed": {**OWN, f"{SAID}.indexed": True, f"{SAID}.replicates": 2, f"{SAID}.sample": 1},
+    "study-order": {**OWN, "queries.study": own_study.TEXT.replace(NAMED, "") + NAMED},
+    "study-mark": {**OWN, "queries.study": "\ufeff" + own_study.TEXT.replace("\n", "\r\n")},
+    "study-input": {
+        "queries.studyFromInput": "a/some-reds.yml",
+        "queries.experiments.some-reds-main.seed": 3,
+        "queries.trials.fromInput.some-reds": "a/b.csv",
+    },
+    "study-image": {
+        "queries.experiments.my-study-exp1.sample": 3,
+        "queries.experiments.my-study-b-exp1.enabled": True,
+        "queries.trials.my-study": "a",
+        "queries.trials.my-study-b": "b",
+    },
 }
 """Each optional key switched on, over gpt-oss-20b."""
 
@@ -95,10 +116,13 @@ def test_chart_and_python_derive_the_same(files: list[Path], sets: dict[str, Any
     work = [(o, c) for o, pod in pods(objects) for c in containers(pod)]
     ((workload, server),) = ((o, c) for o, c in work if c["name"] == "server")
     pairs = [*server_pairs(workload, server, known), *estimate_pairs(objects, server, values, known)]
-    clients = {c["args"][1]: (o, c["args"][1:]) for o, c in work if c["args"][:1] == ["run"]}
+    clients = {
+        c["args"][1].rpartition(":")[2]: (o, c["args"][1:]) for o, c in work if c["args"][:1] == ["run"]
+    }
     pairs.append(("experiments", sorted(clients), sorted(experiments(known))))
     for name, (job, words) in clients.items():
-        pairs += client_pairs(name, job, words, known, files[0].stem)
+        pairs += client_pairs(name, job, words[1:], known, files[0].stem)
+        pairs += study_pairs(name, words, known)
     assert not [f"{what}: chart {chart}, Python {python}" for what, chart, python in pairs if chart != python]
 
 
@@ -156,6 +180,21 @@ def client_pairs(
         told = [f"--declare={key}={value}" for key, value in declared(known).items()]
         told += [f"--out=/output/{run.folder}", f"--wait-for-server={wait_minutes(known)}"]
         yield name, sorted(w for w in own if not w.startswith(place)), sorted([*run.arguments, *told])
+
+
+def study_pairs(name: str, words: list[str], known: dict[str, Any]) -> Iterator[Pair]:
+    """The study file and the trial list: in the values, on the input claim, or in the image."""
+    own, study = study_file(known), study_of(known, name)
+    asked = name
+    if own is not None:
+        path = f"study/{own.name}.yaml" if own.text else f"input/{known['queries']['studyFromInput']}"
+        asked = f"/{path}:{name}"
+    yield f"{name}: study", words[0], asked
+    shipped = f"{known['queries']['trials']['folder']}/{study}.csv" if study and own is None else ""
+    there = trials_on_claim(known, study)
+    where = f"/trials/{study}.csv" if trials(known, study) else f"/input/{there}" if there else shipped
+    given = [word.partition("=")[2] for word in words if word.startswith("--trials=")]
+    yield f"{name}: trials", given, [where] if where else []
 
 
 def test_limits_of_the_schema_are_pythons() -> None:

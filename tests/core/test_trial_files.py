@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from grace_client import studies
@@ -23,7 +24,7 @@ def rows_of(study: str, count: int = 2) -> list[dict[str, str]]:
 
 def csv_of(study: str, rows: list[dict[str, str]]) -> bytes:
     schema = studies.named(study).schema
-    return to_csv(schema, rows)
+    return to_csv(schema.names, rows)
 
 
 def save(tmp_path: Path, raw: bytes) -> Path:
@@ -76,15 +77,47 @@ def test_what_a_program_wrote_is_read_and_said(tmp_path: Path, kind: str) -> Non
     assert listed.raw == raw
 
 
+@pytest.mark.parametrize("kind", ["xlsx", "parquet"])
+def test_a_workbook_or_a_parquet_table_is_a_list(tmp_path: Path, kind: str) -> None:
+    """The same trials, numbers as whole numbers; what a run keeps is the list as CSV."""
+    rows = rows_of("study1")
+    frame = pd.DataFrame(rows).astype({"access": float, "observe": int})
+    path = tmp_path / f"list.{kind}"
+    if kind == "xlsx":
+        with pd.ExcelWriter(path) as book:
+            pd.DataFrame().to_excel(book, sheet_name="notes", index=False)
+            frame.to_excel(book, sheet_name="trials", index=False)
+    else:
+        frame.to_parquet(path)
+    listed = studies.read_trials(path)
+    assert [dict(t.fields) for t in listed.trials] == rows
+    assert ("sheet 'trials', not 'notes'" if kind == "xlsx" else "Parquet") in listed.notes[0]
+    assert listed.raw == csv_of("study1", rows)
+
+
+def test_windows_1252_is_read_where_it_is_sure(tmp_path: Path) -> None:
+    """Letters in words, quotation marks and dashes; not the bytes of another encoding."""
+    rows = rows_of("study1")
+    rows[0]["story_setup"] = "Zoë’s café – naïve"
+    text = csv_of("study1", rows).decode()
+    listed = studies.read_trials(save(tmp_path, text.encode("cp1252")))
+    assert listed.trials[0]["story_setup"] == "Zoë’s café – naïve"
+    assert any("Windows-1252, with ë ’ é – ï" in note for note in listed.notes)
+    for encoding in ("mac_roman", "cp437"):
+        assert "is not UTF-8" in faults(
+            save(tmp_path, text.replace("’", "").replace("–", "").encode(encoding))
+        )
+
+
 @pytest.mark.parametrize(
     ("raw", "name"),
     [
-        (b"PK\x03\x04\x14\0\x06\0 [Content_Types].xml xl/workbook.xml", "an Excel workbook (.xlsx)"),
+        (b"PK\x03\x04\x14\0\x06\0 [Content_Types].xml xl/workbook.xml", "workbook cannot be read"),
         (b"PK\x03\x04 mimetypeapplication/vnd.oasis.opendocument.spreadsheet", "(.ods)"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "an Excel workbook (.xls)"),
         (b"PK\x03\x04 word/document", "a ZIP archive"),
         (b"\n<!DOCTYPE html><html>", "a web page"),
-        (b"PAR1\x15", "a Parquet table"),
+        (b"PAR1\x15", "Parquet table cannot be read"),
         (b"\x1f\x8b\x08", "gzip"),
         (b"%PDF-1.7", "a PDF document"),
     ],
@@ -301,4 +334,4 @@ def test_a_second_column_of_one_name_is_said(tmp_path: Path) -> None:
     """The first counts."""
     lines = LISTS["study1"].read_text().splitlines()[:2]
     path = save(tmp_path, f"{lines[0]},access\n{lines[1]},9\n".encode())
-    assert studies.read_trials(path).notes[0].endswith("access (a second column of this name)")
+    assert studies.read_trials(path).notes[0].endswith("of which the first counts: access")

@@ -58,7 +58,7 @@ def test_lists_of_study2_are_read_whole(study2: TrialList) -> None:
 def test_a_list_survives_reading_and_writing(study1: TrialList, study2: TrialList) -> None:
     """What was read is written out byte for byte."""
     for trials in (study1, study2):
-        assert to_csv(trials.schema, (t.fields for t in trials.trials)) == trials.raw
+        assert to_csv(trials.schema.names, (t.fields for t in trials.trials)) == trials.raw
 
 
 def test_the_seeds_spelling_is_accepted(tmp_path: Path) -> None:

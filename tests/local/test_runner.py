@@ -25,8 +25,11 @@ from grace_client.deploy.arguments import client_runs
 from grace_client.deploy.values import effective, model_values
 from grace_client.local import supervise
 from grace_client.local.runner import Local
-from grace_client.local.server import Vllm, check, embedded, trials, unlisted
+from grace_client.local.server import Vllm, asked, check, embedded, unlisted
 from tests.conftest import ROOT
+from tests.real_cluster.kube import assert_same, tables
+from tests.support import own_study
+from tests.support.fault_server import FaultServer, in_thread
 
 SERVER = """
 import json, os, sys
@@ -303,9 +306,31 @@ def described(tmp_path: Path, **values: object) -> dict[str, Any]:
 def test_a_list_in_the_values_is_written_as_it_is(tmp_path: Path) -> None:
     """For its own study; other experiments take grace's own list."""
     known = described(tmp_path, queries={"trials": {"study1": "a,b\r\n"}})
-    assert trials(known, "study1-exp1", tmp_path) == [f"--trials={tmp_path}/m/study1.csv"]
+    assert asked(known, "study1-exp1", tmp_path) == ["study1-exp1", f"--trials={tmp_path}/m/study1.csv"]
     assert (tmp_path / "m" / "study1.csv").read_bytes() == b"a,b\r\n"
-    assert trials(known, "study2-exp1", tmp_path) == []
+    assert asked(known, "study2-exp1", tmp_path) == ["study2-exp1"]
+
+
+@pytest.mark.slow
+def test_a_study_file_gives_the_tables_of_grace_run(tmp_path: Path) -> None:
+    """Every experiment of a study of one's own, as `grace run FILE.yaml:EXPERIMENT` asks it."""
+    given = command(tmp_path, "one")
+    at = given.index("--experiments")
+    given[at : at + 4] = ["--study", str(own_study.FILE)]
+    env = environment(tmp_path)
+    done = subprocess.run(given, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    (model,) = json.loads(done.stdout)["models"]
+    assert [Path(folder).parts[-3] for folder in model["results"]] == list(own_study.EXPERIMENTS)
+    with in_thread(FaultServer(model="one")) as server:
+        for folder in map(Path, model["results"]):
+            name = folder.parts[-3]
+            alone = tmp_path / "alone" / name
+            ask = [sys.executable, "-m", "grace_client", "run", f"{own_study.FILE}:{name}", "--quiet"]
+            ask += ["--server", server.url, "--model", "one", "--out", str(alone)]
+            subprocess.run(ask, cwd=ROOT, check=True, capture_output=True, timeout=300)
+            assert_same(tables(folder), tables(alone))
+            assert (folder / "study.yaml").read_bytes() == own_study.FILE.read_bytes()
 
 
 def test_the_campaigns_sample_wins_over_the_values(tmp_path: Path) -> None:
@@ -384,9 +409,10 @@ def test_a_server_here_is_waited_for_by_its_values(
         (
             {"queries": {"trials": {"fromInput": {"study1": "mine.csv"}}}},
             "",
-            "fromInput.study1 is mine.csv.*queries.trials.study1",
+            "fromInput.study1 is mine.csv.*--trials",
         ),
-        ({"queries": {"trials": {"folder": "/elsewhere"}}}, "", "/elsewhere.*queries.trials.study1"),
+        ({"queries": {"trials": {"folder": "/elsewhere"}}}, "", "/elsewhere.*--trials"),
+        ({"queries": {"studyFromInput": "a/third.yaml"}}, "", "a/third.yaml.*--study"),
     ],
 )
 def test_what_this_machine_cannot_is_refused_at_once(

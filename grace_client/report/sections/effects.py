@@ -13,12 +13,6 @@ from grace_client.report.blocks import Section, Table
 from grace_client.report.runs import ReportData
 from grace_client.studies.declaration import Experiment
 
-MATTERS = {
-    "yes": "larger than {} and so matters",
-    "no": "smaller than {} and so does not matter",
-    "open": "not known whether it is larger than {}, the smallest that matters",
-}
-
 
 def contrasts(section: Section, data: ReportData, experiment: Experiment, frame: pd.DataFrame) -> None:
     """Add the planned contrasts, and a sentence on each."""
@@ -52,9 +46,10 @@ def contrasts(section: Section, data: ReportData, experiment: Experiment, frame:
         )
     )
     lines = [_line(str(name), own) for name, own in table.groupby("contrast", sort=False)]
-    section.summary.append(
+    section.summary.insert(
+        0,
         "Planned contrasts, as differences with 95% intervals (without an effect: 0) and p of a one-tailed "
-        f"test, corrected by Holm's method. {' '.join(lines)}"
+        f"test, corrected by Holm's method. {' '.join(lines)}",
     )
 
 
@@ -74,6 +69,19 @@ def _result(row: Mapping[Any, Any]) -> str:
     if pd.isna(row["difference"]):
         return f"{row['model']} cannot be tested, because one side has no answers"
     text = f"{row['model']} {format.interval(row['difference'], row['low'], row['high'])}"
-    text += f", p {format.equal(row['p_holm'])}"
-    matters = MATTERS.get(str(row["matters"]), "").format(f"{row['smallest']:g}")
-    return f"{text}, {matters}" if matters else text
+    text += ", not tested" if pd.isna(row["p_holm"]) else f", p {format.equal(row['p_holm'])}"
+    return ", ".join(filter(None, (text, _matters(row["low"], row["high"], row["smallest"]))))
+
+
+def _matters(low: float, high: float, smallest: float) -> str:
+    """What an interval says about the smallest difference that matters; nothing without one of the two."""
+    if pd.isna([low, high, smallest]).any():
+        return ""
+    least = f"{smallest:g}, the smallest that matters"
+    if low > smallest:
+        return f"more than {least}"
+    if high < -smallest:
+        return f"in the other direction, by more than {least}"
+    if -smallest < low and high < smallest:
+        return f"less than {least}"
+    return f"it is open whether it is more than {least}"

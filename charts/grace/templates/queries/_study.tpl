@@ -169,7 +169,7 @@ queries.study names the file {{ . }}: give it with --set-file 'queries.studyFile
 {{- if not (or (get $queries.trials $own.name) (get $queries.trials.fromInput $own.name)) }}
 {{- if and $declared.file (not (hasKey $queries.studyFiles (toString $declared.file))) }}
 queries.study names its trial list, {{ $declared.file }}: give it with --set-file queries.trials.{{ $own.name }}={{ $declared.file }}.
-{{- else if not (or $declared.file $declared.make) }}
+{{- else if not (or $declared.file (hasKey $declared "make")) }}
 queries.study has no trial list of its own: give one with --set-file queries.trials.{{ $own.name }}=FILE.csv, or name one on the input claim in queries.trials.fromInput.{{ $own.name }}.
 {{- end }}
 {{- end }}
