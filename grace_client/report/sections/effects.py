@@ -114,7 +114,7 @@ def regression(
             f"The {'mixed' if mixed else 'logistic'} model of the study file: {formula}",
             table,
             (
-                "A linear mixed model, by restricted maximum likelihood. estimate: in the unit of the outcome. "
+                "A linear mixed model (restricted maximum likelihood). estimate: in the unit of the outcome. "
                 if mixed
                 else "A fractional logit with errors clustered by item. estimate: log odds. "
             )
@@ -125,7 +125,7 @@ def regression(
             unit="observations" if mixed else data.unit(experiment.name),
         )
     )
-    terms = table[~table["term"].str.fullmatch(r"(?i)\W*intercept\W*")]
+    terms = table[table["term"] != "intercept"]
     lines = [
         f"{model}: "
         + "; ".join(
