@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         compare,
         consistency,
         distributions,
+        effects,
         example,
         exclusions,
         figures,
@@ -33,18 +34,22 @@ if TYPE_CHECKING:
     from grace_client.analysis._data.wording import wording
     from grace_client.analysis.cells import cell_means, shares
     from grace_client.analysis.distributions import summarise
+    from grace_client.analysis.effects import anova, contrasts
     from grace_client.analysis.inference import holm, mean_intervals
     from grace_client.analysis.measured import outcome_list, outcomes
     from grace_client.run.manifest import Manifest
 
 __all__ = [
     "Manifest",
+    "anova",
     "cell_means",
     "cells",
     "compare",
     "consistency",
     "contents",
+    "contrasts",
     "distributions",
+    "effects",
     "example",
     "exclusions",
     "experiment",
@@ -70,8 +75,10 @@ __all__ = [
 
 _HOMES = {
     "Manifest": "_data.reading",
+    "anova": "effects",
     "cell_means": "cells",
     "contents": "_data.table_files",
+    "contrasts": "effects",
     "experiment": "_data.reading",
     "holm": "inference",
     "manifests": "_data.reading",

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from grace_client.core.errors import ItemError
+from grace_client.core.errors import ItemError, SpecError
 from grace_client.core.options import OptionSet, TokenTrie
 from grace_client.core.questions import Generation, Prompt, Sampling
 from grace_client.core.scoring import Scores, score
 from grace_client.engines.base import Engine, EngineInfo
-from grace_client.engines.chat import prompt_check
+from grace_client.engines.chat import prompt_check, turns
 from grace_client.engines.chat.reasoning import FORMATS
 from grace_client.run.layout import OK
 from grace_client.run.plan import Item
@@ -41,6 +41,22 @@ class Asker:
         self.engine = engine
         self.info = info
         self._tries: dict[OptionSet, asyncio.Task[TokenTrie]] = {}
+
+    async def check(self, prompts: Iterable[Prompt]) -> None:
+        """Check that the engine takes the turns of these prompts; SpecError if not.
+
+        Of prompts with the same roles, only the first one is checked.
+        """
+        first: dict[tuple[bool, tuple[str, ...]], Prompt] = {}
+        for prompt in prompts:
+            if prompt.turns:
+                first.setdefault((prompt.direct, turns.structure(prompt)), prompt)
+        for prompt in first.values():
+            try:
+                await self.engine.tokenize(prompt)
+            except ItemError as error:
+                if error.status == turns.REFUSED:
+                    raise SpecError(str(error)) from None
 
     async def ask(self, item: Item) -> tuple[dict[str, Any], bool]:
         """Ask an item. Returns its ledger entry, and whether that is final."""
@@ -125,8 +141,13 @@ class Asker:
     async def _shown(self, prompt: Prompt, prompt_ids: Sequence[int]) -> str:
         """The prompt as sent, decoded from its ids; ItemError if it does not contain the question once."""
         shown = await self.engine.decode(prompt_ids)
-        if (found := prompt_check.times(prompt.text, shown)) != 1:
+        if prompt.turns:
+            how = prompt_check.misprint([turn.text for turn in prompt.turns], shown)
+        elif (found := prompt_check.times(prompt.text, shown)) != 1:
             how = f"contain the question {found} times" if found else "do not contain the question"
+        else:
+            how = ""
+        if how:
             raise ItemError(
                 "prompt_lost",
                 f"the prompt that was sent is wrong: its {len(prompt_ids)} tokens {how}. Decoded, they begin "

@@ -50,6 +50,8 @@ async def run(
 
     Raises
     ------
+    SpecError
+        If the model's chat template does not take the turns of a question. Nothing was asked.
     OSError
         If an answer could not be written; earlier answers are kept.
     """
@@ -57,9 +59,11 @@ async def run(
     started, before = datetime.now(UTC).isoformat(timespec="seconds"), await engine.counters()
     progress = folder.progress()
     on_progress(progress)
-    # All workers share one iterator, so that there are never more items in flight than workers.
-    waiting = (item for item in folder.plan.distinct if item.key not in folder.ledger)
+    unanswered = [item for item in folder.plan.distinct if item.key not in folder.ledger]
     asker = Asker(engine, info)
+    await asker.check(item.question.prompt for item in unanswered)
+    # All workers share one iterator, so that there are never more items in flight than workers.
+    waiting = iter(unanswered)
 
     async def work() -> None:
         for item in waiting:

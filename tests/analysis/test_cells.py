@@ -77,15 +77,13 @@ def test_outcomes_are_what_the_study_declares(scored: Answers) -> None:
 def test_outcomes_are_those_of_the_wide_table(scored: Answers) -> None:
     """`Experiment.cells`, which writes the wide table, and `outcomes` agree."""
     frame, experiment = scored
-    table = outcomes(frame, experiment).set_index(["trial_id", "question"])
-    for key, rows in frame.groupby(["trial_id", "question"]):
-        question = str(key[1])
-        cells = experiment.cells(
-            question, rows["prob_norm"].to_numpy(), reverse=bool(rows["reversed"].iloc[0])
-        )
-        own = table.loc[(int(str(key[0])), question)]
+    table = outcomes(frame, experiment)
+    for row in table.to_dict("records"):
+        question = row["question"]
+        own = frame[(frame["trial_id"] == row["trial_id"]) & (frame["question"] == question)]
+        cells = experiment.cells(question, own["prob_norm"].to_numpy(), reverse=bool(own["reversed"].iloc[0]))
         for column, value in cells.items():
-            assert own[column.removeprefix(f"{question}_")] == pytest.approx(value), column
+            assert row[column.removeprefix(f"{question}_")] == pytest.approx(value), column
 
 
 def test_outcomes_of_free_text() -> None:

@@ -172,3 +172,28 @@ def test_judgements_have_a_panel_for_each_sentence() -> None:
     ]
     drawn = figures.svg(figures.judgements(pd.concat(parts, ignore_index=True)))
     assert drawn.count("It was okay") == 2 and drawn.count("quality") == 2
+
+
+def test_cells_of_any_study() -> None:
+    """Conditions are panels, rows or colours; several models share a panel or have their own."""
+    means = pd.DataFrame(
+        [
+            {"model": model, "tone": tone, "amount": amount, "mean": 2.0, "low": 1.5, "high": 2.5}
+            for model in MODELS
+            for tone in ("loud", "calm")
+            for amount in ("much", "little")
+        ]
+    )
+    how: dict[str, Any] = {"x": "tone", "label": "rating", "bounds": (1, 5), "chance": 3.0}
+    models = texts(figures.svg(figures.cells(means, panels=["amount"], **how)))
+    assert {"amount: much", "amount: little", "one", "two", "rating"} <= set(models)
+    assert models.index("loud") < models.index("calm"), "levels keep their order"
+    colours = texts(figures.svg(figures.cells(means, colour="amount", **how)))
+    assert {"one", "two", "much", "little"} <= set(colours)
+    rows = texts(figures.svg(figures.cells(means, rows="amount", **how)))
+    assert {"amount: much", "amount: little", "one", "two"} <= set(rows)
+    with pytest.raises(SpecError, match="price"):
+        figures.cells(means, x="price")
+    many = means.assign(amount=range(len(means)))
+    with pytest.raises(SpecError, match="8 levels"):
+        figures.cells(many, x="tone", colour="amount")

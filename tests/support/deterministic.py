@@ -77,6 +77,8 @@ class DeterministicEngine:
         )
 
     async def tokenize(self, prompt: Prompt) -> list[int]:
+        if prompt.turns:
+            return list("".join(f"<{turn.role}:{turn.text}>" for turn in prompt.turns).encode())
         return list(f"<{prompt.text}>".encode())
 
     async def tokenize_form(self, text: str) -> list[int]:

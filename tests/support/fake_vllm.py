@@ -58,10 +58,16 @@ class Tokenizer:
         are one text.
     harmony : bool
         Whether conversations are written as gpt-oss has them, with the date and the effort.
+    template : str or None
+        A Jinja chat template that writes conversations instead.
     """
 
-    def __init__(self, merges: bool = False, harmony: bool = False) -> None:
+    bos, end, size = BOS, END, VOCAB_SIZE
+    special = frozenset(SPECIAL)
+
+    def __init__(self, merges: bool = False, harmony: bool = False, template: str | None = None) -> None:
         self.harmony = harmony
+        self.template = template
         over_the_end = [end + word for end in "\n:" for word in WORDS] if merges else []
         marks = list(MARKS) if harmony else []
         words = {word: END + 1 + i for i, word in enumerate(WORDS + over_the_end + marks)}
@@ -84,13 +90,40 @@ class Tokenizer:
         self, messages: Sequence[Json], add_generation_prompt: bool = True, options: Json | None = None
     ) -> list[int]:
         """Token ids of a conversation, BOS first where there is one."""
+        if self.template is not None:
+            return self.encode(rendered(self.template, messages, add_generation_prompt, options or {}))
         if self.harmony:
             effort = (options or {}).get("reasoning_effort", "medium")
             system = f"<|start|>system<|message|>Current date: {date.today()}\n\nReasoning: {effort}<|end|>"
-            turns = "".join(f"<|start|>{m['role']}<|message|>{m['content']}<|end|>" for m in messages)
+            roles = {"system": "developer"}
+            turns = "".join(
+                f"<|start|>{roles.get(m['role'], m['role'])}<|message|>{m['content']}<|end|>"
+                for m in messages
+            )
             return self.encode(system + turns + ("<|start|>assistant" if add_generation_prompt else ""))
-        turns = "".join(f"<turn>{m['role']}\n{m['content']}</turn>\n" for m in messages)
+        roles = {"assistant": "model"}
+        turns = "".join(f"<turn>{roles.get(m['role'], m['role'])}\n{m['content']}</turn>\n" for m in messages)
         return self.encode(f"<bos>{turns}" + ("<turn>model\n" if add_generation_prompt else ""))
+
+
+def rendered(template: str, messages: Sequence[Json], add_generation_prompt: bool, options: Json) -> str:
+    """What a chat template prints, as transformers renders it; its errors are refusals, as in vLLM."""
+    from jinja2 import TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    def raise_exception(message: str) -> None:
+        raise TemplateError(message)
+
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment.globals["raise_exception"] = raise_exception
+    environment.globals["strftime_now"] = lambda form: date.today().strftime(form)
+    known: Json = {"bos_token": SPECIAL[BOS], "eos_token": SPECIAL[END], **options}
+    try:
+        return environment.from_string(template).render(
+            messages=messages, add_generation_prompt=add_generation_prompt, **known
+        )
+    except (TemplateError, TypeError, ValueError) as error:
+        raise bad_request(str(error)) from None
 
 
 class FakeVllm:
@@ -108,6 +141,8 @@ class FakeVllm:
         Whether log-probabilities are those after bias and temperature (``--logprobs-mode``).
     thoughts, reasoning_field, text_pattern : str
         What a reasoning model returns: thoughts in a field of the message, or around its text.
+    template : str or None
+        See `Tokenizer`.
     harmony : bool
         See `Tokenizer`; completions without log-probabilities then follow `text_pattern`.
     """
@@ -124,9 +159,10 @@ class FakeVllm:
         reasoning_field: str = "reasoning",
         text_pattern: str = "{answer}",
         harmony: bool = False,
+        template: str | None = None,
     ) -> None:
         self.seed, self.model, self.max_model_len = seed, model, max_model_len
-        self.tokenizer, self.processed = Tokenizer(merges, harmony), processed
+        self.tokenizer, self.processed = Tokenizer(merges, harmony, template), processed
         self.thoughts, self.reasoning_field, self.text_pattern = thoughts, reasoning_field, text_pattern
         self.answered = self.prompts = self.prompt_tokens = 0
         logits = np.random.default_rng(seed).normal(scale=3.0, size=(4096, VOCAB_SIZE))
@@ -152,7 +188,7 @@ class FakeVllm:
         else:
             ids = self.tokenizer.encode(body["prompt"])
         if body.get("add_special_tokens", "prompt" in body):
-            ids.insert(0, BOS)
+            ids.insert(0, self.tokenizer.bos)
         strings = [self.tokenizer.decode([i]) for i in ids] if body.get("return_token_strs") else None
         return {"count": len(ids), "max_model_len": self.max_model_len, "tokens": ids, "token_strs": strings}
 
@@ -164,12 +200,12 @@ class FakeVllm:
         """``/v1/completions``; always the likeliest token, whatever the temperature, unless it is written."""
         prompts = body["prompt"]
         if isinstance(prompts, str):
-            prompts = [BOS, *self.tokenizer.encode(prompts)]
+            prompts = [self.tokenizer.bos, *self.tokenizer.encode(prompts)]
         if not prompts:
             raise bad_request("You must pass at least one prompt")
         if isinstance(prompts[0], int):
             prompts = [prompts]
-        _check_logprobs(body)
+        _check_logprobs(body, self.tokenizer.size)
         for ids in prompts:
             self._check_prompt(ids)
         choices = [self._choice(index, ids, body) for index, ids in enumerate(prompts)]
@@ -178,16 +214,19 @@ class FakeVllm:
 
     def chat(self, body: Json) -> Json:
         """``/v1/chat/completions``; one of a few answers, picked by messages and seed."""
-        prompt = self.tokenizer.chat(body["messages"])
+        prompt = self.tokenizer.chat(body["messages"], True, body.get("chat_template_kwargs"))
         self._check_prompt(prompt)
         drawn = body.get("seed") if body.get("temperature") else None
         picked = zlib.crc32(f"{self.seed} {drawn} {prompt}".encode()) % len(ANSWERS)
         whole = self.text_pattern.format(answer=ANSWERS[picked])
         text = _before(body.get("stop") or [], whole)
-        ids = [*self.tokenizer.encode(text), *([END] if text == whole else [])]
+        ids = [*self.tokenizer.encode(text), *([self.tokenizer.end] if text == whole else [])]
         drawn_all, ids = len(ids), ids[: body.get("max_tokens") or body.get("max_completion_tokens")]
         stopped = len(ids) == drawn_all
-        message: Json = {"role": "assistant", "content": self.tokenizer.decode(i for i in ids if i != END)}
+        message: Json = {
+            "role": "assistant",
+            "content": self.tokenizer.decode(i for i in ids if i != self.tokenizer.end),
+        }
         message |= dict.fromkeys(("refusal", "annotations", "audio", "function_call"))
         tells = bool(body.get("return_token_ids"))
         choice = {
@@ -219,7 +258,7 @@ class FakeVllm:
     def _choice(self, index: int, prompt: list[int], body: Json) -> Json:
         if self.tokenizer.harmony and body.get("logprobs") is None and not body.get("allowed_token_ids"):
             return self._written(index, prompt, body)
-        bias = np.zeros(VOCAB_SIZE)
+        bias = np.zeros(self.tokenizer.size)
         for token, value in (body.get("logit_bias") or {}).items():
             bias[int(token)] = value
         ids, tops = list(prompt), []
@@ -227,7 +266,7 @@ class FakeVllm:
             told = self.logprobs(ids)
             biased = (told + bias) / (body.get("temperature") or 1.0)
             if allowed := body.get("allowed_token_ids"):
-                biased[[i for i in range(VOCAB_SIZE) if i not in allowed]] = -np.inf
+                biased[[i for i in range(self.tokenizer.size) if i not in allowed]] = -np.inf
             if self.processed:
                 told = biased - np.log(np.exp(biased).sum())
             ids.append(int(biased.argmax()))
@@ -245,7 +284,7 @@ class FakeVllm:
         tells = bool(body.get("return_token_ids"))
         return {
             "index": index,
-            "text": self.tokenizer.decode(i for i in new if i not in SPECIAL),
+            "text": self.tokenizer.decode(i for i in new if i not in self.tokenizer.special),
             "logprobs": None if body.get("logprobs") is None else logprobs,
             "finish_reason": "length",
             "stop_reason": None,
@@ -308,7 +347,7 @@ class FakeVllm:
     def _check_prompt(self, ids: Sequence[int]) -> None:
         if not ids:
             raise bad_request("The decoder prompt cannot be empty")
-        if max(ids) >= VOCAB_SIZE:
+        if max(ids) >= self.tokenizer.size:
             raise bad_request(f"Token id {max(ids)} is out of vocabulary")
         if len(ids) > self.max_model_len:
             message = (
@@ -325,7 +364,7 @@ def _before(stop: Sequence[str], text: str) -> str:
     return text[: min((text.find(one) for one in stop if one in text), default=len(text))]
 
 
-def _check_logprobs(body: Json) -> None:
+def _check_logprobs(body: Json, size: int) -> None:
     asked: list[int] = body.get("logprob_token_ids") or []
     limit = "which is greater than max allowed"
     if asked and body.get("logprobs") is None:
@@ -334,9 +373,9 @@ def _check_logprobs(body: Json) -> None:
     if len(asked) > MAX_IDS:
         message = f"Requested logprob_token_ids of length {len(asked)}, {limit}: {MAX_IDS}"
         raise bad_request(message, "logprob_token_ids", len(asked))
-    if strange := [i for i in asked if not 0 <= i < VOCAB_SIZE]:
+    if strange := [i for i in asked if not 0 <= i < size]:
         message = f"token_id(s) {strange} in logprob_token_ids contain out-of-vocab token ids. "
-        raise bad_request(f"{message}Vocabulary size: {VOCAB_SIZE}", "logprob_token_ids", strange)
+        raise bad_request(f"{message}Vocabulary size: {size}", "logprob_token_ids", strange)
     # With named ids, `logprobs` only has to be there.
     for field, name in (("prompt_logprobs", "prompt"), ("logprobs", "sample"))[: 1 if asked else 2]:
         if (body.get(field) or 0) > MAX_TOP:

@@ -80,20 +80,26 @@ def conditions(experiment: Experiment, frame: pd.DataFrame) -> list[str]:
     return [name for name in (*experiment.study.conditions, *experiment.shown) if name in frame.columns]
 
 
+def possible_levels(experiment: Experiment, name: str) -> tuple[str, ...]:
+    """Levels of a factor that the study declares, in its order; empty if it leaves them open."""
+    trials = experiment.study.file.trials
+    if name == "question":
+        return tuple(experiment.kinds)
+    column = trials.columns.get(experiment.study.conditions.get(name, name))
+    found = [*(column.levels or column.values)] if column else []
+    if trials.make and isinstance(trials.make.cells, Mapping):
+        found += trials.make.cells.get(name, ())
+    found += [value for values in each(experiment).values() for one, value in values.items() if one == name]
+    return tuple(dict.fromkeys(found))
+
+
 def levels(experiment: Experiment, frame: pd.DataFrame, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Levels of factors that the frame has, in the order that the study declares, else sorted."""
-    trials = experiment.study.file.trials
-    columns, sources = trials.columns, experiment.study.conditions
-    crossed = trials.make.cells if trials.make and isinstance(trials.make.cells, Mapping) else {}
-    asked = [values for ask in experiment.file.ask for values in ask.each.items()]
     result = {}
     for name in names:
-        column = columns.get(sources.get(name, name))
-        order = [*(column.levels or column.values if column else ()), *crossed.get(name, ())]
-        order += [value for one, values in asked if one == name for value in values]
-        order += list(experiment.kinds) if name == "question" else []
         there = [str(value) for value in frame[name].dropna().unique()]
-        result[name] = tuple(value for value in dict.fromkeys([*order, *_sorted(there)]) if value in there)
+        order = dict.fromkeys([*possible_levels(experiment, name), *_sorted(there)])
+        result[name] = tuple(value for value in order if value in there)
     return result
 
 

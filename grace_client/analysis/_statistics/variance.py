@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -18,12 +19,13 @@ LEAST_REPEATED = 3
 """Stimuli with at least two answers that a share of variance needs."""
 
 
-def type_two(rows: pd.DataFrame, value: str, factors: tuple[str, str], block: str | None) -> pd.DataFrame:
-    """Type II sums of squares of two crossed factors, with or without blocks.
+def type_two(rows: pd.DataFrame, value: str, factors: Sequence[str], block: str | None) -> pd.DataFrame:
+    """Type II sums of squares of crossed factors, with or without blocks.
 
-    Each main effect is adjusted for the other and the blocks, the interaction for both. All are tested
-    against the error of ``block + first * second``. Degrees of freedom are differences of ranks, so that
-    cells may be empty and of any size.
+    Each effect is adjusted for the blocks and for all effects that do not contain it: with two factors, the
+    main effects for each other and the interaction for both. All are tested against the error of
+    ``block + first * second * …``. Degrees of freedom are differences of ranks, so that cells may be empty
+    and of any size.
 
     Parameters
     ----------
@@ -31,8 +33,8 @@ def type_two(rows: pd.DataFrame, value: str, factors: tuple[str, str], block: st
         One row per observation.
     value : str
         Column to analyse.
-    factors : pair of str
-        Columns of the factors. Their values are levels, also where they are numbers.
+    factors : sequence of str
+        Columns of one or more factors. Their values are levels, also where they are numbers.
     block : str or None
         Column of blocks.
 
@@ -44,27 +46,25 @@ def type_two(rows: pd.DataFrame, value: str, factors: tuple[str, str], block: st
     """
     from scipy import stats
 
-    first, second = factors
     y = rows[value].to_numpy(dtype=np.float64)
     base = [_levels(rows, [block])] if block else [np.ones((len(rows), 1))]
-    a, b, cells = _levels(rows, [first]), _levels(rows, [second]), _levels(rows, factors)
-    additive, full = _fit([*base, a, b], y), _fit([*base, cells], y)
+    effects = [one for size in range(1, len(factors) + 1) for one in combinations(factors, size)]
+    columns = {effect: _levels(rows, effect) for effect in effects}
+    full = _fit([*base, columns[tuple(factors)]], y)
     residual, df_residual = full[0], len(y) - full[1]
-    steps = [
-        (first, _fit([*base, b], y), additive),
-        (second, _fit([*base, a], y), additive),
-        (f"{first}:{second}", additive, full),
-    ]
     # The residual of an exact fit is only rounding.
     rounding = 1e-20 * max(1.0, float((y**2).sum()))
     table = []
-    for effect, (before, rank), (after, more) in steps:
+    for effect in effects:
+        others = [columns[one] for one in effects if not set(effect) <= set(one)]
+        before, rank = _fit([*base, *others], y)
+        after, more = full if effect == effects[-1] else _fit([*base, *others, columns[effect]], y)
         ss, df = max(0.0, before - after), more - rank
         f = p = eta = np.nan
         if df > 0 and df_residual > 0 and residual > rounding:
             f = (ss / df) / (residual / df_residual)
             p, eta = float(stats.f.sf(f, df, df_residual)), ss / (ss + residual)
-        table.append((effect, ss, df, ss / df if df else np.nan, f, p, eta))
+        table.append((":".join(effect), ss, df, ss / df if df else np.nan, f, p, eta))
     mean = residual / df_residual if df_residual else np.nan
     table.append(("residual", residual, df_residual, mean, np.nan, np.nan, np.nan))
     return pd.DataFrame(table, columns=["effect", "ss", "df", "ms", "f", "p", "eta_p2"])
@@ -126,20 +126,22 @@ def sign_test(mean: float, count: int, alternative: str = "two-sided") -> float:
     return min(1.0, 2 * 0.5**count)
 
 
-def sign_flips(difference: Array) -> float:
-    """Exact two-sided p value of paired differences whose signs are random under the null hypothesis.
+def sign_flips(difference: Array, alternative: str = "two-sided") -> float:
+    """Exact p value of paired differences whose signs are random under the null hypothesis.
 
     Parameters
     ----------
     difference : ndarray, shape (n_pairs,)
         Difference of each pair.
+    alternative : {"two-sided", "greater"}
+        Side of the p value.
 
     Returns
     -------
     float
-        Share of all 2**n_pairs sign changes whose sum of differences is at least as far from 0 as the
-        observed one, so at least 2 / 2**n_pairs. With more than 15 pairs, 20,000 random sign changes and the
-        observed one. Missing with fewer than two pairs.
+        Share of all 2**n_pairs sign changes whose sum of differences is at least as far from 0 (of one side:
+        as large) as the observed one. With more than 15 pairs, 20,000 random sign changes and the observed
+        one. Missing with fewer than two pairs.
 
     References
     ----------
@@ -154,12 +156,14 @@ def sign_flips(difference: Array) -> float:
     count = len(difference)
     if count < 2:
         return float("nan")
-    observed = abs(float(difference.sum())) - 1e-9 * float(np.abs(difference).sum())
+    total = float(difference.sum())
+    side = np.abs if alternative == "two-sided" else np.asarray
+    observed = float(side(total)) - 1e-9 * float(np.abs(difference).sum())
     if count <= EXACT:
         signs = 1.0 - 2.0 * (np.arange(2**count)[:, None] >> np.arange(count) & 1)
-        return float((np.abs(signs @ difference) >= observed).mean())
+        return float((side(signs @ difference) >= observed).mean())
     signs = np.random.default_rng(0).choice([-1.0, 1.0], (FLIPS, count))
-    return float(((np.abs(signs @ difference) >= observed).sum() + 1) / (FLIPS + 1))
+    return float(((side(signs @ difference) >= observed).sum() + 1) / (FLIPS + 1))
 
 
 def _levels(rows: pd.DataFrame, columns: Sequence[str]) -> Array:

@@ -94,9 +94,7 @@ def cells(
     count, down = whole["panel"].nunique(), 1 if rows is None else whole[rows].nunique()
     across = count if rows else min(count, 2 if long else 3)
     if rows:
-        figure += (
-            p9.facet_grid(rows, "panel", labeller=_named(rows)) if count > 1 else p9.facet_grid(rows, ".")
-        )
+        figure += p9.facet_grid(rows, "panel" if count > 1 else None, labeller=_named(rows))
     elif count > 1:
         figure += p9.facet_wrap("panel", ncol=across)
     down *= -(-count // across)

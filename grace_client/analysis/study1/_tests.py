@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 
 from grace_client.analysis._data.layout import per_model, refuse_copies, require
+from grace_client.analysis._statistics.differences import Side, tested
 from grace_client.analysis._statistics.noise import add_floor
-from grace_client.analysis._statistics.variance import sign_test, type_two
+from grace_client.analysis.effects import analysed
 from grace_client.analysis.inference import holm
-from grace_client.analysis.intervals import student
 from grace_client.analysis.study1._bets import CELL, STATES, beliefs, gains, wide_bets
 from grace_client.core.errors import NotEnoughDataError, SpecError
 
@@ -87,7 +85,11 @@ def contrasts(frame: pd.DataFrame, *, unit: str = "item", noise: pd.DataFrame | 
             cell = of_model[(of_model["access"] == access) & (of_model["observe"] == observe)]
             row = {"model": model, "access": access, "observe": observe, "greater": greater, "lesser": lesser}
             row |= {"mean_greater": cell[greater].mean(), "mean_lesser": cell[lesser].mean()}
-            rows.append(row | _tested(_leads(cell, greater, lesser, unit)) | {"n": len(cell)})
+            rows.append(
+                row
+                | tested(_leads(cell, greater, lesser, unit), most=100, alternative="greater")
+                | {"n": len(cell)}
+            )
     result = pd.DataFrame(rows)
     result["p_holm"] = result.groupby("model", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
     order = [*result.columns[:5], "mean_greater", "mean_lesser", "difference", "low", "high", "t", "df", "p"]
@@ -150,51 +152,17 @@ def access_effects(frame: pd.DataFrame, *, unit: str = "item") -> pd.DataFrame:
             leads = [_leads(cell, greater, lesser, unit) for cell in (full, partial)]
             row = {"model": model, "observe": observe, "greater": greater, "lesser": lesser}
             row |= {name: lead.mean for name, lead in zip(("full", "partial"), leads, strict=True)}
-            rows.append(row | _tested(*leads) | {"n": len(full) + len(partial)})
+            rows.append(
+                row | tested(*leads, most=200, alternative="greater") | {"n": len(full) + len(partial)}
+            )
     result = pd.DataFrame(rows)
     result["p_holm"] = result.groupby("model", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
     order = [*result.columns[:6], "difference", "low", "high", "t", "df", "p", "p_holm", "d_z"]
     return result[[*order, "n", "n_distinct"]]
 
 
-class _Leads(NamedTuple):
-    """The lead of one state over another: its mean, and the weight and deviation of each pair."""
-
-    mean: float
-    share: pd.Series
-    pull: pd.Series
-
-
-def _leads(cell: pd.DataFrame, greater: int, lesser: int, unit: str) -> _Leads:
-    lead = cell[greater] - cell[lesser]
-    mean = float(lead.mean()) if len(lead) else np.nan
-    own = (lead - mean).groupby(cell[unit], sort=True)
-    return _Leads(mean, own.size() / len(lead) if len(lead) else own.size(), own.sum() / max(1, len(lead)))
-
-
-def _tested(lead: _Leads, against: _Leads | None = None) -> dict[str, float]:
-    """One-tailed t test of a lead, or of the difference of two leads over the same pairs."""
-    from scipy import stats
-
-    most = 100.0 if against is None else 200.0
-    mean, share, pull = lead
-    if against is not None:
-        mean, share, pull = mean - against.mean, (share + against.share) / 2, pull - against.pull
-    count = len(share)
-    result = {"difference": mean, "n_distinct": count}
-    result |= dict.fromkeys(("low", "high", "t", "df", "p", "d_z"), np.nan)
-    if count < 2:
-        return result
-    effective = 1 / float((share**2).sum())
-    error = float(np.sqrt((pull**2 / (1 - share)).sum()))
-    # What is left of equal differences is rounding.
-    error = error if error > 1e-12 * max(1.0, abs(mean)) else 0.0
-    result["df"] = effective - 1
-    if not error:
-        return result | {"p": sign_test(mean, count, "greater")}
-    t, reach = mean / error, float(student(effective)) * error
-    result |= {"low": max(mean - reach, -most), "high": min(mean + reach, most)}
-    return result | {"t": t, "p": float(stats.t.sf(t, effective - 1)), "d_z": t / np.sqrt(effective)}
+def _leads(cell: pd.DataFrame, greater: int, lesser: int, unit: str) -> Side:
+    return Side.of(cell[greater] - cell[lesser], cell[unit])
 
 
 def anova(
@@ -253,16 +221,4 @@ def anova(
         raise SpecError(f"there is no state {state}; the states are {', '.join(map(str, STATES))}")
     if rows.empty:
         raise NotEnoughDataError(f"no trial has a {value} on state {state}")
-    if within not in ("item", "participant", None):
-        raise SpecError(f"within={within!r}: choose 'item', 'participant' or None")
-    parts = []
-    for model, of_model in per_model(rows):
-        if within == "participant":
-            refuse_copies(of_model, value)
-        unit = ["participant"] if within == "participant" else ["stimulus"]
-        block = [within] if within == "item" else []
-        fitted = of_model.groupby([*unit, *block, *CELL], sort=False)[value].mean().reset_index()
-        table = type_two(fitted, value, CELL, within)
-        table.insert(0, "model", model)
-        parts.append(table.assign(n=len(of_model), n_distinct=len(fitted)))
-    return pd.concat(parts, ignore_index=True)
+    return analysed(rows, value, CELL, within, "stimulus" if within == "item" else None)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from grace_client.analysis._data.layout import per_model, require
 from grace_client.analysis._statistics.noise import add_floor
-from grace_client.analysis._statistics.variance import paired, type_two
+from grace_client.analysis._statistics.variance import paired
+from grace_client.analysis.effects import analysed
 from grace_client.analysis.inference import holm
 from grace_client.analysis.study2._shares import (
     CELL,
@@ -130,13 +131,7 @@ def anova(frame: pd.DataFrame, *, of: str = "negation") -> pd.DataFrame:
     2  goal:state    6
     3    residual  121
     """
-    parts = []
-    for model, part in per_model(_shares(frame, of)):
-        fitted = part.groupby(["item", *CELL], sort=False)["prob"].mean().reset_index()
-        table = type_two(fitted, "prob", CELL, "item")
-        table.insert(0, "model", model)
-        parts.append(table.assign(n=len(part), n_distinct=len(fitted)))
-    return pd.concat(parts, ignore_index=True)
+    return analysed(_shares(frame, of), "prob", CELL, "item")
 
 
 def item_means(rows: pd.DataFrame, goal: str, against: str, state: str) -> tuple[Array, Array, int]:
@@ -166,7 +161,7 @@ def _gains(rows: pd.DataFrame, gain: float) -> pd.DataFrame:
 
 def _shares(frame: pd.DataFrame, of: str) -> pd.DataFrame:
     if "count" in frame.columns:
-        raise SpecError("counts have no items. Give the answers themselves")
+        raise SpecError("a table of counts has no items. Give a table of answers")
     if of != "negation" and of not in UTTERANCES:
         raise SpecError(f"of={of!r}: choose negation or one of {', '.join(UTTERANCES)}")
     require(frame, ["item"])

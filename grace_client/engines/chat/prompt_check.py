@@ -34,6 +34,26 @@ def times(text: str, shown: str) -> int:
     return _plain(shown).count(_plain(text))
 
 
+def misprint(turns: Sequence[str], shown: str) -> str:
+    """What is wrong with the turns of a conversation in `shown`; empty if nothing is.
+
+    Every turn must be there, in order and without overlap. The last turn, which is the question, must not be
+    there more often than the turns contain it. This is not checked if it is shorter than `EDGE`, because a
+    short text may occur in any other.
+    """
+    plain, texts, at = _plain(shown), [_plain(turn) for turn in turns], 0
+    for number, text in enumerate(texts, 1):
+        place = plain.find(text, at)
+        if place < 0:
+            return f"do not contain turn {number} of {len(texts)} at its place"
+        at = place + len(text)
+    question = texts[-1]
+    expected = sum(text.count(question) for text in texts) if len(question) >= EDGE else 0
+    if expected and (found := plain.count(question)) != expected:
+        return f"contain the question {found} times instead of {expected}"
+    return ""
+
+
 def check(pairs: Sequence[tuple[str, Sequence[int], str]], what: str, remedy: str) -> None:
     """Check that questions reach the model whole, once, and as different tokens.
 

@@ -117,6 +117,14 @@ class Shape:
         """Prefix and suffix of a prompt."""
         return (self.direct_prefix, self.direct_suffix) if direct else (self.prefix, self.suffix)
 
+    def options_of(self, *, direct: bool) -> dict[str, Any]:
+        """Variables for the template."""
+        return self.direct_options if direct else self.options
+
+    def ending(self, *, direct: bool) -> str:
+        """The template's own suffix, without `lead`."""
+        return self.direct_suffix.removesuffix(self.lead) if direct else self.suffix
+
     @property
     def described(self) -> dict[str, str]:
         """The fields of an `EngineInfo` about reasoning; empty for a model without it."""
@@ -169,9 +177,9 @@ def shape_of(
         form = THINK
     elif form is None and settings.reasoning in ("off", "on"):
         raise SpecError(
-            f"{name} shows no reasoning that grace knows, think blocks or Harmony, neither in its chat "
-            "template nor in its vocabulary. Leave --reasoning out, or tell the model not to reason with "
-            "--reasoning off-by-prompt"
+            f"grace knows two formats of reasoning, think blocks and Harmony. The chat template and the "
+            f"vocabulary of {name} have neither. Leave --reasoning out, or ask the model in the prompt not "
+            "to reason, with --reasoning off-by-prompt"
         )
     if form is None or settings.reasoning == "off-by-prompt":
         off_prefix, off_suffix, switch = prefix, suffix, {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Pretra
 from transformers.utils import logging
 
 from grace_client.core.errors import SpecError
+from grace_client.engines.local import default_model
 from grace_client.engines.local.model_check import check_architecture, check_tensors
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -33,15 +34,53 @@ FORMAT = "config.json, *.safetensors and tokenizer.json"
 _SINGLE = {".gguf", ".safetensors", ".bin", ".pt", ".pth", ".ckpt"}
 
 
+def source_of(model: str | None, say: Callable[[str], None]) -> tuple[str, str]:
+    """Where a model is, a folder or an id on the hub, and its name. Default: the embedded model."""
+    if model is None or model == default_model.NAME:
+        model = str(default_model.ensure(say))
+    return model, Path(model).resolve().name if Path(model).is_dir() else model
+
+
+def load_tokenizer(source: str, name: str) -> tuple[Any, Any]:
+    """Load configuration and tokenizer of a model, without weights.
+
+    Parameters
+    ----------
+    source, name : str
+        From `source_of`; the name is for errors.
+
+    Raises
+    ------
+    SpecError
+        If they cannot be loaded, or the model is not a causal language model.
+    """
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    folder = Path(source) if Path(source).is_dir() else None
+    if folder is None:
+        _check_name(source)
+    else:
+        _check_files(folder)
+    part = "configuration"
+    try:
+        # Program code in a checkpoint is never run, and transformers must not ask whether to run it.
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        check_architecture(config, name)
+        part = "tokenizer"
+        return config, AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except SpecError:
+        raise
+    except Exception as error:  # the libraries raise many types of errors
+        raise SpecError(_failure(source, name, part, "cpu", error)) from error
+
+
 def load(source: str, name: str, *, dtype: str, device: str) -> tuple[Any, Any]:
     """Load model and tokenizer, every weight from the checkpoint.
 
     Parameters
     ----------
-    source : str
-        A folder, or an id on the hub.
-    name : str
-        Name of the model, for errors.
+    source, name : str
+        From `source_of`; the name is for errors.
     dtype : str
         One of `DTYPES`; ``"auto"`` is float32 on a CPU and the type of the weights elsewhere.
     device : str
@@ -52,22 +91,9 @@ def load(source: str, name: str, *, dtype: str, device: str) -> tuple[Any, Any]:
     SpecError
         If the model cannot be loaded, or a tensor would not come from the checkpoint.
     """
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    folder = Path(source) if Path(source).is_dir() else None
-    if folder is None:
-        _check_name(source)
-    else:
-        _check_files(folder)
+    config, tokenizer = load_tokenizer(source, name)
     kind = "float32" if dtype == "auto" and device == "cpu" else dtype
-    part = "configuration"
     try:
-        # Program code in a checkpoint is never run, and transformers must not ask whether to run it.
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-        check_architecture(config, name)
-        part = "tokenizer"
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        part = "weights"
         model, loading = AutoModelForCausalLM.from_pretrained(
             source,
             config=config,
@@ -78,10 +104,8 @@ def load(source: str, name: str, *, dtype: str, device: str) -> tuple[Any, Any]:
             # `check_tensors` refuses them and names them.
             ignore_mismatched_sizes=True,
         )
-    except SpecError:
-        raise
     except Exception as error:  # the libraries raise many types of errors
-        raise SpecError(_failure(source, name, part, device, error)) from error
+        raise SpecError(_failure(source, name, "weights", device, error)) from error
     check_tensors(model, loading, name)
     return model.eval(), tokenizer
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import platform
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from grace_client.core.errors import ItemError, SpecError
+from grace_client.core.errors import SpecError
 
 try:
     from grace_client.engines.local import checkpoint
@@ -30,20 +28,13 @@ except ImportError as error:
 from grace_client.core.options import Option, OptionSet, TokenTrie
 from grace_client.core.questions import Generation, Prompt, Sampling
 from grace_client.engines.base import EngineInfo
-from grace_client.engines.chat import prompt_check
-from grace_client.engines.chat.dates import with_date
-from grace_client.engines.chat.reasoning import CLOSE, OPEN, split_turn
-from grace_client.engines.chat.template import DEFAULT_SETTINGS, MARKER, SWITCH, TemplateSettings, shape_of
+from grace_client.engines.chat.reasoning import split_turn
+from grace_client.engines.chat.template import DEFAULT_SETTINGS, TemplateSettings
 from grace_client.engines.local import default_model
-from grace_client.engines.local.model_check import check_causal, check_vocabulary
+from grace_client.engines.local.model_check import check_causal
 from grace_client.engines.local.sampling import Draw, before_stop, decode
+from grace_client.engines.local.tokenizer import Tokens
 from grace_client.engines.local.tree import CHUNK, TreeScorer, walk
-
-REMEDY = (
-    "Correct chat_template.jinja or tokenizer_config.json in a copy of the model's folder, so that the "
-    "template prints a user's turn unchanged, and name that folder with --model"
-)
-"""The next step if a template or a tokenizer changes questions."""
 
 BATCH = 16
 """How many free-text answers are drawn together."""
@@ -88,22 +79,10 @@ class LocalEngine:
         self._waiting: list[tuple[Draw, asyncio.Future[None]]] = []
         self._drawing: asyncio.Task[None] | None = None
         self._closing = Event()
-        self._rows = model.get_input_embeddings().weight.shape[0]
-        check_vocabulary(tokenizer, self._rows, name)
+        rows = model.get_input_embeddings().weight.shape[0]
+        self.tokens = Tokens(tokenizer, model.config, name=name, settings=settings, rows=rows)
         self._stop_ids = _stop_ids(model, tokenizer)
-        self.settings = settings
-        self._template = self._with_date(name)
-        self._check_template(prompt_check.PROBES[0])
-        self.shape = shape_of(
-            settings,
-            self._rendered(settings.options),
-            self._rendered(settings.options | SWITCH),
-            takes_effort=self._rendered({"reasoning_effort": "low"})
-            != self._rendered({"reasoning_effort": "high"}),
-            knows_tags=all(len(self._encode(tag)) == 1 for tag in (OPEN, CLOSE)),
-            name=name,
-        )
-        check_causal(model, self._check_prompts(), name)
+        check_causal(model, self.tokens.checked_ids, name)
         self.tree = TreeScorer(model)
         self.method: Method = self._choose_method()
 
@@ -139,12 +118,10 @@ class LocalEngine:
             If the model cannot be loaded or run. The message says what to do.
         """
         device = checkpoint.device_for(dtype, device)
-        default = model is None or model == default_model.NAME
-        source = str(default_model.ensure(say)) if default else str(model)
-        name = Path(source).resolve().name if Path(source).is_dir() else source
+        source, name = checkpoint.source_of(model, say)
         say(f"loading {name} on {device}")
         loaded, tokenizer = checkpoint.load(source, name, dtype=dtype, device=device)
-        if default:
+        if model in (None, default_model.NAME):
             revision = default_model.REVISION
         elif Path(source).is_dir():
             revision = checkpoint.fingerprint(Path(source))
@@ -161,41 +138,40 @@ class LocalEngine:
 
     async def describe(self) -> EngineInfo:
         """Everything that determines the answers."""
-        template = self.tokenizer.chat_template
-        config = self.model.config.get_text_config()
+        tokens = self.tokens
         return EngineInfo(
             engine="local",
             model=self.name,
             revision=self.revision,
             dtype=str(self.model.dtype).removeprefix("torch."),
-            template_sha256=_sha256(str(template)) if template else None,
-            tokenizer_sha256=_sha256(_tokenizer_text(self.tokenizer)),
-            max_context=int(getattr(config, "max_position_embeddings", None) or 2**31 - 1),
-            end_of_turn=int(self.tokenizer.eos_token_id),
-            prompt_prefix=self.shape.prefix,
-            prompt_suffix=self.shape.suffix,
-            **self.shape.described,
+            template_sha256=tokens.template_sha256,
+            tokenizer_sha256=tokens.tokenizer_sha256,
+            max_context=tokens.max_context,
+            end_of_turn=tokens.end_of_turn,
+            prompt_prefix=tokens.shape.prefix,
+            prompt_suffix=tokens.shape.suffix,
+            **tokens.shape.described,
             versions={
                 "transformers": version("transformers"),
                 "torch": version("torch"),
                 "device": self.model.device.type,
                 "machine": platform.machine(),
                 "method": self.method,
-                **self.settings.versions(dated=self._template != self._plain_template()),
+                **tokens.settings.versions(dated=tokens.dated),
             },
         )
 
     async def tokenize(self, prompt: Prompt) -> list[int]:
         """Token ids of a prompt, chat template and BOS included."""
-        return self._prompt_ids(prompt)
+        return self.tokens.prompt_ids(prompt)
 
     async def tokenize_form(self, text: str) -> list[int]:
         """Token ids of a surface form, without special tokens."""
-        return self._encode(text)
+        return self.tokens.form_ids(text)
 
     async def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, special tokens written out."""
-        return self._decoded(ids)
+        return self.tokens.shown(ids)
 
     async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
         """Log-probability of every edge, shape (n_edges,), in nats."""
@@ -204,16 +180,17 @@ class LocalEngine:
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         """Draw one free-text answer. Calls at the same time are drawn as one batch."""
-        draw = Draw(tuple(self._prompt_ids(prompt)), sampling)
+        draw = Draw(tuple(self.tokens.prompt_ids(prompt)), sampling)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((draw, done))
         if self._drawing is None or self._drawing.done():
             self._drawing = asyncio.create_task(self._draw())
         await done
-        form, cut = self.shape.form, draw.finish_reason == "length"
+        shape = self.tokens.shape
+        form, cut = shape.form, draw.finish_reason == "length"
         # The marks of a format may be special tokens.
         text = self.tokenizer.decode(draw.token_ids, skip_special_tokens=form is None)
-        begun = form.begun(self.shape.around(direct=prompt.direct)[1]) if form else ""
+        begun = form.begun(shape.around(direct=prompt.direct)[1]) if form else ""
         text = before_stop(text, sampling.stop)
         turn = split_turn(text, form=form, begun=begun, cut=cut)
         return Generation(
@@ -223,7 +200,7 @@ class LocalEngine:
             token_ids=tuple(draw.token_ids),
             reasoning=turn.reasoning,
             status=turn.status,
-            answer_at=form.answer_at(draw.token_ids, self._encode(form.mark)) if form else None,
+            answer_at=form.answer_at(draw.token_ids, self.tokens.form_ids(form.mark)) if form else None,
         )
 
     async def counters(self) -> dict[str, float]:
@@ -260,93 +237,6 @@ class LocalEngine:
                     else:
                         done.set_exception(failure)
 
-    def _prompt_ids(self, prompt: Prompt) -> list[int]:
-        options = self.shape.direct_options if prompt.direct else self.shape.options
-        lead = self._encode(self.shape.lead) if prompt.direct and self.shape.lead else []
-        ids = self._templated(prompt, options)
-        bos = self.tokenizer.bos_token_id
-        if bos is not None and ids[:2] == [bos, bos]:
-            raise ItemError("engine_fault", "the prompt starts with two BOS tokens")
-        if max(ids) >= self._rows:
-            raise ItemError(
-                "engine_fault",
-                f"the prompt contains {self._decoded([max(ids)])!r}, which the tokenizer knows and the model "
-                "does not",
-            )
-        return ids + lead
-
-    def _check_template(self, text: str) -> None:
-        """Check that the chat template works with a question."""
-        try:
-            self._templated(Prompt(text), self.settings.options)
-        except Exception as error:  # a template may raise any error
-            raise SpecError(
-                f"The chat template of {self.name} cannot be used for a question without a system turn "
-                f"({type(error).__name__}: {error}). {REMEDY}"
-            ) from None
-
-    def _check_prompts(self) -> list[int]:
-        """Check that questions reach the model, with and without reasoning; return the ids of one."""
-        ids: list[int] = []
-        try:
-            for direct in (False, True):
-                probes = [
-                    (text, self._prompt_ids(Prompt(text, direct=direct))) for text in prompt_check.PROBES
-                ]
-                pairs = [(text, ids, self._decoded(ids)) for text, ids in probes]
-                part = "chat template" if self._template else "tokenizer"
-                prompt_check.check(pairs, f"The {part} of {self.name}", REMEDY)
-                ids = probes[0][1]
-        except ItemError as error:
-            raise SpecError(f"{self.name} cannot be used: {error}. {REMEDY}") from None
-        return ids
-
-    def _plain_template(self) -> str | None:
-        """The chat template of the model; if it has several, the one for plain chats."""
-        return self.tokenizer.get_chat_template() if self.tokenizer.chat_template else None
-
-    def _with_date(self, name: str) -> str | None:
-        """The chat template with the day of the run instead of today."""
-        try:
-            template = self._plain_template()
-        except ValueError as error:  # several templates, none for plain chats
-            raise SpecError(f"{name} cannot be used: {error}. {REMEDY}") from None
-        if template is None:
-            return None
-        dated = with_date(template, self.settings.day)
-        if "strftime_now(" in dated:
-            raise SpecError(
-                f"The chat template of {name} prints today's date in a form that grace cannot set, so a run "
-                "could not be continued tomorrow. Write a fixed date into the template "
-                "(chat_template.jinja in the model's folder), and name that folder with --model"
-            )
-        return dated
-
-    def _rendered(self, options: dict[str, Any]) -> str:
-        """The template around `MARKER`."""
-        return self._decoded(self._templated(Prompt(MARKER), options))
-
-    def _decoded(self, ids: Sequence[int]) -> str:
-        # A cleaned-up text would not be the text of these ids.
-        return str(self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
-
-    def _encode(self, text: str) -> list[int]:
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
-
-    def _templated(self, prompt: Prompt, options: dict[str, Any]) -> list[int]:
-        if self._template:
-            ids = self.tokenizer.apply_chat_template(
-                prompt.messages,
-                add_generation_prompt=True,
-                tokenize=True,
-                return_dict=False,
-                chat_template=self._template,
-                **options,
-            )
-        else:
-            ids = self.tokenizer.encode(prompt.text)
-        return list(ids)
-
     def _score(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
         length = len(prompt_ids) + len(trie.inner)
         # A sequence longer than the sliding window would need a mask per layer.
@@ -380,12 +270,3 @@ def _stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     declared = getattr(model.generation_config, "eos_token_id", None)
     listed = declared if isinstance(declared, list) else [declared]
     return frozenset(int(i) for i in (*listed, tokenizer.eos_token_id) if i is not None)
-
-
-def _tokenizer_text(tokenizer: Any) -> str:
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    return backend.to_str() if backend else json.dumps(tokenizer.get_vocab(), sort_keys=True)
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -19,6 +19,7 @@ from grace_client.core.questions import Generation, Prompt, Sampling
 from grace_client.engines.base import EngineInfo
 from grace_client.engines.chat.reasoning import split_turn
 from grace_client.engines.chat.template import DEFAULT_SETTINGS, TemplateSettings
+from grace_client.engines.chat.turns import Conversation, structure
 from grace_client.engines.vllm import fields
 from grace_client.engines.vllm.endpoints import (
     ModelApi,
@@ -30,7 +31,7 @@ from grace_client.engines.vllm.endpoints import (
 )
 from grace_client.engines.vllm.http_client import Client
 from grace_client.engines.vllm.pruning import pruned
-from grace_client.engines.vllm.responses import MalformedError, OtherModelError, RetryPolicy
+from grace_client.engines.vllm.responses import MalformedError, OtherModelError, Retrying
 from grace_client.engines.vllm.startup_check import CheckedServer, check_server
 from grace_client.engines.vllm.tasks import AsyncCache, run_all
 from grace_client.engines.vllm.tls import speaks_tls
@@ -40,6 +41,8 @@ CACHED_TEXTS = 4096
 """Number of prompts, and of surface forms, whose token ids are cached."""
 
 CACHED_TRIES = 64
+
+CACHED_CONVERSATIONS = 64
 
 REASONING_FIELDS = ("reasoning", "reasoning_content")
 """Fields of a message with its reasoning: of newer and of older servers."""
@@ -69,6 +72,7 @@ class VllmEngine:
         self.api = api
         self.checked = checked
         self.prune = prune
+        self._conversations = AsyncCache[tuple[bool, tuple[str, ...]], Conversation](CACHED_CONVERSATIONS)
         self._forms = AsyncCache[str, list[int]](CACHED_TEXTS)
         self._prompts = AsyncCache[Prompt, list[int]](CACHED_TEXTS)
         self._texts = AsyncCache[tuple[int, ...], str](CACHED_TEXTS)
@@ -88,7 +92,7 @@ class VllmEngine:
         prune: float | None = None,
         declared: Mapping[str, str] | None = None,
         settings: TemplateSettings = DEFAULT_SETTINGS,
-        policy: RetryPolicy | None = None,
+        retrying: Retrying | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> VllmEngine:
         """Connect to a server, and check that it scores exactly.
@@ -112,7 +116,7 @@ class VllmEngine:
             Properties of the server that the user states: ``dtype``, ``revision``, flags.
         settings : TemplateSettings
             Settings for the chat template.
-        policy : RetryPolicy, optional
+        retrying : Retrying, optional
             When to wait, retry and give up.
         say : callable
             Called with each line of progress.
@@ -127,12 +131,12 @@ class VllmEngine:
         if prune is not None and not 0 < prune < 1:
             raise SpecError(f"The bound for pruning must be between 0 and 1; it is {prune}")
         key = usable(api_key) if api_key else from_environment("VLLM_API_KEY") if api_key is None else None
-        client = Client(url, api_key=key, policy=policy, max_in_flight=max_in_flight)
+        client = Client(url, api_key=key, retrying=retrying, max_in_flight=max_in_flight)
         try:
             card = await _ready(client, model, wait_minutes * 60, say)
             api = ModelApi(client, card)
             checked = await check_server(api, declared=declared, settings=settings, say=say)
-            api.deadline = client.policy.probe_deadline
+            api.deadline = client.retrying.probe_deadline
             return cls(client, api, checked, prune=prune)
         except BaseException:
             await client.close()
@@ -157,7 +161,7 @@ class VllmEngine:
     async def tokenize_form(self, text: str) -> list[int]:
         """Token ids of a surface form, without special tokens."""
         body = {"model": self.api.card.name, "prompt": text, "add_special_tokens": False}
-        return list(await self._forms(text, lambda: self._ids(body)))
+        return list(await self._forms(text, lambda: self.ids(body)))
 
     async def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, special tokens written out."""
@@ -165,6 +169,10 @@ class VllmEngine:
         return await self._texts(
             tuple(ids), lambda: self.client.post("/detokenize", body, detokenized, limited=False)
         )
+
+    async def ids(self, body: dict[str, Any]) -> list[int]:
+        """The ids in the answer of `/tokenize` to a request."""
+        return await self.client.post("/tokenize", json.dumps(body).encode(), token_ids, limited=False)
 
     async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
         """Log-probability of every edge, shape (n_edges,), in nats; -inf below a pruned node."""
@@ -203,7 +211,8 @@ class VllmEngine:
         if sampling.stop:
             fields["stop"] = list(sampling.stop)
         if chat:
-            fields["messages"] = prompt.messages
+            conversation = await self._conversation(prompt)
+            fields["messages"] = conversation.messages(prompt) if conversation else prompt.messages
             if options := template.shape.options:
                 fields |= {"chat_template_kwargs": options, **options}
         else:
@@ -228,15 +237,21 @@ class VllmEngine:
         await self.checked.verify(self.api)
 
     async def _tokenize(self, prompt: Prompt) -> list[int]:
-        bodies = self.checked.template.bodies(self.api.card.name, prompt)
-        ids = [token for body in bodies for token in await self._ids(body)]
+        conversation = await self._conversation(prompt)
+        bodies = self.checked.template.bodies(self.api.card.name, prompt, conversation)
+        ids = [token for body in bodies for token in await self.ids(body)]
         bos = self.checked.bos
         if bos is not None and (ids[:1] != [bos] or ids[1:2] == [bos]):
             raise ItemError("engine_fault", "the prompt does not start with exactly one BOS token")
         return ids
 
-    async def _ids(self, body: dict[str, Any]) -> list[int]:
-        return await self.client.post("/tokenize", json.dumps(body).encode(), token_ids, limited=False)
+    async def _conversation(self, prompt: Prompt) -> Conversation | None:
+        """How the chat template prints the turns of this prompt; None if it needs no examination."""
+        template = self.checked.template
+        if not prompt.turns or not template.chat:
+            return None
+        key = (prompt.direct, structure(prompt))
+        return await self._conversations(key, lambda: template.conversation(prompt, self.api.card.name, self))
 
     def _batches(self, trie: TokenTrie) -> tuple[Batch, ...]:
         key = trie.token.tobytes() + trie.parent.tobytes() + trie.leaf.tobytes()
@@ -319,7 +334,7 @@ async def _ready(client: Client, model: str | None, seconds: float, say: Callabl
             say(f"waiting for the server, {waited / 60:.0f} of {seconds / 60:.0f} min: {failure}")
             logged, last = waited, str(failure)
         # At constant intervals, unlike `core.retry`, because a start takes minutes.
-        await asyncio.sleep(min(client.policy.probe, max(0.05, seconds - waited)))
+        await asyncio.sleep(min(client.retrying.probe, max(0.05, seconds - waited)))
 
 
 async def _answers(client: Client, model: str | None) -> ModelCard | ServerError:

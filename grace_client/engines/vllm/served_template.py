@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Protocol
 
-from grace_client.core.errors import SpecError
+from grace_client.core.errors import ItemError, SpecError
 from grace_client.core.questions import Prompt
-from grace_client.engines.chat import prompt_check
+from grace_client.engines.chat import prompt_check, turns
 from grace_client.engines.chat.dates import pinned
 from grace_client.engines.chat.reasoning import CLOSE, OPEN
 from grace_client.engines.chat.template import MARKER, SWITCH, Shape, TemplateSettings, shape_of
+from grace_client.engines.chat.turns import Conversation, Messages, Refusal
 from grace_client.engines.vllm.endpoints import ModelApi, token_ids
+
+OTHER_TEMPLATE = "Serve the model with it: vllm serve … --chat-template FILE"
+"""How to give a served model another template."""
+
+UNDATED = (
+    "The chat template of {} prints today's date, so a run could not be continued tomorrow. grace cannot set "
+    "the date itself: a prompt that grace writes has other tokens than one that the server makes with the "
+    "template. Serve the model with a template that has a fixed date: vllm serve … --chat-template FILE"
+)
+
+
+class Reader(Protocol):
+    """What reads token ids from a server, with retries."""
+
+    async def ids(self, body: dict[str, Any]) -> list[int]:
+        """The ids in the answer of `/tokenize`; ItemError (``bad_request``) if the server refuses it."""
+        ...
+
+    async def decode(self, ids: Sequence[int]) -> str:
+        """Text of token ids."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +51,69 @@ class ServedTemplate:
     dated : bool
         Whether the template prints the date. If so, grace writes out the whole prompt with the day of
         the run, and tokenises it as text.
+    day : date
+        The day of the run.
     """
 
     shape: Shape
     chat: bool
     dated: bool
+    day: date
 
-    def bodies(self, model: str, prompt: Prompt) -> list[dict[str, Any]]:
-        """The requests to `/tokenize` whose ids together are the prompt."""
+    def bodies(
+        self, model: str, prompt: Prompt, conversation: Conversation | None = None
+    ) -> list[dict[str, Any]]:
+        """The requests to `/tokenize` whose ids together are the prompt.
+
+        A prompt of several turns needs its `conversation`, if the server has a chat template.
+        """
         if not self.chat:
             return [{"model": model, "prompt": prompt.text, "add_special_tokens": True}]
         if self.dated:
             whole = prompt.text.join(self.shape.around(direct=prompt.direct))
-            return [{"model": model, "prompt": whole, "add_special_tokens": False}]
-        body: dict[str, Any] = {"model": model, "messages": prompt.messages, "add_generation_prompt": True}
-        if options := self.shape.direct_options if prompt.direct else self.shape.options:
-            body["chat_template_kwargs"] = options
-        lead = {"model": model, "prompt": self.shape.lead, "add_special_tokens": False}
-        return [body, lead] if prompt.direct and self.shape.lead else [body]
+            if conversation is not None:
+                whole = conversation.written(prompt) + (self.shape.lead if prompt.direct else "")
+            return [_text(model, whole)]
+        sent = prompt.messages if conversation is None else conversation.messages(prompt)
+        body = _chat(model, sent, self.shape.options_of(direct=prompt.direct))
+        return [body, _text(model, self.shape.lead)] if prompt.direct and self.shape.lead else [body]
+
+    async def conversation(self, prompt: Prompt, model: str, api: Reader) -> Conversation:
+        """How the server prints prompts of several turns with the same roles as this one.
+
+        Raises
+        ------
+        ItemError
+            If it does not print them as they are; see `turns.examined`.
+        """
+        probed, options = turns.probe(prompt), self.shape.options_of(direct=prompt.direct)
+
+        async def rendered(messages: Messages) -> str | Refusal:
+            try:
+                return await api.decode(await api.ids(_chat(model, messages, options)))
+            except ItemError as error:
+                if error.status != "bad_request":
+                    raise
+                return Refusal(str(error))
+
+        renderings = [await rendered(messages) for messages in turns.to_render(probed)]
+        ending = self.shape.ending(direct=prompt.direct)
+        found = turns.examined(probed, renderings, ending, model, OTHER_TEMPLATE)
+        if not self.dated:
+            return found
+        written = await api.ids(_text(model, found.written(probed)))
+        if written != await api.ids(_chat(model, found.messages(probed), options)):
+            raise ItemError(turns.REFUSED, UNDATED.format(model))
+        return found.dated(date.today(), self.day)
+
+
+def _chat(model: str, messages: Messages, options: dict[str, Any]) -> dict[str, Any]:
+    body: dict[str, Any] = {"model": model, "messages": messages, "add_generation_prompt": True}
+    return body | ({"chat_template_kwargs": options} if options else {})
+
+
+def _text(model: str, text: str) -> dict[str, Any]:
+    return {"model": model, "prompt": text, "add_special_tokens": False}
 
 
 async def read_template(api: ModelApi, chat: bool, settings: TemplateSettings, today: date) -> ServedTemplate:
@@ -97,13 +165,8 @@ async def read_template(api: ModelApi, chat: bool, settings: TemplateSettings, t
         if written != await api.tokenize_chat(
             question.messages, generation_prompt=True, options=settings.options
         ):
-            raise SpecError(
-                f"The chat template of {api.card.name} prints today's date, so a run could not be continued "
-                "tomorrow. grace cannot set the date: a prompt that is written out has other tokens than one "
-                "through the template. Serve the model with a template that has a fixed date: "
-                "vllm serve … --chat-template FILE"
-            )
-    return ServedTemplate(shape, chat, dated)
+            raise SpecError(UNDATED.format(api.card.name))
+    return ServedTemplate(shape, chat, dated, settings.day)
 
 
 async def check_prompts(api: ModelApi, template: ServedTemplate) -> None:

@@ -8,16 +8,14 @@ from typing import Any
 import pandas as pd
 
 from grace_client import analysis
+from grace_client.core.errors import NotEnoughDataError
 from grace_client.report import format
 from grace_client.report.blocks import Section, Table
 from grace_client.report.runs import ReportData
 from grace_client.studies.declaration import Experiment
 
-MATTERS = {
-    "yes": "larger than {} and so matters",
-    "no": "smaller than {} and so does not matter",
-    "open": "not known whether it is larger than {}, the smallest that matters",
-}
+FEW = 6
+"""Most terms that the summary names."""
 
 
 def contrasts(section: Section, data: ReportData, experiment: Experiment, frame: pd.DataFrame) -> None:
@@ -52,9 +50,10 @@ def contrasts(section: Section, data: ReportData, experiment: Experiment, frame:
         )
     )
     lines = [_line(str(name), own) for name, own in table.groupby("contrast", sort=False)]
-    section.summary.append(
+    section.summary.insert(
+        0,
         "Planned contrasts, as differences with 95% intervals (without an effect: 0) and p of a one-tailed "
-        f"test, corrected by Holm's method. {' '.join(lines)}"
+        f"test, corrected by Holm's method. {' '.join(lines)}",
     )
 
 
@@ -74,6 +73,69 @@ def _result(row: Mapping[Any, Any]) -> str:
     if pd.isna(row["difference"]):
         return f"{row['model']} cannot be tested, because one side has no answers"
     text = f"{row['model']} {format.interval(row['difference'], row['low'], row['high'])}"
-    text += f", p {format.equal(row['p_holm'])}"
-    matters = MATTERS.get(str(row["matters"]), "").format(f"{row['smallest']:g}")
-    return f"{text}, {matters}" if matters else text
+    text += ", not tested" if pd.isna(row["p_holm"]) else f", p {format.equal(row['p_holm'])}"
+    return ", ".join(filter(None, (text, _matters(row["low"], row["high"], row["smallest"]))))
+
+
+def _matters(low: float, high: float, smallest: float) -> str:
+    """What an interval says about the smallest difference that matters; nothing without one of the two."""
+    if pd.isna([low, high, smallest]).any():
+        return ""
+    least = f"{smallest:g}, the smallest that matters"
+    if low > smallest:
+        return f"more than {least}"
+    if high < -smallest:
+        return f"in the other direction, by more than {least}"
+    if -smallest < low and high < smallest:
+        return f"less than {least}"
+    return f"it is open whether it is more than {least}"
+
+
+def regression(
+    section: Section, data: ReportData, experiment: Experiment, frame: pd.DataFrame, formula: str
+) -> None:
+    """Add the declared regression of each model that it can be fitted to, and a sentence on its terms."""
+    mixed = "|" in formula
+    fit = analysis.mixed if mixed else analysis.logistic
+    parts = []
+    for _, own in frame.groupby("model", sort=False):
+        try:
+            parts.append(fit(own, experiment=experiment))
+        except NotEnoughDataError as error:
+            section.content.append(f"Not fitted: {error}.")
+    if not parts:
+        return
+    table = pd.concat(parts, ignore_index=True)
+    first = ["model", "question", "outcome", "term", "estimate", "low", "high"]
+    table = table[[*first, *(name for name in table.columns if name not in first)]]
+    section.content.append(
+        Table(
+            f"{section.name}-model",
+            f"The {'mixed' if mixed else 'logistic'} model of the study file: {formula}",
+            table,
+            (
+                "A linear mixed model (restricted maximum likelihood). estimate: in the unit of the outcome. "
+                if mixed
+                else "A fractional logit with errors clustered by item. estimate: log odds. "
+            )
+            + "Each term is compared with the first level of its condition; without an effect it is 0. p: "
+            "two-sided, not corrected."
+            + " sd: standard deviations of the random intercepts, and of the rest."
+            * mixed,
+            unit="observations" if mixed else data.unit(experiment.name),
+        )
+    )
+    terms = table[table["term"] != "intercept"]
+    lines = [
+        f"{model}: "
+        + "; ".join(
+            f"{row['term']} {format.interval(row['estimate'], row['low'], row['high'])}, "
+            f"p {format.equal(row['p'])}"
+            for row in own.to_dict("records")
+        )
+        for model, own in terms.groupby("model", sort=False)
+    ]
+    if lines and terms["term"].nunique() <= FEW:
+        section.summary.append(
+            f"{formula}: estimates with 95% intervals (without an effect: 0). {'. '.join(lines)}."
+        )
