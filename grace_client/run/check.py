@@ -23,6 +23,10 @@ class Tokens(Protocol):
 
     max_context: int
 
+    @property
+    def preamble(self) -> str:
+        """The chat template's own text before the first turn."""
+
     def prompt_ids(self, prompt: Prompt) -> Sequence[int]:
         """Token ids of a prompt as it is sent."""
 
@@ -114,6 +118,12 @@ def check(experiment: Experiment, listed: TrialList, tokens: Tokens | None = Non
             problems.append(Problem(trial.line, None, message))
     if problems:
         raise TrialError(listed.path, problems)
+    bare = any(not prompt.turns or prompt.turns[0].role != "system" for prompt in lengths)
+    if tokens is not None and tokens.preamble and bare:
+        notes[
+            f"the model's chat template puts its own text before the prompt: {tokens.preamble!r}. "
+            "'system: null' in the question switches it off"
+        ] = None
     first = asked[0][1]
     return Checked(
         experiment,
