@@ -130,7 +130,7 @@ class General:
         return not (shapes.contrasts(text) or _YES_NO.search(text) or _WRONG.search(text))
 
     def is_neutral(self, sentence: Sentence, value: str) -> bool:
-        """Whether a sentence that fits no shape does not change an answer with this value."""
+        """Whether a sentence of no known shape leaves an answer with this value unchanged."""
         text = sentence.text
         if sentence.mark == "?" or MARK in text or not shapes.explains(text):
             return False
