@@ -23,6 +23,9 @@ from grace_client.studies._templates import TemplateError, expression, template
 FORMAT = 1
 """Version of the format."""
 
+MAX_RANGE = 100_000
+"""Most whole numbers that an answer in free text may be."""
+
 MAX_OPTIONS = 1000
 MAX_FORMS = 2000
 """Most options of a set, and most forms of all of them together."""
@@ -221,7 +224,7 @@ class Options(_Part):
 
     names: tuple[Text, ...] = ()
     """Names of the options in tables."""
-    values: tuple[float, ...] = ()
+    values: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = ()
     """Number of each option; then mean, median and standard deviation are measures. Without `names`, the
     numbers are the names."""
     cross: dict[Name, tuple[Text, ...]] = Field(default_factory=dict)
@@ -298,10 +301,16 @@ RESERVED_VALUES = ("unparsed", "unsure")
 """Values of an answer that is not clear, and of one that says that the question cannot be decided."""
 
 
+def _range(given: tuple[int, int]) -> tuple[int, int]:
+    if not 0 < given[1] - given[0] <= MAX_RANGE:
+        raise ValueError(f"needs two numbers, the lower first, with at most {MAX_RANGE} between them")
+    return given
+
+
 class Read(_Part):
     """How free text becomes a value."""
 
-    number: tuple[int, int] | None = None
+    number: Annotated[tuple[int, int], AfterValidator(_range)] | None = None
     """A whole number from … to …."""
     yes_no: bool = False
     choice: Name | None = None
