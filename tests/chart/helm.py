@@ -20,6 +20,8 @@ if not os.environ.get("GRACE_TEST_TOOLS"):
     pytest.skip("GRACE_TEST_TOOLS names no folder with helm (scripts/test does)", allow_module_level=True)
 
 TOOLS = Path(os.environ["GRACE_TEST_TOOLS"])
+# A helm that ends within a second need not free memory: it takes a third less of the processor.
+ENVIRONMENT = os.environ | {"GOGC": "off"}
 CHART = ROOT / "charts" / "grace"
 VALUES = ROOT / "values"
 MODELS = sorted(path.stem for path in VALUES.glob("*.yaml"))
@@ -44,7 +46,7 @@ def overlay(name: str) -> Path:
 
 def run(helm: str, *arguments: str | Path, stdin: str = "") -> str:
     done = subprocess.run(
-        [TOOLS / helm, *arguments], input=stdin, capture_output=True, text=True, timeout=120, check=False
+        [TOOLS / helm, *arguments], input=stdin, capture_output=True, text=True, timeout=120, env=ENVIRONMENT
     )
     if done.returncode:
         raise RefusedError(done.stderr)

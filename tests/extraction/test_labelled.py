@@ -12,13 +12,10 @@ import pytest
 from grace_client import studies
 from grace_client.extraction import rules
 from grace_client.extraction.reading import CATEGORIES, HIGH, LEVELS, LOW, UNPARSED, VALUES, Reading
-from tests.conftest import ROOT
+from tests.conftest import own_list
 
 LABELLED = Path(__file__).parent / "labelled"
-TRIALS = {
-    study: {t.trial_id: t for t in studies.read_trials(ROOT / "data" / f"{study}.csv").trials}
-    for study in ("study1", "study2")
-}
+TRIALS = {study: {t.trial_id: t for t in own_list(study).trials} for study in ("study1", "study2")}
 PRECISION, COVERAGE = 0.98, 0.90
 
 

@@ -12,9 +12,9 @@ from grace_client.extraction.reading import UNPARSED, VALUES, Reading
 from grace_client.extraction.text import Text
 from grace_client.studies.study1 import Story
 from grace_client.studies.study2 import ADJECTIVES
-from tests.conftest import ROOT
+from tests.conftest import own_list
 
-TRIALS = {study: studies.read_trials(ROOT / "data" / f"{study}.csv").trials for study in ("study1", "study2")}
+TRIALS = {study: own_list(study).trials for study in ("study1", "study2")}
 PROMPTS = {
     study: {q.name: q.prompt.text for q in studies.experiment(f"{study}-exp1").questions(trials[0])}
     for study, trials in TRIALS.items()

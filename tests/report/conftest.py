@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import io
+import json
+import sys
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from grace_client import studies
+from grace_client import cli, studies
 from grace_client.core.options import TokenTrie
 from grace_client.engines.base import Engine, EngineInfo
 from grace_client.report import runs as report_runs
@@ -22,7 +27,7 @@ from grace_client.run import tables
 from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import SamplingSpec
 from grace_client.run.runner import run
-from tests.conftest import ROOT
+from tests.conftest import own_list
 from tests.support.deterministic import LOGPROBS, DeterministicEngine
 
 EXPERIMENTS = tuple(studies.EXPERIMENTS)
@@ -54,7 +59,7 @@ def make(path: Path, engine: Engine, experiment: str, sample: int | None = 40) -
 
     async def work() -> None:
         found = studies.experiment(experiment)
-        trials = studies.read_trials(ROOT / "data" / f"{found.schema.study}.csv")
+        trials = own_list(found.schema.study)
         sampling = None if found.scored else SamplingSpec(replicates=2, max_tokens=8)
         folder = RunFolder.create(
             path, found, trials, await engine.describe(), sample=sample, sampling=sampling
@@ -101,6 +106,19 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if name.endswith("exp1"):
                 structure(path)
     return folder
+
+
+@pytest.fixture(scope="session")
+def written(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Folder of `report.html`, `figures` and `tables` of all runs, and what `grace report` prints as JSON."""
+    folder, said = tmp_path_factory.mktemp("report"), io.StringIO()
+    command = ["grace", "report", str(runs), "--nrp", "--json", "--out", str(folder / "report.html")]
+    command += [word for name in ("figures", "tables") for word in (f"--{name}", str(folder / name))]
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), pytest.raises(SystemExit) as ended:
+        patch.setattr(sys, "argv", command)
+        cli.main()
+    assert not ended.value.code
+    return folder, json.loads(said.getvalue())
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from grace_client import studies
 from grace_client.report import format, page, runs
-from tests.conftest import ROOT
+from tests.conftest import own_list
 
 
 @given(st.floats(-1e6, 1e6), st.integers(0, 4))
@@ -135,7 +135,7 @@ def test_what_nothing_was_drawn_for_lacks_no_interval() -> None:
 def test_every_question_has_a_name_in_words() -> None:
     """Every question of every study has a name in words."""
     for name, experiment in studies.EXPERIMENTS.items():
-        trials = studies.read_trials(ROOT / "data" / f"{experiment.schema.study}.csv").trials
+        trials = own_list(experiment.schema.study).trials
         for question in experiment.questions(trials[0]):
             assert runs.question_label(name, question.name).endswith(f" ({question.name})")
     assert runs.question_label("study1-exp2", "state0") == "Study 1, how many (state0)"

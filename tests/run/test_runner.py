@@ -25,7 +25,7 @@ from grace_client.run import layout, tables
 from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import SamplingSpec
 from grace_client.run.runner import run
-from tests.conftest import ROOT, undated
+from tests.conftest import ROOT, own_list, undated
 from tests.support.deterministic import DeterministicEngine, nan_for
 
 STUDY1 = ROOT / "data" / "study1.csv"
@@ -45,7 +45,7 @@ def ask(
 
     async def work() -> Progress:
         found = studies.experiment(experiment)
-        own = trial_list or studies.read_trials(ROOT / "data" / f"{found.schema.study}.csv")
+        own = trial_list or own_list(found.schema.study)
         folder = RunFolder.create(path, found, own, await engine.describe(), sample=sample, sampling=sampling)
         stop = asyncio.Event()
 
