@@ -20,7 +20,8 @@ import pytest
 from grace_client import studies
 from grace_client.core.trials import TrialList
 from grace_client.report.blocks import RAISE
-from tests.kube.standin import HERE, Tools
+from tests.kube.program import HERE
+from tests.kube.standin import Tools
 
 ROOT = Path(__file__).parents[1]
 USERS_LISTS = ROOT.parent / "shared" / "data"

@@ -53,7 +53,6 @@ def run(helm: str, *arguments: str | Path, stdin: str = "") -> str:
     return done.stdout
 
 
-@functools.cache
 def template(
     *files: Path,
     values: str = "{}",
@@ -66,8 +65,11 @@ def template(
     """What `helm template` prints; the release is named as the first file is."""
     arguments = [part for file in files for part in ("-f", str(file))]
     release = release or (files[0].stem if files else "x")
-    common = ["template", release, str(CHART), "-n", namespace, "--kube-version", kube]
-    return run(helm, *common, *arguments, "-f", "-", *options, stdin=values)
+    common = ("template", release, str(CHART), "-n", namespace, "--kube-version", kube)
+    return _printed(helm, *common, *arguments, "-f", "-", *options, stdin=values)
+
+
+_printed = functools.cache(run)
 
 
 def render(*files: Path, **more: Any) -> list[Object]:
