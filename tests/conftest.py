@@ -17,7 +17,7 @@ from types import ModuleType
 
 import pytest
 
-from grace_client import studies
+from grace_client import cli, studies
 from grace_client.core.trials import TrialList
 from grace_client.report.blocks import RAISE
 from tests.kube.program import HERE
@@ -77,6 +77,14 @@ def a_terminal() -> Iterator[None]:
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
+
+
+def grace(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the command in this process; its exit code."""
+    monkeypatch.setattr(sys, "argv", ["grace", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
 
 
 def undated(name: str) -> str:

@@ -12,8 +12,7 @@ from grace_client import studies
 from grace_client.core.errors import SpecError
 from grace_client.run import tables
 from grace_client.stimuli import DEFAULT_PARTICIPANTS, default
-from tests.cli.test_run import grace
-from tests.conftest import ROOT
+from tests.conftest import ROOT, grace
 from tests.run.test_runner import ask
 
 

@@ -3,14 +3,13 @@
 import ast
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
-from grace_client import cli
 from grace_client.core import errors
 from grace_client.core.errors import GraceError, ItemError, Problem, ReleaseError, SpecError, TrialError
+from tests.conftest import grace
 
 PACKAGE = Path(errors.__file__).parents[1]
 
@@ -113,7 +112,5 @@ def test_an_error_as_json_has_its_code_and_its_values(error: GraceError, more: d
 def test_a_failed_command_prints_its_code(
     arguments: list[str], code: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["grace", *arguments, "--json"])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 2 and json.loads(capsys.readouterr().out)["code"] == code
+    assert grace(monkeypatch, *arguments, "--json") == 2
+    assert json.loads(capsys.readouterr().out)["code"] == code

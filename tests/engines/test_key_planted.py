@@ -27,8 +27,7 @@ from grace_client.run import runner, tables
 from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import SamplingSpec
 from grace_client.studies import experiment
-from tests.cli.test_run import grace
-from tests.conftest import own_list
+from tests.conftest import grace, own_list
 from tests.extraction.fake_llm import FakeLlm, completion, serving
 from tests.extraction.runs import answered, saying
 from tests.support.fault_server import FaultServer

@@ -17,8 +17,7 @@ from grace_client.engines.local.engine import LocalEngine
 from grace_client.run import manifest
 from grace_client.run.folder import RunFolder
 from grace_client.studies.declaration import turn_cue
-from tests.cli.test_run import grace
-from tests.conftest import own_list
+from tests.conftest import grace, own_list
 from tests.engines.test_reasoning_engines import reasoner
 from tests.support.fake_vllm import FakeVllm
 from tests.support.fault_server import FaultServer, in_thread

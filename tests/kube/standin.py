@@ -82,4 +82,3 @@ class Tools:
 
     def _save(self) -> None:
         (self.folder / "answers.json").write_text(json.dumps(self.rules))
-

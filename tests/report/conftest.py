@@ -6,7 +6,6 @@ import asyncio
 import csv
 import io
 import json
-import sys
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
@@ -18,7 +17,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from grace_client import cli, studies
+from grace_client import studies
 from grace_client.core.options import TokenTrie
 from grace_client.engines.base import Engine, EngineInfo
 from grace_client.report import runs as report_runs
@@ -27,7 +26,7 @@ from grace_client.run import tables
 from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import SamplingSpec
 from grace_client.run.runner import run
-from tests.conftest import own_list
+from tests.conftest import grace, own_list
 from tests.support.deterministic import LOGPROBS, DeterministicEngine
 
 EXPERIMENTS = tuple(studies.EXPERIMENTS)
@@ -112,12 +111,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def written(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """Folder of `report.html`, `figures` and `tables` of all runs, and what `grace report` prints as JSON."""
     folder, said = tmp_path_factory.mktemp("report"), io.StringIO()
-    command = ["grace", "report", str(runs), "--nrp", "--json", "--out", str(folder / "report.html")]
+    command = ["report", str(runs), "--nrp", "--json", "--out", str(folder / "report.html")]
     command += [word for name in ("figures", "tables") for word in (f"--{name}", str(folder / name))]
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), pytest.raises(SystemExit) as ended:
-        patch.setattr(sys, "argv", command)
-        cli.main()
-    assert not ended.value.code
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said):
+        assert grace(patch, *command) == 0
     return folder, json.loads(said.getvalue())
 
 

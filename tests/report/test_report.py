@@ -19,13 +19,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from grace_client import cli, report
+from grace_client import report
 from grace_client.analysis import study1, study2
 from grace_client.analysis._data import reading
 from grace_client.analysis.figures import _render
 from grace_client.core.errors import ItemError
 from grace_client.report import runs as report_runs
 from grace_client.report.sections import models
+from tests.conftest import grace
 from tests.report.conftest import EXPERIMENTS, Salted, make, structure
 
 SECTIONS = [
@@ -41,14 +42,6 @@ SECTIONS = [
     "methods",
     "downloads",
 ]
-
-
-def grace(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run the command in this process; its exit code."""
-    monkeypatch.setattr(sys, "argv", ["grace", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return int(ended.value.code or 0)
 
 
 def anchors(page: str) -> list[str]:

@@ -23,8 +23,8 @@ from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.run import manifest as manifests
 from grace_client.run import runner
 from grace_client.run.folder import RunFolder
-from tests.cli.test_run import STUDY1, grace
-from tests.conftest import own_list
+from tests.cli.test_run import STUDY1
+from tests.conftest import grace, own_list
 from tests.engines.conftest import random_model, tokenizer
 from tests.engines.test_reasoning_engines import asked, reasoner
 from tests.engines.vllm.test_engine import drive, refusal
