@@ -53,6 +53,7 @@ def fetch(to: Path) -> list[str]:
     own = "queries.image.repository=localhost/grace-client", "queries.image.tag=test"
     sets = [word for one in (*own, "queries.image.pullPolicy=Never") for word in ("--set", one)]
     small = ["--set", "queries.resources.cpu=500m", "--set", "queries.resources.memory=500Mi"]
+    small += ["--set", r"scheduling.nodeSelector.grace\.test/node=real"]
     return ["fetch", "--claim", CLAIM, "--to", str(to), *sets, *small]
 
 

@@ -41,7 +41,7 @@ def local_run(folder: Path) -> Path:
 def fetch(kube: Kube, release: str, folder: Path) -> None:
     """As the notes of a release say."""
     template = ["template", release, str(CHART), "--values", str(SMALL), "--set", "files.enabled=true"]
-    job = kube.helm(*template, "--show-only", "templates/files/job.yaml", "--namespace", "grace")
+    job = kube.helm(*template, "--show-only", "templates/files/job.yaml", "--namespace", kube.namespace)
     kube.kubectl("apply", "--filename", "-", stdin=job)
     files = component(release, "files")
     kube.until(lambda: kube.get("pods", files), 20, "a pod of the files Job")

@@ -25,7 +25,9 @@ def key(kube: Kube, secret: str = "secret-fake-api-key") -> str:
 
 def claims(kube: Kube) -> dict[str, str]:
     """Names and uids."""
-    return {claim["metadata"]["name"]: claim["metadata"]["uid"] for claim in kube.get("pvc")}
+    return {
+        claim["metadata"]["name"]: claim["metadata"]["uid"] for claim in kube.get("persistentvolumeclaims")
+    }
 
 
 def gpus(kube: Kube) -> int:
@@ -100,7 +102,12 @@ def test_helm_3(kube: Kube) -> None:
 def test_a_release_that_is_rendered_and_applied(kube: Kube) -> None:
     """It is rendered alike each time, waits for the Secret that it names, and asks with the key in there."""
     command = ["template", "life", str(CHART), "--values", str(SMALL), "--kube-version", "1.20.2", *QUICK]
-    command += ["--namespace", "grace", "--set", "server.apiKey.existingSecret=mine,test.enabled=false"]
+    command += [
+        "--namespace",
+        kube.namespace,
+        "--set",
+        "server.apiKey.existingSecret=mine,test.enabled=false",
+    ]
     rendered = kube.helm(*command)
     assert kube.helm(*command) == rendered
     kube.kubectl("apply", "--filename", "-", stdin=rendered)
