@@ -135,6 +135,7 @@ def test_two_releases_in_one_namespace(kube: Kube) -> None:
     """Each server has its own clients only, both share the output claim, and one survives the other."""
     for name in ("left", "right"):
         kube.install(name, "--set", f"model.name={name}", *QUICK)
+        assert kube.finished(kube.query_job(name), 90)
     pods = {name: server(kube, name) for name in ("left", "right")}
     for name, pod in pods.items():
         # By what the Service selects, not by what the chart says that it should.
@@ -147,7 +148,6 @@ def test_two_releases_in_one_namespace(kube: Kube) -> None:
         addresses = [address["ip"] for subset in endpoints["subsets"] for address in subset["addresses"]]
         assert addresses == [pod["status"]["podIP"]]
         only_own_clients(kube, name)
-        assert kube.finished(kube.query_job(name), 90)
     only_the_right_key(kube, "left")
     assert KEPT | {f"{WEIGHTS}left", f"{WEIGHTS}right"} == kube.names("pvc")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from tests.conftest import ROOT
 from tests.real_cluster.campaigns import Campaign
@@ -23,6 +24,7 @@ SAMPLE = 60
 """Trials."""
 
 
+@pytest.mark.alone
 def test_study1_through_the_real_server(kube: Kube, vllm: str, tmp_path: Path) -> None:
     """Weights come to the claim, questions are asked, results are fetched, and the table is equal."""
     (tmp_path / "values").mkdir()
