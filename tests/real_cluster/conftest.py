@@ -42,11 +42,13 @@ def environment(
 @pytest.fixture(scope="session")
 def vllm(environment: dict[str, str]) -> str:
     """Tag of the image with the real server, which the cluster has."""
+    vllm_image.setup()
     program = os.environ["GRACE_TEST_CLUSTER"]
     admin = environment | {"KUBECONFIG": environment["GRACE_CLUSTER_KUBECONFIG"]}
     command = ["kubectl", "get", "nodes", "--output", "jsonpath={.items[*].status.images[*].names}"]
-    has = subprocess.run(command, env=admin, capture_output=True, text=True, check=True).stdout
-    return vllm_image.ensure(program, has)
+    with cluster.turn(alone=False):
+        has = subprocess.run(command, env=admin, capture_output=True, text=True, check=True).stdout
+        return vllm_image.ensure(program, has)
 
 
 @pytest.fixture

@@ -175,7 +175,7 @@ class Kube:
                 | container
             ],
         }
-        spec = {"backoffLimit": 0, "activeDeadlineSeconds": 120, "template": {"spec": pod}}
+        spec = {"backoffLimit": 0, "activeDeadlineSeconds": 600, "template": {"spec": pod}}
         job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
         self.kubectl("apply", "--filename", "-", stdin=json.dumps(job))
         return job
@@ -215,7 +215,7 @@ class Kube:
 
     def _run(self, command: list[str], stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, env=self.env, cwd=ROOT, input=stdin or "", capture_output=True, text=True, timeout=400
+            command, env=self.env, cwd=ROOT, input=stdin or "", capture_output=True, text=True, timeout=600
         )
 
 

@@ -26,7 +26,7 @@ def install(kube: Kube, sets: Mapping[str, object] = {}, kubeconfig: str = "") -
     async def work() -> Revision:
         config = Path(kubeconfig or kube.env["KUBECONFIG"])
         release = Release(Kubectl(kubeconfig=config), model_values(SMALL), name="auto", sets={**SETS, **sets})
-        return await release.install(timeout=120)
+        return await release.install(timeout=400)
 
     return asyncio.run(work())
 

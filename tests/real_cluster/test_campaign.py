@@ -48,7 +48,7 @@ def local_tables(folder: Path, model: str, seed: int) -> dict[str, bytes]:
         ]
         given = ["--model", model, "--trials", str(ROOT / "data" / "study1.csv"), "--sample", str(SAMPLE)]
         subprocess.run(
-            [*command, *given, "--out", str(folder)], cwd=ROOT, check=True, capture_output=True, timeout=120
+            [*command, *given, "--out", str(folder)], cwd=ROOT, check=True, capture_output=True, timeout=600
         )
     return tables(folder)
 

@@ -20,7 +20,7 @@ from tests.real_cluster.test_campaign import claims
 MODEL = "smollm2"
 VALUES = ROOT / "tests" / "real_cluster" / "vllm-values.yaml"
 TOLERANCE = 1e-4
-SAMPLE = 60
+SAMPLE = 12
 """Trials."""
 
 
