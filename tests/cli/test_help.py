@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -36,6 +37,14 @@ def test_help_begins_with_an_example() -> None:
     """The first thing to copy stands above the options."""
     output = grace("run", "--help")
     assert output.index("Example: grace run study1-exp2") < output.index("─ Arguments ─")
+
+
+def test_the_terminal_wraps_the_help() -> None:
+    """A paragraph has no short line inside, whatever the width of the source is."""
+    described = grace("campaign", "run", "--help", COLUMNS="80").partition("─ Options")[0].splitlines()
+    lines = [line.rstrip() for line in described]
+    inside = [line for line, following in itertools.pairwise(lines) if line and following]
+    assert len(inside) >= 3 and min(map(len, inside)) > 60, described
 
 
 def test_a_shell_completes_experiments() -> None:

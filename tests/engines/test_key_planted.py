@@ -22,7 +22,7 @@ from grace_client.core.api_key import HIDDEN, LEAST
 from grace_client.core.errors import GraceError, ItemError, SpecError
 from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.engines.vllm.http_client import Client
-from grace_client.engines.vllm.responses import RetryPolicy
+from grace_client.engines.vllm.responses import Retrying
 from grace_client.extraction import answers as extracted
 from grace_client.extraction import endpoint, llm
 from grace_client.extraction.endpoint import Endpoint
@@ -37,7 +37,7 @@ from tests.support.fault_server import FaultServer
 from tests.support.spoiled import Interceptor, places
 
 KEY = "sk-Qx7Lm29vTzRw84KpYbN3"
-ONCE = RetryPolicy(tries=1, refusals=1, backoff=0.0, trip=10**9, patience=0.05)
+ONCE = Retrying(tries=1, refusals=1, backoff=0.0, trip=10**9, patience=0.05)
 PIECES = (f"Authorization: Bearer {KEY}", KEY[: LEAST + 1], KEY[-LEAST:], f"rer {KEY[:-3]}", f"{KEY[4:17]}…")
 
 
@@ -91,7 +91,7 @@ def test_the_start_up_check(
         interceptor = intercepted(monkeypatch, FaultServer())
 
         async def connected() -> VllmEngine:
-            return await VllmEngine.connect("http://server", api_key=KEY, policy=ONCE, say=lines.append)
+            return await VllmEngine.connect("http://server", api_key=KEY, retrying=ONCE, say=lines.append)
 
         await (await connected()).close()
         requests = interceptor.asked[path]
@@ -122,7 +122,7 @@ def test_a_run(
 
     async def work() -> None:
         interceptor = intercepted(monkeypatch, FaultServer())
-        engine = await VllmEngine.connect("http://server", api_key=KEY, policy=ONCE)
+        engine = await VllmEngine.connect("http://server", api_key=KEY, retrying=ONCE)
         more: dict[str, Any] = {} if chosen.scored else {"sampling": SamplingSpec(replicates=3)}
         folder = RunFolder.create(
             tmp_path / "run", chosen, trials, await engine.describe(), sample=40, **more
@@ -241,10 +241,10 @@ def test_headers_and_broken_http(
     async def work(url: str) -> list[str]:
         lines = []
         try:
-            await VllmEngine.connect(url, api_key=KEY, policy=ONCE)
+            await VllmEngine.connect(url, api_key=KEY, retrying=ONCE)
         except GraceError as error:
             lines.append(str(error))
-        client = Client(url, api_key=KEY, policy=ONCE)
+        client = Client(url, api_key=KEY, retrying=ONCE)
         for _ in range(2):
             try:
                 await client.post("/v1/completions", b"{}", lambda answer: answer["model"][0])

@@ -154,7 +154,10 @@ def _experiment(wide: pd.DataFrame, study: str, table: str, path: Path) -> Exper
         if set(experiment.columns or ("question", "response")) <= present:
             return experiment
     if not known:
-        raise SpecError(f"{path}: there is no study {study}. Rename the file, or register the study")
+        raise SpecError(
+            f"{path}: grace has no study {study}. A table has the name MODEL_STUDY_TABLE_DATE.csv. Rename "
+            "the file"
+        )
     nearest = max(known, key=lambda e: len(present.intersection(e.columns)))
     lost = ", ".join(name for name in nearest.columns if name not in present)
     raise SpecError(f"{path}: column {lost} is missing from a wide table of {nearest.name}")

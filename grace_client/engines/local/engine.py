@@ -270,8 +270,8 @@ class LocalEngine:
         if max(ids) >= self._rows:
             raise ItemError(
                 "engine_fault",
-                f"the prompt contains {self._decoded([max(ids)])!r}, which the tokenizer knows and the model "
-                "does not",
+                f"the prompt contains {self._decoded([max(ids)])!r}: the tokenizer has this token, but the "
+                "model does not",
             )
         return ids + lead
 

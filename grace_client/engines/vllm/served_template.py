@@ -99,9 +99,9 @@ async def read_template(api: ModelApi, chat: bool, settings: TemplateSettings, t
         ):
             raise SpecError(
                 f"The chat template of {api.card.name} prints today's date, so a run could not be continued "
-                "tomorrow. grace cannot set the date: a prompt that is written out has other tokens than one "
-                "through the template. Serve the model with a template that has a fixed date: "
-                "vllm serve … --chat-template FILE"
+                "tomorrow. grace cannot set the date itself: a prompt that grace writes has other tokens "
+                "than one that the server makes with the template. Serve the model with a template that "
+                "has a fixed date: vllm serve … --chat-template FILE"
             )
     return ServedTemplate(shape, chat, dated)
 

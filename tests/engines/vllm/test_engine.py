@@ -26,7 +26,7 @@ from grace_client.core.questions import Prompt, Sampling
 from grace_client.core.scoring import score
 from grace_client.engines.local.engine import LocalEngine
 from grace_client.engines.vllm.engine import VllmEngine
-from grace_client.engines.vllm.responses import RetryPolicy
+from grace_client.engines.vllm.responses import Retrying
 from grace_client.engines.vllm.wire_format import MAX_IDS, MAX_PROMPTS, forced_batches, named_batches
 from grace_client.run import manifest, runner, tables
 from grace_client.run.folder import RunFolder
@@ -41,7 +41,7 @@ T = TypeVar("T")
 TOLERANCE = 2e-4
 """Nats between the real server in float32 on a CPU and teacher forcing with transformers."""
 
-QUICK = RetryPolicy(
+QUICK = Retrying(
     tries=6,
     refusals=40,
     backoff=0.01,
@@ -64,7 +64,7 @@ def drive(
     use: Callable[[VllmEngine, FaultServer], Awaitable[T]],
     faults: Iterable[Fault] = (),
     *,
-    policy: RetryPolicy = QUICK,
+    retrying: Retrying = QUICK,
     server: FaultServer | None = None,
     **connect: Any,
 ) -> T:
@@ -72,7 +72,7 @@ def drive(
 
     async def work() -> T:
         async with server or FaultServer() as running:
-            engine = await VllmEngine.connect(running.url, policy=policy, **connect)
+            engine = await VllmEngine.connect(running.url, retrying=retrying, **connect)
             running.faults = (*running.faults, *faults)
             try:
                 return await use(engine, running)
@@ -363,7 +363,7 @@ def test_a_server_that_is_not_there_yet_is_waited_for() -> None:
 
         starting = asyncio.create_task(later())
         engine = await VllmEngine.connect(
-            f"http://127.0.0.1:{port}/v1", wait_minutes=1, policy=QUICK, say=said.append
+            f"http://127.0.0.1:{port}/v1", wait_minutes=1, retrying=QUICK, say=said.append
         )
         name = (await engine.describe()).model
         await engine.close()
@@ -371,7 +371,7 @@ def test_a_server_that_is_not_there_yet_is_waited_for() -> None:
         return name
 
     with pytest.raises(ServerError, match="wait for it with --wait-for-server") as caught:
-        run(VllmEngine.connect(f"http://127.0.0.1:{port}", policy=QUICK))
+        run(VllmEngine.connect(f"http://127.0.0.1:{port}", retrying=QUICK))
     assert caught.value.retryable
     assert run(work()) == "fake-model"
     assert any("waiting for the server" in line and "cannot be reached" in line for line in said)
@@ -455,7 +455,7 @@ def test_a_prompt_longer_than_the_context_is_an_item_error() -> None:
 )
 def test_a_fault_that_stays_is_the_items_own(kind: str, status: str, retryable: bool) -> None:
     """One question fails with a status and a reason. The next one has its answer."""
-    policy = replace(QUICK, tries=2, refusals=3, deadline=0.3)
+    retrying = replace(QUICK, tries=2, refusals=3, deadline=0.3)
     poisoned = Fault(kind, text="poison", seconds=0.01 if kind == "429" else 2.0)
 
     async def use(engine: VllmEngine, server: FaultServer) -> None:
@@ -468,7 +468,7 @@ def test_a_fault_that_stays_is_the_items_own(kind: str, status: str, retryable: 
         got = score(trie, await engine.edge_logprobs(ids, trie))
         assert np.abs(got.form_logprob - expected(server.vllm, ids, trie)).max() < 1e-5
 
-    drive(use, [poisoned], policy=policy)
+    drive(use, [poisoned], retrying=retrying)
 
 
 def folder_of(path: Path, info: Any, *, sample: int | None = None) -> RunFolder:
@@ -511,14 +511,14 @@ def test_everything_at_once(tmp_path: Path) -> None:
     ]
     # Client and server share a process: on a busy machine an answer may be seconds late and still come.
     patient = replace(QUICK, deadline=10.0, window=60.0, probe_deadline=10.0, patience=60.0)
-    drive(study2(tmp_path / "a"), policy=patient)
+    drive(study2(tmp_path / "a"), retrying=patient)
     seen: list[FaultServer] = []
 
     async def use(engine: VllmEngine, server: FaultServer) -> Progress:
         seen.append(server)
         return await study2(tmp_path / "b")(engine, server)
 
-    progress = drive(use, faults, policy=patient)
+    progress = drive(use, faults, retrying=patient)
     assert progress.total >= 2000
     assert set(seen[0].given) == {fault.kind for fault in faults}
     undisturbed, disturbed = (
@@ -558,7 +558,7 @@ def test_a_hang_ends_the_run_within_twice_the_window(tmp_path: Path) -> None:
         return await runner.run(folder, engine, on_progress=watch)
 
     with pytest.raises(ServerError, match=r"hangs: .* requests are waiting") as caught:
-        drive(use, [Fault("hang", after=80)], policy=replace(QUICK, window=2.0, deadline=30))
+        drive(use, [Fault("hang", after=80)], retrying=replace(QUICK, window=2.0, deadline=30))
     assert 2.0 < time.monotonic() - began[-1] < 4.0 + 0.5
     assert caught.value.retryable
     progress = drive(use)

@@ -19,7 +19,7 @@ from aiohttp.test_utils import TestServer
 
 from grace_client.core.errors import ServerError, SpecError
 from grace_client.engines.vllm.engine import VllmEngine
-from grace_client.engines.vllm.responses import RetryPolicy
+from grace_client.engines.vllm.responses import Retrying
 from grace_client.extraction.endpoint import Asker, Endpoint, client
 from tests.conftest import ROOT
 from tests.support.fault_server import FaultServer, in_thread
@@ -169,7 +169,7 @@ async def scripted(answer: Callable[[web.Request], Awaitable[web.StreamResponse]
     app.router.add_route("*", "/{path:.*}", answer)
     async with TestServer(app) as server:
         url = str(server.make_url("")).rstrip("/")
-        return await why_not(url, policy=RetryPolicy(probe=0.01), **options), url
+        return await why_not(url, retrying=Retrying(probe=0.01), **options), url
 
 
 def two_names(answering: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
