@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -22,6 +22,10 @@ class Tokens(Protocol):
     """The tokenizer and the chat template of a model, without its weights."""
 
     max_context: int
+
+    @property
+    def preamble(self) -> str:
+        """The chat template's own system text; empty if it has none."""
 
     def prompt_ids(self, prompt: Prompt) -> Sequence[int]:
         """Token ids of a prompt as it is sent."""
@@ -102,7 +106,9 @@ def check(experiment: Experiment, listed: TrialList, tokens: Tokens | None = Non
     lengths: dict[Prompt, int] = {}
     problems = []
     for trial, question in every:
-        prompt = question.prompt
+        prompt = _sent(question)
+        if tokens is not None and tokens.preamble and prompt.messages[0]["role"] != "system":
+            notes[_own_text(tokens.preamble)] = None
         if prompt not in lengths:
             lengths[prompt] = len(tokens.prompt_ids(prompt)) if tokens else _estimated(prompt.text)
         answer = depths[question.options] if question.options is not None else 0
@@ -121,9 +127,26 @@ def check(experiment: Experiment, listed: TrialList, tokens: Tokens | None = Non
         len(every),
         len(distinct),
         first,
-        None if tokens is None else tokens.shown(tokens.prompt_ids(first[0].prompt)),
+        None if tokens is None else shown(first[0], tokens),
         max(lengths.values()),
         tuple(notes),
+    )
+
+
+def shown(question: Question, tokens: Tokens) -> str:
+    """The prompt of a question as the model gets it, special tokens included."""
+    return tokens.shown(tokens.prompt_ids(_sent(question)))
+
+
+def _sent(question: Question) -> Prompt:
+    """The prompt as a run sends it that does not let the model reason before it scores."""
+    return replace(question.prompt, direct=question.options is not None)
+
+
+def _own_text(preamble: str) -> str:
+    return (
+        f"the model's chat template adds a system text of its own: {' '.join(preamble.split())!r}. "
+        "'system: null' switches it off, and 'system: TEXT' replaces it"
     )
 
 
