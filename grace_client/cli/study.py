@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grace_client.cli._engine_options import EMBEDDED
 from grace_client.cli._output import Json, print_json, say
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ def check(
     trials: Trials = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Check the tokens for this model. Its weights are not loaded.", show_default=False),
+        typer.Option(
+            help="Check the tokens for this model, or for 'embedded'. The weights are not loaded.",
+            show_default=False,
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -187,7 +191,7 @@ def _list(study: Study, path: Path | None) -> TrialList:
 def _tokens(model: str) -> Tokens:
     from grace_client.engines.local.tokenizer import Tokens as LocalTokens
 
-    return LocalTokens.of(model)
+    return LocalTokens.of(None if model == EMBEDDED else model)
 
 
 def _as_json(one: Checked) -> dict[str, Any]:

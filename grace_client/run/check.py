@@ -25,7 +25,7 @@ class Tokens(Protocol):
 
     @property
     def preamble(self) -> str:
-        """The chat template's own system text; empty if it has none."""
+        """The chat template's own text before the first turn."""
 
     def prompt_ids(self, prompt: Prompt) -> Sequence[int]:
         """Token ids of a prompt as it is sent."""
@@ -107,8 +107,6 @@ def check(experiment: Experiment, listed: TrialList, tokens: Tokens | None = Non
     problems = []
     for trial, question in every:
         prompt = _sent(question)
-        if tokens is not None and tokens.preamble and prompt.messages[0]["role"] != "system":
-            notes[_own_text(tokens.preamble)] = None
         if prompt not in lengths:
             lengths[prompt] = len(tokens.prompt_ids(prompt)) if tokens else _estimated(prompt.text)
         answer = depths[question.options] if question.options is not None else 0
@@ -120,6 +118,12 @@ def check(experiment: Experiment, listed: TrialList, tokens: Tokens | None = Non
             problems.append(Problem(trial.line, None, message))
     if problems:
         raise TrialError(listed.path, problems)
+    bare = any(not prompt.turns or prompt.turns[0].role != "system" for prompt in lengths)
+    if tokens is not None and tokens.preamble and bare:
+        notes[
+            f"the model's chat template puts its own text before the prompt: {tokens.preamble!r}. "
+            "'system: null' in the question switches it off"
+        ] = None
     first = asked[0][1]
     return Checked(
         experiment,
@@ -141,13 +145,6 @@ def shown(question: Question, tokens: Tokens) -> str:
 def _sent(question: Question) -> Prompt:
     """The prompt as a run sends it that does not let the model reason before it scores."""
     return replace(question.prompt, direct=question.options is not None)
-
-
-def _own_text(preamble: str) -> str:
-    return (
-        f"the model's chat template adds a system text of its own: {' '.join(preamble.split())!r}. "
-        "'system: null' switches it off, and 'system: TEXT' replaces it"
-    )
 
 
 def _estimated(text: str) -> int:

@@ -47,6 +47,11 @@ class Answers:
             numbers = tuple(f"{value:g}" for value in declared.values)
             self.names = declared.columns or declared.names or numbers
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Answers) and self.declared == other.declared
+
+    __hash__ = None  # type: ignore[assignment]
+
     def shown(self, variables: Mapping[str, Any]) -> list[str]:
         """The text of each option, as a prompt lists it."""
         return self._same_shown if not self.declared.columns else self._shown(variables)

@@ -6,7 +6,7 @@ that render) is decided where the study is built from them, with the same kind o
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -275,30 +275,6 @@ class Examples(_Part):
     file: FileName | None = None
     """A CSV file beside the study file."""
     answer: Template = "{{ answer }}"
-
-
-class Grammar(NamedTuple):
-    """What a grammar of whole sentences reads, and what it needs to know of the trial."""
-
-    reads: str
-    values: tuple[str, ...]
-    about: tuple[str, ...]
-
-
-GRAMMARS = {
-    "how-many": Grammar("a number", ("0", "1", "2", "3"), ("items", "rest", "speaker")),
-    "knows": Grammar("yes or no", ("yes", "no"), ("items", "rest", "speaker")),
-    "it-was": Grammar(
-        "a choice",
-        tuple(
-            f"{frame}_{word}" for frame in ("was", "wasnt") for word in ("terrible", "bad", "good", "amazing")
-        ),
-        ("speaker", "listener", "scene", "goal"),
-    ),
-}
-"""The grammars of `Read.rules`."""
-RESERVED_VALUES = ("unparsed", "unsure")
-"""Values of an answer that is not clear, and of one that says that the question cannot be decided."""
 
 
 def _range(given: tuple[int, int]) -> tuple[int, int]:

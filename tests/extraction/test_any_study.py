@@ -334,7 +334,7 @@ def test_the_file_decides_everything(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("number: [0, 10]", "number: [10, 0]", "goes from 10 to 0"),
+        ("number: [0, 10]", "number: [10, 0]", "the lower first"),
         ("synonyms: {0: [nobody]}", "synonyms: {11: [nobody]}", "'11' is no number from 0 to 10"),
         ("number: [0, 10]", "number: [0, 10], yes_no: true", "needs one of number, yes_no, choice"),
         ("choice: mood", "choice: moods", "there is no option set 'moods'. Did you mean 'mood'?"),

@@ -30,7 +30,7 @@ from grace_client.engines.vllm.responses import Retrying
 from grace_client.engines.vllm.wire_format import MAX_IDS, MAX_PROMPTS, forced_batches, named_batches
 from grace_client.run import manifest, runner, tables
 from grace_client.run.folder import RunFolder
-from tests.conftest import ROOT
+from tests.conftest import own_list
 from tests.engines.local.test_engine import CASES, PROMPTS
 from tests.engines.reference import teacher_forced
 from tests.support.fake_vllm import BOS, END, FakeVllm, bad_request
@@ -472,7 +472,7 @@ def test_a_fault_that_stays_is_the_items_own(kind: str, status: str, retryable: 
 
 
 def folder_of(path: Path, info: Any, *, sample: int | None = None) -> RunFolder:
-    trials = studies.read_trials(ROOT / "data" / "study2.csv")
+    trials = own_list("study2")
     return RunFolder.create(path, studies.experiment("study2-exp2"), trials, info, sample=sample)
 
 
