@@ -208,12 +208,14 @@ def _as_json(one: Checked) -> dict[str, Any]:
 
 
 def _question(question: Question, tokens: Tokens | None) -> dict[str, Any]:
+    from grace_client.run.check import shown
+
     options = question.options
     return {
         "question": question.name,
         "messages": question.prompt.messages,
         "options": {} if options is None else {one.name: list(one.forms) for one in options.options},
-        "sent": None if tokens is None else tokens.shown(tokens.prompt_ids(question.prompt)),
+        "sent": None if tokens is None else shown(question, tokens),
     }
 
 
@@ -234,9 +236,11 @@ def _print_checked(one: Checked, *, exact: bool) -> None:
 
 
 def _print_question(question: Question, tokens: Tokens | None) -> None:
+    from grace_client.run.check import shown
+
     typer.echo(f"  {question.name}:")
     if tokens is not None:
-        typer.echo(_indented(tokens.shown(tokens.prompt_ids(question.prompt))))
+        typer.echo(_indented(shown(question, tokens)))
     else:
         for message in question.prompt.messages:
             if len(question.prompt.messages) > 1:
