@@ -9,6 +9,7 @@ import signal
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,9 +17,10 @@ from types import ModuleType
 
 import pytest
 
-from grace_client import studies
+from grace_client import cli, studies
 from grace_client.core.trials import TrialList
-from tests.kube.standin import HERE, Tools
+from tests.kube.program import HERE
+from tests.kube.standin import Tools
 
 ROOT = Path(__file__).parents[1]
 USERS_LISTS = ROOT.parent / "shared" / "data"
@@ -26,9 +28,9 @@ USERS_LISTS = ROOT.parent / "shared" / "data"
 
 
 class _LeaveOut(MetaPathFinder):
-    """Skips a test, or a module of tests, that needs a package of an extra that is not installed.
+    """Skips a test, or a module of tests, that needs a package of an extra.
 
-    It is asked last, so only about packages that nobody else finds.
+    Asked last, it skips what needs a package that is not installed; asked first, what needs any of them.
     """
 
     def __init__(self) -> None:
@@ -42,10 +44,13 @@ class _LeaveOut(MetaPathFinder):
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
         extra = self.extra.get(name)
         if extra:
-            pytest.skip(f"{name} is not installed (extra {extra!r})", allow_module_level=True)
+            pytest.skip(f"{name} is left out (extra {extra!r})", allow_module_level=True)
 
 
-if not os.environ.get("GRACE_TEST_ALL"):
+if os.environ.get("GRACE_TEST_FAST"):
+    collect_ignore = ["engines"]
+    sys.meta_path.insert(0, _LeaveOut())
+elif not os.environ.get("GRACE_TEST_ALL"):
     # Its conftest imports torch, and a conftest cannot be skipped.
     collect_ignore = [] if find_spec("torch") else ["engines"]
     sys.meta_path.append(_LeaveOut())
@@ -73,9 +78,23 @@ def a_terminal() -> Iterator[None]:
     signal.signal(signal.SIGHUP, before)
 
 
+def grace(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Run the command in this process; its exit code."""
+    monkeypatch.setattr(sys, "argv", ["grace", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
 def undated(name: str) -> str:
     """A table's name without the day on which its run began: midnight may lie between two runs of a test."""
     return re.sub(r"_\d{8}(?=[_.])", "", name)
+
+
+@cache
+def own_list(study: str) -> TrialList:
+    """The project's list of a study, read once."""
+    return studies.read_trials(ROOT / "data" / f"{study}.csv")
 
 
 def lists(study: str) -> Iterator[Path]:

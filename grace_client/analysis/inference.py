@@ -114,7 +114,7 @@ def mean_intervals(
     least, most = bounds
     if (beyond := (rows[value] < least - 1e-9) | (rows[value] > most + 1e-9)).any():
         where = rows.index[beyond.to_numpy()][0]
-        raise SpecError(f"column {value}, row {where}: {rows[value][where]} is not within {least} and {most}")
+        raise SpecError(f"column {value}, row {where}: {rows[value][where]} is not from {least} to {most}")
     grouped = rows.groupby(list(by), sort=False, observed=True, dropna=False)
     table = grouped[value].agg(mean="mean", n="size").reset_index()
     number, y = grouped.ngroup().to_numpy(), rows[value].to_numpy(dtype=np.float64)

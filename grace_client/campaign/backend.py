@@ -109,7 +109,9 @@ class Backend:
         complete = {folder.relative_to(self.folder / RESULTS).parts[0] for folder in done.verified}
         missing = [name for name in experiments(self.known) if name not in complete]
         if missing and not self.model.reason:
-            raise ResultsIncompleteError(f"the tables of {', '.join(missing)} are not complete on the claim")
+            raise ResultsIncompleteError(
+                f"the runs of {', '.join(missing)} on the claim have no complete tables"
+            )
         return tuple(str(folder) for folder in (*done.verified, *done.partial))
 
     async def uninstall(self, *, timeout: float) -> None:

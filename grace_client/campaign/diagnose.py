@@ -114,7 +114,7 @@ def first_fatal(faults: Sequence[Fault]) -> Fault | None:
 
 def _try(fallbacks: Sequence[str]) -> str:
     if not fallbacks:
-        return "wait, or use values for another GPU: no overlay is left to try"
+        return "wait, or write a values file for another GPU: the campaign has tried all kinds in values/gpus"
     return f"wait, or stop the campaign and add to the command that it prints: --fallback {fallbacks[0]}"
 
 
@@ -136,14 +136,14 @@ def _creation(snapshot: Snapshot, fallbacks: Sequence[str]) -> Iterator[Fault]:
         if "exceeded quota" in event.message:
             yield Fault(
                 FaultKind.QUOTA,
-                f"the namespace's quota has no room for a pod of {event.name}: {why}",
+                f"the namespace's quota is too small for a pod of {event.name}: {why}",
                 f"ask for a larger quota (A100s: with the cluster's form), or {_try(fallbacks)}",
             )
         else:
             yield Fault(
                 FaultKind.REFUSED,
                 f"the cluster refuses the pod of {event.name}: {why}",
-                "change the value that it names; its largest value is in: grace policy check --chart …",
+                "change the value that it names. 'grace policy check --chart …' shows what is allowed",
                 fatal=bool(re.search(r"denied|forbidden|invalid", event.message)),
             )
 
@@ -218,7 +218,7 @@ def _container(snapshot: Snapshot, pod: Pod, container: Container) -> Iterator[F
             FaultKind.MEMORY,
             f"{of_pod} used more memory than its limit and was killed ({container.restarts + 1} times)"
             + _tail(container.log),
-            f"raise {value}, request and limit, with --set",
+            f"set a larger {value}, both request and limit, with --set",
             fatal=container.restarts >= 1,
         )
     elif name == WEIGHTS:
@@ -237,13 +237,13 @@ def _container(snapshot: Snapshot, pod: Pod, container: Container) -> Iterator[F
             "times; its last lines:" + _tail(container.log),
             f"kubectl logs {pod.name} -c {name} --previous --tail=100",
             fatal=container.restarts >= RESTARTS,
-            change=f"correct the model's values (model, server, gpu) by these lines, with --set; {AGAIN}",
+            change=f"correct the value that these lines name (model, server or gpu), with --set; {AGAIN}",
         )
 
 
 _CORRECT_DOWNLOAD = (
-    "correct what its last line names. For another token: kubectl create secret generic hf-token "
-    "--from-file=token=FILE, and name it in the values (weights.token.existingSecret)"
+    "correct the value that its last line names. If the token is wrong: kubectl create secret generic "
+    "hf-token --from-file=token=FILE, and name that Secret in the values (weights.token.existingSecret)"
 )
 
 
@@ -256,7 +256,7 @@ def _image(snapshot: Snapshot, pod: Pod, container: Container) -> Fault:
     return Fault(
         FaultKind.IMAGE,
         f"the image of {container.name} in {pod.name} cannot be pulled: {why}",
-        "correct server.image, queries.image or --registry, or push it: scripts/image push REGISTRY",
+        "correct server.image, queries.image or --registry, or push the image: scripts/image push REGISTRY",
         fatal=bool(_NO_IMAGE.search(why)) or waited > PATIENCE,
     )
 
@@ -267,7 +267,10 @@ def _claims(snapshot: Snapshot) -> Iterator[Fault]:
         if claim.phase == "Bound":
             continue
         event = events.get(claim.name)
-        why, fatal = (f"{event.reason}: {event.message}" if event else "no event says why yet"), False
+        why, fatal = (
+            (f"{event.reason}: {event.message}" if event else "Kubernetes has not said why yet"),
+            False,
+        )
         if event is None or event.reason in ("WaitForFirstConsumer", "Provisioning", "ExternalProvisioning"):
             if snapshot.at - min(pod.created for pod in snapshot.pods) < PATIENCE:
                 continue

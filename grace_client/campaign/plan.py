@@ -54,7 +54,7 @@ class Plan:
     assumptions : Assumptions
         What the estimates assume.
     model_hours, budget_hours : float
-        Hours for which one model may hold GPUs, and GPU-hours of the whole campaign.
+        Hours for which one model may use GPUs, and GPU-hours of the whole campaign.
     """
 
     models: tuple[PlannedModel, ...]
@@ -102,8 +102,8 @@ class Plan:
         return [
             f"One after another: {sums.gpu_hours:.1f} GPU-hours, {'within' if self.fits else 'OVER'} the "
             f"budget of {budget:g}; at most {sums.peak_gpus} GPUs at a time.",
-            f"At worst: {sums.worst_gpu_hours:g} GPU-hours, {sums.at_once_gpus} GPUs x {self.model_hours:g} "
-            "hours, after which a model is stopped.",
+            f"At worst: {sums.worst_gpu_hours:g} GPU-hours ({sums.at_once_gpus} GPUs x {self.model_hours:g} "
+            "hours; then the campaign stops the model).",
             f"All at once: {sums.at_once_gpu_hours:.1f} GPU-hours and {sums.at_once_gpus} GPUs at a time, "
             f"because each server runs until the last one is done ({sums.at_once_gpus} GPUs x {longest:.1f} "
             "hours).",
@@ -140,8 +140,9 @@ def check_affordable(spec: Spec, count: CountLoads, budget_hours: float) -> None
     expected = total(estimates(spec, count, Assumptions())).gpu_hours
     if expected > budget_hours:
         raise SpecError(
-            f"The campaign would take about {expected:.1f} GPU-hours, and the budget is {budget_hours:g}. "
-            "'grace campaign plan' shows the hours of each model; --over-budget begins the campaign anyway"
+            f"The campaign would take about {expected:.1f} GPU-hours, but the budget is {budget_hours:g}. "
+            "'grace campaign plan' shows the hours of each model. To begin the campaign anyway, add "
+            "--over-budget"
         )
 
 

@@ -123,7 +123,7 @@ async def _run(
 
 def _stop(controller: Controller, terminal: Terminal) -> None:
     again = controller.stop_requested
-    # Before anything is said: the terminal may be closed.
+    # Before any message: the terminal may be closed.
     controller.stop("stopped by a signal")
     terminal.say(
         "still freeing the GPUs: this process ends as soon as the release is uninstalled"
@@ -173,7 +173,7 @@ async def look(kubectl: Kubectl, out: Path) -> tuple[Campaign, list[str]]:
     now = (await Clock.of(kubectl)).now()
     silence = (now - stored.renewed).total_seconds()
     lines = [
-        f"process {stored.holder} runs it; its last sign of life was {silence:.0f} s ago"
+        f"process {stored.holder} runs it, and last reported {silence:.0f} s ago"
         if stored.has_process(now)
         else "no process runs it. 'grace campaign run' continues it; 'grace campaign stop' frees its GPUs"
     ]

@@ -56,7 +56,7 @@ def describe(
     for name in filter(None, (gpu, *fallbacks)):
         if name not in choices:
             raise SpecError(
-                f"There is no overlay {name} in {folder}/gpus. Overlays: {', '.join(choices) or 'none'}"
+                f"There is no kind of GPU {name} in {folder}/gpus. Kinds: {', '.join(choices) or 'none'}"
             )
     return Spec(
         models=tuple(names),
@@ -73,7 +73,7 @@ def values_of(spec: Spec, model: str, overlay: str, folder: Path) -> ModelValues
     wanted = {folder / f"{model}.yaml": spec.documents[model]}
     if overlay:
         if overlay not in spec.overlays:
-            raise SpecError(f"The campaign has no overlay {overlay}. Overlays: {', '.join(spec.overlays)}")
+            raise SpecError(f"The campaign has no kind of GPU {overlay}. Kinds: {', '.join(spec.overlays)}")
         wanted[folder / "gpus" / f"{overlay}.yaml"] = spec.overlays[overlay]
     for file, text in wanted.items():
         if not file.exists() or file.read_text(encoding="utf-8") != text:

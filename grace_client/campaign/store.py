@@ -71,13 +71,13 @@ class StoredCampaign:
         if name != campaign.name:
             raise BusyError(
                 f"Campaign {name} ({', '.join(self.campaign.spec.models)}) is running in namespace "
-                f"{self.campaign.namespace}; a namespace has one campaign at a time. 'grace campaign status' "
+                f"{self.campaign.namespace}. A namespace has one campaign at a time. 'grace campaign status' "
                 "shows it, 'grace campaign stop' ends it, and 'grace campaign run' without --models "
                 "continues it"
             )
         if self.has_process(now):
             raise BusyError(
-                f"Process {self.holder} runs campaign {name}; its last sign of life was at "
+                f"Process {self.holder} runs campaign {name}, and last reported at "
                 f"{self.renewed:%H:%M:%S} UTC. Wait for it, or end the campaign with 'grace campaign stop'. "
                 "If the process has ended, add --take-over"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import Annotated, Any
 
@@ -20,6 +21,10 @@ _UNREADABLE: Any = typer.BadParameter.__mro__[1]
 
 
 class _Commands(TyperGroup):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        _join_lines(self)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
@@ -34,6 +39,13 @@ class _Commands(TyperGroup):
             ) from error
         except OSError as error:
             raise refused(error) from error
+
+
+def _join_lines(command: Any) -> None:
+    """Make each paragraph of a command's help one line, which the terminal wraps at its own width."""
+    command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", command.help or "")
+    for own in getattr(command, "commands", {}).values():
+        _join_lines(own)
 
 
 app = typer.Typer(

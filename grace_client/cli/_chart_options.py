@@ -12,8 +12,8 @@ Set = Annotated[
         "--set",
         "--sets",
         metavar="KEY=VALUE",
-        help="Set a value of the chart, as helm's --set does, such as queries.maxFailed=0.05. For a release "
-        "that exists, repeat what it was installed with.",
+        help="Set a value of the chart, as helm's --set does, such as queries.maxFailed=0.05. For an "
+        "installed release, repeat the --set options of its installation.",
         show_default=False,
     ),
 ]

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from grace_client.engines.base import Engine
     from grace_client.engines.chat.template import TemplateSettings
 
+EMBEDDED = "embedded"
+"""Name of the model that comes with grace."""
+
 ASKING = "What to ask"
 FREE_TEXT = "Free text"
 SERVER = "Server"
@@ -35,7 +38,9 @@ Model = Annotated[
 Dtype = Annotated[
     str,
     typer.Option(
-        help="Number format of the weights: auto, float32, bfloat16 or float16.", rich_help_panel=HARDWARE
+        help="Number format in which the model computes: float32, bfloat16, float16 or auto. auto is "
+        "float32 on a CPU, and the format of the weights elsewhere.",
+        rich_help_panel=HARDWARE,
     ),
 ]
 Device = Annotated[
@@ -101,8 +106,8 @@ PromptDate = Annotated[
 Declare = Annotated[
     list[str] | None,
     typer.Option(
-        help="Write a fact that the server does not report into the run's manifest, as NAME=VALUE, such as "
-        "dtype=bfloat16.",
+        help="NAME=VALUE, such as dtype=bfloat16: something that you know of the server and that it does not "
+        "report. grace writes it into the run's manifest.",
         show_default=False,
         rich_help_panel=SERVER,
     ),

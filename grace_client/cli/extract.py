@@ -32,7 +32,8 @@ class RunFirst(TyperGroup):
 
 app = typer.Typer(
     cls=RunFirst,
-    help="Read the free-text answers of a run. 'grace extract RUN' is short for 'grace extract answers RUN'.",
+    help="Extract values from the free-text answers of a run. 'grace extract RUN' is short for 'grace "
+    "extract answers RUN'.",
     no_args_is_help=True,
 )
 
@@ -70,11 +71,15 @@ def answers(
     ] = 8,
     price_in: Annotated[
         float | None,
-        typer.Option(help="Price of a million prompt tokens, for the cost.", min=0, show_default=False),
+        typer.Option(
+            help="Price of a million prompt tokens. With both prices, grace prints the cost.",
+            min=0,
+            show_default=False,
+        ),
     ] = None,
     price_out: Annotated[
         float | None,
-        typer.Option(help="Price of a million answer tokens, for the cost.", min=0, show_default=False),
+        typer.Option(help="Price of a million answer tokens.", min=0, show_default=False),
     ] = None,
     human: Annotated[
         list[Path] | None,
@@ -86,7 +91,10 @@ def answers(
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     json: Json = False,
 ) -> None:
-    """Read the free-text answers of a run into its structured table, and show how many could be read."""
+    """Extract values from the free-text answers of a run, and write its structured table.
+
+    The output shows how many answers have a clear value.
+    """
     from grace_client.extraction import answers as extracted
     from grace_client.run.folder import RunFolder
     from grace_client.run.manifest import Extraction
@@ -122,11 +130,11 @@ def answers(
 def sample(
     run: Run,
     out: Annotated[Path, typer.Option(help="CSV file to write.")],
-    n: Annotated[int, typer.Option("--n", help="How many answers to draw.", min=1)] = 100,
+    n: Annotated[int, typer.Option("--n", help="How many answers to draw at random.", min=1)] = 100,
     seed: Annotated[int, typer.Option(help="Random seed. The same seed draws the same answers.")] = 0,
     json: Json = False,
 ) -> None:
-    """Write a coding sheet: random answers of every question and category, with an empty column to fill."""
+    """Write a coding sheet: random answers, with an empty column in which a person writes their values."""
     from grace_client.extraction import answers as extracted
     from grace_client.extraction import sheet
     from grace_client.extraction.reading import UNPARSED, Values
@@ -153,7 +161,10 @@ def agree(
     sheets: Annotated[list[Path] | None, typer.Argument(help="Filled coding sheets.")] = None,
     json: Json = False,
 ) -> None:
-    """Measure how well rules, LLM and hand coding agree: share and Cohen's κ, with 95% intervals."""
+    """Measure how well rules, LLM and hand coding agree.
+
+    The output is the share of equal values and Cohen's κ, each with its 95% interval.
+    """
     from grace_client.extraction import answers as extracted
     from grace_client.extraction import sheet
     from grace_client.run.folder import RunFolder

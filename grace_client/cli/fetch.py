@@ -39,7 +39,9 @@ Release = Annotated[
 Values = Annotated[
     list[Path] | None,
     typer.Option(
-        "--values", "-f", help="If the release is not installed any more: the values files that it had."
+        "--values",
+        "-f",
+        help="If the release is not installed any more: the values files with which it was installed.",
     ),
 ]
 Namespace = Annotated[
@@ -79,9 +81,9 @@ def fetch(
     runs: Annotated[
         str | None,
         typer.Option(
-            metavar="E/M/R",
-            help="Fetch only these runs: EXPERIMENT/MODEL/RUN, where * is any text. Default: all runs of the "
-            "release.",
+            metavar="PATTERN",
+            help="Fetch only these runs: EXPERIMENT/MODEL/RUN, where * is any text, such as */gemma-9b/*. "
+            "Default: all runs of the release.",
             show_default=False,
         ),
     ] = None,
@@ -100,8 +102,8 @@ def fetch(
 ) -> None:
     """Download runs from the cluster and verify them.
 
-    Files that are already here and intact are not downloaded again; corrupted files are. You can stop the
-    command at any time and repeat it. At its end, it removes its own download Job, and no query Job.
+    Files that are already here are not downloaded again, unless they are corrupted. You can stop the command
+    at any time and repeat it. At its end it deletes its own download Job, but no query Job.
     """
     from grace_client.deploy.values import assigned
     from grace_client.kube.helm import Assignments
@@ -153,7 +155,7 @@ def upload(
         str | None, typer.Option(help="Instead of a release: name of the input claim.", show_default=False)
     ] = None,
     folder: Annotated[
-        str, typer.Option(help="Folder on the claim. Default: its root folder.", show_default=False)
+        str, typer.Option(help="Folder on the claim. Default: its top folder.", show_default=False)
     ] = "",
     sets: Set = None,
     set_string: SetString = None,

@@ -51,13 +51,16 @@ def check(
         list[str] | None,
         typer.Option(metavar="RULE", help="Do not check this rule, because the cluster allows an exception."),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit code 2 on warnings too.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 2 also if there is only a warning.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show what breaks the cluster's rules, where, and what to write instead.
 
     Check objects together if you apply them together: some rules count over all of them.
-    Exit code 2 on any error, 0 otherwise; notes never fail the check.
+
+    Exit code 2 if there is an error, or with --strict a warning. Otherwise 0.
     """
     from grace_client.policy.check import check as check_rules
 
@@ -151,7 +154,7 @@ def _show(report: Report) -> None:
 
 @app.command()
 def rules(json: Json = False) -> None:
-    """List every rule: its severity, its text, its source, and what a manifest cannot show."""
+    """List every rule: severity, text, source, and the part of the rule that no manifest can show."""
     from grace_client.policy.rules import RULES
 
     if json:

@@ -53,15 +53,16 @@ def run(
     experiment: Annotated[
         str,
         typer.Argument(
-            help="Experiment: study1-exp1, study1-exp2, …; one of a study file, FILE.yaml:EXPERIMENT; or all "
-            "for the four main ones.",
+            help="Name of an experiment, such as study1-exp2; one of a study file, FILE.yaml:EXPERIMENT; or "
+            "'all' for study1-exp1, study1-exp2, study2-exp1 and study2-exp2.",
             autocompletion=_experiments,
         ),
     ],
     trials: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Trial list (CSV). With 'all', give one list for each study. Default: the study's own list.",
+            help="Trial list (CSV, .xlsx or Parquet). With 'all', give the option once for each study. "
+            "Default: the study's own list.",
             show_default=False,
             rich_help_panel=ASKING,
         ),
@@ -114,7 +115,8 @@ def run(
     seed: Annotated[
         int,
         typer.Option(
-            help="Number from which the seed of each answer is made. --sample does not use it.",
+            help="Number from which grace computes the seed of each answer. The trials that --sample draws "
+            "do not depend on it.",
             rich_help_panel=FREE_TEXT,
         ),
     ] = 0,
@@ -123,7 +125,7 @@ def run(
         typer.Option(
             "--share-answers",
             help="Ask each distinct question once, and give its answers to all its trials. Default: each "
-            "trial gets answers of its own.",
+            "trial gets its own answers.",
             rich_help_panel=FREE_TEXT,
         ),
     ] = False,

@@ -15,7 +15,7 @@ from grace_client.core.api_key import from_environment
 from grace_client.core.errors import ItemError, ServerError, SpecError
 from grace_client.engines.vllm import fields
 from grace_client.engines.vllm.http_client import Client, Hints
-from grace_client.engines.vllm.responses import RetryPolicy, base_url
+from grace_client.engines.vllm.responses import Retrying, base_url
 from grace_client.engines.vllm.tls import speaks_tls
 from grace_client.extraction.instructions import Codebook
 from grace_client.run.layout import OK
@@ -27,7 +27,7 @@ DEEPSEEK_URL, DEEPSEEK_MODEL, DEEPSEEK_KEY = "https://api.deepseek.com", "deepse
 MAX_TOKENS = 256
 ATTEMPTS = 2
 
-RETRIES = RetryPolicy(
+RETRIES = Retrying(
     tries=6,
     refusals=7,
     backoff_most=8.0,
@@ -36,8 +36,8 @@ RETRIES = RetryPolicy(
     window=3600.0,
     patience=120.0,
 )
-"""The client's retry policy for a paid service, which limits requests and does not restart: grace waits as
-long as ``Retry-After`` says, up to two minutes."""
+"""How the client retries with a paid service, which limits requests and does not restart: grace waits as long
+as ``Retry-After`` says, up to two minutes."""
 
 KEPT = "The readings so far are kept"
 
@@ -127,7 +127,7 @@ def client(endpoint: Endpoint, *, concurrency: int) -> Client:
     return Client(
         endpoint.url,
         api_key=endpoint.key,
-        policy=RETRIES,
+        retrying=RETRIES,
         max_in_flight=concurrency,
         hints=Hints(f"check the key in {where}", "check --llm-url and --llm-model"),
     )
@@ -172,22 +172,22 @@ class Asker:
         # The client retries failed requests. This loop tells the model what is wrong in its reply.
         for attempt in range(1, ATTEMPTS + 1):
             entry["attempts"] = attempt
-            answer = await self._send(codebook, messages)
-            if isinstance(answer, ItemError):
-                final = not answer.retryable
-                entry |= {"status": "rejected" if final else answer.status, "reason": str(answer)}
+            reply = await self._send(codebook, messages)
+            if isinstance(reply, ItemError):
+                final = not reply.retryable
+                entry |= {"status": "rejected" if final else reply.status, "reason": str(reply)}
                 break
-            entry["prompt_tokens"] += answer.prompt_tokens
-            entry["completion_tokens"] += answer.completion_tokens
-            entry["content"] = answer.content
-            if answer.refusal:
-                entry |= {"status": "refused", "reason": answer.refusal}
+            entry["prompt_tokens"] += reply.prompt_tokens
+            entry["completion_tokens"] += reply.completion_tokens
+            entry["content"] = reply.content
+            if reply.refusal:
+                entry |= {"status": "refused", "reason": reply.refusal}
                 break
             try:
-                coded = codebook.shape.model_validate_json(answer.content)
+                coded = codebook.shape.model_validate_json(reply.content)
             except ValidationError as error:
-                entry["reason"] = f"{error.errors()[0]['msg']}: {answer.content[:200]}"
-                kept = [{"role": "assistant", "content": answer.content}] if answer.content.strip() else []
+                entry["reason"] = f"{error.errors()[0]['msg']}: {reply.content[:200]}"
+                kept = [{"role": "assistant", "content": reply.content}] if reply.content.strip() else []
                 again = f"That is not valid: {error.errors()[0]['msg']}. Reply with the JSON object alone."
                 messages = [*messages[:2], *kept, {"role": "user", "content": again}]
                 continue

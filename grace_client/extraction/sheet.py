@@ -51,16 +51,16 @@ def draw(answers: Sequence[Answer], count: int, *, seed: int = 0) -> list[Answer
     count = min(count, total)
     exact = {key: count * len(group) / total for key, group in strata.items()}
     least = 1 if count >= len(strata) else 0
-    places = {key: max(int(share), least) for key, share in exact.items()}
-    by_need = sorted(exact, key=lambda key: places[key] - exact[key])
-    while (left := count - sum(places.values())) != 0:
-        for key in by_need if left > 0 else reversed(by_need):
+    sizes = {key: max(int(share), least) for key, share in exact.items()}
+    furthest_below = sorted(exact, key=lambda key: sizes[key] - exact[key])
+    while (left := count - sum(sizes.values())) != 0:
+        for key in furthest_below if left > 0 else reversed(furthest_below):
             step = 1 if left > 0 else -1
-            if left and least <= places[key] + step <= len(strata[key]):
-                places[key] += step
+            if left and least <= sizes[key] + step <= len(strata[key]):
+                sizes[key] += step
                 left -= step
     rng = random.Random(seed)
-    drawn = [answer for key in sorted(strata) for answer in rng.sample(strata[key], places[key])]
+    drawn = [answer for key in sorted(strata) for answer in rng.sample(strata[key], sizes[key])]
     rng.shuffle(drawn)
     return drawn
 

@@ -153,14 +153,14 @@ def check(models: Sequence[Mapping[str, Any]], wanted: Sequence[str], vllm: Vllm
         name, repository, revision = (known["model"][key] for key in ("name", "repository", "revision"))
         if vllm.words and not repository:
             raise SpecError(
-                "--vllm cannot serve the embedded model. Leave out --vllm, or give --models the folder in "
-                "which 'scripts/vllm-cpu' serves it"
+                "--vllm cannot serve the embedded model. Leave out --vllm, or name another model "
+                "with --models"
             )
         if repository and not vllm.words and revision != "main":
             raise SpecError(
-                f"{name}: the values name revision {revision}, and the embedded engine uses the newest one "
-                f"of {repository}. Serve it with --vllm, or download that revision into a folder and give "
-                "--models the folder"
+                f"{name}: the values name revision {revision} of {repository}, but the embedded engine uses "
+                "the newest one. Serve the model with --vllm, or download that revision into a folder and "
+                "name the folder with --models"
             )
         if there := known["queries"]["studyFromInput"]:
             raise SpecError(

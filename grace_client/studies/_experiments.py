@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 
 from grace_client.core.errors import Problem, SpecError, TrialError
 from grace_client.core.questions import Prompt, Question, Turn
@@ -82,9 +82,7 @@ class Builder:
         if len(kinds) < sum(len(one.combinations) for one in asked):
             self.faults.add((*where, "ask"), "has two questions of the same name. Give them different names")
         if len(kinds) > MAX_QUESTIONS:
-            self.faults.add(
-                (*where, "ask"), f"has {len(kinds)} questions about a trial; the most is {MAX_QUESTIONS}"
-            )
+            self.faults.add((*where, "ask"), f"has more than {MAX_QUESTIONS} questions about a trial")
         scored = [one.answers is not None for one in asked]
         if any(scored) and not all(scored):
             self.faults.add(
@@ -154,8 +152,10 @@ class Builder:
             examples = ask.examples.rows or self.files.get(ask.examples.file or "", ())
             if not examples and (ask.examples.file is None or ask.examples.file in self.files):
                 self.faults.add((*where, "examples"), "has no rows. Give 'rows', or a 'file' with some")
-        combinations = tuple(dict(zip(ask.each, one, strict=True)) for one in product(*ask.each.values()))
-        return _Asked(ask, combinations[: MAX_QUESTIONS + 1], answers, listed, examples)
+        # One more than allowed, so that the count shows it.
+        some = islice(product(*ask.each.values()), MAX_QUESTIONS + 1)
+        combinations = tuple(dict(zip(ask.each, one, strict=True)) for one in some)
+        return _Asked(ask, combinations, answers, listed, examples)
 
     def _check_names(self, ask: formats.Ask, where: Path) -> None:
         """Note names in the templates of a question that nothing defines."""

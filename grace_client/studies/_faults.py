@@ -8,6 +8,9 @@ from difflib import get_close_matches
 from grace_client.core.errors import FileProblem, StudyError
 from grace_client.studies._yaml import Document, Path
 
+SHOWN = 30
+"""Most names that a message lists."""
+
 
 class Faults:
     """The faults found so far.
@@ -36,7 +39,8 @@ class Faults:
             return True
         near = get_close_matches(name, listed, 1)
         hint = f"Did you mean {near[0]!r}? " if near else ""
-        self.add(where, f"there is no {what} {name!r}. {hint}There is: {', '.join(listed) or 'none'}")
+        shown = ", ".join(listed[:SHOWN]) + (", …" if len(listed) > SHOWN else "") or "none"
+        self.add(where, f"there is no {what} {name!r}. {hint}There is: {shown}")
         return False
 
     def uses(self, where: Path, used: Iterable[str], names: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -14,6 +15,8 @@ from grace_client.studies import format as formats
 from grace_client.studies._faults import Faults
 from grace_client.studies._templates import TemplateError, template
 from grace_client.studies._yaml import Path
+
+_TOO_MANY = f"a set has at most {formats.MAX_FORMS} forms. Give fewer options or spellings"
 
 
 class Answers:
@@ -44,6 +47,11 @@ class Answers:
             numbers = tuple(f"{value:g}" for value in declared.values)
             self.names = declared.columns or declared.names or numbers
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Answers) and self.declared == other.declared
+
+    __hash__ = None  # type: ignore[assignment]
+
     def shown(self, variables: Mapping[str, Any]) -> list[str]:
         """The text of each option, as a prompt lists it."""
         return self._same_shown if not self.declared.columns else self._shown(variables)
@@ -69,7 +77,7 @@ class Answers:
             for name, texts in zip(self.names, self._texts(variables), strict=True)
         )
         if sum(len(option.forms) for option in found) > formats.MAX_FORMS:
-            raise SpecError(f"a set has at most {formats.MAX_FORMS} forms. Give fewer options or spellings")
+            raise SpecError(_TOO_MANY)
         return OptionSet(found, end_of_turn=self.declared.end == "turn")
 
     def _texts(self, variables: Mapping[str, Any]) -> Iterator[list[str]]:
@@ -83,6 +91,8 @@ class Answers:
             joint = say or template(" ".join(f"{{{{ {factor} }}}}" for factor in declared.cross))
             for levels in product(*declared.cross.values()):
                 spelled = [declared.spellings.get(level, (level,)) for level in levels]
+                if math.prod(map(len, spelled)) > formats.MAX_FORMS:
+                    raise SpecError(_TOO_MANY)
                 yield [joint.render(dict(zip(declared.cross, one, strict=True))) for one in product(*spelled)]
         else:
             for name in self.names:
@@ -117,9 +127,15 @@ def checked(
         faults.add((*where, "values"), "is not possible with 'cross'")
     for name in declared.columns:
         faults.known((*where, "columns"), name, columns, "column")
+    # Count before anything is built: a crossing of a few factors may have millions of options.
+    count = max(
+        math.prod(map(len, declared.cross.values())) if declared.cross else 0,
+        *(len(given) for given in (declared.names, declared.values, declared.columns)),
+    )
+    if count > formats.MAX_OPTIONS:
+        faults.add(where, f"has {count} options, and a set has at most {formats.MAX_OPTIONS}")
+        return None
     answers = Answers(declared)
-    if len(answers.names) > formats.MAX_OPTIONS:
-        faults.add(where, f"has {len(answers.names)} options, and a set has at most {formats.MAX_OPTIONS}")
     if declared.values and len(declared.values) != len(answers.names):
         faults.add(
             (*where, "values"),

@@ -17,7 +17,12 @@ from jinja2 import StrictUndefined, UndefinedError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MAX_TEXT = 200_000
-"""Maximum length of a rendered text, in characters."""
+"""Maximum length of a template and of a rendered text, in characters."""
+
+MAX_DEPTH = 50
+"""Maximum nesting of a template."""
+
+_TOO_DEEP = "the template is nested too deeply. Make it simpler"
 
 _NUMBERS = {
     word: number
@@ -260,16 +265,18 @@ def _checked(source: str) -> frozenset[str]:
             f"this is no template: {error.message} (line {getattr(error, 'lineno', 1)} of it)"
         ) from None
     except RecursionError:
-        raise TemplateError("the template is nested too deeply. Make it simpler") from None
+        raise TemplateError(_TOO_DEEP) from None
     bound: set[str] = set()
     used: set[str] = set()
-    for node in _walk(tree, in_loop=False):
+    for node in _walk(tree, 0, in_loop=False):
         if isinstance(node, nodes.Name):
             (used if node.ctx == "load" else bound).add(node.name)
     return frozenset(used - bound - {"loop"})
 
 
-def _walk(node: nodes.Node, *, in_loop: bool) -> Iterable[nodes.Node]:
+def _walk(node: nodes.Node, depth: int, *, in_loop: bool) -> Iterable[nodes.Node]:
+    if depth > MAX_DEPTH:
+        raise TemplateError(_TOO_DEEP)
     if not isinstance(node, _ALLOWED):
         what = _NAMES.get(type(node), f"{type(node).__name__.lower()!r}")
         raise TemplateError(
@@ -285,4 +292,4 @@ def _walk(node: nodes.Node, *, in_loop: bool) -> Iterable[nodes.Node]:
         in_loop = True
     yield node
     for child in node.iter_child_nodes():
-        yield from _walk(child, in_loop=in_loop)
+        yield from _walk(child, depth + 1, in_loop=in_loop)

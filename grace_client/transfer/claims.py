@@ -82,10 +82,13 @@ def checked_pattern(pattern: str) -> str:
         inside(Path("/"), pattern)
     except ValueError:
         raise SpecError(
-            f"--runs {pattern} leaves the claim. Name EXPERIMENT/MODEL/RUN, with wildcards if you like"
+            f"--runs {pattern} is a path outside the claim. Name EXPERIMENT/MODEL/RUN, where * is any text"
         ) from None
     if "**" in pattern:
-        raise SpecError(f"--runs {pattern}: ** is not allowed. Name EXPERIMENT/MODEL/RUN, a * for each part")
+        raise SpecError(
+            f"--runs {pattern}: ** is not allowed. Use one * for each part of EXPERIMENT/MODEL/RUN, "
+            "such as */*/*"
+        )
     return pattern
 
 
@@ -96,8 +99,8 @@ def check_distinct(entries: Sequence[Entry], to: Path) -> None:
         other = seen.setdefault(unicodedata.normalize("NFC", entry.path).casefold(), entry.path)
         if other != entry.path and not _case_sensitive(to):
             raise SpecError(
-                f"{other} and {entry.path} would be the same file in {to}, because its disk ignores case. "
-                "Fetch them into two folders with --runs and --to"
+                f"{other} and {entry.path} would be the same file in {to}: this disk does not distinguish "
+                "capital and small letters. Fetch them into two folders with --runs and --to"
             )
 
 
@@ -122,7 +125,7 @@ def upload_paths(files: Sequence[Path], folder: str) -> list[str]:
             inside(Path("/"), name)
     except ValueError:
         raise SpecError(
-            f"--folder {folder} is not on the claim. Name a folder from its top, such as lists/mine"
+            f"--folder {folder} is outside the claim. Name a folder inside the claim, such as lists/mine"
         ) from None
     if len(set(names)) < len(names):
         raise SpecError("Two of the files have the same name. Upload them into different folders")
@@ -365,7 +368,7 @@ class Claims:
         except TimeoutError:
             pass
         states = await self._kubectl.states(selector)
-        raise ReleaseError(f"The pod that reaches the claims does not start:\n{states}")
+        raise ReleaseError(f"The pod through which grace reads the claims does not start:\n{states}")
 
     def _other_version(self, said: str) -> SpecError:
         (container,) = self._job["spec"]["template"]["spec"]["containers"]

@@ -232,7 +232,7 @@ def test_items_count_by_their_answers() -> None:
         compare.closeness(one, HUMAN, keys=KEYS, outcome="utterance", draws=100) for one in (items, means)
     )
     np.testing.assert_allclose(found["value"], wanted["value"], rtol=1e-12)
-    with pytest.raises(SpecError, match="an outcome of an item's cell appears twice"):
+    with pytest.raises(SpecError, match="two rows for the same item, cell and outcome"):
         compare.closeness(pd.concat([items, items]), HUMAN, keys=KEYS, outcome="utterance")
 
 
@@ -307,7 +307,7 @@ def test_nobody_knows_less_than_the_even_baseline() -> None:
             lambda frame: frame.assign(prob=frame["prob"].where(frame.index != 3)),
             "a cell or an outcome is missing",
         ),
-        (lambda frame: pd.concat([frame, frame]), "twice"),
+        (lambda frame: pd.concat([frame, frame]), "two rows"),
     ],
 )
 def test_what_cannot_be_compared_is_named(break_it, message: str) -> None:  # type: ignore[no-untyped-def]

@@ -90,7 +90,7 @@ def test_one_cluster_has_no_interval() -> None:
         mean_intervals(frame.assign(p=np.nan), "p", ["cell"])
     with pytest.raises(SpecError, match="has no column stimulus"):
         mean_intervals(frame.drop(columns="stimulus"), "p", ["cell"])
-    with pytest.raises(SpecError, match=r"column p, row 3: 5.0 is not within 0 and 4"):
+    with pytest.raises(SpecError, match=r"column p, row 3: 5.0 is not from 0 to 4"):
         mean_intervals(frame, "p", ["cell"], bounds=(0, 4))
 
 

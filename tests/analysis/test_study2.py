@@ -165,9 +165,9 @@ def test_an_interval_by_item_covers_names_that_do_not_matter() -> None:
     assert (width / wanted).median() == pytest.approx(1, abs=0.1)
     naive = utterances(scored, cluster="stimulus")
     assert ((naive["high"] - naive["low"]) / wanted).median() < 0.4
-    with pytest.raises(SpecError, match="its participants are not people"):
+    with pytest.raises(SpecError, match="the same answer to all copies"):
         utterances(scored, cluster="participant")
-    with pytest.raises(SpecError, match="its participants are not people"):
+    with pytest.raises(SpecError, match="the same answer to all copies"):
         negation(scored, cluster="participant")
     assert (negation(frames.said2(), cluster="participant")["n_distinct"] > 12).all()
 
@@ -175,7 +175,7 @@ def test_an_interval_by_item_covers_names_that_do_not_matter() -> None:
 def test_counts_have_no_clusters() -> None:
     """Counts with a cluster are an error."""
     for function in (utterances, negation):
-        with pytest.raises(SpecError, match="cluster='item': counts have no clusters"):
+        with pytest.raises(SpecError, match="cluster='item': a table of counts has no clusters"):
             function(frames.human(), cluster="item")
 
 
@@ -234,7 +234,7 @@ def test_scores_are_no_choices() -> None:
     """A binomial test of probabilities and a mixed model of counts are errors."""
     with pytest.raises(SpecError, match="these are scored probabilities"):
         binomial(scored2())
-    with pytest.raises(SpecError, match="counts have no participants"):
+    with pytest.raises(SpecError, match="counts has no participants"):
         negation_model(frames.human())
     with pytest.raises(SpecError, match="method='vb'"):
         negation_model(frames.said2(), method="vb")
@@ -315,7 +315,7 @@ def test_differences_take_items_that_have_both_cells() -> None:
     )
     one = differences(frame, of="was_good")
     assert (one["n_distinct"] == 12).all() and not one["difference"].equals(whole["difference"])
-    with pytest.raises(SpecError, match="counts have no items"):
+    with pytest.raises(SpecError, match="counts has no items"):
         differences(frames.human())
     with pytest.raises(SpecError, match="of='was_fine'"):
         anova(frame, of="was_fine")

@@ -62,7 +62,7 @@ def test_a_plan_needs_no_helm() -> None:
     done = grace("plan", "--models", "gemma-2b", "--sample", "10", "--experiments", "study1-exp2")
     assert done.returncode == 0, done.stderr
     assert "not checked: helm is not on the PATH" in done.stdout
-    assert "At worst: 24 GPU-hours, 1 GPUs x 24 hours" in done.stdout
+    assert "At worst: 24 GPU-hours (1 GPUs x 24 hours" in done.stdout
 
 
 def test_a_study_file_is_planned() -> None:
@@ -89,7 +89,7 @@ def test_a_study_file_is_planned() -> None:
         (("plan", "--set-file", "queries.trials.study1"), "KEY=FILE"),
         (("plan", "--set-file", "queries.trials.study1=none.csv"), "none.csv"),
         (("plan", "--models", "llama-70b", "--budget-hours", "1"), ""),
-        (("run", "--models", "gemma-2b", "--fallback", "h900"), "no overlay h900"),
+        (("run", "--models", "gemma-2b", "--fallback", "h900"), "no kind of GPU h900"),
         (("run", "--gpu", "l40"), "--models"),
         (("run", "--vllm", "vllm serve"), "--local"),
         (("run", "--local", "--gpu", "l40", "--budget-hours", "9"), "--gpu, --budget-hours: "),

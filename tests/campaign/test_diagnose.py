@@ -135,7 +135,7 @@ def test_overlays_that_were_tried_are_not_offered() -> None:
     """The first that is left is; with none left, it says so."""
     snapshot = recorded("unschedulable")
     assert "--fallback l40" in diagnose(snapshot, fallbacks=["l40", "v100"])[0].next
-    assert "no overlay is left" in diagnose(snapshot, fallbacks=[])[0].next
+    assert "has tried all kinds" in diagnose(snapshot, fallbacks=[])[0].next
 
 
 def test_a_missing_resource_is_named() -> None:

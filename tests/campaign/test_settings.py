@@ -42,7 +42,7 @@ def test_unknown_names_are_refused() -> None:
     """With the names that there are."""
     with pytest.raises(SpecError, match=r"no model nobody in .*gemma-27b, gemma-2b"):
         settings.describe(["nobody"], folder=values_folder())
-    with pytest.raises(SpecError, match="no overlay h900"):
+    with pytest.raises(SpecError, match="no kind of GPU h900"):
         settings.describe(["gemma-2b"], folder=values_folder(), fallbacks=["h900"])
     with pytest.raises(SpecError, match="only once"):
         settings.describe(["gemma-2b", "gemma-2b"], folder=values_folder())

@@ -169,7 +169,7 @@ def test_a_download_that_broke_off_fetches_what_is_missing(hub: Hub, tmp_path: P
     hub.cut = True
     broken = download(hub, tmp_path)
     assert broken.returncode == 3, broken.stdout + broken.stderr
-    assert "the next try fetches what is missing" in broken.stdout
+    assert "The next try downloads the missing files" in broken.stdout
     killed = tmp_path / "hub" / "models--lab--m" / "blobs" / "abc.0123.incomplete"
     killed.write_bytes(b"a" * 40_000)
     hub.cut = False
@@ -196,7 +196,7 @@ def test_what_no_retry_mends_is_exit_code_2(hub: Hub, tmp_path: Path) -> None:
     """No access, or weights larger than the values say, each with what to do."""
     small = download(hub, tmp_path, declared=SIZE / 1.03)
     assert small.returncode == 2
-    assert "model.weightsGiB is" in small.stdout and "correct it" in small.stdout
+    assert "model.weightsGiB is" in small.stdout and "Correct it" in small.stdout
     assert not snapshot(tmp_path)
     enough = download(hub, tmp_path / "other", declared=SIZE / 1.01)
     assert enough.returncode == 0
@@ -210,7 +210,7 @@ def test_a_hub_that_is_away_is_exit_code_3(hub: Hub, tmp_path: Path) -> None:
     """A Job is tried again."""
     away = download(hub, tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
     assert away.returncode == 3, away.stdout + away.stderr
-    assert "the download broke off" in away.stdout
+    assert "the download failed" in away.stdout
 
 
 def test_the_script_is_the_file(tmp_path: Path) -> None:

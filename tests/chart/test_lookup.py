@@ -168,7 +168,7 @@ def test_the_first_release_makes_the_claims_and_the_next_finds_them(cluster: Clu
 def test_a_claim_that_is_going_is_waited_for(cluster: Cluster) -> None:
     """A new release would adopt it and hang."""
     cluster.hold(CLAIM, deletionTimestamp="2026-11-01T00:00:00Z")
-    with pytest.raises(RefusedError, match=r"claim pvc-grace-output is being deleted.*kubectl get pvc"):
+    with pytest.raises(RefusedError, match=r"deleting the claim pvc-grace-output.*kubectl get pvc"):
         cluster.install()
 
 
@@ -268,6 +268,6 @@ def test_weights_beforehand_only_while_their_claim_is_free(cluster: Cluster) -> 
         annotations={"grace/weights": "google/gemma-2-9b-it@main"},
     )
     assert not of(cluster.install(**stage), "Job", "weights")
-    with pytest.raises(RefusedError, match=r"the running server uses google/gemma-2-9b-it@main"):
+    with pytest.raises(RefusedError, match=r"the server that is running uses google/gemma-2-9b-it@main"):
         cluster.install(model={"revision": "v2"}, **stage)
     assert cluster.install(model={"revision": "v2"})

@@ -74,4 +74,4 @@ def test_the_chart_knows_the_same_secrets(helm: str) -> None:
                 helm=helm,
                 options=("--skip-schema-validation",),
             )
-        assert set(re.findall(r"server.extraEnv gives (\S+) as a literal", str(error.value))) == refused
+        assert set(re.findall(r"server.extraEnv gives (\S+) as plain text", str(error.value))) == refused

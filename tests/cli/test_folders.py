@@ -9,8 +9,7 @@ import pytest
 
 from grace_client import studies
 from grace_client.run import tables
-from tests.cli.test_run import grace
-from tests.conftest import ROOT
+from tests.conftest import ROOT, grace
 from tests.run.test_runner import ask
 
 

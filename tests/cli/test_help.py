@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
-
-import pytest
 
 from grace_client import __version__
 
@@ -26,16 +25,20 @@ def test_the_version() -> None:
     assert grace("--version") == f"grace {__version__}\n"
 
 
-@pytest.mark.parametrize("panel", ["What to ask", "Server", "Model and hardware", "Free text", "Output"])
-def test_help_is_in_panels(panel: str) -> None:
-    """Thirty options in one list are read by nobody."""
-    assert f"─ {panel} ─" in grace("run", "--help")
-
-
-def test_help_begins_with_an_example() -> None:
-    """The first thing to copy stands above the options."""
+def test_help_begins_with_an_example_and_is_in_panels() -> None:
+    """The first thing to copy stands above the options; thirty of these in one list are read by nobody."""
     output = grace("run", "--help")
-    assert output.index("Example: grace run study1-exp2") < output.index("─ Arguments ─")
+    parts = ("What to ask", "Server", "Model and hardware", "Free text", "Output")
+    places = [output.index(f"─ {panel} ─") for panel in ("Arguments", *parts)]
+    assert output.index("Example: grace run study1-exp2") < min(places)
+
+
+def test_the_terminal_wraps_the_help() -> None:
+    """A paragraph has no short line inside, whatever the width of the source is."""
+    described = grace("campaign", "run", "--help", COLUMNS="80").partition("─ Options")[0].splitlines()
+    lines = [line.rstrip() for line in described]
+    inside = [line for line, following in itertools.pairwise(lines) if line and following]
+    assert len(inside) >= 3 and min(map(len, inside)) > 60, described
 
 
 def test_a_shell_completes_experiments() -> None:

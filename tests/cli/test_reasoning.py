@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.cli.test_run import grace
+from tests.conftest import grace
 from tests.engines.test_reasoning_engines import served
 from tests.support.fault_server import FaultServer, in_thread
 

@@ -21,7 +21,7 @@ from grace_client.engines.vllm import fields
 from grace_client.engines.vllm.endpoints import token_ids
 from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.engines.vllm.http_client import Client
-from grace_client.engines.vllm.responses import MalformedError, Reply, RetryPolicy
+from grace_client.engines.vllm.responses import MalformedError, Reply, Retrying
 from grace_client.engines.vllm.wire_format import Batch, forced_batches, named_batches
 from grace_client.extraction.endpoint import said
 from grace_client.run.answering import Asker
@@ -29,14 +29,12 @@ from grace_client.run.folder import RunFolder
 from grace_client.run.layout import OK
 from grace_client.run.manifest import SamplingSpec
 from grace_client.run.plan import Item
-from tests.conftest import ROOT
+from tests.conftest import own_list
 from tests.extraction.fake_llm import completion
 from tests.support.fault_server import FaultServer
 from tests.support.spoiled import JUNK, Interceptor, mutated, nested
 
-ONCE = RetryPolicy(
-    tries=1, refusals=1, backoff=0.0, trip=10**9, probe=0.001, probe_deadline=1.0, patience=0.05
-)
+ONCE = Retrying(tries=1, refusals=1, backoff=0.0, trip=10**9, probe=0.001, probe_deadline=1.0, patience=0.05)
 HARMONY = (
     "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>{answer}<|return|>"
 )
@@ -75,12 +73,12 @@ def conversation(
 
 
 async def connected() -> VllmEngine:
-    return await VllmEngine.connect("http://server:8000", policy=ONCE)
+    return await VllmEngine.connect("http://server:8000", retrying=ONCE)
 
 
 def items(path: Path, engine: VllmEngine, info: Any, experiment: str, count: int, **more: Any) -> list[Item]:
     chosen = studies.experiment(experiment)
-    trials = studies.read_trials(ROOT / "data" / f"{chosen.schema.study}.csv")
+    trials = own_list(chosen.schema.study)
     folder = RunFolder.create(path / experiment, chosen, trials, info, sample=count, **more)
     return list(folder.plan.distinct)[:count]
 
@@ -207,7 +205,7 @@ def test_one_bad_answer_to_the_probe_does_not_end_a_run(bad: Any, monkeypatch: p
 
     async def use(interceptor: Interceptor) -> None:
         engine = await connected()
-        engine.client.policy = engine.client.circuit.policy = replace(ONCE, patience=5.0)
+        engine.client.retrying = engine.client.circuit.retrying = replace(ONCE, patience=5.0)
         interceptor.replace(COMPLETIONS, json_of(bad), nth=1)
         engine.client.circuit.suspect("a test")
         await asyncio.wait_for(engine.client.circuit.answers.wait(), 5)
@@ -306,7 +304,7 @@ def test_bytes_that_are_no_answer(raw: bytes) -> None:
             writer.close()
 
         server = await asyncio.start_server(handle, "127.0.0.1", 0)
-        client = Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", policy=ONCE)
+        client = Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", retrying=ONCE)
         try:
             with pytest.raises((ItemError, ServerError)) as caught:
                 await client.post("/v1/completions", b"{}", lambda answer: fields.text(answer, "model"))

@@ -29,7 +29,7 @@ from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.run import runner, tables
 from grace_client.run.folder import RunFolder, sampling_of
 from grace_client.run.manifest import SamplingSpec
-from tests.conftest import ROOT
+from tests.conftest import own_list
 from tests.engines.conftest import random_model, tokenizer
 from tests.engines.reference import teacher_forced
 from tests.engines.vllm.test_engine import drive, refusal
@@ -92,7 +92,7 @@ async def asked(
 ) -> RunFolder:
     """Four trials asked and exported."""
     found, info = studies.experiment(experiment), await engine.describe()
-    trials = studies.read_trials(ROOT / "data" / f"{found.schema.study}.csv")
+    trials = own_list(found.schema.study)
     draws = sampling_of(found, info, reasoning, {"replicates": 2} | sampling)
     RunFolder.create(path, found, trials, info, sample=4, sampling=draws, reasoning=reasoning)
     await runner.run(RunFolder.open(path), engine)
@@ -175,7 +175,7 @@ def test_settings_that_do_not_fit_the_model_are_refused(tiny: Callable[..., Loca
     """An effort needs a template that takes it; reasoning on or off needs a model that shows reasoning."""
     with pytest.raises(SpecError, match="takes no reasoning effort"):
         reasoner("think", TemplateSettings(effort="low"))
-    with pytest.raises(SpecError, match="shows no reasoning that grace knows"):
+    with pytest.raises(SpecError, match="two formats of reasoning"):
         LocalEngine(
             random_model("llama"),
             tokenizer(),
@@ -184,7 +184,7 @@ def test_settings_that_do_not_fit_the_model_are_refused(tiny: Callable[..., Loca
             settings=TemplateSettings(reasoning="on"),
         )
     assert "takes no reasoning effort" in refusal(FaultServer(), settings=TemplateSettings(effort="low"))
-    assert "shows no reasoning" in refusal(FaultServer(), settings=TemplateSettings(reasoning="off"))
+    assert "two formats of reasoning" in refusal(FaultServer(), settings=TemplateSettings(reasoning="off"))
     with pytest.raises(SpecError, match="loudly"):
         TemplateSettings.of("loudly")
     with pytest.raises(SpecError, match=r"--prompt-date tomorrow"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from grace_client import analysis, cli
+from grace_client import analysis
 from grace_client.core.errors import NotEnoughDataError
 from grace_client.report import section_process
 from grace_client.report.blocks import RAISE, Section
 from grace_client.report.runs import ReportData
+from tests.conftest import grace
 from tests.report.conftest import Salted, make
 
 
@@ -73,14 +73,6 @@ def test_the_figures_of_little(found: ReportData) -> None:
         made = section_process.draw(name)
         assert made is not None
         assert len(made.drawings) == len(made.section.figures) >= 2
-
-
-def grace(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run the command in this process; its exit code."""
-    monkeypatch.setattr(sys, "argv", ["grace", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return int(ended.value.code or 0)
 
 
 def broken(*_: Any, **__: Any) -> Any:

@@ -70,4 +70,4 @@ def test_the_page_says_it_beside_people(found: ReportData) -> None:
     for page in (said(beside), text):
         for study in ("Study 1", "Study 2"):
             assert f"{study}: the models got grace's own stories" in page
-    assert "Design and human results: Goodman" in text and "Materials and human" not in text
+    assert "Knowledge attribution (study1): Goodman" in text and "Politeness (study2): Yoon" in text

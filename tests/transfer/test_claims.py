@@ -324,7 +324,7 @@ def test_a_file_that_may_not_be_read(cluster: Tools, tmp_path: Path, monkeypatch
 def test_a_folder_off_the_claim_is_refused_at_once(cluster: Tools, tmp_path: Path, folder: str) -> None:
     """Before any call of the cluster."""
     (tmp_path / "list.csv").write_text("x\n")
-    with pytest.raises(SpecError, match=f"--folder {folder} is not on the claim"):
+    with pytest.raises(SpecError, match=f"--folder {folder} is outside the claim"):
         cli("upload", str(tmp_path / "list.csv"), "--claim", "mine", "--folder", folder)
     for runs in folder, "**":
         with pytest.raises(SpecError, match="EXPERIMENT/MODEL/RUN"):

@@ -1,4 +1,4 @@
-"""Brings the files that vLLM loads into the claim, once: download.py REPOSITORY REVISION DECLARED_GIB."""
+"""Downloads the files that vLLM loads to the claim, once: download.py REPOSITORY REVISION DECLARED_GIB."""
 
 import fcntl
 import fnmatch
@@ -21,7 +21,7 @@ def say(text):
 
 
 def give_up(code, text):
-    """End with a reason. Exit code 2: no retry mends it; 3: the next may succeed."""
+    """End with a reason. Exit code 2: a retry does not help. 3: the next try may succeed."""
     say(text)
     sys.exit(code)
 
@@ -60,16 +60,18 @@ def main(repository, revision, declared):
         weights = sum(size for name, size in sizes.items() if name.endswith(".safetensors"))
         if not weights:
             give_up(
-                BAD_INPUT, f"{repository}@{revision} has no .safetensors file at its top; vLLM loads those"
+                BAD_INPUT,
+                f"{repository}@{revision} has no .safetensors file in its top folder; vLLM loads only these",
             )
         if weights > 1.02 * declared * GIB:
             give_up(
                 BAD_INPUT,
-                f"{repository}@{revision} has {weights / GIB:.1f} GiB of weights, and model.weightsGiB is "
-                f"{declared}: claim, GPU memory and start-up budget would be too small; correct it",
+                f"{repository}@{revision} has {weights / GIB:.1f} GiB of weights, but model.weightsGiB is "
+                f"{declared}. Correct it: the chart computes the claim, the GPU memory and the start-up "
+                "budget from it",
             )
         cache = home / "hub" / f"models--{name}"
-        # The library begins a broken file anew under another name, and would leave this one for ever.
+        # The library downloads a broken file again under another name, and never deletes this one.
         for part in cache.glob("blobs/*.incomplete"):
             part.unlink()
         present = sum(file.stat().st_size for file in cache.glob("blobs/*"))
@@ -77,11 +79,11 @@ def main(repository, revision, declared):
         if missing > free:
             give_up(
                 BAD_INPUT,
-                f"{missing / GIB:.1f} GiB are still to come and the claim has {free / GIB:.1f} GiB left: "
-                "raise weights.storage.size",
+                f"{missing / GIB:.1f} GiB are missing, but the claim has only {free / GIB:.1f} GiB free. Set "
+                "a larger weights.storage.size",
             )
         whole = sum(sizes.values())
-        say(f"{repository}@{info.sha}: {whole / GIB:.1f} GiB, of which {max(missing, 0) / GIB:.1f} to come")
+        say(f"{repository}@{info.sha}: {whole / GIB:.1f} GiB, {max(missing, 0) / GIB:.1f} GiB to download")
         folder = snapshot_download(
             repository,
             revision=revision,
@@ -93,12 +95,14 @@ def main(repository, revision, declared):
         give_up(
             BAD_INPUT,
             f"the token may not read {repository}: accept its licence at https://huggingface.co/{repository} "
-            "with the token's account, or put another token into the Secret",
+            "with the account of the token, or put another token into the Secret",
         )
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        give_up(BAD_INPUT, f"there is no {repository}@{revision}, or the token may not see it: {error}")
+        give_up(BAD_INPUT, f"{repository}@{revision} does not exist, or the token may not read it: {error}")
     except Exception as error:  # each version of the library has its own for a network that fails
-        give_up(TRY_AGAIN, f"the download broke off; the next try fetches what is missing: {error!r}")
+        give_up(
+            TRY_AGAIN, f"the download failed. The next try downloads the missing files. The error: {error!r}"
+        )
 
     found = {str(Path(folder, name)): size for name, size in sizes.items()}
     new = receipt.with_suffix(".new")
@@ -106,7 +110,7 @@ def main(repository, revision, declared):
     new.replace(receipt)
     if not complete(receipt):
         receipt.unlink()
-        give_up(TRY_AGAIN, "a file is shorter than it should be; the next try fetches it anew")
+        give_up(TRY_AGAIN, "a file is too short. The next try downloads it again")
     say(f"complete: {len(sizes)} files")
 
 

@@ -112,7 +112,7 @@ or a key of a JSON object may follow. Nothing if the argument is no flag.
 {{- range $argument := .Values.server.extraArgs }}
 {{- $flag := include "grace.arguments.flag" $argument }}
 {{- with include "grace.arguments.lookup" (dict "flag" $flag "table" $own) }}
-server.extraArgs contains {{ $argument }}: set {{ . }} instead, because the rest of the release is computed from it.
+server.extraArgs contains {{ $argument }}: set {{ . }} instead, because the chart computes the rest of the release from it.
 {{- end }}
 {{- with include "grace.arguments.lookup" (dict "flag" $flag "table" $beside) }}
 server.extraArgs contains {{ $argument }}: {{ . }}.

@@ -5,7 +5,7 @@ refuses the release with all these lines at once. P-numbers are those of `grace 
 
 {{- define "grace.rules" -}}
 {{- if eq .Release.Namespace "default" }}
-The namespace is "default": shared clusters allow nothing there; use your own namespace with --namespace.
+The namespace is "default": shared clusters do not allow this; name your own namespace with --namespace.
 {{- end }}
 {{- include "grace.rules.gpus" . }}
 {{- include "grace.rules.dtype" . }}
@@ -33,9 +33,9 @@ scheduling.priorityClassName is {{ $priority }}: only {{ rest $priorities | join
 {{- $gpus := int .Values.gpu.count }}
 {{- $parallel := int .Values.server.tensorParallelSize }}
 {{- if gt $gpus 8 }}
-gpu.count is {{ $gpus }}: a pod may hold at most 8 GPUs, because they are on one node (P21).
+gpu.count is {{ $gpus }}: a pod may use at most 8 GPUs, because they are on one node (P21).
 {{- else if and (gt $gpus 2) (not (trim .Values.policy.allowMoreGpus)) }}
-gpu.count is {{ $gpus }}: a server may hold at most 2 GPUs (P9); if this one needs more, write the reason in policy.allowMoreGpus.
+gpu.count is {{ $gpus }}: a server may use at most 2 GPUs (P9); if this one needs more, write the reason in policy.allowMoreGpus.
 {{- end }}
 {{- if and $parallel (ne $parallel $gpus) }}
 server.tensorParallelSize is {{ $parallel }}: it must equal gpu.count, which is {{ $gpus }}; set it to 0.
@@ -66,7 +66,7 @@ model.dtype is float16: {{ .Values.model.repository }} needs bfloat16.
 {{- $needed = addf $needed .Values.model.weightsGiB }}
 {{- end }}
 {{- if gt (ceil (mulf 100 $needed)) (floor (mulf 100 $usable)) }}
-gpu.memoryGiB is {{ .Values.gpu.memoryGiB }}: {{ .Values.model.repository }} needs {{ printf "%.1f" $needed }} GiB (weights {{ .Values.model.weightsGiB }}{{ if eq .Values.model.dtype "float32" }}, twice that as float32{{ end }}, and {{ .Values.gpu.reserveGiB }} for each GPU), and {{ $gpus }} × {{ .Values.gpu.memoryGiB }} GiB at gpu.memoryUtilization {{ .Values.gpu.memoryUtilization }} give {{ printf "%.1f" $usable }}; choose larger GPUs, more of them, or a quantised repository.
+gpu.memoryGiB is {{ .Values.gpu.memoryGiB }}: {{ .Values.model.repository }} needs {{ printf "%.1f" $needed }} GiB (weights {{ .Values.model.weightsGiB }}{{ if eq .Values.model.dtype "float32" }}, twice that as float32{{ end }}, and {{ .Values.gpu.reserveGiB }} for each GPU), but {{ $gpus }} × {{ .Values.gpu.memoryGiB }} GiB at gpu.memoryUtilization {{ .Values.gpu.memoryUtilization }} give only {{ printf "%.1f" $usable }}; choose larger GPUs, more of them, or a quantised repository.
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -75,7 +75,7 @@ gpu.memoryGiB is {{ .Values.gpu.memoryGiB }}: {{ .Values.model.repository }} nee
 {{- $given := int .Values.server.startup.budgetSeconds }}
 {{- $needed := int (include "grace.seconds.load" .) }}
 {{- if and $given (lt $given $needed) }}
-server.startup.budgetSeconds is {{ $given }}: reading {{ .Values.model.weightsGiB }} GiB at {{ .Values.server.startup.readMBps }} MB/s takes longer; set at least {{ $needed }}, or 0 to compute it.
+server.startup.budgetSeconds is {{ $given }}: reading {{ .Values.model.weightsGiB }} GiB at {{ .Values.server.startup.readMBps }} MB/s and preparing the engine take longer; set at least {{ $needed }}, or 0 to compute it.
 {{- end }}
 {{- $deadline := int .Values.queries.activeDeadlineSeconds }}
 {{- $name := "queries.activeDeadlineSeconds" }}
@@ -85,7 +85,7 @@ server.startup.budgetSeconds is {{ $given }}: reading {{ .Values.model.weightsGi
 {{- end }}
 {{- $wait := mul 60 (int (include "grace.minutes.wait" .)) }}
 {{- if ge $wait $deadline }}
-{{ $name }} is {{ $deadline }}: the server may take {{ $wait }} s until its first answer (queries.waitMinutes, or the queue, the download and the start-up budget together); set more than that, and less than a day.
+{{ $name }} is {{ $deadline }}: the server may need {{ $wait }} s until its first answer (queries.waitMinutes, or the queue, the download and the start-up budget together); set more than that, and less than a day.
 {{- end }}
 {{- end -}}
 
@@ -138,7 +138,7 @@ server.shmSize is {{ $shm }}: shared memory counts against server.resources.limi
 {{- $largest := get (dict "cpu" "1" "memory" "2G") $what }}
 {{- if and $largest (eq $component "queries") (not $bad) }}
 {{- if eq (include "grace.quantity.exceeds" (dict "a" $text "aBy" 1 "b" $largest "bBy" 1)) "true" }}
-{{ $name }} is {{ $text }}: only pods of at most 1 CPU and 2 GB may idle (P8), so it may be at most {{ $largest }}.
+{{ $name }} is {{ $text }}: only pods of at most 1 CPU and 2 GB may be idle (P8), so it may be at most {{ $largest }}.
 {{- end }}
 {{- end }}
 {{- end }}
@@ -149,7 +149,7 @@ server.shmSize is {{ $shm }}: shared memory counts against server.resources.limi
 {{- $images := dict "server.image" .Values.server.image "weights.image" .Values.weights.image "queries.image" .Values.queries.image }}
 {{- range $name, $image := $images }}
 {{- if eq $image.tag "latest" }}
-{{ $name }}.tag is latest: the image behind it changes; name a version, and its digest in {{ $name }}.digest.
+{{ $name }}.tag is latest: its image may change at any time; name a version, and its digest in {{ $name }}.digest.
 {{- end }}
 {{- if contains "://" $image.registry }}
 {{ $name }}.registry is {{ $image.registry }}: an image's name has no scheme; write {{ regexReplaceAll "^.*://" $image.registry "" | trimSuffix "/" }}.
@@ -253,7 +253,7 @@ server.kind is Job: no experiment is enabled in queries.experiments, so the pod 
 {{- range $list, $entries := $lists }}
 {{- range $entries }}
 {{- if include "grace.rules.secret" (dict "name" .name "value" (toString (.value | default ""))) }}
-{{ $list }} gives {{ .name }} as a literal: everybody who can read the pod can read it (P17); use valueFrom.secretKeyRef.
+{{ $list }} gives {{ .name }} as plain text: everybody who can read the pod can read it (P17); use valueFrom.secretKeyRef.
 {{- end }}
 {{- end }}
 {{- end }}

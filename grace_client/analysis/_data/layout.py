@@ -108,8 +108,8 @@ def refuse_copies(rows: pd.DataFrame, value: str, by: Sequence[str] = ()) -> Non
         # Sums of the same numbers may differ in their last bits.
         if (size > 1).any() and np.allclose(most, least, rtol=1e-9, atol=1e-12, equal_nan=True):
             raise SpecError(
-                f"all copies of a stimulus have the same answer of {model}: its {int(size.sum())} values are "
-                f"{len(size)} observations, because its participants are not people. Use 'item' or 'stimulus'"
+                f"{model} gives the same answer to all copies of a stimulus, whatever the participant. So "
+                f"its {int(size.sum())} values are only {len(size)} observations. Use 'item' or 'stimulus'"
             )
 
 

@@ -144,7 +144,7 @@ def joined(parts: Sequence[tuple[Table, pd.DataFrame]]) -> pd.DataFrame:
             if (model, name) in paths:
                 raise SpecError(
                     f"{paths[model, name]} and {table.path} both contain {name} of {model}. Read one "
-                    "of them, or read them one by one to compare them"
+                    "of them, or read them separately to compare them"
                 )
             paths[model, name] = table.path
     if len(parts) == 1:
@@ -163,7 +163,7 @@ def check_revisions(tables: Sequence[Table]) -> None:
         if before != revision:
             raise SpecError(
                 f"{table.manifest.model} has two revisions: {before} in {path.parent}, {revision} in "
-                f"{table.path.parent}. These are two models: read them one by one"
+                f"{table.path.parent}. These are two models: read them separately"
             )
 
 

@@ -197,7 +197,7 @@ def side_by_side(one: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str], ou
         rows = one.assign(model=one["model"] if "model" in one.columns else "model")
         rows["weight"] = rows["n"].astype(np.float64) if "n" in rows.columns else 1.0
         if rows.duplicated(["model", *keys, "item", outcome]).any():
-            raise SpecError("cannot compare: an outcome of an item's cell appears twice")
+            raise SpecError("cannot compare: `one` has two rows for the same item, cell and outcome")
         rows["prob"] = rows["prob"] * rows["weight"]
         summed = rows.groupby(["model", *keys, outcome], sort=False)[["prob", "weight"]].sum(min_count=1)
         summed["prob"] /= summed["weight"]
@@ -242,7 +242,7 @@ def align(
     for model in models:
         own = one[one["model"] == model]
         if own.duplicated([*keys, outcome]).any():
-            raise SpecError(f"cannot compare {model}: an outcome of a cell appears twice")
+            raise SpecError(f"cannot compare {model}: it has two rows for the same cell and outcome")
         table = own.pivot(index=keys, columns=outcome, values="prob")
         unknown = [name for name in table.columns if name not in outcomes]
         table = table.reindex(index=truth.index, columns=outcomes)

@@ -203,8 +203,8 @@ def _fit(
     shares, count = data.shape[0] * (data.shape[1] - 1), len(names)
     if prior is None and shares <= count:
         raise NotEnoughDataError(
-            f"A fit of {count} parameters to {shares} free shares says nothing: it fits any answers. There "
-            f"are answers in {len(data)} {'cell' if len(data) == 1 else 'cells'}"
+            f"{count} parameters can fit any {shares} free shares, so this fit would say nothing. There are "
+            f"answers in {len(data)} {'cell' if len(data) == 1 else 'cells'}. Give answers in more cells"
         )
     low, high, p = np.array(lower), np.array(upper), data.to_numpy()
 

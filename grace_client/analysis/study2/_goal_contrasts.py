@@ -161,7 +161,7 @@ def _gains(rows: pd.DataFrame, gain: float) -> pd.DataFrame:
 
 def _shares(frame: pd.DataFrame, of: str) -> pd.DataFrame:
     if "count" in frame.columns:
-        raise SpecError("counts have no items. Give the answers themselves")
+        raise SpecError("a table of counts has no items. Give a table of answers")
     if of != "negation" and of not in UTTERANCES:
         raise SpecError(f"of={of!r}: choose negation or one of {', '.join(UTTERANCES)}")
     require(frame, ["item"])

@@ -117,7 +117,7 @@ def negation_model(
     0  goal:state   6         6
     """
     if "count" in frame.columns:
-        raise SpecError("counts have no participants and items. Give the answers themselves")
+        raise SpecError("a table of counts has no participants and no items. Give a table of answers")
     choices = "response" in frame.columns
     method = method or ("mixed" if choices else "gee")
     if method not in METHODS:

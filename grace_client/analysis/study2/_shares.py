@@ -181,8 +181,8 @@ def _gains(rows: pd.DataFrame, gain: float) -> pd.DataFrame:
 def _unclustered(cluster: str | None) -> None:
     if cluster is not None:
         raise SpecError(
-            f"cluster={cluster!r}: counts have no clusters. Their interval treats each choice as one "
-            "observation"
+            f"cluster={cluster!r}: a table of counts has no clusters. Leave cluster= out; the interval then "
+            "treats each choice as one observation"
         )
 
 

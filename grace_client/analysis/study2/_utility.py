@@ -80,7 +80,7 @@ def utilities(
     social, informational = _of_utterances(semantics)
     if "count" in frame.columns:
         if cluster is not None:
-            raise SpecError(f"cluster={cluster!r}: counts have no clusters")
+            raise SpecError(f"cluster={cluster!r}: a table of counts has no clusters. Leave cluster= out")
         table = _of_counts(counts(frame), social, informational)
     else:
         rows = probabilities(frame)

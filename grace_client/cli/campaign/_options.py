@@ -51,7 +51,8 @@ class CampaignOptions:
     model_hours: Annotated[
         float | None,
         typer.Option(
-            help="Maximum time for which one model may use GPUs, in hours by the clock. Default: 24.",
+            help="How many hours one model may use its GPUs. Two GPUs for one hour count as one hour. "
+            "Default: 24.",
             min=0,
             show_default=False,
         ),

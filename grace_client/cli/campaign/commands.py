@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from grace_client.kube.kubectl import Kubectl
 
 app = typer.Typer(
-    help="Run complete studies on one model after another. GPUs are always freed at the end, also after "
-    "errors.",
+    help="Run complete studies on one model after another. At the end grace frees the GPUs, also after an "
+    "error.",
     no_args_is_help=True,
 )
 
@@ -100,13 +100,13 @@ def run(
         float, typer.Option(help="Maximum time for a helm install, in minutes.", min=0.05)
     ] = 10.0,
     poll: Annotated[
-        float, typer.Option(help="Check the cluster's state every so many seconds.", min=0.2)
+        float, typer.Option(help="Pause between two looks at the cluster, in seconds.", min=0.2)
     ] = 5.0,
     take_over: Annotated[
         bool,
         typer.Option(
             "--take-over",
-            help="Continue a campaign of another process. Use it only if that process has ended.",
+            help="Continue the campaign of another process. Use it only if that process has ended.",
         ),
     ] = False,
     local: Annotated[bool, typer.Option("--local", help="Run on this machine, without a cluster.")] = False,
@@ -124,10 +124,9 @@ def run(
 ) -> None:
     """Run a campaign: install each model, ask it, fetch its results, uninstall it.
 
-    To resume a campaign, give the same command again.
-
-    Without --models, grace continues the campaign that is running in the namespace, or the one in --out.
-    Answered questions are not asked again.
+    To continue a campaign, give the same command again, or leave out --models. grace then continues the
+    campaign that the cluster has stored for the namespace; if there is none, the one in the folder --out.
+    It does not ask answered questions again.
     """
     if local:
         from grace_client.cli.campaign import local as campaign_local
@@ -242,10 +241,9 @@ def stop(
     context: Context = None,
     json: Json = False,
 ) -> None:
-    """Stop the running campaign and free its GPUs. Its claims stay.
+    """Stop the running campaign and free its GPUs. Weights and results stay on their claims.
 
-    grace asks the campaign's process to stop. If there is no such process, this command frees the GPUs
-    itself.
+    If a process runs the campaign, grace asks that process to stop. Otherwise this command frees the GPUs.
     """
     from grace_client.campaign.session import stop as stop_campaign
 

@@ -177,9 +177,9 @@ def shape_of(
         form = THINK
     elif form is None and settings.reasoning in ("off", "on"):
         raise SpecError(
-            f"{name} shows no reasoning that grace knows, think blocks or Harmony, neither in its chat "
-            "template nor in its vocabulary. Leave --reasoning out, or tell the model not to reason with "
-            "--reasoning off-by-prompt"
+            f"grace knows two formats of reasoning, think blocks and Harmony. The chat template and the "
+            f"vocabulary of {name} have neither. Leave --reasoning out, or ask the model in the prompt not "
+            "to reason, with --reasoning off-by-prompt"
         )
     if form is None or settings.reasoning == "off-by-prompt":
         off_prefix, off_suffix, switch = prefix, suffix, {}

@@ -89,8 +89,8 @@ def check_tensors(model: Any, loading: Mapping[str, Any], name: str) -> None:
         )
     if unused := _unused(model, unexpected):
         raise SpecError(
-            f"The checkpoint of {name} has {_count(len(unused), 'tensor')} for which a {kind} with this "
-            f"config.json has no place: {_named(unused)}. Without them it would be another model. "
+            f"The checkpoint of {name} has {_count(len(unused), 'tensor')} that a {kind} with this "
+            f"config.json does not use: {_named(unused)}. Without them, grace would measure another model. "
             f"{_remedy((), unused)}"
         )
     if loading["error_msgs"]:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from grace_client.core.errors import ItemError, ServerError
-from grace_client.engines.vllm.responses import MalformedError, RetryPolicy
+from grace_client.engines.vllm.responses import MalformedError, Retrying
 
 CONTINUE = "then repeat the command: it continues where it stopped"
 
@@ -21,7 +21,7 @@ class Circuit:
     ----------
     url : str
         URL of the server, for messages.
-    policy : RetryPolicy
+    retrying : Retrying
         When to wait and when to give up.
     opened : callable
         Called when waiting calls may continue, or must end.
@@ -38,9 +38,9 @@ class Circuit:
         Number of failed requests since the last success.
     """
 
-    def __init__(self, url: str, policy: RetryPolicy, *, opened: Callable[[], None]) -> None:
+    def __init__(self, url: str, retrying: Retrying, *, opened: Callable[[], None]) -> None:
         self.url = url
-        self.policy = policy
+        self.retrying = retrying
         self.probe: Callable[[], Awaitable[None]] | None = None
         self.answers = asyncio.Event()
         self.answers.set()
@@ -95,7 +95,7 @@ class Circuit:
     def failed(self, reason: str) -> None:
         """Note a failed request. After too many in a row, the server must prove that it answers."""
         self.failures += 1
-        if self.failures >= self.policy.trip:
+        if self.failures >= self.retrying.trip:
             self.suspect(reason)
 
     def suspect(self, reason: str) -> bool:
@@ -144,7 +144,7 @@ class Circuit:
                 self.stop(ServerError(f"{self.url} could not be checked: {type(error).__name__}: {error}"))
                 return
             waited = time.monotonic() - start
-            if waited > self.policy.patience:
+            if waited > self.retrying.patience:
                 self.stop(
                     ServerError(
                         f"{self.url} has not answered for {waited:.0f} s (last: {reason}). Check the server, "
@@ -152,7 +152,7 @@ class Circuit:
                     )
                 )
                 return
-            await self.sleep(self.policy.probe * random.uniform(0.5, 1.0))
+            await self.sleep(self.retrying.probe * random.uniform(0.5, 1.0))
         self.failures = 0
         self.progress()
         self.answers.set()
@@ -160,7 +160,7 @@ class Circuit:
 
     async def _watch(self) -> None:
         """End all calls if nothing is answered any more, even if the server says that it is healthy."""
-        window = self.policy.window
+        window = self.retrying.window
         while True:
             await asyncio.sleep(window / 8)
             quiet = time.monotonic() - self._progress

@@ -31,7 +31,7 @@ from grace_client.engines.vllm.endpoints import (
 )
 from grace_client.engines.vllm.http_client import Client
 from grace_client.engines.vllm.pruning import pruned
-from grace_client.engines.vllm.responses import MalformedError, OtherModelError, RetryPolicy
+from grace_client.engines.vllm.responses import MalformedError, OtherModelError, Retrying
 from grace_client.engines.vllm.startup_check import CheckedServer, check_server
 from grace_client.engines.vllm.tasks import AsyncCache, run_all
 from grace_client.engines.vllm.tls import speaks_tls
@@ -92,7 +92,7 @@ class VllmEngine:
         prune: float | None = None,
         declared: Mapping[str, str] | None = None,
         settings: TemplateSettings = DEFAULT_SETTINGS,
-        policy: RetryPolicy | None = None,
+        retrying: Retrying | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> VllmEngine:
         """Connect to a server, and check that it scores exactly.
@@ -116,7 +116,7 @@ class VllmEngine:
             Properties of the server that the user states: ``dtype``, ``revision``, flags.
         settings : TemplateSettings
             Settings for the chat template.
-        policy : RetryPolicy, optional
+        retrying : Retrying, optional
             When to wait, retry and give up.
         say : callable
             Called with each line of progress.
@@ -131,12 +131,12 @@ class VllmEngine:
         if prune is not None and not 0 < prune < 1:
             raise SpecError(f"The bound for pruning must be between 0 and 1; it is {prune}")
         key = usable(api_key) if api_key else from_environment("VLLM_API_KEY") if api_key is None else None
-        client = Client(url, api_key=key, policy=policy, max_in_flight=max_in_flight)
+        client = Client(url, api_key=key, retrying=retrying, max_in_flight=max_in_flight)
         try:
             card = await _ready(client, model, wait_minutes * 60, say)
             api = ModelApi(client, card)
             checked = await check_server(api, declared=declared, settings=settings, say=say)
-            api.deadline = client.policy.probe_deadline
+            api.deadline = client.retrying.probe_deadline
             return cls(client, api, checked, prune=prune)
         except BaseException:
             await client.close()
@@ -334,7 +334,7 @@ async def _ready(client: Client, model: str | None, seconds: float, say: Callabl
             say(f"waiting for the server, {waited / 60:.0f} of {seconds / 60:.0f} min: {failure}")
             logged, last = waited, str(failure)
         # At constant intervals, unlike `core.retry`, because a start takes minutes.
-        await asyncio.sleep(min(client.policy.probe, max(0.05, seconds - waited)))
+        await asyncio.sleep(min(client.retrying.probe, max(0.05, seconds - waited)))
 
 
 async def _answers(client: Client, model: str | None) -> ModelCard | ServerError:

@@ -24,7 +24,7 @@ from grace_client.engines.vllm.responses import (
     MalformedError,
     OtherModelError,
     Reply,
-    RetryPolicy,
+    Retrying,
     base_url,
     evidence,
     retry_seconds,
@@ -60,7 +60,7 @@ class Client:
         Such as ``http://host:8000``; a final ``/v1`` is removed.
     api_key : str, optional
         Sent as bearer token, and hidden in every message.
-    policy : RetryPolicy
+    retrying : Retrying
         When to wait, retry and give up.
     max_in_flight : int
         Most requests in flight.
@@ -73,15 +73,15 @@ class Client:
         url: str,
         *,
         api_key: str | None = None,
-        policy: RetryPolicy | None = None,
+        retrying: Retrying | None = None,
         max_in_flight: int = 64,
         hints: Hints | None = None,
     ) -> None:
         self.url = base_url(url)
         self.hints = hints or Hints()
-        self.policy = policy or RetryPolicy()
+        self.retrying = retrying or Retrying()
         self.limit = AdaptiveLimit(max_in_flight)
-        self.circuit = Circuit(self.url, self.policy, opened=self._wake)
+        self.circuit = Circuit(self.url, self.retrying, opened=self._wake)
         self.key = ApiKey(api_key or "")
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if api_key:
@@ -91,7 +91,7 @@ class Client:
             # vLLM closes a connection that was idle for 5 s; a request sent at that moment would be lost.
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4.0),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.policy.connect),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.retrying.connect),
         )
         self._slots: deque[asyncio.Future[None]] = deque()
         self._sent = 0
@@ -109,7 +109,7 @@ class Client:
         new_tokens: int = 1,
         limited: bool = True,
     ) -> T:
-        """Post a request, and retry it until it is answered or the policy gives up.
+        """Post a request, and retry it until it is answered or until `retrying` says to give up.
 
         Parameters
         ----------
@@ -132,9 +132,9 @@ class Client:
         ServerError
             If the server is gone, hangs, refuses the key or serves another model.
         """
-        policy, tries, refusals = self.policy, 0, 0
-        deadline = policy.deadline + policy.per_prompt_token * prompt_tokens
-        slack = policy.per_new_token * new_tokens
+        retrying, tries, refusals = self.retrying, 0, 0
+        deadline = retrying.deadline + retrying.per_prompt_token * prompt_tokens
+        slack = retrying.per_new_token * new_tokens
         while True:
             sent_in = await self._admit(limited)
             reply, reason, status = None, "", "connection"
@@ -184,8 +184,8 @@ class Client:
                 if status == "timeout":
                     self.limit.refused(sent_in)
             self.circuit.failed(reason)
-            if tries >= policy.tries or refusals >= policy.refusals:
-                times = tries if tries >= policy.tries else refusals
+            if tries >= retrying.tries or refusals >= retrying.refusals:
+                times = tries if tries >= retrying.tries else refusals
                 raise ItemError(
                     status, f"no answer after {times} attempts. The last one: {reason}", retryable=True
                 )
@@ -322,13 +322,15 @@ class Client:
 
     def _backoff(self, tries: int) -> float:
         # Random, so that questions that failed together are not sent together again.
-        return retry.pause(tries, self.policy.backoff, self.policy.backoff_most) * random.uniform(0.5, 1.5)
+        return retry.pause(tries, self.retrying.backoff, self.retrying.backoff_most) * random.uniform(
+            0.5, 1.5
+        )
 
     def _pause(self, retry_after: str | None) -> None:
         """Send nothing until the time in the Retry-After header."""
         seconds = retry_seconds(retry_after)
         if seconds is not None:
-            resume = time.monotonic() + min(seconds, self.policy.patience)
+            resume = time.monotonic() + min(seconds, self.retrying.patience)
             self._not_before = max(self._not_before, resume)
             self.circuit.progress(self._not_before)
 

@@ -1,4 +1,4 @@
-"""Answers of a server, their errors, and the policy for retries. Pure."""
+"""Answers of a server, their errors, and when to retry. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NAN = "Out of range float"
 
 
 @dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class Retrying:
     """When to wait, retry and give up. All times in seconds.
 
     Attributes

@@ -21,8 +21,8 @@ OTHER_TEMPLATE = "Serve the model with it: vllm serve … --chat-template FILE"
 
 UNDATED = (
     "The chat template of {} prints today's date, so a run could not be continued tomorrow. grace cannot set "
-    "the date: a prompt that is written out has other tokens than one through the template. Serve the model "
-    "with a template that has a fixed date: vllm serve … --chat-template FILE"
+    "the date itself: a prompt that grace writes has other tokens than one that the server makes with the "
+    "template. Serve the model with a template that has a fixed date: vllm serve … --chat-template FILE"
 )
 
 

@@ -276,8 +276,9 @@ async def _check_mode(
     moved = max(values) - min(values)
     if moved > ROUNDED or not SMALLEST_TOP <= top <= 1e-3:
         raise SpecError(
-            f"{api.client.url} does not give the model's own log-probabilities (a bias of 5 moved one by "
-            f"{moved:.2f}; the likeliest token has {top:.2f}). Serve it with --logprobs-mode raw_logprobs"
+            f"{api.client.url} does not give the model's own log-probabilities (logit_bias and temperature "
+            f"changed one by {moved:.2f}; the likeliest token has {top:.2f}). Serve it with "
+            "--logprobs-mode raw_logprobs"
         )
 
 

@@ -205,15 +205,15 @@ def _one_answer(parts: list[Sentence], said: list[Said | None], reader: Reader, 
         if listed or agree:
             return last
     first = next((one for one in values if not one.weak), values[0])
-    if all(_leaves(part, one, first, reader) for part, one in zip(parts, said, strict=True)):
+    if all(_is_neutral(part, one, first, reader) for part, one in zip(parts, said, strict=True)):
         return first
     return None
 
 
-def _leaves(part: Sentence, said: Said | None, answer: Said, reader: Reader) -> bool:
-    """Whether one sentence does not change the answer of another."""
+def _is_neutral(part: Sentence, said: Said | None, answer: Said, reader: Reader) -> bool:
+    """Whether one sentence leaves the answer of another unchanged."""
     if said is None:
-        return not answer.weak and reader.leaves(part, answer.value)
+        return not answer.weak and reader.is_neutral(part, answer.value)
     if said.kind == "value":
         return said.value == answer.value
     if said.kind == "denied":

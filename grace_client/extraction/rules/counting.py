@@ -19,12 +19,12 @@ DIGITS = {
 WORD = rf"(?:{'|'.join(sorted(DIGITS, key=len, reverse=True))}|0?[0-3](?:\.0)?)"
 VALUE = rf"(?P<value>{WORD})"
 _BOUND = rf"(?:(?P<bound>more|fewer|less) than (?P<limit>{WORD}): )?"
-"""A bound before an answer that fits it: "More than 1: 2"."""
+"""A limit before the answer: "More than 1: 2"."""
 BEFORE = re.compile(
     rf"(?:{shapes.LEAD})(?:before(?: the call)?|prior|previously|earlier|at first|initially)(?: ?[:=-]|"
     rf",) ?{WORD}"
 )
-"""A belief before the call."""
+"""What the listener believed before the speaker called: "Before the call: 1". It is no answer."""
 _AFTER = r"(?:(?:posterior|updated|afterwards|after(?: the call)?)(?: ?[:=-]|,) ?)?"
 _DEGREE = r"(?:(?:only|just|exactly|precisely|a total of) )?"
 _AGAIN = r"(?: ?\(?(?:=|i\.e\.)? ?\(?(?P<again>zero|one|two|three|[0-3])\))?"
@@ -44,7 +44,7 @@ def digit(word: str) -> str:
 
 @cache
 def patterns(items: str, rest: str, speaker: str) -> tuple[re.Pattern[str], ...]:
-    """Patterns: a number; none; all but some; a check before the answer; and "dents in the lid of 2"."""
+    """The five shapes: a number; none; all but some; a check before the answer; "dents in the lid of 2"."""
     noun, has = phrases.noun(items), phrases.inflected(rest)
     of = rf"(?:(?:of )?(?:the |these |those |all )*{noun}\b|(?:of )?them\b)"
     three = (

@@ -1,4 +1,4 @@
-"""Answers that are only one to three words of another language: "Ja", "dos"."""
+"""Answers of one to three words in another language: "Ja", "dos"."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WORD = re.compile(r"\s*[\"'(]*(\w+(?: \w+){0,2})[.!\"')。！]*\s*")
 
 
 def read(words: Mapping[str, str], plain: str) -> tuple[str, tuple[int, int]] | None:
-    """The value of a prepared answer of one to three foreign words, and its start and end; else None."""
+    """The value of an answer of one to three foreign words, and its start and end; None for other answers."""
     match = _WORD.fullmatch(plain)
     value = words.get(match[1].replace(" ", "_")) if match else None
     return (value, match.span(1)) if match and value else None

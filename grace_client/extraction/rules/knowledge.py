@@ -25,7 +25,7 @@ _OPEN = re.compile(
     r"\bthe (?:third|others?|last|remaining|rest)(?: [a-z]+)? (?:could|may|might)(?: (?:or|may|might|could|"
     r"not|also|still|as|well|have|be)\b)*(?: [a-z]+)*(?: or not)?"
 )
-"""Open statements about the items that the speaker has not seen."""
+"""Statements that leave open how the unseen items are."""
 _ANSWERS = re.compile(r"\b(?:yes|no|know\w*|aware)\b")
 _REASONS = re.compile(
     rf"(?:{shapes.REASON}|i (?:do|don't|think|believe|am|would)|i'm|she|he|they|it|the|all|one|two|each|"
@@ -36,7 +36,7 @@ _NO_GUESS = re.compile(
     rf"(?:{shapes.LEAD})(?:it|this|that)(?:'s not| is not| isn't)(?: just)? (?:a )?(?:mere )?guess(?:work)?"
 )
 _WHY_NOT = re.compile(r",? why (?:not|(?:wouldn't|shouldn't) (?:she|he|they)(?: know)?)")
-"""A question that expects no answer."""
+"""A question that the model asks itself, and that changes no answer."""
 _DOUBTED = re.compile(shapes.DOUBT)
 _MAYBE = re.compile(
     rf"(?:{shapes.LEAD})(?:maybe|perhaps|possibly|could be|who knows|it might be|(?:nobody|"
@@ -169,7 +169,7 @@ class Knowledge:
         return _REASONS.match(rest) is not None or self.shapes["who"].match(rest) is not None
 
     def _fits(self, rest: str | None, value: str) -> bool:
-        """Whether the rest of a sentence does not change its answer."""
+        """Whether the rest of a sentence leaves its answer unchanged."""
         if not rest:
             return True
         if value == "no":
@@ -186,8 +186,8 @@ class Knowledge:
             rest,
         )
 
-    def leaves(self, sentence: Sentence, value: str) -> bool:
-        """Whether a sentence that fits no shape does not change an answer with this value."""
+    def is_neutral(self, sentence: Sentence, value: str) -> bool:
+        """Whether a sentence of no known shape leaves an answer with this value unchanged."""
         return sentence.mark != "?" and shapes.explains(sentence.text) and self._fits(sentence.text, value)
 
     def _said(self, sentence: Sentence, match: re.Match[str], value: str) -> Said:

@@ -9,7 +9,7 @@ from grace_client.extraction.rules import complement, counting, phrases, shapes
 from grace_client.extraction.rules.shapes import HARMLESS, REPORTED, Said, Sentence
 
 OBSERVATION = re.compile(r"\d of the .*")
-"""The speaker's "1 of the parcels has ...". A listener may answer with the same words."""
+"""What the speaker said: "1 of the parcels has ...". A listener may answer with the same words."""
 
 _RANGE = re.compile(
     r"\b(?:most|some|many|several|few|half|couple|majority|both|not (?:all|every)|at (?:least|most)|more|"
@@ -50,12 +50,12 @@ _LIST_MARK = re.compile(rf"\s*1[.)] +(?!{shapes.REASON}|i (?:think|believe)|this
 
 
 def numbers_a_list(plain: str) -> bool:
-    """Whether an answer begins with the number of a list of one: "1. Nadia looked at ..."."""
+    """Whether an answer begins with a list number, which is no answer: "1. Nadia looked at ..."."""
     return _LIST_MARK.match(plain) is not None
 
 
 def vague(plain: str) -> bool:
-    """Whether an answer that fits no rule is about a number."""
+    """Whether an answer that fits no rule still speaks about a number."""
     return _RANGE.search(_TOTAL.sub("", plain)) is not None
 
 
@@ -77,7 +77,7 @@ class Number:
         self.has = re.compile(phrases.inflected(rest))
         self.speech = False
         """Whether the last sentence was the speaker's. The next one then continues the report."""
-        self.asked = re.compile(rf"{counting.VALUE}\b.* {counting.HAVE} {phrases.inflected(rest)}")
+        self.statement = re.compile(rf"{counting.VALUE}\b.* {counting.HAVE} {phrases.inflected(rest)}")
         self.report = re.compile(
             rf"(?:{shapes.LEAD})(?:{re.escape(speaker)}|she|he|they|i|the speaker|"
             rf"let me)\b.*{_SEEING.pattern}"
@@ -96,8 +96,8 @@ class Number:
             return REPORTED if not re.search(r"\b(?:not|but|however|if)\b|n't", sentence.text) else None
         return None
 
-    def leaves(self, sentence: Sentence, value: str) -> bool:
-        """Whether a sentence that fits no shape does not change an answer with this value."""
+    def is_neutral(self, sentence: Sentence, value: str) -> bool:
+        """Whether a sentence of no known shape leaves an answer with this value unchanged."""
         if others := self.complement.others.fullmatch(sentence.text):
             return sentence.mark != "?" and complement.fits(others, value)
         return sentence.mark != "?" and _harmless(sentence.text)
@@ -118,7 +118,7 @@ class Number:
         return None
 
     def _leads(self, before: str, join: str, after: str) -> bool:
-        """Whether a clause may precede an answer: a reason, a report, or a contrast."""
+        """Whether a clause may come before an answer: a reason, a report, or a contrast."""
         own = _OWN_LAST.match(after.removeprefix("now "))
         if join == "but":
             return (own is not None and not _OWN_LAST.match(before)) or bool(
@@ -130,11 +130,11 @@ class Number:
             return True
         rest = _TOO.sub("", before)
         too = self.has.search(before) and rest != before and not (shapes.contrasts(rest) or _denies(rest))
-        concluded = own is not None or self.report.match(before) or self.asked.match(after) or too
+        concluded = own is not None or self.report.match(before) or self.statement.match(after) or too
         return bool(join) and bool(concluded)
 
     def _by_others(self, sentence: Sentence, begin: int) -> Said | None:
-        """The answer of a sentence that says, perhaps only, which items do not have the property."""
+        """The answer of a sentence that says which items do not have the property."""
         shape = self.complement
         if shape.every and (match := shape.every.fullmatch(sentence.text, begin)):
             return self._said(sentence, match, "0" if match["value"] in ("all", "every", "each") else "3")

@@ -6,7 +6,7 @@ import re
 
 
 def inflected(phrase: str) -> str:
-    """A pattern for a phrase with or without its articles, in singular or plural, or up to its preposition.
+    """A pattern for a phrase: with or without articles, singular or plural, whole or up to the preposition.
 
     "dents", "a dent in the lid" and "dents in the lid" mean the same.
     """

@@ -76,8 +76,8 @@ class Reader(Protocol):
         """The meaning of a sentence; None if no shape fits the whole sentence."""
         ...
 
-    def leaves(self, sentence: Sentence, value: str) -> bool:
-        """Whether a sentence that fits no shape does not change an answer with this value."""
+    def is_neutral(self, sentence: Sentence, value: str) -> bool:
+        """Whether a sentence of no known shape leaves an answer with this value unchanged."""
         ...
 
 

@@ -17,7 +17,7 @@ TEMPLATE = re.compile(
     r"\bit (?:was|wasn't|was not)\s*$|\bwas\s*/\s*was|\bwas(?:n't)?\s*(?:\[|<|\.{3}\s*\[|___)|"
     r"terrible\s*/\s*bad|\bwas\s*\["
 )
-"""The list of utterances instead of one of them."""
+"""A text to be filled in, such as "It was ___", instead of an utterance."""
 
 _ADJECTIVE = rf"(?P<adjective>{_EITHER})(?!\w)"
 _DEGREE = (
@@ -152,8 +152,8 @@ class Utterance:
         rest = _MENTION.sub("", _FEEL.sub("", rest or ""))
         return not (shapes.contrasts(rest) or _ANY.search(rest))
 
-    def leaves(self, sentence: Sentence, value: str) -> bool:
-        """Whether a sentence that fits no shape does not change an answer with this value."""
+    def is_neutral(self, sentence: Sentence, value: str) -> bool:
+        """Whether a sentence of no known shape leaves an answer with this value unchanged."""
         text = sentence.text
         denies = re.search(r"\b(?:not|never|nobody|cannot)\b|n't\b", text) is not None
         if _LIKED.fullmatch(text):
@@ -183,7 +183,7 @@ _MORE = re.compile(
 
 @cache
 def _patterns(speaker: str, listener: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Patterns: a sentence that is an utterance; one that says that the speaker says it."""
+    """Two patterns: a sentence that is an utterance, and a sentence that says that the speaker says it."""
     who = rf"(?:{re.escape(speaker)}|she|he|the speaker|i)"
     to = rf"(?: (?:to )?(?:{re.escape(listener)}|him|her|them))"
     would = rf"(?:'d| would| will| might| can| would have to)?(?: {shapes.ADVERB})*"

@@ -78,8 +78,8 @@ def limits_within_a_fifth(item: KubeObject) -> Iterator[Fault]:
             )
     for name, resource, path, request, limit in _pairs(item):
         if resource in BOUNDED and quantity(limit) > quantity(request) * MAX_RATIO:
-            asked = quantity(request)
-            share = f", {float(quantity(limit) / asked * 100):.5g}% of it" if asked > 0 else ""
+            requested = quantity(request)
+            share = f", {float(quantity(limit) / requested * 100):.5g}% of it" if requested > 0 else ""
             yield Fault(
                 path,
                 f"{name}: the {resource} limit {limit} is over 1.2 × the request {request}{share}",

@@ -220,12 +220,12 @@ def memory_and_scratch_volumes(item: KubeObject) -> Iterator[Fault]:
                 f"against the pod's memory limit of {decimal(memory / GIB)} GiB",
                 f"set its sizeLimit below {decimal(memory / GIB)}Gi, and leave memory for the programs",
             )
-    asked = pod.request("ephemeral-storage")
-    if scratch > SCRATCH_BYTES and asked < scratch:
+    requested = pod.request("ephemeral-storage")
+    if scratch > SCRATCH_BYTES and requested < scratch:
         yield Fault(
             where,
             f"the emptyDir volumes may hold {decimal(scratch / GIB)} GiB of scratch; more than 50Gi must "
-            f"be requested, and the pod requests {decimal(asked / GIB)} GiB of ephemeral-storage",
+            f"be requested, and the pod requests {decimal(requested / GIB)} GiB of ephemeral-storage",
             f"set the ephemeral-storage request to {decimal(scratch / GIB)}Gi or sizeLimit to 50Gi in "
             "all; put weights on a claim",
         )

@@ -14,15 +14,17 @@ from grace_client.report.runs import ReportData
 from grace_client.run import layout
 
 SAME: dict[str, Callable[[Manifest], str]] = {
-    "trial lists": lambda run: f"list {run.spec.trials_sha256[:8]}",
-    "samples": lambda run: "all trials" if run.spec.sample is None else f"{run.spec.sample} trials",
-    "questions": lambda run: f"questions {run.spec.questions_sha256[:8]}",
+    "trial lists": lambda manifest: f"list {manifest.spec.trials_sha256[:8]}",
+    "samples": lambda manifest: (
+        "all trials" if manifest.spec.sample is None else f"{manifest.spec.sample} trials"
+    ),
+    "questions": lambda manifest: f"questions {manifest.spec.questions_sha256[:8]}",
 }
 """What must be equal for all models of an experiment."""
 MAY_DIFFER: dict[str, Callable[[Manifest], str]] = {
-    "sampling": lambda run: _sampling(run),
-    "reasoning": lambda run: run.spec.reasoning or "shows none",
-    "study files": lambda run: f"file {_study(run)[:8]}",
+    "sampling": lambda manifest: _sampling(manifest),
+    "reasoning": lambda manifest: manifest.spec.reasoning or "shows none",
+    "study files": lambda manifest: f"file {_study(manifest)[:8]}",
 }
 """What may differ for a good reason, such as that one of the models reasons."""
 
@@ -40,9 +42,9 @@ def models(data: ReportData) -> list[str]:
     """A sentence for each difference between the questions or settings of the models of an experiment."""
     sentences: list[str] = []
     for experiment in data.frames:
-        runs = {model: run for (model, name), run in data.manifests.items() if name == experiment}
+        manifests = {model: one for (model, name), one in data.manifests.items() if name == experiment}
         for what, of in SAME.items():
-            if differences := _differences({model: of(run) for model, run in runs.items()}):
+            if differences := _differences({model: of(one) for model, one in manifests.items()}):
                 sentences.append(
                     Review(
                         f"Review: {experiment}: models got different {what} ({differences}). This may be the "
@@ -52,7 +54,7 @@ def models(data: ReportData) -> list[str]:
                 # With other trials, the questions differ as well.
                 break
         for what, of in MAY_DIFFER.items():
-            if differences := _differences({model: of(run) for model, run in runs.items()}):
+            if differences := _differences({model: of(one) for model, one in manifests.items()}):
                 sentences.append(f"{experiment}: models differ in {what} ({differences}).")
     return sentences
 
@@ -61,7 +63,7 @@ def runs(data: ReportData) -> list[str]:
     """A sentence for each difference between the engines of one model's runs."""
     sentences: list[str] = []
     for model in data.models:
-        own = {name: engine(run) for (one, name), run in data.manifests.items() if one == model}
+        own = {name: engine(manifest) for (one, name), manifest in data.manifests.items() if one == model}
         for key in dict.fromkeys(key for described in own.values() for key in described):
             values = {name: described.get(key, "not recorded") for name, described in own.items()}
             if differences := _differences(values):
@@ -69,9 +71,9 @@ def runs(data: ReportData) -> list[str]:
     return sentences
 
 
-def engine(run: Manifest) -> dict[str, str]:
+def engine(manifest: Manifest) -> dict[str, str]:
     """The properties of an engine that can change answers, by their names in words."""
-    described: dict[str, Any] = run.spec.engine
+    described: dict[str, Any] = manifest.spec.engine
     plain = {name: str(described.get(name)) for name in ("engine", "dtype")}
     hashes = {
         what: str(described.get(name) or "none")[:8]
@@ -90,14 +92,14 @@ def _differences(values: dict[str, str]) -> str:
     )
 
 
-def _study(run: Manifest) -> str:
+def _study(manifest: Manifest) -> str:
     """Checksum of a run's study file."""
-    raw = studies.experiment(run.spec.experiment).study.raw if not run.study else b""
-    return run.study.get(layout.STUDY) or hashlib.sha256(raw).hexdigest()
+    raw = studies.experiment(manifest.spec.experiment).study.raw if not manifest.study else b""
+    return manifest.study.get(layout.STUDY) or hashlib.sha256(raw).hexdigest()
 
 
-def _sampling(run: Manifest) -> str:
-    sampling = run.spec.sampling
+def _sampling(manifest: Manifest) -> str:
+    sampling = manifest.spec.sampling
     if sampling is None:
         return "none"
     return (

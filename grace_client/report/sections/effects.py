@@ -8,10 +8,14 @@ from typing import Any
 import pandas as pd
 
 from grace_client import analysis
+from grace_client.core.errors import NotEnoughDataError
 from grace_client.report import format
 from grace_client.report.blocks import Section, Table
 from grace_client.report.runs import ReportData
 from grace_client.studies.declaration import Experiment
+
+FEW = 6
+"""Most terms that the summary names."""
 
 
 def contrasts(section: Section, data: ReportData, experiment: Experiment, frame: pd.DataFrame) -> None:
@@ -85,3 +89,53 @@ def _matters(low: float, high: float, smallest: float) -> str:
     if -smallest < low and high < smallest:
         return f"less than {least}"
     return f"it is open whether it is more than {least}"
+
+
+def regression(
+    section: Section, data: ReportData, experiment: Experiment, frame: pd.DataFrame, formula: str
+) -> None:
+    """Add the declared regression of each model that it can be fitted to, and a sentence on its terms."""
+    mixed = "|" in formula
+    fit = analysis.mixed if mixed else analysis.logistic
+    parts = []
+    for _, own in frame.groupby("model", sort=False):
+        try:
+            parts.append(fit(own, experiment=experiment))
+        except NotEnoughDataError as error:
+            section.content.append(f"Not fitted: {error}.")
+    if not parts:
+        return
+    table = pd.concat(parts, ignore_index=True)
+    first = ["model", "question", "outcome", "term", "estimate", "low", "high"]
+    table = table[[*first, *(name for name in table.columns if name not in first)]]
+    section.content.append(
+        Table(
+            f"{section.name}-model",
+            f"The {'mixed' if mixed else 'logistic'} model of the study file: {formula}",
+            table,
+            (
+                "A linear mixed model (restricted maximum likelihood). estimate: in the unit of the outcome. "
+                if mixed
+                else "A fractional logit with errors clustered by item. estimate: log odds. "
+            )
+            + "Each term is compared with the first level of its condition; without an effect it is 0. p: "
+            "two-sided, not corrected."
+            + " sd: standard deviations of the random intercepts, and of the rest."
+            * mixed,
+            unit="observations" if mixed else data.unit(experiment.name),
+        )
+    )
+    terms = table[table["term"] != "intercept"]
+    lines = [
+        f"{model}: "
+        + "; ".join(
+            f"{row['term']} {format.interval(row['estimate'], row['low'], row['high'])}, "
+            f"p {format.equal(row['p'])}"
+            for row in own.to_dict("records")
+        )
+        for model, own in terms.groupby("model", sort=False)
+    ]
+    if lines and terms["term"].nunique() <= FEW:
+        section.summary.append(
+            f"{formula}: estimates with 95% intervals (without an effect: 0). {'. '.join(lines)}."
+        )

@@ -41,6 +41,9 @@ def section(data: ReportData, name: str) -> Section:
     if experiment.file.contrasts:
         with part.block("The planned contrasts"):
             effects.contrasts(part, data, experiment, frame)
+    if experiment.file.model is not None:
+        with part.block("The model of the study file"):
+            effects.regression(part, data, experiment, frame, experiment.file.model)
     for number, figure in enumerate(experiment.file.figures, start=1):
         with part.block(f"Figure {number} of the study file"):
             part.content.append(_declared(f"{name}-figure-{number}", figure, experiment, frame))
@@ -105,8 +108,9 @@ def _distributions(section: Section, experiment: Experiment, frame: pd.DataFrame
     what = "Mean probability" if experiment.scored else "Share"
     condition = " by condition" * bool(experiment.study.conditions)
     covered = _covered(experiment)
-    for question, kind in _kinds(experiment).items():
-        own = table[table["question"].map(lambda one, kind=kind: experiment.kinds[one] == kind)]
+    asked = table["question"].map({one: kind.name for one, kind in experiment.kinds.items()})
+    for question in _kinds(experiment):
+        own = table[asked == question]
         if question in covered or own.empty or own["answer"].nunique() > MOST_ANSWERS:
             continue
         by = _split(own, "answer")

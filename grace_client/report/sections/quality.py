@@ -189,7 +189,8 @@ def _extraction(section: Section, data: ReportData) -> None:
             answered = own[own["status"] == layout.OK]
             if "structured" not in own.columns or answered["structured"].isna().all():
                 section.summary.append(
-                    f"{model}, {name}: the free text has not been extracted yet. Run: grace extract RUN"
+                    f"{model}, {name}: the free text has not been extracted, so the page leaves it out. "
+                    "Run: grace extract RUN"
                 )
                 continue
             share = float((~analysis.quality.unparsed(answered)).mean())

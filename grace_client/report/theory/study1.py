@@ -212,15 +212,12 @@ def _heat(cells: pd.DataFrame) -> list[Figure]:
 
 
 def free(data: ReportData) -> Section | None:
-    """Experiment 1: free text."""
+    """Experiment 1: free text that has been extracted."""
     name = "study1-exp1"
-    if name not in data.frames:
-        return None
-    section = Section(name, data.experiment(name).title)
     frame = data.answers(name)
     if frame is None:
-        section.content.append("The free text has not been extracted yet. Run: grace extract RUN")
-        return section
+        return None
+    section = Section(name, data.experiment(name).title)
     with section.block("The numbers in the answers"):
         means = data.once(study1.cell_means, name, of=study1.bets)
         section.content += [

@@ -38,15 +38,12 @@ def scored(data: ReportData) -> Section | None:
 
 
 def free(data: ReportData) -> Section | None:
-    """Experiment 1: utterances in free text."""
+    """Experiment 1: utterances in free text that has been extracted."""
     name = "study2-exp1"
-    if name not in data.frames:
-        return None
-    section = Section(name, data.experiment(name).title)
     frame = data.answers(name)
     if frame is None:
-        section.content.append("The free text has not been extracted yet. Run: grace extract RUN")
-        return section
+        return None
+    section = Section(name, data.experiment(name).title)
     _answers(
         section,
         data,

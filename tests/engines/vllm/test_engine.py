@@ -22,15 +22,15 @@ from grace_client.core.api_key import from_file
 from grace_client.core.errors import ItemError, ServerError, SpecError
 from grace_client.core.options import Option, OptionSet, TokenTrie
 from grace_client.core.progress import Progress
-from grace_client.core.questions import Prompt, Sampling
+from grace_client.core.questions import Prompt, Sampling, Turn
 from grace_client.core.scoring import score
 from grace_client.engines.local.engine import LocalEngine
 from grace_client.engines.vllm.engine import VllmEngine
-from grace_client.engines.vllm.responses import RetryPolicy
+from grace_client.engines.vllm.responses import Retrying
 from grace_client.engines.vllm.wire_format import MAX_IDS, MAX_PROMPTS, forced_batches, named_batches
 from grace_client.run import manifest, runner, tables
 from grace_client.run.folder import RunFolder
-from tests.conftest import ROOT
+from tests.conftest import own_list
 from tests.engines.local.test_engine import CASES, PROMPTS
 from tests.engines.reference import teacher_forced
 from tests.support.fake_vllm import BOS, END, FakeVllm, bad_request
@@ -41,7 +41,7 @@ T = TypeVar("T")
 TOLERANCE = 2e-4
 """Nats between the real server in float32 on a CPU and teacher forcing with transformers."""
 
-QUICK = RetryPolicy(
+QUICK = Retrying(
     tries=6,
     refusals=40,
     backoff=0.01,
@@ -64,7 +64,7 @@ def drive(
     use: Callable[[VllmEngine, FaultServer], Awaitable[T]],
     faults: Iterable[Fault] = (),
     *,
-    policy: RetryPolicy = QUICK,
+    retrying: Retrying = QUICK,
     server: FaultServer | None = None,
     **connect: Any,
 ) -> T:
@@ -72,7 +72,7 @@ def drive(
 
     async def work() -> T:
         async with server or FaultServer() as running:
-            engine = await VllmEngine.connect(running.url, policy=policy, **connect)
+            engine = await VllmEngine.connect(running.url, retrying=retrying, **connect)
             running.faults = (*running.faults, *faults)
             try:
                 return await use(engine, running)
@@ -363,7 +363,7 @@ def test_a_server_that_is_not_there_yet_is_waited_for() -> None:
 
         starting = asyncio.create_task(later())
         engine = await VllmEngine.connect(
-            f"http://127.0.0.1:{port}/v1", wait_minutes=1, policy=QUICK, say=said.append
+            f"http://127.0.0.1:{port}/v1", wait_minutes=1, retrying=QUICK, say=said.append
         )
         name = (await engine.describe()).model
         await engine.close()
@@ -371,7 +371,7 @@ def test_a_server_that_is_not_there_yet_is_waited_for() -> None:
         return name
 
     with pytest.raises(ServerError, match="wait for it with --wait-for-server") as caught:
-        run(VllmEngine.connect(f"http://127.0.0.1:{port}", policy=QUICK))
+        run(VllmEngine.connect(f"http://127.0.0.1:{port}", retrying=QUICK))
     assert caught.value.retryable
     assert run(work()) == "fake-model"
     assert any("waiting for the server" in line and "cannot be reached" in line for line in said)
@@ -455,7 +455,7 @@ def test_a_prompt_longer_than_the_context_is_an_item_error() -> None:
 )
 def test_a_fault_that_stays_is_the_items_own(kind: str, status: str, retryable: bool) -> None:
     """One question fails with a status and a reason. The next one has its answer."""
-    policy = replace(QUICK, tries=2, refusals=3, deadline=0.3)
+    retrying = replace(QUICK, tries=2, refusals=3, deadline=0.3)
     poisoned = Fault(kind, text="poison", seconds=0.01 if kind == "429" else 2.0)
 
     async def use(engine: VllmEngine, server: FaultServer) -> None:
@@ -468,11 +468,11 @@ def test_a_fault_that_stays_is_the_items_own(kind: str, status: str, retryable: 
         got = score(trie, await engine.edge_logprobs(ids, trie))
         assert np.abs(got.form_logprob - expected(server.vllm, ids, trie)).max() < 1e-5
 
-    drive(use, [poisoned], policy=policy)
+    drive(use, [poisoned], retrying=retrying)
 
 
 def folder_of(path: Path, info: Any, *, sample: int | None = None) -> RunFolder:
-    trials = studies.read_trials(ROOT / "data" / "study2.csv")
+    trials = own_list("study2")
     return RunFolder.create(path, studies.experiment("study2-exp2"), trials, info, sample=sample)
 
 
@@ -511,14 +511,14 @@ def test_everything_at_once(tmp_path: Path) -> None:
     ]
     # Client and server share a process: on a busy machine an answer may be seconds late and still come.
     patient = replace(QUICK, deadline=10.0, window=60.0, probe_deadline=10.0, patience=60.0)
-    drive(study2(tmp_path / "a"), policy=patient)
+    drive(study2(tmp_path / "a"), retrying=patient)
     seen: list[FaultServer] = []
 
     async def use(engine: VllmEngine, server: FaultServer) -> Progress:
         seen.append(server)
         return await study2(tmp_path / "b")(engine, server)
 
-    progress = drive(use, faults, policy=patient)
+    progress = drive(use, faults, retrying=patient)
     assert progress.total >= 2000
     assert set(seen[0].given) == {fault.kind for fault in faults}
     undisturbed, disturbed = (
@@ -558,7 +558,7 @@ def test_a_hang_ends_the_run_within_twice_the_window(tmp_path: Path) -> None:
         return await runner.run(folder, engine, on_progress=watch)
 
     with pytest.raises(ServerError, match=r"hangs: .* requests are waiting") as caught:
-        drive(use, [Fault("hang", after=80)], policy=replace(QUICK, window=2.0, deadline=30))
+        drive(use, [Fault("hang", after=80)], retrying=replace(QUICK, window=2.0, deadline=30))
     assert 2.0 < time.monotonic() - began[-1] < 4.0 + 0.5
     assert caught.value.retryable
     progress = drive(use)
@@ -649,6 +649,40 @@ def test_the_real_server_is_exact(real: str, default_engine: LocalEngine, case: 
                 ]
                 assert np.abs(got.form_logprob[::every] - truth).max() < TOLERANCE
                 assert got.mass <= 1 + 1e-4
+        finally:
+            await engine.close()
+
+    run(work())
+
+
+@pytest.mark.vllm
+@pytest.mark.model
+def test_the_real_server_takes_turns_as_the_embedded_engine_does(
+    real: str, default_engine: LocalEngine
+) -> None:
+    """The same tokens and numbers after several turns, also with the default system text switched off."""
+    question, system = Turn("user", "How many cats?\nAnswer:"), Turn("system", "You are terse.")
+    examples = (Turn("user", "How many dogs?\nAnswer:"), Turn("assistant", "Two."))
+    prompts = [
+        Prompt("\n\n".join(turn.text for turn in turns if turn.text), direct=True, turns=turns)
+        for turns in (
+            (*examples, question),
+            (system, *examples, question),
+            (Turn("system", ""), *examples, question),
+        )
+    ]
+
+    async def work() -> None:
+        engine = await VllmEngine.connect(real)
+        try:
+            trie = await trie_of(engine, CASES["leading space"])
+            for prompt in prompts:
+                ids = await engine.tokenize(prompt)
+                assert ids == await default_engine.tokenize(prompt)
+                edges = await engine.edge_logprobs(ids, trie)
+                assert np.abs(edges - await default_engine.edge_logprobs(ids, trie)).max() < TOLERANCE
+                drawn = await engine.generate(prompt, Sampling(0.0, 4, 0))
+                assert drawn.prompt_ids == tuple(ids)
         finally:
             await engine.close()
 

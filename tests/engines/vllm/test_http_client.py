@@ -19,12 +19,12 @@ from aiohttp.test_utils import TestServer, unused_port
 from grace_client.core.errors import ItemError, ServerError, SpecError
 from grace_client.engines.vllm.concurrency import AdaptiveLimit
 from grace_client.engines.vllm.http_client import Client
-from grace_client.engines.vllm.responses import MalformedError, Reply, RetryPolicy, base_url, retry_seconds
+from grace_client.engines.vllm.responses import MalformedError, Reply, Retrying, base_url, retry_seconds
 
 T = TypeVar("T")
 Handler = Callable[[web.Request, int], Awaitable[web.StreamResponse]]
 
-QUICK = RetryPolicy(
+QUICK = Retrying(
     tries=4,
     refusals=6,
     backoff=0.005,
@@ -72,7 +72,7 @@ def drive(
     handler: Handler,
     use: Callable[[Client, Scripted], Coroutine[Any, Any, T]],
     *,
-    policy: RetryPolicy = QUICK,
+    retrying: Retrying = QUICK,
     api_key: str | None = None,
     max_in_flight: int = 64,
 ) -> T:
@@ -85,7 +85,7 @@ def drive(
         server = TestServer(app)
         await server.start_server()
         client = Client(
-            str(server.make_url("/")), policy=policy, api_key=api_key, max_in_flight=max_in_flight
+            str(server.make_url("/")), retrying=retrying, api_key=api_key, max_in_flight=max_in_flight
         )
         try:
             return await use(client, script)
@@ -221,7 +221,7 @@ def test_a_slow_drip_ends_at_the_deadline() -> None:
             times.append(time.monotonic() - start)
         return times[0], times[1]
 
-    short, long = drive(handler, use, policy=replace(QUICK, tries=1, deadline=0.1, per_prompt_token=0.02))
+    short, long = drive(handler, use, retrying=replace(QUICK, tries=1, deadline=0.1, per_prompt_token=0.02))
     assert 0.1 <= short < 0.25
     assert 0.3 <= long < 0.6
 
@@ -245,7 +245,7 @@ def test_retry_after_is_honoured_by_everyone(form: str) -> None:
         await asyncio.sleep(0.05)
         await asyncio.gather(first, *(post(client) for _ in range(5)))
 
-    drive(handler, use, policy=replace(QUICK, patience=10))
+    drive(handler, use, retrying=replace(QUICK, patience=10))
     # An HTTP date has whole seconds.
     assert seen[1] - seen[0] >= (0.4 if form == "seconds" else 0.9)
     assert len(seen) == 7
@@ -276,7 +276,7 @@ def test_a_server_that_takes_few_requests_gets_few() -> None:
     async def use(client: Client, script: Scripted) -> tuple[list[Any], int]:
         return await outcomes(client, 200), script.requests
 
-    answers, requests = drive(handler, use, policy=replace(QUICK, refusals=50))
+    answers, requests = drive(handler, use, retrying=replace(QUICK, refusals=50))
     assert all(answer["fine"] for answer in answers)
     assert requests < 350
 
@@ -368,7 +368,7 @@ def test_a_hang_is_noticed_within_twice_the_window() -> None:
         start = time.monotonic()
         return await outcomes(client, 30), time.monotonic() - start
 
-    failures, took = drive(handler, use, policy=replace(QUICK, window=0.4, deadline=30), max_in_flight=16)
+    failures, took = drive(handler, use, retrying=replace(QUICK, window=0.4, deadline=30), max_in_flight=16)
     assert 0.4 < took < 0.8
     for failure in failures:
         assert isinstance(failure, ServerError)
@@ -386,7 +386,7 @@ def test_slow_but_steady_is_not_a_hang() -> None:
     async def use(client: Client, script: Scripted) -> list[Any]:
         return await outcomes(client, 8)
 
-    assert all(a["fine"] for a in drive(handler, use, policy=replace(QUICK, window=0.3)))
+    assert all(a["fine"] for a in drive(handler, use, retrying=replace(QUICK, window=0.3)))
 
 
 def test_an_engine_that_died_is_waited_for_until_it_answers() -> None:
@@ -413,7 +413,7 @@ def test_an_engine_that_died_is_waited_for_until_it_answers() -> None:
         client.circuit.probe = probe
         return await outcomes(client, 100)
 
-    answers = drive(handler, use, policy=replace(QUICK, patience=5, tries=3), max_in_flight=16)
+    answers = drive(handler, use, retrying=replace(QUICK, patience=5, tries=3), max_in_flight=16)
     assert all(answer["fine"] for answer in answers)
     assert 1 <= during.count("{}") <= 16, "only what was in flight when it died"
     assert during.count('"probe"') > 10
@@ -443,7 +443,7 @@ def test_an_item_that_kills_the_engine_fails_alone() -> None:
         asks = [client.post("/", body, lambda answer: answer) for body in bodies]
         return await asyncio.gather(*asks, return_exceptions=True)
 
-    answers = drive(handler, use, policy=replace(QUICK, patience=5, tries=5), max_in_flight=16)
+    answers = drive(handler, use, retrying=replace(QUICK, patience=5, tries=5), max_in_flight=16)
     (failure,) = [answer for answer in answers if isinstance(answer, Exception)]
     assert isinstance(failure, ItemError)
     assert failure.retryable
@@ -454,7 +454,7 @@ def test_a_server_that_stays_away_ends_the_run_after_the_patience() -> None:
     """All waiting calls end, and the exit code says that a retry may help."""
 
     async def work() -> tuple[list[Any], float]:
-        client = Client(f"http://127.0.0.1:{unused_port()}/v1", policy=QUICK)
+        client = Client(f"http://127.0.0.1:{unused_port()}/v1", retrying=QUICK)
 
         async def probe() -> None:
             await client.once("GET", "/", deadline=1.0)
@@ -488,7 +488,7 @@ def test_many_failures_in_a_row_put_the_server_in_doubt() -> None:
         client.circuit.probe = probe
         return await outcomes(client, 100)
 
-    failures = drive(handler, use, policy=replace(QUICK, trip=5, patience=0.2))
+    failures = drive(handler, use, retrying=replace(QUICK, trip=5, patience=0.2))
     assert all(isinstance(failure, ServerError) for failure in failures)
 
 

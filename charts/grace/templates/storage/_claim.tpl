@@ -7,7 +7,7 @@ Context: {root, name, claim, component, hook}. `hook`: the claim must exist befo
 {{- $found := lookup "v1" "PersistentVolumeClaim" .root.Release.Namespace .name | default dict -}}
 {{- $owner := dig "metadata" "annotations" "meta.helm.sh/release-name" "" $found -}}
 {{- if dig "metadata" "deletionTimestamp" "" $found -}}
-{{- fail (printf "claim %s is being deleted, and a new release would wait for it forever. Wait until kubectl get pvc %s finds nothing, then install again" .name .name) -}}
+{{- fail (printf "Kubernetes is deleting the claim %s, and a new release would wait for it forever. Wait until kubectl get pvc %s finds nothing, then install again" .name .name) -}}
 {{- end -}}
 {{- if or (not $found) (and (not .hook) (eq $owner .root.Release.Name)) -}}
 apiVersion: v1
