@@ -72,6 +72,14 @@ def _quiet_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report on one model has empty figures: to draw them takes most of its time."""
+    from grace_client.analysis import figures
+
+    monkeypatch.setattr(figures, "svg", lambda _: "<svg></svg>")
+
+
+@pytest.fixture
 def a_terminal() -> Iterator[None]:
     """As if the tests were not run under nohup, whose children ignore a hang-up as well."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
