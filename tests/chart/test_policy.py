@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from tests.chart.helm import CHART, HELMS, template
 from tests.chart.test_models import PAIRS, files, refusal
 
 
-def report(*values: Path, **more: Any) -> Report:
+def report(*values: Any, **more: Any) -> Report:
     return check(read_manifests(template(*values, **more), "rendered", rendered=True))
 
 
