@@ -62,7 +62,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     with pytest.MonkeyPatch.context() as patch:
         for experiment in EXPERIMENTS:
             if not experiment.scored:
-                patch.setattr("sys.argv", ["grace", "extract", "run", str(found[experiment.name])])
+                patch.setattr("sys.argv", ["grace", "extract", str(found[experiment.name])])
                 with pytest.raises(SystemExit) as ended:
                     cli.main()
                 assert not ended.value.code
