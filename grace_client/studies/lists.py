@@ -46,7 +46,7 @@ def write(path: Path, study: Study, *, participants: int | None = None, seed: in
     declared = study.file.trials.make
     count = participants or (declared.participants if declared else 1)
     rows = make(study, participants=count, seed=seed)
-    raw = _complete(study, rows)
+    raw = _listed(study, rows, str(path)).raw
     with paths.replacing(path) as new:
         new.write_bytes(raw)
     return len(rows), count
@@ -67,7 +67,7 @@ def default(study: Study) -> TrialList:
         raise SpecError(f"The study {study.name} has no trial list of its own. Name one with --trials FILE")
     rows = make(study, participants=declared.participants, seed=0)
     name = f"grace's own list ({study.name}, {declared.participants} participants, seed 0)"
-    return trials.parse(_complete(study, rows), path=name, schemas=[study.schema])
+    return _listed(study, rows, name)
 
 
 def own(trial_list: TrialList, study: Study) -> int:
@@ -89,12 +89,15 @@ def own(trial_list: TrialList, study: Study) -> int:
     return sum(shown(trial) in known for trial in trial_list.trials)
 
 
-def _complete(study: Study, rows: list[Row]) -> bytes:
-    """The rows as a file; columns that `make` leaves out have their defaults."""
-    names = [name for name in study.schema.names if name in rows[0]]
-    raw = trials.to_csv(names, rows)
-    whole = trials.parse(raw, path=f"{study.path}: trials.make", schemas=[study.schema])
-    return trials.to_csv(study.schema.names, (trial.fields for trial in whole.trials))
+def _listed(study: Study, rows: list[Row], name: str) -> TrialList:
+    """The rows as a trial list; columns that `make` leaves out have their defaults."""
+    schema = study.schema
+    names = [column for column in schema.names if column in rows[0]]
+    listed = trials.parse(trials.to_csv(names, rows), path=name, schemas=[schema])
+    if len(names) == len(schema.names):
+        return listed
+    raw = trials.to_csv(schema.names, (trial.fields for trial in listed.trials))
+    return trials.parse(raw, path=name, schemas=[schema])
 
 
 def _rows(declared: formats.Make, participants: int, rng: random.Random) -> Iterator[Row]:

@@ -207,7 +207,7 @@ def test_run_all_runs_the_four(
             "--declare x: expected NAME=VALUE",
         ),
         (("status", "nowhere"), "nowhere: it does not exist"),
-        (("trials", "make", "study9", "--participants", "1", "--out", "x"), "no stories for 'study9'"),
+        (("trials", "make", "study9", "--participants", "1", "--out", "x"), "no study 'study9'"),
     ],
 )
 def test_bad_input_is_one_message_and_exit_code_2(
