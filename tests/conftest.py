@@ -19,6 +19,7 @@ import pytest
 
 from grace_client import cli, studies
 from grace_client.core.trials import TrialList
+from grace_client.report.blocks import RAISE
 from tests.kube.program import HERE
 from tests.kube.standin import Tools
 
@@ -57,10 +58,11 @@ elif not os.environ.get("GRACE_TEST_ALL"):
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _no_sentence_for_an_error() -> Iterator[None]:
-    """A report in which grace itself fails is no report: the error ends the test."""
+def _surroundings() -> Iterator[None]:
+    """An error of grace in a report ends the test. No test waits for the disk, because none loses power."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRACE_REPORT_RAISE", "1")
+        patch.setenv(RAISE, "1")
+        patch.setattr(os, "fsync", lambda _: None)
         yield
 
 
@@ -68,6 +70,14 @@ def _no_sentence_for_an_error() -> Iterator[None]:
 def _quiet_home(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test depends on how wide the terminal is."""
     monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report on one model has empty figures: to draw them takes most of its time."""
+    from grace_client.analysis import figures
+
+    monkeypatch.setattr(figures, "svg", lambda _: "<svg></svg>")
 
 
 @pytest.fixture

@@ -166,7 +166,7 @@ def _trials(study: str) -> pd.DataFrame:
         # Nobody names more than they saw.
         cells = [(seen, named) for seen, named in product(*study1.LEVELS.values()) if named <= seen]
     else:
-        cells = list(product(*study2.LEVELS.values()))
+        cells = [(goal, state) for goal, state in product(*study2.LEVELS.values())]
     rows = []
     for participant in range(1, PARTICIPANTS[study] + 1):
         for place, cell in enumerate(cells):

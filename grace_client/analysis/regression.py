@@ -219,7 +219,8 @@ def _fit_mixed(
     names, matrix = design(rows, formula.terms, factors, where)
     y = rows[outcome].to_numpy(dtype=np.float64)
     codes = {
-        ":".join(group): rows.groupby(list(group), sort=False).ngroup().to_numpy() for group in formula.groups
+        ":".join(group): np.asarray(rows.groupby(list(group), sort=False).ngroup(), dtype=np.int64)
+        for group in formula.groups
     }
     for name, code in codes.items():
         if not 1 < code.max() + 1 < len(rows):

@@ -392,5 +392,5 @@ def schema() -> dict[str, Any]:
             for key, value in node.items()
         }
 
-    found = older(StudyFile.model_json_schema())
+    found: dict[str, Any] = older(StudyFile.model_json_schema())
     return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "A study of grace"} | found

@@ -30,9 +30,6 @@ CELL2: dict[str, Any] = {"goal": list(_study_factors.GOALS), "state": list(_stud
 QUESTIONS = [f"study1-exp2, a question with a long name {i}" for i in range(3)]
 STATISTICS = ["r", "rho", "rmse", "js"]
 ALL = {
-    "cells": lambda: figures.cells(
-        table(tone=["loud", "calm"], place=["a", "b"]), x="tone", panels=["place"]
-    ),
     "states": lambda: figures.states(table(**CELL1, state=[0, 1, 2, 3]).assign(mean=50, low=40, high=60)),
     "percentages": lambda: figures.percentages(table(**CELL1, state=[0, 1], percentage=[0, 10])),
     "entropy": lambda: figures.entropy(table(**CELL1, question=["state0", "state1"])),

@@ -101,9 +101,9 @@ def test_a_logistic_model_is_that_of_study_2() -> None:
     ours = logistic(said, f"prob_wasnt ~ {goal} * {condition}", cluster="item").set_index("term")
     theirs = study2.negation_model(said, method="gee").contrasts
     lost = f"{goal}[social]:{condition}[3 hearts]"
-    assert ours.index[ours["separated"]].tolist() == [lost] and np.isnan(ours.loc[lost, "estimate"])
+    assert ours.index[ours["separated"]].tolist() == [lost] and np.isnan(ours["estimate"][lost])
     own = theirs[(theirs["against"] == "social") & (theirs[condition] == "0 hearts")].iloc[0]
-    assert -ours.loc[f"{goal}[social]", "estimate"] == pytest.approx(own["estimate"], rel=1e-6)
+    assert -float(ours["estimate"][f"{goal}[social]"]) == pytest.approx(own["estimate"], rel=1e-6)
 
 
 def test_formulas_run_nothing_and_say_what_is_wrong(scored: Answers) -> None:

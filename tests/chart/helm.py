@@ -66,10 +66,10 @@ def template(
     arguments = [part for file in files for part in ("-f", str(file))]
     release = release or (files[0].stem if files else "x")
     common = ("template", release, str(CHART), "-n", namespace, "--kube-version", kube)
-    return _printed(helm, *common, *arguments, "-f", "-", *options, stdin=values)
+    return printed(helm, *common, *arguments, "-f", "-", *options, stdin=values)
 
 
-_printed = functools.cache(run)
+printed = functools.cache(run)
 
 
 def render(*files: Path, **more: Any) -> list[Object]:

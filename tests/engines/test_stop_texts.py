@@ -16,7 +16,6 @@ from grace_client.core.reasoning import Reasoning
 from grace_client.engines.local.engine import LocalEngine
 from grace_client.run import manifest
 from grace_client.run.folder import RunFolder
-from grace_client.studies.declaration import turn_cue
 from tests.conftest import grace, own_list
 from tests.engines.test_reasoning_engines import reasoner
 from tests.support.fake_vllm import FakeVllm
@@ -52,7 +51,6 @@ def test_stop_texts_are_the_prompt_s_own_cue() -> None:
         for trial in own_list(study).trials[:10]:
             for question in experiment.questions(trial):
                 assert [question.prompt.text.count(stop) for stop in experiment.stop] == [1]
-    assert turn_cue("Scene.\nStatement: {x}\nAnswer:") == "Statement:"
 
 
 def test_a_thought_is_not_stopped(tmp_path: Path) -> None:

@@ -454,7 +454,7 @@ def test_a_check_shows_what_a_run_would_send(tmp_path: Path) -> None:
     found = check(folder.experiment, trials_of(tmp_path), tokens)
     answer = folder.ledger.get(folder.plan.items[0].key) or {}
     assert found.sent == answer["prompt"]
-    assert found.sent.endswith("</think>\n\n")
+    assert found.sent is not None and found.sent.endswith("</think>\n\n")
     assert found.notes == ()
     with pytest.raises(ItemError, match="does not take a system turn"):
         check(folder.experiment, trials_of(tmp_path), local(FAMILIES["gemma-2"]).tokens)

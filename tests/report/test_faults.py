@@ -80,6 +80,7 @@ def broken(*_: Any, **__: Any) -> Any:
     return 1 / 0
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_error_of_grace_costs_its_own_part_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,7 +22,6 @@ import pytest
 from grace_client import report
 from grace_client.analysis import study1, study2
 from grace_client.analysis._data import reading
-from grace_client.analysis.figures import _render
 from grace_client.core.errors import ItemError
 from grace_client.report import runs as report_runs
 from grace_client.report.sections import models
@@ -94,6 +93,7 @@ def test_two_models_and_all_experiments(written: tuple[Path, dict[str, Any]]) ->
     assert set(people["variant"]) == {"normalised", "raw", "pmi"}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_nothing_is_read_or_computed_twice(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +116,6 @@ def test_nothing_is_read_or_computed_twice(
 
     for function in (reading.load, study1.bets, study2.utterances):
         count(function)
-    monkeypatch.setattr(_render, "svg", lambda figure: "<svg></svg>")  # drawing takes most of the time
     names = ("study1-exp2", "study1-exp1", "study2-exp2", "study2-exp1")
     report.write([runs / "alpha" / name for name in names], tmp_path / "report.html")
     assert calls == {"load": 4, "bets": 2, "utterances": 2}
@@ -164,6 +163,7 @@ def test_any_experiment_alone(
     assert "<h1>Report on beta</h1>" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_failed_part_is_told_and_not_averaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,6 +191,7 @@ def test_a_failed_part_is_told_and_not_averaged(
     assert "study1-knowledge" in out.read_text(), "what needs no bets is there"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_free_text_below_ninety_percent_asks_for_review(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -259,6 +260,7 @@ def test_a_table_that_cannot_be_trusted_is_named(
     assert not out.exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_without_answers_takes_no_other_with_it(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

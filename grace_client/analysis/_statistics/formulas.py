@@ -121,7 +121,9 @@ def design(
             there = [level for level in levels[name] if (column == level).any()]
             if len(there) < 2:
                 raise NotEnoughDataError(f"{where}: {name} has one level only ({', '.join(there)})")
-            single[name] = {f"{name}[{one}]": (column == one).to_numpy(np.float64) for one in there[1:]}
+            single[name] = {
+                f"{name}[{one}]": np.asarray(column == one, dtype=np.float64) for one in there[1:]
+            }
         else:
             single[name] = {name: column.to_numpy(dtype=np.float64)}
     found = {"intercept": np.ones(len(rows))}

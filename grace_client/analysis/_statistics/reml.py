@@ -95,5 +95,5 @@ def reml(y: Array, matrix: Array, codes: Sequence[Codes]) -> Fit:
     best = min(tries, key=lambda one: float(one.fun))
     _, beta, information, variance = profiled(best.x)
     residual = float(np.sqrt(variance)) * unit
-    covariance = residual**2 * np.linalg.inv(information)
+    covariance = np.asarray(residual**2 * np.linalg.inv(information), dtype=np.float64)
     return Fit(beta * unit, covariance, best.x * residual, residual, bool(best.success))
