@@ -26,7 +26,9 @@ HEAD = ["model", "experiment", "trial_id", "participant", "item", "stimulus"]
 SCORES = ["question", "option", "logprob", "prob_raw", "prob_norm", "option_mass", "status", "reason"]
 
 
-def make(path: Path, experiment: str, engine: DeterministicEngine | None = None, sample: int | None = 12) -> Path:
+def make(
+    path: Path, experiment: str, engine: DeterministicEngine | None = None, sample: int | None = 12
+) -> Path:
     """A run of a few trials with its tables."""
     engine = engine or DeterministicEngine()
 

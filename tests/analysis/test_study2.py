@@ -346,7 +346,7 @@ def test_utilities_are_those_of_the_literal_listener() -> None:
         utilities(scored, semantics=meaning.T)
     with pytest.raises(SpecError, match="semantics: was_bad is true of no state"):
         utilities(scored, semantics=meaning * (np.arange(8) != 1)[:, None])
-    with pytest.raises(SpecError, match="cluster='item': counts"):
+    with pytest.raises(SpecError, match="cluster='item': a table of counts"):
         utilities(frames.human(), cluster="item")
 
 

@@ -148,7 +148,8 @@ def knowledge(
     """
     require(frame, [*HEAD, "question", "status"])
     experiment = "study1-exp1" if "response" in frame.columns else "study1-exp2"
-    asked = legal(frame[frame["question"] == "knowledge"])
+    frame = legal(frame)
+    asked = frame[frame["question"] == "knowledge"]
     if not (asked["status"] == OK).any():
         raise NotEnoughDataError("the knowledge question has no answer: is this Study 1?")
     rows = outcomes(asked, experiment)

@@ -6,7 +6,8 @@ import pandas as pd
 
 from grace_client.analysis._data.layout import canonical, ordered, require
 from grace_client.analysis.cells import cell_means
-from grace_client.analysis.study2._shares import CELL, LEVELS
+from grace_client.analysis.reference._design import CELL
+from grace_client.analysis.study2._shares import LEVELS
 
 
 def judgements(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFrame:
