@@ -294,8 +294,9 @@ def measured(
     for _, one in wanted:
         if one.name not in table.columns:
             table[one.name] = np.nan
-            # A value that nobody gave.
-            table.loc[table["value"].notna(), one.name] = 0.0
+            if "value" in table.columns:
+                # A value that nobody gave.
+                table.loc[table["value"].notna(), one.name] = 0.0
     return table
 
 

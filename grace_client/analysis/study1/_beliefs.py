@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
+from grace_client.analysis import cells
 from grace_client.analysis._data.layout import ordered, require
-from grace_client.analysis._statistics.noise import add_floor, gain_of_means
+from grace_client.analysis._statistics.noise import add_floor
 from grace_client.analysis.inference import mean_intervals
+from grace_client.analysis.measured import outcomes
 from grace_client.analysis.study1._bets import CELL, HEAD, ORDER, STATES, beliefs, gains, legal, wide_bets
 from grace_client.core.errors import NotEnoughDataError, SpecError
 from grace_client.run.layout import OK
@@ -143,25 +147,18 @@ def knowledge(
     5      3       3  0.90        1.0
     """
     require(frame, [*HEAD, "question", "status"])
+    experiment = "study1-exp1" if "response" in frame.columns else "study1-exp2"
     frame = legal(frame)
-    rows = frame[(frame["question"] == "knowledge") & (frame["status"] == OK)]
-    if "response" in frame.columns:
-        require(frame, ["structured"], "free text")
-        rows = rows[rows["structured"].isin(["yes", "no", "unsure"])]
-        rows = rows.assign(yes=(rows["structured"] == "yes").astype(np.float64))
-        rows = rows.assign(certain=rows["yes"])
-    else:
-        rows = rows[rows["option"] == "yes"]
-        rows = rows.assign(yes=rows["prob_norm"], certain=(rows["prob_norm"] > 0.5).astype(np.float64))
-    if rows.empty:
+    asked = frame[frame["question"] == "knowledge"]
+    if not (asked["status"] == OK).any():
         raise NotEnoughDataError("the knowledge question has no answer: is this Study 1?")
-    by = ["model", *CELL]
-    result = mean_intervals(rows, "yes", by, cluster=cluster, bounds=(0, 1))
-    result["share_yes"] = rows.groupby(by, sort=False)["certain"].mean().to_numpy()
-    # Where one of two options moves, the other moves as far: the probability has the noise of one option.
-    return add_floor(
-        ordered(result, ORDER), frame, noise, lambda: gain_of_means(rows.assign(variance=1.0), by)
-    )
+    rows = outcomes(asked, experiment)
+    how: Any = {"by": CELL, "question": "knowledge", "experiment": experiment, "cluster": cluster}
+    result = cells.cell_means(rows, "prob_yes", **how, noise=noise).drop(columns=["question", "outcome"])
+    certain = (rows["prob_yes"] > 0.5).astype(np.float64).where(rows["prob_yes"].notna())
+    share = cells.cell_means(rows.assign(prob_yes=certain), "prob_yes", **how)["mean"]
+    result.insert(list(result.columns).index("n_distinct") + 1, "share_yes", share)
+    return result
 
 
 def implicature(

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from grace_client.analysis._data.layout import canonical, ordered, require
-from grace_client.analysis.inference import mean_intervals
+from grace_client.analysis.cells import cell_means
 from grace_client.analysis.reference._design import CELL
 from grace_client.analysis.study2._shares import LEVELS
-from grace_client.core.errors import NotEnoughDataError
-from grace_client.run.layout import OK
-
-QUALITIES = {"excellent": 5, "good": 4, "neutral": 3, "poor": 2, "terrible": 1}
-"""The score of each judgement of quality."""
 
 
 def judgements(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFrame:
@@ -49,28 +43,9 @@ def judgements(frame: pd.DataFrame, *, cluster: str | None = None) -> pd.DataFra
     0  It was okay  appropriate   0.7  2           2
     """
     require(frame, ["model", *CELL, "utterance", "stimulus", "question", "option", "prob_norm", "status"])
-    frame = canonical(frame, LEVELS)
-    rows = frame[frame["status"] == OK]
-    suits = rows[(rows["question"] == "appropriateness") & (rows["option"] == "appropriate")]
-    quality = rows[rows["question"] == "quality"]
-    score = quality["option"].map(QUALITIES).astype(np.float64) * quality["prob_norm"]
-    head = ["model", *CELL, "utterance", "trial_id", "participant", "item", "stimulus"]
-    keys = [column for column in head if column in rows.columns]
-    scores = quality.assign(value=score).groupby(keys, sort=False)["value"].sum().reset_index()
-    measured = {
-        "appropriate": (suits.assign(value=suits["prob_norm"]), (0.0, 1.0)),
-        "quality": (scores, (float(min(QUALITIES.values())), float(max(QUALITIES.values())))),
-    }
-    by = ["model", *CELL, "utterance"]
-    parts = []
-    for measure, (values, bounds) in measured.items():
-        if values.empty:
-            continue
-        result = mean_intervals(values, "value", by, cluster=cluster, bounds=bounds)
-        result.insert(len(by), "measure", measure)
-        parts.append(result.drop(columns="se"))
-    if not parts:
-        raise NotEnoughDataError("no judgement was answered: is this study2-judgement?")
-    table = pd.concat(parts, ignore_index=True)
-    order = LEVELS | {"utterance": sorted(table["utterance"].unique()), "measure": tuple(measured)}
-    return ordered(table, order)
+    by, measures = [*CELL, "utterance"], {"appropriateness": "appropriate", "quality": "quality"}
+    result = cell_means(canonical(frame, LEVELS), by=by, experiment="study2-judgement", cluster=cluster)
+    result["measure"] = result["question"].map(measures)
+    result = result[["model", *by, "measure", "mean", "low", "high", "n", "n_distinct"]]
+    levels = LEVELS | {"utterance": sorted(result["utterance"].unique()), "measure": tuple(measures.values())}
+    return ordered(result, levels)
