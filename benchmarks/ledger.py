@@ -216,7 +216,7 @@ def grow(path: Path, questions: int) -> dict[str, Any]:
         row | {"story_setup": f"This is story {number}. {row['story_setup']}"}
         for number, row in zip(range(questions // 5), rows, strict=False)
     ]
-    csv = trials.to_csv(experiment.schema, different)
+    csv = trials.to_csv(experiment.schema.names, different)
     listed = trials.parse(csv, path="made up", schemas=[experiment.schema])
     engine = InventingEngine()
     folder = RunFolder.create(path, experiment, listed, asyncio.run(engine.describe()))

@@ -9,6 +9,7 @@ import signal
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,9 +17,11 @@ from types import ModuleType
 
 import pytest
 
-from grace_client import studies
+from grace_client import cli, studies
 from grace_client.core.trials import TrialList
-from tests.kube.standin import HERE, Tools
+from grace_client.report.blocks import RAISE
+from tests.kube.program import HERE
+from tests.kube.standin import Tools
 
 ROOT = Path(__file__).parents[1]
 USERS_LISTS = ROOT.parent / "shared" / "data"
@@ -26,9 +29,9 @@ USERS_LISTS = ROOT.parent / "shared" / "data"
 
 
 class _LeaveOut(MetaPathFinder):
-    """Skips a test, or a module of tests, that needs a package of an extra that is not installed.
+    """Skips a test, or a module of tests, that needs a package of an extra.
 
-    It is asked last, so only about packages that nobody else finds.
+    Asked last, it skips what needs a package that is not installed; asked first, what needs any of them.
     """
 
     def __init__(self) -> None:
@@ -42,20 +45,24 @@ class _LeaveOut(MetaPathFinder):
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
         extra = self.extra.get(name)
         if extra:
-            pytest.skip(f"{name} is not installed (extra {extra!r})", allow_module_level=True)
+            pytest.skip(f"{name} is left out (extra {extra!r})", allow_module_level=True)
 
 
-if not os.environ.get("GRACE_TEST_ALL"):
+if os.environ.get("GRACE_TEST_FAST"):
+    collect_ignore = ["engines"]
+    sys.meta_path.insert(0, _LeaveOut())
+elif not os.environ.get("GRACE_TEST_ALL"):
     # Its conftest imports torch, and a conftest cannot be skipped.
     collect_ignore = [] if find_spec("torch") else ["engines"]
     sys.meta_path.append(_LeaveOut())
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _no_sentence_for_an_error() -> Iterator[None]:
-    """A report in which grace itself fails is no report: the error ends the test."""
+def _surroundings() -> Iterator[None]:
+    """An error of grace in a report ends the test. No test waits for the disk, because none loses power."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRACE_REPORT_RAISE", "1")
+        patch.setenv(RAISE, "1")
+        patch.setattr(os, "fsync", lambda _: None)
         yield
 
 
@@ -66,6 +73,14 @@ def _quiet_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report on one model has empty figures: to draw them takes most of its time."""
+    from grace_client.analysis import figures
+
+    monkeypatch.setattr(figures, "svg", lambda _: "<svg></svg>")
+
+
+@pytest.fixture
 def a_terminal() -> Iterator[None]:
     """As if the tests were not run under nohup, whose children ignore a hang-up as well."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -73,9 +88,23 @@ def a_terminal() -> Iterator[None]:
     signal.signal(signal.SIGHUP, before)
 
 
+def grace(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Run the command in this process; its exit code."""
+    monkeypatch.setattr(sys, "argv", ["grace", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
 def undated(name: str) -> str:
     """A table's name without the day on which its run began: midnight may lie between two runs of a test."""
     return re.sub(r"_\d{8}(?=[_.])", "", name)
+
+
+@cache
+def own_list(study: str) -> TrialList:
+    """The project's list of a study, read once."""
+    return studies.read_trials(ROOT / "data" / f"{study}.csv")
 
 
 def lists(study: str) -> Iterator[Path]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         measured,
         quality,
         reference,
+        regression,
         rsa,
         study1,
         study2,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from grace_client.analysis.effects import anova, contrasts
     from grace_client.analysis.inference import holm, mean_intervals
     from grace_client.analysis.measured import outcome_list, outcomes
+    from grace_client.analysis.regression import logistic, mixed
     from grace_client.run.manifest import Manifest
 
 __all__ = [
@@ -57,14 +59,17 @@ __all__ = [
     "holm",
     "inference",
     "intervals",
+    "logistic",
     "manifests",
     "mean_intervals",
     "measured",
+    "mixed",
     "outcome_list",
     "outcomes",
     "quality",
     "read",
     "reference",
+    "regression",
     "rsa",
     "shares",
     "study1",
@@ -81,8 +86,10 @@ _HOMES = {
     "contrasts": "effects",
     "experiment": "_data.reading",
     "holm": "inference",
+    "logistic": "regression",
     "manifests": "_data.reading",
     "mean_intervals": "inference",
+    "mixed": "regression",
     "outcome_list": "measured",
     "outcomes": "measured",
     "read": "_data.reading",

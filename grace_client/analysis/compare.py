@@ -59,11 +59,11 @@ def blind(
 
     Examples
     --------
-    >>> from grace_client.analysis import compare, reference
+    >>> from grace_client.analysis import compare, reference, study2
     >>> human = reference.study2().rename(columns={"share": "prob"})
-    >>> keys = ("goal", "state")
-    >>> ignores = compare.blind(human, keys=keys, outcome="utterance", across=["goal"])
-    >>> found = compare.closeness(ignores, human, keys=keys, outcome="utterance", across=["goal"])
+    >>> keys, wants = study2.CELL, study2.CELL[:1]
+    >>> ignores = compare.blind(human, keys=keys, outcome="utterance", across=wants)
+    >>> found = compare.closeness(ignores, human, keys=keys, outcome="utterance", across=wants)
     >>> found.set_index("statistic")["value"].round(3).to_dict()
     {'r': nan, 'rho': nan, 'r_plain': 0.937, 'rmse': 0.076, 'js': 0.055}
     """
@@ -88,9 +88,9 @@ def even(table: pd.DataFrame, *, keys: Sequence[str], outcome: str) -> pd.DataFr
 
     Examples
     --------
-    >>> from grace_client.analysis import compare, reference
+    >>> from grace_client.analysis import compare, reference, study2
     >>> human = reference.study2().rename(columns={"share": "prob"})
-    >>> compare.even(human, keys=("goal", "state"), outcome="utterance")["prob"].unique().tolist()
+    >>> compare.even(human, keys=study2.CELL, outcome="utterance")["prob"].unique().tolist()
     [0.125]
     """
     result = table[[*keys, outcome]].assign(model="even", prob=1 / table[outcome].nunique())
@@ -107,7 +107,7 @@ def cells(
     one, other : DataFrame
         `keys`, `outcome` and ``prob``, which sums to 1 in each cell; `one` may have ``model``.
     keys : sequence of str
-        Columns that make a cell, such as ``("goal", "state")``.
+        Columns that make a cell, such as the conditions of the study.
     outcome : str
         Column with the outcomes of the distribution, such as ``"utterance"``.
     ordered : bool
@@ -124,10 +124,10 @@ def cells(
     >>> from grace_client.analysis import compare, example, reference, study2
     >>> human = reference.study2().rename(columns={"share": "prob"})
     >>> model = study2.utterances(example.scored("study2")).rename(columns={"mean": "prob"})
-    >>> compare.cells(model, human, keys=("goal", "state"), outcome="utterance").head(2).round(2)
-         model  goal     state    js    tv
-    0  example  both  0 hearts  0.02  0.13
-    1  example  both   1 heart  0.00  0.05
+    >>> compare.cells(model, human, keys=study2.CELL, outcome="utterance")[["js", "tv"]].head(2).round(2)
+         js    tv
+    0  0.02  0.13
+    1  0.00  0.05
     """
     models, labels, outcomes, p, q = align(one, other, keys, outcome)
     js, tv = jensen_shannon(p, q), total_variation(p, q)
@@ -176,7 +176,7 @@ def closeness(
         the weight of the item in the cell (see `study2.by_item`); `other` may have ``count``, how often each
         outcome was chosen (see `reference.study2`).
     across : sequence of str, optional
-        Keys whose effect is compared, such as ``["goal"]``: deviations are from the mean over them; else all.
+        Keys whose effect is compared: deviations are from the mean over them; else all.
     ordered : bool
         Whether the outcomes are numbers with meaningful distances. If so, adds ``emd``.
     draws : int
@@ -209,7 +209,7 @@ def closeness(
     >>> from grace_client.analysis import compare, example, reference, study2
     >>> human = reference.study2().rename(columns={"share": "prob"})
     >>> items = study2.by_item(example.scored("study2"))
-    >>> found = compare.closeness(items, human, keys=("goal", "state"), outcome="utterance")
+    >>> found = compare.closeness(items, human, keys=study2.CELL, outcome="utterance")
     >>> found[["statistic", "n_items", "drawn"]].head(2)
       statistic  n_items             drawn
     0         r       12  items and people
@@ -266,7 +266,7 @@ def ranking(
     >>> from grace_client.analysis import compare, example, reference, study2
     >>> human = reference.study2().rename(columns={"share": "prob"})
     >>> items = study2.by_item(example.scored("study2"))
-    >>> compare.ranking(items, human, keys=("goal", "state"), outcome="utterance")[["rank", "model", "best"]]
+    >>> compare.ranking(items, human, keys=study2.CELL, outcome="utterance")[["rank", "model", "best"]]
        rank    model  best
     0     1  example   1.0
     """
@@ -334,8 +334,8 @@ def variants(
 
     Examples
     --------
-    >>> from grace_client.analysis import compare, example
-    >>> found = compare.variants(example.scored("study2"), keys=("goal", "state"), question="utterance")
+    >>> from grace_client.analysis import compare, example, study2
+    >>> found = compare.variants(example.scored("study2"), keys=study2.CELL, question="utterance")
     >>> sorted(found["variant"].unique())
     ['normalised', 'raw']
     """
@@ -376,8 +376,8 @@ def spread(table: pd.DataFrame, *, keys: Sequence[str]) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from grace_client.analysis import compare, example
-    >>> keys = ("goal", "state")
+    >>> from grace_client.analysis import compare, example, study2
+    >>> keys = study2.CELL
     >>> found = compare.variants(example.scored("study2"), keys=keys, question="utterance")
     >>> compare.spread(found, keys=keys)[["model", "n_cells"]]
          model  n_cells

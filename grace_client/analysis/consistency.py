@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from grace_client.analysis import compare, study1, study2
+from grace_client.analysis import compare
+from grace_client.analysis._data.declared import conditions, declared, possible_levels
 from grace_client.analysis._data.layout import canonical, distinct, require
 from grace_client.analysis._statistics.table_pairs import jackknifed
 from grace_client.analysis._statistics.variance import components
 from grace_client.analysis.distributions import jensen_shannon, total_variation
+from grace_client.analysis.study1._bets import number_beliefs
 from grace_client.core.errors import NotEnoughDataError, SpecError
 from grace_client.run.layout import OK
+from grace_client.studies.declaration import Experiment
 
 LEAST_CELLS = 3
 """Fewest cells for a comparison: deviations of two cells from their mean are mirror images."""
@@ -87,26 +90,34 @@ def _clear(free: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def pairs(free: pd.DataFrame, scored: pd.DataFrame, *, bets: pd.DataFrame | None = None) -> pd.DataFrame:
+def pairs(
+    free: pd.DataFrame,
+    scored: pd.DataFrame,
+    *,
+    bets: pd.DataFrame | None = None,
+    experiments: tuple[Experiment | str | None, Experiment | str | None] = (None, None),
+) -> pd.DataFrame:
     """Shares of free-text answers and scored probabilities of each stimulus, side by side.
 
     Parameters
     ----------
     free : DataFrame
-        Experiment 1 with structured answers, as `read` gives it.
+        Free text with structured answers, as `read` gives it.
     scored : DataFrame
-        Experiment 2 of the same study.
+        Scored answers of the same study, to questions with the same names.
     bets : DataFrame, optional
         The result of `study1.bets` for `scored`, so that it is not computed again.
+    experiments : pair of Experiment or str, optional
+        The experiments of the two, as in `outcomes`.
 
     Returns
     -------
     DataFrame
-        One row per model, question (``number`` and ``knowledge``, or ``utterance``), stimulus and option:
-        ``model, question, stimulus, item``, the design's factors, ``option``, ``said`` (share of the
-        answers), ``scored`` (probability; for ``number`` the normalised percentages of the four states),
-        ``n`` (free-text answers) and ``n_distinct`` (always 1, the stimulus). Only stimuli that have both.
-        "unsure" is left out: it is not an option of the scored question.
+        One row per model, question, stimulus and option: ``model, question, stimulus, item``, the study's
+        conditions, ``option``, ``said`` (share of the answers), ``scored`` (probability; for ``number`` of
+        Study 1 the normalised percentages), ``n`` (free-text answers) and ``n_distinct`` (always 1, the
+        stimulus). Only stimuli that have both. "unsure" is left out: it is not an option of the scored
+        question.
 
     Examples
     --------
@@ -116,9 +127,10 @@ def pairs(free: pd.DataFrame, scored: pd.DataFrame, *, bets: pd.DataFrame | None
     [[1.0, 1.0]]
     """
     rows = _clear(free)
-    if _factors(free) != _factors(scored):
+    known = [declared(frame, one) for frame, one in zip((free, scored), experiments, strict=True)]
+    if known[0].study.name != known[1].study.name:
         raise SpecError("free text and scored answers are of different studies")
-    factors, believed = _factors(scored), beliefs(scored, bets=bets)
+    factors, believed = conditions(known[1], scored), beliefs(scored, bets=bets, experiment=known[1])
     offered = believed.groupby("question")["option"].unique()
     parts = []
     for question, options in offered.items():
@@ -142,21 +154,25 @@ def pairs(free: pd.DataFrame, scored: pd.DataFrame, *, bets: pd.DataFrame | None
     return result[order].sort_values(order[:-3], kind="stable", ignore_index=True).assign(n_distinct=1)
 
 
-def beliefs(scored: pd.DataFrame, *, bets: pd.DataFrame | None = None) -> pd.DataFrame:
+def beliefs(
+    scored: pd.DataFrame, *, bets: pd.DataFrame | None = None, experiment: Experiment | str | None = None
+) -> pd.DataFrame:
     """Scored distribution of each stimulus, with the categories of free text.
 
     Parameters
     ----------
     scored : DataFrame
-        Experiment 2 of either study, as `read` gives it.
+        Scored answers, as `read` gives them.
     bets : DataFrame, optional
         As in `pairs`.
+    experiment : Experiment or str, optional
+        As in `outcomes`.
 
     Returns
     -------
     DataFrame
-        ``model, question`` (``number`` and ``knowledge``, or ``utterance``), ``stimulus, item``, the factors,
-        ``option`` and ``scored`` (probability; for ``number`` the normalised percentages of the four states).
+        ``model, question, stimulus, item``, the study's conditions, ``option`` and ``scored`` (probability).
+        In Study 1, the question ``number`` has the normalised percentages of the four numbers.
 
     Examples
     --------
@@ -164,34 +180,17 @@ def beliefs(scored: pd.DataFrame, *, bets: pd.DataFrame | None = None) -> pd.Dat
     >>> sorted(consistency.beliefs(example.scored("study1"))["question"].unique())
     ['knowledge', 'number']
     """
-    if _factors(scored) == list(study1.CELL):
-        return _study1(study1.legal(scored), bets)
-    return _study2(canonical(scored, study2.LEVELS))
-
-
-def _factors(frame: pd.DataFrame) -> list[str]:
-    """The factors of the study that a frame is of."""
-    return next(
-        (list(cell) for cell in (study1.CELL, study2.CELL) if set(cell) <= set(frame.columns)),
-        [],
-    )
-
-
-def _study1(scored: pd.DataFrame, bets: pd.DataFrame | None) -> pd.DataFrame:
-    keys = ["model", "stimulus", "item", *study1.CELL]
-    table = (study1.bets(scored) if bets is None else bets).dropna(subset=["bet"])
-    number = table.groupby([*keys, "state"], sort=False)["bet"].mean().div(100).rename("scored").reset_index()
-    number["option"] = number.pop("state").astype("str")
-    rows = scored[(scored["question"] == "knowledge") & (scored["status"] == OK)]
-    knows = rows.groupby([*keys, "option"], sort=False)["prob_norm"].mean().rename("scored").reset_index()
-    return pd.concat([number.assign(question="number"), knows.assign(question="knowledge")])
-
-
-def _study2(scored: pd.DataFrame) -> pd.DataFrame:
-    rows = scored[(scored["question"] == "utterance") & (scored["status"] == OK)]
-    keys = ["model", "stimulus", "item", *study2.CELL, "option"]
-    result = rows.groupby(keys, sort=False)["prob_norm"].mean().reset_index(name="scored")
-    return result.assign(question="utterance")
+    known = declared(scored, experiment)
+    factors = conditions(known, scored)
+    scored = canonical(scored, {name: own for name in factors if (own := possible_levels(known, name))})
+    rows = scored[scored["status"] == OK]
+    keys = ["model", "stimulus", "item", *factors, "question", "option"]
+    result = rows.groupby(keys, sort=False)["prob_norm"].mean().rename("scored").reset_index()
+    if known.study.name == "study1":
+        # Its free text names a number, and its scored questions ask for the percentage of each.
+        number = number_beliefs(scored, bets).assign(question="number")
+        result = pd.concat([number, result[result["question"] == "knowledge"]], ignore_index=True)
+    return result
 
 
 def divergence(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -253,10 +252,10 @@ def by_cell(pairs: pd.DataFrame) -> pd.DataFrame:
     --------
     >>> from grace_client.analysis import consistency, example
     >>> pairs = consistency.pairs(example.free("study2"), example.scored("study2"))
-    >>> consistency.by_cell(pairs)[["goal", "state", "option", "n", "n_distinct"]].head(2)
-       goal     state       option    n  n_distinct
-    0  both  0 hearts  was_amazing  202          12
-    1  both  0 hearts      was_bad  202          12
+    >>> consistency.by_cell(pairs)[["option", "n", "n_distinct"]].head(2)
+            option    n  n_distinct
+    0  was_amazing  202          12
+    1      was_bad  202          12
     """
     factors = _conditions(pairs)
     keys = ["model", "question", *factors, "option"]
@@ -366,12 +365,15 @@ def summary(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _conditions(pairs: pd.DataFrame) -> list[str]:
-    return [c for c in ("access", "observe", "goal", "state") if c in pairs.columns]
+    """The study's conditions: they stand before the option."""
+    before = list(pairs.columns)[: list(pairs.columns).index("option")]
+    return [name for name in before if name not in ("model", "question", "stimulus", "item")]
 
 
 def _cell_statistics(cells: pd.DataFrame) -> dict[str, float]:
     """The statistics over the cells of one model and question."""
-    wide = cells.set_index([*_conditions(cells), "option"])[["said", "scored"]].unstack("option")
+    keys = [*(_conditions(cells) or ["question"]), "option"]
+    wide = cells.set_index(keys)[["said", "scored"]].unstack("option")
     result = compare.statistics(wide["said"].to_numpy(), wide["scored"].to_numpy())
     return {name: float(value) for name, value in result.items()}
 

@@ -32,7 +32,7 @@ def summarise(long: pd.DataFrame, *, prob: str = "prob_norm") -> pd.DataFrame:
         ``mode`` (the likeliest option's name, the first of equals); ``entropy`` (bits) and ``entropy_share``
         (entropy divided by its highest possible value: 0 certain, 1 uniform); ``option_mass`` (probability);
         and, where every option is a number, ``mean``, ``std`` and ``median`` in the options' unit (percentage
-        points for the state questions of Study 1), else empty.
+        points for the percentages of Study 1), else empty.
 
     Raises
     ------

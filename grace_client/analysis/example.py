@@ -6,6 +6,8 @@ people, with a little variation from story to story. No model or person gave the
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 
@@ -161,9 +163,10 @@ def _trials(study: str) -> pd.DataFrame:
     if study not in PARTICIPANTS:
         raise SpecError(f"there is no study {study!r}; there are: {', '.join(PARTICIPANTS)}")
     if study == "study1":
-        cells = [(a, o) for a in study1.LEVELS["access"] for o in study1.LEVELS["observe"] if o <= a]
+        # Nobody names more than they saw.
+        cells = [(seen, named) for seen, named in product(*study1.LEVELS.values()) if named <= seen]
     else:
-        cells = [(goal, state) for goal in study2.GOALS for state in study2.STATES]
+        cells = [(goal, state) for goal, state in product(*study2.LEVELS.values())]
     rows = []
     for participant in range(1, PARTICIPANTS[study] + 1):
         for place, cell in enumerate(cells):
@@ -184,15 +187,16 @@ def _distributions(study: str, cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
     if study == "study2":
         said = rsa.predict_study2(rsa.people()).pivot(index=factors, columns="utterance", values="prob")
         return {"utterance": said.loc[keys, list(study2.UTTERANCES)].clip(lower=1e-6)}
-    heard = rsa.predict_study1(ALPHA, lapse=0.1).pivot(index=factors, columns="state", values="prob")
+    number = list(study1.ORDER)[-1]
+    heard = rsa.predict_study1(ALPHA, lapse=0.1).pivot(index=factors, columns=number, values="prob")
     steps = np.arange(0, 101, 10)
     result = {}
-    for state in heard.columns:
+    for level in heard.columns:
         # A bump over the percentages around what the listener believes.
-        centre = 100 * heard.loc[keys, state].to_numpy()[:, None]
-        result[f"state{state}"] = pd.DataFrame(
+        centre = 100 * heard.loc[keys, level].to_numpy()[:, None]
+        result[f"{number}{level}"] = pd.DataFrame(
             np.exp(-np.abs(steps - centre) / 8), columns=[str(step) for step in steps]
         )
-    knows = np.where(cases["access"] == "3", 0.9, 0.15)
+    knows = np.where(cases[factors[0]] == "3", 0.9, 0.15)
     result["knowledge"] = pd.DataFrame({"yes": knows, "no": 1 - knows})
     return result

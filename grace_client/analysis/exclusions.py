@@ -83,7 +83,7 @@ def low_mass(frame: pd.DataFrame, *, minimum: float = 0.5) -> Exclusion:
 
 
 def incoherent(frame: pd.DataFrame, *, tolerance: float = 10.0) -> Exclusion:
-    """Exclude Study 1 trials whose four state percentages do not sum to 100.
+    """Exclude Study 1 trials whose four percentages do not sum to 100.
 
     Parameters
     ----------
@@ -113,10 +113,10 @@ def knowledge(frame: pd.DataFrame, *, minimum: float = 0.5) -> Exclusion:
     frame : DataFrame
         Scored Study 1, as `read` gives it.
     minimum : float
-        Probability that the right answer must have: "yes" at access 3, "no" below. The default of 0.5 is
-        grace's own choice: the right answer is the likelier one. For people, who bet $100 on the two answers,
-        the paper's main analysis is reported to leave out trials with 70 dollars or less; ``minimum=0.7`` is
-        closest to this.
+        Probability that the right answer must have: "yes" if the speaker saw all three, else "no". The
+        default of 0.5 is grace's own choice: the right answer is the likelier one. For people, who bet $100
+        on the two answers, the paper's main analysis is reported to leave out trials with 70 dollars or less;
+        ``minimum=0.7`` is closest to this.
 
     References
     ----------
@@ -130,13 +130,14 @@ def knowledge(frame: pd.DataFrame, *, minimum: float = 0.5) -> Exclusion:
     >>> kept["trial_id"].nunique() + len(excluded)
     300
     """
-    require(frame, ["model", "experiment", "trial_id", "access", "question", "option", "prob_norm", "status"])
+    seen = study1.CELL[0]
+    require(frame, ["model", "experiment", "trial_id", seen, "question", "option", "prob_norm", "status"])
     spelled = study1.legal(frame)
     rows = spelled[(spelled["question"] == "knowledge") & (spelled["status"] == OK)]
-    right = np.where(rows["access"] == "3", "yes", "no")
+    right = np.where(rows[seen] == "3", "yes", "no")
     rows = rows[(rows["option"] == right) & (rows["prob_norm"] < minimum)]
     reason = rows["prob_norm"].map(lambda p: f" has probability {p:.3g} < {minimum:g}")
-    reason = "knows: " + rows["option"] + reason + " at access " + rows["access"]
+    reason = "knows: " + rows["option"] + reason + f" at {seen} " + rows[seen]
     return _without(frame, rows, "knowledge", reason)
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from grace_client.engines.base import Engine
     from grace_client.engines.chat.template import TemplateSettings
 
+EMBEDDED = "embedded"
+"""Name of the model that comes with grace."""
+
 ASKING = "What to ask"
 FREE_TEXT = "Free text"
 SERVER = "Server"

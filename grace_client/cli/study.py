@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grace_client.cli._engine_options import EMBEDDED
 from grace_client.cli._output import Json, print_json, say
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ def check(
     trials: Trials = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Check the tokens for this model. Its weights are not loaded.", show_default=False),
+        typer.Option(
+            help="Check the tokens for this model, or for 'embedded'. The weights are not loaded.",
+            show_default=False,
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -187,7 +191,7 @@ def _list(study: Study, path: Path | None) -> TrialList:
 def _tokens(model: str) -> Tokens:
     from grace_client.engines.local.tokenizer import Tokens as LocalTokens
 
-    return LocalTokens.of(model)
+    return LocalTokens.of(None if model == EMBEDDED else model)
 
 
 def _as_json(one: Checked) -> dict[str, Any]:
@@ -204,12 +208,14 @@ def _as_json(one: Checked) -> dict[str, Any]:
 
 
 def _question(question: Question, tokens: Tokens | None) -> dict[str, Any]:
+    from grace_client.run.check import shown
+
     options = question.options
     return {
         "question": question.name,
         "messages": question.prompt.messages,
         "options": {} if options is None else {one.name: list(one.forms) for one in options.options},
-        "sent": None if tokens is None else tokens.shown(tokens.prompt_ids(question.prompt)),
+        "sent": None if tokens is None else shown(question, tokens),
     }
 
 
@@ -230,9 +236,11 @@ def _print_checked(one: Checked, *, exact: bool) -> None:
 
 
 def _print_question(question: Question, tokens: Tokens | None) -> None:
+    from grace_client.run.check import shown
+
     typer.echo(f"  {question.name}:")
     if tokens is not None:
-        typer.echo(_indented(tokens.shown(tokens.prompt_ids(question.prompt))))
+        typer.echo(_indented(shown(question, tokens)))
     else:
         for message in question.prompt.messages:
             if len(question.prompt.messages) > 1:

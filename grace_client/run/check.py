@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -22,6 +22,10 @@ class Tokens(Protocol):
     """The tokenizer and the chat template of a model, without its weights."""
 
     max_context: int
+
+    @property
+    def preamble(self) -> str:
+        """The chat template's own text before the first turn."""
 
     def prompt_ids(self, prompt: Prompt) -> Sequence[int]:
         """Token ids of a prompt as it is sent."""
@@ -102,7 +106,7 @@ def check(experiment: Experiment, listed: TrialList, tokens: Tokens | None = Non
     lengths: dict[Prompt, int] = {}
     problems = []
     for trial, question in every:
-        prompt = question.prompt
+        prompt = _sent(question)
         if prompt not in lengths:
             lengths[prompt] = len(tokens.prompt_ids(prompt)) if tokens else _estimated(prompt.text)
         answer = depths[question.options] if question.options is not None else 0
@@ -114,6 +118,12 @@ def check(experiment: Experiment, listed: TrialList, tokens: Tokens | None = Non
             problems.append(Problem(trial.line, None, message))
     if problems:
         raise TrialError(listed.path, problems)
+    bare = any(not prompt.turns or prompt.turns[0].role != "system" for prompt in lengths)
+    if tokens is not None and tokens.preamble and bare:
+        notes[
+            f"the model's chat template puts its own text before the prompt: {tokens.preamble!r}. "
+            "'system: null' in the question switches it off"
+        ] = None
     first = asked[0][1]
     return Checked(
         experiment,
@@ -121,10 +131,20 @@ def check(experiment: Experiment, listed: TrialList, tokens: Tokens | None = Non
         len(every),
         len(distinct),
         first,
-        None if tokens is None else tokens.shown(tokens.prompt_ids(first[0].prompt)),
+        None if tokens is None else shown(first[0], tokens),
         max(lengths.values()),
         tuple(notes),
     )
+
+
+def shown(question: Question, tokens: Tokens) -> str:
+    """The prompt of a question as the model gets it, special tokens included."""
+    return tokens.shown(tokens.prompt_ids(_sent(question)))
+
+
+def _sent(question: Question) -> Prompt:
+    """The prompt as a run sends it that does not let the model reason before it scores."""
+    return replace(question.prompt, direct=question.options is not None)
 
 
 def _estimated(text: str) -> int:

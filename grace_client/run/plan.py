@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
-from grace_client.core.errors import TrialError
+from grace_client.core.errors import Problem, TrialError
 from grace_client.core.options import OptionSet
 from grace_client.core.questions import AT_ONCE, Prompt, Question, Sampling
 from grace_client.core.reasoning import EARLIER_REASONING
@@ -64,7 +64,8 @@ def ask(experiment: Experiment, trials: Iterable[Trial], path: str) -> Asked:
     TrialError
         If a question cannot be written from a trial; with every such trial.
     """
-    asked, problems = [], []
+    asked: list[tuple[Trial, tuple[Question, ...]]] = []
+    problems: list[Problem] = []
     for trial in trials:
         try:
             asked.append((trial, experiment.questions(trial)))

@@ -4,14 +4,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from grace_client.studies import format as formats
 from grace_client.studies._faults import Faults
 from grace_client.studies._options import Answers
 from grace_client.studies._patterns import PatternError, groups
 from grace_client.studies._yaml import Path
-from grace_client.studies.format import GRAMMARS, RESERVED_VALUES
 
+
+class Grammar(NamedTuple):
+    """What a grammar of whole sentences reads, and what it needs to know of the trial."""
+
+    reads: str
+    values: tuple[str, ...]
+    about: tuple[str, ...]
+
+
+GRAMMARS = {
+    "how-many": Grammar("a number", ("0", "1", "2", "3"), ("items", "rest", "speaker")),
+    "knows": Grammar("yes or no", ("yes", "no"), ("items", "rest", "speaker")),
+    "it-was": Grammar(
+        "a choice",
+        tuple(
+            f"{frame}_{word}" for frame in ("was", "wasnt") for word in ("terrible", "bad", "good", "amazing")
+        ),
+        ("speaker", "listener", "scene", "goal"),
+    ),
+}
+"""The grammars of `Read.rules`."""
+RESERVED_VALUES = ("unparsed", "unsure")
+"""Values of an answer that is not clear, and of one that says that the question cannot be decided."""
 _WHOLE = re.compile(r"0|-?[1-9]\d{0,14}")
 
 
@@ -41,11 +64,6 @@ def check(
     if sum(kinds) != 1:
         faults.add(where, "needs one of number, yes_no, choice and pattern")
         return
-    if read.number is not None and read.number[0] > read.number[1]:
-        faults.add(
-            (*where, "number"),
-            f"goes from {read.number[0]} to {read.number[1]}. Write the lower number first",
-        )
     if read.choice is not None:
         faults.known((*where, "choice"), read.choice, sets, "option set")
         if answers is None:

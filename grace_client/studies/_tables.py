@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -15,6 +15,8 @@ from grace_client.studies._options import column_part
 from grace_client.studies._templates import TemplateError, template
 from grace_client.studies._yaml import Path
 from grace_client.studies.declaration import Kind, Measure, Probabilities
+
+Marginal = Callable[[Probabilities], Probabilities]
 
 OF_VALUES = {"mean": measures.mean, "median": measures.median, "std": measures.std}
 
@@ -140,11 +142,11 @@ def _marginal(kind: Kind, factor: str | None, prob: Probabilities) -> Probabilit
     return np.asarray(joint.sum(axis=tuple(axis for axis in range(joint.ndim) if axis != at)))
 
 
-def _one(marginal: Measure, place: int, prob: Probabilities) -> float:
-    return float(marginal(prob)[place])  # type: ignore[index]
+def _one(marginal: Marginal, place: int, prob: Probabilities) -> float:
+    return float(marginal(prob)[place])
 
 
-def _entropy(marginal: Measure, prob: Probabilities) -> float:
+def _entropy(marginal: Marginal, prob: Probabilities) -> float:
     return float(measures.entropy(marginal(prob)))
 
 

@@ -234,6 +234,5 @@ def _check_uses(study: formats.StudyFile, reader: TrialReader, faults: Faults) -
         known = {"participant", *make.draw, *(make.people.as_ if make.people else ())}
         known |= {name for entry in (*make.items, *cells) for name in entry}
         for name, text in make.columns.items():
-            where = ("trials", "make", "columns", name)
-            faults.known(where, name, reader.columns, "column")
-            faults.uses(where, template(text).names, known)
+            faults.known(("trials", "make", "columns", name), name, reader.columns, "column")
+            faults.uses(("trials", "make", "columns", name), template(text).names, known)

@@ -108,11 +108,11 @@ class _Events:
                 )
 
     def refused(self, event: yaml.Event, message: str) -> StudyError:
-        return _refused(self.path, event.start_mark.line + 1, event.start_mark.column + 1, message)
+        return _refused(self.path, *_place(event), message)
 
 
 def _value(events: _Events, event: yaml.Event, path: Path, document: Document) -> Any:
-    document.places[path] = (event.start_mark.line + 1, event.start_mark.column + 1)
+    document.places[path] = _place(event)
     if len(path) > MAX_DEPTH:
         raise events.refused(
             event, f"this is nested more than {MAX_DEPTH} levels deep. No part of a study is"
@@ -123,8 +123,8 @@ def _value(events: _Events, event: yaml.Event, path: Path, document: Document) -
             "anchors (&) and aliases (*) are not allowed. Write a text that is used "
             "twice under 'texts', and name it in the templates",
         )
-    if getattr(event, "tag", None):
-        raise events.refused(event, f"the tag {event.tag} is not allowed. Leave it out")
+    if tag := getattr(event, "tag", None):
+        raise events.refused(event, f"the tag {tag} is not allowed. Leave it out")
     if isinstance(event, yaml.ScalarEvent):
         return None if event.style is None and event.value in _NULLS else event.value
     if isinstance(event, yaml.SequenceStartEvent):
@@ -139,8 +139,13 @@ def _value(events: _Events, event: yaml.Event, path: Path, document: Document) -
         if key.value in found:
             raise events.refused(key, f"the key {key.value!r} stands here a second time. Remove one")
         found[key.value] = _value(events, events.next(), (*path, key.value), document)
-        document.places[(*path, key.value)] = (key.start_mark.line + 1, key.start_mark.column + 1)
+        document.places[(*path, key.value)] = _place(key)
     return found
+
+
+def _place(event: yaml.Event) -> Place:
+    mark = event.start_mark
+    return (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
 
 
 def _refused(path: str, line: int, column: int, message: str) -> StudyError:

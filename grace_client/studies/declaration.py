@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,10 +116,6 @@ class Experiment:
     shown: Mapping[str, str] = field(default_factory=dict)
     stop: tuple[str, ...] = ()
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Another process reads the study file again: functions cannot be sent to it.
-        return _experiment, (self.study, self.name)
-
     @property
     def scored(self) -> bool:
         """True if the experiment scores options; False if it draws free text."""
@@ -171,21 +166,8 @@ class Study:
     attached: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     folder: Path | None = None
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _study, (self.raw, self.path, dict(self.attached), self.folder)
-
     @property
     def conditions(self) -> dict[str, str]:
         """The factors of the study, each with its column."""
         declared = self.file.trials.conditions
         return dict(declared) if isinstance(declared, Mapping) else {name: name for name in declared}
-
-
-def _study(raw: bytes, path: str, attached: dict[str, bytes], folder: Path | None) -> Study:
-    from grace_client.studies import file
-
-    return file.parse(raw, path=path, beside=attached.__getitem__, folder=folder)
-
-
-def _experiment(study: Study, name: str) -> Experiment:
-    return study.experiments[name]

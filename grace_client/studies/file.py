@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import csv
 import io
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +17,7 @@ from grace_client.studies._faults import Faults
 from grace_client.studies._templates import template
 from grace_client.studies._trials import TrialReader
 from grace_client.studies._yaml import Document
-from grace_client.studies.declaration import Study
+from grace_client.studies.declaration import Experiment, Study
 from grace_client.studies.format import FORMAT, StudyFile
 
 MAX_ATTACHED = 2_000_000
@@ -198,3 +199,18 @@ def _check_texts(file: StudyFile, names: Iterable[str], faults: Faults) -> None:
         each = {name for one in file.experiments.values() for ask in one.ask for name in ask.each}
         if not ahead:
             faults.uses(("texts", name), template(source).names, {*names, *file.texts, *each, "options"})
+
+
+# Another process reads the study file again: functions cannot be sent to it.
+
+
+def _study(raw: bytes, path: str, attached: dict[str, bytes], folder: Path | None) -> Study:
+    return parse(raw, path=path, beside=attached.__getitem__, folder=folder)
+
+
+def _experiment(study: Study, name: str) -> Experiment:
+    return study.experiments[name]
+
+
+copyreg.pickle(Study, lambda one: (_study, (one.raw, one.path, dict(one.attached), one.folder)))
+copyreg.pickle(Experiment, lambda one: (_experiment, (one.study, one.name)))

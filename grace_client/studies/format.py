@@ -6,7 +6,7 @@ that render) is decided where the study is built from them, with the same kind o
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -18,7 +18,18 @@ from pydantic import (
     model_validator,
 )
 
-from grace_client.studies._templates import TemplateError, expression, template
+from grace_client.studies._values import (
+    SCALAR,
+    Also,
+    Condition,
+    FileName,
+    Name,
+    OrOne,
+    StudyName,
+    Template,
+    Text,
+    Texts,
+)
 
 FORMAT = 1
 """Version of the format."""
@@ -29,68 +40,6 @@ MAX_RANGE = 100_000
 MAX_OPTIONS = 1000
 MAX_FORMS = 2000
 """Most options of a set, and most forms of all of them together."""
-
-
-def _template(source: str) -> str:
-    try:
-        template(source)
-    except TemplateError as error:
-        raise ValueError(str(error)) from None
-    return source
-
-
-def _condition(source: str) -> str:
-    try:
-        expression(source)
-    except TemplateError as error:
-        raise ValueError(str(error)) from None
-    return source
-
-
-def _listed(value: Any) -> Any:
-    """A single text where a list is allowed."""
-    return [value] if isinstance(value, str) else value
-
-
-class _Also:
-    """Further JSON that a type accepts, for the published schema."""
-
-    def __init__(self, schema: dict[str, Any]) -> None:
-        self.schema = schema
-
-    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
-        return {"anyOf": [handler(core), self.schema]}
-
-
-class _OrOne:
-    """One entry in place of a list, for the published schema."""
-
-    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
-        listed = handler(core)
-        return {"anyOf": [listed, listed["items"]]}
-
-
-_SCALAR = {"type": ["string", "number", "boolean"]}
-
-Text = Annotated[str, Field(min_length=1), WithJsonSchema(_SCALAR | {"minLength": 1})]
-"""A text as it is written in the file; in YAML, `no` and `1.0` are texts, too."""
-Template = Annotated[Text, AfterValidator(_template)]
-Condition = Annotated[Text, AfterValidator(_condition)]
-Texts = Annotated[
-    tuple[Text, ...],
-    BeforeValidator(_listed),
-    WithJsonSchema({"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]}),
-]
-Name = Annotated[
-    str,
-    Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60),
-    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*$", "maxLength": 60}),
-]
-"""A name that templates can use."""
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
-"""A file beside the study file: a plain name, no path."""
-StudyName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
-"""Small letters, digits and hyphens: it becomes a part of file names and of names in Kubernetes."""
 
 
 class _Part(BaseModel):
@@ -141,7 +90,7 @@ class Column(_Part):
     levels: Annotated[
         dict[Name, Level],
         BeforeValidator(_levels),
-        _Also({"type": "object", "additionalProperties": _SCALAR}),
+        Also({"type": "object", "additionalProperties": SCALAR}),
     ] = Field(default_factory=dict)
     """Levels of a factor, read from the text. The first that fits counts."""
     pattern: Text | None = None
@@ -247,7 +196,7 @@ def _options(value: Any) -> Any:
 
 
 OptionsOrNames = Annotated[
-    Options, BeforeValidator(_options), _Also({"type": "array", "items": _SCALAR, "minItems": 2})
+    Options, BeforeValidator(_options), Also({"type": "array", "items": SCALAR, "minItems": 2})
 ]
 
 
@@ -275,30 +224,6 @@ class Examples(_Part):
     file: FileName | None = None
     """A CSV file beside the study file."""
     answer: Template = "{{ answer }}"
-
-
-class Grammar(NamedTuple):
-    """What a grammar of whole sentences reads, and what it needs to know of the trial."""
-
-    reads: str
-    values: tuple[str, ...]
-    about: tuple[str, ...]
-
-
-GRAMMARS = {
-    "how-many": Grammar("a number", ("0", "1", "2", "3"), ("items", "rest", "speaker")),
-    "knows": Grammar("yes or no", ("yes", "no"), ("items", "rest", "speaker")),
-    "it-was": Grammar(
-        "a choice",
-        tuple(
-            f"{frame}_{word}" for frame in ("was", "wasnt") for word in ("terrible", "bad", "good", "amazing")
-        ),
-        ("speaker", "listener", "scene", "goal"),
-    ),
-}
-"""The grammars of `Read.rules`."""
-RESERVED_VALUES = ("unparsed", "unsure")
-"""Values of an answer that is not clear, and of one that says that the question cannot be decided."""
 
 
 def _range(given: tuple[int, int]) -> tuple[int, int]:
@@ -441,7 +366,7 @@ class StudyFile(_Part):
     title: Text
     trials: Trials
     experiments: Annotated[dict[StudyName, ExperimentFile], Field(min_length=1)]
-    source: Annotated[tuple[Source, ...], BeforeValidator(_sources), _OrOne()] = ()
+    source: Annotated[tuple[Source, ...], BeforeValidator(_sources), OrOne()] = ()
     texts: dict[Name, Template] = Field(default_factory=dict)
     """Parts of prompts, for use in templates by their name."""
     options: dict[Name, OptionsOrNames] = Field(default_factory=dict)
@@ -467,5 +392,5 @@ def schema() -> dict[str, Any]:
             for key, value in node.items()
         }
 
-    found = older(StudyFile.model_json_schema())
+    found: dict[str, Any] = older(StudyFile.model_json_schema())
     return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "A study of grace"} | found

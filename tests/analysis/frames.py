@@ -10,7 +10,7 @@ import pandas as pd
 from grace_client import studies
 from grace_client.analysis import study2
 from grace_client.analysis._data.files import design
-from tests.conftest import ROOT
+from tests.conftest import own_list
 
 PERCENTAGES = [str(p) for p in range(0, 101, 10)]
 
@@ -25,14 +25,14 @@ HUMAN = {
 @cache
 def trials(study: str) -> pd.DataFrame:
     """The design of the project's list of a study."""
-    return design(studies.read_trials(ROOT / "data" / f"{study}.csv")).reset_index()
+    return design(own_list(study)).reset_index()
 
 
 @cache
 def judged() -> pd.DataFrame:
     """The design of the project's list of Study 2 where an utterance is judged."""
     shown = studies.experiment("study2-judgement").shown
-    return design(studies.read_trials(ROOT / "data" / "study2.csv"), shown).reset_index()
+    return design(own_list("study2"), shown).reset_index()
 
 
 def scored1(seed: int = 0, model: str = "m", people: bool = False) -> pd.DataFrame:

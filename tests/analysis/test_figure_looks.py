@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from grace_client.analysis import figures
-from grace_client.analysis.figures import _style
+from grace_client.analysis.figures import _study_factors, _style
 
 NUMBERS = {"mean": 0.5, "low": 0.4, "high": 0.6, "value": 0.5, "minimum": 0.1, "said": 0.4, "scored": 0.5}
 
@@ -26,25 +26,29 @@ def table(model: str = "a model", **levels: list[Any]) -> pd.DataFrame:
 
 
 CELL1: dict[str, Any] = {"access": ["3"], "observe": ["1", "2", "3"]}
-CELL2: dict[str, Any] = {"goal": list(_style.GOALS), "state": list(_style.STATES)}
+CELL2: dict[str, Any] = {"goal": list(_study_factors.GOALS), "state": list(_study_factors.STATES)}
 QUESTIONS = [f"study1-exp2, a question with a long name {i}" for i in range(3)]
 STATISTICS = ["r", "rho", "rmse", "js"]
 ALL = {
-    "cells": lambda: figures.cells(
-        table(tone=["loud", "calm"], place=["a", "b"]), x="tone", panels=["place"]
-    ),
     "states": lambda: figures.states(table(**CELL1, state=[0, 1, 2, 3]).assign(mean=50, low=40, high=60)),
     "percentages": lambda: figures.percentages(table(**CELL1, state=[0, 1], percentage=[0, 10])),
     "entropy": lambda: figures.entropy(table(**CELL1, question=["state0", "state1"])),
     "knowledge": lambda: figures.knowledge(table(**CELL1)),
-    "utterances": lambda: figures.utterances(table(**CELL2, utterance=list(_style.UTTERANCES))),
+    "utterances": lambda: figures.utterances(table(**CELL2, utterance=list(_study_factors.UTTERANCES))),
     "negation": lambda: figures.negation(table(**CELL2)),
-    "goals": lambda: figures.goals(table(goal=list(_style.GOALS), parameter=["social", "phi"])),
+    "goals": lambda: figures.goals(table(goal=list(_study_factors.GOALS), parameter=["social", "phi"])),
     "judgements": lambda: figures.judgements(table(**CELL2, utterance=["It was good"], measure=["quality"])),
     "option_mass": lambda: figures.option_mass(table(question=QUESTIONS)),
     "closeness": lambda: figures.closeness(
         table(statistic=STATISTICS).drop(columns="mean").assign(value=[np.nan, 0.5, 0.5, 0.5]),
         ceiling=pd.DataFrame({"statistic": STATISTICS, "low": 0.1, "high": 0.2}),
+    ),
+    "cells": lambda: figures.cells(
+        table(
+            amount=["few", "most"], tense=["past", "present"], answer=["a very long name of an answer", "b"]
+        ),
+        x="answer",
+        panels=["amount", "tense"],
     ),
     "consistency": lambda: figures.consistency(table(question=["number"], option=["a", "b"])),
 }

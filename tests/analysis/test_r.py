@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from grace_client.analysis import consistency, example, study1, study2
+from grace_client.analysis import consistency, example, mixed, study1, study2
 from grace_client.analysis.intervals import clopper_pearson
 from grace_client.analysis.study2._shares import negated_share
-from tests.analysis import frames
+from tests.analysis import frames, third
+from tests.analysis.test_regression import crossed
 
 SCRIPTS = Path(__file__).parent / "r"
 
@@ -200,3 +201,14 @@ def test_variance_components(rscript: str, tmp_path: Path) -> None:
     theirs = run_r(rscript, "icc.R", tmp_path, pd.DataFrame({"stimulus": stimulus, "y": yes.astype(int)}))
     for name in ("within", "between", "icc"):
         assert ours[name] == pytest.approx(theirs[name].item(), rel=1e-9)
+
+
+def test_mixed_models(rscript: str, tmp_path: Path) -> None:
+    """Coefficients, errors and residuals of crossed and nested random intercepts equal those of lme4."""
+    rows, experiment = crossed(), third.study().experiments["scenes-rated"]
+    theirs = run_r(rscript, "mixed.R", tmp_path, rows)
+    for formula, wanted in theirs.groupby("formula", sort=False):
+        # Replicates are never averaged.
+        ours = mixed(rows.assign(replicate=1), str(formula), experiment=experiment)
+        for name in ("estimate", "se", "sd_residual"):
+            np.testing.assert_allclose(ours[name], wanted[name], rtol=1e-4, err_msg=str(formula))

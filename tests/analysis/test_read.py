@@ -19,22 +19,20 @@ from grace_client.run import tables
 from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import SamplingSpec
 from grace_client.run.runner import run
-from tests.conftest import ROOT
+from tests.conftest import ROOT, own_list
 from tests.support.deterministic import DeterministicEngine, nan_for
 
 HEAD = ["model", "experiment", "trial_id", "participant", "item", "stimulus"]
 SCORES = ["question", "option", "logprob", "prob_raw", "prob_norm", "option_mass", "status", "reason"]
 
 
-def make(
-    path: Path, experiment: str, engine: DeterministicEngine | None = None, sample: int | None = 12
-) -> Path:
+def make(path: Path, experiment: str, engine: DeterministicEngine | None = None, sample: int | None = 12) -> Path:
     """A run of a few trials with its tables."""
     engine = engine or DeterministicEngine()
 
     async def work() -> None:
         found = studies.experiment(experiment)
-        listed = studies.read_trials(ROOT / "data" / f"{found.schema.study}.csv")
+        listed = own_list(found.schema.study)
         sampling = SamplingSpec(replicates=2)
         folder = RunFolder.create(
             path, found, listed, await engine.describe(), sample=sample, sampling=sampling
@@ -337,9 +335,9 @@ def test_scored_runs_go_through_every_function(runs: Path) -> None:
 
 def test_what_is_judged_is_a_condition(tmp_path: Path) -> None:
     """The judged sentence is a column and part of the stimulus, in this experiment only."""
-    run = make(tmp_path / "run", "study2-judgement", sample=None)
+    run = make(tmp_path / "run", "study2-judgement", sample=60)
     frame = read(run)
-    listed = studies.read_trials(ROOT / "data" / "study2.csv").trials
+    listed = own_list("study2").trials
     wanted = {trial.trial_id: trial["Utterance"] for trial in listed}
     assert (frame["utterance"] == frame["trial_id"].map(wanted)).all()
     assert list(frame.columns).index("utterance") == list(frame.columns).index("state") + 1

@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grace_client.analysis import reference, rsa
+from grace_client import studies
+from grace_client.analysis import reference, rsa, study1, study2
+from grace_client.analysis.study1._bets import PERCENTAGES
+from grace_client.analysis.study2._judgements import QUALITIES
 from grace_client.core.trials import TrialList
 
 NEGATION = {
@@ -146,3 +149,19 @@ def test_the_published_speaker() -> None:
 def test_the_examples_are_real() -> None:
     """The examples of the docstrings are correct."""
     assert doctest.testmod(reference).failed == 0
+
+
+def test_the_design_of_the_two_studies_is_that_of_their_files() -> None:
+    """Conditions, levels, options and scores."""
+    first, second = studies.named("study1"), studies.named("study2")
+    for study, module in ((first, study1), (second, study2)):
+        assert tuple(study.conditions) == module.CELL
+        for name, column in study.conditions.items():
+            declared = study.file.trials.columns[column]
+            assert declared is not None
+            assert tuple(declared.levels or declared.values) == module.LEVELS[name]
+    assert second.experiments["study2-exp2"].kinds["utterance"].options == study2.UTTERANCES
+    quality = second.experiments["study2-judgement"].kinds["quality"]
+    assert dict(zip(quality.options, quality.values or (), strict=True)) == QUALITIES
+    percentages = first.experiments["study1-exp2"].kinds["state0"].values
+    assert percentages == tuple(PERCENTAGES)

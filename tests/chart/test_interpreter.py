@@ -45,7 +45,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "job": {"server.kind": "Job"},
     "wait": {"queries.waitMinutes": 77, "queries.queueMinutes": 5},
     "queue": {"queries.queueMinutes": 301},
-    "budget": {"server.startup.budgetSeconds": 9001},
+    "budget": {"server.startup.budgetSeconds": 9001, "server.startup.periodSeconds": 7},
     "rates": {"server.startup.readMBps": 33.3, "weights.downloadMBps": 7, "server.startup.engineSeconds": 61},
     "stage-job": {"weights.stage": "job", "weights.job.activeDeadlineSeconds": 7200},
     "stage-none": {"weights.stage": "none"},

@@ -96,7 +96,7 @@ def test_a_model_renders_where_it_can_run_and_is_refused_where_not(model: str, g
         objects = render(*files(model, gpu), helm=helm)
         for o in objects:
             validated(o)
-        if helm == HELMS[0]:
+        if helm == HELMS[0] and gpu is None:  # a GPU changes values, not the form
             assert not [str(problem) for problem in linter.run(template(*files(model, gpu)), LINT)]
         asked = settings(model, gpu)["gpu"]
         (server,) = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]

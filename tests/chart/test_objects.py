@@ -21,9 +21,9 @@ from tests.chart.helm import (
     of,
     one,
     pods,
+    printed,
     render,
     run,
-    template,
     validate,
 )
 from tests.conftest import ROOT
@@ -399,7 +399,7 @@ def test_trials_from_three_places(tmp_path: Path) -> None:
     assert given["study2-exp1"] == given["study2-exp2"] == "/input/lists/b.csv"
     assert one(objects, "ConfigMap", "query")["data"] == {"study1.csv": text}
     mine.write_bytes(text.replace("\n", "\n\n", 1).encode())
-    template.cache_clear()
+    printed.cache_clear()
     changed = render(MODEL, values=values, options=("--set-file", f"queries.trials.study1={mine}"))
     assert not {j["metadata"]["name"] for j in of(objects, "Job", "query")} & {
         j["metadata"]["name"] for j in of(changed, "Job", "query")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from tests.chart.helm import CHART, HELMS, template
 from tests.chart.test_models import PAIRS, files, refusal
 
 
-def report(*values: object, **more: str) -> Report:
+def report(*values: Path, **more: Any) -> Report:
     return check(read_manifests(template(*values, **more), "rendered", rendered=True))
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from grace_client import studies
 from grace_client.run import tables
-from tests.cli.test_run import grace
-from tests.conftest import ROOT
+from tests.conftest import ROOT, grace
 from tests.run.test_runner import ask
 
 
@@ -97,6 +96,7 @@ def test_a_list_is_made_as_the_readme_says(
     out = tmp_path / "made.csv"
     assert "`grace trials make STUDY --out FILE`" in (ROOT / "README.md").read_text()
     assert grace(monkeypatch, "trials", "make", study, "--out", str(out)) == 0
-    assert f"{studies.named(study).file.trials.make.participants} participants" in capsys.readouterr().out
+    declared = studies.named(study).file.trials.make
+    assert declared is not None and f"{declared.participants} participants" in capsys.readouterr().out
     assert out.read_bytes() == (ROOT / "data" / f"{study}.csv").read_bytes()
     assert studies.read_trials(out).schema.study == study

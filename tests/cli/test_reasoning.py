@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.cli.test_run import grace
+from tests.conftest import grace
 from tests.engines.test_reasoning_engines import served
 from tests.support.fault_server import FaultServer, in_thread
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_that_scores_after_reasoning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

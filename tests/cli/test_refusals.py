@@ -24,11 +24,11 @@ from grace_client.run import tables
 from grace_client.run.folder import RunFolder
 from grace_client.run.ledger import MOST_READERS, Ledger
 from grace_client.run.manifest import SamplingSpec
-from tests.cli.test_run import grace
-from tests.conftest import ROOT
+from tests.conftest import ROOT, grace
 from tests.run.test_runner import ask, exported
 from tests.support.deterministic import DeterministicEngine
 
+pytestmark = pytest.mark.slow
 LIST = str(ROOT / "data" / "study1.csv")
 NOWHERE = ["--server", "http://127.0.0.1:9"]
 

@@ -16,14 +16,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from grace_client import cli
 from grace_client.core import trials
 from grace_client.core.progress import JSON, VARIABLE, ProgressLine
 from grace_client.core.questions import Question
 from grace_client.engines.local.engine import LocalEngine
 from grace_client.engines.local.tree import CHUNK
 from grace_client.studies import _experiments
-from tests.conftest import ROOT
+from tests.conftest import ROOT, grace
 from tests.engines.conftest import random_model, tokenizer
 
 STUDY1 = str(ROOT / "data" / "study1.csv")
@@ -37,14 +36,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     random_model("llama").save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return str(folder)
-
-
-def grace(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run the command in this process; its exit code."""
-    monkeypatch.setattr(sys, "argv", ["grace", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return int(ended.value.code or 0)
 
 
 def test_a_run_from_list_to_trace(

@@ -9,17 +9,8 @@ import jsonschema
 import pytest
 import yaml
 
-from grace_client import cli
 from grace_client.studies import new
-from tests.conftest import ROOT
-
-
-def grace(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run the command in this process; the exit code."""
-    monkeypatch.setattr("sys.argv", ["grace", *arguments])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    return int(caught.value.code or 0)
+from tests.conftest import ROOT, grace
 
 
 @pytest.mark.parametrize("template", new.TEMPLATES)

@@ -3,14 +3,13 @@
 import ast
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from grace_client.core import errors
 from grace_client.core.errors import GraceError, ItemError, Problem, ReleaseError, SpecError, TrialError
+from tests.conftest import grace
 
 PACKAGE = Path(errors.__file__).parents[1]
 
@@ -110,7 +109,8 @@ def test_an_error_as_json_has_its_code_and_its_values(error: GraceError, more: d
         (["trials", "check", "absent.csv", "--nonsense"], "usage"),
     ],
 )
-def test_a_failed_command_prints_its_code(arguments: list[str], code: str, tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "grace_client", *arguments, "--json"]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and json.loads(done.stdout)["code"] == code, done
+def test_a_failed_command_prints_its_code(
+    arguments: list[str], code: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert grace(monkeypatch, *arguments, "--json") == 2
+    assert json.loads(capsys.readouterr().out)["code"] == code

@@ -9,13 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import typer
 
 from grace_client.cli import app
-from grace_client.core import trials
-from grace_client.core.errors import TrialError
 from tests.conftest import ROOT
 from tests.test_house import PLACE
 
@@ -24,7 +21,7 @@ PAGES = sorted([*TOP, *(ROOT / "docs").rglob("*.md"), ROOT / "charts" / "grace" 
 OF_GRACE = re.compile(rf"(?:{'|'.join(room for room in PLACE if not room.startswith('_'))})(?:\.\w+)*")
 A_FILE = re.compile(r"(?:\.github|benchmarks|charts|data|docs|grace_client|scripts|tests|values)/[\w./-]*\w")
 # What stands for a name of the reader's, and what a run writes.
-OURS = {"docs/_build", "grace_client/engines/NAME", "grace_client/studies/study3.py"}
+OURS = {"docs/_build", "grace_client/engines/NAME"}
 
 
 def named(path: Path) -> Iterator[str]:
@@ -103,20 +100,3 @@ def test_links_of_the_pages_at_the_top_lead_somewhere(path: Path) -> None:
         if anchor:
             headings = re.findall(r"^#+ (.*)$", (ROOT / file).read_text("utf-8"), flags=re.MULTILINE)
             assert anchor in {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}, target
-
-
-def test_the_study_of_the_guide_is_one() -> None:
-    """Its module checks a list, makes questions, and gives every column a value."""
-    page = (ROOT / "docs" / "how-to" / "add-a-study.md").read_text("utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(code, names)
-    (experiment,) = names["EXPERIMENTS"]
-    listed = trials.parse(b"participant,hue\np1,0\np1,240\n", path="hues.csv", schemas=[names["SCHEMA"]])
-    (question,) = experiment.questions(listed.trials[1])
-    assert "hue of 240 degrees" in question.prompt.text
-    assert len(experiment.option_columns["word"]) == len(question.options.options)
-    more = experiment.measures["word"](np.full(4, 0.25))
-    assert {*experiment.option_columns["word"], *more} == set(experiment.columns)
-    with pytest.raises(TrialError, match="400"):
-        trials.parse(b"participant,hue\np1,400\n", path="hues.csv", schemas=[names["SCHEMA"]])

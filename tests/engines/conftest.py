@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -60,10 +61,18 @@ CONFIGS: dict[str, Callable[[], PretrainedConfig]] = {
 
 def tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer of 600 tokens, trained on the project's own stories."""
-    text = (
-        lists.default(studies.named("study1")).raw.decode()
-        + "It was amazing. It wasn’t terrible. 0% 10% 100% yes no"
+    backend = Tokenizer.from_str(_trained())
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", pad_token="</s>"
     )
+    made.chat_template = template
+    return made
+
+
+@functools.cache
+def _trained() -> str:
+    text = lists.default(studies.named("study1")).raw.decode()
+    text += "It was amazing. It wasn’t terrible. 0% 10% 100% yes no"
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
@@ -76,11 +85,7 @@ def tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
             show_progress=False,
         ),
     )
-    made = PreTrainedTokenizerFast(
-        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", pad_token="</s>"
-    )
-    made.chat_template = template
-    return made
+    return str(backend.to_str())
 
 
 def random_model(architecture: str) -> Any:

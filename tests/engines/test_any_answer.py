@@ -29,7 +29,7 @@ from grace_client.run.folder import RunFolder
 from grace_client.run.layout import OK
 from grace_client.run.manifest import SamplingSpec
 from grace_client.run.plan import Item
-from tests.conftest import ROOT
+from tests.conftest import own_list
 from tests.extraction.fake_llm import completion
 from tests.support.fault_server import FaultServer
 from tests.support.spoiled import JUNK, Interceptor, mutated, nested
@@ -78,7 +78,7 @@ async def connected() -> VllmEngine:
 
 def items(path: Path, engine: VllmEngine, info: Any, experiment: str, count: int, **more: Any) -> list[Item]:
     chosen = studies.experiment(experiment)
-    trials = studies.read_trials(ROOT / "data" / f"{chosen.schema.study}.csv")
+    trials = own_list(chosen.schema.study)
     folder = RunFolder.create(path / experiment, chosen, trials, info, sample=count, **more)
     return list(folder.plan.distinct)[:count]
 

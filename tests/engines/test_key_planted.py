@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import random
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,8 +26,8 @@ from grace_client.extraction.endpoint import Endpoint
 from grace_client.run import runner, tables
 from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import SamplingSpec
-from grace_client.studies import experiment, read_trials
-from tests.conftest import ROOT
+from grace_client.studies import experiment
+from tests.conftest import grace, own_list
 from tests.extraction.fake_llm import FakeLlm, completion, serving
 from tests.extraction.runs import answered, saying
 from tests.support.fault_server import FaultServer
@@ -118,7 +115,7 @@ def test_a_run(
     caplog.set_level(logging.DEBUG)
     draw = random.Random(name)
     chosen = experiment(name)
-    trials = read_trials(ROOT / "data" / f"{chosen.schema.study}.csv")
+    trials = own_list(chosen.schema.study)
 
     async def work() -> None:
         interceptor = intercepted(monkeypatch, FaultServer())
@@ -269,18 +266,18 @@ def test_a_key_that_is_a_part_of_the_models_name(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("echo", [ECHOES[2], ECHOES[8]], ids=["401", "cookie"])
-def test_the_command_line(echo: tuple[int, dict[str, str], str, str], tmp_path: Path) -> None:
+def test_the_command_line(
+    echo: tuple[int, dict[str, str], str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     """Neither the output, as lines or as JSON, nor the files contain a part of the key."""
+    monkeypatch.setenv("VLLM_API_KEY", KEY)
     with echoing(*echo) as url:
-        command = ["run", "study2-exp2", "--server", url, "--out", str(tmp_path / "run"), "--json"]
-        done = subprocess.run(
-            [sys.executable, "-m", "grace_client", *command],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "VLLM_API_KEY": KEY},
-            timeout=60,
-        )
-    assert done.returncode in (2, 3)
-    assert "Traceback" not in done.stderr
-    assert not key_parts(done.stdout + done.stderr)
+        command = ("run", "study2-exp2", "--server", url, "--out", str(tmp_path / "run"), "--json")
+        assert grace(monkeypatch, *command) in (2, 3)
+    out, err = capfd.readouterr()
+    assert "error" in json.loads(out) and "Traceback" not in err
+    assert not key_parts(out + err)
     assert not (tmp_path / "run").exists()

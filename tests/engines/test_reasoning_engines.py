@@ -29,7 +29,7 @@ from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.run import runner, tables
 from grace_client.run.folder import RunFolder, sampling_of
 from grace_client.run.manifest import SamplingSpec
-from tests.conftest import ROOT
+from tests.conftest import own_list
 from tests.engines.conftest import random_model, tokenizer
 from tests.engines.reference import teacher_forced
 from tests.engines.vllm.test_engine import drive, refusal
@@ -92,7 +92,7 @@ async def asked(
 ) -> RunFolder:
     """Four trials asked and exported."""
     found, info = studies.experiment(experiment), await engine.describe()
-    trials = studies.read_trials(ROOT / "data" / f"{found.schema.study}.csv")
+    trials = own_list(found.schema.study)
     draws = sampling_of(found, info, reasoning, {"replicates": 2} | sampling)
     RunFolder.create(path, found, trials, info, sample=4, sampling=draws, reasoning=reasoning)
     await runner.run(RunFolder.open(path), engine)

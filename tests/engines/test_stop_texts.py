@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from grace_client import studies
 from grace_client.core.questions import Prompt, Sampling
@@ -16,8 +16,7 @@ from grace_client.core.reasoning import Reasoning
 from grace_client.engines.local.engine import LocalEngine
 from grace_client.run import manifest
 from grace_client.run.folder import RunFolder
-from grace_client.studies.declaration import turn_cue
-from tests.conftest import ROOT
+from tests.conftest import grace, own_list
 from tests.engines.test_reasoning_engines import reasoner
 from tests.support.fake_vllm import FakeVllm
 from tests.support.fault_server import FaultServer, in_thread
@@ -49,16 +48,15 @@ def test_stop_texts_are_the_prompt_s_own_cue() -> None:
     """Every free-text experiment stops at the words before the question in its prompts."""
     for study in ("study1", "study2"):
         experiment = studies.experiment(f"{study}-exp1")
-        for trial in studies.read_trials(ROOT / "data" / f"{study}.csv").trials[:10]:
+        for trial in own_list(study).trials[:10]:
             for question in experiment.questions(trial):
                 assert [question.prompt.text.count(stop) for stop in experiment.stop] == [1]
-    assert turn_cue("Scene.\nStatement: {x}\nAnswer:") == "Statement:"
 
 
 def test_a_thought_is_not_stopped(tmp_path: Path) -> None:
     """A model that may reason gets no stop text, because it would end the reasoning."""
     experiment = studies.experiment("study1-exp1")
-    trials = studies.read_trials(ROOT / "data" / "study1.csv")
+    trials = own_list("study1")
     info = asyncio.run(reasoner("think").describe())
     stops: dict[Reasoning, tuple[str, ...]] = {"on": (), "off-by-prompt": (), "off": ("\nQuestion:",)}
     for reasoning, stop in stops.items():
@@ -70,25 +68,21 @@ def test_a_thought_is_not_stopped(tmp_path: Path) -> None:
         assert {item.sampling.stop for item in folder.plan.items if item.sampling} == {stop}
 
 
-def grace(*arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "grace_client", *arguments], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def run_on(tmp_path: Path, study: str, vllm: type[FakeVllm]) -> list[dict[str, str]]:
+def run_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, study: str, vllm: type[FakeVllm]
+) -> list[dict[str, str]]:
     """The structured table of a run whose model continues with the next question."""
     server, out = FaultServer(), tmp_path / study
     server.vllm = vllm(
         text_pattern="{answer}\n\nQuestion: Now how many of the 3 jars?\nAnswer: It was bad. No, 0."
     )
     with in_thread(server):
-        grace("run", f"{study}-exp1", "--server", server.url, "--out", str(out), "--sample", "12")
+        command = ("run", f"{study}-exp1", "--server", server.url, "--out", str(out), "--sample", "12")
+        assert grace(monkeypatch, *command) == 0
     sampling = manifest.load(out).spec.sampling
     assert sampling is not None
     assert sampling.stop == ("\nQuestion:",)
-    grace("extract", str(out))
+    assert grace(monkeypatch, "extract", str(out)) == 0
     with next(out.glob("*_structured_*.csv")).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -109,10 +103,10 @@ def check(rows: list[dict[str, str]], whole: bool) -> None:
     assert sum(row["structured"] != "unparsed" for row in rows) > 5
 
 
-def test_a_model_that_runs_on_is_stopped_and_read(tmp_path: Path) -> None:
+def test_a_model_that_runs_on_is_stopped_and_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The request has the stop text, and the table contains the first answer."""
     for study in ("study1", "study2"):
-        check(run_on(tmp_path, study, FakeVllm), whole=False)
+        check(run_on(monkeypatch, tmp_path, study, FakeVllm), whole=False)
 
 
 class Deaf(FakeVllm):
@@ -122,6 +116,8 @@ class Deaf(FakeVllm):
         return super().chat(body | {"stop": None})
 
 
-def test_a_server_that_does_not_stop_is_read_all_the_same(tmp_path: Path) -> None:
+def test_a_server_that_does_not_stop_is_read_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """If the server ignores the stop text, the first answer counts."""
-    check(run_on(tmp_path, "study1", Deaf), whole=True)
+    check(run_on(monkeypatch, tmp_path, "study1", Deaf), whole=True)

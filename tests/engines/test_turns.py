@@ -17,6 +17,7 @@ from grace_client import studies
 from grace_client.core.errors import ItemError, SpecError
 from grace_client.core.options import Option, OptionSet, TokenTrie
 from grace_client.core.questions import AT_ONCE, Prompt, Sampling, Turn
+from grace_client.core.trials import TrialList
 from grace_client.engines.base import Engine
 from grace_client.engines.chat import prompt_check, turns
 from grace_client.engines.chat.dates import with_date
@@ -25,6 +26,7 @@ from grace_client.engines.local.engine import LocalEngine
 from grace_client.engines.local.tokenizer import Tokens
 from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.run import runner
+from grace_client.run.check import check
 from grace_client.run.folder import RunFolder
 from grace_client.run.layout import OK
 from grace_client.run.plan import Plan
@@ -361,15 +363,19 @@ experiments:
 """
 
 
+def trials_of(path: Path) -> TrialList:
+    """The trial list of `run_of`."""
+    return studies.read_trials(path / "pets.csv", studies.experiment(f"{path}/pets.yaml").study)
+
+
 def run_of(path: Path, engine: Engine, study: str = STUDY) -> RunFolder:
     """A run of a study of conversations, asked."""
     (path / "pets.yaml").write_text(study)
     (path / "pets.csv").write_text("Text\nLena has a cat.\nLena has a cat and a dog. Skip this.\n")
     experiment = studies.experiment(f"{path}/pets.yaml")
-    trials = studies.read_trials(path / "pets.csv", experiment.study)
 
     async def work() -> None:
-        folder = RunFolder.create(path / "run", experiment, trials, await engine.describe())
+        folder = RunFolder.create(path / "run", experiment, trials_of(path), await engine.describe())
         await runner.run(folder, engine)
 
     asyncio.run(work())
@@ -439,6 +445,26 @@ def test_tokens_need_no_weights(tmp_path: Path) -> None:
     assert tokens.preamble == FAMILIES["qwen2.5"].preamble
     with pytest.raises(SpecError, match=r"contains no config\.json"):
         Tokens.of(str(tmp_path))
+
+
+def test_a_check_shows_what_a_run_would_send(tmp_path: Path) -> None:
+    """Without weights: the same prompt, the default system text, and the same refusal."""
+    folder = run_of(tmp_path, local(FAMILIES["qwen3"]))
+    tokens = local(FAMILIES["qwen3"]).tokens
+    found = check(folder.experiment, trials_of(tmp_path), tokens)
+    answer = folder.ledger.get(folder.plan.items[0].key) or {}
+    assert found.sent == answer["prompt"]
+    assert found.sent is not None and found.sent.endswith("</think>\n\n")
+    assert found.notes == ()
+    with pytest.raises(ItemError, match="does not take a system turn"):
+        check(folder.experiment, trials_of(tmp_path), local(FAMILIES["gemma-2"]).tokens)
+    (tmp_path / "silent").mkdir()
+    silent = STUDY.replace('          - {system: "You are a careful reader."}\n', "")
+    folder = run_of(tmp_path / "silent", local(FAMILIES["qwen2.5"]), silent)
+    (note,) = check(
+        folder.experiment, trials_of(tmp_path / "silent"), local(FAMILIES["qwen2.5"]).tokens
+    ).notes
+    assert FAMILIES["qwen2.5"].preamble in note
 
 
 @pytest.mark.model

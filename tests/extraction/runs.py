@@ -15,7 +15,7 @@ from grace_client.run.folder import RunFolder
 from grace_client.run.layout import OK
 from grace_client.run.manifest import SamplingSpec
 from grace_client.run.plan import Item
-from tests.conftest import ROOT
+from tests.conftest import own_list
 
 KINDS = {
     name: kind
@@ -24,7 +24,7 @@ KINDS = {
 }
 """The free-text questions of the studies that come with grace."""
 VALUES = {name: Values.of(kind).listed for name, kind in KINDS.items()}
-TRIALS = {study: studies.read_trials(ROOT / "data" / f"{study}.csv").trials for study in ("study1", "study2")}
+TRIALS = {study: own_list(study).trials for study in ("study1", "study2")}
 
 ENGINE = EngineInfo(
     engine="test",
@@ -62,7 +62,7 @@ def answered(
 ) -> RunFolder:
     """An exported run; an item whose answer is None was not asked."""
     chosen = studies.experiment(experiment)
-    trials = studies.read_trials(ROOT / "data" / f"{chosen.schema.study}.csv")
+    trials = own_list(chosen.schema.study)
     sampling = SamplingSpec(replicates=replicates)
     folder = RunFolder.create(path, chosen, trials, ENGINE, sample=sample, sampling=sampling)
     for item in folder.plan.distinct:

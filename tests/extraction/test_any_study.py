@@ -46,7 +46,7 @@ experiments:
       - name: rating
         prompt: How many of 10 like {{ who }}?
         read: {number: [0, 10], synonyms: {0: [nobody]}}
-      - {name: price, prompt: 'What does it cost?', read: {number: [-5, 100000], unsure: true}}
+      - {name: price, prompt: 'What does it cost?', read: {number: [-5, 90000], unsure: true}}
       - name: fair
         messages:
           - system: Answer briefly.
@@ -319,7 +319,7 @@ def test_the_file_decides_everything(
     sheet = tmp_path / "sheet.csv"
     assert grace("extract", "sample", str(tmp_path / "free"), "--out", str(sheet)) == 0
     shown = capsys.readouterr().out
-    assert "price: a whole number from -5 to 100000, unsure, unparsed" in shown
+    assert "price: a whole number from -5 to 90000, unsure, unparsed" in shown
     assert "animal_kind: any text, unparsed" in shown
     coded = pd.read_csv(sheet, dtype=str, keep_default_na=False)
     coded["human"] = coded["question"].map({"letter": "a", "animal_rude": "Cat", "price": "99"}).fillna("")
@@ -334,7 +334,7 @@ def test_the_file_decides_everything(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("number: [0, 10]", "number: [10, 0]", "goes from 10 to 0"),
+        ("number: [0, 10]", "number: [10, 0]", "the lower first"),
         ("synonyms: {0: [nobody]}", "synonyms: {11: [nobody]}", "'11' is no number from 0 to 10"),
         ("number: [0, 10]", "number: [0, 10], yes_no: true", "needs one of number, yes_no, choice"),
         ("choice: mood", "choice: moods", "there is no option set 'moods'. Did you mean 'mood'?"),
@@ -344,7 +344,7 @@ def test_the_file_decides_everything(
         ("choice: letters", "choice: letters, rules: it-was", "it-was reads a choice: was_terrible, "),
         ("choice: letters", "choice: letters, about: {x: y}", "is for 'rules'"),
         (
-            "number: [-5, 100000], unsure: true",
+            "number: [-5, 90000], unsure: true",
             "number: [0, 3], rules: how-many, about: {items: cars}",
             "of how-many needs exactly these: items, rest, speaker",
         ),

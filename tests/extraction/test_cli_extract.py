@@ -13,23 +13,14 @@ from typing import Any
 
 import pytest
 
-from grace_client import cli
 from grace_client.extraction.llm import LEDGER
 from grace_client.run.ledger import Ledger
-from tests.conftest import ROOT
+from tests.conftest import ROOT, grace
 from tests.extraction.fake_llm import FakeLlm, Json, Reply, coded, completion, serving, text_of
 from tests.extraction.runs import answered, saying
 
 # Of every trial two answers about the number, then two about knowledge.
 TEXTS = ["Two.", "Je crois que deux.", "Yes.", "Oui.", "I don't know.", "Hm.", "No.", "Hm."]
-
-
-def grace(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run the command in this process; its exit code."""
-    monkeypatch.setattr(sys, "argv", ["grace", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return int(ended.value.code or 0)
 
 
 @pytest.fixture

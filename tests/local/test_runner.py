@@ -18,8 +18,9 @@ import pytest
 import typer
 import yaml
 
+from grace_client.cli._engine_options import EMBEDDED
 from grace_client.cli.campaign import commands
-from grace_client.cli.campaign.local import AGAIN, EMBEDDED, _models, refuse
+from grace_client.cli.campaign.local import AGAIN, _models, refuse
 from grace_client.core.errors import SpecError
 from grace_client.deploy.arguments import client_runs
 from grace_client.deploy.values import effective, model_values

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_run import grace
-from tests.conftest import ROOT
+from tests.conftest import ROOT, grace
 
 OLD = ROOT / "tests" / "policy" / "manifests"
 CHART = ROOT / "tests" / "deploy" / "chart"

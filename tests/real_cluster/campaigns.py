@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import yaml
 
 from grace_client.deploy.values import layered
 from tests.conftest import ROOT
-from tests.real_cluster.kube import SMALL, Json, Kube, component
+from tests.real_cluster.kube import POLL, SMALL, Json, Kube, component
 
 SAMPLE = 12
 """Trials of a run: with seconds of delay for each answer long enough to be disturbed."""
@@ -61,7 +60,7 @@ class Campaign:
         self.started += 1
         home = self.home / f"home-{self.started}"
         home.mkdir(parents=True)
-        command = [sys.executable, "-m", "grace_client", "campaign", "run", "--json", "--poll", "0.5"]
+        command = [sys.executable, "-m", "grace_client", "campaign", "run", "--json", "--poll", "1"]
         command += ["--out", str(self.out), *(() if resume else self.options), *more]
         self.process = subprocess.Popen(
             command,
@@ -157,12 +156,10 @@ def gpus_watched(kube: Kube) -> Iterator[list[dict[str, int]]]:
 
     def watch() -> None:
         while not over.is_set():
-            done = subprocess.run(
-                ["kubectl", "get", "pods", "--output", "json"], env=kube.env, capture_output=True, text=True
-            )
-            if done.returncode == 0:
-                seen.append(_held(json.loads(done.stdout)["items"]))
-            time.sleep(0.5)
+            # The API may be away.
+            with suppress(OSError):
+                seen.append(_held(kube.get("pods")))
+            time.sleep(POLL)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -186,11 +183,4 @@ def _held(pods: list[Json]) -> dict[str, int]:
 
 def admin(kube: Kube) -> Kube:
     """The namespace as the cluster's administrator sees it."""
-    return Kube(kube.env | {"KUBECONFIG": str(Path(kube.env["GRACE_CLUSTER_HOME"]) / "kubeconfig")})
-
-
-def cluster(*verb: str) -> None:
-    """The cluster program."""
-    subprocess.run(
-        [os.environ["GRACE_TEST_CLUSTER"], *verb], stdin=subprocess.DEVNULL, capture_output=True, check=True
-    )
+    return Kube(kube.env | {"KUBECONFIG": kube.env["GRACE_CLUSTER_KUBECONFIG"]})

@@ -26,7 +26,7 @@ def install(kube: Kube, sets: Mapping[str, object] = {}, kubeconfig: str = "") -
     async def work() -> Revision:
         config = Path(kubeconfig or kube.env["KUBECONFIG"])
         release = Release(Kubectl(kubeconfig=config), model_values(SMALL), name="auto", sets={**SETS, **sets})
-        return await release.install(timeout=120)
+        return await release.install(timeout=400)
 
     return asyncio.run(work())
 
@@ -68,7 +68,8 @@ def test_a_namespace_without_roles(kube: Kube, tmp_path: Path, monkeypatch: pyte
     """The error names two ways around, no GPU is held, and the first way works."""
     monkeypatch.setenv("PATH", kube.env["PATH"])
     kube.kubectl("create", "serviceaccount", "editor")
-    kube.kubectl("create", "rolebinding", "editor", "--clusterrole=edit", "--serviceaccount=grace:editor")
+    account = f"--serviceaccount={kube.namespace}:editor"
+    kube.kubectl("create", "rolebinding", "editor", "--clusterrole=edit", account)
     try:
         config = json.loads(kube.kubectl("config", "view", "--raw", "--minify", "--output", "json"))
         config["users"][0]["user"] = {"token": kube.token("editor")}

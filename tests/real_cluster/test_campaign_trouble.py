@@ -11,7 +11,7 @@ import yaml
 
 from tests.real_cluster.campaigns import Campaign, gpus_watched, write_models
 from tests.real_cluster.kube import EVERYTHING, POLL, Kube
-from tests.real_cluster.test_campaign import KEPT, REAL, claims
+from tests.real_cluster.test_campaign import KEPT, claims
 
 FAKE = ("--set", r"scheduling.nodeSelector.grace\.test/node=fake", "--no-fetch")
 """Nothing runs on the node that only pretends, so there is nothing to fetch."""
@@ -49,10 +49,10 @@ def test_models_that_cannot_run(kube: Kube, tmp_path: Path) -> None:
     weights = {"image": image | {"tag": "test"}}
     values = write_models(
         tmp_path / "values",
-        noimage=REAL | {"server": {"image": image}, "weights": weights},
-        notoken=REAL | {"weights": {"token": {"existingSecret": "hf-token"}}},
-        slow=REAL | {"extraObjects": [stuck_hook()]},
-        nogpu=REAL | {"gpu": {"resource": "nvidia.com/rtxa6000"}},
+        noimage={"server": {"image": image}, "weights": weights},
+        notoken={"weights": {"token": {"existingSecret": "hf-token"}}},
+        slow={"extraObjects": [stuck_hook()]},
+        nogpu={"gpu": {"resource": "nvidia.com/rtxa6000"}},
     )
     (values / "gpus").mkdir()
     (values / "gpus" / "spare.yaml").write_text(yaml.safe_dump({"gpu": {"resource": "nvidia.com/gpu"}}))
@@ -120,7 +120,7 @@ def test_production_size_killed_again_and_again(kube: Kube, tmp_path: Path) -> N
             if kills == 1:
                 other = Campaign(kube, tmp_path / "other", "--models", "gpt-oss-20b", *FAKE)
                 other.start()
-                assert "is running in namespace grace" in other.ended(60, code=3)["error"]
+                assert f"is running in namespace {kube.namespace}" in other.ended(60, code=3)["error"]
             campaign.start(resume=True)
         report = campaign.ended(120)
     assert kills == KILLS, "it was over before"
@@ -134,7 +134,7 @@ def test_production_size_killed_again_and_again(kube: Kube, tmp_path: Path) -> N
 
 def test_a_campaign_is_ended_from_elsewhere(kube: Kube, tmp_path: Path) -> None:
     """`grace campaign stop` frees the GPUs, whether or not a process still conducts the campaign."""
-    values = write_models(tmp_path / "values", alone=REAL | {"server": {"extraArgs": ["--delay=600"]}})
+    values = write_models(tmp_path / "values", alone={"server": {"extraArgs": ["--delay=600"]}})
     campaign = Campaign(kube, tmp_path, "--models", "alone", "--values-folder", str(values))
     campaign.start()
     campaign.reaches("alone", "querying")

@@ -52,7 +52,8 @@ def fetch(to: Path) -> list[str]:
     """The command, by claim: the release is long gone."""
     own = "queries.image.repository=localhost/grace-client", "queries.image.tag=test"
     sets = [word for one in (*own, "queries.image.pullPolicy=Never") for word in ("--set", one)]
-    small = ["--set", "queries.resources.cpu=500m", "--set", "queries.resources.memory=500Mi"]
+    small = ["--set", "queries.resources.cpu=300m", "--set", "queries.resources.memory=500Mi"]
+    small += ["--set", r"scheduling.nodeSelector.grace\.test/node=real"]
     return ["fetch", "--claim", CLAIM, "--to", str(to), *sets, *small]
 
 

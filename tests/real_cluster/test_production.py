@@ -22,7 +22,7 @@ def test_models_are_ready_and_their_jobs_end(kube: Kube, models: tuple[str, ...]
     for name in models:
         kube.helm("install", name, str(CHART), "--values", f"values/{name}.yaml", "--set", SETS)
     for name in models:
-        kube.kubectl("wait", "--for=condition=available", f"deployment/deployment-{name}", "--timeout=120s")
+        kube.kubectl("wait", "--for=condition=available", f"deployment/deployment-{name}", "--timeout=400s")
         (pod,) = kube.get("pods", component(name, "server"))
         assert pod["spec"]["nodeName"] == "fake-gpu-1"
         gpu = yaml.safe_load((ROOT / "values" / f"{name}.yaml").read_text())["gpu"]

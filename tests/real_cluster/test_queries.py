@@ -34,18 +34,18 @@ def local_run(folder: Path) -> Path:
         ]
         given = ["--model", "fake", "--trials", str(ROOT / "data" / "study1.csv"), "--sample", str(SAMPLE)]
         given += ["--out", str(folder)]
-        subprocess.run([*command, *given], cwd=ROOT, check=True, capture_output=True, timeout=120)
+        subprocess.run([*command, *given], cwd=ROOT, check=True, capture_output=True, timeout=600)
     return folder
 
 
 def fetch(kube: Kube, release: str, folder: Path) -> None:
     """As the notes of a release say."""
     template = ["template", release, str(CHART), "--values", str(SMALL), "--set", "files.enabled=true"]
-    job = kube.helm(*template, "--show-only", "templates/files/job.yaml", "--namespace", "grace")
+    job = kube.helm(*template, "--show-only", "templates/files/job.yaml", "--namespace", kube.namespace)
     kube.kubectl("apply", "--filename", "-", stdin=job)
     files = component(release, "files")
     kube.until(lambda: kube.get("pods", files), 20, "a pod of the files Job")
-    kube.kubectl("wait", "--for=condition=ready", "pod", "--selector", files, "--timeout=60s")
+    kube.kubectl("wait", "--for=condition=ready", "pod", "--selector", files, "--timeout=240s")
     (pod,) = kube.get("pods", files)
     kube.kubectl("cp", f"{pod['metadata']['name']}:/output/{RUN}", str(folder))
     kube.kubectl("delete", "job", "job-files-fake", "--wait=false")

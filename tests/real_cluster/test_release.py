@@ -25,7 +25,9 @@ def key(kube: Kube, secret: str = "secret-fake-api-key") -> str:
 
 def claims(kube: Kube) -> dict[str, str]:
     """Names and uids."""
-    return {claim["metadata"]["name"]: claim["metadata"]["uid"] for claim in kube.get("pvc")}
+    return {
+        claim["metadata"]["name"]: claim["metadata"]["uid"] for claim in kube.get("persistentvolumeclaims")
+    }
 
 
 def gpus(kube: Kube) -> int:
@@ -41,7 +43,7 @@ def test_the_life_of_a_release(kube: Kube) -> None:
     assert gpus(kube) == 1
     query = kube.query_job("life")
     assert kube.finished(query, 120), kube.log(query)
-    kube.helm("test", "life", "--timeout", "150s")
+    kube.helm("test", "life", "--timeout", "400s")
     secret, uids = key(kube), claims(kube)
     assert len(base64.b64decode(secret)) == 40
 
@@ -58,7 +60,7 @@ def test_the_life_of_a_release(kube: Kube) -> None:
     assert server(kube, "life")["metadata"]["uid"] != first["metadata"]["uid"]
     assert key(kube) == secret
 
-    kube.helm("rollback", "life", "1", "--wait", "--timeout", "150s")
+    kube.helm("rollback", "life", "1", "--wait", "--timeout", "400s")
     assert kube.query_job("life") == query
     kube.until(lambda: len(kube.get("pods", component("life", "server"))) == 1, 60, "a single server")
     assert "--seed=1" not in server(kube, "life")["spec"]["containers"][0]["args"]
@@ -81,7 +83,7 @@ def test_helm_3(kube: Kube) -> None:
     """Install, helm test, upgrade and uninstall with the Helm that many still have."""
     kube = Kube(kube.env, "helm3")
     kube.install("life", *QUICK)
-    kube.helm("test", "life", "--timeout", "150s")
+    kube.helm("test", "life", "--timeout", "400s")
     secret, query, first = key(kube), kube.query_job("life"), server(kube, "life")
     assert kube.finished(query, 90)
 
@@ -100,7 +102,12 @@ def test_helm_3(kube: Kube) -> None:
 def test_a_release_that_is_rendered_and_applied(kube: Kube) -> None:
     """It is rendered alike each time, waits for the Secret that it names, and asks with the key in there."""
     command = ["template", "life", str(CHART), "--values", str(SMALL), "--kube-version", "1.20.2", *QUICK]
-    command += ["--namespace", "grace", "--set", "server.apiKey.existingSecret=mine,test.enabled=false"]
+    command += [
+        "--namespace",
+        kube.namespace,
+        "--set",
+        "server.apiKey.existingSecret=mine,test.enabled=false",
+    ]
     rendered = kube.helm(*command)
     assert kube.helm(*command) == rendered
     kube.kubectl("apply", "--filename", "-", stdin=rendered)
@@ -128,6 +135,7 @@ def test_two_releases_in_one_namespace(kube: Kube) -> None:
     """Each server has its own clients only, both share the output claim, and one survives the other."""
     for name in ("left", "right"):
         kube.install(name, "--set", f"model.name={name}", *QUICK)
+        assert kube.finished(kube.query_job(name), 90)
     pods = {name: server(kube, name) for name in ("left", "right")}
     for name, pod in pods.items():
         # By what the Service selects, not by what the chart says that it should.
@@ -140,12 +148,11 @@ def test_two_releases_in_one_namespace(kube: Kube) -> None:
         addresses = [address["ip"] for subset in endpoints["subsets"] for address in subset["addresses"]]
         assert addresses == [pod["status"]["podIP"]]
         only_own_clients(kube, name)
-        assert kube.finished(kube.query_job(name), 90)
     only_the_right_key(kube, "left")
     assert KEPT | {f"{WEIGHTS}left", f"{WEIGHTS}right"} == kube.names("pvc")
 
     kube.uninstall("left")
-    kube.helm("test", "right", "--timeout", "150s")
+    kube.helm("test", "right", "--timeout", "400s")
     assert server(kube, "right")["metadata"]["uid"] == pods["right"]["metadata"]["uid"]
     assert KEPT | {f"{WEIGHTS}left", f"{WEIGHTS}right"} == kube.names("pvc")
     # The claims that the first release made are nobody's now, and the second may change and go.
@@ -226,7 +233,7 @@ def test_a_failed_install_blocks_nothing(kube: Kube) -> None:
     # The weights come before anything that holds a GPU.
     stage = ("--set", "weights.stage=job", *QUICK)
     wrong = ("--set", "model.repository=example/no-such-model", "--set", "weights.job.backoffLimit=0")
-    kube.refused("install", "life", str(CHART), *small, *stage, *wrong, "--timeout", "60s")
+    kube.refused("install", "life", str(CHART), *small, *stage, *wrong, "--timeout", "240s")
     assert "there is no example/no-such-model" in kube.log("job-weights-fake")
     assert not kube.get("deployments") and gpus(kube) == 0
     kube.install("life", *stage, "--install", verb="upgrade")

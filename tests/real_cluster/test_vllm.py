@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from tests.conftest import ROOT
 from tests.real_cluster.campaigns import Campaign
@@ -19,10 +20,11 @@ from tests.real_cluster.test_campaign import claims
 MODEL = "smollm2"
 VALUES = ROOT / "tests" / "real_cluster" / "vllm-values.yaml"
 TOLERANCE = 1e-4
-SAMPLE = 60
+SAMPLE = 12
 """Trials."""
 
 
+@pytest.mark.alone
 def test_study1_through_the_real_server(kube: Kube, vllm: str, tmp_path: Path) -> None:
     """Weights come to the claim, questions are asked, results are fetched, and the table is equal."""
     (tmp_path / "values").mkdir()

@@ -45,6 +45,13 @@ exec python3 -m vllm.entrypoints.openai.api_server --model "$@"
 """
 
 
+def setup() -> None:
+    """The environment of which the image is made; takes minutes where there is none."""
+    command = [str(ROOT / "scripts" / "vllm-cpu"), "setup"]
+    env = os.environ | {"GRACE_PYTHON": sys.executable}
+    subprocess.run(command, env=env, check=True, capture_output=True)
+
+
 def ensure(program: str, node_images: str) -> str:
     """Give the image to a cluster, unless it has it.
 
@@ -60,8 +67,6 @@ def ensure(program: str, node_images: str) -> str:
     str
         The image's tag; its name is ``localhost/grace-vllm``.
     """
-    setup = [str(ROOT / "scripts" / "vllm-cpu"), "setup"]
-    subprocess.run(setup, env=os.environ | {"GRACE_PYTHON": sys.executable}, check=True, capture_output=True)
     env = paths.cache() / "vllm-cpu" / "env"
     made_of = [
         env / "recipe",

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import io
+import json
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +27,7 @@ from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import SamplingSpec
 from grace_client.run.runner import run
 from grace_client.studies import lists
-from tests.conftest import ROOT
+from tests.conftest import grace, own_list
 from tests.support.deterministic import LOGPROBS, DeterministicEngine
 
 EXPERIMENTS = tuple(studies.experiments())
@@ -55,10 +59,8 @@ def make(path: Path, engine: Engine, experiment: str, sample: int | None = 40) -
 
     async def work() -> None:
         found = studies.experiment(experiment)
-        own = ROOT / "data" / f"{found.study.name}.csv"
-        trials = (
-            studies.read_trials(own) if found.study.name in studies.SHIPPED else lists.default(found.study)
-        )
+        shipped = found.study.name in studies.SHIPPED
+        trials = own_list(found.study.name) if shipped else lists.default(found.study)
         sampling = None if found.scored else SamplingSpec(replicates=2, max_tokens=8)
         folder = RunFolder.create(
             path, found, trials, await engine.describe(), sample=sample, sampling=sampling
@@ -107,6 +109,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if name.endswith("exp1"):
                 structure(path)
     return folder
+
+
+@pytest.fixture(scope="session")
+def written(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Folder of `report.html`, `figures` and `tables` of all runs, and what `grace report` prints as JSON."""
+    folder, said = tmp_path_factory.mktemp("report"), io.StringIO()
+    command = ["report", str(runs), "--nrp", "--json", "--out", str(folder / "report.html")]
+    command += [word for name in ("figures", "tables") for word in (f"--{name}", str(folder / name))]
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said):
+        assert grace(patch, *command) == 0
+    return folder, json.loads(said.getvalue())
 
 
 @pytest.fixture(scope="session")

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from itertools import product
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from grace_client import analysis, cli
+from grace_client import analysis
 from grace_client.report import runs
 from grace_client.report.blocks import RAISE
-from tests.conftest import ROOT
+from tests.conftest import ROOT, grace
 from tests.report.conftest import Salted, make, structure
 from tests.report.test_report import anchors
 
@@ -83,14 +82,6 @@ def rain(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if "words" in name:
                 structure(path, values=["a bit_wet", "very_wet"])
     return folder / "runs"
-
-
-def grace(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run the command in this process; its exit code."""
-    monkeypatch.setattr(sys, "argv", ["grace", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return int(ended.value.code or 0)
 
 
 def test_a_report_on_any_study(rain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from grace_client import analysis, cli
+from grace_client import analysis
 from grace_client.core.errors import NotEnoughDataError
 from grace_client.report import section_process
 from grace_client.report.blocks import RAISE, Section
 from grace_client.report.runs import ReportData
+from tests.conftest import grace
 from tests.report.conftest import Salted, make
 
 
@@ -75,19 +75,12 @@ def test_the_figures_of_little(found: ReportData) -> None:
         assert len(made.drawings) == len(made.section.figures) >= 2
 
 
-def grace(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run the command in this process; its exit code."""
-    monkeypatch.setattr(sys, "argv", ["grace", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return int(ended.value.code or 0)
-
-
 def broken(*_: Any, **__: Any) -> Any:
     """Raises the error of a faulty analysis."""
     return 1 / 0
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_error_of_grace_costs_its_own_part_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

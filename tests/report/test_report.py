@@ -19,11 +19,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from grace_client import cli, report
+from grace_client import report
 from grace_client.analysis import study1, study2
 from grace_client.analysis._data import reading
-from grace_client.analysis.figures import _render
 from grace_client.core.errors import ItemError
+from grace_client.report import runs as report_runs
+from grace_client.report.sections import models
+from tests.conftest import grace
 from tests.report.conftest import EXPERIMENTS, Salted, make, structure
 
 SECTIONS = [
@@ -41,29 +43,17 @@ SECTIONS = [
 ]
 
 
-def grace(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run the command in this process; its exit code."""
-    monkeypatch.setattr(sys, "argv", ["grace", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return int(ended.value.code or 0)
-
-
 def anchors(page: str) -> list[str]:
     """The ids of the sections, in order."""
     return re.findall(r'<section id="([^"]+)"', page)
 
 
-def test_two_models_and_all_experiments(
-    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_two_models_and_all_experiments(written: tuple[Path, dict[str, Any]]) -> None:
     """The page has every section, every table can be downloaded, and figures and tables are files too."""
-    out, figures, tables = tmp_path / "report.html", tmp_path / "figures", tmp_path / "tables"
-    command = ("report", str(runs), "--out", str(out), "--figures", str(figures), "--tables", str(tables))
-    assert grace(monkeypatch, *command, "--nrp", "--json") == 0
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    folder, found = written
+    tables = folder / "tables"
     assert (found["models"], set(found["experiments"])) == (["alpha", "beta"], set(EXPERIMENTS))
-    page = out.read_text()
+    page = (folder / "report.html").read_text()
     assert anchors(page) == SECTIONS
     assert found["summary"][0].startswith(
         "Each question was asked in one wording, and its answers were offered"
@@ -103,6 +93,7 @@ def test_two_models_and_all_experiments(
     assert set(people["variant"]) == {"normalised", "raw", "pmi"}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_nothing_is_read_or_computed_twice(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,21 +116,16 @@ def test_nothing_is_read_or_computed_twice(
 
     for function in (reading.load, study1.bets, study2.utterances):
         count(function)
-    monkeypatch.setattr(_render, "svg", lambda figure: "<svg></svg>")  # drawing takes most of the time
     names = ("study1-exp2", "study1-exp1", "study2-exp2", "study2-exp1")
     report.write([runs / "alpha" / name for name in names], tmp_path / "report.html")
     assert calls == {"load": 4, "bets": 2, "utterances": 2}
 
 
-def test_without_a_null_context_there_is_no_pmi(
-    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_null_context_there_is_no_pmi(runs: Path) -> None:
     """A model without a null context is compared by the other two ways of scoring."""
-    chosen = [str(runs / "alpha"), str(runs / "beta" / "study2-exp2")]
-    tables = tmp_path / "tables"
-    out = ("--out", str(tmp_path / "report.html"), "--tables", str(tables), "--quiet")
-    assert grace(monkeypatch, "report", *chosen, *out) == 0
-    people = pd.read_csv(tables / "comparison-scoring.csv")
+    section = models.comparison(report_runs.load([runs / "alpha", runs / "beta" / "study2-exp2"]))
+    assert section is not None
+    (people,) = (table.frame for table in section.tables if table.name == "comparison-scoring")
     ways = people.groupby("model")["variant"].agg(set).to_dict()
     assert ways == {"alpha": {"normalised", "raw", "pmi"}, "beta": {"normalised", "raw"}}
 
@@ -177,6 +163,7 @@ def test_any_experiment_alone(
     assert "<h1>Report on beta</h1>" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_failed_part_is_told_and_not_averaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -204,6 +191,7 @@ def test_a_failed_part_is_told_and_not_averaged(
     assert "study1-knowledge" in out.read_text(), "what needs no bets is there"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_free_text_below_ninety_percent_asks_for_review(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -272,6 +260,7 @@ def test_a_table_that_cannot_be_trusted_is_named(
     assert not out.exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_without_answers_takes_no_other_with_it(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,8 +18,7 @@ from grace_client.extraction import answers
 from grace_client.run import tables
 from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import Extraction, SamplingSpec
-from tests.cli.test_run import grace
-from tests.conftest import ROOT
+from tests.conftest import ROOT, grace
 from tests.run.test_runner import ask
 from tests.support.deterministic import DeterministicEngine
 

@@ -18,7 +18,7 @@ from grace_client.run import manifest, noise, tables
 from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import NoiseFloor
 from grace_client.run.runner import run
-from tests.conftest import ROOT
+from tests.conftest import own_list
 from tests.support.deterministic import DeterministicEngine
 
 
@@ -49,7 +49,7 @@ def answered(
 
     async def work() -> None:
         found = studies.experiment(experiment)
-        trials = studies.read_trials(ROOT / "data" / f"{found.schema.study}.csv")
+        trials = own_list(found.schema.study)
         folder = RunFolder.create(path, found, trials, await engine.describe(), sample=sample)
         await run(folder, engine)
 

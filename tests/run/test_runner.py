@@ -26,7 +26,7 @@ from grace_client.run.manifest import SamplingSpec
 from grace_client.run.runner import run
 from grace_client.studies import lists
 from grace_client.studies.declaration import Experiment
-from tests.conftest import ROOT, undated
+from tests.conftest import ROOT, own_list, undated
 from tests.support.deterministic import DeterministicEngine, nan_for
 
 STUDY1 = ROOT / "data" / "study1.csv"
@@ -46,7 +46,7 @@ def ask(
 
     async def work() -> Progress:
         found = studies.experiment(experiment) if isinstance(experiment, str) else experiment
-        own = trial_list or studies.read_trials(ROOT / "data" / f"{found.schema.study}.csv")
+        own = trial_list or own_list(found.schema.study)
         folder = RunFolder.create(path, found, own, await engine.describe(), sample=sample, sampling=sampling)
         stop = asyncio.Event()
 

@@ -20,7 +20,7 @@ from grace_client.run import layout, tables
 from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import Extraction, SamplingSpec
 from grace_client.run.runner import run
-from tests.conftest import ROOT
+from tests.conftest import own_list
 from tests.support.deterministic import DeterministicEngine
 
 SAID = (
@@ -57,7 +57,7 @@ def asked(path: Path, said: tuple[str, ...]) -> list[str | None]:
     async def work() -> None:
         engine = Says(said)
         experiment = studies.experiment("study2-exp1")
-        listed = studies.read_trials(ROOT / "data" / "study2.csv")
+        listed = own_list("study2")
         await run(
             RunFolder.create(
                 path,
@@ -156,7 +156,7 @@ def test_a_scored_run_has_a_note_of_its_own_tables(tmp_path: Path) -> None:
     engine = DeterministicEngine(fault=_fails)
 
     async def work() -> None:
-        listed = studies.read_trials(ROOT / "data" / "study1.csv")
+        listed = own_list("study1")
         found = studies.experiment("study1-exp2")
         await run(RunFolder.create(tmp_path, found, listed, await engine.describe(), sample=4), engine)
 

@@ -23,8 +23,11 @@ from grace_client import studies
 from grace_client.core.errors import ItemError
 from grace_client.core.options import TokenTrie
 from grace_client.core.questions import Generation, Prompt, Sampling
+from grace_client.core.trials import TrialList
 from grace_client.engines.base import EngineInfo
+from grace_client.run import layout
 from grace_client.run.folder import RunFolder
+from grace_client.run.ledger import Ledger
 from grace_client.run.runner import run
 
 _LOGITS = np.random.Generator(np.random.PCG64(0)).normal(scale=3.0, size=(4096, 256))
@@ -128,7 +131,7 @@ def kill_often(folder: Path, trials: Path, experiment: str, kills: int, seed: in
     Every child writes the keys it asks to a file. After each kill the parent checks that nothing was asked
     that the ledger held when the child began.
     """
-    rng = random.Random(seed)
+    rng, listed = random.Random(seed), studies.read_trials(trials)
     asked_file = folder.parent / "asked"
     done, killed = False, 0
     while not done or killed < kills:
@@ -136,7 +139,7 @@ def kill_often(folder: Path, trials: Path, experiment: str, kills: int, seed: in
         asked_file.write_text("")
         child = os.fork()
         if child == 0:
-            _child(folder, trials, experiment, asked_file)
+            _child(folder, listed, experiment, asked_file)
         if killed < kills:
             # One in five at any moment, also while the run starts; the others once it asks.
             asking = rng.random() < 0.8
@@ -155,17 +158,13 @@ def kill_often(folder: Path, trials: Path, experiment: str, kills: int, seed: in
 
 
 def _held(folder: Path) -> set[str]:
-    if not (folder / "manifest.json").exists():
-        return set()
-    return {key.hex() for key in RunFolder.open(folder).ledger.contents.final}
+    return {key.hex() for key in Ledger(folder / layout.LEDGER).contents.final}
 
 
-def _child(folder: Path, trials: Path, experiment: str, asked_file: Path) -> None:
+def _child(folder: Path, trials: TrialList, experiment: str, asked_file: Path) -> None:
     async def work() -> None:
         engine = DeterministicEngine(delay=0.02)
-        opened = RunFolder.create(
-            folder, studies.experiment(experiment), studies.read_trials(trials), await engine.describe()
-        )
+        opened = RunFolder.create(folder, studies.experiment(experiment), trials, await engine.describe())
         keys = {f"<{item.question.prompt.text}>": item.key for item in opened.plan.distinct}
         with asked_file.open("a", buffering=1) as log:
             engine.fault = lambda text: print(keys[text], file=log)

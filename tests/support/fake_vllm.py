@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 import zlib
@@ -165,8 +166,7 @@ class FakeVllm:
         self.tokenizer, self.processed = Tokenizer(merges, harmony, template), processed
         self.thoughts, self.reasoning_field, self.text_pattern = thoughts, reasoning_field, text_pattern
         self.answered = self.prompts = self.prompt_tokens = 0
-        logits = np.random.default_rng(seed).normal(scale=3.0, size=(4096, VOCAB_SIZE))
-        self._table = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        self._table = _distributions(seed)
 
     def logprobs(self, ids: Sequence[int]) -> NDArray[np.float64]:
         """Distribution of the next token after some ids, shape (VOCAB_SIZE,), in nats."""
@@ -272,7 +272,8 @@ class FakeVllm:
             ids.append(int(biased.argmax()))
             named = body.get("logprob_token_ids") or _largest(told, body.get("logprobs") or 0)
             # The chosen token first; a token that was asked for and chosen comes once.
-            tops.append({i: _float32(told[i]) for i in dict.fromkeys([ids[-1], *named])})
+            shown = list(dict.fromkeys([ids[-1], *named]))
+            tops.append(dict(zip(shown, _float32(told[shown]), strict=True)))
         new = ids[len(prompt) :]
         names = [self._name(i, body) for i in new]
         logprobs = {
@@ -314,9 +315,10 @@ class FakeVllm:
         entries: list[Json | None] = [None]
         for position in range(1, len(prompt)):
             row, entry = self.logprobs(prompt[:position]), {}
-            for i in dict.fromkeys([prompt[position], *_largest(row, top)]):
+            shown = list(dict.fromkeys([prompt[position], *_largest(row, top)]))
+            for i, value in zip(shown, _float32(row[shown]), strict=True):
                 rank, text = int((row >= row[i]).sum()), self.tokenizer.decode([i])
-                entry[str(i)] = {"logprob": _float32(row[i]), "rank": rank, "decoded_token": text}
+                entry[str(i)] = {"logprob": value, "rank": rank, "decoded_token": text}
             entries.append(entry)
         return entries
 
@@ -360,6 +362,14 @@ class FakeVllm:
             raise bad_request("max_tokens must be at least 1, got 0.", "max_tokens", 0)
 
 
+@functools.lru_cache(maxsize=4)
+def _distributions(seed: int) -> NDArray[np.float64]:
+    logits = np.random.default_rng(seed).normal(scale=3.0, size=(4096, VOCAB_SIZE))
+    table: NDArray[np.float64] = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    table.flags.writeable = False
+    return table
+
+
 def _before(stop: Sequence[str], text: str) -> str:
     return text[: min((text.find(one) for one in stop if one in text), default=len(text))]
 
@@ -387,6 +397,7 @@ def _largest(row: NDArray[np.float64], count: int) -> list[int]:
     return np.argsort(-row, kind="stable")[:count].tolist() if count else []
 
 
-def _float32(value: float) -> float:
-    """As precisely as vLLM tells it, and with its number for minus infinity."""
-    return max(float(np.float32(value)), -9999.0)
+def _float32(values: NDArray[np.float64]) -> list[float]:
+    """As precisely as vLLM tells them, and with its number for minus infinity."""
+    told: list[float] = np.maximum(values.astype(np.float32), -9999.0).tolist()
+    return told

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import orjson
 from aiohttp import web
 
 from tests.support.fake_vllm import FakeVllm, Json, RefusedError
@@ -222,7 +223,7 @@ class FaultServer:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         ordinal = self.requests[request.path]
         try:
-            body: Json = await request.json() if request.can_read_body else {}
+            body: Json = orjson.loads(await request.read()) if request.can_read_body else {}
         except ValueError:
             message = "1 validation error:\n  JSON decode error"
             raise RefusedError(400, "Bad Request", message, "body") from None
@@ -252,7 +253,7 @@ class FaultServer:
             await asyncio.sleep(self.delay)
         if fault and fault.kind in WRONG:
             _spoil(answer, fault)
-        text = json.dumps(answer, separators=(",", ":")).encode()
+        text = orjson.dumps(answer)
         if fault and fault.kind == "not_json":
             text = b"<html><body>Bad gateway</body></html>"
         if fault and fault.kind == "drip":
@@ -263,14 +264,16 @@ class FaultServer:
 
     def _due(self, path: str, ordinal: int, body: Json) -> Fault | None:
         """The first rule that fits."""
-        content = json.dumps([body.get("prompt"), body.get("messages"), body.get("seed")])
-        key = zlib.crc32(content.encode())
+        if not self.faults:
+            return None
+        content = orjson.dumps([body.get("prompt"), body.get("messages"), body.get("seed")])
+        key = zlib.crc32(content)
         for index, rule in enumerate(self.faults):
             if (
                 rule.path == path
                 and (not rule.at or ordinal in rule.at)
                 and ordinal > rule.after
-                and rule.text in self._text(body)
+                and (not rule.text or rule.text in self._text(body))
                 and zlib.crc32(f"{self.seed} {index} {key}".encode()) < rule.share * 2**32
                 and (rule.times is None or self._applied[rule, None] < rule.times)
                 and (rule.each is None or self._applied[rule, key] < rule.each)

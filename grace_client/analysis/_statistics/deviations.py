@@ -26,8 +26,8 @@ def statistics(
     r"""How close two tables of distributions are.
 
     A table with the same distribution in all cells correlates with others, because some outcomes are common
-    everywhere: a model that ignores the speaker's goal has r = .94 with people in Study 2. Correlations are
-    therefore of deviations from the mean over the cells of a block, which are 0 for such a table. Of two
+    everywhere: a model that ignores what the speaker wants has r = .94 with people in Study 2. Correlations
+    are therefore of deviations from the mean over the cells of a block, which are 0 for such a table. Of two
     outcomes, only the first counts, because the second is its mirror image.
 
     Parameters
@@ -35,8 +35,8 @@ def statistics(
     p, q : array_like, shape (..., n_cells, n_outcomes)
         Each row a distribution.
     blocks : array_like, shape (n_cells,), optional
-        Block of each cell, such as its state where goals are compared; by default all cells are one block. A
-        block of one cell has no deviations and does not count in ``r`` and ``rho``.
+        Block of each cell, such as its level of one factor where another is compared; by default all cells
+        are one block. A block of one cell has no deviations and does not count in ``r`` and ``rho``.
     places : array_like, shape (n_outcomes,), optional
         The outcomes, ascending, where they are numbers.
 

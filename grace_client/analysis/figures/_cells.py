@@ -63,9 +63,9 @@ def cells(
 
     Examples
     --------
-    >>> from grace_client.analysis import cell_means, example, figures
+    >>> from grace_client.analysis import cell_means, example, figures, study2
     >>> means = cell_means(example.scored("study2"), "prob_wasnt")
-    >>> drawn = figures.cells(means, x="state", panels=["goal"], label="negated", chance=0.5)
+    >>> drawn = figures.cells(means, x=study2.CELL[1], panels=study2.CELL[:1], label="negated", chance=0.5)
     """
     split = [*panels, *(["model"] if colour != "model" else [])]
     require(table, ["model", "mean", "low", "high", x, colour, *([rows] if rows else []), *split])

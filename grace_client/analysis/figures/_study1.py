@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotnine as p9
 
-from grace_client.analysis.figures import _style
+from grace_client.analysis.figures import _study_factors, _style
 
 CELL = ["access", "observe"]
 EMPTY = "Empty: the speaker cannot name more than they saw."
@@ -32,16 +32,22 @@ def states(
     plotnine.ggplot
         A column of panels for each access, a row for each number that is said.
     """
-    own = _style.tidy(means, [*CELL, "state", "mean", "low", "high"])
+    own = _study_factors.tidy(means, [*CELL, "state", "mean", "low", "high"])
     theory = None
     if rsa is not None:
-        theory = _style.tidy(rsa.assign(mean=100 * rsa["prob"]), [*CELL, "state"], source=_style.THEORY)
-    human = None if people is None else _style.tidy(people, [*CELL, "state", "mean"], source=_style.PEOPLE)
+        theory = _study_factors.tidy(
+            rsa.assign(mean=100 * rsa["prob"]), [*CELL, "state"], source=_style.THEORY
+        )
+    human = (
+        None
+        if people is None
+        else _study_factors.tidy(people, [*CELL, "state", "mean"], source=_style.PEOPLE)
+    )
     table = _style.together(own, human, theory)
     order = _style.names(table)
     table["state"] = table["state"].astype(str)
     figure = p9.ggplot(table, p9.aes("state", "mean", color="model", shape="model", group="model"))
-    text = _style.STUDY1_INTERVAL
+    text = _study_factors.STUDY1_INTERVAL
     if own["model"].nunique() == 1:
         text = f"Bars: means. {text}"
         bars = table[table["model"].isin(set(own["model"]))]
@@ -79,7 +85,7 @@ def percentages(means: pd.DataFrame, *, highest: float | None = None) -> p9.ggpl
         A column of panels for each access, a row for each number that is said and, of several models, for
         each of them.
     """
-    table = _style.tidy(means, [*CELL, "state", "percentage", "mean"])
+    table = _study_factors.tidy(means, [*CELL, "state", "percentage", "mean"])
     table["model"] = pd.Categorical(table["model"], categories=_style.names(table))
     table["state"] = table["state"].astype(str)
     # With integers, the tiles would be 1 wide.
@@ -119,7 +125,7 @@ def entropy(means: pd.DataFrame) -> p9.ggplot:
     plotnine.ggplot
         The dashed line is the highest possible entropy of eleven answers, log2(11) = 3.46 bits.
     """
-    table = _style.together(_style.tidy(means, [*CELL, "question", "mean", "low", "high"]))
+    table = _style.together(_study_factors.tidy(means, [*CELL, "question", "mean", "low", "high"]))
     table["question"] = table["question"].str.removeprefix("state")
     order = _style.names(table)
     return (
@@ -130,7 +136,9 @@ def entropy(means: pd.DataFrame) -> p9.ggplot:
         + p9.facet_grid("says", "saw")
         + p9.scale_y_continuous(limits=(0, 3.6), breaks=(0, 1, 2, 3))
         + p9.labs(x="state in the question", y="entropy (bits)")
-        + _style.caption(table, f"{_style.STUDY1_INTERVAL} Dashed: eleven equally likely answers. {EMPTY}")
+        + _style.caption(
+            table, f"{_study_factors.STUDY1_INTERVAL} Dashed: eleven equally likely answers. {EMPTY}"
+        )
         + _style.theme(7.2, 5.0)
     )
 
@@ -148,7 +156,7 @@ def knowledge(means: pd.DataFrame) -> p9.ggplot:
     plotnine.ggplot
         The dashed line is chance, one half.
     """
-    table = _style.together(_style.tidy(means, [*CELL, "mean", "low", "high"]))
+    table = _style.together(_study_factors.tidy(means, [*CELL, "mean", "low", "high"]))
     order = _style.names(table)
     return (
         p9.ggplot(table, p9.aes("access", "mean", color="model", shape="model", group="model"))
@@ -158,6 +166,6 @@ def knowledge(means: pd.DataFrame) -> p9.ggplot:
         + p9.facet_wrap("says", ncol=3)
         + p9.scale_y_continuous(limits=(0, 1), breaks=(0, 0.25, 0.5, 0.75, 1))
         + p9.labs(x="access: how many of the 3 the speaker saw", y="probability of “yes, knows”")
-        + _style.caption(table, _style.STUDY1_INTERVAL)
+        + _style.caption(table, _study_factors.STUDY1_INTERVAL)
         + _style.theme(7.2, 2.9)
     )

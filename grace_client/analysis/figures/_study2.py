@@ -6,7 +6,7 @@ import pandas as pd
 import plotnine as p9
 
 from grace_client.analysis._data.layout import require
-from grace_client.analysis.figures import _style
+from grace_client.analysis.figures import _study_factors, _style
 
 CELL = ["goal", "state"]
 CHANCE = 1 / 8
@@ -39,7 +39,7 @@ def utterances(
         The dashed line is chance, one in eight.
     """
     keys = [*CELL, "utterance"]
-    own = _style.tidy(means, [*keys, "mean", "low", "high"])
+    own = _study_factors.tidy(means, [*keys, "mean", "low", "high"])
     table = _style.together(own, _people(people, keys), _theory(rsa, keys))
     order = _style.names(table)
     return (
@@ -51,7 +51,8 @@ def utterances(
         + p9.scale_y_continuous(limits=(0, 1), breaks=(0, 0.25, 0.5, 0.75, 1))
         + p9.labs(x="It …", y="share of utterances")
         + _style.caption(
-            table, _style.STUDY2_INTERVAL + " People: exact intervals. Dashed horizontal: chance, 1/8."
+            table,
+            _study_factors.STUDY2_INTERVAL + " People: exact intervals. Dashed horizontal: chance, 1/8.",
         )
         + _style.theme(*((9.6, 6.4) if len(order) <= 4 else (11.0, 7.6)))
         + p9.theme(axis_text_x=p9.element_text(rotation=60, ha="right", size=8))
@@ -76,7 +77,7 @@ def negation(
     -------
     plotnine.ggplot
     """
-    own = _style.tidy(means, [*CELL, "mean", "low", "high"])
+    own = _study_factors.tidy(means, [*CELL, "mean", "low", "high"])
     table = _style.together(own, _people(people, CELL), _theory(rsa, CELL))
     order = _style.names(table)
     beside = p9.position_dodge(width=0.35 if len(order) > 1 else 0)
@@ -99,7 +100,7 @@ def negation(
         + p9.facet_wrap("goal", ncol=3)
         + p9.scale_y_continuous(limits=(0, 1), breaks=(0, 0.25, 0.5, 0.75, 1))
         + p9.labs(x="private rating of the speaker", y="share of negated utterances")
-        + _style.caption(table, _style.STUDY2_INTERVAL + " People: exact intervals.")
+        + _style.caption(table, _study_factors.STUDY2_INTERVAL + " People: exact intervals.")
         + _style.theme(7.8, 3.3)
     )
 
@@ -126,7 +127,9 @@ def goals(weights: pd.DataFrame, *, people: pd.DataFrame | None = None) -> p9.gg
     order = _style.names(whole)
     table = whole.assign(
         model=pd.Categorical(whole["model"], categories=order),
-        goal=pd.Categorical(whole["goal"].map(_style.GOALS), categories=list(_style.GOALS.values())),
+        goal=pd.Categorical(
+            whole["goal"].map(_study_factors.GOALS), categories=list(_study_factors.GOALS.values())
+        ),
         parameter=pd.Categorical(whole["parameter"].map(PARAMETERS), categories=list(PARAMETERS.values())),
     )
     return (
@@ -160,7 +163,7 @@ def judgements(means: pd.DataFrame) -> p9.ggplot:
     """
     # Six sentences, of which two are not among the eight utterances that `tidy` knows.
     named = means.rename(columns={"utterance": "sentence"})
-    table = _style.together(_style.tidy(named, [*CELL, "sentence", "measure", "mean", "low", "high"]))
+    table = _style.together(_study_factors.tidy(named, [*CELL, "sentence", "measure", "mean", "low", "high"]))
     order = _style.names(table)
     return (
         p9.ggplot(table, p9.aes("state", "mean", color="model", shape="model", group="model"))
@@ -168,7 +171,7 @@ def judgements(means: pd.DataFrame) -> p9.ggplot:
         + _style.scales(order)
         + p9.facet_grid(["measure", "sentence"], "goal", scales="free_y")
         + p9.labs(x="private rating of the speaker", y="mean")
-        + _style.caption(table, _style.STUDY2_INTERVAL)
+        + _style.caption(table, _study_factors.STUDY2_INTERVAL)
         + _style.theme(7.8, 1.2 + 1.3 * len(table[["measure", "sentence"]].drop_duplicates()))
     )
 
@@ -176,10 +179,12 @@ def judgements(means: pd.DataFrame) -> p9.ggplot:
 def _people(people: pd.DataFrame | None, keys: list[str]) -> pd.DataFrame | None:
     if people is None:
         return None
-    return _style.tidy(people.rename(columns={"share": "mean"}), [*keys, "mean"], source=_style.PEOPLE)
+    return _study_factors.tidy(
+        people.rename(columns={"share": "mean"}), [*keys, "mean"], source=_style.PEOPLE
+    )
 
 
 def _theory(rsa: pd.DataFrame | None, keys: list[str]) -> pd.DataFrame | None:
     if rsa is None:
         return None
-    return _style.tidy(rsa.rename(columns={"prob": "mean"}), [*keys, "mean"], source=_style.THEORY)
+    return _study_factors.tidy(rsa.rename(columns={"prob": "mean"}), [*keys, "mean"], source=_style.THEORY)

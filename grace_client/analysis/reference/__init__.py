@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from grace_client.analysis.intervals import clopper_pearson
-from grace_client.analysis.study2 import GOALS, STATES, UTTERANCES
+from grace_client.analysis.reference._design import GOALS, STATES, UTTERANCES
 
 __all__ = [
     "STATES",

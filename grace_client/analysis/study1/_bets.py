@@ -132,6 +132,14 @@ def legal(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+def number_beliefs(scored: pd.DataFrame, bets_of: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Bets on each number as probabilities ``scored`` of each stimulus, with the number as ``option``."""
+    table = (bets(scored) if bets_of is None else bets_of).dropna(subset=["bet"])
+    keys = ["model", "stimulus", "item", *CELL, "state"]
+    result = table.groupby(keys, sort=False)["bet"].mean().div(100).rename("scored").reset_index()
+    return result.assign(option=result["state"].astype("str")).drop(columns="state")
+
+
 def beliefs(frame: pd.DataFrame) -> pd.DataFrame:
     """The bets of a frame; a table of bets stays as it is. Levels are legal."""
     if "bet" not in frame.columns:

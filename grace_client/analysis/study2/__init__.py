@@ -4,18 +4,15 @@ Yoon, E. J., Tessler, M. H., Goodman, N. D., & Frank, M. C. (2020). Polite speec
 social goals. *Open Mind*, 4. doi:10.1162/opmi_a_00035
 """
 
+from grace_client.analysis.reference._design import CELL, GOALS, STATES, UTTERANCES
 from grace_client.analysis.study2._goal_contrasts import GOAL_CONTRASTS, anova, differences
 from grace_client.analysis.study2._judgements import judgements
 from grace_client.analysis.study2._log_odds import MODEL_GOALS
 from grace_client.analysis.study2._negation import NegationModel, negation_model
 from grace_client.analysis.study2._shares import (
-    CELL,
     CHANCE,
-    GOALS,
     LEVELS,
     ORDER,
-    STATES,
-    UTTERANCES,
     binomial,
     by_item,
     choices,

@@ -11,14 +11,8 @@ from grace_client.analysis._statistics.noise import add_floor
 from grace_client.analysis._statistics.variance import paired
 from grace_client.analysis.effects import analysed
 from grace_client.analysis.inference import holm
-from grace_client.analysis.study2._shares import (
-    CELL,
-    NEGATION_GAIN,
-    STATES,
-    UTTERANCES,
-    negated_share,
-    probabilities,
-)
+from grace_client.analysis.reference._design import CELL, STATES, UTTERANCES
+from grace_client.analysis.study2._shares import NEGATION_GAIN, negated_share, probabilities
 from grace_client.core.errors import SpecError
 
 Array = NDArray[np.float64]

@@ -7,7 +7,8 @@ import pandas as pd
 
 from grace_client.analysis._data.layout import canonical, ordered, require
 from grace_client.analysis.inference import mean_intervals
-from grace_client.analysis.study2._shares import CELL, LEVELS
+from grace_client.analysis.reference._design import CELL
+from grace_client.analysis.study2._shares import LEVELS
 from grace_client.core.errors import NotEnoughDataError
 from grace_client.run.layout import OK
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from grace_client.analysis._statistics.variance import sign_flips
 from grace_client.analysis.inference import holm
+from grace_client.analysis.reference._design import CELL, STATES
 from grace_client.analysis.study2._goal_contrasts import ALL, GOAL_CONTRASTS, item_means
-from grace_client.analysis.study2._shares import CELL, STATES
 
 if TYPE_CHECKING:
     from grace_client.analysis._statistics.logistic import Fit

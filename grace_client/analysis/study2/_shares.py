@@ -9,15 +9,9 @@ from grace_client.analysis._data.layout import canonical, distinct, ordered, req
 from grace_client.analysis._statistics.noise import add_floor, gain_of_means, linear_gain
 from grace_client.analysis.inference import holm, mean_intervals
 from grace_client.analysis.intervals import against_chance, clopper_pearson
+from grace_client.analysis.reference._design import ADJECTIVES, CELL, FRAMES, GOALS, STATES, UTTERANCES
 from grace_client.core.errors import NotEnoughDataError, SpecError
 from grace_client.run.layout import OK
-
-CELL = ("goal", "state")
-GOALS = ("both", "social", "informational")
-STATES = ("0 hearts", "1 heart", "2 hearts", "3 hearts")
-FRAMES = ("was", "wasnt")
-ADJECTIVES = ("terrible", "bad", "good", "amazing")
-UTTERANCES = tuple(f"{frame}_{adjective}" for frame in FRAMES for adjective in ADJECTIVES)
 
 LEVELS = {"goal": GOALS, "state": STATES}
 ORDER = LEVELS | {"utterance": UTTERANCES}

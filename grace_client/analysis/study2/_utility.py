@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 from grace_client.analysis._data.layout import ordered
 from grace_client.analysis.inference import mean_intervals
 from grace_client.analysis.intervals import bounded, student
-from grace_client.analysis.study2._shares import CELL, LEVELS, STATES, UTTERANCES, counts, probabilities
+from grace_client.analysis.reference._design import CELL, STATES, UTTERANCES
+from grace_client.analysis.study2._shares import LEVELS, counts, probabilities
 from grace_client.core.errors import SpecError
 
 UTILITIES = ("social", "informational")

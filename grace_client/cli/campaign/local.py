@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from grace_client.campaign.records import Phase
+from grace_client.cli._engine_options import EMBEDDED
 from grace_client.cli._output import print_json, say
 from grace_client.cli._signals import on_stop
 from grace_client.cli.campaign import _study
@@ -21,8 +22,6 @@ from grace_client.deploy.values import models as known_models
 from grace_client.local.runner import AllValues, Ended, Local
 from grace_client.local.server import unlisted
 
-EMBEDDED = "embedded"
-"""Name of the model that comes with grace."""
 LOCAL_PARAMETERS = frozenset(
     {"models", "out", "study", "trials", "experiments", "sample", "values_folder", "local", "vllm", "json"}
 )

@@ -129,8 +129,8 @@ class General:
         """Whether a text behind yes or no leaves it as it is."""
         return not (shapes.contrasts(text) or _YES_NO.search(text) or _WRONG.search(text))
 
-    def leaves(self, sentence: Sentence, value: str) -> bool:
-        """Whether a sentence that fits no shape does not change an answer with this value."""
+    def is_neutral(self, sentence: Sentence, value: str) -> bool:
+        """Whether a sentence of no known shape leaves an answer with this value unchanged."""
         text = sentence.text
         if sentence.mark == "?" or MARK in text or not shapes.explains(text):
             return False

@@ -73,11 +73,11 @@ class Words:
 
     def find(self, plain: str) -> Iterator[tuple[int, int, str | None]]:
         """Start, end and value of every text in an answer. Of two that overlap, the longer one counts."""
-        taken: list[tuple[int, int]] = []
+        taken = bytearray(len(plain))
         found = [match.span(1) for match in self.pattern.finditer(plain) if self._counts(match, plain)]
         for start, end in sorted(found, key=lambda span: span[0] - span[1]):
-            if all(end <= other[0] or start >= other[1] for other in taken):
-                taken.append((start, end))
+            if not any(taken[start:end]):
+                taken[start:end] = b"\1" * (end - start)
                 yield start, end, self.values[_key(plain[start:end])]
 
     def _counts(self, match: re.Match[str], plain: str) -> bool:

@@ -244,7 +244,8 @@ def _outcomes(section: Section, experiment: Experiment, frame: pd.DataFrame, uni
     """Add the mean of each outcome in each cell, and sentences on the main ones."""
     wanted, main = _reported(experiment), _main(experiment)
     parts = {}
-    for row in (*wanted.to_dict("records"), *main):
+    every: list[Any] = [*wanted.to_dict("records"), *main]
+    for row in every:
         key = (row["question"], row["outcome"])
         if key not in parts:
             means = analysis.cell_means(frame, key[1], question=key[0], experiment=experiment)

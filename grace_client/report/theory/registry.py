@@ -52,9 +52,8 @@ def of(data: ReportData) -> ReportData:
     strange = {name for name in data.frames if name in SECTIONS and not fits(data.experiment(name))}
     if not strange:
         return data
-    frames, lists = (
-        {name: own for name, own in part.items() if name not in strange} for part in (data.frames, data.lists)
-    )
+    frames = {name: own for name, own in data.frames.items() if name not in strange}
+    lists = {name: own for name, own in data.lists.items() if name not in strange}
     return replace(data, frames=frames, lists=lists)
 
 

@@ -23,8 +23,8 @@ from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.run import manifest as manifests
 from grace_client.run import runner
 from grace_client.run.folder import RunFolder
-from tests.cli.test_run import STUDY1, grace
-from tests.conftest import ROOT
+from tests.cli.test_run import STUDY1
+from tests.conftest import grace, own_list
 from tests.engines.conftest import random_model, tokenizer
 from tests.engines.test_reasoning_engines import asked, reasoner
 from tests.engines.vllm.test_engine import drive, refusal
@@ -161,7 +161,7 @@ def test_what_a_tokenizer_does_to_characters_is_no_loss() -> None:
 async def shown(engine: Engine, path: Path) -> list[tuple[str, dict[str, Any]]]:
     """The questions of two trials, each with the answer in the ledger."""
     experiment = studies.experiment("study1-exp2")
-    trials = studies.read_trials(ROOT / "data" / "study1.csv")
+    trials = own_list("study1")
     folder = RunFolder.create(path, experiment, trials, await engine.describe(), sample=2)
     await runner.run(folder, engine)
     folder = RunFolder.open(path)

@@ -20,7 +20,8 @@ from grace_client.core.questions import Prompt
 from grace_client.engines.local.checkpoint import DTYPES
 from grace_client.engines.local.engine import LocalEngine
 from grace_client.engines.local.model_check import check_causal
-from tests.cli.test_run import STUDY1, grace
+from tests.cli.test_run import STUDY1
+from tests.conftest import grace
 from tests.engines.conftest import CONFIGS, SHAPE, random_model, tokenizer
 
 Tensors = dict[str, torch.Tensor]

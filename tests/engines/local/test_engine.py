@@ -20,7 +20,7 @@ from grace_client.core.questions import Prompt, Sampling
 from grace_client.core.scoring import Scores, score
 from grace_client.engines.local import tree
 from grace_client.engines.local.engine import LocalEngine
-from tests.conftest import ROOT
+from tests.conftest import own_list
 from tests.engines.reference import teacher_forced
 
 T = TypeVar("T")
@@ -121,7 +121,7 @@ def test_every_option_is_exact_on_the_default_model(default_engine: LocalEngine)
 def test_questions_of_the_studies_are_exact_on_the_default_model(default_engine: LocalEngine) -> None:
     """One whole trial of each study."""
     for name, study in (("study1-exp2", "study1"), ("study2-exp2", "study2")):
-        trial = studies.read_trials(ROOT / "data" / f"{study}.csv").trials[4]
+        trial = own_list(study).trials[4]
         for question in studies.experiment(name).questions(trial):
             assert question.options is not None
             trie, got = run(scores(default_engine, question.prompt, question.options))
@@ -134,7 +134,7 @@ def test_questions_of_the_studies_are_exact_on_the_default_model(default_engine:
 def test_a_result_does_not_depend_on_what_was_scored_before(tiny: Callable[..., LocalEngine]) -> None:
     """To the last bit, though beginnings are shared: the cached pieces end where the prompt says."""
     engine = tiny("llama")
-    trials = studies.read_trials(ROOT / "data" / "study1.csv").trials[:6]
+    trials = own_list("study1").trials[:6]
     questions = [q for t in trials for q in studies.experiment("study1-exp2").questions(t)]
 
     def all_scores(order: Sequence[int]) -> dict[int, list[float]]:
@@ -154,7 +154,7 @@ def test_a_result_does_not_depend_on_what_was_scored_before(tiny: Callable[..., 
 def test_the_shared_beginning_is_computed_once(tiny: Callable[..., LocalEngine]) -> None:
     """Tokens computed stay below one full pass per question."""
     engine = tiny("llama")
-    trial = studies.read_trials(ROOT / "data" / "study1.csv").trials[0]
+    trial = own_list("study1").trials[0]
     engine.tree = tree.TreeScorer(engine.model)
     floor = 0
     for question in studies.experiment("study1-exp2").questions(trial):

@@ -22,7 +22,7 @@ from grace_client.core.api_key import from_file
 from grace_client.core.errors import ItemError, ServerError, SpecError
 from grace_client.core.options import Option, OptionSet, TokenTrie
 from grace_client.core.progress import Progress
-from grace_client.core.questions import Prompt, Sampling
+from grace_client.core.questions import Prompt, Sampling, Turn
 from grace_client.core.scoring import score
 from grace_client.engines.local.engine import LocalEngine
 from grace_client.engines.vllm.engine import VllmEngine
@@ -30,7 +30,7 @@ from grace_client.engines.vllm.responses import Retrying
 from grace_client.engines.vllm.wire_format import MAX_IDS, MAX_PROMPTS, forced_batches, named_batches
 from grace_client.run import manifest, runner, tables
 from grace_client.run.folder import RunFolder
-from tests.conftest import ROOT
+from tests.conftest import own_list
 from tests.engines.local.test_engine import CASES, PROMPTS
 from tests.engines.reference import teacher_forced
 from tests.support.fake_vllm import BOS, END, FakeVllm, bad_request
@@ -472,7 +472,7 @@ def test_a_fault_that_stays_is_the_items_own(kind: str, status: str, retryable: 
 
 
 def folder_of(path: Path, info: Any, *, sample: int | None = None) -> RunFolder:
-    trials = studies.read_trials(ROOT / "data" / "study2.csv")
+    trials = own_list("study2")
     return RunFolder.create(path, studies.experiment("study2-exp2"), trials, info, sample=sample)
 
 
@@ -649,6 +649,40 @@ def test_the_real_server_is_exact(real: str, default_engine: LocalEngine, case: 
                 ]
                 assert np.abs(got.form_logprob[::every] - truth).max() < TOLERANCE
                 assert got.mass <= 1 + 1e-4
+        finally:
+            await engine.close()
+
+    run(work())
+
+
+@pytest.mark.vllm
+@pytest.mark.model
+def test_the_real_server_takes_turns_as_the_embedded_engine_does(
+    real: str, default_engine: LocalEngine
+) -> None:
+    """The same tokens and numbers after several turns, also with the default system text switched off."""
+    question, system = Turn("user", "How many cats?\nAnswer:"), Turn("system", "You are terse.")
+    examples = (Turn("user", "How many dogs?\nAnswer:"), Turn("assistant", "Two."))
+    prompts = [
+        Prompt("\n\n".join(turn.text for turn in turns if turn.text), direct=True, turns=turns)
+        for turns in (
+            (*examples, question),
+            (system, *examples, question),
+            (Turn("system", ""), *examples, question),
+        )
+    ]
+
+    async def work() -> None:
+        engine = await VllmEngine.connect(real)
+        try:
+            trie = await trie_of(engine, CASES["leading space"])
+            for prompt in prompts:
+                ids = await engine.tokenize(prompt)
+                assert ids == await default_engine.tokenize(prompt)
+                edges = await engine.edge_logprobs(ids, trie)
+                assert np.abs(edges - await default_engine.edge_logprobs(ids, trie)).max() < TOLERANCE
+                drawn = await engine.generate(prompt, Sampling(0.0, 4, 0))
+                assert drawn.prompt_ids == tuple(ids)
         finally:
             await engine.close()
 

@@ -21,7 +21,9 @@ from grace_client.core.errors import ServerError, SpecError
 from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.engines.vllm.responses import Retrying
 from grace_client.extraction.endpoint import Asker, Endpoint, client
+from grace_client.extraction.instructions import Codebook
 from tests.conftest import ROOT
+from tests.extraction.runs import KINDS, TRIALS
 from tests.support.fault_server import FaultServer, in_thread
 
 KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
@@ -225,6 +227,7 @@ def test_a_redirect(location: str, words: str) -> None:
 def test_an_llm_behind_a_redirect_gets_no_answers() -> None:
     """No text is sent to another address, and encryption is checked as in a run."""
     bodies: list[str] = []
+    codebook = Codebook.of(KINDS["number"], TRIALS["study1"][0])
 
     async def answer(request: web.Request) -> web.StreamResponse:
         bodies.append(request.path)
@@ -235,7 +238,7 @@ def test_an_llm_behind_a_redirect_gets_no_answers() -> None:
         connection = client(endpoint, concurrency=1)
         try:
             with pytest.raises(ServerError) as caught:
-                await Asker(connection, endpoint, print).ask("number", "Two, I would say.")
+                await Asker(connection, endpoint, print).ask(codebook, "Two, I would say.")
             return caught.value
         finally:
             await connection.close()

@@ -181,7 +181,7 @@ queries.study has no trial list of its own: give one with --set-file queries.tri
 {{- $texts := omit $trials "folder" "fromInput" }}
 {{- $bytes := include "grace.queries.lists" . | len }}
 {{- if gt $bytes 1000000 }}
-queries.trials has {{ $bytes }} bytes of lists: a ConfigMap can have at most 1000000; copy the lists to the input claim and name them in queries.trials.fromInput.
+queries.trials has lists of {{ $bytes }} bytes: a ConfigMap can have at most 1000000; copy the lists to the input claim and name them in queries.trials.fromInput.
 {{- end }}
 {{- $given := dict }}
 {{- range $study, $text := $texts }}

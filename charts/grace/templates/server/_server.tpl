@@ -108,9 +108,9 @@ startupProbe:
   httpGet:
     path: /health
     port: http
-  periodSeconds: 10
+  periodSeconds: {{ int $server.startup.periodSeconds }}
   timeoutSeconds: 5
-  failureThreshold: {{ div (add (include "grace.seconds.startup" .root | int) 9) 10 }}
+  failureThreshold: {{ divf (include "grace.seconds.startup" .root | int) $server.startup.periodSeconds | ceil | int }}
 {{- range $probe, $settings := $server.probes }}
 {{ $probe }}Probe:
   httpGet:
