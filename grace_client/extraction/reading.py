@@ -60,7 +60,7 @@ class Values:
         if self.listed or value == UNSURE:
             return value in self.listed or (value == UNSURE and self.unsure)
         if self.numbers is not None:
-            return _WHOLE.fullmatch(str(value)) is not None and (
+            return _WHOLE.fullmatch(f"{value}") is not None and (
                 self.numbers[0] <= int(str(value)) <= self.numbers[1]
             )
         return value not in ("", UNPARSED)

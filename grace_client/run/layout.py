@@ -62,7 +62,7 @@ REASONING_TABLE = "reasoning"
 LONG_CSV = "_long.csv"
 LONG_PARQUET = "_long.parquet"
 
-TABLE_NAME = re.compile(r"(?P<model>.+)_(?P<study>[a-z][a-z0-9-]*)_(?P<table>[a-z_]+)_\d{8}")
+TABLE_NAME = re.compile(r"(?P<model>.+?)_(?P<study>[a-z][a-z0-9-]*)_(?P<table>[a-z_]+)_\d{8}")
 """A table's file name without its ending and without ``_long``."""
 
 

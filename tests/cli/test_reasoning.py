@@ -63,4 +63,4 @@ def test_a_run_that_scores_after_reasoning(
     with in_thread(FaultServer()) as server:
         plain = ("run", "study2-exp2", "--server", server.url, "--out", out + "3", "--reasoning", "on")
         assert grace(monkeypatch, *plain) == 2
-        assert "fake-model shows no reasoning" in capsys.readouterr().err
+        assert "of fake-model have neither" in capsys.readouterr().err

@@ -77,7 +77,7 @@ def test_another_broken_pipe_is_an_error(
 ) -> None:
     """It is no reader of stdout; what was asked was not done."""
 
-    def broken(_: object) -> None:
+    def broken(*_: object) -> None:
         raise BrokenPipeError(32, "Broken pipe")
 
     monkeypatch.setattr(studies, "read_trials", broken)

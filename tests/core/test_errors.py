@@ -29,6 +29,7 @@ CODES = {
     "results-incomplete",
     "server",
     "spec",
+    "study",
     "transfer-damaged",
     "trials",
     "usage",

@@ -100,7 +100,7 @@ def test_an_unknown_column_is_named_not_dropped_in_silence(tmp_path: Path) -> No
     """A note says what is not used."""
     rows = [row | {"Response": "x"} for row in rows_of()]
     assert studies.read_trials(save(tmp_path, rows)).notes == (
-        "columns that study1 does not use, and that are not in the tables: Response",
+        "columns that study1 does not use, and that only long tables have: Response",
     )
 
 
@@ -115,8 +115,8 @@ def test_an_unknown_column_is_named_not_dropped_in_silence(tmp_path: Path) -> No
         ),
         (
             {"priorQ": "How many exams?"},
-            "3: column 'priorQ': 'How many exams?' does not have the form 'How many of the N ITEMS do you "
-            "think have ...?', which grace needs to write the statements",
+            "3: column 'priorQ': 'How many exams?' does not have the expected form, such as 'How many of the 3 "
+            "ITEMS do you think have PROPERTY?'",
         ),
         (
             {"priorQ": "How many of the 4 cats do you think have tails?"},
@@ -158,7 +158,7 @@ def test_an_unknown_goal_is_an_error(tmp_path: Path) -> None:
     rows = rows_of(ROOT / "data" / "study2.csv")
     rows[0]["Goal"] = "If Emma wanted to go home"
     (line,) = faults(save(tmp_path, rows))
-    assert line.startswith("2: column 'Goal': 'If Emma wanted to go home' states no known goal")
+    assert line.startswith("2: column 'Goal': 'If Emma wanted to go home' has no known level")
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ def test_another_trial_list_is_refused(whole: dict[str, Path], tmp_path: Path) -
     with pytest.raises(SpecError, match=r"trials.csv has changed since the run began: its checksum"):
         read(run)
     copy.unlink()
-    with pytest.raises(SpecError, match=r"no trials.csv beside it"):
+    with pytest.raises(SpecError, match=r"its folder has no trials.csv"):
         read(run)
     with pytest.raises(SpecError, match=r"trials.csv is missing. Restore it from .*data/study1.csv"):
         RunFolder.open(run)

@@ -356,5 +356,5 @@ def test_the_study_in_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     again = RunFolder.open(tmp_path / "run")
     assert again.experiment.name == experiment.name
     (tmp_path / "hues.csv").write_text("participant,hue\n1,400\n")
-    with pytest.raises(TrialError, match="2: column 'hue': is 400"):
+    with pytest.raises(TrialError, match="2: column 'hue': is '400'"):
         lists.default(experiment.study)

@@ -155,11 +155,11 @@ BROKEN: dict[str, tuple[Change, str]] = {
     ),
     "compiled": (renamed("^", "_orig_mod."), r"lacks 21 of .* '_orig_mod\.' in front"),
     "adapter inside": (renamed(Q, f"{Q}.base_layer"), r"lacks 2 of .*not merged: merge it with peft"),
-    "adapter beside": (extra(f"model.layers.0.{Q}.lora_A.weight", 2, 64), r"has 1 tensor for .*merge it"),
-    "more layers": (config(num_hidden_layers=1), r"has 9 tensors for which a .*layers\.1\.input_layernorm"),
+    "adapter beside": (extra(f"model.layers.0.{Q}.lora_A.weight", 2, 64), r"has 1 tensor that .*merge"),
+    "more layers": (config(num_hidden_layers=1), r"has 9 tensors that a .*layers\.1\.input_layernorm"),
     "a bias": (
         extra(f"model.layers.0.{Q}.bias", 64),
-        r"has 1 tensor for which .*q_proj\.bias.*Copy config",
+        r"has 1 tensor that .*q_proj\.bias.*Copy config",
     ),
     "other sizes": (
         config(intermediate_size=80),
