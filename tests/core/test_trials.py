@@ -115,8 +115,8 @@ def test_an_unknown_column_is_named_not_dropped_in_silence(tmp_path: Path) -> No
         ),
         (
             {"priorQ": "How many exams?"},
-            "3: column 'priorQ': 'How many exams?' does not have the expected form, such as 'How many of the 3 "
-            "ITEMS do you think have PROPERTY?'",
+            "3: column 'priorQ': 'How many exams?' does not have the expected form, such as 'How many of the "
+            "3 ITEMS do you think have PROPERTY?'",
         ),
         (
             {"priorQ": "How many of the 4 cats do you think have tails?"},
