@@ -41,8 +41,10 @@ def new(
 
     Example: grace study new my-study --template likert
     """
+    from grace_client.core import paths
     from grace_client.studies import new as studies_new
 
+    paths.check_folder(out)
     if template is None:
         for known, what in studies_new.TEMPLATES.items():
             say(f"  {known:<10} {what}")

@@ -57,6 +57,7 @@ def write(name: str, template: str, folder: Path) -> list[Path]:
     written = [folder / f"{name}{end}" for end in (".yaml", ".csv")]
     if there := [path for path in written if path.exists()]:
         raise SpecError(f"{there[0]} exists already. Choose another name, or remove the file")
+    folder.mkdir(parents=True, exist_ok=True)
     for path in written:
         text = source.joinpath(template + path.suffix).read_text(encoding="utf-8").replace(_NAME, name)
         with paths.replacing(path) as new:
