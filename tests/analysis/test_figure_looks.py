@@ -43,6 +43,13 @@ ALL = {
         table(statistic=STATISTICS).drop(columns="mean").assign(value=[np.nan, 0.5, 0.5, 0.5]),
         ceiling=pd.DataFrame({"statistic": STATISTICS, "low": 0.1, "high": 0.2}),
     ),
+    "cells": lambda: figures.cells(
+        table(
+            amount=["few", "most"], tense=["past", "present"], answer=["a very long name of an answer", "b"]
+        ),
+        x="answer",
+        panels=["amount", "tense"],
+    ),
     "consistency": lambda: figures.consistency(table(question=["number"], option=["a", "b"])),
 }
 
