@@ -13,8 +13,10 @@ from grace_client.analysis._data.layout import require
 from grace_client.analysis.figures import _style
 from grace_client.core.errors import SpecError
 
-SHORT = 8
-"""Longest label, in letters, for an axis at the bottom; longer ones are on the left."""
+ROOM = 30
+"""Letters for all labels of an axis at the bottom; with more of them, the axis is on the left."""
+WIDE = {1: 70, 2: 42}
+"""Letters in a line above a panel, by the number of panels side by side."""
 
 
 def cells(
@@ -68,7 +70,7 @@ def cells(
     split = [*panels, *(["model"] if colour != "model" else [])]
     require(table, ["model", "mean", "low", "high", x, colour, *([rows] if rows else []), *split])
     whole = _style.together(_style.models(table))
-    whole["panel"] = _panels(whole, [name for name in split if whole[name].nunique() > 1])
+    split = [name for name in split if whole[name].nunique() > 1]
     for name in {x, colour, rows} - {"model", None}:
         whole[name] = _category(whole[name])
     if colour == "model":
@@ -85,14 +87,16 @@ def cells(
             p9.labs(color=colour, shape=colour),
         ]
     levels = [str(level) for level in whole[x].unique()]
-    long = max(map(len, levels)) > SHORT
+    long = max(map(len, levels)) * len(levels) > ROOM
     if long:
         whole[x] = whole[x].cat.reorder_categories(list(whole[x].cat.categories)[::-1])
     figure = p9.ggplot(whole, p9.aes(x, "mean", color=colour, shape=colour, group=colour))
     if chance is not None and not pd.isna(chance):
         figure += p9.geom_hline(yintercept=chance, linetype="dashed", color="#7F7F7F", size=0.4)
-    count, down = whole["panel"].nunique(), 1 if rows is None else whole[rows].nunique()
+    count = len(whole.drop_duplicates(split)) if split else 1
+    down = 1 if rows is None else whole[rows].nunique()
     across = count if rows else min(count, 2 if long else 3)
+    whole["panel"] = _panels(whole, split, WIDE.get(across, 26))
     if rows:
         figure += p9.facet_grid(rows, "panel" if count > 1 else None, labeller=_named(rows))
     elif count > 1:
@@ -110,6 +114,7 @@ def cells(
         + p9.labs(x="" if x == "answer" else x, y=label)
         + _style.caption(whole, text)
         + _style.theme(7.2 if across > 1 else 5.2, 1.1 + down * each)
+        + (p9.theme() if colour == "model" else p9.theme(legend_title=p9.element_text(size=8.5)))
     )
 
 
@@ -119,8 +124,8 @@ def _category(column: pd.Series) -> Any:
     return pd.Categorical(text, categories=list(dict.fromkeys(text)))
 
 
-def _panels(table: pd.DataFrame, names: Sequence[str]) -> Any:
-    """The name of each row's panel: its levels, in lines that fit."""
+def _panels(table: pd.DataFrame, names: Sequence[str], width: int) -> Any:
+    """The name of each row's panel: its levels, in lines of at most so many letters."""
     if not names:
         return _category(pd.Series("", index=table.index))
     lines = (
@@ -133,7 +138,7 @@ def _panels(table: pd.DataFrame, names: Sequence[str]) -> Any:
             axis=1,
         )
     )
-    return _category(lines.map(lambda text: textwrap.fill(text, 32)))
+    return _category(lines.map(lambda text: textwrap.fill(text, width)))
 
 
 def _named(rows: str) -> Any:

@@ -29,23 +29,26 @@ def contrasts(section: Section, data: ReportData, experiment: Experiment, frame:
     for place, side in ((2, "lesser"), (2, "greater")):
         levels = {name: _levels(getattr(one, side)) for name, one in planned.items()}
         table.insert(place, side, table["contrast"].map(levels))
-    unit = data.unit(experiment.name)
+    unit, declared = data.unit(experiment.name), ["smallest", "matters"]
+    first = list(table.columns[: table.columns.get_loc("high") + 1]) + declared  # type: ignore[operator]
+    table = table[[*first, *(name for name in table.columns if name not in first)]]
+    hidden = ["mean_greater", "mean_lesser", "t", "df", "p", "paired", "n"]
     section.content.append(
         Table(
             f"{section.name}-contrasts",
             "The planned contrasts",
             table,
             "difference: the mean of “greater” minus that of “lesser”, in the unit of the outcome, with its "
-            f"two-sided 95% interval over {unit}; without an effect it is 0. p: one-tailed t test that it is "
-            f"above 0, of pairs of {unit} where “paired” is yes. p (Holm): corrected within the model. p "
-            "exact: from exchanging the two sides of each pair. d z: difference divided by the standard "
-            "deviation of the pairs' differences. smallest: the smallest difference that matters, as the "
-            "study declares; matters: yes if the whole interval is above it, no if the whole interval is "
-            "closer to 0 than it, else open. A difference that is not significant may still exist: read its "
-            "interval."
+            f"two-sided 95% interval over {unit}; without an effect it is 0. smallest: the smallest "
+            "difference that matters, as the study declares; matters: yes if the whole interval is above it, "
+            "no if the whole interval is closer to 0 than it, else open. p (Holm): one-tailed t test that "
+            f"the difference is above 0, of pairs of {unit} if at least half of them are on both sides, "
+            "corrected within the model. p exact: from exchanging the two sides of each pair. d z: "
+            "difference divided by the standard deviation of the pairs' differences. A difference that is "
+            "not significant may still exist: read its interval."
             + " noise floor: the engine's own noise alone exceeds it once in 20 times."
             * measured,
-            hidden=("mean_greater", "mean_lesser", "n"),
+            hidden=(*hidden, *(declared if table["smallest"].isna().all() else ())),
             unit=unit,
         )
     )
