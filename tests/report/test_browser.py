@@ -20,6 +20,7 @@ HEADINGS = (
     "Knowledge attribution, probability distributions",
     "Knowledge attribution, free text",
     "Politeness, probability distributions",
+    "Politeness, judgement of an utterance",
     "Politeness, free text",
     "Models, people and theory",
     "Free text and scored answers",

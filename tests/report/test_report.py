@@ -24,7 +24,7 @@ from grace_client.analysis import study1, study2
 from grace_client.analysis._data import reading
 from grace_client.core.errors import ItemError
 from grace_client.report import runs as report_runs
-from grace_client.report.sections import models
+from grace_client.report.theory import comparison
 from tests.conftest import grace
 from tests.report.conftest import EXPERIMENTS, Salted, make, structure
 
@@ -123,7 +123,7 @@ def test_nothing_is_read_or_computed_twice(
 
 def test_without_a_null_context_there_is_no_pmi(runs: Path) -> None:
     """A model without a null context is compared by the other two ways of scoring."""
-    section = models.comparison(report_runs.load([runs / "alpha", runs / "beta" / "study2-exp2"]))
+    section = comparison.comparison(report_runs.load([runs / "alpha", runs / "beta" / "study2-exp2"]))
     assert section is not None
     (people,) = (table.frame for table in section.tables if table.name == "comparison-scoring")
     ways = people.groupby("model")["variant"].agg(set).to_dict()
