@@ -195,6 +195,11 @@ def _experiment(
         return found, long, listed
     name = checks.one_experiment(raw, table.path)
     if table.manifest is not None:
+        if name != table.manifest.spec.experiment:
+            raise SpecError(
+                f"{table.path}: column experiment: {name}, but its run is of "
+                f"{table.manifest.spec.experiment}. Give the table of the run"
+            )
         return study_copy.experiment_of(table.path.parent, table.manifest), raw, None
     known = given.experiments if given else studies.experiments()
     if name not in known:
