@@ -134,5 +134,5 @@ def test_formulas_run_nothing_and_say_what_is_wrong(scored: Answers) -> None:
     ):
         with pytest.raises(NotEnoughDataError, match=message):
             mixed(rows, formula, experiment=experiment)
-    with pytest.raises(SpecError, match="participants are not people"):
+    with pytest.raises(SpecError, match="same answer to all copies of a stimulus"):
         mixed(example.scored("study1"), f"prob_yes ~ {study1.CELL[0]} + (1 | participant)")
