@@ -14,11 +14,12 @@ from grace_client import studies
 from grace_client.core import trials
 from grace_client.core.errors import StudyError, TrialError
 from grace_client.core.trials import TrialList
+from grace_client.studies import file, new
 from grace_client.studies import format as formats
-from grace_client.studies import new
 from grace_client.studies.declaration import Study
 from tests.conftest import ROOT
 from tests.studies.files import plain, study, write
+from tests.support import own_study
 
 WORKED = sorted((ROOT / "studies").glob("*/*.yaml"))
 
@@ -352,3 +353,19 @@ def test_no_worked_study_has_python(path: Path) -> None:
     (source,) = declared.file.source
     assert source.doi and source.doi in (path.parent / "README.md").read_text()
     assert declared.name == path.stem == path.parent.name
+
+
+def test_files_are_read_through_the_links_of_a_mounted_configmap(tmp_path: Path) -> None:
+    """Kubernetes links each file to one in a hidden folder; a link out of the folder is refused."""
+    mount = tmp_path / "study"
+    (mount / "..2026").mkdir(parents=True)
+    (mount / "..data").symlink_to("..2026")
+    for path in (own_study.FILE, own_study.EXAMPLES):
+        (mount / "..2026" / path.name).write_bytes(path.read_bytes())
+        (mount / path.name).symlink_to(f"..data/{path.name}")
+    read = file.read(mount / own_study.FILE.name)
+    assert read.attached == {own_study.EXAMPLES.name: own_study.EXAMPLES.read_bytes()}
+    (mount / own_study.EXAMPLES.name).unlink()
+    (mount / own_study.EXAMPLES.name).symlink_to(own_study.EXAMPLES)
+    with pytest.raises(StudyError, match="it is a link to another folder"):
+        file.read(mount / own_study.FILE.name)
