@@ -13,6 +13,9 @@ SECONDS = 1.0
 
 MAX_LENGTH = 2000
 
+_RECURSION = regex.compile(r"(?<!\\)\(\?(?:R|\d+|&|P>)")
+"""A part of a pattern that calls the pattern itself: it fills the memory before the time is over."""
+
 
 class PatternError(ValueError):
     """A pattern that cannot be used, or that takes too long; the message says why."""
@@ -23,6 +26,8 @@ def compiled(pattern: str) -> regex.Pattern[str]:
     """A compiled pattern; PatternError if it is none."""
     if len(pattern) > MAX_LENGTH:
         raise PatternError(f"a pattern has at most {MAX_LENGTH} characters, and this one has {len(pattern)}")
+    if call := _RECURSION.search(pattern):
+        raise PatternError(f"{pattern!r} calls a part of itself with {call[0]!r}, which is not allowed here")
     try:
         return regex.compile(pattern)
     except (regex.error, RecursionError, OverflowError, MemoryError) as error:
@@ -53,9 +58,10 @@ def place(pattern: str, text: str, group: str) -> tuple[int, int] | None:
 def _matched(find: Callable[..., Any], pattern: str, text: str) -> regex.Match[str] | None:
     try:
         match: regex.Match[str] | None = find(text, timeout=SECONDS)
-    except TimeoutError:
+    except (TimeoutError, MemoryError) as error:
+        needed = "too much memory" if isinstance(error, MemoryError) else f"more than {SECONDS:g} s"
         raise PatternError(
-            f"the pattern {pattern!r} needs more than {SECONDS:g} s on {text[:60]!r}. Make it simpler"
+            f"the pattern {pattern!r} needs {needed} on {text[:60]!r}. Make it simpler"
         ) from None
     return match
 
