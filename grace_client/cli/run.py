@@ -76,6 +76,15 @@ def run(
             rich_help_panel=ASKING,
         ),
     ] = None,
+    ways: Annotated[
+        str | None,
+        typer.Option(
+            help="Ask in several of the ways that the study file declares: one-by-one, full, latin or "
+            "random-20; 'full:order,cue' varies only these. Default: one way.",
+            show_default=False,
+            rich_help_panel=ASKING,
+        ),
+    ] = None,
     model: Model = None,
     dtype: Dtype = "auto",
     device: Device = None,
@@ -187,7 +196,7 @@ def run(
                 if stop.is_set():
                     break
                 results.append(
-                    await _one(engine, one, lists, out, sample, sampling, settings, stop, quiet, json)
+                    await _one(engine, one, lists, out, sample, ways, sampling, settings, stop, quiet, json)
                 )
         finally:
             await engine.close()
@@ -211,6 +220,7 @@ async def _one(
     lists: dict[str, TrialList],
     out: Path | None,
     sample: int | None,
+    ways: str | None,
     sampling: dict[str, Any],
     settings: TemplateSettings,
     stop: asyncio.Event,
@@ -221,6 +231,7 @@ async def _one(
     from grace_client.cli.summary import print_summary
     from grace_client.run import folder as folders
     from grace_client.run import runner
+    from grace_client.studies.ways import design
 
     name = experiment.name
     info = await engine.describe()
@@ -235,6 +246,7 @@ async def _one(
         sample=sample,
         sampling=folders.sampling_of(experiment, info, settings.reasoning, sampling),
         reasoning=settings.reasoning,
+        ways=design(experiment.ways, ways) if ways else (),
     )
     state = folder.progress()
     if not quiet:

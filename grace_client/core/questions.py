@@ -43,11 +43,14 @@ class Prompt:
         reasoning block is written.
     turns : tuple of Turn
         The turns, if the prompt is not one turn of the user.
+    plain : bool
+        Whether the model gets the text as it is, without its chat template.
     """
 
     text: str
     direct: bool = False
     turns: tuple[Turn, ...] = ()
+    plain: bool = False
 
     def before(self, text: str) -> Prompt:
         """The prompt with a text before its question: the last turn of the user."""

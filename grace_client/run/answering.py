@@ -49,7 +49,7 @@ class Asker:
         """
         first: dict[tuple[bool, tuple[str, ...]], Prompt] = {}
         for prompt in prompts:
-            if prompt.turns:
+            if prompt.turns and not prompt.plain:
                 first.setdefault((prompt.direct, turns.structure(prompt)), prompt)
         for prompt in first.values():
             try:

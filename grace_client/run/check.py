@@ -87,7 +87,7 @@ def check(experiment: Experiment, listed: TrialList, tokens: Tokens | None = Non
         If the options cannot be scored with this model.
     """
     asked = plan.ask(experiment, listed.trials, listed.path)
-    every = [(trial, question) for trial, questions in asked for question in questions]
+    every = [(one.trial, question) for one in asked for question in one.questions]
     distinct = dict.fromkeys((question.prompt, question.options) for _, question in every)
     depths: dict[OptionSet, int] = {}
     notes: dict[str, None] = {}
@@ -124,7 +124,7 @@ def check(experiment: Experiment, listed: TrialList, tokens: Tokens | None = Non
             f"the model's chat template puts its own text before the prompt: {tokens.preamble!r}. "
             "'system: null' in the question switches it off"
         ] = None
-    first = asked[0][1]
+    first = asked[0].questions
     return Checked(
         experiment,
         len(asked),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from grace_client.run.ledger import Ledger
 from grace_client.run.manifest import Manifest, SamplingSpec, Spec
 from grace_client.run.plan import Plan
 from grace_client.studies.declaration import Experiment
+from grace_client.studies.ways import Way
 
 THINKING_TOKENS = 2048
 """Default maximum length of reasoning and answer together, in tokens."""
@@ -52,7 +53,8 @@ class RunFolder:
             trials = studies.read_trials(path / layout.TRIALS, experiment.study, checked=True)
         except TrialError as error:
             raise SpecError(f"The run's copy of its trial list has faults:\n{error}") from None
-        asked = plans.ask(experiment, plans.sample(trials, manifest.spec.sample), trials.path)
+        ways = manifest.spec.ways or plans.ONE_WAY
+        asked = plans.ask(experiment, plans.sample(trials, manifest.spec.sample), trials.path, ways)
         if plans.questions_sha256(asked) != manifest.spec.questions_sha256:
             raise SpecError(
                 f"{path} was begun by grace {manifest.grace}. This is grace {__version__}, and its questions "
@@ -86,6 +88,7 @@ class RunFolder:
         sample: int | None = None,
         sampling: SamplingSpec | None = None,
         reasoning: Reasoning | None = None,
+        ways: Sequence[Way] = (),
     ) -> RunFolder:
         """Make a run folder, or open an existing folder of the same run.
 
@@ -101,6 +104,8 @@ class RunFolder:
             How to draw free text, or the reasoning before a scored answer.
         reasoning : str, optional
             ``"on"``, ``"off"`` or ``"off-by-prompt"``. Default: off for scored answers, on for free text.
+        ways : sequence of mapping
+            The ways of asking, the base first, see `studies.ways.design`. Default: only the base.
 
         Raises
         ------
@@ -114,7 +119,7 @@ class RunFolder:
                 f"one of {trials.schema.study}. Name another list"
             )
         sample = None if sample is not None and sample >= len(trials.trials) else sample
-        asked = plans.ask(experiment, plans.sample(trials, sample), trials.path)
+        asked = plans.ask(experiment, plans.sample(trials, sample), trials.path, ways or plans.ONE_WAY)
         spec = Spec(
             experiment=experiment.name,
             engine=engine.as_dict(),
@@ -123,6 +128,7 @@ class RunFolder:
             sample=sample,
             sampling=_draws(experiment, engine, sampling, reasoning),
             reasoning=reasoning or _default(experiment, engine),
+            ways=tuple(map(dict, ways)),
         )
         if (path / layout.MANIFEST).exists():
             manifest = manifests.load(path)

@@ -71,6 +71,8 @@ class Spec(BaseModel):
     reasoning : str or None
         ``"on"``, ``"off"`` or ``"off-by-prompt"``; None for a model without a reasoning format that grace
         knows.
+    ways : tuple of dict
+        The ways of asking, the base first; empty if each question is asked in one way.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -82,6 +84,7 @@ class Spec(BaseModel):
     sample: int | None = None
     sampling: SamplingSpec | None = None
     reasoning: Reasoning | None = None
+    ways: tuple[dict[str, str], ...] = ()
 
     @field_validator("reasoning", mode="before")
     @classmethod

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from itertools import product
+from typing import NamedTuple
 
 from grace_client.core.errors import Problem, TrialError
 from grace_client.core.options import OptionSet
@@ -16,6 +18,7 @@ from grace_client.core.trials import Trial, TrialList
 from grace_client.run.ledger import key_of
 from grace_client.run.manifest import Spec
 from grace_client.studies.declaration import Experiment
+from grace_client.studies.ways import Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,8 @@ class Item:
     ----------
     trial : Trial
         The trial.
+    way : mapping of str to str
+        The way of asking; empty if the run has only one.
     question : Question
         The question, with its prompt as this run sends it.
     replicate : int or None
@@ -37,17 +42,28 @@ class Item:
     """
 
     trial: Trial
+    way: Way
     question: Question
     replicate: int | None
     sampling: Sampling | None
     key: str
 
 
-Asked = tuple[tuple[Trial, tuple[Question, ...]], ...]
-"""Trials in the order of the list, each with the experiment's questions."""
+class Asked(NamedTuple):
+    """The experiment's questions about a trial, in one way of asking."""
+
+    trial: Trial
+    way: Way
+    questions: tuple[Question, ...]
 
 
-def ask(experiment: Experiment, trials: Iterable[Trial], path: str) -> Asked:
+ONE_WAY: tuple[Way, ...] = ({},)
+"""A run without a design: each question is asked as the study file declares it."""
+
+
+def ask(
+    experiment: Experiment, trials: Iterable[Trial], path: str, ways: Sequence[Way] = ONE_WAY
+) -> tuple[Asked, ...]:
     """All questions of these trials, as the experiment declares them.
 
     Parameters
@@ -58,21 +74,28 @@ def ask(experiment: Experiment, trials: Iterable[Trial], path: str) -> Asked:
         The trials.
     path : str
         Name of their list in messages.
+    ways : sequence of mapping
+        The ways of asking.
+
+    Returns
+    -------
+    tuple of Asked
+        All trials in the order of the list in the first way, then in the next.
 
     Raises
     ------
     TrialError
         If a question cannot be written from a trial; with every such trial.
     """
-    asked: list[tuple[Trial, tuple[Question, ...]]] = []
-    problems: list[Problem] = []
-    for trial in trials:
+    asked: list[Asked] = []
+    problems: dict[Problem, None] = {}
+    for way, trial in product(ways, tuple(trials)):
         try:
-            asked.append((trial, experiment.questions(trial)))
+            asked.append(Asked(trial, way, experiment.questions(trial, way)))
         except TrialError as error:
-            problems += error.problems
+            problems |= dict.fromkeys(error.problems)
     if problems:
-        raise TrialError(path, problems)
+        raise TrialError(path, list(problems))
     return tuple(asked)
 
 
@@ -84,20 +107,20 @@ class Plan:
     ----------
     experiment : Experiment
         The experiment.
-    asked : Asked
-        The trials and their questions.
+    asked : tuple of Asked
+        The trials and their questions, in every way of asking.
     spec : Spec
         The spec of the run.
     """
 
     experiment: Experiment
-    asked: Asked
+    asked: tuple[Asked, ...]
     spec: Spec
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
         """The trials of the run, in the order of the list."""
-        return tuple(trial for trial, _ in self.asked)
+        return tuple({one.trial.trial_id: one.trial for one in self.asked}.values())
 
     @cached_property
     def items(self) -> tuple[Item, ...]:
@@ -106,25 +129,27 @@ class Plan:
 
     @cached_property
     def distinct(self) -> tuple[Item, ...]:
-        """The items to ask: the first one of every key."""
+        """The items to ask: the first one of every key. In several ways, equal beginnings stand together."""
         first: dict[str, Item] = {}
         for item in self.items:
             first.setdefault(item.key, item)
+        if self.spec.ways:
+            # An engine computes what two prompts begin with once, if it meets them soon after each other.
+            return tuple(sorted(first.values(), key=_beginning))
         return tuple(first.values())
 
     def _items(self) -> Iterator[Item]:
         sampling, engine, seeds = self.spec.sampling, key_of(self.spec.engine), Seeds()
         # The names of earlier versions, so that the answers of earlier runs keep their keys.
         declared = tuple(old for old, new in EARLIER_REASONING.items() if new == self.spec.reasoning)
-        for trial, questions in self.asked:
+        for trial, way, questions in self.asked:
             for asked in questions:
                 question = replace(asked, prompt=self._prompt(asked.prompt))
                 options = () if question.options is None else (_options(question.options),)
-                # One turn of the user adds nothing, so that the answers of earlier runs keep their keys.
-                turns = (_turns(question.prompt),) if question.prompt.turns else ()
+                sent = _sent(question.prompt)
                 if sampling is None:
-                    key = key_of(engine, question.prompt.text, *turns, *options, *declared)
-                    yield Item(trial, question, None, None, key)
+                    key = key_of(engine, *sent, *options, *declared)
+                    yield Item(trial, way, question, None, None, key)
                     continue
                 owner = question.prompt.text if sampling.share_answers else trial.trial_id
                 for replicate in range(1, sampling.replicates + 1):
@@ -132,8 +157,8 @@ class Plan:
                     draw = Sampling(sampling.temperature, sampling.max_tokens, seed, sampling.stop)
                     stop = (draw.stop,) if draw.stop else ()
                     drawn = (draw.temperature, draw.max_tokens, draw.seed, *stop)
-                    key = key_of(engine, question.prompt.text, *turns, *options, drawn, *declared)
-                    yield Item(trial, question, None if options else replicate, draw, key)
+                    key = key_of(engine, *sent, *options, drawn, *declared)
+                    yield Item(trial, way, question, None if options else replicate, draw, key)
 
     def _prompt(self, prompt: Prompt) -> Prompt:
         """A prompt as this run sends it."""
@@ -198,20 +223,29 @@ def seed_of(
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
-def questions_sha256(asked: Asked) -> str:
+def questions_sha256(asked: Iterable[Asked]) -> str:
     """Hash of all questions of a run and their options."""
     digest = hashlib.sha256()
-    for trial, questions in asked:
-        for question in questions:
-            prompt = question.prompt
-            turns = (_turns(prompt),) if prompt.turns else ()
-            parts = (trial.trial_id, question.name, prompt.text, *turns, _options(question.options))
+    for one in asked:
+        for question in one.questions:
+            parts = (one.trial.trial_id, question.name, *_sent(question.prompt), _options(question.options))
             digest.update(key_of(*parts).encode())
     return digest.hexdigest()
 
 
-def _turns(prompt: Prompt) -> list[list[str]]:
-    return [[turn.role, turn.text] for turn in prompt.turns]
+def _sent(prompt: Prompt) -> tuple[object, ...]:
+    """What of a prompt determines the answer.
+
+    One turn of the user in the chat template adds nothing to the text, so that the answers of earlier runs
+    keep their keys.
+    """
+    turns = ([[turn.role, turn.text] for turn in prompt.turns],) if prompt.turns else ()
+    return (prompt.text, *turns, *(("plain",) if prompt.plain else ()))
+
+
+def _beginning(item: Item) -> tuple[bool, list[tuple[str, str]]]:
+    prompt = item.question.prompt
+    return prompt.plain, [(message["role"], message["content"]) for message in prompt.messages]
 
 
 @lru_cache

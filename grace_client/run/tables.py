@@ -22,6 +22,7 @@ from grace_client.run.layout import OK, UNASKED
 from grace_client.run.manifest import Manifest
 from grace_client.run.plan import Item
 from grace_client.studies.declaration import Experiment
+from grace_client.studies.ways import COLUMN
 
 
 def export(folder: RunFolder) -> list[Path]:
@@ -98,15 +99,16 @@ def check_record(folder: RunFolder, items: Iterable[Item] | None = None) -> None
         lost = before.get("distinct_by_status", {}).get(OK, 0) - (progress.done - progress.failed)
     else:
         lost = sum(
-            (item.trial.trial_id, item.question.name, item.replicate or 0) in answered for item in waiting
+            (item.trial.trial_id, item.question.name, item.replicate or 0, *item.way.values()) in answered
+            for item in waiting
         )
     if lost > 0:
         damaged = [f"{layout.LEDGER}/{d.segment}:{d.line}" for d in ledger.contents.damage]
         raise RecordError(str(folder.path), lost, damaged)
 
 
-def _answered(folder: RunFolder) -> set[tuple[int, str, int]] | None:
-    """Trial, question and replicate of every answer in the long table; None if it is missing or changed."""
+def _answered(folder: RunFolder) -> set[tuple[Any, ...]] | None:
+    """Trial, question, replicate and way of every answer in the long table; None if it cannot be trusted."""
     written = folder.manifest.results.get("tables", {})
     name = next((name for name in written if name.endswith(layout.LONG_PARQUET)), None)
     if name is None or verify.is_changed(folder.path / name, written):
@@ -114,7 +116,8 @@ def _answered(folder: RunFolder) -> set[tuple[int, str, int]] | None:
     long = pd.read_parquet(folder.path / name)
     long = long[long["status"] == OK]
     replicate = long["replicate"] if "replicate" in long else np.zeros(len(long), int)
-    return set(zip(long["trial_id"], long["question"], replicate, strict=True))
+    ways = (long[name] for name in _way_columns(folder))
+    return set(zip(long["trial_id"], long["question"], replicate, *ways, strict=True))
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
@@ -157,25 +160,34 @@ def _scored(folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
     experiment, manifest = folder.experiment, folder.manifest
     # Equal questions have the same answer, so compute it once.
     computed: dict[tuple[str, bool], tuple[dict[str, float], list[tuple[Any, ...]]]] = {}
-    wide: dict[int, dict[str, Any]] = {trial.trial_id: dict(trial.fields) for trial in folder.plan.trials}
+    ways = _way_columns(folder)
+    wide: dict[tuple[Any, ...], dict[str, Any]] = {}
     long: list[tuple[Any, ...]] = []
     for item in folder.plan.items:
         reverse = experiment.reverses(item.question.name, item.trial)
         if (item.key, reverse) not in computed:
             computed[item.key, reverse] = _distribution(folder, item, reverse=reverse)
         values, rows = computed[item.key, reverse]
-        wide[item.trial.trial_id] |= values
+        way = tuple(item.way.values())
+        start = {**item.trial.fields, **dict(zip(ways, way, strict=True))}
+        wide.setdefault((item.trial.trial_id, *way), start).update(values)
         head = (manifest.model, experiment.name, item.trial.trial_id, item.question.name)
-        extra = tuple(item.trial.extra.values())
+        extra = (*item.trial.extra.values(), *way)
         long += [head + row + extra for row in rows]
-    columns = [*experiment.schema.names, *experiment.columns]
+    columns = [*experiment.schema.names, *experiment.columns, *ways]
     return pd.DataFrame(wide.values(), columns=columns), _long(folder, long, layout.SCORED)
 
 
 def _long(folder: RunFolder, rows: list[tuple[Any, ...]], columns: Sequence[str]) -> pd.DataFrame:
-    """A long table, with the columns of the trial list that the study does not declare."""
-    extra = [f"list_{name}" if name in columns else name for name in folder.plan.trials[0].extra]
-    return pd.DataFrame(rows, columns=[*columns, *extra])
+    """A long table, with the undeclared columns of the trial list and the way of asking."""
+    ways = _way_columns(folder)
+    extra = [f"list_{name}" if name in {*columns, *ways} else name for name in folder.plan.trials[0].extra]
+    return pd.DataFrame(rows, columns=[*columns, *extra, *ways])
+
+
+def _way_columns(folder: RunFolder) -> list[str]:
+    """A column for each factor of the ways of asking; none if the run has one way."""
+    return [COLUMN + factor for factor in next(iter(folder.manifest.spec.ways), ())]
 
 
 def _distribution(
@@ -215,11 +227,12 @@ def _free(folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
             drawn["finish_reason"],
             status,
         )
-        wide.append((*item.trial.fields.values(), *row))
-        extra = item.trial.extra.values()
+        way = item.way.values()
+        wide.append((*item.trial.fields.values(), *row, *way))
+        extra = (*item.trial.extra.values(), *way)
         long.append((manifest.model, experiment.name, item.trial.trial_id, *row, reason, *extra))
     return (
-        pd.DataFrame(wide, columns=[*experiment.schema.names, *layout.WIDE_FREE]),
+        pd.DataFrame(wide, columns=[*experiment.schema.names, *layout.WIDE_FREE, *_way_columns(folder)]),
         _long(folder, long, layout.FREE),
     )
 
@@ -233,8 +246,8 @@ def _reasoning(folder: RunFolder) -> pd.DataFrame:
         _, status, reason = _state(folder, item)
         thought = (folder.ledger.get(item.key) or {}).get("reasoning")
         place = (item.trial.trial_id, item.question.name, item.replicate or 1, item.sampling.seed)
-        rows.append((*head, *place, thought, status, reason))
-    return pd.DataFrame(rows, columns=list(layout.REASONING))
+        rows.append((*head, *place, thought, status, reason, *item.way.values()))
+    return pd.DataFrame(rows, columns=[*layout.REASONING, *_way_columns(folder)])
 
 
 def _results(folder: RunFolder, long: pd.DataFrame, written: list[Path]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, product
 
 from grace_client.core.errors import Problem, SpecError, TrialError
@@ -17,31 +17,15 @@ from grace_client.studies._options import Answers
 from grace_client.studies._patterns import PatternError
 from grace_client.studies._templates import TemplateError, expression, template
 from grace_client.studies._trials import TrialReader, Variables
+from grace_client.studies._variation import Asked, Levels
 from grace_client.studies._yaml import Path
 from grace_client.studies.declaration import Experiment, Kind, Study
+from grace_client.studies.ways import Way
 
 _CUE = re.compile(r"^[A-Z]\w*:", re.MULTILINE)
 
 MAX_QUESTIONS = 500
 """Most questions about one trial."""
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """One entry of `ask`, ready to be asked."""
-
-    declared: formats.Ask
-    combinations: tuple[dict[str, str], ...]
-    answers: Answers | None
-    """The options to score."""
-    listed: Answers | None
-    """The options that the prompt may list."""
-    examples: Sequence[Mapping[str, str]] = ()
-
-    def name(self, each: Mapping[str, str]) -> str:
-        """Name of the question with some values of `each`: state0; colour_red."""
-        values = (value if value.isdigit() else "_" + _options.column_part(value) for value in each.values())
-        return self.declared.name + "".join(values)
 
 
 @dataclass
@@ -60,6 +44,10 @@ class Builder:
         The example files.
     faults : Faults
         Gets what is wrong.
+    levels : Levels
+        The ways of asking, see `_variation`.
+    every : list of Asked
+        The questions of all experiments that were built.
     """
 
     whole: Study
@@ -67,6 +55,8 @@ class Builder:
     answers: Mapping[str, Answers]
     files: Mapping[str, Sequence[Mapping[str, str]]]
     faults: Faults
+    levels: Levels = field(default_factory=dict)
+    every: list[Asked] = field(default_factory=list)
 
     @property
     def study(self) -> formats.StudyFile:
@@ -78,6 +68,7 @@ class Builder:
         file = self.study.experiments[key]
         where: Path = ("experiments", key)
         asked = [self._asked(ask, (*where, "ask", number)) for number, ask in enumerate(file.ask)]
+        self.every += asked
         kinds = {one.name(each): (self._kind(one, each), each) for one in asked for each in one.combinations}
         if len(kinds) < sum(len(one.combinations) for one in asked):
             self.faults.add((*where, "ask"), "has two questions of the same name. Give them different names")
@@ -108,7 +99,7 @@ class Builder:
             title=file.title or f"{self.study.title}, {key}",
             schema=self.whole.schema,
             table=file.table.name or ("probabilities" if all(scored) else "raw_responses"),
-            questions=lambda trial: tuple(self._questions(asked, trial)),
+            questions=lambda trial, way=None: tuple(self._questions(asked, trial, way or {})),
             kinds={name: kind for name, (kind, _) in kinds.items()},
             file=file,
             study=self.whole,
@@ -122,10 +113,15 @@ class Builder:
                 if one.declared.reverse is not None
             },
             shown=shown,
+            ways={
+                factor: tuple(levels)
+                for factor, levels in self.levels.items()
+                if any(one.changed(level) is not one for level in levels.values() for one in asked)
+            },
             stop=tuple(dict.fromkeys(stop for stop in stops if stop)),
         )
 
-    def _asked(self, ask: formats.Ask, where: Path) -> _Asked:
+    def _asked(self, ask: formats.Ask, where: Path) -> Asked:
         """Check one entry of `ask`."""
         if (ask.prompt is None) == (not ask.messages):
             self.faults.add(where, "needs either 'prompt' or 'messages'")
@@ -155,7 +151,7 @@ class Builder:
         # One more than allowed, so that the count shows it.
         some = islice(product(*ask.each.values()), MAX_QUESTIONS + 1)
         combinations = tuple(dict(zip(ask.each, one, strict=True)) for one in some)
-        return _Asked(ask, combinations, answers, listed, examples)
+        return Asked(ask, combinations, answers, listed, examples, self.study.texts)
 
     def _check_names(self, ask: formats.Ask, where: Path) -> None:
         """Note names in the templates of a question that nothing defines."""
@@ -186,7 +182,7 @@ class Builder:
             return self.answers.get(given)
         return _options.checked(given, self.reader.columns, where, self.faults)
 
-    def _kind(self, asked: _Asked, each: Mapping[str, str]) -> Kind:
+    def _kind(self, asked: Asked, each: Mapping[str, str]) -> Kind:
         answers, read = asked.answers, asked.declared.read
         if answers is None:
             return Kind(asked.declared.name, read=read, choices=asked.listed, each=each)
@@ -195,53 +191,57 @@ class Builder:
     def _condition(self, source: str) -> Callable[[Trial], bool]:
         return lambda trial: expression(source).holds(trial.variables)
 
-    def _questions(self, asked: Sequence[_Asked], trial: Trial) -> Iterator[Question]:
+    def _questions(self, asked: Sequence[Asked], trial: Trial, way: Way) -> Iterator[Question]:
+        stimulus = "\0".join(trial[name] for name in self.whole.schema.stimulus)
         for one in asked:
             try:
-                yield from self._of(one, dict(trial.variables))
+                yield from self._of(one.asked_in(way, self.levels), dict(trial.variables), trial, stimulus)
             except (TemplateError, PatternError, SpecError) as error:
                 message = f"the question {one.declared.name!r} cannot be asked: {error}"
                 raise TrialError(self.whole.path, [Problem(trial.line, None, message)]) from None
 
-    def _of(self, asked: _Asked, known: Variables) -> Iterator[Question]:
-        shown = {} if asked.listed is None else {"options": asked.listed.shown(known)}
-        options = None if asked.answers is None else asked.answers.options(known)
+    def _of(self, asked: Asked, known: Variables, trial: Trial, stimulus: str) -> Iterator[Question]:
+        shown, places = {}, ()
+        if asked.listed is not None:
+            texts = asked.listed.shown(known)
+            places = asked.places(len(texts), trial.trial_id, stimulus)
+            shown = {"options": asked.listing(texts, places)}
+        options = asked.options(known, places)
         for each in asked.combinations:
             turns = list(self._turns(asked, known | each | shown))
-            prompt = Prompt("\n\n".join(turn.text for turn in turns if turn.text), turns=_plain(turns))
+            text = "\n\n".join(turn.text for turn in turns if turn.text)
+            prompt = Prompt(text, turns=_plain(turns), plain=asked.plain)
             yield Question(asked.name(each), prompt, options)
 
-    def _turns(self, asked: _Asked, known: Variables) -> Iterator[Turn]:
+    def _turns(self, asked: Asked, known: Variables) -> Iterator[Turn]:
         ask = asked.declared
         turns = ask.messages or (formats.Turn(user=ask.prompt),)
         if "system" in ask.model_fields_set:
-            yield Turn("system", "" if ask.system is None else self._render(ask.system, known))
+            yield Turn("system", "" if ask.system is None else _render(ask.system, known, asked.texts))
         for number, turn in enumerate(turns):
             if number == len(turns) - 1 and ask.examples is not None:
                 assert turn.user is not None
                 for row in asked.examples:
                     there = known | self.reader.variables(row) | dict(row)
-                    yield Turn("user", self._render(turn.user, there))
-                    yield Turn("assistant", self._render(ask.examples.answer, there))
+                    yield Turn("user", _render(turn.user, there, asked.texts))
+                    yield Turn("assistant", _render(ask.examples.answer, there, asked.texts))
             for role in ("system", "user", "assistant"):
                 if (text := getattr(turn, role)) is not None:
-                    yield Turn(role, self._render(text, known))
+                    yield Turn(role, _render(text, known, asked.texts))
 
-    def _render(self, source: str, known: Variables) -> str:
-        wanted = template(source)
-        return wanted.render(self._with_texts(known, wanted.names))
 
-    def _with_texts(self, known: Variables, names: frozenset[str]) -> Variables:
-        """The variables, with the texts of the study that are needed. A text may name those before it."""
-        needed, texts = set(names), self.study.texts
-        for name in reversed(texts):
-            if name in needed:
-                needed |= template(texts[name]).names
-        made = dict(known)
-        for name, source in texts.items():
-            if name in needed:
-                made[name] = template(source).render(made)
-        return made
+def _render(source: str, known: Variables, texts: Mapping[str, str]) -> str:
+    """A template, with the texts of the study that it needs. A text may name those before it."""
+    wanted = template(source)
+    needed = set(wanted.names)
+    for name in reversed(texts):
+        if name in needed:
+            needed |= template(texts[name]).names
+    made = dict(known)
+    for name, text in texts.items():
+        if name in needed:
+            made[name] = template(text).render(made)
+    return wanted.render(made)
 
 
 def _plain(turns: Sequence[Turn]) -> tuple[Turn, ...]:

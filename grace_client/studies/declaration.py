@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,16 @@ from grace_client.core.trials import Schema, Trial
 from grace_client.studies import format as formats
 from grace_client.studies._options import Answers
 from grace_client.studies._templates import TemplateError, template
+from grace_client.studies.ways import Way
 
 Probabilities = NDArray[np.float64]
 Measure = Callable[[Probabilities], float]
+
+
+class Asking(Protocol):
+    """From a trial to its questions, as a way asks them; without a way, as the study file does."""
+
+    def __call__(self, trial: Trial, way: Way | None = None, /) -> tuple[Question, ...]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +84,8 @@ class Experiment:
     table : str
         Kind of its main table, as in the file name: ``"raw_responses"``, ``"probabilities"``, ….
     questions : callable
-        From a trial to its questions: always the same names in the same order.
+        From a trial, and optionally a way of asking, to its questions: always the same names in the same
+        order.
     kinds : mapping of question name to Kind
         The kind of each question, in the order of the questions.
     columns : tuple of str
@@ -93,6 +102,8 @@ class Experiment:
     shown : mapping of str to str
         Further parts of the stimulus that only this experiment shows, and that are conditions: from the name
         of the condition to the column of the trial list.
+    ways : mapping of str to tuple of str
+        The ways of asking that change something here: factors with their levels, the base first.
     stop : tuple of str
         For free text: texts that end an answer, because the model begins another question there.
     file : ExperimentFile
@@ -105,7 +116,7 @@ class Experiment:
     title: str
     schema: Schema
     table: str
-    questions: Callable[[Trial], tuple[Question, ...]]
+    questions: Asking
     kinds: Mapping[str, Kind]
     file: formats.ExperimentFile
     study: Study
@@ -114,6 +125,7 @@ class Experiment:
     measures: Mapping[str, Mapping[str, Measure]] = field(default_factory=dict)
     reversed_for: Mapping[str, Callable[[Trial], bool]] = field(default_factory=dict)
     shown: Mapping[str, str] = field(default_factory=dict)
+    ways: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     stop: tuple[str, ...] = ()
 
     @property

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from grace_client.core.errors import FileProblem, StudyError, refused
-from grace_client.studies import _experiments, _options, _yaml
+from grace_client.studies import _experiments, _options, _variation, _yaml
 from grace_client.studies._faults import Faults
 from grace_client.studies._templates import template
 from grace_client.studies._trials import TrialReader
@@ -103,8 +103,12 @@ def parse(raw: bytes, *, path: str, beside: Callable[[str], bytes], folder: Path
     schema = reader.schema(file.study)
     rows = {name: _rows(data, name, faults) for name, data in attached.items()}
     study = Study(file.study, file.title, schema, {}, file, path, raw, attached, folder)
-    builder = _experiments.Builder(study, reader, answers, rows, faults)
+    largest = max((len(one.names) for one in answers.values()), default=0)
+    levels = _variation.read(file, largest, faults)
+    builder = _experiments.Builder(study, reader, answers, rows, faults, levels)
     made = [builder.experiment(key) for key in file.experiments]
+    faults.end()
+    _variation.check(levels, builder.every, {*reader.names, *file.texts, "options"}, faults)
     faults.end()
     study.experiments.update((experiment.name, experiment) for experiment in made)
     return study

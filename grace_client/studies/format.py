@@ -23,6 +23,7 @@ from grace_client.studies._values import (
     Also,
     Condition,
     FileName,
+    LevelName,
     Name,
     OrOne,
     StudyName,
@@ -30,6 +31,7 @@ from grace_client.studies._values import (
     Text,
     Texts,
 )
+from grace_client.studies.ways import ORDER
 
 FORMAT = 1
 """Version of the format."""
@@ -340,13 +342,28 @@ class ExperimentFile(_Part):
     figures: tuple[Figure, ...] = ()
 
 
-class Wording(_Part):
-    """A level of a way of asking: what it changes in every question that it names."""
+class WayLevel(_Part):
+    """A level of a way of asking: what it changes in every question, or in those that it names."""
 
-    prompt: Template | None = None
-    system: Template | None = None
-    say: Template | None = None
     questions: Texts = ()
+    prompt: Template | None = None
+    """The turn of the user; of several turns, the last one."""
+    system: Template | None = None
+    """The system turn; an explicit null also switches the model's own off."""
+    texts: dict[Name, Template] = Field(default_factory=dict)
+    """Other texts in place of those of the study."""
+    say: Template | None = None
+    """The text of an option, as in an option set."""
+    order: Annotated[str, Field(pattern=f"^(?:{ORDER.pattern})$")] | None = None
+    """The order in which the prompt lists the options."""
+    labels: Literal["none", "letters", "numbers"] | None = None
+    """What stands before each listed option; then the label is the answer."""
+    end: Literal["open", "full stop", "turn"] | None = None
+    """What must follow an answer."""
+    examples: Annotated[int, Field(ge=0)] | None = None
+    """How many of the examples are shown."""
+    template: Literal["chat", "plain"] | None = None
+    """Whether the prompt is sent in the model's chat template, or as plain text."""
 
 
 class People(_Part):
@@ -370,8 +387,8 @@ class StudyFile(_Part):
     texts: dict[Name, Template] = Field(default_factory=dict)
     """Parts of prompts, for use in templates by their name."""
     options: dict[Name, OptionsOrNames] = Field(default_factory=dict)
-    ways: dict[Name, tuple[Text, ...] | dict[Name, Wording | None]] = Field(default_factory=dict)
-    """Ways of asking: factors with levels; the first level of each is the base."""
+    ways: dict[Name, tuple[Text, ...] | dict[LevelName, WayLevel | None]] = Field(default_factory=dict)
+    """Ways of asking: factors with levels. The first level of each is the base and changes nothing."""
     people: tuple[People, ...] = ()
 
 

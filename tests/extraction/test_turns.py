@@ -51,7 +51,7 @@ def item(question: str) -> Item:
     """The question of the first trial of Study 1."""
     trial = TRIALS["study1"][0]
     asked = {q.name: q for q in studies.experiment("study1-exp1").questions(trial)}
-    return Item(trial, asked[question], 1, None, "key")
+    return Item(trial, {}, asked[question], 1, None, "key")
 
 
 @settings(deadline=None)

@@ -234,7 +234,7 @@ def test_a_failed_install_blocks_nothing(kube: Kube) -> None:
     stage = ("--set", "weights.stage=job", *QUICK)
     wrong = ("--set", "model.repository=example/no-such-model", "--set", "weights.job.backoffLimit=0")
     kube.refused("install", "life", str(CHART), *small, *stage, *wrong, "--timeout", "240s")
-    assert "there is no example/no-such-model" in kube.log("job-weights-fake")
+    assert "example/no-such-model@main does not exist" in kube.log("job-weights-fake")
     assert not kube.get("deployments") and gpus(kube) == 0
     kube.install("life", *stage, "--install", verb="upgrade")
     assert kube.finished(kube.query_job("life"), 90)

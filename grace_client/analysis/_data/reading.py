@@ -15,8 +15,12 @@ from grace_client.core.trials import TrialList
 from grace_client.run import study_copy
 from grace_client.run.manifest import Manifest
 from grace_client.studies.declaration import Experiment, Study
+from grace_client.studies.ways import COLUMN
 
 HEAD = ("model", "experiment", "trial_id", "participant", "item", "stimulus")
+IDENTITY = HEAD[:2]
+WAY, BASE = "way", "base"
+"""Column of the way of asking, and its value where nothing is varied."""
 UNDECLARED = "list_"
 """Before the name of a further column of the trial list that has the name of another column."""
 
@@ -27,6 +31,7 @@ def read(
     experiment: str | None = None,
     trials: str | Path | None = None,
     study: str | Path | Study | None = None,
+    ways: bool = False,
 ) -> pd.DataFrame:
     """Read answers of one experiment, of one model or many, into one tidy frame.
 
@@ -42,6 +47,9 @@ def read(
     study : str, path or Study, optional
         The study file, or the study's name, of tables that are not in their run folders. Default: the study
         of that name that comes with grace or with an installed package.
+    ways : bool, optional
+        Of runs that asked in several ways: False for the answers in the base way alone, True for all. Then
+        several runs of one model may be read together, if they asked in different ways.
 
     Returns
     -------
@@ -56,7 +64,8 @@ def read(
         if its folder has a structured table, ``structured``, ``category``, ``method``, ``confidence``,
         ``span_start``, ``span_end`` and for Study 1 ``bet_0`` to ``bet_3``.
         Columns of the trial list that the study does not declare come last; if another column has such a
-        name, it begins with ``list_``.
+        name, it begins with ``list_``. With `ways`, ``way`` follows (``"base"``, ``"order=reversed"``), and a
+        column ``way_FACTOR`` for each factor.
         A row whose status is not ``ok`` has no values. A wide table alone has no trial ids: rows are counted
         from 1. Its ``logprob``, ``prob_raw`` and ``option_mass`` are missing.
 
@@ -75,7 +84,7 @@ def read(
     manifests : How the answers were made.
     """
     tables = _chosen(find(source), experiment)
-    frame = joined([(table, load(table, trials, study)) for table in tables])
+    frame = joined([(table, load(table, trials, study, ways=ways)) for table in tables])
     names = sorted(frame["experiment"].unique())
     if len(names) > 1:
         raise SpecError(
@@ -138,18 +147,31 @@ def manifests(source: Source, *, experiment: str | None = None) -> dict[tuple[st
 
 def joined(parts: Sequence[tuple[Table, pd.DataFrame]]) -> pd.DataFrame:
     """The frames of several tables as one; SpecError if two have the same experiment of one model."""
-    paths: dict[tuple[str, str], Path] = {}
+    paths: dict[tuple[str, ...], Path] = {}
+    kept = []
     for table, frame in parts:
-        for model, name in frame[["model", "experiment"]].drop_duplicates().itertuples(index=False):
-            if (model, name) in paths:
+        known = [name for name in (*IDENTITY, WAY) if name in frame.columns]
+        for one in map(tuple, frame[known].drop_duplicates().to_numpy()):
+            if one not in paths:
+                paths[one] = table.path
+            elif one[-1] == BASE:
+                # Every design has the base: it is read once.
+                frame = frame[frame[WAY] != BASE]
+            else:
+                model, name = one[:2]
                 raise SpecError(
-                    f"{paths[model, name]} and {table.path} both contain {name} of {model}. Read one "
+                    f"{paths[one]} and {table.path} both contain {name} of {model}. Read one "
                     "of them, or read them separately to compare them"
                 )
-            paths[model, name] = table.path
-    if len(parts) == 1:
-        return parts[0][1].reset_index(drop=True)
-    return pd.concat([frame for _, frame in parts], ignore_index=True)
+        kept.append(frame)
+    if len(kept) == 1:
+        return kept[0].reset_index(drop=True)
+    whole = pd.concat(kept, ignore_index=True)
+    factors = [name for name in whole.columns if WAY in whole.columns and name.startswith(COLUMN)]
+    for name in factors:
+        # A run whose design left a factor out asked at its base.
+        whole[name] = whole[name].fillna(next(iter(whole.loc[whole[WAY] == BASE, name].dropna()), ""))
+    return whole
 
 
 def check_revisions(tables: Sequence[Table]) -> None:
@@ -212,10 +234,51 @@ def _experiment(
 
 
 def load(
-    table: Table, trials: str | Path | None = None, study: str | Path | Study | None = None
+    table: Table,
+    trials: str | Path | None = None,
+    study: str | Path | Study | None = None,
+    *,
+    ways: bool = False,
 ) -> pd.DataFrame:
-    """One file as a tidy, checked frame."""
-    experiment, long, listed = _experiment(table, files.load(table.path), study)
+    """One file as a tidy, checked frame; its answers in the base way, or with `ways` all."""
+    raw = files.load(table.path)
+    if table.structured is not None:
+        raw = files.with_structured(raw, table.structured)
+    factors = _factors(table, raw, study)
+    if not factors:
+        frame = _loaded(table, raw, trials, study)
+        return frame.assign(**{WAY: BASE}) if ways else frame
+    of_run = table.manifest.spec.ways[0].values() if table.manifest is not None else raw[factors].iloc[0]
+    base = dict(zip(factors, of_run, strict=True))
+    parts = []
+    for levels, rows in raw.groupby(factors, sort=False):
+        way = dict(zip(factors, map(str, levels), strict=True))
+        changed = [
+            f"{name.removeprefix(COLUMN)}={level}" for name, level in way.items() if level != base[name]
+        ]
+        if changed and not ways:
+            continue
+        frame = _loaded(table, rows.drop(columns=factors).reset_index(drop=True), trials, study)
+        parts.append(frame.assign(**{WAY: ", ".join(changed) or BASE}, **way) if ways else frame)
+    return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
+
+
+def _factors(table: Table, raw: pd.DataFrame, study: str | Path | Study | None) -> list[str]:
+    """The columns of a table that say in which way a question was asked."""
+    if table.manifest is not None:
+        known = set(next(iter(table.manifest.spec.ways), ()))
+    else:
+        given = studies.find(str(study)) if isinstance(study, str | Path) else study
+        every = [given] if given else map(studies.named, studies.names())
+        known = {factor for one in every for factor in one.file.ways}
+    return [name for name in raw.columns if name.startswith(COLUMN) and name.removeprefix(COLUMN) in known]
+
+
+def _loaded(
+    table: Table, raw: pd.DataFrame, trials: str | Path | None, study: str | Path | Study | None
+) -> pd.DataFrame:
+    """The rows of one way of asking as a tidy, checked frame."""
+    experiment, long, listed = _experiment(table, raw, study)
     if listed is None:
         if trials is None and not table.trials.exists():
             raise SpecError(
@@ -226,8 +289,6 @@ def load(
         if table.manifest is not None:
             table.manifest.check_trials(own)
         listed = studies.read_trials(own, experiment.study, checked=True)
-    if table.structured is not None:
-        long = files.with_structured(long, table.structured)
     long = files.typed(long, experiment, table.path)
     checks.known_trials(long, listed, table.path)
     (checks.scored if experiment.scored else checks.free)(long, experiment, table.path)

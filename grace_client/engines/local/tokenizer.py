@@ -152,7 +152,9 @@ class Tokens:
             If the model cannot get this prompt. With the status `turns.REFUSED` if that is because of its
             turns: then the message says what the study can do instead.
         """
-        lead = self.form_ids(self.shape.lead) if prompt.direct and self.shape.lead else []
+        lead = (
+            self.form_ids(self.shape.lead) if prompt.direct and self.shape.lead and not prompt.plain else []
+        )
         try:
             ids = self._ids(prompt, self.shape.options_of(direct=prompt.direct))
         except ItemError:
@@ -249,7 +251,7 @@ class Tokens:
         return self.shown(self._ids(Prompt(MARKER), options))
 
     def _ids(self, prompt: Prompt, options: dict[str, Any]) -> list[int]:
-        if self._template is None:
+        if self._template is None or prompt.plain:
             return list(self.tokenizer.encode(prompt.text))
         sent = self._conversation(prompt).messages(prompt) if prompt.turns else prompt.messages
         return self._templated(sent, options)

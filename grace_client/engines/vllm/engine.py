@@ -195,7 +195,7 @@ class VllmEngine:
         # If grace knows the reasoning format, it draws after the same ids as in scoring, and parses the text
         # itself: the server's parser takes an incomplete Harmony header for an answer, and its chat endpoint
         # builds the prompt in another way. Otherwise the server separates reasoning and answer, if it can.
-        chat = template.chat and not (form or template.dated)
+        chat = template.chat and not (form or template.dated or prompt.plain)
         fields: dict[str, Any] = {
             "model": self.api.card.name,
             "temperature": sampling.temperature,
@@ -248,7 +248,7 @@ class VllmEngine:
     async def _conversation(self, prompt: Prompt) -> Conversation | None:
         """How the chat template prints the turns of this prompt; None if it needs no examination."""
         template = self.checked.template
-        if not prompt.turns or not template.chat:
+        if not prompt.turns or prompt.plain or not template.chat:
             return None
         key = (prompt.direct, structure(prompt))
         return await self._conversations(key, lambda: template.conversation(prompt, self.api.card.name, self))

@@ -67,7 +67,7 @@ class ServedTemplate:
 
         A prompt of several turns needs its `conversation`, if the server has a chat template.
         """
-        if not self.chat:
+        if not self.chat or prompt.plain:
             return [{"model": model, "prompt": prompt.text, "add_special_tokens": True}]
         if self.dated:
             whole = prompt.text.join(self.shape.around(direct=prompt.direct))
