@@ -254,6 +254,8 @@ async def _one(
             f"{name} ({experiment.title}): {len(folder.plan.trials)} trials, {len(folder.plan.items)} "
             f"questions, {len(folder.plan.distinct)} distinct, {state.total - state.done} to ask"
         )
+        if folder.manifest.spec.ways:
+            say(f"{name}: {_cost(folder)}")
     with folder.locked():
         try:
             with progress(name, quiet=quiet) as show:
@@ -271,6 +273,20 @@ async def _one(
     if not json:
         print_summary(folder, files)
     return _result(folder, files, state.failed)
+
+
+def _cost(folder: RunFolder) -> str:
+    """What several ways of asking cost, beside one."""
+    from grace_client.run import workload
+
+    base, ways = folder.plan.one_way, len(folder.manifest.spec.ways)
+    whole, one = (
+        workload.characters([i.question.prompt for i in items]) for items in (folder.plan.distinct, base)
+    )
+    return (
+        f"{ways} ways of asking, {len(folder.plan.distinct)} distinct questions ({len(base)} in one way). "
+        f"With common beginnings computed once, that is {whole / one:.1f} times the text of one way"
+    )
 
 
 def _tables(folder: RunFolder) -> list[Path]:

@@ -202,6 +202,7 @@ def _trace(folder: RunFolder, item: Item) -> dict[str, Any]:
         "trial_id": item.trial.trial_id,
         "question": item.question.name,
         "replicate": item.replicate,
+        "way": dict(item.way),
         "key": item.key,
         "asked": item.question.prompt.text,
         # The text of the token ids that were sent, with the chat template.
@@ -226,7 +227,8 @@ def _trace(folder: RunFolder, item: Item) -> dict[str, Any]:
 
 def _print_trace(trace: dict[str, Any]) -> None:
     replicate = f", replicate {trace['replicate']}" if trace["replicate"] else ""
-    typer.echo(f"── trial {trace['trial_id']}, {trace['question']}{replicate} (key {trace['key']})")
+    way = "".join(f", {factor} {level}" for factor, level in trace["way"].items())
+    typer.echo(f"── trial {trace['trial_id']}, {trace['question']}{replicate}{way} (key {trace['key']})")
     answer = trace["answer"]
     if trace["prompt"] is None:
         typer.echo("── the question, without the chat template (not sent yet)")

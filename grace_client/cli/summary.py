@@ -13,6 +13,7 @@ from rich.table import Table
 from grace_client.cli._output import duration, probability
 from grace_client.run.folder import RunFolder
 from grace_client.run.layout import OK
+from grace_client.studies.ways import COLUMN
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -26,6 +27,10 @@ def print_summary(folder: RunFolder, files: Sequence[Path]) -> None:
         f"\n[bold]{folder.experiment.title}[/bold], {manifest.model}: {results['trials']} trials, "
         f"{results['distinct']} distinct questions, {duration(results['wall_seconds'])}"
     )
+    if ways := manifest.spec.ways:
+        for factor, level in ways[0].items():
+            long = long[long[COLUMN + factor] == level]
+        console.print(f"{len(ways)} ways of asking; below is the base. 'grace report' compares them")
     if folder.experiment.scored:
         _scored(console, folder, long)
     else:

@@ -110,13 +110,19 @@ class RunFolder:
         Raises
         ------
         SpecError
-            If the trials belong to another study, or if the folder contains answers of another run; the
-            message lists the differences. A folder in which nothing was asked yet is begun anew.
+            If the trials belong to another study, if free text is to be asked in several ways, or if the
+            folder contains answers of another run; the message lists the differences. A folder in which
+            nothing was asked yet is begun anew.
         """
         if trials.schema.study != experiment.schema.study:
             raise SpecError(
                 f"{experiment.name} needs a trial list of {experiment.schema.study}, but {trials.path} is "
                 f"one of {trials.schema.study}. Name another list"
+            )
+        if ways and not experiment.scored:
+            raise SpecError(
+                f"{experiment.name} draws free text, which is asked in one way. Leave --ways out, or name a "
+                "scored experiment"
             )
         sample = None if sample is not None and sample >= len(trials.trials) else sample
         asked = plans.ask(experiment, plans.sample(trials, sample), trials.path, ways or plans.ONE_WAY)

@@ -138,6 +138,12 @@ class Plan:
             return tuple(sorted(first.values(), key=_beginning))
         return tuple(first.values())
 
+    @property
+    def one_way(self) -> tuple[Item, ...]:
+        """The items to ask if each question is asked in the base way alone."""
+        base = next(iter(self.spec.ways), {})
+        return tuple({item.key: item for item in self.items if item.way in (base, {})}.values())
+
     def _items(self) -> Iterator[Item]:
         sampling, engine, seeds = self.spec.sampling, key_of(self.spec.engine), Seeds()
         # The names of earlier versions, so that the answers of earlier runs keep their keys.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any
 
 from grace_client.core.options import OptionSet
+from grace_client.core.questions import Prompt
 from grace_client.core.trials import TrialList
 from grace_client.run import plan
 from grace_client.run.folder import THINKING_TOKENS
@@ -83,6 +85,17 @@ def count(
     answers = drawn.replicates * len(questions)
     prompts = drawn.replicates * sum(tokens(one.prompt.text) for one in questions)
     return Workload(answers, prompts, answers * drawn.max_tokens)
+
+
+def characters(prompts: Sequence[Prompt]) -> int:
+    """Characters of prompts, without the beginning that each shares with the one before it."""
+    total, before = 0, ""
+    for prompt in prompts:
+        text = "".join(message["content"] for message in prompt.messages)
+        pairs = zip(before, text, strict=False)
+        total += len(text) - sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        before = text
+    return total
 
 
 @lru_cache

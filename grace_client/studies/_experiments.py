@@ -201,7 +201,8 @@ class Builder:
                 raise TrialError(self.whole.path, [Problem(trial.line, None, message)]) from None
 
     def _of(self, asked: Asked, known: Variables, trial: Trial, stimulus: str) -> Iterator[Question]:
-        shown, places = {}, ()
+        shown: dict[str, list[str]] = {}
+        places: tuple[int, ...] = ()
         if asked.listed is not None:
             texts = asked.listed.shown(known)
             places = asked.places(len(texts), trial.trial_id, stimulus)
@@ -234,7 +235,7 @@ def _render(source: str, known: Variables, texts: Mapping[str, str]) -> str:
     """A template, with the texts of the study that it needs. A text may name those before it."""
     wanted = template(source)
     needed = set(wanted.names)
-    for name in reversed(texts):
+    for name in reversed([*texts]):
         if name in needed:
             needed |= template(texts[name]).names
     made = dict(known)

@@ -51,7 +51,7 @@ class Asked:
         ask = self.declared
         sources = [ask.prompt, ask.system, *(one.user or one.assistant or one.system for one in ask.messages)]
         found = {name for source in sources if source for name in template(source).names}
-        for name in reversed(self.texts):
+        for name in reversed([*self.texts]):
             if name in found:
                 found |= template(self.texts[name]).names
         return found
@@ -92,14 +92,15 @@ class Asked:
             new = replace(new, examples=new.examples[: level.examples])
         if level.order is not None and new.listed is not None and "options" in new.names:
             new = replace(new, order=level.order)
-        if new.answers is not None:
+        answers = new.answers
+        if answers is not None:
             # The answers of examples are texts, so labels do not fit them.
             if level.labels is not None and "options" in new.names and not new.examples:
                 new = replace(new, labels=level.labels)
             said = {key: getattr(level, key) for key in ("say", "end") if getattr(level, key) is not None}
             if said:
-                answers = Answers(new.answers.declared.model_copy(update=said))
-                new = replace(new, answers=answers, listed=answers)
+                varied = Answers(answers.declared.model_copy(update=said))
+                new = replace(new, answers=varied, listed=varied)
         return new
 
     def asked_in(self, way: Way, levels: Levels) -> Asked:

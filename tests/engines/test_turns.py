@@ -29,7 +29,7 @@ from grace_client.run import runner
 from grace_client.run.check import check
 from grace_client.run.folder import RunFolder
 from grace_client.run.layout import OK
-from grace_client.run.plan import Plan
+from grace_client.run.plan import Asked, Plan
 from tests.engines.conftest import random_model, tokenizer
 from tests.engines.reference import teacher_forced
 from tests.engines.templates import FAMILIES, Family
@@ -424,7 +424,7 @@ def test_roles_are_part_of_a_questions_key(tmp_path: Path) -> None:
     for one in prompts:
         assert one.text == text
         first = folder.plan.items[0].question
-        asked = ((folder.plan.trials[0], (replace(first, prompt=one),)),)
+        asked = (Asked(folder.plan.trials[0], {}, (replace(first, prompt=one),)),)
         keys.add(Plan(folder.experiment, asked, folder.manifest.spec).items[0].key)
     assert len(keys) == len(prompts)
 
