@@ -109,9 +109,9 @@ class StudyFormat(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """One section a part of the format, the study itself first."""
-        from grace_client.studies import format as formats
+        from grace_client.studies.schema import published
 
-        whole = formats.schema()
+        whole = published()
         parts = {"Study": whole, **whole["definitions"]}
         text = []
         for name, part in parts.items():

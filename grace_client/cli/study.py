@@ -138,9 +138,9 @@ def schema(
 ) -> None:
     """Print the JSON Schema of study files: editors complete and check a file with it."""
     from grace_client.core import paths
-    from grace_client.studies import format as formats
+    from grace_client.studies.schema import published
 
-    text = jsons.dumps(formats.schema(), indent=2, ensure_ascii=False) + "\n"
+    text = jsons.dumps(published(), indent=2, ensure_ascii=False) + "\n"
     if out is None:
         typer.echo(text, nl=False)
         return

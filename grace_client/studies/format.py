@@ -1,4 +1,4 @@
-"""The format of a study file: its keys, as pydantic models. `grace study schema` writes them as JSON Schema.
+"""The format of a study file: its keys, as pydantic models.
 
 The models hold what one value alone decides. What several values decide together (names that exist, templates
 that render) is decided where the study is built from them, with the same kind of error.
@@ -390,24 +390,3 @@ class StudyFile(_Part):
     ways: dict[Name, tuple[Text, ...] | dict[LevelName, WayLevel | None]] = Field(default_factory=dict)
     """Ways of asking: factors with levels. The first level of each is the base and changes nothing."""
     people: tuple[People, ...] = ()
-
-
-def schema() -> dict[str, Any]:
-    """The format as JSON Schema (draft-07, which editors know best)."""
-
-    def older(node: Any) -> Any:
-        if isinstance(node, list):
-            return [older(one) for one in node]
-        if not isinstance(node, dict):
-            return node
-        if "prefixItems" in node:
-            node = {"items" if key == "prefixItems" else key: value for key, value in node.items()}
-        return {
-            {"$defs": "definitions"}.get(key, key): value.replace("#/$defs/", "#/definitions/")
-            if key == "$ref"
-            else older(value)
-            for key, value in node.items()
-        }
-
-    found: dict[str, Any] = older(StudyFile.model_json_schema())
-    return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "A study of grace"} | found

@@ -15,8 +15,8 @@ from grace_client.core import trials
 from grace_client.core.errors import StudyError, TrialError
 from grace_client.core.trials import TrialList
 from grace_client.studies import file, new
-from grace_client.studies import format as formats
 from grace_client.studies.declaration import Study
+from grace_client.studies.schema import published
 from tests.conftest import ROOT
 from tests.studies.files import plain, study, write
 from tests.support import own_study
@@ -335,8 +335,8 @@ def test_questions_of_each_value_and_several_turns(tmp_path: Path) -> None:
 
 def test_the_published_schema_accepts_every_study_there_is() -> None:
     """Ours, the worked ones and the templates, read as an editor reads them."""
-    validator = jsonschema.Draft7Validator(formats.schema())
-    validator.check_schema(formats.schema())
+    validator = jsonschema.Draft7Validator(published())
+    validator.check_schema(published())
     ours = [*(ROOT / "grace_client" / "studies").rglob("*.yaml"), *WORKED]
     assert len(ours) == 2 + len(new.TEMPLATES) + 10
     for path in ours:
