@@ -44,6 +44,8 @@ def table(
         reasons |= dict.fromkeys(named, "all values of a condition are equal")
     else:
         fit = components(y, matrix, list(codes.values()), level=level)
+        if not fit.converged:
+            reasons |= dict.fromkeys(named, "the search for the likeliest variances has not ended")
     levels = {name: int(code.max()) + 1 for name, code in codes.items()} | {"residual": len(y)}
     found = {
         name: [float(one[place]) for one in (fit.variance, fit.low, fit.high)]

@@ -45,11 +45,10 @@ def averaged(frame: pd.DataFrame, *, factor: str = "order") -> pd.DataFrame:
     >>> from grace_client.analysis import example, ways
     >>> found = ways.averaged(example.asked("study1"))
     >>> yes = found[found["option"] == "yes"].groupby("way_order")
-    >>> yes[["prob_norm", "prob_averaged"]].mean().round(2)
-               prob_norm  prob_averaged
-    way_order
-    listed          0.60           0.54
-    reversed        0.47           0.54
+    >>> yes[["prob_norm", "prob_averaged"]].mean().reset_index().round(2)
+      way_order  prob_norm  prob_averaged
+    0    listed       0.60           0.54
+    1  reversed       0.47           0.54
     """
     names = factors(frame)
     column = f"{COLUMN}{factor.removeprefix(COLUMN)}"

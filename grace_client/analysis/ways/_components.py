@@ -63,7 +63,7 @@ def components(
     -----
     A factor with two levels has one degree of freedom, so its interval is very wide: ask in more levels. In
     200 simulated studies of 12 items, 4 orders, 3 wordings and 2 conditions, the intervals contained the true
-    variance in 93 to 98% of the cases, depending on the component (the study of ``tests/analysis/invented.py``).
+    variance in 93 to 98% of the cases, depending on the component.
 
     References
     ----------
