@@ -58,9 +58,10 @@ class Likelihood:
 
     def __init__(self, y: Array, matrix: Array, codes: Sequence[Codes]) -> None:
         sizes = [int(code.max()) + 1 for code in codes]
-        z = np.hstack([np.eye(size)[code] for size, code in zip(sizes, codes, strict=True)])
-        self.starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-        self.group = np.repeat(np.arange(len(codes)), sizes)
+        each = [np.eye(size)[code] for size, code in zip(sizes, codes, strict=True)]
+        z = np.hstack([np.empty((len(y), 0)), *each])
+        self.group = np.repeat(np.arange(len(codes)), np.array(sizes, dtype=np.int64))
+        self.count = len(codes)
         self.zz, self.zxy = z.T @ z, z.T @ np.column_stack([matrix, y])
         self.xx, self.xy, self.yy = matrix.T @ matrix, matrix.T @ y, float(y @ y)
         self.freedom = len(y) - matrix.shape[1]
@@ -102,10 +103,8 @@ class Likelihood:
         beta = inverse @ right
         square = max(self.yy - float(ty @ ty) - float(beta @ right), 1e-300)
         pull = zy - zx @ beta
-        trace = np.add.reduceat(
-            np.diag(self.zz) - (t**2).sum(axis=0) - ((zx @ inverse) * zx).sum(axis=1), self.starts
-        )
-        pulls = np.add.reduceat(pull**2, self.starts)
+        trace = self._sums(np.diag(self.zz) - (t**2).sum(axis=0) - ((zx @ inverse) * zx).sum(axis=1))
+        pulls = self._sums(pull**2)
         slope = (trace - pulls / rest) / rest
         last = (self.freedom - square / rest - float(own @ slope)) / rest
         value = 2 * np.log(np.diag(lower)).sum() + np.linalg.slogdet(information)[1]
@@ -123,6 +122,11 @@ class Likelihood:
         twice = (square / rest - float(own @ pulls) / rest**2) / rest
         whole[-1, -1] = (twice - float(cross @ own)) / rest
         return float(value), gradient, whole / 2
+
+    def _sums(self, values: Array) -> Array:
+        """Sums of each group's levels."""
+        sums = np.bincount(self.group, weights=values, minlength=self.count)
+        return np.asarray(sums, dtype=np.float64)
 
 
 def components(y: Array, matrix: Array, codes: Sequence[Codes], *, level: float | None = 0.95) -> Fit:
