@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         rsa,
         study1,
         study2,
+        ways,
     )
     from grace_client.analysis._data.reading import experiment, manifests, read
     from grace_client.analysis._data.table_files import contents
@@ -75,6 +76,7 @@ __all__ = [
     "study1",
     "study2",
     "summarise",
+    "ways",
     "wording",
 ]
 

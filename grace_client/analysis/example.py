@@ -19,6 +19,8 @@ from grace_client.run.manifest import Manifest, NoiseFloor, Spec, Spread
 MODEL = "example"
 ALPHA = 4.0
 """Optimality of the rational listener."""
+BIAS = 0.5
+"""How much more likely the first option is than the last one in `asked`, in nats."""
 PARTICIPANTS = {"study1": 50, "study2": 202}
 """Number of participants of the human studies."""
 
@@ -65,6 +67,44 @@ def scored(study: str, *, seed: int = 0) -> pd.DataFrame:
     head = ["model", "experiment", "trial_id", "participant", "item", "stimulus", *_factors(study)]
     tail = ["question", "option", "logprob", "prob_raw", "prob_norm", "option_mass", "status", "reason"]
     return result.assign(model=MODEL, experiment=f"{study}-exp2")[[*head, *tail]]
+
+
+def asked(study: str, *, seed: int = 0) -> pd.DataFrame:
+    """Scored answers in four ways of asking, with the options as listed and reversed, in two wordings.
+
+    Options that stand first are more likely than their content makes them.
+
+    Parameters
+    ----------
+    study : {"study1", "study2"}
+        The study of the answers.
+    seed : int
+        Seed of the variation between stories and wordings.
+
+    Returns
+    -------
+    DataFrame
+        In the columns of `read` with ``ways=True``.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example
+    >>> example.asked("study1")["way"].unique().tolist()
+    ['base', 'order=reversed', 'wording=short', 'order=reversed, wording=short']
+    """
+    parts = []
+    for wording, order in product(("long", "short"), ("listed", "reversed")):
+        frame = scored(study, seed=seed + (wording == "short"))
+        questions = frame.groupby(["trial_id", "question"], sort=False)
+        place = questions.cumcount() / (questions["option"].transform("size") - 1)
+        tilted = frame["prob_norm"] * np.exp(BIAS * (place if order == "reversed" else 1 - place))
+        prob = tilted / tilted.groupby([frame["trial_id"], frame["question"]]).transform("sum")
+        changed = [*(["order=reversed"] if order != "listed" else ())]
+        changed += ["wording=short"] if wording != "long" else []
+        own = {"prob_norm": prob, "prob_raw": 0.9 * prob, "logprob": np.log(0.9 * prob)}
+        levels = {"way": ", ".join(changed) or "base", "way_order": order, "way_wording": wording}
+        parts.append(frame.assign(**own, **levels))
+    return pd.concat(parts, ignore_index=True)
 
 
 def free(study: str, *, replicates: int = 1, seed: int = 0) -> pd.DataFrame:

@@ -50,6 +50,18 @@ ALL = {
         x="answer",
         panels=["amount", "tense"],
     ),
+    "specification_curve": lambda: figures.specification_curve(
+        table(way=["base", "order=reversed"], way_order=["listed"]).assign(
+            way_order=["listed", "reversed"], way_wording=["a very long name of a level"] * 2
+        ),
+        label="probability of yes",
+        smallest=0.2,
+    ),
+    "variance_components": lambda: figures.variance_components(
+        table(component=["item", "examples_in_the_prompt:condition", "noise"]).assign(
+            variance=[0.2, 0.0, 0.1], low=[0.1, 0.0, np.nan], high=[np.inf, 0.1, np.nan]
+        )
+    ),
     "consistency": lambda: figures.consistency(table(question=["number"], option=["a", "b"])),
 }
 

@@ -10,6 +10,7 @@ from grace_client.analysis.figures._render import save, svg
 from grace_client.analysis.figures._study1 import entropy, knowledge, percentages, states
 from grace_client.analysis.figures._study2 import goals, judgements, negation, utterances
 from grace_client.analysis.figures._style import cast
+from grace_client.analysis.figures._ways import specification_curve, variance_components
 
 __all__ = [
     "cast",
@@ -24,7 +25,9 @@ __all__ = [
     "option_mass",
     "percentages",
     "save",
+    "specification_curve",
     "states",
     "svg",
     "utterances",
+    "variance_components",
 ]
