@@ -14,11 +14,11 @@ from grace_client.studies import _options, _reads, _tables
 from grace_client.studies import format as formats
 from grace_client.studies._faults import Faults
 from grace_client.studies._options import Answers
-from grace_client.studies._patterns import PatternError
-from grace_client.studies._templates import TemplateError, expression, template
+from grace_client.studies._syntax.patterns import PatternError
+from grace_client.studies._syntax.templates import TemplateError, expression, template
+from grace_client.studies._syntax.yaml import Path
 from grace_client.studies._trials import TrialReader, Variables
 from grace_client.studies._variation import Asked, Levels
-from grace_client.studies._yaml import Path
 from grace_client.studies.declaration import Experiment, Kind, Study
 from grace_client.studies.ways import Way
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from grace_client.core.errors import FileProblem, StudyError
-from grace_client.studies._yaml import Document, Path
+from grace_client.studies._syntax.yaml import Document, Path
 
 SHOWN = 30
 """Most names that a message lists."""

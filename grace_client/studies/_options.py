@@ -13,8 +13,8 @@ from grace_client.core.errors import SpecError
 from grace_client.core.options import Option, OptionSet, spoken
 from grace_client.studies import format as formats
 from grace_client.studies._faults import Faults
-from grace_client.studies._templates import TemplateError, template
-from grace_client.studies._yaml import Path
+from grace_client.studies._syntax.templates import TemplateError, template
+from grace_client.studies._syntax.yaml import Path
 
 _TOO_MANY = f"a set has at most {formats.MAX_FORMS} forms. Give fewer options or spellings"
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from grace_client.studies import format as formats
 from grace_client.studies._faults import Faults
 from grace_client.studies._options import Answers
-from grace_client.studies._patterns import PatternError, groups
-from grace_client.studies._yaml import Path
+from grace_client.studies._syntax.patterns import PatternError, groups
+from grace_client.studies._syntax.yaml import Path
 
 
 class Grammar(NamedTuple):

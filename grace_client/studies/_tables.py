@@ -12,8 +12,8 @@ from grace_client.core import measures
 from grace_client.studies import format as formats
 from grace_client.studies._faults import Faults
 from grace_client.studies._options import column_part
-from grace_client.studies._templates import TemplateError, template
-from grace_client.studies._yaml import Path
+from grace_client.studies._syntax.templates import TemplateError, template
+from grace_client.studies._syntax.yaml import Path
 from grace_client.studies.declaration import Kind, Measure, Probabilities
 
 Marginal = Callable[[Probabilities], Probabilities]

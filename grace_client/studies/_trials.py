@@ -10,8 +10,8 @@ from typing import Any
 from grace_client.core.trials import Column, Schema, Trial
 from grace_client.studies import format as formats
 from grace_client.studies._faults import Faults
-from grace_client.studies._patterns import PatternError, groups, search, whole
-from grace_client.studies._templates import TemplateError, expression, template
+from grace_client.studies._syntax.patterns import PatternError, groups, search, whole
+from grace_client.studies._syntax.templates import TemplateError, expression, template
 
 _BREAK = re.compile(r"\s*<br\s*/?>\s*")
 RESERVED = ("options", "loop")

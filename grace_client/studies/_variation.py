@@ -11,8 +11,8 @@ from grace_client.core.options import Option, OptionSet
 from grace_client.studies import format as formats
 from grace_client.studies._faults import Faults
 from grace_client.studies._options import Answers, column_part
-from grace_client.studies._templates import TemplateError, template
-from grace_client.studies._yaml import Path
+from grace_client.studies._syntax.templates import TemplateError, template
+from grace_client.studies._syntax.yaml import Path
 from grace_client.studies.ways import ORDER, Way, arranged
 
 _SHORT = {"order": "listed", "labels": "none", "template": "chat", "end": None, "examples": "all"}

@@ -15,7 +15,7 @@ from grace_client.core.questions import Question
 from grace_client.core.trials import Schema, Trial
 from grace_client.studies import format as formats
 from grace_client.studies._options import Answers
-from grace_client.studies._templates import TemplateError, template
+from grace_client.studies._syntax.templates import TemplateError, template
 from grace_client.studies.ways import Way
 
 Probabilities = NDArray[np.float64]

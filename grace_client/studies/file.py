@@ -12,11 +12,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from grace_client.core.errors import FileProblem, StudyError, refused
-from grace_client.studies import _experiments, _options, _variation, _yaml
+from grace_client.studies import _experiments, _options, _variation
 from grace_client.studies._faults import Faults
-from grace_client.studies._templates import template
+from grace_client.studies._syntax import yaml as _yaml
+from grace_client.studies._syntax.templates import template
+from grace_client.studies._syntax.yaml import Document
 from grace_client.studies._trials import TrialReader
-from grace_client.studies._yaml import Document
 from grace_client.studies.declaration import Experiment, Study
 from grace_client.studies.format import FORMAT, StudyFile
 

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from grace_client.studies._values import (
+from grace_client.studies._syntax.values import (
     SCALAR,
     Also,
     Condition,

@@ -13,7 +13,7 @@ from grace_client.core import paths, trials
 from grace_client.core.errors import SpecError
 from grace_client.core.trials import Trial, TrialList
 from grace_client.studies import format as formats
-from grace_client.studies._templates import TemplateError, template
+from grace_client.studies._syntax.templates import TemplateError, template
 from grace_client.studies.declaration import Study
 
 Row = dict[str, str]

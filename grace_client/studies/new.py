@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from grace_client.core import paths
 from grace_client.core.errors import SpecError
-from grace_client.studies._values import StudyName
+from grace_client.studies._syntax.values import StudyName
 
 TEMPLATES = {
     "2afc": "a choice between two texts in the list",

@@ -25,7 +25,7 @@ from grace_client.extraction.rules import (
 )
 from grace_client.extraction.rules.shapes import Reader, Rules, Said, Sentence, sentences, supposes
 from grace_client.extraction.text import HEDGE, REFUSAL, Text
-from grace_client.studies._patterns import PatternError
+from grace_client.studies._syntax.patterns import PatternError
 from grace_client.studies.declaration import Kind
 
 _KEEP = {"how-many": number.OBSERVATION, "it-was": utterance.SENTENCE}

@@ -7,7 +7,7 @@ import re
 from grace_client.extraction.reading import HIGH, LOW, MEDIUM, UNPARSED, UNSURE, Reading
 from grace_client.extraction.text import HEDGE, REFUSAL, SENTENCES, Text, spelled
 from grace_client.studies import format as formats
-from grace_client.studies._patterns import place
+from grace_client.studies._syntax.patterns import place
 
 _BUT = re.compile(r"\bbut\b")
 

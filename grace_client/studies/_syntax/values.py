@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from grace_client.studies._templates import TemplateError, expression, template
+from grace_client.studies._syntax.templates import TemplateError, expression, template
 
 
 def _template(source: str) -> str:
