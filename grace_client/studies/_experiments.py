@@ -75,7 +75,8 @@ class Builder:
         if len(kinds) > MAX_QUESTIONS:
             self.faults.add((*where, "ask"), f"has more than {MAX_QUESTIONS} questions about a trial")
         scored = [one.answers is not None for one in asked]
-        if any(scored) and not all(scored):
+        known = all(one.declared.options is None or one.answers is not None for one in asked)
+        if any(scored) and not all(scored) and known:
             self.faults.add(
                 (*where, "ask"),
                 "mixes questions with options and questions with free text. Make two experiments",
