@@ -30,7 +30,7 @@ def print_summary(folder: RunFolder, files: Sequence[Path]) -> None:
     if ways := manifest.spec.ways:
         for factor, level in ways[0].items():
             long = long[long[COLUMN + factor] == level]
-        console.print(f"{len(ways)} ways of asking; below is the base. 'grace report' compares them")
+        console.print(f"{len(ways)} ways of asking; below is the base. analysis.ways compares them")
     if folder.experiment.scored:
         _scored(console, folder, long)
     else:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from grace_client import studies
+from grace_client import analysis, studies
 from grace_client.analysis import (
     cell_means,
     compare,
@@ -559,3 +559,12 @@ def test_the_noise_of_a_run_can_be_given(study1_asked: pd.DataFrame) -> None:
     assert found["sd"]["noise"] == pytest.approx(0.001)
     other = ways.components(values, noise={}, intervals=False).set_index("component")
     assert np.isnan(other["sd"]["noise"]) and other["reason"]["noise"] == "no noise was given"
+
+
+def test_a_function_for_one_way_refuses_several(study1_asked: pd.DataFrame) -> None:
+    """A trial would count once for each way, under the name of one."""
+    base = study1_asked[study1_asked["way"] == "base"]
+    for function in (analysis.outcomes, analysis.cell_means, analysis.shares):
+        with pytest.raises(SpecError, match="answers in 4 ways of asking"):
+            function(study1_asked)
+        assert len(function(base)) > 0
