@@ -6,6 +6,10 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 VENV=$PWD/.venv
 
+# One process for each core, without further threads (OMP_NUM_THREADS=1): they would slow the others down. Neighbouring
+# tests run in one process, because they share fixtures; a process that has nothing left takes tests from another.
+PARALLEL="--numprocesses=auto --dist=worksteal"
+
 say() { printf '\n── %s\n' "$*" >&2; }
 
 find_python() {

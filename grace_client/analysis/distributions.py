@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from grace_client.analysis._data.layout import require
+from grace_client.analysis._data.layout import one_way, require
 from grace_client.core import measures
 from grace_client.core.errors import SpecError
 from grace_client.run.layout import KEYS, OK
@@ -52,6 +52,7 @@ def summarise(long: pd.DataFrame, *, prob: str = "prob_norm") -> pd.DataFrame:
       mode  entropy  mean    std  median
     0   50      1.5  50.0  35.36    50.0
     """
+    one_way(long)
     needed = [*KEYS, "option", prob, "option_mass", "status"]
     if missing := [column for column in needed if column not in long.columns]:
         raise SpecError(f"not a long table of scored answers: column {', '.join(missing)} is missing")

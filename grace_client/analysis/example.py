@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 
 from grace_client.analysis import study1, study2
+from grace_client.analysis._data.layout import WAY
 from grace_client.core.errors import SpecError
-from grace_client.run.layout import OK
+from grace_client.run.layout import OK, WAY_FACTOR
 from grace_client.run.manifest import Manifest, NoiseFloor, Spec, Spread
+from grace_client.studies import ways
 
 MODEL = "example"
 ALPHA = 4.0
@@ -99,10 +101,10 @@ def asked(study: str, *, seed: int = 0) -> pd.DataFrame:
         place = questions.cumcount() / (questions["option"].transform("size") - 1)
         tilted = frame["prob_norm"] * np.exp(BIAS * (place if order == "reversed" else 1 - place))
         prob = tilted / tilted.groupby([frame["trial_id"], frame["question"]]).transform("sum")
-        changed = [*(["order=reversed"] if order != "listed" else ())]
-        changed += ["wording=short"] if wording != "long" else []
+        way = {"order": order, "wording": wording}
         own = {"prob_norm": prob, "prob_raw": 0.9 * prob, "logprob": np.log(0.9 * prob)}
-        levels = {"way": ", ".join(changed) or "base", "way_order": order, "way_wording": wording}
+        levels = {WAY: ways.label(way, {"order": "listed", "wording": "long"})}
+        levels |= {WAY_FACTOR + factor: level for factor, level in way.items()}
         parts.append(frame.assign(**own, **levels))
     return pd.concat(parts, ignore_index=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from grace_client.engines.chat.template import TemplateSettings
     from grace_client.run.folder import RunFolder
     from grace_client.studies.declaration import Experiment, Study
+    from grace_client.studies.ways import Way
 
 
 def _experiments(incomplete: str) -> list[str]:
@@ -176,9 +177,10 @@ def run(
     chosen = Choice(
         model, dtype, device, server, api_key_file, wait_for_server, prune, declare or [], settings
     )
+    # Check this before grace loads a model or waits for a server.
+    designs = {one.name: one.design(ways) if ways else () for one in experiments}
     lists = _lists(trials or [], {e.study.name: e.study for e in experiments})
     if out is not None:
-        # Check this before grace loads a model or waits for a server.
         paths.check_folder(out)
     drawn = {"temperature": temperature, "replicates": replicates, "max_tokens": max_tokens}
     sampling = {"base_seed": seed, "share_answers": share_answers} | {
@@ -195,8 +197,9 @@ def run(
             for one in experiments:
                 if stop.is_set():
                     break
+                design = designs[one.name]
                 results.append(
-                    await _one(engine, one, lists, out, sample, ways, sampling, settings, stop, quiet, json)
+                    await _one(engine, one, lists, out, sample, design, sampling, settings, stop, quiet, json)
                 )
         finally:
             await engine.close()
@@ -220,7 +223,7 @@ async def _one(
     lists: dict[str, TrialList],
     out: Path | None,
     sample: int | None,
-    ways: str | None,
+    ways: Sequence[Way],
     sampling: dict[str, Any],
     settings: TemplateSettings,
     stop: asyncio.Event,
@@ -231,7 +234,6 @@ async def _one(
     from grace_client.cli.summary import print_summary
     from grace_client.run import folder as folders
     from grace_client.run import runner
-    from grace_client.studies.ways import design
 
     name = experiment.name
     info = await engine.describe()
@@ -246,7 +248,7 @@ async def _one(
         sample=sample,
         sampling=folders.sampling_of(experiment, info, settings.reasoning, sampling),
         reasoning=settings.reasoning,
-        ways=design(experiment.ways, ways) if ways else (),
+        ways=ways,
     )
     state = folder.progress()
     if not quiet:
@@ -276,7 +278,7 @@ async def _one(
 
 
 def _cost(folder: RunFolder) -> str:
-    """What several ways of asking cost, beside one."""
+    """What several ways of asking cost, compared with one."""
     from grace_client.run import workload
 
     base, ways = folder.plan.one_way, len(folder.manifest.spec.ways)

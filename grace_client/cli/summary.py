@@ -13,7 +13,7 @@ from rich.table import Table
 from grace_client.cli._output import duration, probability
 from grace_client.run.folder import RunFolder
 from grace_client.run.layout import OK
-from grace_client.studies.ways import COLUMN
+from grace_client.run.tables import in_base_way
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -28,8 +28,7 @@ def print_summary(folder: RunFolder, files: Sequence[Path]) -> None:
         f"{results['distinct']} distinct questions, {duration(results['wall_seconds'])}"
     )
     if ways := manifest.spec.ways:
-        for factor, level in ways[0].items():
-            long = long[long[COLUMN + factor] == level]
+        long = in_base_way(long, manifest)
         console.print(f"{len(ways)} ways of asking; below is the base. analysis.ways compares them")
     if folder.experiment.scored:
         _scored(console, folder, long)

@@ -110,22 +110,22 @@ class RunFolder:
         Raises
         ------
         SpecError
-            If the trials belong to another study, if free text is to be asked in several ways, or if the
-            folder contains answers of another run; the message lists the differences. A folder in which
-            nothing was asked yet is begun anew.
+            If the trials belong to another study, if a model is to reason after a prompt without its chat
+            template, or if the folder contains answers of another run; the message lists the differences. A
+            folder in which nothing was asked yet is begun anew.
         """
         if trials.schema.study != experiment.schema.study:
             raise SpecError(
                 f"{experiment.name} needs a trial list of {experiment.schema.study}, but {trials.path} is "
                 f"one of {trials.schema.study}. Name another list"
             )
-        if ways and not experiment.scored:
-            raise SpecError(
-                f"{experiment.name} draws free text, which is asked in one way. Leave --ways out, or name a "
-                "scored experiment"
-            )
         sample = None if sample is not None and sample >= len(trials.trials) else sample
         asked = plans.ask(experiment, plans.sample(trials, sample), trials.path, ways or plans.ONE_WAY)
+        if reasoning == "on" and any(one.prompt.plain for of in asked for one in of.questions):
+            raise SpecError(
+                "--reasoning on: a model begins to reason only in its chat template, and this design has "
+                "questions in plain text. Leave the factor with the level 'plain' out of --ways"
+            )
         spec = Spec(
             experiment=experiment.name,
             engine=engine.as_dict(),

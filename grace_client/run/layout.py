@@ -49,6 +49,8 @@ FREE = (*KEYS[:-1], *WIDE_FREE, "reason")
 REASONING = (*KEYS, "replicate", "seed", "reasoning", "status", "reason")
 READING = ("structured", "category", "method", "confidence", "span_start", "span_end")
 """Columns of the structured table with the values that were read from a response."""
+WAY_FACTOR = "way_"
+"""Before the name of a factor of the ways of asking: its column, if a run asked in several ways."""
 BETS = ("bet_0", "bet_1", "bet_2", "bet_3")
 """Columns of the structured table with the rules how-many: the response's bet on each number, in percent."""
 STRUCTURED = (*DRAW, "seed", "response", *READING)

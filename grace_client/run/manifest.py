@@ -328,6 +328,8 @@ def differences(old: Spec, new: Spec) -> list[str]:
     before, after = flat(old.model_dump()), flat(new.model_dump())
 
     def shown(name: str, value: Any) -> str:
+        if name == "ways":
+            return f"{len(value) or 'one'}"
         return f"{value[:12]}…" if name.endswith("sha256") and isinstance(value, str) else json.dumps(value)
 
     return [

@@ -142,7 +142,7 @@ class Plan:
     def one_way(self) -> tuple[Item, ...]:
         """The items to ask if each question is asked in the base way alone."""
         base = next(iter(self.spec.ways), {})
-        return tuple({item.key: item for item in self.items if item.way in (base, {})}.values())
+        return tuple({item.key: item for item in self.items if item.way == base}.values())
 
     def _items(self) -> Iterator[Item]:
         sampling, engine, seeds = self.spec.sampling, key_of(self.spec.engine), Seeds()

@@ -22,7 +22,6 @@ from grace_client.run.layout import OK, UNASKED
 from grace_client.run.manifest import Manifest
 from grace_client.run.plan import Item
 from grace_client.studies.declaration import Experiment
-from grace_client.studies.ways import COLUMN
 
 
 def export(folder: RunFolder) -> list[Path]:
@@ -185,9 +184,16 @@ def _long(folder: RunFolder, rows: list[tuple[Any, ...]], columns: Sequence[str]
     return pd.DataFrame(rows, columns=[*columns, *extra, *ways])
 
 
+def in_base_way(long: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
+    """The rows of a run's long table whose questions were asked in the base way."""
+    for factor, level in next(iter(manifest.spec.ways), {}).items():
+        long = long[long[layout.WAY_FACTOR + factor] == level]
+    return long
+
+
 def _way_columns(folder: RunFolder) -> list[str]:
     """A column for each factor of the ways of asking; none if the run has one way."""
-    return [COLUMN + factor for factor in next(iter(folder.manifest.spec.ways), ())]
+    return [layout.WAY_FACTOR + factor for factor in next(iter(folder.manifest.spec.ways), ())]
 
 
 def _distribution(
@@ -274,7 +280,7 @@ def _results(folder: RunFolder, long: pd.DataFrame, written: list[Path]) -> dict
         "tables": kept | {path.name: verify.sha256([path]) for path in written},
     }
     if folder.experiment.scored:
-        answered = long.loc[long["status"] == OK]
+        answered = in_base_way(long.loc[long["status"] == OK], folder.manifest)
         mass = answered.groupby(["trial_id", "question"], sort=False)["option_mass"].first().reset_index()
         kind = {question: one.name for question, one in folder.experiment.kinds.items()}
         results["option_mass"] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice, product
 
 from grace_client.core.errors import Problem, SpecError, TrialError
@@ -20,7 +21,7 @@ from grace_client.studies._syntax.yaml import Path
 from grace_client.studies._trials import TrialReader, Variables
 from grace_client.studies._variation import Asked, Levels
 from grace_client.studies.declaration import Experiment, Kind, Study
-from grace_client.studies.ways import Way
+from grace_client.studies.ways import MAX_WAYS
 
 _CUE = re.compile(r"^[A-Z]\w*:", re.MULTILINE)
 
@@ -92,6 +93,11 @@ class Builder:
                 (*where, "table", "columns"), "is not possible with free text, whose columns are fixed"
             )
         stops = (_stop(ask) for ask in file.ask) if not any(scored) else ()
+
+        @lru_cache(maxsize=MAX_WAYS)
+        def in_way(levels: tuple[tuple[str, str], ...]) -> list[Asked]:
+            return [one.asked_in(dict(levels), self.levels) for one in asked]
+
         shown = {
             _shown_name(name): name for name, column in self.reader.columns.items() if key in column.only
         }
@@ -100,7 +106,9 @@ class Builder:
             title=file.title or f"{self.study.title}, {key}",
             schema=self.whole.schema,
             table=file.table.name or ("probabilities" if all(scored) else "raw_responses"),
-            questions=lambda trial, way=None: tuple(self._questions(asked, trial, way or {})),
+            questions=lambda trial, way=None: tuple(
+                self._questions(in_way(tuple((way or {}).items())), trial)
+            ),
             kinds={name: kind for name, (kind, _) in kinds.items()},
             file=file,
             study=self.whole,
@@ -192,11 +200,11 @@ class Builder:
     def _condition(self, source: str) -> Callable[[Trial], bool]:
         return lambda trial: expression(source).holds(trial.variables)
 
-    def _questions(self, asked: Sequence[Asked], trial: Trial, way: Way) -> Iterator[Question]:
+    def _questions(self, asked: Sequence[Asked], trial: Trial) -> Iterator[Question]:
         stimulus = "\0".join(trial[name] for name in self.whole.schema.stimulus)
         for one in asked:
             try:
-                yield from self._of(one.asked_in(way, self.levels), dict(trial.variables), trial, stimulus)
+                yield from self._of(one, dict(trial.variables), trial, stimulus)
             except (TemplateError, PatternError, SpecError) as error:
                 message = f"the question {one.declared.name!r} cannot be asked: {error}"
                 raise TrialError(self.whole.path, [Problem(trial.line, None, message)]) from None

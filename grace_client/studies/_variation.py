@@ -13,7 +13,7 @@ from grace_client.studies._faults import Faults
 from grace_client.studies._options import Answers, column_part
 from grace_client.studies._syntax.templates import TemplateError, template
 from grace_client.studies._syntax.yaml import Path
-from grace_client.studies.ways import ORDER, Way, arranged
+from grace_client.studies.ways import BASE, ORDER, Way, arranged
 
 _SHORT = {"order": "listed", "labels": "none", "template": "chat", "end": None, "examples": "all"}
 """Factors whose levels may be a list of names, and the first level that it must have."""
@@ -233,6 +233,13 @@ def check(levels: Levels, asked: Sequence[Asked], names: set[str], faults: Fault
                     before = set(list(texts)[: list(texts).index(text)])
                     usable = (names - set(texts)) | before | each
                     faults.uses((*where, "texts", text), template(source).names, usable)
+            if factor == "end" and not level.model_fields_set:
+                for end in {one.answers.declared.end for one in concerned if one.answers} - {name, BASE}:
+                    faults.add(
+                        where,
+                        f"is the first level, but there are options that declare 'end: {end}'. Begin with "
+                        f"{end}, or write the levels as 'base: null' and 'LEVEL: {{end: …}}'",
+                    )
             changed = [one.changed(level) for one in concerned]
             if level.model_fields_set and all(
                 new is old for new, old in zip(changed, concerned, strict=True)

@@ -14,6 +14,7 @@ from grace_client.core.errors import SpecError
 from grace_client.core.questions import Question
 from grace_client.core.trials import Schema, Trial
 from grace_client.studies import format as formats
+from grace_client.studies import ways
 from grace_client.studies._options import Answers
 from grace_client.studies._syntax.templates import TemplateError, template
 from grace_client.studies.ways import Way
@@ -127,6 +128,15 @@ class Experiment:
     shown: Mapping[str, str] = field(default_factory=dict)
     ways: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     stop: tuple[str, ...] = ()
+
+    def design(self, given: str) -> tuple[Way, ...]:
+        """The ways of asking of a design, see `ways.design`; SpecError if it cannot be asked in them."""
+        if not self.scored:
+            raise SpecError(
+                f"{self.name} draws free text, which is asked in one way. Leave --ways out, or name a scored "
+                "experiment"
+            )
+        return ways.design(self.ways, given)
 
     @property
     def scored(self) -> bool:

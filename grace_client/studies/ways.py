@@ -24,8 +24,8 @@ _DESIGN = re.compile(
     r"(?P<name>one-by-one|full|latin|random-(?P<count>\d{1,4})(?:-(?P<seed>\d{1,9}))?)(?::(?P<factors>.+))?"
 )
 
-COLUMN = "way_"
-"""A factor's column in tables has this before its name."""
+BASE = "base"
+"""Label of the way in which nothing is varied."""
 
 
 def base(factors: Factors) -> dict[str, str]:
@@ -33,10 +33,9 @@ def base(factors: Factors) -> dict[str, str]:
     return {name: levels[0] for name, levels in factors.items()}
 
 
-def label(way: Way, factors: Factors) -> str:
-    """A short name: the levels that are not the base, such as ``"order=reversed, cue=colon"``; or "base"."""
-    changed = [f"{name}={level}" for name, level in way.items() if level != factors[name][0]]
-    return ", ".join(changed) or "base"
+def label(way: Way, start: Way) -> str:
+    """A short name: the levels that differ from the base `start`, such as ``"order=reversed, cue=colon"``."""
+    return ", ".join(f"{name}={level}" for name, level in way.items() if level != start[name]) or BASE
 
 
 def design(factors: Factors, given: str) -> tuple[dict[str, str], ...]:

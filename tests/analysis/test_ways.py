@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from grace_client.core.errors import NotEnoughDataError, SpecError
 from grace_client.run import tables
 from grace_client.run.folder import RunFolder
 from grace_client.run.runner import run
-from grace_client.studies.ways import design
+from grace_client.studies.ways import Way, design
 from tests.analysis import asked
 from tests.analysis.test_figures import texts
 from tests.analysis.test_r import run_r
@@ -434,15 +435,13 @@ def test_a_run_in_four_ways_is_read_and_judged(tmp_path: Path) -> None:
     (experiment,) = study.experiments.values()
     listed = studies.read_trials(tmp_path / "framing.csv", study)
 
-    async def work() -> None:
+    async def work(name: str, asked_in: Sequence[Way]) -> None:
         engine = DeterministicEngine()
-        asked_in = design(experiment.ways, "full")
-        folder = RunFolder.create(
-            tmp_path / "run", experiment, listed, await engine.describe(), ways=asked_in
-        )
+        info = await engine.describe()
+        folder = RunFolder.create(tmp_path / name, experiment, listed, info, ways=asked_in)
         await run(folder, engine)
 
-    asyncio.run(work())
+    asyncio.run(work("run", design(experiment.ways, "full")))
     tables.export(RunFolder.open(tmp_path / "run"))
     frame = read(tmp_path / "run", ways=True)
     base = contrasts(read(tmp_path / "run"), experiment=experiment)
@@ -460,6 +459,18 @@ def test_a_run_in_four_ways_is_read_and_judged(tmp_path: Path) -> None:
     )
     found = ways.components(cells, conditions=["frame"], intervals=False)
     assert found["variance"].notna().all() and found["component"].tolist()[2:4] == ["order", "tone"]
+    for name, asked_in in (("plain", ()), ("orders", design(experiment.ways, "one-by-one:order"))):
+        asyncio.run(work(name, asked_in))
+        tables.export(RunFolder.open(tmp_path / name))
+    together = read([tmp_path / "plain", tmp_path / "orders"], ways=True)
+    assert together.groupby("way", sort=False)["way_order"].unique().str[0].to_dict() == {
+        "base": "listed",
+        "order=reversed": "reversed",
+    }
+    assert len(together) == 2 * len(read(tmp_path / "plain")) and together.notna()["way_tone"].all()
+    shutil.copytree(tmp_path / "plain", tmp_path / "again")
+    with pytest.raises(SpecError, match="both contain"):
+        read([tmp_path / "plain", tmp_path / "again"], ways=True)
     both = ways.averaged(frame)
     mean = both.groupby(["trial_id", "option", "way_tone"])["prob_norm"].mean()
     assert (
@@ -561,10 +572,20 @@ def test_the_noise_of_a_run_can_be_given(study1_asked: pd.DataFrame) -> None:
     assert np.isnan(other["sd"]["noise"]) and other["reason"]["noise"] == "no noise was given"
 
 
-def test_a_function_for_one_way_refuses_several(study1_asked: pd.DataFrame) -> None:
+@pytest.mark.parametrize("study", ["study1", "study2"])
+def test_a_function_for_one_way_refuses_several(study: str) -> None:
     """A trial would count once for each way, under the name of one."""
-    base = study1_asked[study1_asked["way"] == "base"]
-    for function in (analysis.outcomes, analysis.cell_means, analysis.shares):
+    every = example.asked(study)
+    base = every[every["way"] == "base"]
+    own: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], ...]] = {
+        "study1": (analysis.study1.cell_means, analysis.study1.implicature, analysis.study1.coherence),
+        "study2": (analysis.study2.utterances, analysis.study2.differences, analysis.study2.by_item),
+    }
+    functions: list[Callable[[pd.DataFrame], pd.DataFrame]] = [
+        *(analysis.outcomes, analysis.cell_means, analysis.shares, analysis.summarise),
+        *own[study],
+    ]
+    for function in functions:
         with pytest.raises(SpecError, match="answers in 4 ways of asking"):
-            function(study1_asked)
+            function(every)
         assert len(function(base)) > 0

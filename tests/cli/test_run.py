@@ -22,7 +22,6 @@ from grace_client.core.questions import Question
 from grace_client.engines.local.engine import LocalEngine
 from grace_client.engines.local.tree import CHUNK
 from grace_client.studies import _experiments
-from grace_client.studies.ways import Way
 from tests.conftest import ROOT, grace
 from tests.engines.conftest import random_model, tokenizer
 
@@ -102,11 +101,9 @@ def test_a_run_is_planned_once(model: str, tmp_path: Path, monkeypatch: pytest.M
         parsed.append(path)
         return parse(raw, path=path, **options)
 
-    def counted_questions(
-        self: _experiments.Builder, asked: Any, trial: trials.Trial, way: Way
-    ) -> Iterator[Question]:
+    def counted_questions(self: _experiments.Builder, asked: Any, trial: trials.Trial) -> Iterator[Question]:
         written.append(trial.trial_id)
-        return questions(self, asked, trial, way)
+        return questions(self, asked, trial)
 
     monkeypatch.setattr(trials, "parse", counted_parse)
     monkeypatch.setattr(_experiments.Builder, "_questions", counted_questions)

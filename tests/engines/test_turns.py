@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tokenizers import processors
 
 from grace_client import studies
 from grace_client.core.errors import ItemError, SpecError
@@ -68,10 +69,15 @@ def served(family: Family) -> ServedModel:
 
 def both(family: Family, use: Callable[[Engine], Awaitable[None]]) -> LocalEngine:
     """Run a test with a tiny model in this process, and with the same model behind a server."""
-    engine = local(family)
+    return here_and_there(local(family), served(family), use)
+
+
+def here_and_there(
+    engine: LocalEngine, model: ServedModel, use: Callable[[Engine], Awaitable[None]]
+) -> LocalEngine:
     asyncio.run(_awaited(use(engine)))
     server = FaultServer()
-    server.vllm = served(family)
+    server.vllm = model
     drive(lambda connected, _: use(connected), server=server)
     return engine
 
@@ -495,3 +501,31 @@ def test_a_server_examines_turns_once(tmp_path: Path) -> None:
         assert server.requests["/tokenize"] == examined + 5
 
     drive(use)
+
+
+@pytest.mark.parametrize("name", ["gemma-2", "qwen3", "llama-3"])
+def test_plain_text_has_no_template(name: str) -> None:
+    """Both engines send the text alone, that of several turns too, and give it the same numbers."""
+    asked = [
+        replace(Prompt("Is it so?"), plain=True),
+        replace(prompt(SYSTEM, QUESTION, direct=True), plain=True),
+    ]
+    seen: list[tuple[list[list[int]], list[NDArray[np.float64]]]] = []
+
+    async def use(engine: Engine) -> None:
+        ids, trie = [await engine.tokenize(one) for one in asked], await trie_of(engine)
+        seen.append((ids, [await engine.edge_logprobs(one, trie) for one in ids]))
+
+    begins = tokenizer(FAMILIES[name].template)
+    begins.add_special_tokens({"additional_special_tokens": list(FAMILIES[name].marks)})
+    # Like most models' own: a plain text gets one BOS.
+    begins.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 0)]
+    )
+    model = random_model("llama")
+    model.resize_token_embeddings(len(begins))
+    engine = LocalEngine(model, begins, name="tiny", revision="random")
+    here_and_there(engine, ServedModel(engine), use)
+    (ids, numbers), (served_ids, served_numbers) = seen
+    assert ids == served_ids == [list(engine.tokenizer.encode(one.text)) for one in asked]
+    np.testing.assert_allclose(numbers, served_numbers, atol=1e-4)

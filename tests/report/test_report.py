@@ -55,9 +55,7 @@ def test_two_models_and_all_experiments(written: tuple[Path, dict[str, Any]]) ->
     assert (found["models"], set(found["experiments"])) == (["alpha", "beta"], set(EXPERIMENTS))
     page = (folder / "report.html").read_text()
     assert anchors(page) == SECTIONS
-    assert found["summary"][0].startswith(
-        "Each question was asked in one wording, and its answers were offered"
-    )
+    assert found["summary"][0].startswith("These results are of one way of asking: ")
     head = page[page.index("<header>") : page.index("</header>")]
     assert found["summary"][0] in head, "it stands before everything else"
     for sentence in found["summary"]:

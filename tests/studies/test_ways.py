@@ -107,7 +107,7 @@ def test_designs_begin_with_the_base(tmp_path: Path) -> None:
         assert made == ways.design(factors, design)
         assert all(list(one) == list(factors) for one in made)
     assert ways.design(factors, "random-5-7") != ways.design(factors, "random-5-8")
-    assert ways.label(ways.base(factors) | {"cue": "reply"}, factors) == "cue=reply"
+    assert ways.label(ways.base(factors) | {"cue": "reply"}, ways.base(factors)) == "cue=reply"
 
 
 @given(st.lists(st.integers(2, 6), min_size=2, max_size=6))
@@ -157,6 +157,7 @@ def test_too_many_ways_are_refused() -> None:
         ({"mood": ["good", "bad"]}, "levels without what they change"),
         ({"order": ["reversed", "listed"]}, "must begin with listed"),
         ({"order": ["listed", "shuffled"]}, "the level 'shuffled'"),
+        ({"end": ["turn", "open"]}, "options that declare 'end: open'"),
         ({"labels": ["none", "roman"]}, "the level 'roman'"),
         ({"order": ["listed"]}, "two levels or more"),
         ({"cue": {"reply": {"texts": {"cue": "R:"}}, "base": None}}, "is the first level and changes"),
@@ -187,3 +188,9 @@ def test_the_base_of_the_two_studies_is_what_they_ask(name: str) -> None:
     ]
     for way in ways.design(experiment.ways, "latin"):
         assert all(experiment.questions(one, way) for one in listed)
+
+
+def test_free_text_is_asked_in_one_way() -> None:
+    """A design for it is refused before a model is loaded."""
+    with pytest.raises(SpecError, match="study2-exp1 draws free text, which is asked in one way"):
+        studies.experiment("study2-exp1").design("full")

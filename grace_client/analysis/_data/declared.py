@@ -8,7 +8,7 @@ from itertools import product
 import pandas as pd
 
 from grace_client import studies
-from grace_client.analysis._data.layout import require
+from grace_client.analysis._data.layout import one_way, require
 from grace_client.core.errors import SpecError
 from grace_client.run.layout import FREE, READING, SCORED
 from grace_client.studies.declaration import Experiment, Kind
@@ -34,19 +34,8 @@ TAKEN = frozenset({*SCORED, *FREE, *READING, "participant", "item", "stimulus", 
 
 
 def declared(frame: pd.DataFrame, experiment: Experiment | str | None) -> Experiment:
-    """The experiment of a frame: the given one, else the one of that name that grace knows.
-
-    Raises
-    ------
-    SpecError
-        If the frame has answers in several ways of asking: the same trial would count once for each.
-    """
-    if "way" in frame.columns and frame["way"].nunique() > 1:
-        raise SpecError(
-            f"the frame has answers in {frame['way'].nunique()} ways of asking. Select one, such as "
-            "frame[frame['way'] == 'base'], or give this function to analysis.ways.effects, which calls it "
-            "for each way"
-        )
+    """The experiment of a frame of one way: the given one, else the one of that name that grace knows."""
+    one_way(frame)
     if isinstance(experiment, Experiment):
         return experiment
     if experiment is not None:

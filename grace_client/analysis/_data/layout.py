@@ -8,10 +8,29 @@ import numpy as np
 import pandas as pd
 
 from grace_client.core.errors import SpecError
+from grace_client.studies.ways import BASE
+
+WAY = "way"
+"""Column of the way of asking."""
+
+
+def one_way(frame: pd.DataFrame) -> None:
+    """SpecError if a frame has answers in several ways of asking: each trial would count once for each."""
+    if WAY in frame.columns and frame[WAY].nunique() > 1:
+        raise SpecError(
+            f"the frame has answers in {frame[WAY].nunique()} ways of asking. Select one, such as "
+            f"frame[frame[{WAY!r}] == {BASE!r}], or give this function to analysis.ways.effects, which calls "
+            "it for each way"
+        )
 
 
 def require(frame: pd.DataFrame, columns: Sequence[str], what: str = "the table") -> None:
-    """SpecError that names the columns that a frame lacks."""
+    """SpecError that names the columns that a frame lacks, or that it is of several ways of asking.
+
+    A function that takes several ways requires the column `WAY`.
+    """
+    if WAY not in columns:
+        one_way(frame)
     if missing := [column for column in columns if column not in frame.columns]:
         raise SpecError(
             f"{what} has no column {', '.join(missing)}. It has {', '.join(map(str, frame.columns))}. "

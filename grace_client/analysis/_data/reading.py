@@ -9,18 +9,18 @@ import pandas as pd
 
 from grace_client import studies
 from grace_client.analysis._data import checks, declared, files
+from grace_client.analysis._data.layout import WAY
 from grace_client.analysis._data.table_files import Source, Table, find
 from grace_client.core.errors import SpecError
 from grace_client.core.trials import TrialList
 from grace_client.run import study_copy
+from grace_client.run.layout import WAY_FACTOR
 from grace_client.run.manifest import Manifest
+from grace_client.studies import ways as asking
 from grace_client.studies.declaration import Experiment, Study
-from grace_client.studies.ways import COLUMN
+from grace_client.studies.ways import BASE
 
 HEAD = ("model", "experiment", "trial_id", "participant", "item", "stimulus")
-IDENTITY = HEAD[:2]
-WAY, BASE = "way", "base"
-"""Column of the way of asking, and its value where nothing is varied."""
 UNDECLARED = "list_"
 """Before the name of a further column of the trial list that has the name of another column."""
 
@@ -146,32 +146,40 @@ def manifests(source: Source, *, experiment: str | None = None) -> dict[tuple[st
 
 
 def joined(parts: Sequence[tuple[Table, pd.DataFrame]]) -> pd.DataFrame:
-    """The frames of several tables as one; SpecError if two have the same experiment of one model."""
-    paths: dict[tuple[str, ...], Path] = {}
+    """The frames of several tables as one; SpecError if two have the same answers of one model."""
+    owners: dict[tuple[str, str, str], Table] = {}
     kept = []
     for table, frame in parts:
-        known = [name for name in (*IDENTITY, WAY) if name in frame.columns]
-        for one in map(tuple, frame[known].drop_duplicates().to_numpy()):
-            if one not in paths:
-                paths[one] = table.path
-            elif one[-1] == BASE:
-                # Every design has the base: it is read once.
-                frame = frame[frame[WAY] != BASE]
-            else:
-                model, name = one[:2]
+        ways = frame[WAY] if WAY in frame.columns else pd.Series(BASE, index=frame.index)
+        for one in dict.fromkeys(zip(frame["model"], frame["experiment"], ways, strict=True)):
+            model, name, way = one
+            owner = owners.setdefault(one, table)
+            if owner is table:
+                continue
+            if way != BASE or (ways == BASE).all() or not _differ_in_ways(owner, table):
                 raise SpecError(
-                    f"{paths[one]} and {table.path} both contain {name} of {model}. Read one "
-                    "of them, or read them separately to compare them"
+                    f"{owner.path} and {table.path} both contain {name} of {model}. Read one of them, or "
+                    "read them separately to compare them"
                 )
+            # Every design has the base: it is read once.
+            frame = frame[ways != BASE]
         kept.append(frame)
     if len(kept) == 1:
         return kept[0].reset_index(drop=True)
     whole = pd.concat(kept, ignore_index=True)
-    factors = [name for name in whole.columns if WAY in whole.columns and name.startswith(COLUMN)]
-    for name in factors:
-        # A run whose design left a factor out asked at its base.
-        whole[name] = whole[name].fillna(next(iter(whole.loc[whole[WAY] == BASE, name].dropna()), ""))
+    for column in (name for name in whole.columns if name.startswith(WAY_FACTOR) and WAY in whole.columns):
+        # A run without a design has no such column.
+        of_base = (own.loc[own[WAY] == BASE, column] for _, own in parts if column in own.columns)
+        whole[column] = whole[column].fillna(next((level for own in of_base for level in own), ""))
     return whole
+
+
+def _differ_in_ways(one: Table, other: Table) -> bool:
+    """Whether two runs are the same but for their designs of ways."""
+    if one.manifest is None or other.manifest is None:
+        return False
+    same = {"ways": (), "questions_sha256": ""}
+    return one.manifest.spec.model_copy(update=same) == other.manifest.spec.model_copy(update=same)
 
 
 def check_revisions(tables: Sequence[Table]) -> None:
@@ -249,17 +257,16 @@ def load(
         frame = _loaded(table, raw, trials, study)
         return frame.assign(**{WAY: BASE}) if ways else frame
     of_run = table.manifest.spec.ways[0].values() if table.manifest is not None else raw[factors].iloc[0]
-    base = dict(zip(factors, of_run, strict=True))
+    names = [column.removeprefix(WAY_FACTOR) for column in factors]
+    base = dict(zip(names, map(str, of_run), strict=True))
     parts = []
     for levels, rows in raw.groupby(factors, sort=False):
-        way = dict(zip(factors, map(str, levels), strict=True))
-        changed = [
-            f"{name.removeprefix(COLUMN)}={level}" for name, level in way.items() if level != base[name]
-        ]
-        if changed and not ways:
+        way = dict(zip(names, map(str, levels), strict=True))
+        if way != base and not ways:
             continue
         frame = _loaded(table, rows.drop(columns=factors).reset_index(drop=True), trials, study)
-        parts.append(frame.assign(**{WAY: ", ".join(changed) or BASE}, **way) if ways else frame)
+        own = {WAY: asking.label(way, base), **dict(zip(factors, way.values(), strict=True))}
+        parts.append(frame.assign(**own) if ways else frame)
     return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
 
 
@@ -271,7 +278,7 @@ def _factors(table: Table, raw: pd.DataFrame, study: str | Path | Study | None) 
         given = studies.find(str(study)) if isinstance(study, str | Path) else study
         every = [given] if given else map(studies.named, studies.names())
         known = {factor for one in every for factor in one.file.ways}
-    return [name for name in raw.columns if name.startswith(COLUMN) and name.removeprefix(COLUMN) in known]
+    return [name for name in raw.columns if name in {WAY_FACTOR + factor for factor in known}]
 
 
 def _loaded(

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from grace_client.analysis._data.layout import WAY
 from grace_client.analysis._statistics.components import Fit, components
 from grace_client.core.errors import NotEnoughDataError
-from grace_client.studies.ways import COLUMN
+from grace_client.run.layout import WAY_FACTOR
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
-WAY = "way"
 MOST = 4000
 """Most levels of all components together: the time grows with their third power."""
 
@@ -45,7 +45,7 @@ def table(
     else:
         fit = components(y, matrix, list(codes.values()), level=level)
         if not fit.converged:
-            reasons |= dict.fromkeys(named, "the search for the likeliest variances has not ended")
+            reasons |= dict.fromkeys(named, "the estimates did not converge")
     levels = {name: int(code.max()) + 1 for name, code in codes.items()} | {"residual": len(y)}
     found = {
         name: [float(one[place]) for one in (fit.variance, fit.low, fit.high)]
@@ -113,12 +113,12 @@ def widest(values: pd.DataFrame, factors: Sequence[str]) -> tuple[str, float]:
     if not spreads:
         return "", np.nan
     name = max(spreads, key=lambda one: spreads[one])
-    return name.removeprefix(COLUMN), spreads[name]
+    return name.removeprefix(WAY_FACTOR), spreads[name]
 
 
 def _names(factors: Sequence[str], conditions: Sequence[str]) -> dict[str, list[str]]:
     """All components with the columns whose combinations are their levels."""
-    short = {name.removeprefix(COLUMN): [name] for name in factors}
+    short = {name.removeprefix(WAY_FACTOR): [name] for name in factors}
     by_condition = {f"{name}:condition": [*own, *conditions] for name, own in short.items()}
     return {
         "item": ["item"],
@@ -133,7 +133,10 @@ def _names(factors: Sequence[str], conditions: Sequence[str]) -> dict[str, list[
 def _codes(
     rows: pd.DataFrame, factors: Sequence[str], conditions: Sequence[str]
 ) -> tuple[dict[str, Codes], dict[str, str]]:
-    """The levels of each component that the design can tell from the others, and why not of the rest."""
+    """The levels of each component, and why some components are left out.
+
+    A component is left out if the design cannot tell it from another one.
+    """
     kept: dict[str, Codes] = {}
     reasons: dict[str, str] = {}
     # What the conditions explain is no variance.
@@ -143,7 +146,7 @@ def _codes(
         twin = next(
             (other for other, own in kept.items() if _joint(code, own) == _joint(code) == _joint(own)), None
         )
-        factor = f"{COLUMN}{name.split(':')[0]}"
+        factor = f"{WAY_FACTOR}{name.split(':')[0]}"
         if code.max() == 0 or (factor in rows.columns and rows[factor].nunique() == 1):
             reasons[name] = "one level only"
         elif code.max() + 1 == len(rows):

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import plotnine as p9
 
-from grace_client.analysis._data.layout import require
+from grace_client.analysis._data.layout import WAY, require
 from grace_client.analysis.figures import _style
 from grace_client.core.errors import SpecError
-from grace_client.studies.ways import COLUMN
+from grace_client.run.layout import WAY_FACTOR
+from grace_client.studies.ways import BASE
 
 MOST_WAYS = 200
 """Most ways of a specification curve."""
@@ -58,32 +59,32 @@ def specification_curve(
     >>> found = ways.effects(example.asked("study1"), lambda one: cell_means(one, "prob_yes", by=[]))
     >>> drawn = figures.specification_curve(found, label="probability of yes", neutral=0.5)
     """
-    factors = [str(name) for name in values.columns if str(name).startswith(COLUMN)]
-    require(values, ["model", "way", "value"], "the figure's table")
+    factors = [str(name) for name in values.columns if str(name).startswith(WAY_FACTOR)]
+    require(values, ["model", WAY, "value"], "the figure's table")
     known = values[values["value"].notna()]
     if known.empty or not factors:
         raise SpecError("there is no effect to draw: no row has a value and a way_FACTOR. See ways.effects")
-    if (twice := known.duplicated(["model", "way"])).any():
+    if (twice := known.duplicated(["model", WAY])).any():
         row = known[twice].iloc[0]
         raise SpecError(
-            f"{row['model']} has several values in the way {row['way']}. A curve is of one effect: keep its "
+            f"{row['model']} has several values in the way {row[WAY]}. A curve is of one effect: keep its "
             "rows alone"
         )
-    mean = known.groupby("way", sort=False, observed=True)["value"].mean().sort_values(kind="stable")
+    mean = known.groupby(WAY, sort=False, observed=True)["value"].mean().sort_values(kind="stable")
     if len(mean) > MOST_WAYS:
         raise SpecError(f"a curve shows at most {MOST_WAYS} ways, and there are {len(mean)}. Draw fewer")
     rank = {way: place for place, way in enumerate(mean.index, start=1)}
     whole = _style.together(_style.models(known))
     order = _style.names(whole)
     levels = [(name, level) for name in factors for level in dict.fromkeys(known[name])]
-    names = [f"{name.removeprefix(COLUMN)}: {level}" for name, level in levels]
+    names = [f"{name.removeprefix(WAY_FACTOR)}: {level}" for name, level in levels]
     # Both panels have the same kind of axis: rows of levels are numbers far from all values.
     far = 1e6 * float(max(1.0, *np.abs(known[["value"]].to_numpy()).ravel()))
-    whole = whole.assign(rank=whole["way"].map(rank).astype(float), y=whole["value"])
+    whole = whole.assign(rank=whole[WAY].map(rank).astype(float), y=whole["value"])
     marks = pd.DataFrame(
         [
             (rank[way], far - place)
-            for way, own in known.drop_duplicates("way").set_index("way").iterrows()
+            for way, own in known.drop_duplicates(WAY).set_index(WAY).iterrows()
             for place, (name, level) in enumerate(levels)
             if own[name] == level
         ],
@@ -116,7 +117,7 @@ def specification_curve(
         + p9.geom_point(position=beside, size=1.9)
         + p9.geom_point(
             p9.aes("rank", "y", group="model"),
-            whole[whole["way"] == "base"],
+            whole[whole[WAY] == BASE],
             inherit_aes=False,
             position=beside,
             shape="o",

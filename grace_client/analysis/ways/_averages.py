@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from grace_client.analysis._data.layout import require
-from grace_client.analysis._data.reading import WAY
+from grace_client.analysis._data.layout import WAY, require
 from grace_client.analysis.ways._values import factors
 from grace_client.core.errors import NotEnoughDataError, SpecError
-from grace_client.run.layout import OK
-from grace_client.studies.ways import COLUMN
+from grace_client.run.layout import OK, WAY_FACTOR
 
 
 def averaged(frame: pd.DataFrame, *, factor: str = "order") -> pd.DataFrame:
@@ -51,8 +49,11 @@ def averaged(frame: pd.DataFrame, *, factor: str = "order") -> pd.DataFrame:
     1  reversed       0.47           0.54
     """
     names = factors(frame)
-    column = f"{COLUMN}{factor.removeprefix(COLUMN)}"
-    require(frame, ["model", "experiment", "trial_id", "question", "option", "prob_norm", "status", column])
+    column = f"{WAY_FACTOR}{factor.removeprefix(WAY_FACTOR)}"
+    require(
+        frame,
+        ["model", "experiment", "trial_id", "question", "option", "prob_norm", "status", WAY, column],
+    )
     if frame[column].nunique() < 2:
         raise NotEnoughDataError(
             f"all answers have the {factor} {frame[column].iloc[0] if len(frame) else ''}. Ask in several: "

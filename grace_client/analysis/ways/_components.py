@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from grace_client.analysis._data.layout import per_model, require
-from grace_client.analysis._data.reading import WAY
+from grace_client.analysis._data.layout import WAY, per_model, require
 from grace_client.analysis._statistics import crossed
 from grace_client.analysis.ways._values import BESIDE, factors
 from grace_client.core.errors import NotEnoughDataError, SpecError

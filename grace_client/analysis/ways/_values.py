@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from grace_client.analysis._data.layout import distinct, require
-from grace_client.analysis._data.reading import WAY
+from grace_client.analysis._data.layout import WAY, distinct, require
 from grace_client.core.errors import NotEnoughDataError, SpecError
-from grace_client.studies.ways import COLUMN
+from grace_client.run.layout import WAY_FACTOR
 
 Array = NDArray[np.float64]
 
@@ -19,7 +18,7 @@ Effect = Callable[[pd.DataFrame], "float | pd.DataFrame"]
 """Makes a number, or a table of numbers, of the answers of one model in one way."""
 
 VALUES = ("value", "estimate", "difference", "mean", "share", "prob")
-"""Columns of an effect's table that may be its value: the first that there is."""
+"""Columns of an effect's table that may be its value. The first of them that exists is taken."""
 BESIDE = ("low", "high", "se", "smallest")
 """Columns that are kept beside the value."""
 MOST_ITEMS = 1000
@@ -123,7 +122,7 @@ def per_item(frame: pd.DataFrame, effect: Effect, *, value: str | None = None) -
     0  base  item 2   0.64
     1  base  item 3   0.58
     """
-    require(frame, ["model"])
+    require(frame, ["model", WAY])
     unit = distinct(frame)
     parts = []
     for head, rows in _each(frame):
@@ -154,7 +153,7 @@ def per_item(frame: pd.DataFrame, effect: Effect, *, value: str | None = None) -
 
 def factors(frame: pd.DataFrame) -> list[str]:
     """The columns of the factors."""
-    found = [str(name) for name in frame.columns if str(name).startswith(COLUMN)]
+    found = [str(name) for name in frame.columns if str(name).startswith(WAY_FACTOR)]
     if WAY not in frame.columns or (not found and frame[WAY].nunique() > 1):
         raise SpecError(
             "the table has no columns way and way_FACTOR. Read the answers with read(source, ways=True)"
@@ -165,7 +164,7 @@ def factors(frame: pd.DataFrame) -> list[str]:
 def _each(frame: pd.DataFrame) -> Iterator[tuple[dict[str, object], pd.DataFrame]]:
     """The answers of each model in each way, without the columns of the way, and these columns."""
     names = factors(frame)
-    require(frame, ["model"])
+    require(frame, ["model", WAY])
     for (model, way), rows in frame.groupby(["model", WAY], sort=False, observed=True):
         head: dict[str, object] = {"model": model, WAY: way, **{name: rows[name].iloc[0] for name in names}}
         yield head, rows.drop(columns=[WAY, *names]).reset_index(drop=True)

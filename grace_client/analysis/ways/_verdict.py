@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from grace_client.analysis._data.layout import require
-from grace_client.analysis._data.reading import BASE, WAY
+from grace_client.analysis._data.layout import WAY, require
 from grace_client.analysis._statistics import crossed
 from grace_client.analysis.ways._values import BESIDE, factors
 from grace_client.core.errors import SpecError
-from grace_client.studies.ways import COLUMN
+from grace_client.run.layout import WAY_FACTOR
+from grace_client.studies.ways import BASE
 
 Array = NDArray[np.float64]
 
@@ -129,7 +129,7 @@ def _verdict(
     factor, spread = crossed.widest(known, names) if count > 1 else ("", np.nan)
     mean = {"mean": float(value.mean()), "low": np.nan, "high": np.nan, "se": np.nan, "df": np.nan}
     if count < 2:
-        reasons.append("one way of asking, so the interval would not cover other ways")
+        reasons.append("one way of asking: nothing shows how far other ways differ, so there is no interval")
     elif items is None:
         reasons.append("no interval without the values of the items")
     else:
@@ -156,7 +156,7 @@ def _verdict(
         "flips": flips,
         "factor": factor,
         "spread": spread,
-        "verdict": _phrase(distance, smallest, factor.removeprefix(COLUMN), count, bool(side)),
+        "verdict": _phrase(distance, smallest, factor.removeprefix(WAY_FACTOR), count, bool(side)),
         "reason": "; ".join(reasons),
     }
 

@@ -30,7 +30,7 @@ MAY_DIFFER: dict[str, Callable[[Manifest], str]] = {
 
 
 ONE_WAY = (
-    "Each question was asked in one wording, and its answers were offered in one order. Another wording or "
+    "These results are of one way of asking: one wording, and one order of the answers. Another wording or "
     "order may give another result. Example: for smollm2-135m, the model that comes with grace, the share "
     "of negated utterances in Study 2 (chance: 50%) was 10% with the list of utterances as it is, and 94% "
     "with the list reversed."
