@@ -11,7 +11,7 @@ from pathlib import Path
 
 from grace_client.core import paths
 from grace_client.report import format, section_process
-from grace_client.report.sections import comparability
+from grace_client.report.sections import ways
 
 __all__ = ["Report", "write"]
 
@@ -99,12 +99,13 @@ def write(
         table_files.append(path)
     dates = sorted({manifest.created[:10] for manifest in data.manifests.values()})
     span = " to ".join(dict.fromkeys((dates[0], dates[-1])))
+    caution = ways.caution(data)
     html = page.render(
         f"Report on {data.models[0] if len(data.models) == 1 else f'{len(data.models)} models'}",
         " · ".join([", ".join(data.models), ", ".join(data.frames), f"runs of {span}"]),
         sections,
         {name: svg for one in drawn for name, svg in one.drawings.items()},
-        comparability.ONE_WAY,
+        caution,
     )
     with paths.replacing(out) as new:
         new.write_text(html, encoding="utf-8")
@@ -112,7 +113,7 @@ def write(
         out,
         data.models,
         list(data.frames),
-        [comparability.ONE_WAY, *(sentence for section in sections for sentence in section.summary)],
+        [caution, *(sentence for section in sections for sentence in section.summary)],
         [path for one in drawn for path in one.files],
         table_files,
         [fault for section in sections for fault in section.faults],

@@ -10,11 +10,13 @@ import pandas as pd
 
 from grace_client import analysis, studies
 from grace_client.analysis._data import reading, table_files
+from grace_client.analysis._data.layout import WAY
 from grace_client.core.errors import NotEnoughDataError, SpecError
 from grace_client.report.blocks import Review
 from grace_client.run import study_copy
-from grace_client.run.layout import OK
+from grace_client.run.layout import OK, WAY_FACTOR
 from grace_client.studies.declaration import Experiment
+from grace_client.studies.ways import BASE
 
 
 def is_null(experiment: Experiment) -> bool:
@@ -47,6 +49,9 @@ class ReportData:
         A sentence on each run without any answer.
     experiments : dict of str to Experiment
         The experiments as the runs' study files declare them. Those of grace's own studies may be left out.
+    asked : dict of str to DataFrame
+        Answers in all ways of asking, of the experiments and models that were asked in several. The answers
+        in the base way are in `frames` too.
     """
 
     frames: dict[str, pd.DataFrame]
@@ -54,6 +59,7 @@ class ReportData:
     lists: dict[str, list[Path]] = field(default_factory=dict)
     silent: tuple[str, ...] = ()
     experiments: dict[str, Experiment] = field(default_factory=dict, repr=False)
+    asked: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
     _results: dict[object, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -106,11 +112,19 @@ class ReportData:
         of : callable, optional
             Makes what `function` gets from the answers, and is called once as well.
         """
-        if (function, experiment) not in self._results:
+
+        def made() -> pd.DataFrame:
             source = self.answers(experiment) if of is None else self.once(of, experiment)
             assert source is not None
-            self._results[function, experiment] = function(source)
-        return self._results[function, experiment]
+            return function(source)
+
+        return self.kept((function, experiment), made)
+
+    def kept(self, key: object, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """A table that is made once for its key."""
+        if key not in self._results:
+            self._results[key] = make()
+        return self._results[key]
 
 
 def load(runs: Sequence[Path]) -> ReportData:
@@ -135,7 +149,7 @@ def load(runs: Sequence[Path]) -> ReportData:
                 "options or conditions. Make a report on each"
             )
         try:
-            frame = reading.load(table)
+            frame = reading.load(table, ways=True)
         except NotEnoughDataError as error:
             # A run without answers must not stop the report on the others.
             text = f"Review: {model}, {name}: no other part of the page contains this run. {error}."
@@ -146,13 +160,27 @@ def load(runs: Sequence[Path]) -> ReportData:
     if not parts:
         raise last
     experiments = {name: known[name][0] for name in sorted(parts, key=lambda name: _order(known[name][0]))}
+    whole = {name: reading.joined(parts[name]) for name in experiments}
     return ReportData(
-        {name: reading.joined(parts[name]) for name in experiments},
+        {name: in_base_way(frame) for name, frame in whole.items()},
         {(t.manifest.model, name): t.manifest for name in experiments for t, _ in parts[name] if t.manifest},
         {name: [table.trials for table, _ in parts[name]] for name in experiments},
         tuple(silent),
         experiments,
+        {name: in_several_ways(frame) for name, frame in whole.items() if frame[WAY].nunique() > 1},
     )
+
+
+def in_several_ways(frame: pd.DataFrame) -> pd.DataFrame:
+    """The answers of the models that were asked in several ways."""
+    counts = frame.groupby("model")[WAY].transform("nunique")
+    return frame[counts > 1].reset_index(drop=True)
+
+
+def in_base_way(frame: pd.DataFrame) -> pd.DataFrame:
+    """The answers in the base way, without the columns of ways."""
+    columns = [name for name in frame.columns if name == WAY or str(name).startswith(WAY_FACTOR)]
+    return frame[frame[WAY] == BASE].drop(columns=columns).reset_index(drop=True)
 
 
 def _order(experiment: Experiment) -> tuple[bool, str, bool, int]:

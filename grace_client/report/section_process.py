@@ -8,19 +8,19 @@ from pathlib import Path
 from grace_client.report import runs
 from grace_client.report.blocks import Figure, Section
 from grace_client.report.runs import ReportData
-from grace_client.report.sections import experiment, methods, quality
+from grace_client.report.sections import experiment, methods, quality, ways
 from grace_client.report.theory import registry
 
 
 def names(data: ReportData) -> list[str]:
     """All sections, in the order of the page."""
     own = (name for name in data.frames if not runs.is_null(data.experiment(name)))
-    return ["quality", *own, *registry.FURTHER, "methods"]
+    return ["quality", "ways", *own, *registry.FURTHER, "methods"]
 
 
 def longest_first(data: ReportData) -> list[str]:
     """All sections, in an order that keeps processes busy to the end."""
-    return sorted(names(data), key=lambda name: -(name in registry.SLOW) - (name in data.frames))
+    return sorted(names(data), key=lambda name: -(name in (*registry.SLOW, "ways")) - (name in data.frames))
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,8 @@ def compute(name: str, job: Job) -> Section | None:
     with empty.block("This section"):
         if name == "quality":
             return quality.section(data)
+        if name == "ways":
+            return ways.section(data, registry.headlines)
         if name == "methods":
             return methods.section(
                 data,
@@ -127,6 +129,6 @@ def compute(name: str, job: Job) -> Section | None:
 
 
 def _title(name: str, data: ReportData) -> str:
-    titles = {"quality": quality.TITLE, "methods": methods.TITLE}
+    titles = {"quality": quality.TITLE, "ways": ways.TITLE, "methods": methods.TITLE}
     titles |= {key: title for key, (title, _) in registry.FURTHER.items()}
     return titles.get(name) or data.experiment(name).title

@@ -54,8 +54,10 @@ class Salted(DeterministicEngine):
         return np.array([rows[int(p)][t] for p, t in zip(trie.parent[1:], trie.token[1:], strict=True)])
 
 
-def make(path: Path, engine: Engine, experiment: str, sample: int | None = 40) -> Path:
-    """A run of an experiment with its tables."""
+def make(
+    path: Path, engine: Engine, experiment: str, sample: int | None = 40, ways: str | None = None
+) -> Path:
+    """A run of an experiment with its tables, in the ways of a design."""
 
     async def work() -> None:
         found = studies.experiment(experiment)
@@ -63,7 +65,13 @@ def make(path: Path, engine: Engine, experiment: str, sample: int | None = 40) -
         trials = own_list(found.study.name) if shipped else lists.default(found.study)
         sampling = None if found.scored else SamplingSpec(replicates=2, max_tokens=8)
         folder = RunFolder.create(
-            path, found, trials, await engine.describe(), sample=sample, sampling=sampling
+            path,
+            found,
+            trials,
+            await engine.describe(),
+            sample=sample,
+            sampling=sampling,
+            ways=found.design(ways) if ways else (),
         )
         await run(folder, engine)
 

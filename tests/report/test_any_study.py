@@ -90,7 +90,7 @@ def test_a_report_on_any_study(rain: Path, tmp_path: Path, monkeypatch: pytest.M
     assert grace(monkeypatch, "report", rain, "--out", out, "--tables", tables, "--quiet") == 0
     page = out.read_text()
     assert anchors(page) == [
-        *("summary", "quality", "bare-only", "rain-talk", "rain-words", "methods", "downloads")
+        *("summary", "quality", "ways", "bare-only", "rain-talk", "rain-words", "methods", "downloads")
     ]
     assert "Author, A. (2020). Rain. Journal of Tests, 1, 1-2. doi:10.0000/rain" in page
     assert "The study declares no conditions" in page and "The study declares no items" in page

@@ -31,6 +31,7 @@ from tests.report.conftest import EXPERIMENTS, Salted, make, structure
 SECTIONS = [
     "summary",
     "quality",
+    "ways",
     "study1-exp2",
     "study1-exp1",
     "study2-exp2",

@@ -19,6 +19,8 @@ LARGEST = 14.0
 """Logarithm of the largest variance that is tried."""
 STEPS = 100
 """Most steps of a search."""
+BEYOND = 1e10
+"""Stands for the deviance of variances so unequal that its matrices cannot be inverted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,19 @@ class Likelihood:
         information : ndarray, shape (n_components, n_components)
             The average information, about half of the second derivatives; never negative.
 
+        Where the matrices cannot be inverted in floating point, the value is `BEYOND` and the gradient 0.
+
         References
         ----------
         Gilmour, A. R., Thompson, R., & Cullis, B. R. (1995). Average information REML. *Biometrics*, 51(4),
         1440-1450.
         """
+        try:
+            return self._deviance(variance)
+        except np.linalg.LinAlgError:
+            return BEYOND, np.zeros(len(variance)), np.eye(len(variance))
+
+    def _deviance(self, variance: Array) -> tuple[float, Array, Array]:
         from scipy import linalg
 
         own, rest = variance[:-1], float(variance[-1])
@@ -194,22 +204,26 @@ def _interval(
     from scipy import optimize, stats
 
     limit = float(np.sqrt(stats.chi2.ppf(level, 1)))
-    start = best
-
-    def beyond(log_variance: float) -> float:
-        # The root of the deviance is nearly a straight line.
-        nonlocal start
-        trial = start.copy()
-        trial[place] = np.exp(log_variance)
-        start, value, _ = _search(likelihood, trial, place)
-        return float(np.sqrt(max(value - deviance, 0.0))) - limit
-
+    middle = float(np.log(max(best[place], SMALL)))
     ends = []
     for direction, last, none in ((-1, np.log(LEAST), 0.0), (1, LARGEST, np.inf)):
-        start, step = best, 1.0
-        inside = outside = float(np.log(max(best[place], SMALL)))
+        start = best
+        # The root finder asks again for the ends that it is given.
+        known = {middle: -limit}
+
+        def beyond(log_variance: float, known: dict[float, float] = known) -> float:
+            # The root of the deviance is nearly a straight line.
+            nonlocal start
+            if log_variance not in known:
+                trial = start.copy()
+                trial[place] = np.exp(log_variance)
+                start, value, _ = _search(likelihood, trial, place)
+                known[log_variance] = float(np.sqrt(max(value - deviance, 0.0))) - limit
+            return known[log_variance]
+
+        step, inside, outside = 1.0, middle, middle
         while direction * (last - outside) > 0:
-            outside = direction * min(direction * (inside + direction * step), direction * last)
+            outside = float(direction * min(direction * (inside + direction * step), direction * last))
             if beyond(outside) >= 0:
                 ends.append(float(np.exp(optimize.brentq(beyond, inside, outside, xtol=0.01, rtol=1e-3))))
                 break

@@ -21,8 +21,8 @@ VALUES = ("value", "estimate", "difference", "mean", "share", "prob")
 """Columns of an effect's table that may be its value. The first of them that exists is taken."""
 BESIDE = ("low", "high", "se", "smallest")
 """Columns that are kept beside the value."""
-MOST_ITEMS = 1000
-"""Most items of `per_item`: each is left out once, in every way."""
+MOST_ITEMS = 60
+"""Of more items than this, `per_item` leaves out groups: each item alone would take too long."""
 
 
 def effects(frame: pd.DataFrame, effect: Effect, *, value: str | None = None) -> pd.DataFrame:
@@ -72,7 +72,7 @@ def effects(frame: pd.DataFrame, effect: Effect, *, value: str | None = None) ->
     """
     parts = []
     problem: NotEnoughDataError | None = None
-    for head, rows in _each(frame):
+    for head, rows in each_way(frame):
         try:
             own = _table(effect(rows), value)
         except NotEnoughDataError as error:
@@ -89,7 +89,8 @@ def per_item(frame: pd.DataFrame, effect: Effect, *, value: str | None = None) -
 
     With :math:`\theta` the effect of n items and :math:`\theta_{-i}` that without item i, the contribution is
     the jackknife's pseudo-value :math:`n \theta - (n - 1) \theta_{-i}`. Of a mean over equally frequent items
-    it is the item's own value.
+    it is the item's own value. More than 60 items are drawn into 60 groups, the same in all ways, and the
+    groups take the place of the items.
 
     Parameters
     ----------
@@ -100,16 +101,18 @@ def per_item(frame: pd.DataFrame, effect: Effect, *, value: str | None = None) -
     -------
     DataFrame
         As `effects` gives it, with ``item`` before ``value``. In a study without items, ``item`` is the
-        stimulus. A value is NaN if the effect cannot be computed without the item.
+        stimulus; of a group it is ``group 1``, ``group 2``, …. A value is NaN if the effect cannot be
+        computed without the item.
 
     Raises
     ------
     SpecError, NotEnoughDataError
-        As `effects`; also if there are fewer than two items, or more than 1000.
+        As `effects`; also if there are fewer than two items.
 
     References
     ----------
     Efron, B., & Tibshirani, R. J. (1993). *An introduction to the bootstrap*. Chapman & Hall, chapter 11.
+    Kott, P. S. (2001). The delete-a-group jackknife. *Journal of Official Statistics*, 17(4), 521-526.
 
     Examples
     --------
@@ -124,20 +127,23 @@ def per_item(frame: pd.DataFrame, effect: Effect, *, value: str | None = None) -
     """
     require(frame, ["model", WAY])
     unit = distinct(frame)
+    groups = _groups(frame[unit])
     parts = []
-    for head, rows in _each(frame):
+    for head, rows in each_way(frame):
         whole = _table(effect(rows), value)
         keys = [name for name in whole.columns if name not in ("value", *BESIDE)]
-        items = list(dict.fromkeys(rows[unit]))
-        if not 2 <= len(items) <= MOST_ITEMS:
+        place = rows[unit].map(groups)
+        items = list(dict.fromkeys(place))
+        if len(items) < 2:
+            plural = {"item": "items", "stimulus": "stimuli"}[unit]
             raise NotEnoughDataError(
-                f"{head['model']} has {len(items)} {unit}s in the way {head[WAY]}. An interval over them "
-                f"needs from 2 to {MOST_ITEMS}"
+                f"{head['model']} has {rows[unit].nunique()} {plural} in the way {head[WAY]}. An interval "
+                "over them needs at least 2"
             )
         for item in items:
             own = whole[[*keys, "value"]].assign(item=item)
             try:
-                without = _table(effect(rows[rows[unit] != item]), value)
+                without = _table(effect(rows[place != item]), value)
             except NotEnoughDataError:
                 left: Array = np.full(len(own), np.nan)
             else:
@@ -151,6 +157,15 @@ def per_item(frame: pd.DataFrame, effect: Effect, *, value: str | None = None) -
     return pd.concat(parts, ignore_index=True)
 
 
+def _groups(items: pd.Series) -> dict[object, object]:
+    """The item itself; of many items, the group of each, all of nearly the same size."""
+    names = sorted(items.unique())
+    if len(names) <= MOST_ITEMS:
+        return dict(zip(names, names, strict=True))
+    order = np.random.default_rng(0).permutation(len(names))
+    return {names[at]: f"group {place % MOST_ITEMS + 1}" for place, at in enumerate(order)}
+
+
 def factors(frame: pd.DataFrame) -> list[str]:
     """The columns of the factors."""
     found = [str(name) for name in frame.columns if str(name).startswith(WAY_FACTOR)]
@@ -161,7 +176,7 @@ def factors(frame: pd.DataFrame) -> list[str]:
     return found
 
 
-def _each(frame: pd.DataFrame) -> Iterator[tuple[dict[str, object], pd.DataFrame]]:
+def each_way(frame: pd.DataFrame) -> Iterator[tuple[dict[str, object], pd.DataFrame]]:
     """The answers of each model in each way, without the columns of the way, and these columns."""
     names = factors(frame)
     require(frame, ["model", WAY])

@@ -83,7 +83,7 @@ def verdict(
        base  mean  minimum  maximum factor  spread
     0  0.62  0.54     0.46     0.62  order    0.13
     >>> found["verdict"][0]
-    'changes its sign in 2 of 4 ways, most with order'
+    'is above 0.5 in 2 of 4 ways, depends most on order'
     """
     names = factors(values)
     require(values, ["model", WAY, "value"], "the table of effects")
@@ -156,19 +156,24 @@ def _verdict(
         "flips": flips,
         "factor": factor,
         "spread": spread,
-        "verdict": _phrase(distance, smallest, factor.removeprefix(WAY_FACTOR), count, bool(side)),
+        "verdict": _phrase(distance, smallest, factor.removeprefix(WAY_FACTOR), count, side, neutral),
         "reason": "; ".join(reasons),
     }
 
 
-def _phrase(distance: Array, smallest: float, factor: str, count: int, sided: bool) -> str:
+def _phrase(distance: Array, smallest: float, factor: str, count: int, side: float, neutral: float) -> str:
     if count < 2:
         return "one way of asking" if count else "no value"
-    if not sided:
+    if not side:
         return "no effect in the base way"
-    if (distance < 0).any():
-        with_factor = f", most with {factor}" if factor else ""
-        return f"changes its sign in {int((distance < 0).sum())} of {count} ways{with_factor}"
+    turned = int((distance < 0).sum())
     holds = int((distance >= (smallest if smallest > 0 else 1e-300)).sum())
-    rest = f", depends most on {factor}" if holds < count and factor else ""
-    return f"holds in {holds} of {count} ways{rest}"
+    if neutral:
+        by = f" by {smallest:g} or more" if smallest > 0 and not turned else ""
+        text = f"is {'above' if side > 0 else 'below'} {neutral:g}{by} in "
+        text += f"{count - turned if turned else holds} of {count} ways"
+    elif turned:
+        return f"changes its sign in {turned} of {count} ways" + (f", most with {factor}" if factor else "")
+    else:
+        text = f"holds in {holds} of {count} ways"
+    return text + (f", depends most on {factor}" if holds < count and factor else "")

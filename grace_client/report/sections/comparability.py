@@ -18,6 +18,7 @@ SAME: dict[str, Callable[[Manifest], str]] = {
     "samples": lambda manifest: (
         "all trials" if manifest.spec.sample is None else f"{manifest.spec.sample} trials"
     ),
+    "ways of asking": lambda manifest: format.plural(max(1, len(manifest.spec.ways)), "way"),
     "questions": lambda manifest: f"questions {manifest.spec.questions_sha256[:8]}",
 }
 """What must be equal for all models of an experiment."""
@@ -27,15 +28,6 @@ MAY_DIFFER: dict[str, Callable[[Manifest], str]] = {
     "study files": lambda manifest: f"file {_study(manifest)[:8]}",
 }
 """What may differ for a good reason, such as that one of the models reasons."""
-
-
-ONE_WAY = (
-    "These results are of one way of asking: one wording, and one order of the answers. Another wording or "
-    "order may give another result. Example: for smollm2-135m, the model that comes with grace, the share "
-    "of negated utterances in Study 2 (chance: 50%) was 10% with the list of utterances as it is, and 94% "
-    "with the list reversed."
-)
-"""The caution at the top of every report."""
 
 
 def models(data: ReportData) -> list[str]:

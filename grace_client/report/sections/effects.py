@@ -9,7 +9,7 @@ import pandas as pd
 
 from grace_client import analysis
 from grace_client.core.errors import NotEnoughDataError
-from grace_client.report import format
+from grace_client.report import format, headlines
 from grace_client.report.blocks import Section, Table
 from grace_client.report.runs import ReportData
 from grace_client.studies.declaration import Experiment
@@ -52,11 +52,12 @@ def contrasts(section: Section, data: ReportData, experiment: Experiment, frame:
             unit=unit,
         )
     )
-    lines = [_line(str(name), own) for name, own in table.groupby("contrast", sort=False)]
+    notes = headlines.notes(data, experiment.name, headlines.contrasts(experiment))
+    lines = [_line(str(name), own, notes) for name, own in table.groupby("contrast", sort=False)]
     section.summary.insert(
         0,
-        "Planned contrasts, as differences with 95% intervals (without an effect: 0) and p of a one-tailed "
-        f"test, corrected by Holm's method. {' '.join(lines)}",
+        f"Planned contrasts, {headlines.asked(data, experiment.name)}, as differences with 95% intervals "
+        f"(without an effect: 0) and p of a one-tailed test, corrected by Holm's method. {' '.join(lines)}",
     )
 
 
@@ -65,9 +66,9 @@ def _levels(levels: Mapping[str, tuple[str, ...]]) -> str:
     return "; ".join(f"{name}: {' or '.join(values)}" for name, values in levels.items())
 
 
-def _line(name: str, rows: pd.DataFrame) -> str:
+def _line(name: str, rows: pd.DataFrame, notes: Mapping[tuple[str, str], str]) -> str:
     first = rows.iloc[0]
-    each = [_result(row) for row in rows.to_dict("records")]
+    each = [_result(row) + notes.get((row["model"], name), "") for row in rows.to_dict("records")]
     return f"{name} ({first['question']}, {first['outcome']}): {'; '.join(each)}."
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from grace_client import analysis
 from grace_client.report import format
 from grace_client.report.blocks import Figure, Section, Table
+from grace_client.report.headlines import Headline, asked, mean, of_any, over_all
 from grace_client.report.runs import ReportData
 from grace_client.report.sections import effects, normalisation
 from grace_client.studies import format as formats
@@ -37,7 +38,7 @@ def section(data: ReportData, name: str) -> Section:
     with part.block("The distributions of the answers"):
         _distributions(part, experiment, frame, data.unit(name))
     with part.block("The means of the outcomes"):
-        _outcomes(part, experiment, frame, data.unit(name))
+        _outcomes(part, data, experiment, frame)
     if experiment.file.contrasts:
         with part.block("The planned contrasts"):
             effects.contrasts(part, data, experiment, frame)
@@ -54,6 +55,12 @@ def section(data: ReportData, name: str) -> Section:
         with part.block("How far replicates differ"):
             _replicates(part, frame)
     return part
+
+
+def headlines(experiment: Experiment) -> tuple[Headline, ...]:
+    """The headline effects of an experiment."""
+    main = _main(experiment) if experiment.scored else []
+    return of_any(experiment, main, [_chance(experiment, row["question"], row["outcome"]) for row in main])
 
 
 def _kinds(experiment: Experiment) -> dict[str, Kind]:
@@ -240,8 +247,9 @@ def _reported(experiment: Experiment) -> pd.DataFrame:
     return known[(known["outcome"] == "mean") | (marginal & ~numbers)]
 
 
-def _outcomes(section: Section, experiment: Experiment, frame: pd.DataFrame, unit: str) -> None:
+def _outcomes(section: Section, data: ReportData, experiment: Experiment, frame: pd.DataFrame) -> None:
     """Add the mean of each outcome in each cell, and sentences on the main ones."""
+    unit = data.unit(section.name)
     wanted, main = _reported(experiment), _main(experiment)
     parts = {}
     every: list[Any] = [*wanted.to_dict("records"), *main]
@@ -250,7 +258,11 @@ def _outcomes(section: Section, experiment: Experiment, frame: pd.DataFrame, uni
         if key not in parts:
             means = analysis.cell_means(frame, key[1], question=key[0], experiment=experiment)
             parts[key] = means.assign(chance=_chance(experiment, *key))
-    section.summary += [_sentence(row, parts[row["question"], row["outcome"]]) for row in main]
+    for row in main:
+        means = parts[row["question"], row["outcome"]]
+        headline = mean(experiment, row, float(means["chance"].iloc[0]))
+        notes = over_all(data, section.name, headline) if means["chance"].notna().all() else {}
+        section.summary.append(_sentence(row, means, asked(data, section.name), notes))
     if wanted.empty:
         return
     rows = wanted.to_dict("records")
@@ -321,8 +333,11 @@ def _words(outcome: str) -> str:
     return outcome
 
 
-def _sentence(outcome: Mapping[str, Any], means: pd.DataFrame) -> str:
-    """The means of an outcome of every model, cell by cell or from the lowest to the highest."""
+def _sentence(outcome: Mapping[str, Any], means: pd.DataFrame, way: str, notes: Mapping[str, str]) -> str:
+    """The means of an outcome of every model, cell by cell or from the lowest to the highest.
+
+    `way` is the way of asking in words, and `notes` what other ways say of each model.
+    """
     chance = float(means["chance"].iloc[0])
     known = "" if np.isnan(chance) else f" (chance: {format.number(chance)})"
     lines = []
@@ -333,8 +348,9 @@ def _sentence(outcome: Mapping[str, Any], means: pd.DataFrame) -> str:
         named = [
             f"{_cell(row)} {format.interval(row['mean'], row['low'], row['high'])}".strip() for row in cells
         ]
-        lines.append(f"{model}: {f'from {named[0]} to {named[1]}' if many else '; '.join(named)}")
-    return f"{outcome['words']}{known}: means with 95% intervals. {'. '.join(lines)}."
+        shown = f"from {named[0]} to {named[1]}" if many else "; ".join(named)
+        lines.append(f"{model}: {shown}{notes.get(str(model), '')}")
+    return f"{outcome['words']}{known}: means {way} with 95% intervals. {'. '.join(lines)}."
 
 
 def _cell(row: Mapping[Any, Any]) -> str:

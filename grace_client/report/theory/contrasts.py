@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from grace_client import analysis
 from grace_client.report import format
 from grace_client.report.blocks import Section, Table
+from grace_client.report.headlines import Headline, asked, notes
 from grace_client.report.runs import ReportData
 
 LEVEL = 0.05
@@ -40,6 +42,7 @@ def add(section: Section, data: ReportData, frame: pd.DataFrame, experiment: str
     noise = noise[noise["experiment"] == experiment]
     measured = not noise.empty
     effects = analysis.study1.access_effects(frame)
+    beside = notes(data, experiment, access_effect())
     table = shown(analysis.study1.contrasts(frame, noise=noise if measured else None))
     if effects["p"].notna().any():
         section.content.append(_access(name.replace("contrasts", "access"), effects))
@@ -68,7 +71,7 @@ def add(section: Section, data: ReportData, frame: pd.DataFrame, experiment: str
     )
     section.summary += [
         *([TASK] if effects["p"].notna().any() else []),
-        hypothesis(effects, where),
+        hypothesis(effects, where, asked(data, experiment), beside),
         *counts_shown(table, where),
         *_labels(table, effects, where),
     ]
@@ -91,8 +94,16 @@ def _access(name: str, effects: pd.DataFrame) -> Table:
     )
 
 
-def hypothesis(effects: pd.DataFrame, where: str) -> str:
-    """What access does to the lead of the named state, in dollars, with p."""
+def hypothesis(
+    effects: pd.DataFrame,
+    where: str,
+    way: str = "in one way of asking",
+    beside: Mapping[tuple[str, str], str] = MappingProxyType({}),
+) -> str:
+    """What access does to the lead of the named state, in dollars, with p.
+
+    `way` is the way of asking in words, and `beside` what other ways say; see `headlines.notes`.
+    """
     if effects["p"].isna().all():
         return (
             f"Whether it matters{where} what the speaker saw in Study 1 cannot be tested. The test needs two "
@@ -105,16 +116,16 @@ def hypothesis(effects: pd.DataFrame, where: str) -> str:
             lines.append(f"{model}: cannot be tested; the test needs two stories with answers in both cases")
             continue
         each = [
-            f"{_lead(row)}: {format.interval(row['difference'], row['low'], row['high'])}, "
-            f"p {format.equal(row['p_holm'])}"
+            f"{lead(row)}: {format.interval(row['difference'], row['low'], row['high'])}, "
+            f"p {format.equal(row['p_holm'])}{beside.get((str(model), access_words(row)), '')}"
             for row in own.to_dict("records")
         ]
         lines.append(f"{model}, over {format.stories(own['n_distinct'])}: {'; '.join(each)}")
         below = own[own["high"] < 0].to_dict("records")
-        against += [f"{model} ({format.listed(map(_lead, below))})"] * bool(below)
+        against += [f"{model} ({format.listed(map(lead, below))})"] * bool(below)
     sentence = (
         f"How much larger is the lead{where} where the speaker saw all three than where the speaker saw only "
-        "the things they name? Difference in dollars with 95% interval; p of a "
+        f"the things they name? Difference in dollars {way}, with 95% interval; p of a "
         f"one-tailed test, corrected by Holm's method. {'. '.join(lines)}. A listener who takes the "
         "speaker's knowledge into account has differences above 0. A preference for a label is in both "
         "leads and cancels."
@@ -127,7 +138,19 @@ def hypothesis(effects: pd.DataFrame, where: str) -> str:
     return sentence
 
 
-def _lead(row: Mapping[Any, Any]) -> str:
+def access_effect() -> Headline:
+    """The headline of the hypothesis."""
+    return Headline(
+        "access", "the effect of access", analysis.study1.bets, analysis.study1.access_effects, access_words
+    )
+
+
+def access_words(row: Mapping[Any, Any]) -> str:
+    """Such as ``effect of access on the lead of “1”, 1 over 3 (dollars)``."""
+    return f"effect of access on the lead of {lead(row)} (dollars)"
+
+
+def lead(row: Mapping[Any, Any]) -> str:
     """Such as ``“1”, 1 over 3``."""
     return f"“{row['observe']}”, {row['greater']} over {row['lesser']}"
 
@@ -187,7 +210,7 @@ def _labels(table: pd.DataFrame, effects: pd.DataFrame, where: str) -> list[str]
     both = full[keys].merge(effects[[*keys, "p", "p_holm"]], on=keys, how="left")
     alone = both[both["p"].notna() & ~(both["p_holm"] < LEVEL)]
     return [
-        f"{model}{where}: the lead of {format.listed(map(_lead, own.to_dict('records')))} is not shown to "
+        f"{model}{where}: the lead of {format.listed(map(lead, own.to_dict('records')))} is not shown to "
         "depend on what the speaker saw. The lead at full access may be a preference for a label. It is no "
         "evidence of an upper bound."
         for model, own in alone.groupby("model", sort=False)

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from grace_client import studies
 from grace_client.report.blocks import Section
+from grace_client.report.headlines import Headline
 from grace_client.report.runs import ReportData
+from grace_client.report.sections import experiment as any_experiment
 from grace_client.report.theory import comparison, stories, study1, study2
 from grace_client.studies.declaration import Experiment
 
@@ -21,6 +23,11 @@ SECTIONS: dict[str, Builder] = {
     "study2-judgement": study2.judgements,
 }
 """Sections of experiments."""
+HEADLINES: dict[str, Callable[[Experiment], tuple[Headline, ...]]] = {
+    "study1-exp2": study1.headlines,
+    "study2-exp2": study2.headlines,
+}
+"""Headline effects of experiments."""
 SLOW = ("study2-exp1", "study2-exp2")
 """The sections that take longest."""
 FURTHER: dict[str, tuple[str, Builder]] = {
@@ -33,6 +40,13 @@ FURTHER: dict[str, tuple[str, Builder]] = {
 def section_of(experiment: Experiment) -> Builder | None:
     """The builder of an experiment's own section; None if it has none."""
     return SECTIONS[experiment.name] if fits(experiment) else None
+
+
+def headlines(experiment: Experiment) -> tuple[Headline, ...]:
+    """The headline effects of an experiment: of the theory, or of any study."""
+    if experiment.name in HEADLINES and fits(experiment):
+        return HEADLINES[experiment.name](experiment)
+    return any_experiment.headlines(experiment)
 
 
 def fits(experiment: Experiment) -> bool:

@@ -10,13 +10,48 @@ from grace_client.analysis import study1
 from grace_client.core.errors import NotEnoughDataError
 from grace_client.report import format
 from grace_client.report.blocks import Figure, Section, Table
+from grace_client.report.headlines import Headline, mean
 from grace_client.report.runs import ReportData
 from grace_client.report.sections import normalisation
 from grace_client.report.theory import contrasts, listener
 from grace_client.run.layout import OK
+from grace_client.studies.declaration import Experiment
 
 CELL = list(study1.CELL)
 QUESTIONS = ("state0", "state1", "state2", "state3", "knowledge")
+
+
+def headlines(experiment: Experiment) -> tuple[Headline, ...]:
+    """What access does to the lead of a named state, the percentages of the states, and knowledge."""
+
+    def percentages(bets: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+        return analysis.mean_intervals(bets, "percentage", ["model", "state", *by], bounds=(0, 100))
+
+    return (
+        contrasts.access_effect(),
+        Headline(
+            "percentages",
+            "the elicited percentages",
+            study1.bets,
+            lambda bets: percentages(bets, []),
+            lambda row: f"elicited percentage of state {row['state']}",
+            neutral=50,
+            bounds=(0, 100),
+            by_item=lambda bets: percentages(bets, ["item", *CELL]),
+            conditions=("state", *CELL),
+        ),
+        mean(
+            experiment,
+            {
+                "question": "knowledge",
+                "outcome": "prob_yes",
+                "words": "probability of yes to what the speaker knows",
+                "least": 0,
+                "greatest": 1,
+            },
+            0.5,
+        ),
+    )
 
 
 def scored(data: ReportData) -> Section | None:

@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from grace_client import analysis
 from grace_client.analysis import study2
 from grace_client.report import format
 from grace_client.report.blocks import Figure, Section, Table
+from grace_client.report.headlines import Headline, Outcomes, asked, mean, notes
 from grace_client.report.runs import ReportData
 from grace_client.report.sections import normalisation
 from grace_client.report.theory import speaker
+from grace_client.studies.declaration import Experiment
 
 CELL = speaker.CELL
+NEGATED = "prob_wasnt"
+"""The outcome of `analysis.outcomes`: the probability of the four negated utterances together."""
+NEGATION = "probability of a negation"
+"""This outcome in words."""
+
+
+def headlines(experiment: Experiment) -> tuple[Headline, ...]:
+    """How often the utterances are negated: all of them, and those about bad news by goal."""
+
+    def bad_news(outcomes: pd.DataFrame) -> pd.DataFrame:
+        rows = outcomes[outcomes["state"] == "0 hearts"]
+        return analysis.cell_means(rows, NEGATED, by=["goal"], experiment=experiment)
+
+    wanted = {"question": "utterance", "outcome": NEGATED, "words": NEGATION, "least": 0, "greatest": 1}
+    return (
+        mean(experiment, wanted, 0.5),
+        Headline(
+            "bad-news",
+            "negation of bad news",
+            Outcomes(experiment),
+            bad_news,
+            lambda row: _bad_news_words(row["goal"]),
+            neutral=0.5,
+            bounds=(0, 1),
+        ),
+    )
+
+
+def _bad_news_words(goal: str) -> str:
+    return f"{NEGATION} at 0 hearts, {speaker.GOAL_WORDS[goal]}"
 
 
 def scored(data: ReportData) -> Section | None:
@@ -59,7 +93,7 @@ def _answers(section: Section, data: ReportData, name: str, note: str) -> None:
     frame = data.answers(section.name)
     assert frame is not None
     with section.block("What is said, and who negates,"):
-        _utterances(section, data.once(study2.utterances, section.name), study2.negation(frame), name)
+        _utterances(section, data, data.once(study2.utterances, section.name), study2.negation(frame), name)
     if "response" in frame.columns:
         with section.block("The test of each utterance against chance"):
             section.content.append(
@@ -197,7 +231,9 @@ def _utilities(frame: pd.DataFrame, name: str) -> Table:
     )
 
 
-def _utterances(section: Section, means: pd.DataFrame, negation: pd.DataFrame, name: str) -> None:
+def _utterances(
+    section: Section, data: ReportData, means: pd.DataFrame, negation: pd.DataFrame, name: str
+) -> None:
     people, negated = analysis.reference.study2(), analysis.reference.study2_negation()
     theory = analysis.rsa.predict_study2(analysis.rsa.people())
     theory_negates = theory[theory["utterance"].str.startswith("wasnt")]
@@ -246,21 +282,23 @@ def _utterances(section: Section, means: pd.DataFrame, negation: pd.DataFrame, n
     cells = {model: own for model, own in cells.items() if len(own) == len(negated)}
     if len(cells) > 1:
         where = "" if name == "study2" else " in free text"
+        bad_news = headlines(data.experiment(section.name))[-1]
+        beside = notes(data, section.name, bad_news)
         section.summary.append(
-            f"How often bad news (0 hearts) is negated{where}, by what the speaker wants (chance: 50%; in "
-            "brackets: 95% intervals): "
-            f"{'; '.join(_bad_news(goal, cells) for goal in speaker.GOALS)}."
+            f"How often bad news (0 hearts) is negated{where}, {asked(data, section.name)}, by what the "
+            "speaker wants (chance: 50%; in brackets: 95% intervals): "
+            f"{'; '.join(_bad_news(goal, cells, beside) for goal in speaker.GOALS)}."
         )
 
 
-def _bad_news(goal: str, tables: dict[str, pd.DataFrame]) -> str:
+def _bad_news(goal: str, tables: dict[str, pd.DataFrame], beside: Mapping[tuple[str, str], str]) -> str:
     """Negation at 0 hearts with a goal, of people and of every model with the number of its domains."""
     lines = []
     for name, cells in tables.items():
         own = cells[(cells["state"] == "0 hearts") & (cells["goal"] == goal)].iloc[0]
         share = format.share(float(own["mean"]), float(own["low"]), float(own["high"]))
         over = f" over {format.plural(int(own['n_distinct']), 'domain')}" if "n_distinct" in own.index else ""
-        lines.append(f"{name} {share}{over}")
+        lines.append(f"{name} {share}{over}{beside.get((name, _bad_news_words(goal)), '')}")
     return f"{speaker.GOAL_WORDS[goal]}: {', '.join(lines)}"
 
 
