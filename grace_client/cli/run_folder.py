@@ -166,6 +166,12 @@ def explain(
     question: Annotated[
         str | None, typer.Option(help="Show only this question, such as state2. Default: all questions.")
     ] = None,
+    way: Annotated[
+        str | None,
+        typer.Option(
+            help="Show only this way of asking, such as base or 'order=reversed, cue=reply'. Default: all."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show where a trial's numbers come from: the prompt, its tokens, and every form's log-probability."""
@@ -185,6 +191,8 @@ def explain(
             raise SpecError(f"{run} has no trial {trial}. Its trials are: {listed}")
         names = ", ".join(q.name for q in folder.experiment.questions(folder.plan.trials[0]))
         raise SpecError(f"{run} has no question {question!r}. Questions: {names}")
+    if way is not None:
+        items = _in_way(folder, items, way)
     tables.check_record(folder, items)
     traces = [_trace(folder, item) for item in items]
     if json:
@@ -192,6 +200,18 @@ def explain(
         return
     for trace in traces:
         _print_trace(trace)
+
+
+def _in_way(folder: RunFolder, items: list[Item], way: str) -> list[Item]:
+    """The items in the way of asking of this label."""
+    from grace_client.studies import ways
+
+    asked_in = folder.manifest.spec.ways or ({},)
+    known = {ways.label(one, asked_in[0]): one for one in asked_in}
+    if way not in known:
+        listed = "; ".join([*known][:SHOWN]) + ("; …" if len(known) > SHOWN else "")
+        raise SpecError(f"{folder.path} was not asked in the way {way!r}. Its ways: {listed}")
+    return [item for item in items if item.way == known[way]]
 
 
 def _trace(folder: RunFolder, item: Item) -> dict[str, Any]:

@@ -43,6 +43,7 @@ def loads(values: Mapping[str, Any], assumptions: Assumptions) -> list[Load]:
             experiment,
             _list(experiment.study, studies_of.trials(values, experiment.study.name)),
             sample=own.get("sample") or None,
+            ways=str(own.get("ways") or ""),
             sampling={field: int(own[key]) for key, field in names.items() if key in own},
             thinks=reasons and own.get("reasoning", "") in ("", "on", True),
             characters_per_token=assumptions.characters_per_token,

@@ -65,7 +65,7 @@ def server_arguments(known: Mapping[str, Any], *, without: Collection[str] = ())
 
 
 def client_runs(
-    known: Mapping[str, Any], experiment: str, *, release: str, sample: int = 0
+    known: Mapping[str, Any], experiment: str, *, release: str, sample: int = 0, ways: str = ""
 ) -> list[ClientRun]:
     """The runs of an experiment: one, or one for each replicate if the values say `indexed`.
 
@@ -79,9 +79,11 @@ def client_runs(
         Name of the release, which names the run unless `queries.runId` does.
     sample : int
         Number of trials to draw; 0 for the number in the values.
+    ways : str
+        Design of ways of asking; empty for the one in the values.
     """
     own = dict(settings(known, experiment))
-    own |= {"sample": sample} if sample else {}
+    own |= {name: value for name, value in (("sample", sample), ("ways", ways)) if value}
     folder = Path(experiment, known["model"]["name"], run_id(known, release))
     if not own.get("indexed"):
         return [_run(known, experiment, folder, own)]

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from grace_client.campaign.records import Phase
@@ -96,6 +97,8 @@ class Local:
         Names of experiments; empty for those that each model's values enable.
     sample : int
         Number of trials to draw from each list; 0 for the number in the values.
+    ways : mapping of str to str
+        Designs of ways of asking by experiment; for the others, those in the values.
     vllm : str
         Command that starts a vLLM server; empty for the embedded engine.
     say : callable
@@ -113,10 +116,12 @@ class Local:
         experiments: Sequence[str] = (),
         *,
         sample: int = 0,
+        ways: Mapping[str, str] = MappingProxyType({}),
         vllm: str = "",
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.out, self.experiments, self.sample, self.say = out, tuple(experiments), sample, say
+        self.out, self.experiments, self.say = out, tuple(experiments), say
+        self.sample, self.ways = sample, ways
         self.vllm = Vllm.of(vllm)
         self._stop = asyncio.Event()
 
@@ -155,7 +160,9 @@ class Local:
         left = [
             run
             for experiment in self.experiments or experiments(known)
-            for run in client_runs(known, experiment, release=name, sample=self.sample)
+            for run in client_runs(
+                known, experiment, release=name, sample=self.sample, ways=self.ways.get(experiment, "")
+            )
         ]
         folders: list[Path] = []
         reasons: dict[str, str] = {}

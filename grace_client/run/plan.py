@@ -135,7 +135,7 @@ class Plan:
             first.setdefault(item.key, item)
         if self.spec.ways:
             # An engine computes what two prompts begin with once, if it meets them soon after each other.
-            return tuple(sorted(first.values(), key=_beginning))
+            return tuple(sorted(first.values(), key=lambda item: beginning(item.question.prompt)))
         return tuple(first.values())
 
     @property
@@ -249,8 +249,8 @@ def _sent(prompt: Prompt) -> tuple[object, ...]:
     return (prompt.text, *turns, *(("plain",) if prompt.plain else ()))
 
 
-def _beginning(item: Item) -> tuple[bool, list[tuple[str, str]]]:
-    prompt = item.question.prompt
+def beginning(prompt: Prompt) -> tuple[bool, list[tuple[str, str]]]:
+    """Sorts prompts so that equal beginnings stand together."""
     return prompt.plain, [(message["role"], message["content"]) for message in prompt.messages]
 
 

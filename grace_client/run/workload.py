@@ -43,6 +43,7 @@ def count(
     trials: TrialList,
     *,
     sample: int | None = None,
+    ways: str = "",
     sampling: Mapping[str, Any] | None = None,
     thinks: bool = False,
     characters_per_token: float,
@@ -56,6 +57,9 @@ def count(
         The experiment, and its trial list.
     sample : int, optional
         Number of trials to ask; default: all.
+    ways : str
+        Design of ways of asking a scored experiment; empty for one way. Of their prompts, only what differs
+        from the prompt before is counted.
     sampling : mapping, optional
         Some fields of a `SamplingSpec`; the others are as the study says.
     thinks : bool
@@ -65,19 +69,23 @@ def count(
     block_size : int
         Tokens of a prefix block. Each further inner node of a trie costs half a block.
     """
-    questions = [one for trial in plan.sample(trials, sample) for one in experiment.questions(trial)]
+    asked_in = experiment.design(ways) if ways else plan.ONE_WAY
+    asked = plan.ask(experiment, plan.sample(trials, sample), trials.path, asked_in)
+    questions = [one for of in asked for one in of.questions]
 
     def tokens(prompt: str) -> int:
         return math.ceil(len(prompt) / characters_per_token)
 
     if experiment.scored:
-        distinct = {(one.prompt, one.options) for one in questions}
-        prompts = sum(
-            tokens(prompt.text) + (_inner_nodes(options) - 1) * block_size // 2
-            for prompt, options in distinct
-            if options is not None
-        )
-        return Workload(len(distinct), prompts, 0)
+        distinct = {(one.prompt, one.options): one for one in questions}
+        texts = sum(tokens(prompt.text) for prompt, _ in distinct)
+        if ways:
+            texts = math.ceil(
+                characters(sorted((prompt for prompt, _ in distinct), key=plan.beginning))
+                / characters_per_token
+            )
+        tries = sum((_inner_nodes(o) - 1) * block_size // 2 for _, o in distinct if o is not None)
+        return Workload(len(distinct), texts + tries, 0)
     room = {"max_tokens": THINKING_TOKENS} if thinks else {}
     declared = experiment.file.sampling.model_dump(exclude_none=True)
     drawn = SamplingSpec.model_validate(room | declared | dict(sampling or {}))

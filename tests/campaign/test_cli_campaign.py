@@ -65,6 +65,17 @@ def test_a_plan_needs_no_helm() -> None:
     assert "At worst: 24 GPU-hours (1 GPUs x 24 hours" in done.stdout
 
 
+def test_ways_of_asking_are_planned() -> None:
+    """A design is for the scored experiments; those of free text are asked in one way."""
+    plan = ("plan", "--json", "--models", "gemma-2b", "--sample", "10", "--experiments")
+    counts = []
+    for more in (("study2-exp2",), ("study2-exp2,study2-exp1", "--ways", "one-by-one:order")):
+        done = grace(*plan, *more)
+        assert done.returncode == 0, done.stderr
+        counts.append(json.loads(done.stdout)["models"][0]["questions"])
+    assert counts == [10, 3 * 10 + 5 * 10]
+
+
 def test_a_study_file_is_planned() -> None:
     """Its own questions are counted: two scored experiments, and one with two answers to each question."""
     own = ("plan", "--json", "--models", "gemma-2b,gpt-oss-20b", "--study", str(own_study.FILE))
@@ -86,6 +97,8 @@ def test_a_study_file_is_planned() -> None:
         (("plan", "--study", str(own_study.FILE), "--trials", str(LIST)), "column"),
         (("plan", "--trials", str(LIST), "--trials", str(LIST)), "two lists are of study1"),
         (("run", "--study", str(own_study.FILE)), "--models"),
+        (("plan", "--ways", "full", "--experiments", "study1-exp1"), "all experiments draw free text"),
+        (("plan", "--ways", "full:colour"), "study1-exp2: --ways full:colour: 'colour' is not a way"),
         (("plan", "--set-file", "queries.trials.study1"), "KEY=FILE"),
         (("plan", "--set-file", "queries.trials.study1=none.csv"), "none.csv"),
         (("plan", "--models", "llama-70b", "--budget-hours", "1"), ""),

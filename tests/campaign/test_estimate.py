@@ -94,6 +94,18 @@ def test_a_sample_and_a_choice_of_experiments_are_counted() -> None:
     assert "study1-exp2" not in counted and counted["study1-exp1"].questions == 10 * 2 * 5
 
 
+def test_ways_of_asking_are_counted() -> None:
+    """Three orders are three times the questions, and what equal beginnings share counts once."""
+    key = "queries.experiments.study2-exp2.ways"
+    known = values("gemma-2b")
+    (one,), (three,) = (
+        [load for load in loads(effective(known, sets), Assumptions()) if load.experiment == "study2-exp2"]
+        for sets in ({}, {key: "one-by-one:order"})
+    )
+    assert three.questions == 3 * one.questions
+    assert one.prompt_tokens < three.prompt_tokens < 3 * one.prompt_tokens
+
+
 def test_a_study_file_in_the_values_is_counted() -> None:
     """With its own list and its own sampling; a reasoning model needs room for its reasoning."""
     own = {f"queries.{key}": value for key, value in own_study.VALUES.items()}

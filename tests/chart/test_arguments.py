@@ -46,7 +46,14 @@ def test_what_the_chart_gives_itself_is_in_them() -> None:
     """For the server and for its clients; but `--declare` may be given again."""
     objects = render(
         VALUES / "gpt-oss-20b.yaml",
-        values={"queries": {"experiments": {"study1-exp1": {"sample": 5, "reasoning": "on"}}}},
+        values={
+            "queries": {
+                "experiments": {
+                    "study1-exp1": {"sample": 5, "reasoning": "on"},
+                    "study1-exp2": {"ways": "one-by-one"},
+                }
+            }
+        },
     )
     server = containers(one(objects, "Deployment")["spec"]["template"])[-1]
     flags = {word.removeprefix("--").partition("=")[0] for word in server["args"] if word.startswith("--")}

@@ -58,6 +58,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "more-gpus": {"gpu.count": 4, "policy.allowMoreGpus": "a test"},
     "indexed": {f"{FREE}.indexed": True, f"{FREE}.seed": 4, f"{FREE}.replicates": 3},
     "free": {f"{FREE}.temperature": 1.0, f"{FREE}.maxTokens": 7, f"{FREE}.sample": 9},
+    "ways": {
+        "queries.experiments.study1-exp2.ways": "one-by-one",
+        "queries.experiments.study2-exp2.ways": "random-8-3:order,end",
+    },
     "cold": {f"{FREE}.temperature": 0, f"{FREE}.reasoning": False, f"{FREE}.extraArgs": ["--declare=a=b"]},
     "reasons": {f"{FREE}.reasoning": True, "queries.experiments.study1-exp2.reasoning": "off-by-prompt"},
     "words": {f"{FREE}.temperature": "0.50", "queries.maxFailed": "0.10", "model.weightsGiB": "12.5"},

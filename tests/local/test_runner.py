@@ -343,6 +343,14 @@ def test_the_campaigns_sample_wins_over_the_values(tmp_path: Path) -> None:
     assert "--sample=3" in campaign.arguments
 
 
+def test_the_campaigns_ways_win_over_the_values(tmp_path: Path) -> None:
+    """Of each experiment by itself."""
+    known = described(tmp_path, queries={"experiments": {"study1-exp2": {"ways": "full"}}})
+    (values,), (campaign,) = (client_runs(known, "study1-exp2", release="m", ways=w) for w in ("", "latin"))
+    assert "--ways=full" in values.arguments and "--ways=latin" in campaign.arguments
+    assert len(campaign.arguments) == len(values.arguments)
+
+
 def test_options_of_the_command_win_over_the_values(tmp_path: Path) -> None:
     """Each is given once; the server listens on this machine's own address alone."""
     known = described(tmp_path, gpu={"count": 2})
@@ -457,7 +465,19 @@ def test_options_of_a_cluster_are_refused(given: list[str], named: str) -> None:
 def test_options_of_a_local_campaign_are_not(tmp_path: Path) -> None:
     """All that mean something here."""
     refuse(asked_of_run("--local", "--models", "a/b", "--out", str(tmp_path), "--experiments", "study1-exp2"))
-    refuse(asked_of_run("--sample", "1", "--values-folder", str(tmp_path), "--vllm", "vllm serve", "--json"))
+    refuse(
+        asked_of_run(
+            "--ways",
+            "full",
+            "--sample",
+            "1",
+            "--values-folder",
+            str(tmp_path),
+            "--vllm",
+            "vllm serve",
+            "--json",
+        )
+    )
 
 
 def asked_of_run(*arguments: str) -> typer.Context:

@@ -87,6 +87,14 @@ class CampaignOptions:
     sample: Annotated[
         int, typer.Option(help="Ask only this many trials of each list, drawn at random. 0 asks all.", min=0)
     ] = 0
+    ways: Annotated[
+        str,
+        typer.Option(
+            help="Ask the scored experiments in several of the ways that the study file declares: see "
+            "'grace run --ways'.",
+            show_default=False,
+        ),
+    ] = ""
     sets: Set = None
     set_string: SetString = None
     set_file: SetFile = None
@@ -120,11 +128,16 @@ class CampaignOptions:
         wanted = names(self.experiments)
         sets: dict[str, Any] = {"queries.image.registry": self.registry} if self.registry else {}
         sets |= _study.values(study, self.trials or ())
-        for name, asked in _study.experiments(study, wanted, tuple(shipped)).items():
+        every = _study.experiments(study, wanted, tuple(shipped))
+        for name, asked in every.items():
             if wanted:
                 sets[f"queries.experiments.{name}.enabled"] = asked
             if self.sample:
                 sets[f"queries.experiments.{name}.sample"] = self.sample
+        usual = [name for name, own in shipped.items() if own["enabled"]] if study is None else [*every]
+        run = [name for name, asked in every.items() if asked] if wanted else usual
+        for name in _study.in_ways(study, run, self.ways):
+            sets[f"queries.experiments.{name}.ways"] = self.ways
         return settings.describe(
             names(models),
             folder=self.values_folder or values_folder(),

@@ -90,6 +90,39 @@ def experiments(study: Study | None, wanted: Sequence[str], shipped: Sequence[st
     return {name: name in whole for name in known}
 
 
+def in_ways(study: Study | None, experiments: Sequence[str], design: str) -> list[str]:
+    """The experiments that a design of ways of asking is for: those that score options.
+
+    Parameters
+    ----------
+    study : Study or None
+        The campaign's own study.
+    experiments : sequence of str
+        The whole names of those that the campaign runs.
+    design : str
+        The design; empty for one way.
+
+    Raises
+    ------
+    SpecError
+        If one of them cannot be asked in such a design, or if all draw free text.
+    """
+    from grace_client import studies
+
+    if not design:
+        return []
+    known = studies.experiment if study is None else study.experiments.__getitem__
+    scored = [one for one in map(known, experiments) if one.scored]
+    if not scored:
+        raise SpecError("--ways: all experiments draw free text, which is asked in one way. Leave --ways out")
+    for one in scored:
+        try:
+            one.design(design)
+        except SpecError as error:
+            raise SpecError(f"{one.name}: {error}. Choose other experiments with --experiments") from None
+    return [one.name for one in scored]
+
+
 def _text(trials: TrialList) -> str:
     try:
         return trials.raw.decode()

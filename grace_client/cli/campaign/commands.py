@@ -152,9 +152,9 @@ def run(
     )
     if not spec and options != limits_only:
         raise SpecError(
-            "--gpu, --registry, --study, --trials, --experiments, --sample, --set and --values-folder need "
-            "--models. Add --models to begin a new campaign, or leave them out to continue the one that is "
-            "running"
+            "--gpu, --registry, --study, --trials, --experiments, --sample, --ways, --set and "
+            "--values-folder need --models. Add --models to begin a new campaign, or leave them out to "
+            "continue the one that is running"
         )
     limits = {
         "budget_hours": options.budget_hours,

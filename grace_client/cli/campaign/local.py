@@ -23,7 +23,8 @@ from grace_client.local.runner import AllValues, Ended, Local
 from grace_client.local.server import unlisted
 
 LOCAL_PARAMETERS = frozenset(
-    {"models", "out", "study", "trials", "experiments", "sample", "values_folder", "local", "vllm", "json"}
+    {"models", "out", "study", "trials", "experiments", "sample", "ways", "values_folder"}
+    | {"local", "vllm", "json"}
 )
 """Parameters of `grace campaign run` that work without a cluster."""
 AGAIN = "Repeat the command. Answered questions are not asked again"
@@ -37,7 +38,8 @@ def run(options: CampaignOptions, out: Path, vllm: str | None, *, json: bool) ->
     experiments = [name for name, asked in wanted.items() if asked]
     models = _models(names(options.models or EMBEDDED), options.values_folder, sets)
     paths.check_folder(out)
-    local = Local(out, experiments, sample=options.sample, vllm=vllm or "", say=say)
+    ways = dict.fromkeys(_study.in_ways(study, experiments, options.ways), options.ways)
+    local = Local(out, experiments, sample=options.sample, ways=ways, vllm=vllm or "", say=say)
     ended = asyncio.run(_run(local, models))
     if json:
         print_json({"models": [_as_json(one) for one in ended]})
