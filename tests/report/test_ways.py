@@ -89,6 +89,8 @@ def test_a_headline_says_what_other_ways_say(study: str) -> None:
     assert len(re.findall(rf"; over {count} ways of asking [−\d.]+ \[", sentence)) == 3
     if study == "study2":
         assert "depends most on order" in sentence
+    (scoring,) = (table for table in section.tables if table.name == f"{study}-exp2-scoring")
+    assert scoring.frame["ways"].str.endswith("orders").all(), "the correction stands beside the raw values"
 
 
 def reversed_too(frame: pd.DataFrame) -> pd.DataFrame:

@@ -8,8 +8,11 @@ import pandas as pd
 
 from grace_client import analysis
 from grace_client.report.blocks import Section, Table
-from grace_client.report.runs import ReportData, null_of
-from grace_client.run.layout import OK
+from grace_client.report.runs import ReportData, in_base_way, null_of
+from grace_client.run.layout import OK, WAY_FACTOR
+
+NORMALISED = "normalised"
+ORDER = f"{WAY_FACTOR}order"
 
 
 def variants(data: ReportData, experiment: str, question: str, keys: Sequence[str]) -> pd.DataFrame:
@@ -27,9 +30,24 @@ def variants(data: ReportData, experiment: str, question: str, keys: Sequence[st
             continue
         base = None if null is None or model not in set(null["model"]) else null[null["model"] == model]
         parts.append(analysis.compare.variants(own, keys=keys, question=question, null=base))
+        if (averaged := _over_orders(data, experiment, question, str(model))) is not None:
+            found = analysis.compare.variants(averaged, keys=keys, question=question)
+            parts.append(found[found["variant"] == NORMALISED].assign(variant="orders"))
     if not parts:
         return pd.DataFrame(columns=["model", "variant", *keys, "option", "prob"])
     return pd.concat(parts, ignore_index=True)
+
+
+def _over_orders(data: ReportData, experiment: str, question: str, model: str) -> pd.DataFrame | None:
+    """The answers of a model, averaged over the orders of the listed options; None if there is one order."""
+    asked = data.asked.get(experiment)
+    if asked is None or ORDER not in asked.columns:
+        return None
+    own = asked[(asked["model"] == model) & (asked["question"] == question)]
+    if own[ORDER].nunique() < 2:
+        return None
+    averaged = in_base_way(analysis.ways.averaged(own))
+    return averaged.assign(prob_norm=averaged["prob_averaged"])
 
 
 def add(
@@ -57,7 +75,9 @@ def add(
                 " pmi: in proportion to how much the scene raises each option above the null context "
                 f"({null})."
             )
-            * (null in data.experiment(experiment).study.experiments),
+            * (null in data.experiment(experiment).study.experiments)
+            + " orders: averaged over the orders of the listed options, in each of which another option may "
+            "profit from its place." * bool(whole["ways"].str.contains("orders").any()),
             long=True,
         )
     )
