@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis
 import pytest
 
 from grace_client import cli, studies
@@ -26,6 +27,10 @@ from tests.kube.standin import Tools
 ROOT = Path(__file__).parents[1]
 USERS_LISTS = ROOT.parent / "shared" / "data"
 """The users' own lists, where they lie beside the checkout."""
+
+# A busy machine is no failure.
+hypothesis.settings.register_profile("grace", deadline=None)
+hypothesis.settings.load_profile("grace")
 
 
 class _LeaveOut(MetaPathFinder):

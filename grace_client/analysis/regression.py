@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from grace_client.analysis._data.declared import conditions, declared, each, levels
 from grace_client.analysis._data.layout import distinct, per_model, refuse_copies, require
+from grace_client.analysis._statistics.components import components
 from grace_client.analysis._statistics.formulas import Formula, design
-from grace_client.analysis._statistics.reml import reml
 from grace_client.analysis.measured import Outcome, chosen, measured
 from grace_client.core.errors import NotEnoughDataError, SpecError
 from grace_client.studies.declaration import Experiment
@@ -234,15 +234,15 @@ def _fit_mixed(
         raise NotEnoughDataError(
             f"{where} cannot be fitted: its terms and groups leave no residuals. Leave out a group"
         )
-    fit = reml(y, matrix, list(codes.values()))
+    fit = components(y, matrix, list(codes.values()), level=None)
     table = _wald(
         names,
         fit.estimate,
-        np.sqrt(np.diag(fit.covariance)),
+        np.sqrt(np.diag(fit.error)),
         _containment(matrix, list(codes.values())),
     )
-    spread = {f"sd_{name}": sd for name, sd in zip(codes, fit.spread.tolist(), strict=True)}
-    return table.assign(**spread, sd_residual=fit.residual, converged=fit.converged)
+    named = zip((*codes, "residual"), np.sqrt(fit.variance).tolist(), strict=True)
+    return table.assign(**{f"sd_{name}": sd for name, sd in named}, converged=fit.converged)
 
 
 def _containment(matrix: Array, codes: list[NDArray[np.int64]]) -> Array:

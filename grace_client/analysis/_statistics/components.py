@@ -25,10 +25,14 @@ BEYOND = 1e10
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Estimates; the residual comes last.
+    """Estimates; of variances, that of the residual comes last.
 
     Attributes
     ----------
+    estimate : ndarray, shape (k,)
+        Fixed effects.
+    error : ndarray, shape (k, k)
+        Their covariance.
     variance : ndarray, shape (n_components,)
     covariance : ndarray, shape (n_components, n_components)
         Of the variances, by the average information; 0 for those that are 0.
@@ -38,6 +42,8 @@ class Fit:
         Whether the optimiser's own criterion was met.
     """
 
+    estimate: Array
+    error: Array
     variance: Array
     covariance: Array
     low: Array
@@ -133,6 +139,14 @@ class Likelihood:
         whole[-1, -1] = (twice - float(cross @ own)) / rest
         return float(value), gradient, whole / 2
 
+    def fixed(self, variance: Array) -> tuple[Array, Array]:
+        """The fixed effects given the variances, shape (k,), and their covariance, shape (k, k)."""
+        scale = np.sqrt(variance[:-1] / variance[-1])[self.group]
+        lower = np.linalg.cholesky(scale[:, None] * self.zz * scale + np.eye(len(scale)))
+        left = np.linalg.solve(lower, scale[:, None] * self.zxy)
+        inverse = np.linalg.inv(self.xx - left[:, :-1].T @ left[:, :-1])
+        return inverse @ (self.xy - left[:, :-1].T @ left[:, -1]), inverse * variance[-1]
+
     def _sums(self, values: Array) -> Array:
         """Sums of each group's levels."""
         sums = np.bincount(self.group, weights=values, minlength=self.count)
@@ -140,7 +154,10 @@ class Likelihood:
 
 
 def components(y: Array, matrix: Array, codes: Sequence[Codes], *, level: float | None = 0.95) -> Fit:
-    """Variances of crossed random intercepts and of the residual.
+    """Fixed effects, and variances of crossed random intercepts and of the residual.
+
+    It is the fit of ``lme4::lmer``. ``statsmodels.MixedLM`` is wrong where a variance is 0, and says that it
+    has converged.
 
     Parameters
     ----------
@@ -149,9 +166,10 @@ def components(y: Array, matrix: Array, codes: Sequence[Codes], *, level: float 
     level : float, optional
         Level of the intervals; None for none, which is much faster.
     """
-    unit = float(y.var())
+    unit = float(y.var()) or 1.0
     likelihood = Likelihood(y / np.sqrt(unit), matrix, codes)
-    best, deviance, converged = _search(likelihood, np.full(len(codes) + 1, 0.3))
+    rough, *_ = _search(likelihood, np.full(len(codes) + 1, 0.3))
+    best, deviance, converged = _search(likelihood, rough, enough=1e-13)
     free = best > 0
     covariance = np.zeros((len(best), len(best)))
     information = likelihood.deviance(best)[2]
@@ -160,11 +178,24 @@ def components(y: Array, matrix: Array, codes: Sequence[Codes], *, level: float 
     if level is not None:
         for place in range(len(best)):
             low[place], high[place] = _interval(likelihood, best, deviance, place, level)
-    return Fit(best * unit, covariance * unit**2, low * unit, high * unit, converged)
+    estimate, error = likelihood.fixed(best)
+    return Fit(
+        estimate * np.sqrt(unit),
+        error * unit,
+        best * unit,
+        covariance * unit**2,
+        low * unit,
+        high * unit,
+        converged,
+    )
 
 
-def _search(likelihood: Likelihood, start: Array, fixed: int | None = None) -> tuple[Array, float, bool]:
+def _search(
+    likelihood: Likelihood, start: Array, fixed: int | None = None, enough: float = 1e-7
+) -> tuple[Array, float, bool]:
     """The likeliest variances, by projected Newton steps; one of them may be fixed at its start.
+
+    It ends where a step promises to lower the deviance by less than `enough`.
 
     References
     ----------
@@ -182,7 +213,7 @@ def _search(likelihood: Likelihood, start: Array, fixed: int | None = None) -> t
         half = information[np.ix_(free, free)]
         half = half + 1e-9 * np.diag(np.diag(half) + 1e-12)
         step[free] = -0.5 * np.linalg.solve(half, gradient[free])
-        if -float(gradient @ step) < 1e-7:
+        if -float(gradient @ step) < enough:
             return np.where(at <= SMALL, least, at), value, True
         share = 1.0
         while share > 1e-6:

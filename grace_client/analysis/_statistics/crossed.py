@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from grace_client.analysis._data.layout import WAY
-from grace_client.analysis._statistics.components import Fit, components
+from grace_client.analysis._statistics.components import components
 from grace_client.core.errors import NotEnoughDataError
 from grace_client.run.layout import WAY_FACTOR
 
@@ -38,19 +38,16 @@ def table(
             f"{len(y)} values in {matrix.shape[1]} conditions are too few for {len(named)} components. Ask "
             "in more ways, or leave out conditions"
         )
-    missing = np.full(len(named), np.nan)
+    found = {name: [np.nan] * 3 for name in named}
     if float(np.abs(residual).max()) <= 1e-12 * max(1.0, float(np.abs(y).max())):
-        fit = Fit(missing, np.full((len(named), len(named)), np.nan), missing, missing, False)
         reasons |= dict.fromkeys(named, "all values of a condition are equal")
     else:
         fit = components(y, matrix, list(codes.values()), level=level)
         if not fit.converged:
             reasons |= dict.fromkeys(named, "the estimates did not converge")
+        each = zip(fit.variance.tolist(), fit.low.tolist(), fit.high.tolist(), strict=True)
+        found = dict(zip(named, map(list, each), strict=True))
     levels = {name: int(code.max()) + 1 for name, code in codes.items()} | {"residual": len(y)}
-    found = {
-        name: [float(one[place]) for one in (fit.variance, fit.low, fit.high)]
-        for place, name in enumerate(named)
-    }
     if noise is not None:
         found["residual"] = [max(one - noise**2, 0.0) if one == one else one for one in found["residual"]]
         found["noise"] = [noise**2, np.nan, np.nan]
