@@ -19,6 +19,8 @@ from grace_client.report.runs import ReportData
 from grace_client.studies.declaration import Experiment
 
 Answers = Callable[[pd.DataFrame], pd.DataFrame]
+Shown = Callable[[float, float, float], str]
+"""Writes a value and the ends of its interval."""
 
 
 @dataclass(frozen=True)
@@ -174,12 +176,16 @@ def _measured(data: ReportData, name: str, of: Answers) -> pd.DataFrame:
     return data.kept(("measured", name, of), made)
 
 
-def over_ways(row: Mapping[Any, Any], digits: int = 2) -> str:
-    """What a verdict says, such as ``over 3 ways 0.67 [0.10, 0.98]; holds in 3 of 3 ways``."""
-    mean = format.number(row["mean"], digits)
-    if not pd.isna(row["low"]):
-        mean = format.interval(row["mean"], row["low"], row["high"], digits)
-    return f"over {int(row['n_ways'])} ways of asking {mean}; {row['verdict']}"
+def over_ways(row: Mapping[Any, Any], shown: Shown = format.interval) -> str:
+    """What a verdict says, such as ``over 3 ways of asking 0.67 [0.10, 0.98]; holds in 3 of 3 ways``."""
+    return f"over {int(row['n_ways'])} ways of asking {_mean(row, shown)}; {row['verdict']}"
+
+
+def _mean(row: Mapping[Any, Any], shown: Shown) -> str:
+    mean, low, high = (float(row[name]) for name in ("mean", "low", "high"))
+    if np.isnan(low):
+        return shown(mean, mean, mean).partition(" ")[0]
+    return shown(mean, low, high)
 
 
 def asked(data: ReportData, name: str) -> str:
@@ -187,12 +193,14 @@ def asked(data: ReportData, name: str) -> str:
     return "in the base way of asking" if name in data.asked else "in one way of asking"
 
 
-def notes(data: ReportData, name: str, one: Headline, digits: int = 2) -> dict[tuple[str, str], str]:
+def notes(
+    data: ReportData, name: str, one: Headline, shown: Shown = format.interval
+) -> dict[tuple[str, str], str]:
     """What to say of each model and effect beside its value in the base way; empty if there is one way."""
     if name not in data.asked:
         return {}
     rows = verdicts(data, name, one).to_dict("records")
-    return {(str(row["model"]), str(row["effect"])): f"; {over_ways(row, digits)}" for row in rows}
+    return {(str(row["model"]), str(row["effect"])): f"; {over_ways(row, shown)}" for row in rows}
 
 
 def over_all(data: ReportData, name: str, one: Headline) -> dict[str, str]:

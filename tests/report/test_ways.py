@@ -86,7 +86,7 @@ def test_a_headline_says_what_other_ways_say(study: str) -> None:
     sentence = next(one for one in section.summary if one.startswith(start))
     assert "in the base way of asking" in sentence
     count = frame[WAY].nunique()
-    assert len(re.findall(rf"; over {count} ways of asking [−\d.]+ \[", sentence)) == 3
+    assert len(re.findall(rf"; over {count} ways of asking [−\d.]+%? \[", sentence)) == 3
     if study == "study2":
         assert "depends most on order" in sentence
     (scoring,) = (table for table in section.tables if table.name == f"{study}-exp2-scoring")

@@ -40,7 +40,8 @@ def specification_curve(
     Returns
     -------
     plotnine.ggplot
-        Ways are in the order of their mean over models. The base way has a hollow ring.
+        Ways are in the order of their mean over models. The base way has a hollow ring. Factors of which all
+        ways have the same level are left out.
 
     Raises
     ------
@@ -76,7 +77,8 @@ def specification_curve(
     rank = {way: place for place, way in enumerate(mean.index, start=1)}
     whole = _style.together(_style.models(known))
     order = _style.names(whole)
-    levels = [(name, level) for name in factors for level in dict.fromkeys(known[name])]
+    varied = [name for name in factors if known[name].nunique() > 1] or factors
+    levels = [(name, level) for name in varied for level in dict.fromkeys(known[name])]
     names = [f"{name.removeprefix(WAY_FACTOR)}: {level}" for name, level in levels]
     # Both panels have the same kind of axis: rows of levels are numbers far from all values.
     far = 1e6 * float(max(1.0, *np.abs(known[["value"]].to_numpy()).ravel()))

@@ -114,19 +114,29 @@ def _effects(section: Section, data: ReportData, name: str, found: tuple[Headlin
         [table.assign(neutral=one.neutral) for one in found if (table := tables.get(one.name)) is not None],
         ignore_index=True,
     )
-    columns = ["model", "effect", "neutral", "base", "mean", "low", "high", "minimum", "maximum", "n_ways"]
-    in_file = ["same_sign", "clears", "smallest", "se", "df", "median"]
-    whole = whole[[*columns, "verdict", "factor", "spread", *in_file, "reason"]]
+    shown = ["model", "effect", "verdict", "base", "mean", "low", "high", "minimum", "maximum"]
+    in_file = [
+        "neutral",
+        "n_ways",
+        "factor",
+        "spread",
+        "same_sign",
+        "clears",
+        "smallest",
+        "se",
+        "df",
+        "median",
+    ]
+    whole = whole[[*shown, *in_file, "reason"]]
     whole["factor"] = whole["factor"].str.removeprefix(WAY_FACTOR)
     section.content.append(
         Table(
             f"{name}-ways",
             f"The main results of {name} over ways of asking",
             whole,
-            "neutral: the value without an effect. base: the value in the base way. mean: over all ways, "
-            "with its 95% interval over other items and other ways. With two levels of a factor that matters "
-            "it is very wide. minimum, maximum: over ways. factor: the factor that changes the value most. "
-            "spread: by how much between its levels.",
+            "base: the value in the base way. mean: over all ways, with its 95% interval over other items "
+            "and other ways. With two levels of a factor that matters it is very wide. minimum, maximum: "
+            "over ways.",
             hidden=(*in_file, *["reason"] * bool((whole["reason"] == "").all())),
         )
     )
@@ -172,7 +182,7 @@ def _curve(data: ReportData, name: str, one: Headline, table: pd.DataFrame) -> F
         f"{name}-{one.name}-ways",
         f"{effect[:1].upper()}{effect[1:]} in each way of asking",
         f"{effect}, of each model, in each way, from lowest to highest, above the levels of each way.",
-        lambda: analysis.figures.specification_curve(rows, label=effect, neutral=one.neutral),
+        lambda: analysis.figures.specification_curve(rows, label="value", neutral=one.neutral),
     )
 
 

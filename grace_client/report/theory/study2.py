@@ -283,7 +283,7 @@ def _utterances(
     if len(cells) > 1:
         where = "" if name == "study2" else " in free text"
         bad_news = headlines(data.experiment(section.name))[-1]
-        beside = notes(data, section.name, bad_news)
+        beside = notes(data, section.name, bad_news, format.share)
         section.summary.append(
             f"How often bad news (0 hearts) is negated{where}, {asked(data, section.name)}, by what the "
             "speaker wants (chance: 50%; in brackets: 95% intervals): "
