@@ -60,9 +60,7 @@ def candidates(
     return [list(ids) for ids in dict.fromkeys(map(tuple, (apart, *behind))) if ids]
 
 
-def chosen(
-    text: str, found: Sequence[list[int]], before: str, wholes: Sequence[str], name: str
-) -> list[int]:
+def chosen(text: str, found: Sequence[list[int]], before: str, wholes: Sequence[str], name: str) -> list[int]:
     """The first candidate that is the text behind the prompt.
 
     Parameters

@@ -64,7 +64,8 @@ async def scores(engine: LocalEngine, prompt: Prompt, options: OptionSet) -> tup
     end = [info.end_of_turn] if options.end_of_turn else []
     ids = await engine.tokenize(prompt)
     trie = TokenTrie.build(
-        options, [[await engine.tokenize_form(f, ids) + end for f in option.forms] for option in options.options]
+        options,
+        [[await engine.tokenize_form(f, ids) + end for f in option.forms] for option in options.options],
     )
     return trie, score(trie, await engine.edge_logprobs(ids, trie))
 

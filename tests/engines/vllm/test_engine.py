@@ -96,7 +96,8 @@ async def trie_of(engine: VllmEngine, options: OptionSet | None) -> TokenTrie:
     assert options is not None
     end = [(await engine.describe()).end_of_turn] if options.end_of_turn else []
     return TokenTrie.build(
-        options, [[await engine.tokenize_form(f, []) + end for f in option.forms] for option in options.options]
+        options,
+        [[await engine.tokenize_form(f, []) + end for f in option.forms] for option in options.options],
     )
 
 
