@@ -1,8 +1,8 @@
 """The tokens of a text as it follows a prompt, without the space that some tokenizers add. Pure.
 
 A tokenizer of the sentencepiece kind puts a space before every text, so that ``yes`` gets the token of
-`` yes``. Behind a newline, the model writes ``yes`` with another token. An engine finds that one by tokenising
-the text behind an anchor, and by reading the tokens back behind the prompt.
+`` yes``. Behind a newline, the model writes ``yes`` with another token. An engine finds that one by
+tokenising the text behind an anchor, and by reading the tokens back behind the prompt.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from grace_client.engines.chat.prompt_check import plain
 BEFORE, WORD = "Answer:", "yes"
 """Two texts, one behind the other. They show whether a tokenizer puts a space before a text."""
 
-ANCHORS = ("\n", ":", "(")
+ANCHORS = (":\n", ":", "(")
 """Texts to tokenise a form behind. A tokenizer may join one of them with the form, but hardly all."""
 
 DESCRIBED = {"forms": "in context"}

@@ -52,13 +52,17 @@ class ServedForms:
         """What of a prompt the tokens of a text behind it depend on."""
         return tuple(prompt_ids[-1:]) if self.anchors else ()
 
-    async def ids(self, text: str, prompt_ids: Sequence[int], api: Reader) -> list[int]:
-        """Token ids with which the model writes a text behind a prompt; see `Engine.tokenize_form`."""
+    async def candidates(self, text: str, api: Reader) -> list[list[int]]:
+        """What the tokens of a text may be behind a prompt."""
         texts = (text, *(anchor + text for anchor in self.anchors))
         apart, *behind = await run_all(*(api.ids(text_body(self.model, one)) for one in texts))
+        return forms.candidates(apart, zip(self.anchors.values(), behind, strict=True))
+
+    async def ids(self, text: str, prompt_ids: Sequence[int], api: Reader) -> list[int]:
+        """Token ids with which the model writes a text behind a prompt; see `Engine.tokenize_form`."""
+        found = await self.candidates(text, api)
         if not self.anchors:
-            return apart
-        found = forms.candidates(apart, zip(self.anchors.values(), behind, strict=True))
+            return found[0]
         sequences = [list(prompt_ids), *([*prompt_ids, *ids] for ids in found)]
         before, *wholes = await run_all(*map(api.decode, sequences))
         return forms.chosen(text, found, before, wholes, self.model)

@@ -164,7 +164,7 @@ async def check_server(
         trie = await _trie(api, template, prompt_ids)
         method, edges, difference = await _choose(api, prompt_ids, trie, dtype, say)
         await _check_mode(api, prompt_ids, trie, method, edges)
-        end_of_turn = await _end_of_turn(api, chat)
+        end_of_turn = await _end_of_turn(api, template)
         tokenizer = await run_all(*(api.tokenize(probe, special=False) for probe in PROBES))
     except RequestRefusedError as error:
         raise SpecError(
@@ -281,7 +281,7 @@ async def _check_mode(
         )
 
 
-async def _end_of_turn(api: ModelApi, chat: bool) -> int:
+async def _end_of_turn(api: ModelApi, template: ServedTemplate) -> int:
     """The token with which the model ends its turn; -1 if it is unknown.
 
     For a chat model it follows the text of a finished assistant turn in the chat template. For a base model
@@ -289,18 +289,18 @@ async def _end_of_turn(api: ModelApi, chat: bool) -> int:
     token is allowed; if there is none, the first one in the template.
     """
     shown: list[int] = []
-    if chat:
+    if template.chat:
         answer = "ANSWER"
         turns = [*Prompt("PROMPT").messages, {"role": "assistant", "content": answer}]
         try:
             whole = await api.tokenize_chat(turns, generation_prompt=False)
         except RequestRefusedError:
             whole = []
-        words = await api.tokenize(answer, special=False)
-        # From the right: the template may quote the words, but ends with the turn.
-        for start in range(len(whole) - len(words), -1, -1):
-            if words and whole[start : start + len(words)] == words:
-                shown = whole[start + len(words) :]
+        for words in await template.forms.candidates(answer, api):
+            # From the right: the template may quote the words, but ends with the turn.
+            starts = range(len(whole) - len(words), -1, -1)
+            if found := [start for start in starts if whole[start : start + len(words)] == words]:
+                shown = whole[found[0] + len(words) :]
                 break
     candidates = list(shown)
     for text in ENDS:
@@ -310,7 +310,7 @@ async def _end_of_turn(api: ModelApi, chat: bool) -> int:
     for token in dict.fromkeys(candidates):
         try:
             drawn = await api.complete(
-                prompt=[*await _prompt_ids(api, PROMPT, chat)],
+                prompt=[*await _prompt_ids(api, PROMPT, template.chat)],
                 max_tokens=2,
                 temperature=0.0,
                 allowed_token_ids=[token],
