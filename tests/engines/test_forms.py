@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import cache
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from grace_client.core.errors import SpecError
 from grace_client.core.options import Option, OptionSet, TokenTrie, spoken
 from grace_client.core.questions import Prompt, Sampling
 from grace_client.core.scoring import score
 from grace_client.engines.base import Engine
 from grace_client.engines.local.engine import LocalEngine
+from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.run.answering import Asker
 from tests.engines.reference import teacher_forced
 from tests.engines.test_turns import here_and_there
 from tests.engines.tokenizer_families import FAMILIES, SIZE
+from tests.engines.vllm.test_engine import drive
+from tests.support.fault_server import FaultServer
 from tests.support.served_model import ServedModel
 
 SAID = {
@@ -70,11 +72,18 @@ def taught(name: str) -> LocalEngine:
         said.append((ids, labels))
     optimiser = torch.optim.AdamW(model.parameters(), lr=5e-3)
     for _ in range(60):
-        loss = torch.stack([model(input_ids=ids, labels=labels).loss for ids, labels in said]).sum()
+        loss: Any = torch.stack([model(input_ids=ids, labels=labels).loss for ids, labels in said]).sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     return LocalEngine(model.eval(), tokenizer, name=name, revision="taught")
+
+
+def asked(tokenizer: Any, question: str) -> int:
+    """Number of tokens of a question."""
+    if tokenizer.chat_template is None:
+        return len(tokenizer.encode(question))
+    return len(conversation(tokenizer, question, "")) - 1
 
 
 def conversation(tokenizer: Any, question: str, answer: str) -> list[int]:
@@ -115,7 +124,7 @@ def test_forms_are_scored_as_the_model_writes_them(name: str) -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_form_reads_back_and_is_exact(name: str) -> None:
-    """Decoded behind the prompt, the tokens are the form. Their log-probabilities are those of teacher forcing."""
+    """Decoded behind the prompt, the tokens are the form, and their log-probabilities are exact."""
     engine = taught(name)
 
     async def use(asked: Engine) -> None:
@@ -129,5 +138,56 @@ def test_every_form_reads_back_and_is_exact(name: str) -> None:
                     own = path[:-1] if options.end_of_turn else path
                     assert await asked.decode([*ids, *own]) == before + form
                     assert abs(teacher_forced(engine.model, ids, path) - logprob) < 1e-4
+
+    here_and_there(engine, ServedModel(engine), use)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_tokenizer_without_a_space_of_its_own_is_taken_as_it_is(name: str) -> None:
+    """Its tokens and keys stay as they were. Other tokenizers are on record, so that no run mixes both."""
+    family, engine = FAMILIES[name], taught(name)
+
+    async def use(asked: Engine) -> None:
+        ids = await asked.tokenize(Prompt("Is it good?"))
+        assert ("forms" in (await asked.describe()).versions) == family.spaced
+        for form in () if family.spaced else ("yes", " yes", "10%", "\n\nIt was bad", "  no", "🙂"):
+            apart = family.tokenizer().encode(form, add_special_tokens=False)
+            assert await asked.tokenize_form(form, ids) == apart
+
+    here_and_there(engine, ServedModel(engine), use)
+
+
+def test_requests_for_forms_are_few() -> None:
+    """One for each form of an ordinary tokenizer; none for a form that was asked before at the same place."""
+    counted = {}
+    for name in ("bytes, digits split", "sentencepiece"):
+        server = FaultServer()
+        server.vllm = ServedModel(taught(name))
+
+        async def use(engine: VllmEngine, running: FaultServer) -> list[int]:
+            first, second = [await engine.tokenize(Prompt(text)) for text in ("Is it good?", "Is it bad?")]
+            before = running.requests.total()
+            await engine.tokenize_form("yes", first)
+            between = running.requests.total()
+            await engine.tokenize_form("yes", second)
+            return [between - before, running.requests.total() - between]
+
+        counted[name] = drive(use, server=server)
+    assert counted["bytes, digits split"] == [1, 0]
+    assert counted["sentencepiece"][0] <= 8
+    assert counted["sentencepiece"][1] == 0
+
+
+def test_a_form_that_cannot_be_written_is_refused() -> None:
+    """With the text that its tokens would be, before a question is asked."""
+    engine = taught("unigram, lines lost")
+    options = OptionSet((Option("yes", ("yes",)), Option("line", ("\nyes",))))
+
+    async def use(asked: Engine) -> None:
+        asker = Asker(asked, await asked.describe())
+        with pytest.raises(SpecError) as caught:
+            await asker.scores(Prompt("Is it good?"), options)
+        assert "cannot score '\\nyes' with unigram, lines lost" in str(caught.value)
+        assert "reads back as ' yes'" in str(caught.value)
 
     here_and_there(engine, ServedModel(engine), use)

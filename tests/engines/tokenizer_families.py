@@ -26,7 +26,7 @@ TEXT = [
     "How many of the 3 letters do you think have checks inside? Answer with a percentage. 0% 10% 50% 100%",
     "Was it good, bad or terrible? It was bad. It was terrible. It wasn’t amazing.",
     "yes no Yes No\nyes\nno\n10%\n100%\nAnswer: yes\nAnswer: no\nAnswer:",
-    "assistant user system How likely is it to rain tomorrow? yes, no. Zephyr zebras 1234567890. <|user|> <|assistant|>",
+    "How likely is it to rain tomorrow? yes, no. Zephyr zebras 1234567890. <|user|> <|assistant|>",
     *PROBES,
     string.printable,
 ]
@@ -39,7 +39,8 @@ ZEPHYR = (
 )
 BEGUN = "{{ bos_token }}" + ZEPHYR
 MARKED = (
-    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + '[/INST]' }}"
+    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}"
+    "{{ '[INST] ' + m['content'] + '[/INST]' }}"
     "{% else %}{{ ' ' + m['content'] + '</s>' }}{% endif %}{% endfor %}"
 )
 
