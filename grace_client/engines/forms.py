@@ -25,6 +25,13 @@ Answers of a grace that did not see this space have other keys, so that no run m
 """
 
 
+ENDED = (
+    "the tokenizer puts the token that ends a text behind the prompt, so the model would answer after its "
+    "end. Set add_eos_token to false in the model's tokenizer_config.json"
+)
+"""Why a prompt without a chat template cannot be asked."""
+
+
 def reads_back(text: str, before: str, whole: str) -> bool:
     """Whether tokens are a text behind another one.
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import processors
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from grace_client.core.errors import SpecError
+from grace_client.core.errors import ItemError, SpecError
 from grace_client.core.options import Option, OptionSet, TokenTrie, spoken
 from grace_client.core.questions import Prompt, Sampling
 from grace_client.core.scoring import score
@@ -191,3 +192,22 @@ def test_a_form_that_cannot_be_written_is_refused() -> None:
         assert "reads back as ' yes'" in str(caught.value)
 
     here_and_there(engine, ServedModel(engine), use)
+
+
+def test_a_prompt_that_the_tokenizer_ends_is_refused() -> None:
+    """After the token that ends a text, the model answers something else."""
+    plain, tokenizer = Prompt("Is it good?\nAnswer:", plain=True), FAMILIES["sentencepiece"].tokenizer()
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)]
+    )
+    engine = LocalEngine(taught("sentencepiece").model, tokenizer, name="ended", revision="taught")
+
+    async def use(asked: Engine) -> None:
+        assert (await asked.tokenize(Prompt("Is it good?")))[-1] != 1
+        with pytest.raises(ItemError, match="add_eos_token"):
+            await asked.tokenize(plain)
+
+    here_and_there(engine, ServedModel(engine), use)
+    tokenizer.chat_template = None
+    with pytest.raises(SpecError, match=r"ended cannot be used.*add_eos_token"):
+        LocalEngine(taught("sentencepiece").model, tokenizer, name="ended", revision="taught")

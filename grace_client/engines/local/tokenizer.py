@@ -166,6 +166,8 @@ class Tokens:
         bos = self.tokenizer.bos_token_id
         if bos is not None and ids[:2] == [bos, bos]:
             raise ItemError("engine_fault", "the prompt starts with two BOS tokens")
+        if ids[-1:] == [self.end_of_turn] and (self._template is None or prompt.plain):
+            raise ItemError("engine_fault", forms.ENDED)
         if max(ids) >= self._rows:
             raise ItemError(
                 "engine_fault",

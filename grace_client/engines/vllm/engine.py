@@ -20,6 +20,7 @@ from grace_client.engines.base import EngineInfo
 from grace_client.engines.chat.reasoning import split_turn
 from grace_client.engines.chat.template import DEFAULT_SETTINGS, TemplateSettings
 from grace_client.engines.chat.turns import Conversation, structure
+from grace_client.engines.forms import ENDED
 from grace_client.engines.vllm import fields
 from grace_client.engines.vllm.endpoints import (
     ModelApi,
@@ -243,6 +244,9 @@ class VllmEngine:
         bos = self.checked.bos
         if bos is not None and (ids[:1] != [bos] or ids[1:2] == [bos]):
             raise ItemError("engine_fault", "the prompt does not start with exactly one BOS token")
+        plain = prompt.plain or not self.checked.template.chat
+        if plain and ids[-1:] == [self.checked.info.end_of_turn]:
+            raise ItemError("engine_fault", ENDED)
         return ids
 
     async def _conversation(self, prompt: Prompt) -> Conversation | None:
