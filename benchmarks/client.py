@@ -161,7 +161,9 @@ async def bodies(url: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         options = question.options
         assert options is not None
         if options not in tries:
-            ids = [[await engine.tokenize_form(form) for form in option.forms] for option in options.options]
+            ids = [
+                [await engine.tokenize_form(form, [0]) for form in option.forms] for option in options.options
+            ]
             tries[options] = TokenTrie.build(options, ids)
         (batch,) = named_batches(tries[options])
         score = batch.body('"null"', [0, *range(5, PROMPT + 4)])

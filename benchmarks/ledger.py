@@ -186,7 +186,7 @@ class InventingEngine:
         """The text of a prompt. Each prompt is decoded once."""
         return self.texts.pop(tuple(ids))
 
-    async def tokenize_form(self, text: str) -> list[int]:
+    async def tokenize_form(self, text: str, prompt_ids: Sequence[int]) -> list[int]:
         """An id for every character."""
         return [ord(character) for character in text]
 

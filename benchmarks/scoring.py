@@ -92,7 +92,7 @@ class Bench:
         """Ask one question in both ways; returns the prompt's token ids."""
         engine, totals = self.engine, self.totals
         assert question.options is not None
-        trie = await self._trie(question.options)
+        trie = await self._trie(question.options, await engine.tokenize(question.prompt))
 
         before, start = engine.tree.tokens_computed, time.perf_counter()
         prompt = await engine.tokenize(question.prompt)
@@ -135,9 +135,10 @@ class Bench:
         logprobs = torch.log_softmax(logits.double(), dim=-1)
         return float(logprobs.gather(-1, ids[0, -count:, None]).sum())
 
-    async def _trie(self, options: OptionSet) -> TokenTrie:
+    async def _trie(self, options: OptionSet, prompt: list[int]) -> TokenTrie:
         if options not in self._tries:
-            ids = [[await self.engine.tokenize_form(f) for f in option.forms] for option in options.options]
+            forms = [option.forms for option in options.options]
+            ids = [[await self.engine.tokenize_form(one, prompt) for one in each] for each in forms]
             self._tries[options] = TokenTrie.build(options, ids)
         return self._tries[options]
 

@@ -89,8 +89,24 @@ class Engine(Protocol):
         """Token ids of a prompt as the model gets it, chat template and BOS included."""
         ...
 
-    async def tokenize_form(self, text: str) -> list[int]:
-        """Token ids of a surface form apart from any prompt, without special tokens."""
+    async def tokenize_form(self, text: str, prompt_ids: Sequence[int]) -> list[int]:
+        """Token ids with which a model writes a text behind a prompt, without special tokens.
+
+        The ids of the prompt stay as they are: no token reaches over its end. A space that the tokenizer puts
+        before every text is not among them.
+
+        Parameters
+        ----------
+        text : str
+            A surface form.
+        prompt_ids : sequence of int
+            Token ids of the prompt that it follows. Only their end matters.
+
+        Raises
+        ------
+        SpecError
+            If the tokenizer cannot write the text there.
+        """
         ...
 
     async def decode(self, ids: Sequence[int]) -> str:

@@ -26,6 +26,10 @@ UNMARKED = (
 )
 
 
+Behind = tuple[OptionSet, tuple[int, ...]]
+"""Options, and the last token of the prompts that they follow."""
+
+
 class Asker:
     """Asks items, and returns entries of the ledger.
 
@@ -40,7 +44,7 @@ class Asker:
     def __init__(self, engine: Engine, info: EngineInfo) -> None:
         self.engine = engine
         self.info = info
-        self._tries: dict[OptionSet, asyncio.Task[TokenTrie]] = {}
+        self._tries: dict[Behind, asyncio.Task[TokenTrie]] = {}
 
     async def check(self, prompts: Iterable[Prompt]) -> None:
         """Check that the engine takes the turns of these prompts; SpecError if not.
@@ -89,8 +93,8 @@ class Asker:
         ItemError
             If the question cannot be scored.
         """
-        trie = await self._trie(options)
         prompt_ids = [*await self.engine.tokenize(prompt), *thoughts]
+        trie = await self._trie(options, prompt_ids)
         self._fits(len(prompt_ids) + int(trie.depth.max()))
         return prompt_ids, trie, score(trie, await self.engine.edge_logprobs(prompt_ids, trie))
 
@@ -101,8 +105,10 @@ class Asker:
             return drawn, None
         assert self.info.reasoning_format is not None
         gap = FORMATS[self.info.reasoning_format].gap
-        ids = drawn.token_ids[: drawn.answer_at]
-        return drawn, [*ids, *(await self.engine.tokenize_form(gap) if gap else ())]
+        ids = list(drawn.token_ids[: drawn.answer_at])
+        if gap:
+            ids += await self.engine.tokenize_form(gap, [*drawn.prompt_ids, *ids])
+        return drawn, ids
 
     async def _score(self, item: Item) -> dict[str, Any]:
         prompt, options = item.question.prompt, item.question.options
@@ -168,22 +174,24 @@ class Asker:
                 "with a longer context",
             )
 
-    async def _trie(self, options: OptionSet) -> TokenTrie:
-        if options not in self._tries:
-            self._tries[options] = task = asyncio.create_task(self._build(options))
-            task.add_done_callback(partial(self._built, options))
+    async def _trie(self, options: OptionSet, prompt_ids: Sequence[int]) -> TokenTrie:
+        """The options as they follow these ids. Ids that end alike share it."""
+        key = (options, tuple(prompt_ids[-1:]))
+        if key not in self._tries:
+            self._tries[key] = task = asyncio.create_task(self._build(options, prompt_ids))
+            task.add_done_callback(partial(self._built, key))
         # Shielded: if one waiting task is cancelled, the others still get the trie.
-        return await asyncio.shield(self._tries[options])
+        return await asyncio.shield(self._tries[key])
 
-    def _built(self, options: OptionSet, task: asyncio.Task[TokenTrie]) -> None:
+    def _built(self, key: Behind, task: asyncio.Task[TokenTrie]) -> None:
         """Forget a trie that could not be built, so that the next question builds it again."""
         if task.cancelled() or task.exception():
-            self._tries.pop(options, None)
+            self._tries.pop(key, None)
 
-    async def _build(self, options: OptionSet) -> TokenTrie:
+    async def _build(self, options: OptionSet, prompt_ids: Sequence[int]) -> TokenTrie:
         end = [self.info.end_of_turn] if options.end_of_turn else []
         form_ids = [
-            [await self.engine.tokenize_form(form) + end for form in option.forms]
+            [await self.engine.tokenize_form(form, prompt_ids) + end for form in option.forms]
             for option in options.options
         ]
         return TokenTrie.build(options, form_ids)

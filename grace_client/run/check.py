@@ -30,8 +30,8 @@ class Tokens(Protocol):
     def prompt_ids(self, prompt: Prompt) -> Sequence[int]:
         """Token ids of a prompt as it is sent."""
 
-    def form_ids(self, form: str) -> Sequence[int]:
-        """Token ids of an option's form behind a prompt."""
+    def form_ids(self, text: str, prompt_ids: Sequence[int]) -> Sequence[int]:
+        """Token ids with which the model writes a form behind a prompt."""
 
     def shown(self, ids: Sequence[int]) -> str:
         """The text of token ids, special tokens included."""
@@ -88,28 +88,34 @@ def check(experiment: Experiment, listed: TrialList, tokens: Tokens | None = Non
     """
     asked = plan.ask(experiment, listed.trials, listed.path)
     every = [(one.trial, question) for one in asked for question in one.questions]
-    distinct = dict.fromkeys((question.prompt, question.options) for _, question in every)
-    depths: dict[OptionSet, int] = {}
+    distinct = {(question.prompt, question.options): question for _, question in every}
     notes: dict[str, None] = {}
-    for _, options in distinct:
-        if options is None or options in depths:
+    lengths: dict[Prompt, int] = {}
+    ends: dict[Prompt, tuple[int, ...]] = {}
+    depths: dict[tuple[OptionSet | None, tuple[int, ...]], int] = {}
+    for question in distinct.values():
+        prompt, options = _sent(question), question.options
+        ids = tokens.prompt_ids(prompt) if tokens else ()
+        lengths[prompt] = len(ids) if tokens else _estimated(prompt.text)
+        ends[prompt] = tuple(ids[-1:])
+        if (options, ends[prompt]) in depths:
             continue
-        if tokens is None:
+        if options is None:
+            depth = 0
+        elif tokens is None:
             notes.update(dict.fromkeys(_beginnings(options)))
-            depths[options] = max(map(_estimated, (form for one in options.options for form in one.forms)))
+            depth = max(_estimated(form) for one in options.options for form in one.forms)
         else:
-            form_ids = [[list(tokens.form_ids(form)) for form in one.forms] for one in options.options]
+            form_ids = [[list(tokens.form_ids(form, ids)) for form in one.forms] for one in options.options]
             # With the end of the turn behind each form, any set is prefix-free.
             if not options.end_of_turn:
                 TokenTrie.build(options, form_ids)
-            depths[options] = max(len(ids) for forms in form_ids for ids in forms) + options.end_of_turn
-    lengths: dict[Prompt, int] = {}
+            depth = max(len(ids) for forms in form_ids for ids in forms) + options.end_of_turn
+        depths[options, ends[prompt]] = depth
     problems = []
     for trial, question in every:
         prompt = _sent(question)
-        if prompt not in lengths:
-            lengths[prompt] = len(tokens.prompt_ids(prompt)) if tokens else _estimated(prompt.text)
-        answer = depths[question.options] if question.options is not None else 0
+        answer = depths[question.options, ends[prompt]]
         if tokens is not None and lengths[prompt] + answer > tokens.max_context:
             message = (
                 f"the question {question.name!r} needs {lengths[prompt] + answer} tokens, but the model "

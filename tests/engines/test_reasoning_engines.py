@@ -123,7 +123,7 @@ def test_the_final_channel_is_reached_with_the_models_own_template(monkeypatch: 
         assert info.prompt_suffix.endswith("<|end|><|start|>assistant")
         assert info.direct_suffix == info.prompt_suffix + "<|channel|>final<|message|>"
         open_ids = await engine.tokenize(PROMPT)
-        mark = await engine.tokenize_form("<|channel|>final<|message|>")
+        mark = await engine.tokenize_form("<|channel|>final<|message|>", open_ids)
         assert await engine.tokenize(Prompt(PROMPT.text, direct=True)) == open_ids + mark
 
     both(monkeypatch, use)

@@ -101,7 +101,7 @@ async def refused(engine: Engine, asked: Prompt) -> str:
 
 
 async def trie_of(engine: Engine) -> TokenTrie:
-    forms = [[await engine.tokenize_form(form) for form in option.forms] for option in OPTIONS.options]
+    forms = [[await engine.tokenize_form(form, []) for form in option.forms] for option in OPTIONS.options]
     return TokenTrie.build(OPTIONS, forms)
 
 
@@ -119,7 +119,7 @@ def test_turns_are_printed_by_the_models_own_template(name: str) -> None:
             ids = await engine.tokenize(one)
             shown = await engine.decode(ids)
             assert shown == printed(family, one)
-            assert ids == await engine.tokenize_form(shown)
+            assert ids == await engine.tokenize_form(shown, [])
             assert ids[: ids.count(0)] == [0] * ids.count(0)
             closed = await engine.tokenize(replace(one, direct=True))
             switch = {"enable_thinking": False, "thinking": False}
@@ -446,7 +446,7 @@ def test_tokens_need_no_weights(tmp_path: Path) -> None:
         ids = tokens.prompt_ids(asked)
         assert ids == engine.tokens.prompt_ids(asked)
         assert tokens.shown(ids) == engine.tokens.shown(ids)
-    assert tokens.form_ids("It was bad") == engine.tokens.form_ids("It was bad")
+    assert tokens.form_ids("It was bad", ids) == engine.tokens.form_ids("It was bad", ids)
     assert tokens.max_context == asyncio.run(engine.describe()).max_context == 2048
     assert tokens.preamble == FAMILIES["qwen2.5"].preamble
     with pytest.raises(SpecError, match=r"contains no config\.json"):

@@ -84,7 +84,7 @@ class DeterministicEngine:
             return list("".join(f"<{turn.role}:{turn.text}>" for turn in prompt.turns).encode())
         return list(f"<{prompt.text}>".encode())
 
-    async def tokenize_form(self, text: str) -> list[int]:
+    async def tokenize_form(self, text: str, prompt_ids: Sequence[int]) -> list[int]:
         return list(text.encode())
 
     async def decode(self, ids: Sequence[int]) -> str:

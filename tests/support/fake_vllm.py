@@ -83,6 +83,10 @@ class Tokenizer:
         pieces = self._pattern.findall(text)
         return [i for piece in pieces for i in ([self.ids[piece]] if piece in self.ids else piece.encode())]
 
+    def begun(self, text: str) -> list[int]:
+        """Token ids of a text with the special tokens that the tokenizer adds."""
+        return [self.bos, *self.encode(text)]
+
     def decode(self, ids: Iterable[int]) -> str:
         """Text of token ids, special tokens written out."""
         return b"".join(self.bytes[i] for i in ids if i < len(self.bytes)).decode(errors="replace")
@@ -187,8 +191,8 @@ class FakeVllm:
             ids = self.tokenizer.chat(body["messages"], body.get("add_generation_prompt", True), options)
         else:
             ids = self.tokenizer.encode(body["prompt"])
-        if body.get("add_special_tokens", "prompt" in body):
-            ids.insert(0, self.tokenizer.bos)
+            if body.get("add_special_tokens", True):
+                ids = self.tokenizer.begun(body["prompt"])
         strings = [self.tokenizer.decode([i]) for i in ids] if body.get("return_token_strs") else None
         return {"count": len(ids), "max_model_len": self.max_model_len, "tokens": ids, "token_strs": strings}
 
@@ -200,7 +204,7 @@ class FakeVllm:
         """``/v1/completions``; always the likeliest token, whatever the temperature, unless it is written."""
         prompts = body["prompt"]
         if isinstance(prompts, str):
-            prompts = [self.tokenizer.bos, *self.tokenizer.encode(prompts)]
+            prompts = self.tokenizer.begun(prompts)
         if not prompts:
             raise bad_request("You must pass at least one prompt")
         if isinstance(prompts[0], int):
@@ -274,6 +278,8 @@ class FakeVllm:
             # The chosen token first; a token that was asked for and chosen comes once.
             shown = list(dict.fromkeys([ids[-1], *named]))
             tops.append(dict(zip(shown, _float32(told[shown]), strict=True)))
+            if ids[-1] == self.tokenizer.end:
+                break
         new = ids[len(prompt) :]
         names = [self._name(i, body) for i in new]
         logprobs = {
@@ -287,7 +293,7 @@ class FakeVllm:
             "index": index,
             "text": self.tokenizer.decode(i for i in new if i not in self.tokenizer.special),
             "logprobs": None if body.get("logprobs") is None else logprobs,
-            "finish_reason": "length",
+            "finish_reason": "stop" if ids[-1] == self.tokenizer.end else "length",
             "stop_reason": None,
             "token_ids": new if tells else None,
             "prompt_logprobs": self._prompt_logprobs(prompt, body.get("prompt_logprobs")),

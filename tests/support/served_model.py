@@ -34,6 +34,9 @@ class ServedTokens(Tokenizer):
     def encode(self, text: str) -> list[int]:
         return list(self.own.encode(text, add_special_tokens=False))
 
+    def begun(self, text: str) -> list[int]:
+        return list(self.own.encode(text))
+
     def decode(self, ids: Iterable[int]) -> str:
         return str(self.own.decode(list(ids), clean_up_tokenization_spaces=False))
 

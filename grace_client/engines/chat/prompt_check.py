@@ -31,7 +31,7 @@ def times(text: str, shown: str) -> int:
     Tokenizers may change the width, composition and case of characters, and white space. These changes are
     ignored.
     """
-    return _plain(shown).count(_plain(text))
+    return plain(shown).count(plain(text))
 
 
 def misprint(turns: Sequence[str], shown: str) -> str:
@@ -41,17 +41,28 @@ def misprint(turns: Sequence[str], shown: str) -> str:
     there more often than the turns contain it. This is not checked if it is shorter than `EDGE`, because a
     short text may occur in any other.
     """
-    plain, texts, at = _plain(shown), [_plain(turn) for turn in turns], 0
+    whole, texts, at = plain(shown), [plain(turn) for turn in turns], 0
     for number, text in enumerate(texts, 1):
-        place = plain.find(text, at)
+        place = whole.find(text, at)
         if place < 0:
             return f"do not contain turn {number} of {len(texts)} at its place"
         at = place + len(text)
     question = texts[-1]
     expected = sum(text.count(question) for text in texts) if len(question) >= EDGE else 0
-    if expected and (found := plain.count(question)) != expected:
+    if expected and (found := whole.count(question)) != expected:
         return f"contain the question {found} times instead of {expected}"
     return ""
+
+
+def plain(text: str, *, spaces: bool = False) -> str:
+    """A text without what tokenizers change: the width, composition and case of characters.
+
+    White space is left out too, unless `spaces` keeps it.
+    """
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(
+        c for c in decomposed if (spaces and c.isspace()) or unicodedata.category(c)[0] not in "CMZ"
+    )
 
 
 def check(pairs: Sequence[tuple[str, Sequence[int], str]], what: str, remedy: str) -> None:
@@ -86,19 +97,14 @@ def check(pairs: Sequence[tuple[str, Sequence[int], str]], what: str, remedy: st
 
 
 def _loss(text: str, shown: str) -> str:
-    plain, decoded = _plain(text), _plain(shown)
-    begins, ends = plain[:EDGE] in decoded, plain[-EDGE:] in decoded
+    asked, decoded = plain(text), plain(shown)
+    begins, ends = asked[:EDGE] in decoded, asked[-EDGE:] in decoded
     if begins == ends:
         return "changes its words" if begins else "leaves it out"
     if begins:
-        kept = next(n for n in range(len(plain), 0, -1) if plain[:n] in decoded)
+        kept = next(n for n in range(len(asked), 0, -1) if asked[:n] in decoded)
         where = "after its first"
     else:
-        kept = next(n for n in range(len(plain), 0, -1) if plain[-n:] in decoded)
+        kept = next(n for n in range(len(asked), 0, -1) if asked[-n:] in decoded)
         where = "before its last"
-    return f"cuts it {where} {round(kept / len(plain) * len(text))} of {len(text)} characters"
-
-
-def _plain(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(c for c in decomposed if unicodedata.category(c)[0] not in "CMZ")
+    return f"cuts it {where} {round(kept / len(asked) * len(text))} of {len(text)} characters"

@@ -157,7 +157,7 @@ class LocalEngine:
                 "device": self.model.device.type,
                 "machine": platform.machine(),
                 "method": self.method,
-                **tokens.settings.versions(dated=tokens.dated),
+                **tokens.described,
             },
         )
 
@@ -165,9 +165,9 @@ class LocalEngine:
         """Token ids of a prompt, chat template and BOS included."""
         return self.tokens.prompt_ids(prompt)
 
-    async def tokenize_form(self, text: str) -> list[int]:
-        """Token ids of a surface form, without special tokens."""
-        return self.tokens.form_ids(text)
+    async def tokenize_form(self, text: str, prompt_ids: Sequence[int]) -> list[int]:
+        """Token ids with which the model writes a text behind a prompt."""
+        return self.tokens.form_ids(text, prompt_ids)
 
     async def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, special tokens written out."""
@@ -193,6 +193,7 @@ class LocalEngine:
         begun = form.begun(shape.around(direct=prompt.direct)[1]) if form else ""
         text = before_stop(text, sampling.stop)
         turn = split_turn(text, form=form, begun=begun, cut=cut)
+        mark = self.tokens.form_ids(form.mark, draw.prompt_ids) if form else []
         return Generation(
             text=turn.answer,
             finish_reason=draw.finish_reason,
@@ -200,7 +201,7 @@ class LocalEngine:
             token_ids=tuple(draw.token_ids),
             reasoning=turn.reasoning,
             status=turn.status,
-            answer_at=form.answer_at(draw.token_ids, self.tokens.form_ids(form.mark)) if form else None,
+            answer_at=form.answer_at(draw.token_ids, mark) if form else None,
         )
 
     async def counters(self) -> dict[str, float]:

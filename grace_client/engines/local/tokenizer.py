@@ -9,6 +9,7 @@ from typing import Any
 
 from grace_client.core.errors import ItemError, SpecError
 from grace_client.core.questions import Prompt
+from grace_client.engines import forms
 from grace_client.engines.chat import prompt_check, turns
 from grace_client.engines.chat.dates import with_date
 from grace_client.engines.chat.reasoning import CLOSE, OPEN
@@ -79,6 +80,7 @@ class Tokens:
         self._rows = rows
         self._conversations: dict[tuple[bool, tuple[str, ...]], Conversation] = {}
         check_vocabulary(tokenizer, rows, name)
+        self._anchors = self._read_anchors()
         self.end_of_turn = int(tokenizer.eos_token_id)
         limit = getattr(config.get_text_config(), "max_position_embeddings", None)
         self.max_context = int(limit or 2**31 - 1)
@@ -90,7 +92,7 @@ class Tokens:
             self._rendered(settings.options | SWITCH),
             takes_effort=self._rendered({"reasoning_effort": "low"})
             != self._rendered({"reasoning_effort": "high"}),
-            knows_tags=all(len(self.form_ids(tag)) == 1 for tag in (OPEN, CLOSE)),
+            knows_tags=all(len(self._encoded(tag)) == 1 for tag in (OPEN, CLOSE)),
             name=name,
         )
         self.checked_ids = self._check_prompts()
@@ -152,9 +154,6 @@ class Tokens:
             If the model cannot get this prompt. With the status `turns.REFUSED` if that is because of its
             turns: then the message says what the study can do instead.
         """
-        lead = (
-            self.form_ids(self.shape.lead) if prompt.direct and self.shape.lead and not prompt.plain else []
-        )
         try:
             ids = self._ids(prompt, self.shape.options_of(direct=prompt.direct))
         except ItemError:
@@ -167,22 +166,49 @@ class Tokens:
         bos = self.tokenizer.bos_token_id
         if bos is not None and ids[:2] == [bos, bos]:
             raise ItemError("engine_fault", "the prompt starts with two BOS tokens")
+        if ids[-1:] == [self.end_of_turn] and (self._template is None or prompt.plain):
+            raise ItemError("engine_fault", forms.ENDED)
         if max(ids) >= self._rows:
             raise ItemError(
                 "engine_fault",
                 f"the prompt contains {self.shown([max(ids)])!r}, which the tokenizer knows and the model "
                 "does not",
             )
-        return ids + lead
+        if prompt.direct and self.shape.lead and not prompt.plain:
+            return ids + self.form_ids(self.shape.lead, ids)
+        return ids
 
-    def form_ids(self, text: str) -> list[int]:
-        """Token ids of a surface form, without special tokens."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
+    def form_ids(self, text: str, prompt_ids: Sequence[int]) -> list[int]:
+        """Token ids with which the model writes a text behind a prompt; see `Engine.tokenize_form`."""
+        apart = self._encoded(text)
+        if not self._anchors:
+            return apart
+        anchored = [(ids, self._encoded(anchor + text)) for anchor, ids in self._anchors.items()]
+        found = forms.candidates(apart, anchored)
+        wholes = [self.shown([*prompt_ids, *ids]) for ids in found]
+        return forms.chosen(text, found, self.shown(prompt_ids), wholes, self.name)
+
+    @property
+    def described(self) -> dict[str, str]:
+        """Entries of `EngineInfo.versions` about tokenizer and template."""
+        return (forms.DESCRIBED if self._anchors else {}) | self.settings.versions(dated=self.dated)
 
     def shown(self, ids: Sequence[int]) -> str:
         """Text of token ids, special tokens written out."""
         # A cleaned-up text would not be the text of these ids.
         return str(self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
+
+    def _encoded(self, text: str) -> list[int]:
+        """Token ids of a text apart from any other, without special tokens."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def _read_anchors(self) -> dict[str, list[int]]:
+        """The anchors and their ids; empty if the tokenizer puts no space before a text."""
+        before = self._encoded(forms.BEFORE)
+        whole = self.shown(before + self._encoded(forms.WORD))
+        if forms.reads_back(forms.WORD, self.shown(before), whole):
+            return {}
+        return {anchor: self._encoded(anchor) for anchor in forms.ANCHORS}
 
     def _conversation(self, prompt: Prompt) -> Conversation:
         """How the template prints prompts with these roles; ItemError if it does not."""

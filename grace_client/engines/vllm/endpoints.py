@@ -140,7 +140,7 @@ class ModelApi:
     async def tokenize(self, text: str, *, special: bool) -> list[int]:
         """Token ids of a text, with or without the special tokens that the tokenizer adds."""
         body = {"model": self.card.name, "prompt": text, "add_special_tokens": special}
-        return await self.post("/tokenize", body, token_ids)
+        return await self.ids(body)
 
     async def tokenize_chat(
         self,
@@ -157,7 +157,7 @@ class ModelApi:
         }
         if options:
             body["chat_template_kwargs"] = dict(options)
-        return await self.post("/tokenize", body, token_ids)
+        return await self.ids(body)
 
     async def has_template(self) -> bool:
         """Whether the server has a chat template."""
@@ -170,7 +170,11 @@ class ModelApi:
             raise
         return True
 
-    async def detokenize(self, ids: Sequence[int]) -> str:
+    async def ids(self, body: dict[str, Any]) -> list[int]:
+        """The ids in the answer of `/tokenize` to a request."""
+        return await self.post("/tokenize", body, token_ids)
+
+    async def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, special tokens written out."""
         body = {"model": self.card.name, "tokens": list(ids)}
         try:

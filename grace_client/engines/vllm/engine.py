@@ -20,6 +20,7 @@ from grace_client.engines.base import EngineInfo
 from grace_client.engines.chat.reasoning import split_turn
 from grace_client.engines.chat.template import DEFAULT_SETTINGS, TemplateSettings
 from grace_client.engines.chat.turns import Conversation, structure
+from grace_client.engines.forms import ENDED
 from grace_client.engines.vllm import fields
 from grace_client.engines.vllm.endpoints import (
     ModelApi,
@@ -73,7 +74,7 @@ class VllmEngine:
         self.checked = checked
         self.prune = prune
         self._conversations = AsyncCache[tuple[bool, tuple[str, ...]], Conversation](CACHED_CONVERSATIONS)
-        self._forms = AsyncCache[str, list[int]](CACHED_TEXTS)
+        self._forms = AsyncCache[tuple[str, tuple[int, ...]], list[int]](CACHED_TEXTS)
         self._prompts = AsyncCache[Prompt, list[int]](CACHED_TEXTS)
         self._texts = AsyncCache[tuple[int, ...], str](CACHED_TEXTS)
         self._tries: OrderedDict[bytes, tuple[Batch, ...]] = OrderedDict()
@@ -158,10 +159,11 @@ class VllmEngine:
         """Token ids of a prompt as the model gets it, chat template and BOS included."""
         return list(await self._prompts(prompt, lambda: self._tokenize(prompt)))
 
-    async def tokenize_form(self, text: str) -> list[int]:
-        """Token ids of a surface form, without special tokens."""
-        body = {"model": self.api.card.name, "prompt": text, "add_special_tokens": False}
-        return list(await self._forms(text, lambda: self.ids(body)))
+    async def tokenize_form(self, text: str, prompt_ids: Sequence[int]) -> list[int]:
+        """Token ids with which the model writes a text behind a prompt."""
+        forms = self.checked.template.forms
+        key = (text, forms.end(prompt_ids))
+        return list(await self._forms(key, lambda: forms.ids(text, prompt_ids, self)))
 
     async def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, special tokens written out."""
@@ -191,7 +193,7 @@ class VllmEngine:
         """Draw one free-text answer, and separate its reasoning."""
         template = self.checked.template
         prompt_ids, form = await self.tokenize(prompt), template.shape.form
-        mark = await self.tokenize_form(form.mark) if form else []
+        mark = await self.tokenize_form(form.mark, prompt_ids) if form else []
         # If grace knows the reasoning format, it draws after the same ids as in scoring, and parses the text
         # itself: the server's parser takes an incomplete Harmony header for an answer, and its chat endpoint
         # builds the prompt in another way. Otherwise the server separates reasoning and answer, if it can.
@@ -238,11 +240,13 @@ class VllmEngine:
 
     async def _tokenize(self, prompt: Prompt) -> list[int]:
         conversation = await self._conversation(prompt)
-        bodies = self.checked.template.bodies(self.api.card.name, prompt, conversation)
-        ids = [token for body in bodies for token in await self.ids(body)]
+        ids = await self.checked.template.prompt_ids(prompt, self, conversation)
         bos = self.checked.bos
         if bos is not None and (ids[:1] != [bos] or ids[1:2] == [bos]):
             raise ItemError("engine_fault", "the prompt does not start with exactly one BOS token")
+        plain = prompt.plain or not self.checked.template.chat
+        if plain and ids[-1:] == [self.checked.info.end_of_turn]:
+            raise ItemError("engine_fault", ENDED)
         return ids
 
     async def _conversation(self, prompt: Prompt) -> Conversation | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Protocol
+from typing import Any
 
 from grace_client.core.errors import ItemError, SpecError
 from grace_client.core.questions import Prompt
@@ -14,7 +13,8 @@ from grace_client.engines.chat.dates import pinned
 from grace_client.engines.chat.reasoning import CLOSE, OPEN
 from grace_client.engines.chat.template import MARKER, SWITCH, Shape, TemplateSettings, shape_of
 from grace_client.engines.chat.turns import Conversation, Messages, Refusal
-from grace_client.engines.vllm.endpoints import ModelApi, token_ids
+from grace_client.engines.vllm.endpoints import ModelApi
+from grace_client.engines.vllm.served_forms import Reader, ServedForms, read_forms, text_body
 
 OTHER_TEMPLATE = "Serve the model with it: vllm serve … --chat-template FILE"
 """How to give a served model another template."""
@@ -24,18 +24,6 @@ UNDATED = (
     "the date itself: a prompt that grace writes has other tokens than one that the server makes with the "
     "template. Serve the model with a template that has a fixed date: vllm serve … --chat-template FILE"
 )
-
-
-class Reader(Protocol):
-    """What reads token ids from a server, with retries."""
-
-    async def ids(self, body: dict[str, Any]) -> list[int]:
-        """The ids in the answer of `/tokenize`; ItemError (``bad_request``) if the server refuses it."""
-        ...
-
-    async def decode(self, ids: Sequence[int]) -> str:
-        """Text of token ids."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,30 +41,40 @@ class ServedTemplate:
         the run, and tokenises it as text.
     day : date
         The day of the run.
+    forms : ServedForms
+        How the tokenizer treats a text behind a prompt.
     """
 
     shape: Shape
     chat: bool
     dated: bool
     day: date
+    forms: ServedForms
 
-    def bodies(
-        self, model: str, prompt: Prompt, conversation: Conversation | None = None
-    ) -> list[dict[str, Any]]:
-        """The requests to `/tokenize` whose ids together are the prompt.
+    async def prompt_ids(
+        self, prompt: Prompt, api: Reader, conversation: Conversation | None = None
+    ) -> list[int]:
+        """Token ids of a prompt.
 
         A prompt of several turns needs its `conversation`, if the server has a chat template.
         """
+        model = self.forms.model
         if not self.chat or prompt.plain:
-            return [{"model": model, "prompt": prompt.text, "add_special_tokens": True}]
+            return await api.ids({"model": model, "prompt": prompt.text, "add_special_tokens": True})
         if self.dated:
             whole = prompt.text.join(self.shape.around(direct=prompt.direct))
             if conversation is not None:
                 whole = conversation.written(prompt) + (self.shape.lead if prompt.direct else "")
-            return [_text(model, whole)]
+            return await api.ids(text_body(model, whole))
         sent = prompt.messages if conversation is None else conversation.messages(prompt)
-        body = _chat(model, sent, self.shape.options_of(direct=prompt.direct))
-        return [body, _text(model, self.shape.lead)] if prompt.direct and self.shape.lead else [body]
+        ids = await api.ids(_chat(model, sent, self.shape.options_of(direct=prompt.direct)))
+        if prompt.direct and self.shape.lead:
+            ids = ids + await self.forms.ids(self.shape.lead, ids, api)
+        return ids
+
+    def described(self, settings: TemplateSettings) -> dict[str, str]:
+        """Entries of `EngineInfo.versions` about tokenizer and template."""
+        return self.forms.described | settings.versions(dated=self.dated)
 
     async def conversation(self, prompt: Prompt, model: str, api: Reader) -> Conversation:
         """How the server prints prompts of several turns with the same roles as this one.
@@ -101,7 +99,7 @@ class ServedTemplate:
         found = turns.examined(probed, renderings, ending, model, OTHER_TEMPLATE)
         if not self.dated:
             return found
-        written = await api.ids(_text(model, found.written(probed)))
+        written = await api.ids(text_body(model, found.written(probed)))
         if written != await api.ids(_chat(model, found.messages(probed), options)):
             raise ItemError(turns.REFUSED, UNDATED.format(model))
         return found.dated(date.today(), self.day)
@@ -110,10 +108,6 @@ class ServedTemplate:
 def _chat(model: str, messages: Messages, options: dict[str, Any]) -> dict[str, Any]:
     body: dict[str, Any] = {"model": model, "messages": messages, "add_generation_prompt": True}
     return body | ({"chat_template_kwargs": options} if options else {})
-
-
-def _text(model: str, text: str) -> dict[str, Any]:
-    return {"model": model, "prompt": text, "add_special_tokens": False}
 
 
 async def read_template(api: ModelApi, chat: bool, settings: TemplateSettings, today: date) -> ServedTemplate:
@@ -138,9 +132,9 @@ async def read_template(api: ModelApi, chat: bool, settings: TemplateSettings, t
 
     async def rendered(prompt: Prompt, options: dict[str, Any]) -> str:
         if not chat:
-            return await api.detokenize(await api.tokenize(prompt.text, special=True))
+            return await api.decode(await api.tokenize(prompt.text, special=True))
         ids = await api.tokenize_chat(prompt.messages, generation_prompt=True, options=options)
-        return await api.detokenize(ids)
+        return await api.decode(ids)
 
     plain = await rendered(Prompt(MARKER), settings.options)
     low, high, off = [
@@ -166,7 +160,7 @@ async def read_template(api: ModelApi, chat: bool, settings: TemplateSettings, t
             question.messages, generation_prompt=True, options=settings.options
         ):
             raise SpecError(UNDATED.format(api.card.name))
-    return ServedTemplate(shape, chat, dated, settings.day)
+    return ServedTemplate(shape, chat, dated, settings.day, await read_forms(api))
 
 
 async def check_prompts(api: ModelApi, template: ServedTemplate) -> None:
@@ -187,9 +181,8 @@ async def check_prompts(api: ModelApi, template: ServedTemplate) -> None:
     for direct in (False, True):
         pairs = []
         for text in prompt_check.PROBES:
-            bodies = template.bodies(api.card.name, Prompt(text, direct=direct))
-            ids = [token for body in bodies for token in await api.post("/tokenize", body, token_ids)]
-            pairs.append((text, ids, await api.detokenize(ids)))
+            ids = await template.prompt_ids(Prompt(text, direct=direct), api)
+            pairs.append((text, ids, await api.decode(ids)))
         part = "chat template" if template.chat else "tokenizer"
         remedy = "Serve it with a template that prints a user's turn: vllm serve … --chat-template FILE"
         prompt_check.check(pairs, f"The {part} of {api.card.name}", remedy)

@@ -18,7 +18,7 @@ from grace_client.core.questions import Prompt
 from grace_client.engines.base import EngineInfo
 from grace_client.engines.chat.template import DEFAULT_SETTINGS, TemplateSettings
 from grace_client.engines.vllm import fields, served_template
-from grace_client.engines.vllm.endpoints import ModelApi, RequestRefusedError, models, token_ids
+from grace_client.engines.vllm.endpoints import ModelApi, RequestRefusedError, models
 from grace_client.engines.vllm.responses import MalformedError, OtherModelError
 from grace_client.engines.vllm.served_template import ServedTemplate
 from grace_client.engines.vllm.tasks import run_all
@@ -160,12 +160,11 @@ async def check_server(
         template = await served_template.read_template(api, chat, settings, today or date.today())
         await served_template.check_prompts(api, template)
         shape = template.shape
-        bodies = template.bodies(api.card.name, replace(PROMPT, direct=True))
-        prompt_ids = [token for body in bodies for token in await api.post("/tokenize", body, token_ids)]
-        trie = await _trie(api)
+        prompt_ids = await template.prompt_ids(replace(PROMPT, direct=True), api)
+        trie = await _trie(api, template, prompt_ids)
         method, edges, difference = await _choose(api, prompt_ids, trie, dtype, say)
         await _check_mode(api, prompt_ids, trie, method, edges)
-        end_of_turn = await _end_of_turn(api, chat)
+        end_of_turn = await _end_of_turn(api, template)
         tokenizer = await run_all(*(api.tokenize(probe, special=False) for probe in PROBES))
     except RequestRefusedError as error:
         raise SpecError(
@@ -187,7 +186,7 @@ async def check_server(
         prompt_prefix=shape.prefix,
         prompt_suffix=shape.suffix,
         **shape.described,
-        versions={**await api.facts(), "method": method, **known, **settings.versions(dated=template.dated)},
+        versions={**await api.facts(), "method": method, **known, **template.described(settings)},
     )
     two_ways = "" if math.isnan(difference) else f"; two ways of scoring agree within {difference:.1e} nats"
     say(f"{api.card.name} is ready at {api.client.url}, scoring by {method}{two_ways}")
@@ -201,8 +200,8 @@ async def _prompt_ids(api: ModelApi, prompt: Prompt, chat: bool) -> list[int]:
     return await api.tokenize(prompt.text, special=True)
 
 
-async def _trie(api: ModelApi) -> TokenTrie:
-    forms = await run_all(*(api.tokenize(o.forms[0], special=False) for o in OPTIONS.options))
+async def _trie(api: ModelApi, template: ServedTemplate, prompt_ids: list[int]) -> TokenTrie:
+    forms = await run_all(*(template.forms.ids(o.forms[0], prompt_ids, api) for o in OPTIONS.options))
     return TokenTrie.build(OPTIONS, [[ids] for ids in forms])
 
 
@@ -282,7 +281,7 @@ async def _check_mode(
         )
 
 
-async def _end_of_turn(api: ModelApi, chat: bool) -> int:
+async def _end_of_turn(api: ModelApi, template: ServedTemplate) -> int:
     """The token with which the model ends its turn; -1 if it is unknown.
 
     For a chat model it follows the text of a finished assistant turn in the chat template. For a base model
@@ -290,18 +289,18 @@ async def _end_of_turn(api: ModelApi, chat: bool) -> int:
     token is allowed; if there is none, the first one in the template.
     """
     shown: list[int] = []
-    if chat:
+    if template.chat:
         answer = "ANSWER"
         turns = [*Prompt("PROMPT").messages, {"role": "assistant", "content": answer}]
         try:
             whole = await api.tokenize_chat(turns, generation_prompt=False)
         except RequestRefusedError:
             whole = []
-        words = await api.tokenize(answer, special=False)
-        # From the right: the template may quote the words, but ends with the turn.
-        for start in range(len(whole) - len(words), -1, -1):
-            if words and whole[start : start + len(words)] == words:
-                shown = whole[start + len(words) :]
+        for words in await template.forms.candidates(answer, api):
+            # From the right: the template may quote the words, but ends with the turn.
+            starts = range(len(whole) - len(words), -1, -1)
+            if found := [start for start in starts if whole[start : start + len(words)] == words]:
+                shown = whole[found[0] + len(words) :]
                 break
     candidates = list(shown)
     for text in ENDS:
@@ -311,7 +310,7 @@ async def _end_of_turn(api: ModelApi, chat: bool) -> int:
     for token in dict.fromkeys(candidates):
         try:
             drawn = await api.complete(
-                prompt=[*await _prompt_ids(api, PROMPT, chat)],
+                prompt=[*await _prompt_ids(api, PROMPT, template.chat)],
                 max_tokens=2,
                 temperature=0.0,
                 allowed_token_ids=[token],
@@ -321,7 +320,7 @@ async def _end_of_turn(api: ModelApi, chat: bool) -> int:
         if drawn.get("finish_reason") == "stop":
             return token
     for token in shown:
-        if (await api.detokenize([token])).strip():
+        if (await api.decode([token])).strip():
             return token
     return -1
 

@@ -62,10 +62,12 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 async def scores(engine: LocalEngine, prompt: Prompt, options: OptionSet) -> tuple[TokenTrie, Scores]:
     info = await engine.describe()
     end = [info.end_of_turn] if options.end_of_turn else []
+    ids = await engine.tokenize(prompt)
     trie = TokenTrie.build(
-        options, [[await engine.tokenize_form(f) + end for f in option.forms] for option in options.options]
+        options,
+        [[await engine.tokenize_form(f, ids) + end for f in option.forms] for option in options.options],
     )
-    return trie, score(trie, await engine.edge_logprobs(await engine.tokenize(prompt), trie))
+    return trie, score(trie, await engine.edge_logprobs(ids, trie))
 
 
 def check_exact(engine: LocalEngine, prompts: Sequence[Prompt] = PROMPTS, every: int = 1) -> None:

@@ -96,7 +96,8 @@ async def trie_of(engine: VllmEngine, options: OptionSet | None) -> TokenTrie:
     assert options is not None
     end = [(await engine.describe()).end_of_turn] if options.end_of_turn else []
     return TokenTrie.build(
-        options, [[await engine.tokenize_form(f) + end for f in option.forms] for option in options.options]
+        options,
+        [[await engine.tokenize_form(f, []) + end for f in option.forms] for option in options.options],
     )
 
 
@@ -171,7 +172,7 @@ def test_nodes_behind_one_token_are_read_from_second_positions() -> None:
     async def use(engine: VllmEngine, server: FaultServer) -> None:
         trie = await trie_of(engine, percentages)
         (batch,) = named_batches(trie)
-        zero = (await engine.tokenize_form("0"))[0]
+        zero = (await engine.tokenize_form("0", []))[0]
         assert (batch.forced, batch.new_tokens) == (f"token_id:{zero}", 2)
         assert (len(trie.inner), len(batch.tails)) == (42, 22)
         assert sorted(batch.edges) == list(range(trie.n_edges))

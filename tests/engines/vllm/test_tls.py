@@ -155,7 +155,7 @@ def test_a_certificate_that_changes_in_a_run_ends_it(authority: Path) -> None:
         engine.client._urls.clear()
         async with FaultServer(tls=tls(authority), port=server.port):
             with pytest.raises(ServerError) as caught:
-                await engine.tokenize_form("new")
+                await engine.tokenize_form("new", [])
             assert engine.client.circuit.failure is not None
             await engine.close()
         return caught.value
