@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grace_client.cli import _planned
 from grace_client.cli._engine_options import (
     ASKING,
     FREE_TEXT,
@@ -180,6 +181,8 @@ def run(
     # Check this before grace loads a model or waits for a server.
     designs = {one.name: one.design(ways) if ways else () for one in experiments}
     lists = _lists(trials or [], {e.study.name: e.study for e in experiments})
+    for one in experiments:
+        _planned.refuse(one, lists[one.schema.study], out)
     if out is not None:
         paths.check_folder(out)
     drawn = {"temperature": temperature, "replicates": replicates, "max_tokens": max_tokens}

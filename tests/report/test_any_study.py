@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import html
 import json
 import re
+import shutil
 from itertools import product
 from pathlib import Path
 
@@ -128,6 +131,33 @@ def test_a_part_of_any_study_fails_alone(
     page = out.read_text()
     for there in ("table-rain-talk-distributions", "table-rain-talk-contrasts", "table-runs"):
         assert f'id="{there}"' in page
+
+
+def test_a_wrong_contrast_costs_itself_alone(
+    rain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is a sentence in its place, and exit code 1; the other contrast stays."""
+    run = tmp_path / "run"
+    shutil.copytree(rain / "alpha" / "rain-talk", run)
+    # A run of an earlier grace, which did not check the plan.
+    faulty = STUDY.replace("greater: {amount: much}, lesser", "greater: {amount: mcuh}, lesser")
+    (run / "study.yaml").write_text(faulty)
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["study"]["study.yaml"] = hashlib.sha256(faulty.encode()).hexdigest()
+    del manifest["sha256"]
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.delenv(RAISE)
+    out, tables = tmp_path / "report.html", tmp_path / "tables"
+    assert grace(monkeypatch, "report", run, "--out", out, "--tables", tables, "--json") == 1
+    told = capsys.readouterr()
+    (sentence,) = json.loads(told.out)["failed"]
+    assert sentence.startswith(
+        "The planned contrast “wetter” could not be computed: contrast 'wetter': amount has no level 'mcuh'. "
+        "Did you mean 'much'?"
+    )
+    assert f"grace: {sentence}" in told.err
+    assert sentence in html.unescape(out.read_text())
+    assert set(pd.read_csv(tables / "rain-talk-contrasts.csv")["contrast"]) == {"much rain is very wet"}
 
 
 def test_two_studies_of_one_name_are_refused(rain: Path, tmp_path: Path) -> None:

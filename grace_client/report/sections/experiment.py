@@ -182,8 +182,7 @@ def _figure(name: str, title: str, table: pd.DataFrame, **how: Any) -> Figure:
 def _declared(name: str, figure: formats.Figure, experiment: Experiment, frame: pd.DataFrame) -> Figure:
     """A figure that the study file declares instead of the default ones."""
     given = [figure.x, *filter(None, (figure.colour, figure.rows))]
-    by = [one for one in given if one not in ("model", "question")]
-    means = analysis.cell_means(frame, figure.outcome, by=by, question=figure.question, experiment=experiment)
+    means = analysis.cells.figure_means(frame, figure, experiment)
     outcome = str(means["outcome"].iloc[0])
     kinds = dict.fromkeys(experiment.kinds[one].name for one in means["question"])
     known = analysis.outcome_list(experiment)
