@@ -279,7 +279,7 @@ def chosen(
         where = f"question {question!r} of {experiment.name}" if question else experiment.name
         listed = ", ".join(possible) or "prob_VALUE, for any value that was read"
         named = f"no outcome {outcome!r}" if outcome is not None else "no outcome of its own; name one"
-        hint = did_you_mean(column_part(outcome), possible) if outcome is not None else ""
+        hint = did_you_mean(column_part(outcome), possible, prefix="prob_") if outcome is not None else ""
         raise SpecError(f"{where} has {named}. {hint}There are: {listed}")
     return list(found.values())
 

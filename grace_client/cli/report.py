@@ -26,8 +26,8 @@ def report(
 ) -> None:
     """Write one HTML page with figures, tables and methods. It opens without a network.
 
-    A part that cannot be computed is a sentence on the page. Exit code 1 if a part failed; too few answers for
-    a part are no failure.
+    A part that cannot be computed is a sentence on the page. Exit code 1 if a part failed; too few answers
+    for a part are no failure.
     """
     from grace_client import report as reports
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from pathlib import Path
 
 import jsonschema
+import pandas as pd
 import pytest
 import yaml
 
-from grace_client.studies import new
+from grace_client import studies
+from grace_client.cli.summary import print_summary
+from grace_client.run import runner, tables
+from grace_client.run.folder import RunFolder
+from grace_client.studies import lists, new
 from tests.conftest import ROOT, grace
+from tests.support.deterministic import DeterministicEngine
 
 
 @pytest.mark.parametrize("template", new.TEMPLATES)
@@ -200,3 +207,28 @@ def test_a_reverse_that_tells_no_trials_apart_is_named(
         assert said in capsys.readouterr().out
         assert grace(monkeypatch, "run", "tones.yaml", "--model", ".") == 2
         assert said in capsys.readouterr().err
+
+
+def test_the_summary_of_a_run_turns_reverse_keyed_trials(
+    tones: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its means are those of the wide table, which the run turned."""
+    (tones / "tones.yaml").write_text(TONES)
+    asyncio.run(asked(tones / "run", "tones.yaml"))
+    folder = RunFolder.open(tones / "run")
+    print_summary(folder, files := tables.export(folder))
+    shown = capsys.readouterr().out
+    wide = pd.read_csv(files[0])
+    for mean in wide.groupby("size")["high_mean"].mean():
+        assert f"{mean:.1f}" in shown
+    unturned = (wide[["high_prob_no", "high_prob_perhaps", "high_prob_yes"]] * [1, 2, 3]).sum(axis=1)
+    assert f"{unturned[wide['size'] == 'large'].mean():.1f}" not in shown
+    assert "high: one bar for each option (no, perhaps, yes); below, the mean of their numbers" in shown
+    assert "The scale of reverse-keyed trials is turned round" in shown
+
+
+async def asked(path: Path, study: str) -> None:
+    """A run of a study with one experiment."""
+    engine, experiment = DeterministicEngine(), studies.experiment(study)
+    listed = lists.default(experiment.study)
+    await runner.run(RunFolder.create(path, experiment, listed, await engine.describe()), engine)

@@ -10,6 +10,7 @@ import shutil
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -98,12 +99,20 @@ def test_a_report_on_any_study(rain: Path, tmp_path: Path, monkeypatch: pytest.M
     assert "Author, A. (2020). Rain. Journal of Tests, 1, 1-2. doi:10.0000/rain" in page
     assert "The study declares no conditions" in page and "The study declares no items" in page
     assert "You rate places." in page, "the prompt has all its turns"
+    assert "In rain-talk, the answers to wet are reverse-keyed where" in page
+    assert "holds (24 of 48 trials)" in page and "The scale of reverse-keyed trials is turned round." in page
     shares = pd.read_csv(tables / "rain-talk-distributions.csv")
     assert shares.groupby(["model", "question", "amount", "tone"])["mean"].sum().to_numpy() == pytest.approx(
         1
     )
     assert shares.groupby("question")["chance"].unique().to_dict() == {"sentence": [0.25], "wet": [0.2]}
     means = pd.read_csv(tables / "rain-talk-means.csv")
+    turned = shares[shares["question"] == "wet"].assign(mean=lambda t: t["mean"] * t["answer"].astype(float))
+    conditions = ["model", "amount", "tone"]
+    np.testing.assert_allclose(
+        turned.groupby(conditions)["mean"].sum(),
+        means[means["outcome"] == "mean"].groupby(conditions)["mean"].sum(),
+    )
     chances = means.groupby("outcome")["chance"].first().to_dict()
     assert chances == {"mean": 3, **dict.fromkeys(("prob_a_bit", "prob_very", "prob_wet", "prob_dry"), 0.5)}
     assert set(means["n_distinct"]) == {4} and means[["low", "high"]].notna().all(axis=None)

@@ -310,9 +310,7 @@ def tidy(long: pd.DataFrame, experiment: Experiment, listed: TrialList) -> pd.Da
     taken = long.columns.intersection(design.columns)
     long = long.rename(columns={name: UNDECLARED + name for name in taken})
     if experiment.reversed_for:
-        turned = files.reversals(experiment, listed)
-        keys = pd.MultiIndex.from_frame(long[["question", "trial_id"]])
         place = list(long.columns).index("reason") + 1
-        long.insert(place, "reversed", turned.reindex(keys, fill_value=False).to_numpy())
+        long.insert(place, "reversed", files.reversals(long, experiment, listed.trials))
     rest = [column for column in long.columns if column not in HEAD]
     return long.join(design, on="trial_id")[[*HEAD, *factors, *rest]]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from grace_client import analysis
+from grace_client.analysis import scales
 from grace_client.report import format
 from grace_client.report.blocks import Figure, Section, Table
 from grace_client.report.runs import ReportData
@@ -99,6 +100,7 @@ def _chance(experiment: Experiment, question: str, outcome: str) -> float:
 
 def _distributions(section: Section, experiment: Experiment, frame: pd.DataFrame, unit: str) -> None:
     """Add the distribution of the answers to each question in each cell."""
+    frame = scales.turned(frame, experiment)
     table = analysis.shares(frame, experiment=experiment)
     sizes = {
         question: len(analysis.measured.Answerable.of(kind, experiment).options)
@@ -144,7 +146,8 @@ def _distributions(section: Section, experiment: Experiment, frame: pd.DataFrame
                 else ", of those with a clear meaning. "
             )
             + "chance: the value if all answers were equally likely"
-            + ("." if all(sizes.values()) else " (–: any text can be an answer)."),
+            + ("." if all(sizes.values()) else " (–: any text can be an answer).")
+            + " The scale of reverse-keyed trials is turned round." * bool(experiment.reversed_for),
             long=True,
             unit=unit,
         )
