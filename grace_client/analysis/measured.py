@@ -367,7 +367,8 @@ def _said(rows: pd.DataFrame, answers: Answerable, kind: Kind) -> pd.DataFrame:
 
 def _with(rows: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
     """The rows with further columns, all at once: pandas is slow to add a hundred one by one, and warns."""
-    return pd.concat([rows, pd.DataFrame(dict(columns), index=rows.index)], axis=1)
+    kept = rows.drop(columns=[name for name in columns if name in rows.columns])
+    return pd.concat([kept, pd.DataFrame(dict(columns), index=rows.index)], axis=1)
 
 
 def _probability(name: str, weights: Array) -> Outcome:
