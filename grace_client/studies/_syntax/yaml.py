@@ -136,12 +136,9 @@ def _value(events: _Events, event: yaml.Event, path: Path, document: Document) -
         if not isinstance(key, yaml.ScalarEvent) or key.anchor or key.tag:
             # {{ … }} is a mapping whose key is a mapping.
             line, column = _place(event)
-            braces = isinstance(key, yaml.MappingStartEvent) and _place(key) == (line, column + 1)
-            raise (
-                events.refused(event, mistakes.BRACES)
-                if braces
-                else events.refused(key, "a key must be a plain text")
-            )
+            if isinstance(key, yaml.MappingStartEvent) and _place(key) == (line, column + 1):
+                raise events.refused(event, mistakes.BRACES)
+            raise events.refused(key, "a key must be a plain text")
         if key.value in found:
             raise events.refused(key, f"the key {key.value!r} stands here a second time. Remove one")
         found[key.value] = _value(events, events.next(), (*path, key.value), document)
