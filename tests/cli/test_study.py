@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from grace_client import studies
+from grace_client.cli._engine_options import Choice
 from grace_client.cli.summary import print_summary
 from grace_client.run import runner, tables
 from grace_client.run.folder import RunFolder
@@ -232,3 +233,21 @@ async def asked(path: Path, study: str) -> None:
     engine, experiment = DeterministicEngine(), studies.experiment(study)
     listed = lists.default(experiment.study)
     await runner.run(RunFolder.create(path, experiment, listed, await engine.describe()), engine)
+
+
+def test_options_that_the_model_cannot_score_leave_no_folder(
+    tones: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The set is refused before anything is written, even if the first questions have another set."""
+    text = TONES.replace("[no, perhaps, yes]", "[no, perhaps, not at all]")
+    first = "      - {name: first, prompt: 'Is it {{ size }}?', options: [yes, no]}\n"
+    (tones / "tones.yaml").write_text(text.replace("      - name: high", first + "      - name: high"))
+    monkeypatch.setattr(Choice, "connect", lambda *_: connected())
+    assert grace(monkeypatch, "run", "tones.yaml", "--out", "runs/tones") == 2
+    assert "not prefix-free" in (said := capsys.readouterr().err) and "'end: full stop'" in said
+    assert not (tones / "runs").exists()
+
+
+async def connected() -> DeterministicEngine:
+    """An engine whose tokens are bytes."""
+    return DeterministicEngine()
