@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grace_client.core import list_file
 from grace_client.core.errors import SpecError
 
 if TYPE_CHECKING:
-    from grace_client.core.trials import TrialList
     from grace_client.studies.declaration import Study
 
 
@@ -34,7 +34,7 @@ def values(study: Study | None, lists: Sequence[Path]) -> dict[str, Any]:
     Raises
     ------
     SpecError
-        If there are two lists of one study, if a list is not UTF-8, or if the study needs one.
+        If there are two lists of one study, or if the study needs one.
     TrialError
         If a list has faults.
     """
@@ -53,7 +53,8 @@ def values(study: Study | None, lists: Sequence[Path]) -> dict[str, Any]:
         key = f"queries.trials.{trials.schema.study}"
         if key in found:
             raise SpecError(f"--trials: two lists are of {trials.schema.study}. Give only one of them")
-        found[key] = _text(trials)
+        # The values of a release can only have text.
+        found[key] = list_file.utf8(trials.raw, str(trials.path))
     return found
 
 
@@ -88,13 +89,3 @@ def experiments(study: Study | None, wanted: Sequence[str], shipped: Sequence[st
             f"{', '.join(known)}"
         )
     return {name: name in whole for name in known}
-
-
-def _text(trials: TrialList) -> str:
-    try:
-        return trials.raw.decode()
-    except UnicodeDecodeError:
-        raise SpecError(
-            f"{trials.path} is not CSV in UTF-8, and only text can go into the values of a release. Save it "
-            "as CSV in UTF-8"
-        ) from None
