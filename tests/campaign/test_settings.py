@@ -17,7 +17,7 @@ from grace_client.campaign import machine, settings
 from grace_client.campaign.records import Campaign, Limits
 from grace_client.cli.campaign._options import CampaignOptions
 from grace_client.core import trials
-from grace_client.core.errors import SpecError
+from grace_client.core.errors import SpecError, StudyError
 from grace_client.deploy.study import experiments
 from grace_client.deploy.values import document, effective, values_folder
 from grace_client.kube.helm import Assignments
@@ -115,6 +115,18 @@ def test_a_list_is_given_to_its_study(tmp_path: Path) -> None:
     assert sets["queries.trials.some-reds"] == mine.read_text()
     mine.write_bytes(mine.read_text().encode("utf-16"))
     assert CampaignOptions(study=own_study.FILE, trials=[mine]).spec("gemma-2b").sets == sets
+
+
+def test_a_faulty_plan_takes_no_gpu(tmp_path: Path) -> None:
+    """What a run refuses is refused before there is a release."""
+    shutil.copytree(own_study.FOLDER, tmp_path / "study")
+    file = tmp_path / "study" / own_study.FILE.name
+    contrast = "    contrasts: [{name: x, greater: {quantifier: sme}, lesser: {quantifier: all}}]\n"
+    text = own_study.TEXT.replace("  main:\n", f"  main:\n{contrast}")
+    assert text != own_study.TEXT
+    file.write_text(text)
+    with pytest.raises(StudyError, match="'x': quantifier has no level 'sme'. Did you mean"):
+        CampaignOptions(study=file).spec("gemma-2b")
 
 
 def test_a_list_of_any_kind_goes_into_a_release(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grace_client.cli import _planned
 from grace_client.core import list_file
 from grace_client.core.errors import SpecError
 
@@ -35,6 +36,8 @@ def values(study: Study | None, lists: Sequence[Path]) -> dict[str, Any]:
     ------
     SpecError
         If there are two lists of one study, or if the study needs one.
+    StudyError
+        If the study plans to report what does not exist.
     TrialError
         If a list has faults.
     """
@@ -46,8 +49,10 @@ def values(study: Study | None, lists: Sequence[Path]) -> dict[str, Any]:
     if study is not None:
         found["queries.study"] = study.raw.decode()
         found["queries.studyFiles"] = {name: raw.decode() for name, raw in study.attached.items()}
+        own = read[0] if read else trial_lists.default(study)
+        for experiment in study.experiments.values():
+            _planned.refuse(experiment, own, None)
         if not read:
-            own = trial_lists.default(study)
             read = [own] if study.file.trials.file is not None else []
     for trials in read:
         key = f"queries.trials.{trials.schema.study}"
