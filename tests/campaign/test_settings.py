@@ -125,7 +125,7 @@ def test_a_faulty_plan_takes_no_gpu(tmp_path: Path) -> None:
     text = own_study.TEXT.replace("  main:\n", f"  main:\n{contrast}")
     assert text != own_study.TEXT
     file.write_text(text)
-    with pytest.raises(StudyError, match="'x': quantifier has no level 'sme'. Did you mean"):
+    with pytest.raises(StudyError, match=r"'x': quantifier has no level 'sme'\. Did you mean"):
         CampaignOptions(study=file).spec("gemma-2b")
 
 
