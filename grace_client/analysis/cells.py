@@ -15,6 +15,7 @@ from grace_client.analysis.measured import Answerable, Outcome, chosen, measured
 from grace_client.core.errors import NotEnoughDataError, SpecError
 from grace_client.run.layout import OK
 from grace_client.studies.declaration import Experiment
+from grace_client.studies.format import Figure
 
 
 def cell_means(
@@ -94,6 +95,13 @@ def cell_means(
     result = ordered(result, levels(known, result, keys[1:]))
     result = add_floor(result, frame, noise, lambda: pd.concat(gains, ignore_index=True))
     return with_each(result, known)
+
+
+def figure_means(frame: pd.DataFrame, figure: Figure, experiment: Experiment) -> pd.DataFrame:
+    """The means that a figure of the study file shows, as `cell_means` gives them."""
+    axes = [figure.x, *filter(None, (figure.colour, figure.rows))]
+    by = [one for one in axes if one not in ("model", "question")]
+    return cell_means(frame, figure.outcome, by=by, question=figure.question, experiment=experiment)
 
 
 def shares(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-from grace_client.analysis._data.declared import conditions, declared, possible_levels
+from grace_client.analysis._data.declared import conditions, declared, each, possible_levels
 from grace_client.analysis._data.layout import distinct, per_model, refuse_copies, require
 from grace_client.analysis._statistics.differences import Side, apart, tested
 from grace_client.analysis._statistics.noise import add_floor
@@ -17,6 +17,7 @@ from grace_client.analysis.cells import gain_of
 from grace_client.analysis.inference import holm
 from grace_client.analysis.measured import Outcome, chosen, measured
 from grace_client.core.errors import NotEnoughDataError, SpecError
+from grace_client.core.spelling import did_you_mean
 from grace_client.studies.declaration import Experiment
 from grace_client.studies.format import Contrast
 
@@ -158,13 +159,20 @@ def _side(
     kept = np.ones(len(rows), dtype=bool)
     for name, wanted in levels.items():
         if name not in rows.columns:
-            raise SpecError(f"contrast {contrast.name!r}: there is no column {name}")
+            columns = [
+                *conditions(known, rows),
+                *dict.fromkeys(one for own in each(known).values() for one in own),
+            ]
+            raise SpecError(
+                f"contrast {contrast.name!r}: there is no column {name!r}. {did_you_mean(name, rows.columns)}"
+                f"Conditions: {', '.join(columns) or 'none'}"
+            )
         there = {str(value) for value in rows[name].dropna().unique()}
         possible = dict.fromkeys([*possible_levels(known, name), *sorted(there)])
         if unknown := [level for level in wanted if level not in possible]:
             raise SpecError(
-                f"contrast {contrast.name!r}: {name} has no level {unknown[0]!r}. It has "
-                + ", ".join(possible)
+                f"contrast {contrast.name!r}: {name} has no level {unknown[0]!r}. "
+                f"{did_you_mean(unknown[0], possible)}It has: {', '.join(possible)}"
             )
         kept &= rows[name].astype(str).isin(wanted).to_numpy()
     return rows[kept]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from grace_client.analysis._data.declared import declared, each, questions
 from grace_client.analysis._data.layout import require
 from grace_client.core import measures
 from grace_client.core.errors import NotEnoughDataError, SpecError
+from grace_client.core.spelling import did_you_mean
 from grace_client.run.layout import BETS, FREE, KEYS, OK, READING, SCORED
 from grace_client.studies import format as formats
 from grace_client.studies._options import Answers, column_part
@@ -277,7 +279,8 @@ def chosen(
         where = f"question {question!r} of {experiment.name}" if question else experiment.name
         listed = ", ".join(possible) or "prob_VALUE, for any value that was read"
         named = f"no outcome {outcome!r}" if outcome is not None else "no outcome of its own; name one"
-        raise SpecError(f"{where} has {named}. There are: {listed}")
+        hint = did_you_mean(column_part(outcome), possible, prefix="prob_") if outcome is not None else ""
+        raise SpecError(f"{where} has {named}. {hint}There are: {listed}")
     return list(found.values())
 
 
@@ -329,7 +332,7 @@ def _scored(rows: pd.DataFrame, answers: Answerable, question: str) -> pd.DataFr
     turned_p = np.where(turned[:, None], p[:, ::-1], p)
     units = {_column(option) for option in answers.options}
     found = {name: one.of(p if name in units else turned_p) for name, one in answers.outcomes().items()}
-    return first.drop(columns=["option"]).assign(**found)
+    return _with(first.drop(columns=["option"]), found)
 
 
 def _said(rows: pd.DataFrame, answers: Answerable, kind: Kind) -> pd.DataFrame:
@@ -347,7 +350,7 @@ def _said(rows: pd.DataFrame, answers: Answerable, kind: Kind) -> pd.DataFrame:
             return known.assign(mean=number.where(~turned, sum(read.number) - number))
         values = [str(value) for value in text.dropna().unique()]
         found = {_column(value): (text == value).astype(np.float64).where(text.notna()) for value in values}
-        return known.assign(**(found if len(found) <= MOST else {}))
+        return _with(known, found if len(found) <= MOST else {})
     place = pd.Categorical(text, categories=list(answers.options)).codes
     lost = place < 0
     columns: dict[str, Array] = {}
@@ -359,7 +362,13 @@ def _said(rows: pd.DataFrame, answers: Answerable, kind: Kind) -> pd.DataFrame:
                 back[~np.isnan(back)] = back[~np.isnan(back)][::-1]
                 own = np.where(turned, back[place], own)
             columns[name] = np.where(lost, np.nan, own)
-    return known.assign(**columns)
+    return _with(known, columns)
+
+
+def _with(rows: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows with further columns, all at once: pandas is slow to add a hundred one by one, and warns."""
+    kept = rows.drop(columns=[name for name in columns if name in rows.columns])
+    return pd.concat([kept, pd.DataFrame(dict(columns), index=rows.index)], axis=1)
 
 
 def _probability(name: str, weights: Array) -> Outcome:

@@ -175,6 +175,16 @@ def logistic(
     return pd.concat(parts, ignore_index=True)
 
 
+def declared_model(frame: pd.DataFrame, formula: str, experiment: Experiment) -> pd.DataFrame:
+    """The model of a study file: `mixed` if it has random intercepts, else `logistic`."""
+    return (mixed if is_mixed(formula) else logistic)(frame, formula, experiment=experiment)
+
+
+def is_mixed(formula: str) -> bool:
+    """Whether a formula has random intercepts."""
+    return "|" in formula
+
+
 def _prepared(
     frame: pd.DataFrame, formula: str | None, question: str | None, known: Experiment
 ) -> tuple[Formula, list[str], Outcome, pd.DataFrame]:

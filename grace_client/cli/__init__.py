@@ -14,6 +14,7 @@ from grace_client import __version__
 from grace_client.cli import extract, fetch, policy, probe, report, run, run_folder, study, trials
 from grace_client.cli._output import outlive_readers, print_error
 from grace_client.cli.campaign import commands as campaign
+from grace_client.cli.campaign import models
 from grace_client.core.errors import GraceError, ServerError, UsageError, refused
 
 _UNREADABLE: Any = typer.BadParameter.__mro__[1]
@@ -82,6 +83,7 @@ CLUSTER = "Use a cluster"
 app.command("run", rich_help_panel=ASK)(run.run)
 app.add_typer(study.app, name="study", rich_help_panel=ASK)
 app.add_typer(trials.app, name="trials", rich_help_panel=ASK)
+app.command("models", rich_help_panel=ASK)(models.models)
 app.command("probe", rich_help_panel=ASK)(probe.probe)
 app.command("noise", rich_help_panel=ASK)(probe.noise)
 app.command("status", rich_help_panel=RESULTS)(run_folder.status)

@@ -24,7 +24,11 @@ def report(
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     json: Json = False,
 ) -> None:
-    """Write one HTML page with figures, tables and methods. It opens without a network."""
+    """Write one HTML page with figures, tables and methods. It opens without a network.
+
+    A part that cannot be computed is a sentence on the page. Exit code 1 if a part failed; too few answers
+    for a part are no failure.
+    """
     from grace_client import report as reports
 
     written = reports.write(
@@ -39,6 +43,7 @@ def report(
                 "summary": written.summary,
                 "figures": [str(path) for path in written.figures],
                 "tables": [str(path) for path in written.tables],
+                "failed": written.failed,
                 "faults": written.faults,
             }
         )
@@ -46,10 +51,13 @@ def report(
         for sentence in written.summary:
             typer.echo(sentence)
         typer.echo(str(written.page))
+    for sentence in written.failed:
+        say(f"grace: {sentence}")
     if written.faults:
         say(
             f"{len(written.faults)} part{'s' * (len(written.faults) > 1)} of the page failed because of an "
             "error in grace. The page has no text there. Please report the sentences of the summary that "
             "name the error"
         )
+    if written.failed or written.faults:
         raise typer.Exit(ExitCode.ITEMS_FAILED)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grace_client.cli import _planned
 from grace_client.cli._engine_options import (
     ASKING,
     FREE_TEXT,
@@ -30,7 +29,7 @@ from grace_client.cli._engine_options import (
     WaitForServer,
 )
 from grace_client.cli._output import print_json, progress, say
-from grace_client.cli._signals import on_stop
+from grace_client.cli._signals import stop_event, unless
 from grace_client.core import paths
 from grace_client.core.errors import ExitCode, RecordError, ServerError, SpecError
 
@@ -180,6 +179,8 @@ def run(
     # Check this before grace loads a model or waits for a server.
     designs = {one.name: one.design(ways) if ways else () for one in experiments}
     lists = _lists(trials or [], {e.study.name: e.study for e in experiments})
+    for one in experiments:
+        _planned.refuse(one, lists[one.schema.study], out)
     if out is not None:
         paths.check_folder(out)
     drawn = {"temperature": temperature, "replicates": replicates, "max_tokens": max_tokens}
@@ -188,9 +189,9 @@ def run(
     }
 
     async def work() -> tuple[list[dict[str, Any]], bool]:
-        stop = _stop_on_signals()
+        stop = stop_event()
         results: list[dict[str, Any]] = []
-        engine = await _unless(stop, chosen.connect((lambda _: None) if quiet else say))
+        engine = await unless(stop, chosen.connect((lambda _: None) if quiet else say))
         if engine is None:
             return results, True
         try:
@@ -233,23 +234,26 @@ async def _one(
     """Run one experiment and write its tables."""
     from grace_client.cli.summary import print_summary
     from grace_client.run import folder as folders
-    from grace_client.run import runner
+    from grace_client.run import layout, runner
 
     name = experiment.name
     info = await engine.describe()
     path = out or _default_folder(info.model, name)
     if out is not None and len(lists) > 1:
         path = out / name
-    folder = folders.RunFolder.create(
-        path,
+    trials = lists[experiment.schema.study]
+    plan = folders.plan_of(
         experiment,
-        lists[experiment.schema.study],
+        trials,
         info,
         sample=sample,
         sampling=folders.sampling_of(experiment, info, settings.reasoning, sampling),
         reasoning=settings.reasoning,
         ways=ways,
     )
+    # A folder is made only for questions that the model can be asked.
+    asker = None if (path / layout.MANIFEST).exists() else await runner.ready(plan, engine)
+    folder = folders.RunFolder.begin(path, trials, plan)
     state = folder.progress()
     if not quiet:
         say(
@@ -261,7 +265,7 @@ async def _one(
     with folder.locked():
         try:
             with progress(name, quiet=quiet) as show:
-                state = await runner.run(folder, engine, on_progress=show, stop=stop)
+                state = await runner.run(folder, engine, asker=asker, on_progress=show, stop=stop)
         except ServerError:
             say(f"The answers so far are kept. Their table: {_tables(folder)[0]}")
             raise
@@ -348,32 +352,3 @@ def _lists(paths: list[Path], needed: dict[str, Study]) -> dict[str, TrialList]:
     for study in needed - lists.keys():
         lists[study] = trial_lists.default(needed[study])
     return lists
-
-
-async def _unless(stop: asyncio.Event, connecting: Coroutine[Any, Any, Engine]) -> Engine | None:
-    """The engine, or None if the user stopped first: a server may need hours until it is ready."""
-    stopped, engine = asyncio.create_task(stop.wait()), asyncio.create_task(connecting)
-    await asyncio.wait({stopped, engine}, return_when=asyncio.FIRST_COMPLETED)
-    stopped.cancel()
-    if engine.done():
-        return engine.result()
-    engine.cancel()
-    with suppress(asyncio.CancelledError):
-        await engine
-    return None
-
-
-def _stop_on_signals() -> asyncio.Event:
-    """An event that the first signal to end sets. A second signal ends the process at once."""
-    stop = asyncio.Event()
-
-    def stopping() -> None:
-        if stop.is_set():
-            # Every answer is on disk already. Only the cursor may be hidden.
-            sys.stderr.write("\x1b[?25h" if sys.stderr.isatty() else "")
-            os._exit(ExitCode.UNREACHABLE)
-        stop.set()
-        say("Stopping: grace waits for the questions in flight. Press Ctrl-C again to end at once")
-
-    on_stop(stopping)
-    return stop

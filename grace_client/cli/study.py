@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json as jsons
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grace_client.cli import _planned
 from grace_client.cli._engine_options import EMBEDDED
 from grace_client.cli._output import Json, print_json, say
+from grace_client.core.errors import StudyError
 
 if TYPE_CHECKING:
     from grace_client.core.questions import Question
@@ -81,20 +84,28 @@ def check(
     listed = _list(chosen, trials)
     tokens = None if model is None else _tokens(model)
     found = [check_experiment(experiment, listed, tokens) for experiment in experiments]
+    plans = [_planned.check(experiment, listed) for experiment in experiments]
+    if faults := [fault for plan in plans if plan for fault in plan[0]]:
+        raise StudyError(chosen.path, sorted(dict.fromkeys(faults), key=lambda one: (one.line, one.column)))
+    found = [
+        replace(one, notes=(*one.notes, *plan[1])) if plan else one
+        for one, plan in zip(found, plans, strict=True)
+    ]
+    left_out = [_planned.LEFT_OUT] if None in plans else []
     if json:
         print_json(
             {
                 "study": chosen.name,
                 "title": chosen.title,
                 "trials": len(listed.trials),
-                "notes": list(listed.notes),
+                "notes": [*listed.notes, *left_out],
                 "experiments": [_as_json(one) for one in found],
             }
         )
         return
     typer.echo(f"{chosen.path}: {chosen.title}")
     typer.echo(f"{listed.path}: {len(listed.trials)} trials")
-    for note in listed.notes:
+    for note in (*listed.notes, *left_out):
         typer.echo(f"  note: {note}")
     for one in found:
         _print_checked(one, exact=tokens is not None)

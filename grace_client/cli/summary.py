@@ -14,6 +14,7 @@ from grace_client.cli._output import duration, probability
 from grace_client.run.folder import RunFolder
 from grace_client.run.layout import OK
 from grace_client.run.tables import in_base_way
+from grace_client.studies.declaration import Kind
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -47,14 +48,15 @@ def _scored(console: Console, folder: RunFolder, long: pd.DataFrame) -> None:
     cells = [folder.experiment.schema.cell(trial) or {"all": "all trials"} for trial in folder.plan.trials]
     trial_ids = pd.Index([trial.trial_id for trial in folder.plan.trials], name="trial_id")
     conditions = pd.DataFrame(cells, index=trial_ids)
-    means = cell_means(long, conditions)
+    means = cell_means(_turned(folder, long), conditions)
     factors = list(conditions.columns)
     questions = list(dict.fromkeys(means["question"]))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("cell", style="bold")
     for question in questions:
         table.add_column(question, overflow="fold")
-    kind = {question: one.name for question, one in folder.experiment.kinds.items()}
+    asked = folder.experiment.kinds
+    kind = {question: one.name for question, one in asked.items()}
     kinds = list(dict.fromkeys(kind[question] for question in questions))
     # A number without its last digits would look like another number.
     table.add_column("mass", justify="right", no_wrap=True)
@@ -63,7 +65,7 @@ def _scored(console: Console, folder: RunFolder, long: pd.DataFrame) -> None:
         first = group.drop_duplicates("question")
         mass = first.groupby(first["question"].map(kind))["option_mass"].mean().reindex(kinds)
         shown = "/".join(probability(value, 2) if value == value else "none" for value in mass)
-        table.add_row("/".join(map(str, cell)), *(_spark(by_question, q) for q in questions), shown)
+        table.add_row("/".join(map(str, cell)), *(_spark(by_question, q, asked[q]) for q in questions), shown)
     console.print(table)
     if len(kinds) > 1:
         console.print(f"mass: option mass of {'/'.join(kinds)}")
@@ -71,15 +73,16 @@ def _scored(console: Console, folder: RunFolder, long: pd.DataFrame) -> None:
     console.print(
         f"cell: {'/'.join(factors)}, {_range(n)} trials each, {_range(distinct)} different distributions"
     )
-    for question, rows in means.groupby("question", sort=False):
-        names = list(dict.fromkeys(rows["option"]))
-        if _numbers(rows["option"]) is None:
-            console.print(
-                f"{question!s}: one bar for each option ({', '.join(names)}); below, the likeliest option "
-                "and its probability"
-            )
-    if any(_numbers(rows["option"]) is not None for _, rows in means.groupby("question")):
+    for question in questions:
+        one = asked[question]
+        numbers = _numbers(one)
+        if not _are_numbers(one.options):
+            below = "the mean of their numbers" if numbers else "the likeliest option and its probability"
+            console.print(f"{question}: one bar for each option ({', '.join(one.options)}); below, {below}")
+    if any(_are_numbers(asked[question].options) for question in questions):
         console.print("other questions: one bar for each option, from the lowest number; below, the mean")
+    if folder.experiment.reversed_for:
+        console.print("The scale of reverse-keyed trials is turned round")
     masses = "; ".join(
         f"{name} {probability(mass['mean'], 3)} (lowest {probability(mass['min'], 3)})"
         for name, mass in folder.manifest.results["option_mass"].items()
@@ -101,26 +104,43 @@ def cell_means(long: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
     return means.reset_index()
 
 
-def _spark(by_question: Any, question: str) -> str:
-    """Bars of a mean distribution; below them its mean, or its likeliest option if the options are words."""
+def _turned(folder: RunFolder, long: pd.DataFrame) -> pd.DataFrame:
+    """The scored answers with the scale of reverse-keyed trials turned round, as the analysis turns it."""
+    experiment = folder.experiment
+    if not experiment.reversed_for:
+        return long
+    from grace_client.analysis import scales
+    from grace_client.analysis._data.files import reversals
+
+    rows = long.assign(reversed=reversals(long, experiment, folder.plan.trials))
+    return scales.turned(rows, experiment)
+
+
+def _spark(by_question: Any, question: str, kind: Kind) -> str:
+    """Bars of a mean distribution; below them its mean, or the likeliest option if there are no numbers."""
     if question not in by_question.groups:
         return "no answer"
-    rows = by_question.get_group(question)
-    prob = rows["prob_norm"].to_numpy()
+    rows = by_question.get_group(question).set_index("option")
+    prob = rows["prob_norm"].loc[list(kind.options)].to_numpy()
     bars = "".join(BARS[round(p / prob.max() * (len(BARS) - 1))] for p in prob)
-    numbers = _numbers(rows["option"])
-    if numbers is not None:
+    if (numbers := _numbers(kind)) is not None:
         return f"{bars}\n{float((prob * numbers).sum()):.1f}"
-    return f"{bars}\n{rows['option'].iloc[int(prob.argmax())]} {prob.max():.2f}"
+    return f"{bars}\n{kind.options[int(prob.argmax())]} {prob.max():.2f}"
 
 
 def _range(counts: pd.Series[int]) -> str:
     return str(counts.min()) if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
 
 
-def _numbers(options: pd.Series[str]) -> pd.Series[float] | None:
-    values: pd.Series[float] = pd.to_numeric(options, errors="coerce")
-    return None if values.isna().any() else values
+def _numbers(kind: Kind) -> tuple[float, ...] | None:
+    """The numbers of the options; None if they have none."""
+    if kind.values is not None:
+        return kind.values
+    return tuple(map(float, kind.options)) if _are_numbers(kind.options) else None
+
+
+def _are_numbers(options: Sequence[str]) -> bool:
+    return not pd.to_numeric(pd.Series(options), errors="coerce").isna().any()
 
 
 def _free(console: Console, long: pd.DataFrame) -> None:

@@ -141,6 +141,24 @@ def _windows(raw: bytes) -> tuple[str, str] | None:
     return text, " ".join(found)
 
 
+def utf8(raw: bytes, path: str) -> str:
+    """The text of a trial list, whose UTF-8 bytes are a list with the same rows.
+
+    A list in UTF-8 stays as it is, byte for byte. A workbook, a Parquet table and a file in another encoding
+    are converted.
+
+    Raises
+    ------
+    TrialError
+        If the bytes are not a table of text.
+    """
+    converted, _ = plain(raw, path)
+    try:
+        return converted.decode()
+    except UnicodeDecodeError:
+        return _text(converted, path, [])
+
+
 def plain(raw: bytes, path: str) -> tuple[bytes, list[str]]:
     """The bytes of a workbook (.xlsx) or a Parquet table as CSV, with notes; other bytes as they are.
 

@@ -155,7 +155,7 @@ class TokenTrie:
                 deeper = next(n for n in ends if n != node and _below(n, node, parent))
                 raise SpecError(
                     f"The option set is not prefix-free: the tokens of {ends[deeper][1]!r} begin with those "
-                    f"of {form!r}. End all forms with a mark such as a full stop, or set end_of_turn"
+                    f"of {form!r}. Give the options 'end: full stop' or 'end: turn' in the study file"
                 )
         return cls(
             token=np.array(token, dtype=np.int64),

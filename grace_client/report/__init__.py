@@ -33,6 +33,9 @@ class Report:
         The sentences of its summary.
     figures, tables : list of Path
         Figures and tables as files; empty unless `write` got a folder for them.
+    failed : list of str
+        A sentence on each part that is missing although there are enough answers, such as a planned contrast
+        of a level that does not exist.
     faults : list of str
         A sentence on each part that is missing because of an error in grace. The summary has them too.
     """
@@ -43,6 +46,7 @@ class Report:
     summary: list[str]
     figures: list[Path]
     tables: list[Path]
+    failed: list[str]
     faults: list[str]
 
 
@@ -116,6 +120,7 @@ def write(
         [caution, *(sentence for section in sections for sentence in section.summary)],
         [path for one in drawn for path in one.files],
         table_files,
+        [sentence for section in sections for sentence in section.failed],
         [fault for section in sections for fault in section.faults],
     )
 

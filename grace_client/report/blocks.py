@@ -113,6 +113,9 @@ class Section:
         In order; a str is a paragraph.
     lost : list of str
         Parts that cannot be computed from these answers.
+    failed : list of str
+        A sentence on each of these that no other answers would make possible: the study file plans what does
+        not exist.
     faults : list of str
         A sentence on each part that could not be computed because of an error in grace.
     """
@@ -122,6 +125,7 @@ class Section:
     summary: list[str] = field(default_factory=list)
     content: list[str | Table | Figure] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     @contextmanager
@@ -149,7 +153,10 @@ class Section:
             raise error
         if isinstance(error, GraceError):
             self.lost.append(what)
-            return f"{what} could not be computed: {str(error).rstrip('.')}."
+            sentence = f"{what} could not be computed: {str(error).rstrip('.')}."
+            if not isinstance(error, NotEnoughDataError):
+                self.failed.append(sentence)
+            return sentence
         last = traceback.extract_tb(error.__traceback__)[-1]
         self.faults.append(
             Review(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -46,13 +47,18 @@ class Asker:
         self.info = info
         self._tries: dict[Behind, asyncio.Task[TokenTrie]] = {}
 
-    async def check(self, prompts: Iterable[Prompt]) -> None:
-        """Check that the engine takes the turns of these prompts; SpecError if not.
+    async def check(self, items: Sequence[Item]) -> None:
+        """Check that the engine takes these items: the turns of their prompts, the forms of their options.
 
-        Of prompts with the same roles, only the first one is checked.
+        Of prompts with the same roles, and of questions with the same options, only the first one is checked.
+
+        Raises
+        ------
+        SpecError
+            If it does not.
         """
         first: dict[tuple[bool, tuple[str, ...]], Prompt] = {}
-        for prompt in prompts:
+        for prompt in (item.question.prompt for item in items):
             if prompt.turns and not prompt.plain:
                 first.setdefault((prompt.direct, turns.structure(prompt)), prompt)
         for prompt in first.values():
@@ -61,6 +67,24 @@ class Asker:
             except ItemError as error:
                 if error.status == turns.REFUSED:
                     raise SpecError(str(error)) from None
+        sets: dict[OptionSet, Prompt] = {}
+        for question in (item.question for item in items):
+            if question.options is not None:
+                sets.setdefault(question.options, question.prompt)
+        left = iter(sets.items())
+
+        async def build() -> None:
+            for options, prompt in left:
+                # If it is the tokenisation that fails, the questions fail one by one.
+                with suppress(ItemError):
+                    await self._trie(options, await self.engine.tokenize(prompt))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self.engine.concurrency(scored=True)):
+                    group.create_task(build())
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
 
     async def ask(self, item: Item) -> tuple[dict[str, Any], bool]:
         """Ask an item. Returns its ledger entry, and whether that is final."""

@@ -130,6 +130,7 @@ def check(experiment: Experiment, listed: TrialList, tokens: Tokens | None = Non
             f"the model's chat template puts its own text before the prompt: {tokens.preamble!r}. "
             "'system: null' in the question switches it off"
         ] = None
+    notes |= dict.fromkeys(one_direction(experiment, listed))
     first = asked[0].questions
     return Checked(
         experiment,
@@ -141,6 +142,20 @@ def check(experiment: Experiment, listed: TrialList, tokens: Tokens | None = Non
         max(lengths.values()),
         tuple(notes),
     )
+
+
+def one_direction(experiment: Experiment, listed: TrialList) -> list[str]:
+    """A note on each `reverse` that holds for all trials of a list, or for none."""
+    held = {
+        question: {experiment.reverses(question, trial) for trial in listed.trials}
+        for question in experiment.reversed_for
+    }
+    kinds = {experiment.kinds[question].name: found for question, found in held.items() if len(found) == 1}
+    return [
+        f"'reverse' of the question {name!r} holds for {'all trials' if True in found else 'no trial'} of "
+        f"{listed.path}. If only some are meant, correct the condition, or the list"
+        for name, found in kinds.items()
+    ]
 
 
 def shown(question: Question, tokens: Tokens) -> str:

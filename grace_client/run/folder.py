@@ -90,52 +90,30 @@ class RunFolder:
         reasoning: Reasoning | None = None,
         ways: Sequence[Way] = (),
     ) -> RunFolder:
+        """Plan a run and begin it: `plan_of`, then `begin`."""
+        options = {"sample": sample, "sampling": sampling, "reasoning": reasoning, "ways": ways}
+        return cls.begin(path, trials, plan_of(experiment, trials, engine, **options))  # type: ignore[arg-type]
+
+    @classmethod
+    def begin(cls, path: Path, trials: TrialList, plan: Plan) -> RunFolder:
         """Make a run folder, or open an existing folder of the same run.
 
         Parameters
         ----------
         path : Path
             The folder.
-        experiment, trials, engine
-            The experiment, its trial list, and the description of the engine that answers.
-        sample : int, optional
-            Ask only this many trials, drawn at random.
-        sampling : SamplingSpec, optional
-            How to draw free text, or the reasoning before a scored answer.
-        reasoning : str, optional
-            ``"on"``, ``"off"`` or ``"off-by-prompt"``. Default: off for scored answers, on for free text.
-        ways : sequence of mapping
-            The ways of asking, the base first, see `studies.ways.design`. Default: only the base.
+        trials : TrialList
+            The trial list.
+        plan : Plan
+            The plan of the run.
 
         Raises
         ------
         SpecError
-            If the trials belong to another study, if a model is to reason after a prompt without its chat
-            template, or if the folder contains answers of another run; the message lists the differences. A
-            folder in which nothing was asked yet is begun anew.
+            If the folder contains answers of another run; the message lists the differences. A folder in
+            which nothing was asked yet is begun anew.
         """
-        if trials.schema.study != experiment.schema.study:
-            raise SpecError(
-                f"{experiment.name} needs a trial list of {experiment.schema.study}, but {trials.path} is "
-                f"one of {trials.schema.study}. Name another list"
-            )
-        sample = None if sample is not None and sample >= len(trials.trials) else sample
-        asked = plans.ask(experiment, plans.sample(trials, sample), trials.path, ways or plans.ONE_WAY)
-        if reasoning == "on" and any(one.prompt.plain for of in asked for one in of.questions):
-            raise SpecError(
-                "--reasoning on: a model begins to reason only in its chat template, and this design has "
-                "questions in plain text. Leave the factor with the level 'plain' out of --ways"
-            )
-        spec = Spec(
-            experiment=experiment.name,
-            engine=engine.as_dict(),
-            trials_sha256=trials.sha256,
-            questions_sha256=plans.questions_sha256(asked),
-            sample=sample,
-            sampling=_draws(experiment, engine, sampling, reasoning),
-            reasoning=reasoning or _default(experiment, engine),
-            ways=tuple(map(dict, ways)),
-        )
+        experiment, spec = plan.experiment, plan.spec
         if (path / layout.MANIFEST).exists():
             manifest = manifests.load(path)
             different = manifests.differences(manifest.spec, spec)
@@ -149,7 +127,7 @@ class RunFolder:
                 manifest.check_trials(path / layout.TRIALS)
                 if study_copy.keep(path, manifest, experiment.study):
                     manifest.save(path)
-                return cls._of(path, manifest, experiment, Plan(experiment, asked, spec))
+                return cls._of(path, manifest, experiment, plan)
         path.mkdir(parents=True, exist_ok=True)
         with paths.replacing(path / layout.TRIALS) as new:
             new.write_bytes(trials.raw)
@@ -157,7 +135,7 @@ class RunFolder:
         manifest = Manifest(trials=str(trials.path), spec=spec)
         study_copy.keep(path, manifest, experiment.study)
         manifest.save(path)
-        return cls._of(path, manifest, experiment, Plan(experiment, asked, spec))
+        return cls._of(path, manifest, experiment, plan)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -180,6 +158,62 @@ class RunFolder:
         return Progress(total=len(self.plan.distinct), done=len(answered), failed=failed)
 
 
+def plan_of(
+    experiment: Experiment,
+    trials: TrialList,
+    engine: EngineInfo,
+    *,
+    sample: int | None = None,
+    sampling: SamplingSpec | None = None,
+    reasoning: Reasoning | None = None,
+    ways: Sequence[Way] = (),
+) -> Plan:
+    """The plan of a run. Nothing is written.
+
+    Parameters
+    ----------
+    experiment, trials, engine
+        The experiment, its trial list, and the description of the engine that answers.
+    sample : int, optional
+        Ask only this many trials, drawn at random.
+    sampling : SamplingSpec, optional
+        How to draw free text, or the reasoning before a scored answer.
+    reasoning : str, optional
+        ``"on"``, ``"off"`` or ``"off-by-prompt"``. Default: off for scored answers, on for free text.
+    ways : sequence of mapping
+        The ways of asking, the base first, see `studies.ways.design`. Default: only the base.
+
+    Raises
+    ------
+    SpecError
+        If the trials belong to another study, or if a model is to reason after a prompt without its chat
+        template.
+    """
+    if trials.schema.study != experiment.schema.study:
+        raise SpecError(
+            f"{experiment.name} needs a trial list of {experiment.schema.study}, but {trials.path} is "
+            f"one of {trials.schema.study}. Name another list"
+        )
+    sample = None if sample is not None and sample >= len(trials.trials) else sample
+    asked = plans.ask(experiment, plans.sample(trials, sample), trials.path, ways or plans.ONE_WAY)
+    if reasoning == "on" and any(one.prompt.plain for of in asked for one in of.questions):
+        raise SpecError(
+            "--reasoning on: a model begins to reason only in its chat template, and this design has "
+            "questions in plain text. Leave the factor with the level 'plain' out of --ways"
+        )
+    spec = Spec(
+        experiment=experiment.name,
+        engine=engine.as_dict(),
+        trials_sha256=trials.sha256,
+        questions_sha256=plans.questions_sha256(asked),
+        sample=sample,
+        sampling=_draws(experiment, engine, sampling, reasoning),
+        reasoning=reasoning or _default(experiment, engine),
+        ways=tuple(map(dict, ways)),
+    )
+    return Plan(experiment, asked, spec)
+
+
 def sampling_of(
     experiment: Experiment, engine: EngineInfo, reasoning: Reasoning | None, given: dict[str, Any]
 ) -> SamplingSpec:
@@ -188,7 +222,7 @@ def sampling_of(
     Parameters
     ----------
     experiment, engine, reasoning
-        As for `RunFolder.create`.
+        As for `plan_of`.
     given : dict
         Some fields of a `SamplingSpec`.
     """

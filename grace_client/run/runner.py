@@ -15,15 +15,31 @@ from grace_client.run.answering import Asker
 from grace_client.run.folder import RunFolder
 from grace_client.run.layout import OK
 from grace_client.run.manifest import Session
+from grace_client.run.plan import Plan
 
 STOP_SECONDS = 6.0
 """How long a stop waits for answers in flight, in seconds. Kubernetes kills a process after 30 seconds."""
+
+
+async def ready(plan: Plan, engine: Engine) -> Asker:
+    """What asks the items of a plan, checked before anything is written.
+
+    Raises
+    ------
+    SpecError
+        If the model cannot be asked these questions: its chat template does not take their turns, or the
+        tokens of one form of an option begin with those of another.
+    """
+    asker = Asker(engine, await engine.describe())
+    await asker.check(plan.distinct)
+    return asker
 
 
 async def run(
     folder: RunFolder,
     engine: Engine,
     *,
+    asker: Asker | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
     stop: asyncio.Event | None = None,
     stop_seconds: float = STOP_SECONDS,
@@ -36,6 +52,8 @@ async def run(
         The run.
     engine : Engine
         The engine that answers. It must be the one in the manifest.
+    asker : Asker, optional
+        As `ready` gives it.
     on_progress : callable
         Called after every answer.
     stop : asyncio.Event, optional
@@ -51,7 +69,7 @@ async def run(
     Raises
     ------
     SpecError
-        If the model's chat template does not take the turns of a question. Nothing was asked.
+        As for `ready`. Nothing was asked.
     OSError
         If an answer could not be written; earlier answers are kept.
     """
@@ -60,8 +78,8 @@ async def run(
     progress = folder.progress()
     on_progress(progress)
     unanswered = [item for item in folder.plan.distinct if item.key not in folder.ledger]
-    asker = Asker(engine, info)
-    await asker.check(item.question.prompt for item in unanswered)
+    asker = asker or Asker(engine, info)
+    await asker.check(unanswered)
     # All workers share one iterator, so that there are never more items in flight than workers.
     waiting = iter(unanswered)
 

@@ -49,9 +49,6 @@ def _study(raw: bytes, attached: tuple[tuple[str, bytes], ...], path: str) -> St
 
 def keep(path: Path, manifest: Manifest, study: Study) -> bool:
     """Copy the study file and the files that it names into a run folder. Returns whether one has changed."""
-    if not manifest.study and (path / layout.MANIFEST).exists():
-        # Begun before there were study files.
-        return False
     kept = {layout.STUDY: study.raw} | {
         f"{layout.ATTACHED}/{name}": raw for name, raw in study.attached.items()
     }

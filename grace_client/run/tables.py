@@ -16,7 +16,7 @@ from grace_client.core import paths
 from grace_client.core.errors import RecordError
 from grace_client.core.options import OptionSet
 from grace_client.core.scoring import Scores, add_forms
-from grace_client.run import layout, tables_readme, verify
+from grace_client.run import layout, study_copy, tables_readme, verify
 from grace_client.run.folder import RunFolder
 from grace_client.run.layout import OK, UNASKED
 from grace_client.run.manifest import Manifest
@@ -65,6 +65,9 @@ def export(folder: RunFolder) -> list[Path]:
             files=[name for _, name in frames],
             scored=experiment.scored,
         )
+    if not manifest.study:
+        # Begun before there were study files: its questions are still those of the study.
+        study_copy.keep(folder.path, manifest, experiment.study)
     manifest.results = _results(folder, long, written)
     manifest.save(folder.path)
     return written

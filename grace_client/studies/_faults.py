@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from grace_client.core.errors import FileProblem, StudyError
+from grace_client.core.spelling import did_you_mean
 from grace_client.studies._syntax.yaml import Document, Path
 
 SHOWN = 30
@@ -37,10 +37,8 @@ class Faults:
         listed = list(names)
         if name in listed:
             return True
-        near = get_close_matches(name, listed, 1)
-        hint = f"Did you mean {near[0]!r}? " if near else ""
         shown = ", ".join(listed[:SHOWN]) + (", …" if len(listed) > SHOWN else "") or "none"
-        self.add(where, f"there is no {what} {name!r}. {hint}There is: {shown}")
+        self.add(where, f"there is no {what} {name!r}. {did_you_mean(name, listed)}There is: {shown}")
         return False
 
     def uses(self, where: Path, used: Iterable[str], names: Iterable[str]) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copyreg
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from grace_client.core.errors import FileProblem, StudyError, refused
+from grace_client.core.spelling import did_you_mean
 from grace_client.studies import _experiments, _options, _variation
 from grace_client.studies._faults import Faults
 from grace_client.studies._syntax import yaml as _yaml
@@ -27,7 +28,7 @@ MAX_ATTACHED = 2_000_000
 _MESSAGES = {
     "bool_parsing": "must be true or false",
     "dict_type": "must be a mapping: names with values",
-    "extra_forbidden": "is not a key of the format",
+    "extra_forbidden": "is not a key of the format here",
     "float_parsing": "must be a number",
     "float_type": "must be a number",
     "greater_than": "must be more than {gt}",
@@ -132,7 +133,7 @@ def _validated(document: Document, path: str) -> StudyFile:
     except ValidationError as error:
         faults: dict[_yaml.Path, Any] = {}
         for fault in error.errors():
-            faults.setdefault(_within(document, fault["loc"]), fault)
+            faults.setdefault(_within(document, fault), fault)
         # A value may have several forms: the deepest fault is that of the form that fits best.
         problems = [
             _problem(document, where, fault)
@@ -142,15 +143,13 @@ def _validated(document: Document, path: str) -> StudyFile:
         raise StudyError(path, sorted(problems, key=lambda one: (one.line, one.column))) from None
 
 
-def _within(document: Document, location: tuple[str | int, ...]) -> _yaml.Path:
+def _within(document: Document, fault: Mapping[str, Any]) -> _yaml.Path:
     """The path of a fault in the file; pydantic's own parts (names of types in unions) are left out."""
     where: _yaml.Path = ()
-    for part in location:
+    for part in fault["loc"]:
         if (*where, part) in document.places:
             where = (*where, part)
-        elif part == location[-1] and isinstance(part, str) and "[" not in part:
-            return (*where, part)
-    return where
+    return (*where, fault["loc"][-1]) if fault["type"] == "missing" else where
 
 
 def _problem(document: Document, where: _yaml.Path, fault: Mapping[str, Any]) -> FileProblem:
@@ -160,9 +159,33 @@ def _problem(document: Document, where: _yaml.Path, fault: Mapping[str, Any]) ->
         message = wanted.format(**fault.get("ctx", {}))
     else:
         message = str(fault["msg"]).removeprefix("Value error, ")
-    if fault["type"] != "missing" and isinstance(fault["input"], str):
+    if fault["type"] == "extra_forbidden":
+        keys = sorted(_keys(fault["loc"]))
+        message += f". {did_you_mean(str(where[-1]), keys)}The keys are: {', '.join(keys)}"
+    elif fault["type"] != "missing" and isinstance(fault["input"], str):
         message += f"; it is {fault['input'][:60]!r}"
     return FileProblem(line, column, ".".join(map(str, where)) or None, message)
+
+
+def _keys(location: Sequence[str | int]) -> set[str]:
+    """The keys that the format has where one is too many; those of all forms that the value may have."""
+    parts: set[type[BaseModel]] = {StudyFile}
+    for key in location[:-1]:
+        fields = {
+            one.alias or name: one.annotation for part in parts for name, one in part.model_fields.items()
+        }
+        # Other parts of a location are names that the user gives, places in lists, and forms of a value.
+        if key in fields:
+            parts = set(_parts(fields[str(key)]))
+    return {one.alias or name for part in parts for name, one in part.model_fields.items()}
+
+
+def _parts(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The mappings that a value may be, or contain."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _parts(inner)
 
 
 def _attached(file: StudyFile, beside: Callable[[str], bytes], faults: Faults) -> dict[str, bytes]:

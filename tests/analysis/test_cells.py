@@ -11,6 +11,7 @@ import pytest
 from grace_client.analysis import cell_means, example, outcome_list, outcomes, quality, read, shares, study2
 from grace_client.analysis.inference import mean_intervals
 from grace_client.core.errors import NotEnoughDataError, SpecError
+from grace_client.studies import file
 from grace_client.studies.declaration import Experiment
 from tests.analysis import third
 
@@ -177,3 +178,15 @@ def test_what_there_is_not(scored: Answers) -> None:
         shares(free.assign(structured=None), experiment=said)
     with pytest.raises(SpecError, match="'colour' of scenes-said has no outcome of its own"):
         cell_means(free, question="colour", experiment=said)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_hundred_answers_are_no_warning() -> None:
+    """A number from 0 to 100 has a column for each; a column of the list with such a name gives way."""
+    frame, _ = third.said()
+    text = third.STUDY.replace("[0, 2]", "[0, 100]")
+    study = file.parse(text.encode(), path="scenes.yaml", beside=lambda name: b"")
+    asked = frame[frame["question"] == "count"].assign(structured="12", mean="of the list")
+    found = outcomes(asked, study.experiments["scenes-said"])
+    assert set(found["mean"]) == {12.0} and set(found["prob_12"]) == {1.0} and set(found["prob_13"]) == {0.0}
+    assert found.columns.is_unique

@@ -88,9 +88,12 @@ def test_wrong_contrasts_are_named(scored: Answers) -> None:
     for contrast, message in (
         (
             {"name": "a", "greater": {"amount": "mots"}, "lesser": few},
-            "'a': amount has no level 'mots'. It has few, most",
+            "'a': amount has no level 'mots'. Did you mean 'most'. It has: few, most",
         ),
-        ({"name": "a", "greater": {"mood": "x"}, "lesser": few}, "'a': there is no column mood"),
+        (
+            {"name": "a", "greater": {"mood": "x"}, "lesser": few},
+            "'a': there is no column 'mood'. Conditions: amount, tense",
+        ),
         ({"name": "a", "greater": most, "lesser": few, "outcome": "prob_x"}, "no outcome 'prob_x'"),
         ({"name": "a", "greater": most}, "'a': lesser: Field required"),
     ):

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from grace_client import cli
 from grace_client.cli.campaign.commands import app
 from grace_client.core.errors import GraceError
+from grace_client.deploy.values import models, values_folder
 from tests.conftest import ROOT
 from tests.support import own_study
 
@@ -120,3 +122,19 @@ def test_what_cannot_be_is_refused(
     code = done.exception.exit_code if isinstance(done.exception, GraceError) else done.exit_code
     assert code == 2, done.output
     assert said in f"{done.exception}"
+
+
+def test_the_models_that_grace_knows() -> None:
+    """The embedded one first; each name is one that a campaign takes."""
+    first, *others = json.loads(CliRunner().invoke(cli.app, ["models", "--json"]).stdout)
+    assert (first["model"], first["gpus"], first["parameters"]) == ("embedded", 0, 134_515_008)
+    known = models(values_folder())
+    assert [one["model"] for one in others] == list(known)
+    for one in others:
+        assert (one["repository"], one["gpus"]) == (
+            known[one["model"]].model.repository,
+            known[one["model"]].gpu.count,
+        )
+    shown = CliRunner().invoke(cli.app, ["models"]).stdout.splitlines()
+    (line,) = [line.split() for line in shown if line.startswith("llama-70b")]
+    assert line[2:] == ["2", "GPUs", "of", "80", "GiB,", "131.5", "GiB", "of", "weights,", "gated"]

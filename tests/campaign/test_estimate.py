@@ -22,7 +22,7 @@ from grace_client.campaign.estimate import (
 )
 from grace_client.campaign.plan import estimates
 from grace_client.cli.campaign.commands import STUDY
-from grace_client.cli.workload import loads
+from grace_client.cli.campaign.workload import loads
 from grace_client.core.errors import SpecError
 from grace_client.deploy.values import ModelValues, effective, model_values, values_folder
 from grace_client.studies import lists

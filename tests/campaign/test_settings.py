@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from grace_client import studies
 from grace_client.campaign import machine, settings
 from grace_client.campaign.records import Campaign, Limits
 from grace_client.cli.campaign._options import CampaignOptions
-from grace_client.core.errors import SpecError
+from grace_client.core import trials
+from grace_client.core.errors import SpecError, StudyError
 from grace_client.deploy.study import experiments
 from grace_client.deploy.values import document, effective, values_folder
 from grace_client.kube.helm import Assignments
@@ -110,8 +114,37 @@ def test_a_list_is_given_to_its_study(tmp_path: Path) -> None:
     sets = CampaignOptions(study=own_study.FILE, trials=[mine]).spec("gemma-2b").sets
     assert sets["queries.trials.some-reds"] == mine.read_text()
     mine.write_bytes(mine.read_text().encode("utf-16"))
-    with pytest.raises(SpecError, match=r"mine\.csv is not CSV in UTF-8"):
-        CampaignOptions(study=own_study.FILE, trials=[mine]).spec("gemma-2b")
+    assert CampaignOptions(study=own_study.FILE, trials=[mine]).spec("gemma-2b").sets == sets
+
+
+def test_a_faulty_plan_takes_no_gpu(tmp_path: Path) -> None:
+    """What a run refuses is refused before there is a release."""
+    shutil.copytree(own_study.FOLDER, tmp_path / "study")
+    file = tmp_path / "study" / own_study.FILE.name
+    contrast = "    contrasts: [{name: x, greater: {quantifier: sme}, lesser: {quantifier: all}}]\n"
+    text = own_study.TEXT.replace("  main:\n", f"  main:\n{contrast}")
+    assert text != own_study.TEXT
+    file.write_text(text)
+    with pytest.raises(StudyError, match=r"'x': quantifier has no level 'sme'\. Did you mean"):
+        CampaignOptions(study=file).spec("gemma-2b")
+
+
+def test_a_list_of_any_kind_goes_into_a_release(tmp_path: Path) -> None:
+    """A workbook, a Parquet table and other encodings become CSV in UTF-8 with the same rows."""
+    text = "participant,scene,quantifier\n9,There are two caf\u00e9s \u2013 and a cat.,all\n"
+    frame = pd.read_csv(io.StringIO(text), dtype=str)
+    (tmp_path / "windows.csv").write_bytes(text.replace(",", ";").encode("cp1252"))
+    (tmp_path / "utf16.csv").write_bytes(text.encode("utf-16"))
+    (tmp_path / "marked.csv").write_bytes(text.encode("utf-8-sig"))
+    frame.to_excel(tmp_path / "book.xlsx", index=False)
+    frame.to_parquet(tmp_path / "table.parquet")
+    wanted = studies.read_trials(tmp_path / "marked.csv", studies.find(str(own_study.FILE)))
+    for file in sorted(tmp_path.iterdir()):
+        sets = CampaignOptions(study=own_study.FILE, trials=[file]).spec("gemma-2b").sets
+        raw = sets["queries.trials.some-reds"].encode()
+        found = trials.parse(raw, path=file.name, schemas=[wanted.schema])
+        assert [trial.fields for trial in found.trials] == [trial.fields for trial in wanted.trials]
+    assert raw == (tmp_path / "windows.csv").read_bytes().decode("cp1252").encode()
 
 
 def test_a_runs_own_name_stays_in_front(tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ CASES: list[tuple[str, str, tuple[str, ...], list[str]]] = [
     ("study schema", "out", BAD_NEW_FILE, ["study", "schema", "--out", "PATH"]),
     ("trials check", "file", BAD_FILE, ["trials", "check", "PATH"]),
     ("trials make", "out", BAD_NEW_FILE, ["trials", "make", "study1", "--out", "PATH"]),
+    ("models", "values_folder", BAD_FOLDER, ["models", "--values-folder", "PATH"]),
     ("extract answers", "run", BAD_FOLDER, ["extract", "PATH"]),
     ("extract answers", "human", BAD_FILE, ["extract", "{}/free", "--human", "PATH"]),
     ("extract sample", "run", BAD_FOLDER, ["extract", "sample", "PATH", "--out", "{}/new.csv"]),

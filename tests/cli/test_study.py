@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from pathlib import Path
 
 import jsonschema
+import pandas as pd
 import pytest
 import yaml
 
-from grace_client.studies import new
+from grace_client import studies
+from grace_client.cli._engine_options import Choice
+from grace_client.cli.summary import print_summary
+from grace_client.run import runner, tables
+from grace_client.run.folder import RunFolder
+from grace_client.studies import lists, new
 from tests.conftest import ROOT, grace
+from tests.support.deterministic import DeterministicEngine
 
 
 @pytest.mark.parametrize("template", new.TEMPLATES)
@@ -105,3 +114,140 @@ def test_the_list_of_studies_and_the_schema(
     assert printed == (tmp_path / "s.json").read_text()
     data = yaml.safe_load((ROOT / "studies" / "some-all" / "some-all.yaml").read_text())
     jsonschema.validate(data, json.loads(printed), jsonschema.Draft7Validator)
+
+
+PLAN = """\
+    contrasts:
+      - {name: larger, greater: {size: large}, lesser: {size: small}, outcome: prob_yes}
+      - {name: huge, greater: {size: huge}, lesser: {size: small}}
+    model: prob_yes ~ size + (1 | item)
+"""
+TONES = """\
+grace: 1
+study: tones
+title: Tones
+trials:
+  file: tones.csv
+  item: item
+  conditions: [size]
+  columns: {item: , size: , keyed: }
+options:
+  agreement: {names: [no, perhaps, yes], values: [1, 2, 3]}
+experiments:
+  exp1:
+    ask:
+      - name: high
+        prompt: "Is the {{ size }} {{ item }} high? {{ options|join(', ') }}"
+        options: agreement
+        reverse: keyed == 'minus'
+"""
+LIST = "item,size,keyed\nbell,small,plus\nbell,large,plus\nhorn,small,minus\nhorn,large,minus\n"
+
+
+@pytest.fixture
+def tones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A study whose plan names a level that its list does not have."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tones.yaml").write_text(TONES + PLAN)
+    (tmp_path / "tones.csv").write_text(LIST)
+    return tmp_path
+
+
+def test_a_faulty_plan_is_found_before_a_model_is_loaded(
+    tones: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By check and by run, with line and column; a run that has begun goes on, and says it."""
+    said = "tones.yaml:20:9: experiments.exp1.contrasts.1: contrast 'huge': size has no level 'huge'."
+    for command in (("study", "check", "tones.yaml"), ("run", "tones.yaml", "--model", ".", "--out", "run")):
+        assert grace(monkeypatch, *command) == 2
+        assert said in capsys.readouterr().err
+    assert not (tones / "run").exists()
+    (tones / "run").mkdir()
+    (tones / "run" / "manifest.json").write_text("{}")
+    assert grace(monkeypatch, *command) == 2
+    assert f"note: {said}" in (told := capsys.readouterr().err)
+    assert "config.json" in told
+
+
+def test_a_list_may_be_a_part(
+    tones: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Levels that only the study's own list has are no fault."""
+    (tones / "tones.csv").write_text(LIST + "drum,huge,minus\n")
+    (tones / "part.csv").write_text(LIST)
+    assert grace(monkeypatch, "study", "check", "tones.yaml") == 0
+    assert "note" not in capsys.readouterr().out
+    assert grace(monkeypatch, "study", "check", "tones.yaml", "--trials", "part.csv") == 0
+    assert (
+        "note: tones.yaml, line 20: with this list, contrast 'huge': size has no" in capsys.readouterr().out
+    )
+
+
+def test_without_the_analysis_the_check_says_what_it_left_out(
+    tones: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The base packages check the rest."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "scipy"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    assert grace(monkeypatch, "study", "check", "tones.yaml") == 0
+    assert (
+        "note: the planned contrasts, outcomes, figures and models were not checked"
+        in capsys.readouterr().out
+    )
+
+
+def test_a_reverse_that_tells_no_trials_apart_is_named(
+    tones: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A condition with a word that the list does not have, or that all rows have."""
+    for keyed, held in (("up", "no trial"), ("minus", "all trials")):
+        (tones / "tones.yaml").write_text(TONES)
+        (tones / "tones.csv").write_text(LIST.replace("plus", keyed).replace("minus", keyed))
+        said = f"note: 'reverse' of the question 'high' holds for {held} of tones.csv"
+        assert grace(monkeypatch, "study", "check", "tones.yaml") == 0
+        assert said in capsys.readouterr().out
+        assert grace(monkeypatch, "run", "tones.yaml", "--model", ".") == 2
+        assert said in capsys.readouterr().err
+
+
+def test_the_summary_of_a_run_turns_reverse_keyed_trials(
+    tones: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its means are those of the wide table, which the run turned."""
+    (tones / "tones.yaml").write_text(TONES)
+    asyncio.run(asked(tones / "run", "tones.yaml"))
+    folder = RunFolder.open(tones / "run")
+    print_summary(folder, files := tables.export(folder))
+    shown = capsys.readouterr().out
+    wide = pd.read_csv(files[0])
+    for mean in wide.groupby("size")["high_mean"].mean():
+        assert f"{mean:.1f}" in shown
+    unturned = (wide[["high_prob_no", "high_prob_perhaps", "high_prob_yes"]] * [1, 2, 3]).sum(axis=1)
+    assert f"{unturned[wide['size'] == 'large'].mean():.1f}" not in shown
+    assert "high: one bar for each option (no, perhaps, yes); below, the mean of their numbers" in shown
+    assert "The scale of reverse-keyed trials is turned round" in shown
+
+
+async def asked(path: Path, study: str) -> None:
+    """A run of a study with one experiment."""
+    engine, experiment = DeterministicEngine(), studies.experiment(study)
+    listed = lists.default(experiment.study)
+    await runner.run(RunFolder.create(path, experiment, listed, await engine.describe()), engine)
+
+
+def test_options_that_the_model_cannot_score_leave_no_folder(
+    tones: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The set is refused before anything is written, even if the first questions have another set."""
+    text = TONES.replace("[no, perhaps, yes]", "[no, perhaps, not at all]")
+    first = "      - {name: first, prompt: 'Is it {{ size }}?', options: [yes, no]}\n"
+    (tones / "tones.yaml").write_text(text.replace("      - name: high", first + "      - name: high"))
+    monkeypatch.setattr(Choice, "connect", lambda *_: connected())
+    assert grace(monkeypatch, "run", "tones.yaml", "--out", "runs/tones") == 2
+    assert "not prefix-free" in (said := capsys.readouterr().err) and "'end: full stop'" in said
+    assert not (tones / "runs").exists()
+
+
+async def connected() -> DeterministicEngine:
+    """An engine whose tokens are bytes."""
+    return DeterministicEngine()

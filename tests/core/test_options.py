@@ -26,7 +26,7 @@ def test_shared_prefixes_are_shared_nodes() -> None:
 
 def test_a_set_that_is_not_prefix_free_is_refused_with_the_pair() -> None:
     """The message names both forms and two ways out."""
-    with pytest.raises(SpecError, match=r"'10' .*'1'.* end_of_turn"):
+    with pytest.raises(SpecError, match=r"'10' .*'1'.* 'end: turn'"):
         TokenTrie.build(options("1", "10"), [[[1]], [[1, 0]]])
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import html
 import json
 import re
+import shutil
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -95,12 +99,20 @@ def test_a_report_on_any_study(rain: Path, tmp_path: Path, monkeypatch: pytest.M
     assert "Author, A. (2020). Rain. Journal of Tests, 1, 1-2. doi:10.0000/rain" in page
     assert "The study declares no conditions" in page and "The study declares no items" in page
     assert "You rate places." in page, "the prompt has all its turns"
+    assert "In rain-talk, the answers to wet are reverse-keyed where" in page
+    assert "holds (24 of 48 trials)" in page and "The scale of reverse-keyed trials is turned round." in page
     shares = pd.read_csv(tables / "rain-talk-distributions.csv")
     assert shares.groupby(["model", "question", "amount", "tone"])["mean"].sum().to_numpy() == pytest.approx(
         1
     )
     assert shares.groupby("question")["chance"].unique().to_dict() == {"sentence": [0.25], "wet": [0.2]}
     means = pd.read_csv(tables / "rain-talk-means.csv")
+    turned = shares[shares["question"] == "wet"].assign(mean=lambda t: t["mean"] * t["answer"].astype(float))
+    conditions = ["model", "amount", "tone"]
+    np.testing.assert_allclose(
+        turned.groupby(conditions)["mean"].sum(),
+        means[means["outcome"] == "mean"].groupby(conditions)["mean"].sum(),
+    )
     chances = means.groupby("outcome")["chance"].first().to_dict()
     assert chances == {"mean": 3, **dict.fromkeys(("prob_a_bit", "prob_very", "prob_wet", "prob_dry"), 0.5)}
     assert set(means["n_distinct"]) == {4} and means[["low", "high"]].notna().all(axis=None)
@@ -128,6 +140,33 @@ def test_a_part_of_any_study_fails_alone(
     page = out.read_text()
     for there in ("table-rain-talk-distributions", "table-rain-talk-contrasts", "table-runs"):
         assert f'id="{there}"' in page
+
+
+def test_a_wrong_contrast_costs_itself_alone(
+    rain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is a sentence in its place, and exit code 1; the other contrast stays."""
+    run = tmp_path / "run"
+    shutil.copytree(rain / "alpha" / "rain-talk", run)
+    # A run of an earlier grace, which did not check the plan.
+    faulty = STUDY.replace("greater: {amount: much}, lesser", "greater: {amount: mcuh}, lesser")
+    (run / "study.yaml").write_text(faulty)
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["study"]["study.yaml"] = hashlib.sha256(faulty.encode()).hexdigest()
+    del manifest["sha256"]
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.delenv(RAISE)
+    out, tables = tmp_path / "report.html", tmp_path / "tables"
+    assert grace(monkeypatch, "report", run, "--out", out, "--tables", tables, "--json") == 1
+    told = capsys.readouterr()
+    (sentence,) = json.loads(told.out)["failed"]
+    assert sentence.startswith(
+        "The planned contrast “wetter” could not be computed: contrast 'wetter': amount has no level 'mcuh'. "
+        "Did you mean 'much'?"
+    )
+    assert f"grace: {sentence}" in told.err
+    assert sentence in html.unescape(out.read_text())
+    assert set(pd.read_csv(tables / "rain-talk-contrasts.csv")["contrast"]) == {"much rain is very wet"}
 
 
 def test_two_studies_of_one_name_are_refused(rain: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
 import random
 import shutil
@@ -18,7 +20,7 @@ from grace_client.extraction import answers
 from grace_client.run import tables
 from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import Extraction, SamplingSpec
-from tests.conftest import ROOT, grace
+from tests.conftest import ROOT, grace, own_list
 from tests.run.test_runner import ask
 from tests.support.deterministic import DeterministicEngine
 
@@ -249,3 +251,30 @@ def test_a_manifest_that_was_changed_on_purpose_says_how(whole: dict[str, Path],
     (run / "manifest.json").write_text("[" * 100_000)
     with pytest.raises(SpecError, match=r"manifest.json cannot be read"):
         RunFolder.open(run)
+
+
+def test_a_run_without_a_study_file_gets_one(whole: dict[str, Path], tmp_path: Path) -> None:
+    """An earlier grace kept none: the next export, or the next run, keeps it, with the same tables."""
+    asyncio.run(_without_study_files(whole["scored"], tmp_path))
+
+
+async def _without_study_files(run: Path, parent: Path) -> None:
+    engine = DeterministicEngine()
+    for name in ("exported", "continued"):
+        path = parent / name
+        shutil.copytree(run, path)
+        wanted = (path / "study.yaml").read_bytes()
+        (path / "study.yaml").unlink()
+        entries = json.loads((path / "manifest.json").read_text())
+        del entries["study"], entries["sha256"]
+        (path / "manifest.json").write_text(json.dumps(entries))
+        folder = RunFolder.open(path)
+        assert not folder.manifest.study
+        if name == "exported":
+            tables.export(folder)
+        else:
+            RunFolder.create(path, folder.experiment, own_list("study1"), await engine.describe(), sample=2)
+        assert (path / "study.yaml").read_bytes() == wanted
+        again = RunFolder.open(path)
+        assert again.manifest.study == {"study.yaml": hashlib.sha256(wanted).hexdigest()}
+        assert tables.export(again)[0].read_bytes() == next(run.glob("*_20??????.csv")).read_bytes()

@@ -164,7 +164,7 @@ def test_a_fault_has_its_place(changes: dict[str, Any], where: str, message: str
     [
         ("", "the file is empty"),
         ("- 1", "is a mapping"),
-        ("a: [1", "not YAML"),
+        ("a: [1", "there is no ',' or ']' before this"),
         ("a: 1\na: 2", "a second time"),
         ("a: &x 1\nb: *x", "anchors"),
         ("a: !!python/object/apply:os.system [ls]", "tag"),
@@ -369,3 +369,87 @@ def test_files_are_read_through_the_links_of_a_mounted_configmap(tmp_path: Path)
     (mount / own_study.EXAMPLES.name).symlink_to(own_study.EXAMPLES)
     with pytest.raises(StudyError, match="it is a link to another folder"):
         file.read(mount / own_study.FILE.name)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "column", "said"),
+    [
+        ("title: Tones", "\ttitle: Tones", 3, 1, "a tab stands here"),
+        ("title: Tones", "title:\tTones: all", 3, 7, "a tab stands here"),
+        ("title: Tones", "  title: Tones", 3, 3, "this line begins further right"),
+        ("  conditions", " conditions", 6, 2, "another number of spaces"),
+        ("title: Tones", "title: Tones: a study", 3, 13, "a text with ': ' in it needs quotes"),
+        ("title: Tones", "title:Tones", 3, 1, "this is no key"),
+        ("title: Tones", "title: {{ item }}", 3, 8, "a text that begins with {{ needs quotes"),
+        ("title: Tones", "title: {{ item }} and more", 3, 8, "a text that begins with {{ needs quotes"),
+        ("[size]", "[{{ size }}]", 6, 16, "a text that begins with {{ needs quotes"),
+        ("[size]", "[size", 7, 10, "there is no ',' or ']' before this, in the list that begins in line 6"),
+        ("title: Tones", "title: `Tones`", 3, 8, "a text that begins with '`' needs quotes"),
+        ("title: Tones", "title: , Tones", 3, 8, "a text that begins with ',' needs quotes"),
+        ("title: Tones", "title: 'Bell' and horn", 3, 15, "behind the end of a text in quotes"),
+        ("title: Tones", 'title: "a \\q"', 3, 12, "a backslash begins a special character"),
+        ("title: Tones", "title: |Tones", 3, 9, "behind | or > the line must end"),
+        ("title: Tones", "- Tones", 3, 1, "an entry of a list begins here"),
+        ("title: Tones", "title: |\n    Two\n  lines", 5, 3, "this line belongs to no key"),
+        ("yes, no]", "yes, no]\n'", 15, 1, "the quote that opens here is not closed"),
+    ],
+)
+def test_what_is_not_yaml_is_said_in_plain_words(
+    old: str, new: str, line: int, column: int, said: str, tmp_path: Path
+) -> None:
+    """The place of the mistake, not where the parser noticed it; and what to write."""
+    text = WRITTEN.replace(old, new, 1)
+    with pytest.raises(StudyError) as raised:
+        file.read(write(tmp_path, text))
+    (problem,) = raised.value.problems
+    assert (problem.line, problem.column) == (line, column)
+    assert said in problem.message
+
+
+WRITTEN = """\
+grace: 1
+study: tones
+title: Tones
+trials:
+  item: item
+  conditions: [size]
+  columns: {item: , size: , text: }
+experiments:
+  exp1:
+    ask:
+      - name: word
+        prompt: |
+          {{ text }}
+        options: [yes, no]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        ("title: Tones", "titel: Tones", "titel: is not a key of the format here. Did you mean 'title'?"),
+        (
+            "conditions",
+            "condition",
+            "trials.condition: is not a key of the format here. Did you mean 'conditions'?",
+        ),
+        (
+            "size: ,",
+            "size: {valeus: [a]},",
+            "valeus: is not a key of the format here. Did you mean 'values'?",
+        ),
+        ("prompt:", "promt:", "ask.0.promt: is not a key of the format here. Did you mean 'prompt'?"),
+        (
+            "[yes, no]",
+            "{naems: [a, b]}",
+            "options.naems: is not a key of the format here. Did you mean 'names'?",
+        ),
+    ],
+)
+def test_a_misspelt_key_has_a_suggestion(old: str, new: str, wanted: str, tmp_path: Path) -> None:
+    """From the keys of that part of the file alone, which the message lists."""
+    with pytest.raises(StudyError) as raised:
+        file.read(write(tmp_path, WRITTEN.replace(old, new, 1)))
+    (line,) = [line for line in raised.value.lines() if "is not a key" in line]
+    assert wanted in line and "The keys are: " in line
+    assert not [line for line in raised.value.lines() if "constrained" in line]

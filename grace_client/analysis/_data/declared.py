@@ -81,6 +81,15 @@ def conditions(experiment: Experiment, frame: pd.DataFrame) -> list[str]:
     return [name for name in (*experiment.study.conditions, *experiment.shown) if name in frame.columns]
 
 
+def check_conditions(experiment: Experiment) -> None:
+    """SpecError if a condition has the name of a column of tables."""
+    if wrong := {*experiment.study.conditions, *experiment.shown} & TAKEN:
+        raise SpecError(
+            f"{experiment.study.path}: the condition {min(wrong)!r} has the name of a column of tables. "
+            "Write another name before its column, as in trials.conditions: {NAME: COLUMN}"
+        )
+
+
 def possible_levels(experiment: Experiment, name: str) -> tuple[str, ...]:
     """Levels of a factor that the study declares, in its order; empty if it leaves them open."""
     trials = experiment.study.file.trials

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from grace_client import studies
 from grace_client.core import trials
 from grace_client.core.errors import SpecError, refused
-from grace_client.core.trials import TrialList
+from grace_client.core.trials import Trial, TrialList
 from grace_client.run.layout import BETS, DRAW, FREE, KEYS, MISSING, OK, READING, SCORED
 from grace_client.studies.declaration import Experiment, Study
 
@@ -113,14 +113,16 @@ def design(listed: TrialList, shown: Mapping[str, str] | None = None) -> pd.Data
     return pd.DataFrame(rows, index=pd.Index([t.trial_id for t in listed.trials], name="trial_id"))
 
 
-def reversals(experiment: Experiment, listed: TrialList) -> pd.Series[bool]:
-    """Whether each trial turns the scale of each question round, by question and trial."""
+def reversals(long: pd.DataFrame, experiment: Experiment, trials: Iterable[Trial]) -> NDArray[np.bool_]:
+    """For each row of a long table, whether its trial turns the scale of its question round."""
     known = {
-        (question, trial.trial_id): experiment.reverses(question, trial)
+        (question, trial.trial_id)
+        for trial in trials
         for question in experiment.reversed_for
-        for trial in listed.trials
+        if experiment.reverses(question, trial)
     }
-    return pd.Series(known, dtype="bool")
+    pairs = zip(long["question"], long["trial_id"], strict=True)
+    return np.fromiter((pair in known for pair in pairs), dtype=np.bool_, count=len(long))
 
 
 def widened(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from grace_client.core.errors import SpecError
+from grace_client.core.spelling import did_you_mean
 from grace_client.studies.ways import BASE
 
 WAY = "way"
@@ -32,9 +33,10 @@ def require(frame: pd.DataFrame, columns: Sequence[str], what: str = "the table"
     if WAY not in columns:
         one_way(frame)
     if missing := [column for column in columns if column not in frame.columns]:
+        there = [str(column) for column in frame.columns]
         raise SpecError(
-            f"{what} has no column {', '.join(missing)}. It has {', '.join(map(str, frame.columns))}. "
-            "'grace_client.analysis.read' gives all columns of a run"
+            f"{what} has no column {', '.join(missing)}. {did_you_mean(missing[0], there)}It has "
+            f"{', '.join(there)}. 'grace_client.analysis.read' gives all columns of a run"
         )
 
 

@@ -299,19 +299,18 @@ def _loaded(
     long = files.typed(long, experiment, table.path)
     checks.known_trials(long, listed, table.path)
     (checks.scored if experiment.scored else checks.free)(long, experiment, table.path)
+    return tidy(long, experiment, listed)
+
+
+def tidy(long: pd.DataFrame, experiment: Experiment, listed: TrialList) -> pd.DataFrame:
+    """The rows of a long table with what the trial list says of each trial, columns as `read` gives them."""
+    declared.check_conditions(experiment)
     design = files.design(listed, experiment.shown)
     factors = design.columns.drop(["participant", "item", "stimulus"])
-    if wrong := set(factors) & declared.TAKEN:
-        raise SpecError(
-            f"{experiment.study.path}: the condition {min(wrong)!r} has the name of a column of tables. "
-            "Write another name before its column, as in trials.conditions: {NAME: COLUMN}"
-        )
     taken = long.columns.intersection(design.columns)
     long = long.rename(columns={name: UNDECLARED + name for name in taken})
     if experiment.reversed_for:
-        turned = files.reversals(experiment, listed)
-        keys = pd.MultiIndex.from_frame(long[["question", "trial_id"]])
         place = list(long.columns).index("reason") + 1
-        long.insert(place, "reversed", turned.reindex(keys, fill_value=False).to_numpy())
+        long.insert(place, "reversed", files.reversals(long, experiment, listed.trials))
     rest = [column for column in long.columns if column not in HEAD]
     return long.join(design, on="trial_id")[[*HEAD, *factors, *rest]]

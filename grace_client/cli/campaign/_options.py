@@ -74,7 +74,8 @@ class CampaignOptions:
     trials: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Trial list (CSV), one for each study. Default: the study's own list.", show_default=False
+            help="Trial list (CSV, .xlsx or Parquet), one for each study. Default: the study's own list.",
+            show_default=False,
         ),
     ] = None
     experiments: Annotated[

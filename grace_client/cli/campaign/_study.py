@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grace_client.cli import _planned
+from grace_client.core import list_file
 from grace_client.core.errors import SpecError
 
 if TYPE_CHECKING:
-    from grace_client.core.trials import TrialList
     from grace_client.studies.declaration import Study
 
 
@@ -34,7 +35,9 @@ def values(study: Study | None, lists: Sequence[Path]) -> dict[str, Any]:
     Raises
     ------
     SpecError
-        If there are two lists of one study, if a list is not UTF-8, or if the study needs one.
+        If there are two lists of one study, or if the study needs one.
+    StudyError
+        If the study plans to report what does not exist.
     TrialError
         If a list has faults.
     """
@@ -46,14 +49,17 @@ def values(study: Study | None, lists: Sequence[Path]) -> dict[str, Any]:
     if study is not None:
         found["queries.study"] = study.raw.decode()
         found["queries.studyFiles"] = {name: raw.decode() for name, raw in study.attached.items()}
+        own = read[0] if read else trial_lists.default(study)
+        for experiment in study.experiments.values():
+            _planned.refuse(experiment, own, None)
         if not read:
-            own = trial_lists.default(study)
             read = [own] if study.file.trials.file is not None else []
     for trials in read:
         key = f"queries.trials.{trials.schema.study}"
         if key in found:
             raise SpecError(f"--trials: two lists are of {trials.schema.study}. Give only one of them")
-        found[key] = _text(trials)
+        # The values of a release can only have text.
+        found[key] = list_file.utf8(trials.raw, str(trials.path))
     return found
 
 
@@ -121,13 +127,3 @@ def in_ways(study: Study | None, experiments: Sequence[str], design: str) -> lis
         except SpecError as error:
             raise SpecError(f"{one.name}: {error}. Choose other experiments with --experiments") from None
     return [one.name for one in scored]
-
-
-def _text(trials: TrialList) -> str:
-    try:
-        return trials.raw.decode()
-    except UnicodeDecodeError:
-        raise SpecError(
-            f"{trials.path} is not CSV in UTF-8, and only text can go into the values of a release. Save it "
-            "as CSV in UTF-8"
-        ) from None

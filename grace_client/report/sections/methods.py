@@ -23,6 +23,8 @@ NRP = (
 """As the usage guidelines of CSU TIDE, a part of the cluster, ask users to write (read 2026-11)."""
 
 TITLE = "Methods"
+MOST_ITEMS = 30
+"""Most items that a sentence names."""
 LeftOut = Callable[[str, str], list[str]]
 
 
@@ -56,6 +58,7 @@ def section(
     for name in data.frames:
         if name not in scored:
             part.content += _sampling(data, name)
+        part.content += _reversed(data, name)
     with part.block("What the means leave out"):
         part.content += _exclusions(data, left_out or (lambda *_: []))
     part.content += [
@@ -123,6 +126,29 @@ def _sampling(data: ReportData, experiment: str) -> list[str]:
                 text += f". An answer ends where the model writes {cues}"
             lines.setdefault(text, []).append(model)
     return [f"In {experiment} ({format.listed(models)}), {text}." for text, models in lines.items()]
+
+
+def _reversed(data: ReportData, name: str) -> list[str]:
+    """Which trials turn the scale of a question round; a sentence for each question of the study file."""
+    experiment, frame = data.experiment(name), data.frames[name]
+    sentences = []
+    for ask in experiment.file.ask:
+        asked = [question for question, kind in experiment.kinds.items() if kind.name == ask.name]
+        rows = frame[frame["question"].isin(asked)]
+        if ask.reverse is None or rows.empty:
+            continue
+        keyed = rows[rows["reversed"]]
+        trials = f"{keyed['trial_id'].nunique()} of {rows['trial_id'].nunique()} trials"
+        items = sorted(map(str, keyed["item"].unique()))
+        # An item may be keyed in both ways.
+        whole = not set(items) & set(rows.loc[~rows["reversed"], "item"].astype(str))
+        known = f"; items: {format.listed(items)}" if items and whole and len(items) <= MOST_ITEMS else ""
+        sentences.append(
+            f"In {name}, the answers to {ask.name} are reverse-keyed where the study file's condition "
+            f"`{ask.reverse}` holds ({trials}{known}). There its scale is turned round in means, medians and "
+            "distributions; outcomes that are the probability of one option stay as they were answered."
+        )
+    return sentences
 
 
 def _exclusions(data: ReportData, also: LeftOut) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from grace_client.core.errors import FileProblem, StudyError
+from grace_client.studies._syntax import mistakes
 
 MAX_BYTES = 2_000_000
 MAX_DEPTH = 20
@@ -76,9 +77,7 @@ def read(raw: bytes, path: str) -> Document:
         data = _value(events, events.next(), (), document)
         events.end()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise _refused(path, line, column, f"this is not YAML: {error.problem or error.context}") from None
+        raise _refused(path, *mistakes.named(error, text)) from None
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
         raise _refused(path, line, 1, "this character is not allowed in YAML. Remove it") from None
@@ -135,6 +134,10 @@ def _value(events: _Events, event: yaml.Event, path: Path, document: Document) -
     found: dict[str, Any] = {}
     while not isinstance(key := events.next(), yaml.MappingEndEvent):
         if not isinstance(key, yaml.ScalarEvent) or key.anchor or key.tag:
+            # {{ … }} is a mapping whose key is a mapping.
+            line, column = _place(event)
+            if isinstance(key, yaml.MappingStartEvent) and _place(key) == (line, column + 1):
+                raise events.refused(event, mistakes.BRACES)
             raise events.refused(key, "a key must be a plain text")
         if key.value in found:
             raise events.refused(key, f"the key {key.value!r} stands here a second time. Remove one")
