@@ -164,7 +164,7 @@ def _side(
                 *dict.fromkeys(one for own in each(known).values() for one in own),
             ]
             raise SpecError(
-                f"contrast {contrast.name!r}: there is no column {name!r}. {did_you_mean(name, rows.columns)}"
+                f"contrast {contrast.name!r}: there is no column {name!r}. {did_you_mean(name, columns)}"
                 f"Conditions: {', '.join(columns) or 'none'}"
             )
         there = {str(value) for value in rows[name].dropna().unique()}

@@ -12,5 +12,5 @@ def did_you_mean(name: str, known: Iterable[str], *, prefix: str = "") -> str:
     A `prefix` that many names have does not count.
     """
     names = {one.removeprefix(prefix): one for one in known}
-    near = get_close_matches(name.removeprefix(prefix), list(names), 1, cutoff=0.7)
+    near = get_close_matches(name.removeprefix(prefix), list(names), 1)
     return f"Did you mean {names[near[0]]!r}? " if near else ""
