@@ -112,10 +112,7 @@ def score(trie: TokenTrie, edge_logprobs: ArrayLike) -> Scores:
     if (edges > MASS_TOLERANCE).any():
         raise ItemError("engine_fault", f"the engine gave a log-probability above 0: {edges.max():.6g}")
 
-    path = np.zeros(len(trie))
-    for node in range(1, len(trie)):
-        path[node] = path[trie.parent[node]] + edges[node - 1]
-    scores = add_forms(trie.option, path[trie.leaf], trie.n_options)
+    scores = add_forms(trie.option, trie.reach(edges)[trie.leaf], trie.n_options)
     if scores.mass > 1 + MASS_TOLERANCE:
         raise ItemError(
             "engine_fault",

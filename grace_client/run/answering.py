@@ -8,22 +8,32 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from grace_client.core.errors import ItemError, SpecError
 from grace_client.core.options import OptionSet, TokenTrie
 from grace_client.core.questions import Generation, Prompt, Sampling
 from grace_client.core.scoring import Scores, score
-from grace_client.engines.base import Engine, EngineInfo
+from grace_client.engines.base import Answered, Engine, EngineInfo
 from grace_client.engines.chat import prompt_check, turns
 from grace_client.engines.chat.reasoning import FORMATS
 from grace_client.run.layout import OK
+from grace_client.run.outside import Rest
 from grace_client.run.plan import Item
 
 UNMARKED = (
     "the tokens of the reasoning do not contain its end mark as the tokenizer writes it, so that grace "
     "cannot score options after it"
 )
+
+
+class Scored(NamedTuple):
+    """A scored question: the ids of its prompt, the trie of its forms, its scores, the engine's answer."""
+
+    prompt_ids: list[int]
+    trie: TokenTrie
+    scores: Scores
+    answered: Answered
 
 
 class Asker:
@@ -40,6 +50,7 @@ class Asker:
     def __init__(self, engine: Engine, info: EngineInfo) -> None:
         self.engine = engine
         self.info = info
+        self.rest = Rest(engine, info)
         self._tries: dict[OptionSet, asyncio.Task[TokenTrie]] = {}
 
     async def check(self, prompts: Iterable[Prompt]) -> None:
@@ -70,10 +81,8 @@ class Asker:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         return answer | {"seconds": round(time.monotonic() - start, 4), "at": at}, final
 
-    async def scores(
-        self, prompt: Prompt, options: OptionSet, thoughts: Sequence[int] = ()
-    ) -> tuple[list[int], TokenTrie, Scores]:
-        """Score a question. Returns its prompt ids, token trie and scores.
+    async def scores(self, prompt: Prompt, options: OptionSet, thoughts: Sequence[int] = ()) -> Scored:
+        """Score a question.
 
         Parameters
         ----------
@@ -92,7 +101,8 @@ class Asker:
         trie = await self._trie(options)
         prompt_ids = [*await self.engine.tokenize(prompt), *thoughts]
         self._fits(len(prompt_ids) + int(trie.depth.max()))
-        return prompt_ids, trie, score(trie, await self.engine.edge_logprobs(prompt_ids, trie))
+        answered = await self.engine.edge_logprobs(prompt_ids, trie)
+        return Scored(prompt_ids, trie, score(trie, answered.edges), answered)
 
     async def thoughts(self, prompt: Prompt, sampling: Sampling) -> tuple[Generation, list[int] | None]:
         """Draw a turn. Returns it, and its token ids before the answer; None if the reasoning did not end."""
@@ -117,9 +127,10 @@ class Asker:
                 return (_failure(drawn, item.sampling) or unmarked) | record
             thoughts = ended
         try:
-            prompt_ids, trie, scores = await self.scores(prompt, options, thoughts)
+            prompt_ids, trie, scores, answered = await self.scores(prompt, options, thoughts)
             shown = await self._shown(prompt, prompt_ids[: len(prompt_ids) - len(thoughts)])
             shown = await self.engine.decode(prompt_ids) if thoughts else shown
+            rest = await self.rest.after_forms(prompt_ids, trie, answered)
         except ItemError as error:
             if error.retryable:
                 raise
@@ -130,7 +141,7 @@ class Asker:
         )
         # JSON has no -inf.
         scored = [[names[o], form, ids, x if math.isfinite(x) else None] for o, form, ids, x in forms]
-        return {"status": OK} | record | {"prompt": shown, "prompt_ids": prompt_ids, "forms": scored}
+        return {"status": OK} | record | {"prompt": shown, "prompt_ids": prompt_ids, "forms": scored} | rest
 
     async def _generate(self, item: Item) -> dict[str, Any]:
         assert item.sampling is not None

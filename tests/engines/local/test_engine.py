@@ -65,7 +65,7 @@ async def scores(engine: LocalEngine, prompt: Prompt, options: OptionSet) -> tup
     trie = TokenTrie.build(
         options, [[await engine.tokenize_form(f) + end for f in option.forms] for option in options.options]
     )
-    return trie, score(trie, await engine.edge_logprobs(await engine.tokenize(prompt), trie))
+    return trie, score(trie, (await engine.edge_logprobs(await engine.tokenize(prompt), trie)).edges)
 
 
 def check_exact(engine: LocalEngine, prompts: Sequence[Prompt] = PROMPTS, every: int = 1) -> None:

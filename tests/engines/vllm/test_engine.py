@@ -120,7 +120,7 @@ def test_every_form_has_its_probability(case: str, ignores: tuple[str, ...]) -> 
         trie = await trie_of(engine, CASES[case])
         for prompt in PROMPTS:
             ids = await engine.tokenize(prompt)
-            got = score(trie, await engine.edge_logprobs(ids, trie))
+            got = score(trie, (await engine.edge_logprobs(ids, trie)).edges)
             assert np.abs(got.form_logprob - expected(server.vllm, ids, trie)).max() < 1e-5
             assert got.mass <= 1 + 1e-4
         return (await engine.describe()).versions["method"]
@@ -135,7 +135,7 @@ def test_tokens_that_merge_over_the_end_of_the_prompt_do_not() -> None:
     async def use(engine: VllmEngine, server: FaultServer) -> None:
         trie = await trie_of(engine, CASES["leading space"])
         ids = await engine.tokenize(Prompt("Well?\nAnswer:"))
-        got = score(trie, await engine.edge_logprobs(ids, trie))
+        got = score(trie, (await engine.edge_logprobs(ids, trie)).edges)
         assert np.abs(got.form_logprob - expected(server.vllm, ids, trie)).max() < 1e-5
 
     drive(use, server=FaultServer(merges=True))
@@ -152,7 +152,7 @@ def test_large_sets_take_several_requests() -> None:
             assert len(named_batches(trie)) > 1
             assert all(len(batch.tails) <= MAX_PROMPTS for batch in named_batches(trie))
             ids = await engine.tokenize(PROMPTS[0])
-            got = score(trie, await engine.edge_logprobs(ids, trie))
+            got = score(trie, (await engine.edge_logprobs(ids, trie)).edges)
             assert np.abs(got.form_logprob - expected(server.vllm, ids, trie)).max() < 1e-5
 
     drive(use)
@@ -177,7 +177,7 @@ def test_nodes_behind_one_token_are_read_from_second_positions() -> None:
         assert sorted(batch.edges) == list(range(trie.n_edges))
         for text in ("Well?", "How many?"):
             ids = await engine.tokenize(Prompt(text))
-            got = score(trie, await engine.edge_logprobs(ids, trie))
+            got = score(trie, (await engine.edge_logprobs(ids, trie)).edges)
             assert np.abs(got.form_logprob - expected(server.vllm, ids, trie)).max() < 1e-5
         # Where it would spare little, nothing is forced.
         (plain,) = named_batches(await trie_of(engine, CASES["sentences"]))
@@ -203,10 +203,10 @@ def test_pruning_keeps_its_bound_and_is_on_record() -> None:
             ids = await engine.tokenize(Prompt(text))
             engine.prune = None
             before = server.vllm.prompts
-            exact = score(trie, await engine.edge_logprobs(ids, trie))
+            exact = score(trie, (await engine.edge_logprobs(ids, trie)).edges)
             between = server.vllm.prompts
             engine.prune = 1e-3
-            pruned = score(trie, await engine.edge_logprobs(ids, trie))
+            pruned = score(trie, (await engine.edge_logprobs(ids, trie)).edges)
             assert (pruned.raw <= exact.raw + 1e-9).all()
             assert np.abs(exact.normalised - pruned.normalised).max() <= 1e-3
             assert exact.mass - pruned.mass <= 1e-3 * exact.mass
@@ -307,7 +307,7 @@ def test_a_base_model_gets_the_plain_text() -> None:
         assert ids == [BOS, *b"Hello?"]
         assert (await engine.describe()).template_sha256 is None
         trie = await trie_of(engine, CASES["terminator"])
-        got = score(trie, await engine.edge_logprobs(ids, trie))
+        got = score(trie, (await engine.edge_logprobs(ids, trie)).edges)
         assert np.abs(got.form_logprob - expected(running.vllm, ids, trie)).max() < 1e-5
         drawn = await engine.generate(Prompt("Hello?"), Sampling(0.0, 4, 0))
         assert drawn.prompt_ids == tuple(ids)
@@ -465,7 +465,7 @@ def test_a_fault_that_stays_is_the_items_own(kind: str, status: str, retryable: 
             await engine.edge_logprobs(ids, trie)
         assert (caught.value.status, caught.value.retryable) == (status, retryable), str(caught.value)
         ids = await engine.tokenize(Prompt("water"))
-        got = score(trie, await engine.edge_logprobs(ids, trie))
+        got = score(trie, (await engine.edge_logprobs(ids, trie)).edges)
         assert np.abs(got.form_logprob - expected(server.vllm, ids, trie)).max() < 1e-5
 
     drive(use, [poisoned], retrying=retrying)
@@ -642,7 +642,7 @@ def test_the_real_server_is_exact(real: str, default_engine: LocalEngine, case: 
             for prompt, every in zip(PROMPTS, (1, 5), strict=True):
                 ids = await engine.tokenize(prompt)
                 assert ids == await default_engine.tokenize(prompt)
-                got = score(trie, await engine.edge_logprobs(ids, trie))
+                got = score(trie, (await engine.edge_logprobs(ids, trie)).edges)
                 truth = [
                     teacher_forced(default_engine.model, ids, trie.path(int(leaf)))
                     for leaf in trie.leaf[::every]
@@ -679,8 +679,9 @@ def test_the_real_server_takes_turns_as_the_embedded_engine_does(
             for prompt in prompts:
                 ids = await engine.tokenize(prompt)
                 assert ids == await default_engine.tokenize(prompt)
-                edges = await engine.edge_logprobs(ids, trie)
-                assert np.abs(edges - await default_engine.edge_logprobs(ids, trie)).max() < TOLERANCE
+                edges = (await engine.edge_logprobs(ids, trie)).edges
+                expected = (await default_engine.edge_logprobs(ids, trie)).edges
+                assert np.abs(edges - expected).max() < TOLERANCE
                 drawn = await engine.generate(prompt, Sampling(0.0, 4, 0))
                 assert drawn.prompt_ids == tuple(ids)
         finally:
@@ -700,7 +701,8 @@ def test_the_real_server_gives_the_same_numbers_by_prompt_logprobs(real: str) ->
                 trie = await trie_of(engine, CASES[case])
                 ids = await engine.tokenize(PROMPTS[1])
                 forced = await engine._ask(ids, trie, forced_batches(trie))
-                assert np.abs(forced - await engine.edge_logprobs(ids, trie)).max() < TOLERANCE
+                named = (await engine.edge_logprobs(ids, trie)).edges
+                assert np.abs(forced - named).max() < TOLERANCE
         finally:
             await engine.close()
 
