@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from grace_client.core.errors import ItemError
 from grace_client.core.options import TokenTrie
 
+LOW_MASS = 0.5
+"""Option mass below which most of the model's probability is on none of the offered answers."""
+
 MASS_TOLERANCE = 1e-4
 """By how much rounding may make the option mass of a prefix-free set exceed 1."""
 

@@ -71,7 +71,7 @@ REQUIRED = frozenset(one.name for one in fields(EngineInfo) if one.default is MI
 
 
 LIKELIEST = 10
-"""How many beginnings outside the forms an engine gives for a question, at most."""
+"""How many beginnings of one token outside the forms an engine gives, at most, and how many longer ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +99,9 @@ class Answered:
     edges : ndarray of float64, shape (n_edges,)
         Log-probability of every edge of the trie, in nats, over the whole vocabulary, untempered.
     outside : tuple of Beginning or None
-        The likeliest beginnings outside the forms, at most `LIKELIEST`: each leaves the trie with its last
-        token. None if the engine does not have them with the edges; then `Engine.likeliest` gives the first
-        tokens.
+        The likeliest beginnings outside the forms: each leaves the trie with its last token. At most
+        `LIKELIEST` first tokens and as many longer beginnings, the likeliest first. None if the engine does
+        not have them with the edges; then `Engine.likeliest` gives the first tokens.
     """
 
     edges: NDArray[np.float64]

@@ -7,6 +7,8 @@ own stands in a line with another key: the key of the question with `FIRST` or `
 
 from __future__ import annotations
 
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,16 +18,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grace_client.core.errors import ItemError
-from grace_client.core.options import TokenTrie
+from grace_client.core.meaning import first_statement, may_begin, meaning
+from grace_client.core.options import OptionSet, TokenTrie
 from grace_client.engines.base import LIKELIEST, Answered, Beginning, Engine, EngineInfo
+from grace_client.run.folder import RunFolder
 from grace_client.run.layout import OK
 from grace_client.run.ledger import Ledger, key_of
 from grace_client.run.plan import Item
+from grace_client.studies.declaration import Experiment
+from grace_client.studies.forms import lines, pattern
 
 FIRST, GREEDY = "first tokens", "greedy answer"
 
 GREEDY_TOKENS = 16
 """Longest greedy answer, in tokens."""
+
+SHOWN = 10
+"""How many beginnings, of those with a meaning and of the others, a summary has at most."""
 
 NEGLIGIBLE = 1e-4
 """Probability below which the ledger does not name the place where an answer leaves the forms."""
@@ -137,16 +146,33 @@ def wanted(ledger: Ledger, items: Iterable[Item], *, greedy: bool) -> list[Wante
     return found
 
 
-def kept(ledger: Ledger, key: str) -> tuple[list[list[Any]] | None, list[list[Any]] | None, Entry | None]:
-    """``outside`` and ``left`` of a question, and its greedy answer; None where the ledger has none."""
-    answer = ledger.get(key) or {}
-    alone = ledger.get(key_of(FIRST, key)) or {}
-    greedy = ledger.get(key_of(GREEDY, key))
-    return (
-        answer.get("outside", alone.get("outside")),
-        answer.get("left"),
-        greedy if greedy and greedy["status"] == OK else None,
-    )
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the ledger has of a scored question, beside its scores.
+
+    Attributes
+    ----------
+    outside : list of [ids, text, log-probability in nats], or None
+        The likeliest beginnings outside the forms; None if they were not asked.
+    left : list of [ids, text, probability], or None
+        Where answers leave the forms; None in runs of earlier versions.
+    greedy : dict or None
+        The greedy answer: ``text``, ``token_ids``, ``ended``; None if it was not asked.
+    """
+
+    outside: list[list[Any]] | None
+    left: list[list[Any]] | None
+    greedy: Entry | None
+
+    @classmethod
+    def of(cls, ledger: Ledger, key: str, answer: Entry) -> Kept:
+        """What the ledger has of a question with this scored answer."""
+        alone, greedy = ledger.get(key_of(FIRST, key)) or {}, ledger.get(key_of(GREEDY, key))
+        return cls(
+            answer.get("outside", alone.get("outside")),
+            answer.get("left"),
+            greedy if greedy and greedy["status"] == OK else None,
+        )
 
 
 def leaving(trie: TokenTrie, edges: NDArray[np.float64]) -> list[tuple[tuple[int, ...], float]]:
@@ -160,3 +186,118 @@ def leaving(trie: TokenTrie, edges: NDArray[np.float64]) -> list[tuple[tuple[int
     np.subtract.at(left, trie.parent[1:], reach[1:])
     found = [(tuple(trie.path(int(node))), max(0.0, float(left[node]))) for node in trie.inner]
     return sorted(found, key=lambda pair: -pair[1])
+
+
+def summary(folder: RunFolder) -> dict[str, Entry]:
+    """Where the rest of the probability goes, for each kind of question of a scored run.
+
+    Means are over the different questions, in all ways of asking. A beginning has probability 0 in a question
+    in which it is not among the kept ones, so that its mean is a lower bound.
+
+    Returns
+    -------
+    dict of dict
+        For each kind of which something was kept: ``questions``, ``option_mass``, ``beginnings`` (each with
+        ``text``, ``ends``, ``prob``, ``questions``, ``option``, ``may_begin``, ``form``), ``left`` (``text``,
+        ``prob``), ``gain``, and ``greedy`` (``questions``, ``declared``, ``others``) if it was asked.
+    """
+    kinds, end = folder.experiment.kinds, folder.manifest.spec.engine["end_of_turn"]
+    tallies: dict[str, _Tally] = {}
+    for item in folder.plan.distinct:
+        answer, options = folder.ledger.get(item.key), item.question.options
+        if answer is None or "forms" not in answer or options is None:
+            continue
+        found = Kept.of(folder.ledger, item.key, answer)
+        if found.left is not None or found.outside is not None or found.greedy is not None:
+            tally = tallies.setdefault(kinds[item.question.name].name, _Tally(end))
+            tally.add(answer["forms"], options, found)
+    return {kind: tally.entry() for kind, tally in tallies.items()}
+
+
+def suggestion(experiment: Experiment, kind: str, entry: Entry) -> list[str]:
+    """The lines of a study file that declare what a person would accept; none if there is nothing to add."""
+    found = dict.fromkeys(one["form"] for one in entry["beginnings"] if one["form"] is not None)
+    return lines(experiment, kind, found) if found else []
+
+
+class _Tally:
+    """Sums over the questions of one kind. `end` is the token that ends a turn."""
+
+    def __init__(self, end: int) -> None:
+        self.end = end
+        self.questions = self.asked = self.greedy = self.declared = 0
+        self.mass: float = 0.0
+        self.left: dict[str, float] = defaultdict(float)
+        self.beginnings: dict[tuple[Any, ...], list[float]] = {}
+        self.answers: Counter[tuple[str, str | None]] = Counter()
+
+    def add(self, forms: list[list[Any]], options: OptionSet, found: Kept) -> None:
+        """Add a question with its forms, their log-probabilities, and what was kept."""
+        self.questions += 1
+        self.mass += sum(math.exp(logprob) for *_, logprob in forms if logprob is not None)
+        for _, text, prob in found.left or ():
+            self.left[text] += prob
+        own: dict[tuple[Any, ...], float] = defaultdict(float)
+        for ids, text, logprob in found.outside or ():
+            ends = ids[-1] == self.end
+            option = meaning(text, options, ended=ends)
+            begins = option is None and not ends and may_begin(text, options)
+            own[text, ends, option, begins, _form(text, ends, option, options)] += math.exp(logprob)
+        for key, prob in own.items():
+            self.beginnings.setdefault(key, []).append(prob)
+        self.asked += found.outside is not None
+        if found.greedy:
+            self._add_greedy(forms, options, found.greedy)
+
+    def _add_greedy(self, forms: list[list[Any]], options: OptionSet, greedy: Entry) -> None:
+        self.greedy += 1
+        ids = greedy["token_ids"] + [self.end] * greedy["ended"]
+        if any(ids[: len(form)] == form for _, _, form, _ in forms):
+            self.declared += 1
+            return
+        line, statement = first_statement(greedy["text"])
+        whole = greedy["ended"] or line != greedy["text"].strip()
+        option = meaning(line, options, ended=whole) or meaning(statement, options, ended=statement != line)
+        self.answers[line, option] += 1
+
+    def entry(self) -> Entry:
+        """The summary of this kind."""
+        names = ("text", "ends", "option", "may_begin", "form")
+        found = [
+            dict(zip(names, key, strict=True)) | {"prob": sum(own) / self.asked, "questions": len(own)}
+            for key, own in self.beginnings.items()
+        ]
+        found.sort(key=lambda one: -one["prob"])
+        accepted = [one for one in found if one["option"] is not None]
+        others = [one for one in found if one["option"] is None]
+        entry: Entry = {
+            "questions": self.questions,
+            "option_mass": self.mass / self.questions,
+            "asked": self.asked,
+            "beginnings": sorted(accepted[:SHOWN] + others[:SHOWN], key=lambda one: -one["prob"]),
+            "left": [
+                {"text": text, "prob": prob / self.questions}
+                for text, prob in sorted(self.left.items(), key=lambda pair: -pair[1])[:SHOWN]
+            ],
+            "gain": sum(one["prob"] for one in accepted),
+        }
+        if self.greedy:
+            listed = [
+                {"text": text, "option": option, "questions": count}
+                for (text, option), count in self.answers.most_common(SHOWN)
+            ]
+            accepted_count = sum(count for (_, option), count in self.answers.items() if option is not None)
+            entry["greedy"] = {
+                "questions": self.greedy,
+                "declared": self.declared,
+                "accepted": accepted_count,
+                "others": listed,
+            }
+        return entry
+
+
+def _form(text: str, ends: bool, name: str | None, options: OptionSet) -> str | None:
+    """The template that would declare a text; None if it has no meaning, or only as a whole answer."""
+    if name is None or ends:
+        return None
+    return pattern(text, next(option for option in options.options if option.name == name))

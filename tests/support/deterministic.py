@@ -130,7 +130,10 @@ def answered(prompt_ids: Sequence[int], trie: TokenTrie, salt: int = 0) -> Answe
         for token, value in enumerate(row)
         if (node, token) not in taken
     ]
-    return Answered(edges, tuple(sorted(outside, key=lambda one: -one.logprob)[:LIKELIEST]))
+    outside.sort(key=lambda one: -one.logprob)
+    first = [one for one in outside if len(one.ids) == 1][:LIKELIEST]
+    longer = [one for one in outside if len(one.ids) > 1][:LIKELIEST]
+    return Answered(edges, tuple(sorted(first + longer, key=lambda one: -one.logprob)))
 
 
 def nan_for(mark: str) -> Callable[[str], None]:

@@ -162,10 +162,12 @@ def _answered(trie: TokenTrie, logits: torch.Tensor) -> Answered:
     found = logprobs.topk(min(LIKELIEST, logprobs.shape[1]), dim=1)
     whole = found.values.cpu().numpy() + trie.reach(edges)[trie.inner][:, None]
     next_ids = found.indices.cpu().numpy()
-    order = np.argsort(-whole, axis=None, kind="stable")[:LIKELIEST]
+    # The first row is the root.
+    order = [np.argsort(-part, axis=None, kind="stable")[:LIKELIEST] for part in (whole[:1], whole[1:])]
+    places = np.concatenate([order[0], order[1] + whole.shape[1]])
     outside = [
         Beginning((*trie.path(int(trie.inner[row])), int(next_ids[row, place])), float(whole[row, place]))
-        for row, place in zip(*np.unravel_index(order, whole.shape), strict=True)
+        for row, place in zip(*np.unravel_index(places, whole.shape), strict=True)
         if np.isfinite(whole[row, place])
     ]
-    return Answered(edges, tuple(outside))
+    return Answered(edges, tuple(sorted(outside, key=lambda one: -one.logprob)))
