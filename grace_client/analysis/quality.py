@@ -296,11 +296,12 @@ def outside(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per run, kind of question and beginning of an answer, the likeliest first: ``model, experiment,
-        kind``; ``option_mass`` (mean over the different questions); ``beginning`` (its text); ``prob`` (mean
-        probability that an answer begins with it, a lower bound: in a question where it is not among the kept
-        beginnings, it counts 0); ``questions`` (where it was kept); ``accepted_as`` (the option that a person
-        would understand; None if none). No row for runs that kept nothing.
+        One row per run, kind of question and beginning of an answer, the likeliest first: ``model,
+        experiment, kind``; ``option_mass`` (mean over the different questions); ``beginning`` (its text);
+        ``prob`` (mean probability that an answer begins with it, a lower bound: where it is not among the
+        kept beginnings of a question, it counts 0); ``questions`` (in how many it was kept);
+        ``accepted_as`` (the option that a person would understand; None if none). No row for runs that kept
+        nothing.
     """
     columns = ["model", "experiment", "kind", "option_mass", "beginning", "prob", "questions", "accepted_as"]
     rows = [

@@ -330,8 +330,8 @@ def _print_outside(kind: str, entry: dict[str, Any], lines: list[str]) -> None:
         for line in lines:
             typer.echo(f"    {line}")
         typer.echo(
-            "  Changed forms are other questions. Check them with 'grace study check FILE --model MODEL', and "
-            "begin a new run"
+            "  Changed forms are other questions. Check them with 'grace study check FILE --model MODEL', "
+            "and begin a new run"
         )
 
 

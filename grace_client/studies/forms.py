@@ -78,8 +78,13 @@ def lines(experiment: Experiment, kind: str, patterns: Iterable[str]) -> list[st
     name, options = found
     before = BUILT_IN[options.forms] if isinstance(options.forms, str) else options.forms
     both = dict.fromkeys((*before, *patterns))
-    # Every JSON text is a YAML text.
-    listed = ", ".join(json.dumps(form, ensure_ascii=False) for form in both)
-    if name is not None:
-        return ["options:", f"  {name}:", f"    forms: [{listed}]"]
-    return [f"- name: {kind}", "  options:", f"    forms: [{listed}]"]
+    entries = [f"    forms: [{_listed(both)}]"]
+    if options.model_fields_set == {"names"}:
+        # Such a set may be written as a list, which has no place for forms.
+        entries.insert(0, f"    names: [{_listed(options.names)}]")
+    return ["options:", f"  {name}:", *entries] if name else [f"- name: {kind}", "  options:", *entries]
+
+
+def _listed(texts: Iterable[str]) -> str:
+    """Texts as they stand in a YAML list. Every JSON text is a YAML text."""
+    return ", ".join(json.dumps(text, ensure_ascii=False) for text in texts)

@@ -179,7 +179,10 @@ def _mass_by_kind(data: ReportData, scored: dict[str, pd.DataFrame]) -> str:
         f"mass by kind of question, with 95% intervals. {'. '.join(lines)}."
     )
     if (means["mean"] < LOW_MASS).any():
-        text += " Below 0.5, a distribution describes the smaller part of what the model would say."
+        text += (
+            " Below 0.5, a distribution describes the smaller part of what the model would say. 'grace study "
+            "forms RUN' shows the rest."
+        )
     return text
 
 
@@ -194,10 +197,10 @@ def _outside(section: Section, data: ReportData) -> None:
                 f"outside-{name}",
                 f"Where the rest of the probability goes in {name}",
                 shown.assign(beginning=shown["beginning"].map(repr)).drop(columns="experiment"),
-                "The likeliest beginnings of an answer outside the declared forms, and their mean probability "
-                "over the different questions (at least). accepted as: the option that a person would "
-                "understand; declaring such a form adds its probability to the option mass. 'grace study "
-                "forms RUN' shows more.",
+                "The likeliest beginnings of an answer outside the declared forms, and their mean "
+                "probability over the different questions (at least). accepted as: the option that a person "
+                "would understand; declaring such a form adds its probability to the option mass. 'grace "
+                "study forms RUN' shows more.",
                 long=True,
             )
         )
