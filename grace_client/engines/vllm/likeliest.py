@@ -50,7 +50,7 @@ def read_likeliest(answer: Any, end_of_turn: int) -> Likeliest:
     choice = fields.mapping(answer, "choices", 0)
     named = fields.mapping(choice, "logprobs", "top_logprobs", 0)
     found = [(_token(key), fields.number(named, key)) for key in named]
-    if any(value <= FLOOR for _, value in found):
+    if len(found) < TOP or any(value <= FLOOR for _, value in found):
         raise MalformedError(
             "the server gave no likeliest tokens, because another client scores forms on it at the same time"
         )

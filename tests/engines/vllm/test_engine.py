@@ -26,7 +26,8 @@ from grace_client.core.questions import Prompt, Sampling, Turn
 from grace_client.core.scoring import score
 from grace_client.engines.local.engine import LocalEngine
 from grace_client.engines.vllm.engine import VllmEngine
-from grace_client.engines.vllm.responses import Retrying
+from grace_client.engines.vllm.likeliest import read_likeliest
+from grace_client.engines.vllm.responses import MalformedError, Retrying
 from grace_client.engines.vllm.wire_format import MAX_IDS, MAX_PROMPTS, forced_batches, named_batches
 from grace_client.run import manifest, runner, tables
 from grace_client.run.folder import RunFolder
@@ -139,6 +140,39 @@ def test_tokens_that_merge_over_the_end_of_the_prompt_do_not() -> None:
         assert np.abs(got.form_logprob - expected(server.vllm, ids, trie)).max() < 1e-5
 
     drive(use, server=FaultServer(merges=True))
+
+
+def test_the_likeliest_first_tokens_and_the_greedy_answer_are_asked_for_apart() -> None:
+    """As the server's distribution has them, in one request; the scores bring none."""
+
+    async def use(engine: VllmEngine, server: FaultServer) -> None:
+        ids = await engine.tokenize(PROMPTS[0])
+        trie = await trie_of(engine, CASES["leading space"])
+        assert (await engine.edge_logprobs(ids, trie)).outside is None
+        before = server.vllm.answered
+        found = await engine.likeliest(ids, 3)
+        assert server.vllm.answered == before + 1
+        row = server.vllm.logprobs(ids)
+        order = np.argsort(-row, kind="stable")[:20]
+        assert [one.ids for one in found.first] == [(int(token),) for token in order]
+        assert np.allclose([one.logprob for one in found.first], row[order], atol=1e-5)
+        assert found.token_ids[0] == int(order[0])
+        assert len(found.token_ids) == 3
+
+    drive(use)
+
+
+def test_an_answer_from_a_step_that_also_scored_forms_is_malformed() -> None:
+    """VLLM then gives the chosen token and no other; such an answer is asked for again."""
+    choice = {"finish_reason": "length", "token_ids": [7]}
+    mixed = choice | {"logprobs": {"top_logprobs": [{"token_id:7": -0.5, "token_id:0": -9999.0}]}}
+    with pytest.raises(MalformedError, match="another client"):
+        read_likeliest({"choices": [mixed]}, end_of_turn=1)
+    whole = choice | {"logprobs": {"top_logprobs": [{f"token_id:{i}": -float(i + 1) for i in range(20)}]}}
+    assert read_likeliest({"choices": [whole]}, end_of_turn=1).first[0].ids == (0,)
+    whole["logprobs"] = {"top_logprobs": [{f"token {i}": -1.0 for i in range(20)}]}
+    with pytest.raises(MalformedError, match="is not an id"):
+        read_likeliest({"choices": [whole]}, end_of_turn=1)
 
 
 def test_large_sets_take_several_requests() -> None:
@@ -649,6 +683,31 @@ def test_the_real_server_is_exact(real: str, default_engine: LocalEngine, case: 
                 ]
                 assert np.abs(got.form_logprob[::every] - truth).max() < TOLERANCE
                 assert got.mass <= 1 + 1e-4
+        finally:
+            await engine.close()
+
+    run(work())
+
+
+@pytest.mark.vllm
+@pytest.mark.model
+def test_the_real_server_says_the_same_outside_the_forms(real: str, default_engine: LocalEngine) -> None:
+    """The likeliest first tokens and the greedy answer of the embedded engine; also beside scoring requests."""
+
+    async def work() -> None:
+        engine = await VllmEngine.connect(real)
+        try:
+            trie = await trie_of(engine, CASES["shared prefixes"])
+            ids = [await engine.tokenize(prompt) for prompt in PROMPTS]
+            for one in ids:
+                scoring = [asyncio.create_task(engine.edge_logprobs(other, trie)) for other in ids * 2]
+                found = await engine.likeliest(one, 6)
+                await asyncio.gather(*scoring)
+                expected = await default_engine.likeliest(one, 6)
+                assert found.token_ids == expected.token_ids
+                there = dict((first.ids, first.logprob) for first in expected.first)
+                same = [abs(there[first.ids] - first.logprob) for first in found.first[:10]]
+                assert max(same) < TOLERANCE
         finally:
             await engine.close()
 
