@@ -692,7 +692,7 @@ def test_the_real_server_is_exact(real: str, default_engine: LocalEngine, case: 
 @pytest.mark.vllm
 @pytest.mark.model
 def test_the_real_server_says_the_same_outside_the_forms(real: str, default_engine: LocalEngine) -> None:
-    """The likeliest first tokens and the greedy answer of the embedded engine; also beside scoring requests."""
+    """The likeliest first tokens and the greedy answer of the embedded engine; also while it scores."""
 
     async def work() -> None:
         engine = await VllmEngine.connect(real)
@@ -705,7 +705,7 @@ def test_the_real_server_says_the_same_outside_the_forms(real: str, default_engi
                 await asyncio.gather(*scoring)
                 expected = await default_engine.likeliest(one, 6)
                 assert found.token_ids == expected.token_ids
-                there = dict((first.ids, first.logprob) for first in expected.first)
+                there = {first.ids: first.logprob for first in expected.first}
                 same = [abs(there[first.ids] - first.logprob) for first in found.first[:10]]
                 assert max(same) < TOLERANCE
         finally:
