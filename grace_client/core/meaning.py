@@ -29,6 +29,7 @@ _SPELLING = str.maketrans(
 _AROUND = " .,;:!?()[]'-"
 _PERCENT = re.compile(r"\s*(?:%|per ?cent\b)")
 _CLAUSE = re.compile(r"[\n.,;:(!](?!\S)|\s\(|\n")
+_LEAD = re.compile(r"\W*(?:so,? )?(?:the |my )?(?:\w+ ){0,2}?answer(?: is|:)\s*:?", re.IGNORECASE)
 SHORTEST = 3
 """Letters from which a text may count as the beginning of a number word: "t" begins too many."""
 
@@ -67,10 +68,31 @@ def may_begin(text: str, options: OptionSet) -> bool:
     return len(plain) >= SHORTEST and any(word.startswith(plain) for word in _number_words(options))
 
 
-def first_statement(text: str) -> tuple[str, str]:
-    """The first line of an answer, and the text before the first punctuation mark in it."""
-    lines = text.strip().splitlines() or [""]
-    return lines[0], _CLAUSE.split(lines[0], maxsplit=1)[0]
+def answer_meaning(text: str, options: OptionSet, *, ended: bool) -> str | None:
+    """The option that a person would understand from an answer; None if there is none.
+
+    The first line counts, without "The answer is" at its beginning, or what stands before the first punctuation mark in it, unless the rest of the line
+    names another option.
+
+    Parameters
+    ----------
+    text : str
+        The answer.
+    options : OptionSet
+        The options and their declared forms.
+    ended : bool
+        Whether the answer ends here. Otherwise it was cut.
+    """
+    line = first_line(text)
+    if name := meaning(line, options, ended=ended or line != text.strip()):
+        return name
+    first, *others = (meaning(part, options, ended=True) for part in _CLAUSE.split(_LEAD.sub("", line)))
+    return first if all(other in (None, first) for other in others) else None
+
+
+def first_line(text: str) -> str:
+    """The first line of an answer, without white space around it."""
+    return next(iter(text.strip().splitlines()), "").strip()
 
 
 def _plain(text: str) -> str:

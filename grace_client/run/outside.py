@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grace_client.core.errors import ItemError
-from grace_client.core.meaning import first_statement, may_begin, meaning
+from grace_client.core.meaning import answer_meaning, first_line, may_begin, meaning
 from grace_client.core.options import OptionSet, TokenTrie
 from grace_client.engines.base import LIKELIEST, Answered, Beginning, Engine, EngineInfo
 from grace_client.run.folder import RunFolder
@@ -255,10 +255,8 @@ class _Tally:
         if any(ids[: len(form)] == form for _, _, form, _ in forms):
             self.declared += 1
             return
-        line, statement = first_statement(greedy["text"])
-        whole = greedy["ended"] or line != greedy["text"].strip()
-        option = meaning(line, options, ended=whole) or meaning(statement, options, ended=statement != line)
-        self.answers[line, option] += 1
+        option = answer_meaning(greedy["text"], options, ended=greedy["ended"])
+        self.answers[first_line(greedy["text"]), option] += 1
 
     def entry(self) -> Entry:
         """The summary of this kind."""

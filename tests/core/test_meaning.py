@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grace_client.core.meaning import first_statement, may_begin, meaning
+from grace_client.core.meaning import answer_meaning, may_begin, meaning
 from grace_client.core.options import Option, OptionSet, spoken
 
 PERCENT = OptionSet(tuple(Option(f"{n}", (f"{n}%", f" {n}%")) for n in range(0, 101, 10)))
@@ -87,8 +87,20 @@ def test_any_text_has_at_most_one_meaning(text: str) -> None:
     assert may_begin(text, PERCENT) in (True, False)
 
 
-def test_an_answer_is_its_first_line() -> None:
-    """And in it, what stands before the first mark."""
-    assert first_statement("\n10%\n\nBecause ...") == ("10%", "10%")
-    assert first_statement("Yes, I think 10.5 is right") == ("Yes, I think 10.5 is right", "Yes")
-    assert first_statement("") == ("", "")
+@pytest.mark.parametrize(
+    ("text", "options", "option"),
+    [
+        ("\n_10%_\n\nBecause ...", PERCENT, "10"),
+        ("10%. This is 10%", PERCENT, "10"),
+        ("0%; 10%; 20%", PERCENT, None),
+        ("Yes, I think so", YES_NO, "yes"),
+        ("Yes, no, maybe", YES_NO, None),
+        ("10.5 is right", PERCENT, None),
+        ("**The correct answer is:** 10%.", PERCENT, "10"),
+        ("The answer is that it is 10%", PERCENT, None),
+        ("", YES_NO, None),
+    ],
+)
+def test_an_answer_is_its_first_line(text: str, options: OptionSet, option: str | None) -> None:
+    """And in it, what stands before the first mark, unless another option follows."""
+    assert answer_meaning(text, options, ended=False) == option

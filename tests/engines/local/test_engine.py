@@ -116,7 +116,7 @@ def test_the_likeliest_beginnings_outside_the_forms_are_all_there(
             if (*path, token) not in paths:
                 everything[*path, token] = before + value
     order = sorted(everything, key=lambda path: -everything[path])
-    expected = [path for path in order if len(path) == 1][:LIKELIEST]
+    expected: list[tuple[int, ...]] = [path for path in order if len(path) == 1][:LIKELIEST]
     expected += [path for path in order if len(path) > 1][:LIKELIEST]
     # Rounding may exchange the last of two that are nearly equal.
     assert np.allclose(
