@@ -41,7 +41,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -50,7 +49,7 @@ from grace_client.core import trials
 from grace_client.core.options import TokenTrie
 from grace_client.core.progress import Progress
 from grace_client.core.questions import Generation, Prompt, Sampling
-from grace_client.engines.base import EngineInfo
+from grace_client.engines.base import Answered, EngineInfo, Likeliest
 from grace_client.run.folder import RunFolder
 from grace_client.run.ledger import Ledger
 from grace_client.run.runner import run
@@ -184,17 +183,21 @@ class InventingEngine:
 
     async def decode(self, ids: Sequence[int]) -> str:
         """The text of a prompt. Each prompt is decoded once."""
-        return self.texts.pop(tuple(ids))
+        return self.texts.pop(tuple(ids), "")
 
     async def tokenize_form(self, text: str, prompt_ids: Sequence[int]) -> list[int]:
         """An id for every character."""
         return [ord(character) for character in text]
 
-    async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
+    async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> Answered:
         """The same numbers for the same prompt, low enough for any option set."""
         await asyncio.sleep(0)
         rng = np.random.default_rng(list(prompt_ids))
-        return -5 - rng.random(trie.n_edges)
+        return Answered(-5 - rng.random(trie.n_edges), ())
+
+    async def likeliest(self, prompt_ids: Sequence[int], max_tokens: int) -> Likeliest:
+        """Not used: the answers have all their beginnings."""
+        raise AssertionError("the benchmark asks for no greedy answers")
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         """Not used: the benchmark only scores."""

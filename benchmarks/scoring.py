@@ -96,7 +96,7 @@ class Bench:
 
         before, start = engine.tree.tokens_computed, time.perf_counter()
         prompt = await engine.tokenize(question.prompt)
-        logprob = score(trie, await engine.edge_logprobs(prompt, trie)).logprob
+        logprob = score(trie, (await engine.edge_logprobs(prompt, trie)).edges).logprob
         totals.grace_seconds += time.perf_counter() - start
         totals.grace_tokens += engine.tree.tokens_computed - before
 

@@ -10,6 +10,7 @@ import pandas as pd
 from grace_client.analysis._data.layout import distinct, require
 from grace_client.analysis.inference import mean_intervals
 from grace_client.core.errors import NotEnoughDataError
+from grace_client.core.scoring import LOW_MASS
 from grace_client.run.layout import BETS, KEYS, OK
 from grace_client.run.manifest import Manifest
 
@@ -18,7 +19,7 @@ def option_mass(
     frame: pd.DataFrame,
     by: Sequence[str] = ("question",),
     *,
-    threshold: float = 0.5,
+    threshold: float = LOW_MASS,
     cluster: str | None = None,
 ) -> pd.DataFrame:
     """Mean option mass, the probability of all offered answers together, with its interval.
@@ -280,6 +281,34 @@ def noise(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
         (*key, noise.nats.sd, noise.points.sd, noise.points.p95, noise.questions, noise.repeats)
         for key, manifest in manifests.items()
         if (noise := manifest.noise)
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def outside(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
+    """What models would say instead of the declared forms, by run and kind of question.
+
+    Parameters
+    ----------
+    manifests : mapping of (model, experiment) to Manifest
+        As `grace_client.analysis.manifests` gives them.
+
+    Returns
+    -------
+    DataFrame
+        One row per run, kind of question and beginning of an answer, the likeliest first: ``model,
+        experiment, kind``; ``option_mass`` (mean over the different questions); ``beginning`` (its text);
+        ``prob`` (mean probability that an answer begins with it, a lower bound: where it is not among the
+        kept beginnings of a question, it counts 0); ``questions`` (in how many it was kept);
+        ``accepted_as`` (the option that a person would understand; None if none). No row for runs that kept
+        nothing.
+    """
+    columns = ["model", "experiment", "kind", "option_mass", "beginning", "prob", "questions", "accepted_as"]
+    rows = [
+        (*key, kind, entry["option_mass"], one["text"], one["prob"], one["questions"], one["option"])
+        for key, manifest in manifests.items()
+        for kind, entry in manifest.results.get("outside", {}).items()
+        for one in entry["beginnings"]
     ]
     return pd.DataFrame(rows, columns=columns)
 

@@ -68,6 +68,15 @@ WaitForServer = Annotated[
     float,
     typer.Option(help="How many minutes to wait until the server is ready.", min=0.0, rich_help_panel=SERVER),
 ]
+Greedy = Annotated[
+    bool,
+    typer.Option(
+        "--greedy",
+        help="Of each scored question, also keep the answer that the model gives by itself. 'grace study "
+        "forms RUN' reads it.",
+        rich_help_panel=ASKING,
+    ),
+]
 Prune = Annotated[
     float | None,
     typer.Option(

@@ -124,7 +124,7 @@ def probe(
         engine = await chosen.connect(say)
         try:
             info = await engine.describe()
-            return info.model, (await Asker(engine, info).scores(prompt, options))[2]
+            return info.model, (await Asker(engine, info).scores(prompt, options)).scores
         finally:
             await engine.close()
 

@@ -20,6 +20,7 @@ from grace_client.cli._engine_options import (
     Declare,
     Device,
     Dtype,
+    Greedy,
     Model,
     PromptDate,
     Prune,
@@ -141,6 +142,7 @@ def run(
     reasoning: Reasoning = None,
     reasoning_effort: ReasoningEffort = None,
     prompt_date: PromptDate = "2026-01-01",
+    greedy: Greedy = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -172,6 +174,8 @@ def run(
 
     names = studies.ALL if experiment == "all" else (experiment,)
     experiments = [studies.experiment(name) for name in names]
+    if greedy and not any(one.scored for one in experiments):
+        raise SpecError(f"--greedy: {experiment} draws free text and scores nothing. Leave --greedy out")
     settings = TemplateSettings.of(reasoning, reasoning_effort, prompt_date)
     chosen = Choice(
         model, dtype, device, server, api_key_file, wait_for_server, prune, declare or [], settings
@@ -200,7 +204,9 @@ def run(
                     break
                 design = designs[one.name]
                 results.append(
-                    await _one(engine, one, lists, out, sample, design, sampling, settings, stop, quiet, json)
+                    await _one(
+                        engine, one, lists, out, sample, design, sampling, settings, stop, greedy, quiet, json
+                    )
                 )
         finally:
             await engine.close()
@@ -228,6 +234,7 @@ async def _one(
     sampling: dict[str, Any],
     settings: TemplateSettings,
     stop: asyncio.Event,
+    greedy: bool,
     quiet: bool,
     json: bool,
 ) -> dict[str, Any]:
@@ -264,8 +271,19 @@ async def _one(
             say(f"{name}: {_cost(folder)}")
     with folder.locked():
         try:
-            with progress(name, quiet=quiet) as show:
-                state = await runner.run(folder, engine, asker=asker, on_progress=show, stop=stop)
+            with (
+                progress(name, quiet=quiet) as show,
+                progress(f"{name}, outside the forms", quiet=quiet) as show_rest,
+            ):
+                state = await runner.run(
+                    folder,
+                    engine,
+                    asker=asker,
+                    on_progress=show,
+                    stop=stop,
+                    greedy=greedy,
+                    on_rest=show_rest,
+                )
         except ServerError:
             say(f"The answers so far are kept. Their table: {_tables(folder)[0]}")
             raise

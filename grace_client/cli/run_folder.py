@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -215,7 +216,7 @@ def _in_way(folder: RunFolder, items: list[Item], way: str) -> list[Item]:
 
 
 def _trace(folder: RunFolder, item: Item) -> dict[str, Any]:
-    from grace_client.run import tables
+    from grace_client.run import outside, tables
 
     answer = folder.ledger.get(item.key)
     trace: dict[str, Any] = {
@@ -242,6 +243,13 @@ def _trace(folder: RunFolder, item: Item) -> dict[str, Any]:
             )
         ]
         trace["option_mass"] = scores.mass
+        kept = outside.Kept.of(folder.ledger, item.key, answer)
+        trace["outside"] = [
+            {"text": text, "tokens": ids, "prob": math.exp(logprob)}
+            for ids, text, logprob in kept.outside or ()
+        ]
+        trace["left"] = [{"after": text, "tokens": ids, "prob": prob} for ids, text, prob in kept.left or ()]
+        trace["greedy"] = kept.greedy and kept.greedy["text"]
     return trace
 
 
@@ -273,4 +281,16 @@ def _print_trace(trace: dict[str, Any]) -> None:
     for row in trace["options"]:
         raw, normalised = probability(row["prob_raw"]), probability(row["prob_norm"])
         typer.echo(f"  {row['option']:16} raw {raw:8}  normalised {normalised}")
+    if trace["left"]:
+        typer.echo("── where answers leave the forms, and the probability")
+        for row in trace["left"]:
+            after = f"after {row['after']!r}" if row["tokens"] else "at the first token"
+            typer.echo(f"  {after:24} {probability(row['prob'])}")
+    if trace["outside"]:
+        typer.echo("── the likeliest beginnings outside the forms, and their probability")
+        for row in trace["outside"]:
+            ids = " ".join(map(str, row["tokens"]))
+            typer.echo(f"  {row['text']!r:24} {probability(row['prob'])}  tokens {ids}")
+    if trace["greedy"] is not None:
+        typer.echo(f"── greedy answer: {trace['greedy']!r}")
     typer.echo("")

@@ -11,7 +11,7 @@ import typer
 
 from grace_client.cli import _planned
 from grace_client.cli._engine_options import EMBEDDED
-from grace_client.cli._output import Json, print_json, say
+from grace_client.cli._output import Json, print_json, probability, say
 from grace_client.core.errors import StudyError
 
 if TYPE_CHECKING:
@@ -144,6 +144,45 @@ def show(
 
 
 @app.command()
+def forms(
+    run: Annotated[Path, typer.Argument(help="A run folder of a scored experiment.")],
+    json: Json = False,
+) -> None:
+    """Show what a model would say instead of the declared forms, and which forms to add.
+
+    Example: grace study forms runs/first
+
+    Reads the run and loads no model. A run with --greedy also has whole answers.
+    """
+    from grace_client.core.errors import SpecError
+    from grace_client.run import outside
+    from grace_client.run.folder import RunFolder
+
+    folder = RunFolder.open(run)
+    if not folder.experiment.scored:
+        raise SpecError(
+            f"{run} is a run of free text ({folder.experiment.name}), which has no forms. Name a run of a "
+            "scored experiment"
+        )
+    found = outside.summary(folder)
+    if not found:
+        raise SpecError(
+            f"The record of {run} does not say what the model would say instead. Repeat the run's 'grace "
+            "run' command: it asks for this, and asks no question again"
+        )
+    suggested = {kind: outside.suggestion(folder.experiment, kind, entry) for kind, entry in found.items()}
+    if json:
+        whole = {kind: entry | {"add": suggested[kind]} for kind, entry in found.items()}
+        print_json({"run": str(run), "experiment": folder.experiment.name, "questions": whole})
+        return
+    typer.echo(f"{run}: {folder.experiment.name} on {folder.manifest.model}")
+    for kind, entry in found.items():
+        _print_outside(kind, entry, suggested[kind])
+    if not any("greedy" in entry for entry in found.values()):
+        say("To see whole answers, repeat the run's 'grace run' command with --greedy")
+
+
+@app.command()
 def schema(
     out: Annotated[Path | None, typer.Option(help="File to write.", show_default=False)] = None,
 ) -> None:
@@ -262,6 +301,54 @@ def _print_question(question: Question, tokens: Tokens | None) -> None:
     if question.options is not None:
         for option in question.options.options:
             typer.echo(f"    option {option.name}: {' | '.join(map(repr, option.forms))}")
+
+
+def _print_outside(kind: str, entry: dict[str, Any], lines: list[str]) -> None:
+    from grace_client.core.scoring import LOW_MASS
+
+    mass, n = entry["option_mass"], entry["questions"]
+    low = f", under {LOW_MASS}" if mass < LOW_MASS else ""
+    typer.echo(f"\n{kind}: option mass {probability(mass, 3)}{low} (mean of {n} different questions)")
+    if entry["left"]:
+        typer.echo(f"  The other {probability(1 - mass, 3)} leaves the declared forms")
+        for one in entry["left"]:
+            place = f"after {one['text']!r}" if one["text"] else "at the first token"
+            typer.echo(f"    {place:24} {probability(one['prob'], 4)}")
+    accepted = [one for one in entry["beginnings"] if one["option"] is not None]
+    others = [one for one in entry["beginnings"] if one["option"] is None]
+    if others:
+        typer.echo("  The likeliest other beginnings (mean probability, at least; number of questions)")
+    for one in others:
+        note = "  may begin an acceptable answer" if one["may_begin"] else ""
+        typer.echo(f"{_row(one)}{note}")
+    if accepted:
+        gain = probability(entry["gain"], 4)
+        typer.echo(f"  Not declared, but a person would accept them: at least {gain} more option mass")
+    elif entry["asked"]:
+        typer.echo("  None of the kept beginnings is an answer that a person would accept as an option")
+    for one in accepted:
+        typer.echo(f"{_row(one)}  as {one['option']}")
+    if greedy := entry.get("greedy"):
+        typer.echo(
+            f"  Greedy answers: {greedy['declared']} of {greedy['questions']} begin with a declared form; a "
+            f"person would accept {greedy['accepted']} others"
+        )
+        for one in greedy["others"]:
+            means = f"  as {one['option']}" if one["option"] is not None else ""
+            typer.echo(f"    {one['questions']:>4} × {one['text']!r}{means}")
+    if lines:
+        typer.echo("  To declare the accepted ones, write into the study file")
+        for line in lines:
+            typer.echo(f"    {line}")
+        typer.echo(
+            "  Changed forms are other questions. Check them with 'grace study check FILE --model MODEL', "
+            "and begin a new run"
+        )
+
+
+def _row(one: dict[str, Any]) -> str:
+    text = f"{one['text']!r} and the end" if one["ends"] else repr(one["text"])
+    return f"    {text:24} {probability(one['prob'], 4)} {one['questions']:>6}"
 
 
 def _indented(text: str) -> str:

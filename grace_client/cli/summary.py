@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from grace_client.cli._output import duration, probability
+from grace_client.core.scoring import LOW_MASS
 from grace_client.run.folder import RunFolder
 from grace_client.run.layout import OK
 from grace_client.run.tables import in_base_way
@@ -88,6 +89,13 @@ def _scored(console: Console, folder: RunFolder, long: pd.DataFrame) -> None:
         for name, mass in folder.manifest.results["option_mass"].items()
     )
     console.print(f"[bold]Option mass[/bold] (the mean probability of all options together): {masses}")
+    low = [name for name, mass in folder.manifest.results["option_mass"].items() if mass["mean"] < LOW_MASS]
+    if low:
+        console.print(
+            f"The option mass of {', '.join(low)} is under {LOW_MASS}: most of what the model would say is "
+            f"none of the options. 'grace study forms {folder.path}' shows what it is",
+            soft_wrap=True,
+        )
 
 
 def cell_means(long: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:

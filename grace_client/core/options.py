@@ -192,6 +192,13 @@ class TokenTrie:
         """Token ids of each form."""
         return tuple(tuple(self.path(int(leaf))) for leaf in self.leaf)
 
+    def reach(self, edges: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Log-probability of the path to each node, shape (n_nodes,), from those of the edges, in nats."""
+        reach = np.zeros(len(self))
+        for node in range(1, len(self)):
+            reach[node] = reach[self.parent[node]] + edges[node - 1]
+        return reach
+
     def path(self, node: int) -> list[int]:
         """Token ids from the root to `node`."""
         ids: list[int] = []

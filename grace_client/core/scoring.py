@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from grace_client.core.errors import ItemError
 from grace_client.core.options import TokenTrie
 
+LOW_MASS = 0.5
+"""Option mass below which most of the model's probability is on none of the offered answers."""
+
 MASS_TOLERANCE = 1e-4
 """By how much rounding may make the option mass of a prefix-free set exceed 1."""
 
@@ -112,10 +115,7 @@ def score(trie: TokenTrie, edge_logprobs: ArrayLike) -> Scores:
     if (edges > MASS_TOLERANCE).any():
         raise ItemError("engine_fault", f"the engine gave a log-probability above 0: {edges.max():.6g}")
 
-    path = np.zeros(len(trie))
-    for node in range(1, len(trie)):
-        path[node] = path[trie.parent[node]] + edges[node - 1]
-    scores = add_forms(trie.option, path[trie.leaf], trie.n_options)
+    scores = add_forms(trie.option, trie.reach(edges)[trie.leaf], trie.n_options)
     if scores.mass > 1 + MASS_TOLERANCE:
         raise ItemError(
             "engine_fault",

@@ -70,6 +70,63 @@ REQUIRED = frozenset(one.name for one in fields(EngineInfo) if one.default is MI
 """Fields that every description has. The others are left out if they do not apply."""
 
 
+LIKELIEST = 10
+"""How many beginnings of one token outside the forms an engine gives, at most, and how many longer ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """The first tokens of an answer.
+
+    Attributes
+    ----------
+    ids : tuple of int
+        The tokens.
+    logprob : float
+        Log-probability that an answer begins with them, in nats.
+    """
+
+    ids: tuple[int, ...]
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A scored question, as the engine gives it.
+
+    Attributes
+    ----------
+    edges : ndarray of float64, shape (n_edges,)
+        Log-probability of every edge of the trie, in nats, over the whole vocabulary, untempered.
+    outside : tuple of Beginning or None
+        The likeliest beginnings outside the forms: each leaves the trie with its last token. At most
+        `LIKELIEST` first tokens and as many longer beginnings, the likeliest first. None if the engine does
+        not have them with the edges; then `Engine.likeliest` gives the first tokens.
+    """
+
+    edges: NDArray[np.float64]
+    outside: tuple[Beginning, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Likeliest:
+    """What follows a prompt if nothing limits the answer.
+
+    Attributes
+    ----------
+    first : tuple of Beginning
+        The likeliest first tokens, each one a beginning of one token, the likeliest first.
+    token_ids : tuple of int
+        The answer that always takes the likeliest token.
+    ended : bool
+        Whether the model ended the answer; otherwise it was cut.
+    """
+
+    first: tuple[Beginning, ...]
+    token_ids: tuple[int, ...]
+    ended: bool
+
+
 class Engine(Protocol):
     """A language model that gives the log-probabilities of given tokens and draws free text.
 
@@ -113,8 +170,8 @@ class Engine(Protocol):
         """Text of token ids, special tokens written out."""
         ...
 
-    async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
-        """Log-probability of every edge of a trie after a prompt.
+    async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> Answered:
+        """Log-probability of every edge of a trie after a prompt, and the likeliest beginnings outside it.
 
         Parameters
         ----------
@@ -122,11 +179,18 @@ class Engine(Protocol):
             Token ids of the prompt.
         trie : TokenTrie
             The surface forms that may follow the prompt.
+        """
+        ...
 
-        Returns
-        -------
-        ndarray of float64, shape (n_edges,)
-            In nats, over the whole vocabulary, untempered.
+    async def likeliest(self, prompt_ids: Sequence[int], max_tokens: int) -> Likeliest:
+        """The likeliest first tokens after a prompt, at least twice `LIKELIEST`, and the greedy answer.
+
+        Parameters
+        ----------
+        prompt_ids : sequence of int
+            Token ids of the prompt.
+        max_tokens : int
+            Longest greedy answer, in tokens.
         """
         ...
 

@@ -9,16 +9,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from grace_client.core.errors import ItemError, SpecError
 from grace_client.core.options import OptionSet, TokenTrie
 from grace_client.core.questions import Generation, Prompt, Sampling
 from grace_client.core.scoring import Scores, score
-from grace_client.engines.base import Engine, EngineInfo
+from grace_client.engines.base import Answered, Engine, EngineInfo
 from grace_client.engines.chat import prompt_check, turns
 from grace_client.engines.chat.reasoning import FORMATS
 from grace_client.run.layout import OK
+from grace_client.run.outside import Rest
 from grace_client.run.plan import Item
 
 UNMARKED = (
@@ -29,6 +30,15 @@ UNMARKED = (
 
 Behind = tuple[OptionSet, tuple[int, ...]]
 """Options, and the last token of the prompts that they follow."""
+
+
+class Scored(NamedTuple):
+    """A scored question: the ids of its prompt, the trie of its forms, its scores, the engine's answer."""
+
+    prompt_ids: list[int]
+    trie: TokenTrie
+    scores: Scores
+    answered: Answered
 
 
 class Asker:
@@ -45,6 +55,7 @@ class Asker:
     def __init__(self, engine: Engine, info: EngineInfo) -> None:
         self.engine = engine
         self.info = info
+        self.rest = Rest(engine, info)
         self._tries: dict[Behind, asyncio.Task[TokenTrie]] = {}
 
     async def check(self, items: Sequence[Item]) -> None:
@@ -98,10 +109,8 @@ class Asker:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         return answer | {"seconds": round(time.monotonic() - start, 4), "at": at}, final
 
-    async def scores(
-        self, prompt: Prompt, options: OptionSet, thoughts: Sequence[int] = ()
-    ) -> tuple[list[int], TokenTrie, Scores]:
-        """Score a question. Returns its prompt ids, token trie and scores.
+    async def scores(self, prompt: Prompt, options: OptionSet, thoughts: Sequence[int] = ()) -> Scored:
+        """Score a question.
 
         Parameters
         ----------
@@ -120,7 +129,8 @@ class Asker:
         prompt_ids = [*await self.engine.tokenize(prompt), *thoughts]
         trie = await self._trie(options, prompt_ids)
         self._fits(len(prompt_ids) + int(trie.depth.max()))
-        return prompt_ids, trie, score(trie, await self.engine.edge_logprobs(prompt_ids, trie))
+        answered = await self.engine.edge_logprobs(prompt_ids, trie)
+        return Scored(prompt_ids, trie, score(trie, answered.edges), answered)
 
     async def thoughts(self, prompt: Prompt, sampling: Sampling) -> tuple[Generation, list[int] | None]:
         """Draw a turn. Returns it, and its token ids before the answer; None if the reasoning did not end."""
@@ -147,9 +157,10 @@ class Asker:
                 return (_failure(drawn, item.sampling) or unmarked) | record
             thoughts = ended
         try:
-            prompt_ids, trie, scores = await self.scores(prompt, options, thoughts)
+            prompt_ids, trie, scores, answered = await self.scores(prompt, options, thoughts)
             shown = await self._shown(prompt, prompt_ids[: len(prompt_ids) - len(thoughts)])
             shown = await self.engine.decode(prompt_ids) if thoughts else shown
+            rest = await self.rest.after_forms(prompt_ids, trie, answered)
         except ItemError as error:
             if error.retryable:
                 raise
@@ -160,7 +171,7 @@ class Asker:
         )
         # JSON has no -inf.
         scored = [[names[o], form, ids, x if math.isfinite(x) else None] for o, form, ids, x in forms]
-        return {"status": OK} | record | {"prompt": shown, "prompt_ids": prompt_ids, "forms": scored}
+        return {"status": OK} | record | {"prompt": shown, "prompt_ids": prompt_ids, "forms": scored} | rest
 
     async def _generate(self, item: Item) -> dict[str, Any]:
         assert item.sampling is not None

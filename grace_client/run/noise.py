@@ -130,7 +130,7 @@ async def _again(asker: Asker, folder: RunFolder, item: Item) -> Array:
     answer, prompt, options = folder.ledger.get(item.key), item.question.prompt, item.question.options
     assert answer is not None and options is not None
     thoughts = answer["prompt_ids"][len(await asker.engine.tokenize(prompt)) :] if item.sampling else ()
-    return (await asker.scores(prompt, options, thoughts))[2].logprob
+    return (await asker.scores(prompt, options, thoughts)).scores.logprob
 
 
 def record(folder: RunFolder, floor: NoiseFloor) -> None:

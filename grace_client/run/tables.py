@@ -16,7 +16,7 @@ from grace_client.core import paths
 from grace_client.core.errors import RecordError
 from grace_client.core.options import OptionSet
 from grace_client.core.scoring import Scores, add_forms
-from grace_client.run import layout, study_copy, tables_readme, verify
+from grace_client.run import layout, outside, study_copy, tables_readme, verify
 from grace_client.run.folder import RunFolder
 from grace_client.run.layout import OK, UNASKED
 from grace_client.run.manifest import Manifest
@@ -290,4 +290,5 @@ def _results(folder: RunFolder, long: pd.DataFrame, written: list[Path]) -> dict
             str(name): {"mean": float(own.mean()), "min": float(own.min())}
             for name, own in mass.groupby(mass["question"].map(kind), sort=False)["option_mass"]
         }
+        results["outside"] = outside.summary(folder)
     return results

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 
 def teacher_forced(model: Any, prompt_ids: Sequence[int], form_ids: Sequence[int]) -> float:
@@ -18,3 +20,10 @@ def teacher_forced(model: Any, prompt_ids: Sequence[int], form_ids: Sequence[int
         row = logits[place - 1]
         total += float(row[token] - torch.logsumexp(row, dim=0))
     return total
+
+
+def next_logprobs(model: Any, ids: Sequence[int]) -> NDArray[np.float64]:
+    """Log-probability of every token after some ids, in nats, shape (vocabulary,)."""
+    with torch.no_grad():
+        row = model(torch.tensor([list(ids)])).logits[0, -1].to(torch.float64)
+    return np.asarray(torch.log_softmax(row, dim=0).numpy())

@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.typing import NDArray
 
 from grace_client import studies
 from grace_client.core.options import TokenTrie
-from grace_client.engines.base import Engine, EngineInfo
+from grace_client.engines.base import Answered, Engine, EngineInfo
 from grace_client.report import runs as report_runs
 from grace_client.report.runs import ReportData
 from grace_client.run import tables
@@ -28,7 +27,7 @@ from grace_client.run.manifest import SamplingSpec
 from grace_client.run.runner import run
 from grace_client.studies import lists
 from tests.conftest import grace, own_list
-from tests.support.deterministic import LOGPROBS, DeterministicEngine
+from tests.support.deterministic import DeterministicEngine, answered
 
 EXPERIMENTS = tuple(studies.experiments())
 NUMBERS = {"One": "1", "Two": "2", "Three": "3"}
@@ -47,11 +46,9 @@ class Salted(DeterministicEngine):
         info = await super().describe()
         return EngineInfo(**(info.as_dict() | {"revision": self.revision}))
 
-    async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
+    async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> Answered:
         await self._answer(prompt_ids)
-        prompt = zlib.crc32(self.model.encode() + bytes(prompt_ids))
-        rows = {int(n): LOGPROBS[zlib.crc32(bytes(trie.path(int(n))), prompt) % 4096] for n in trie.inner}
-        return np.array([rows[int(p)][t] for p, t in zip(trie.parent[1:], trie.token[1:], strict=True)])
+        return answered(prompt_ids, trie, zlib.crc32(self.model.encode()))
 
 
 def make(

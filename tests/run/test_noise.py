@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from grace_client import studies
 from grace_client.core.errors import ItemError, SpecError
 from grace_client.core.options import TokenTrie
+from grace_client.engines.base import Answered
 from grace_client.run import manifest, noise, tables
 from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import NoiseFloor
@@ -31,15 +31,15 @@ class NoisyEngine(DeterministicEngine):
         self.draw = np.random.default_rng(0)
         self.most = self.now = 0
 
-    async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
+    async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> Answered:
         self.now += 1
         self.most = max(self.most, self.now)
-        edges = await super().edge_logprobs(prompt_ids, trie)
+        edges = (await super().edge_logprobs(prompt_ids, trie)).edges
         await asyncio.sleep(0)
         self.now -= 1
         # The last token of a form is nobody's beginning; the offset leaves room below an option mass of 1.
         edges[trie.leaf - 1] += self.draw.normal(scale=self.sd, size=trie.n_options)[trie.option] - 5.0
-        return edges
+        return Answered(edges, ())
 
 
 def answered(

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.typing import NDArray
 
 from grace_client import studies
 from grace_client.core.errors import BusyError, ExitCode, ItemError, SpecError, TrialError
 from grace_client.core.options import TokenTrie
 from grace_client.core.progress import Progress
 from grace_client.core.trials import TrialList
+from grace_client.engines.base import Answered
 from grace_client.run import layout, tables
 from grace_client.run.folder import RunFolder
 from grace_client.run.manifest import SamplingSpec
@@ -166,7 +166,7 @@ def test_a_stop_does_not_wait_for_an_engine_that_hangs(tmp_path: Path) -> None:
     stop = asyncio.Event()
 
     class Hangs(DeterministicEngine):
-        async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
+        async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> Answered:
             if len(self.asked) >= 20:
                 stop.set()
                 await asyncio.Event().wait()

@@ -17,14 +17,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from grace_client import studies
 from grace_client.core.errors import ItemError
 from grace_client.core.options import TokenTrie
 from grace_client.core.questions import Generation, Prompt, Sampling
 from grace_client.core.trials import TrialList
-from grace_client.engines.base import EngineInfo
+from grace_client.engines.base import LIKELIEST, Answered, Beginning, EngineInfo, Likeliest
 from grace_client.run import layout
 from grace_client.run.folder import RunFolder
 from grace_client.run.ledger import Ledger
@@ -88,13 +87,17 @@ class DeterministicEngine:
         return list(text.encode())
 
     async def decode(self, ids: Sequence[int]) -> str:
-        return bytes(ids).decode()
+        return bytes(ids).decode(errors="replace")
 
-    async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
+    async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> Answered:
         await self._answer(prompt_ids)
-        prompt = zlib.crc32(bytes(prompt_ids))
-        rows = {int(n): LOGPROBS[zlib.crc32(bytes(trie.path(int(n))), prompt) % 4096] for n in trie.inner}
-        return np.array([rows[int(p)][t] for p, t in zip(trie.parent[1:], trie.token[1:], strict=True)])
+        return answered(prompt_ids, trie)
+
+    async def likeliest(self, prompt_ids: Sequence[int], max_tokens: int) -> Likeliest:
+        await self._answer(prompt_ids)
+        row = LOGPROBS[zlib.crc32(bytes(prompt_ids)) % 4096]
+        first = [Beginning((int(token),), float(row[token])) for token in np.argsort(-row)[: 2 * LIKELIEST]]
+        return Likeliest(tuple(first), tuple(b"**Two**"[:max_tokens]), max_tokens >= 7)
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         prompt_ids = await self.tokenize(prompt)
@@ -113,6 +116,24 @@ class DeterministicEngine:
         self.asked.append(text)
         self.fault(text)
         await asyncio.sleep(self.delay)
+
+
+def answered(prompt_ids: Sequence[int], trie: TokenTrie, salt: int = 0) -> Answered:
+    """The edges of a trie, and the likeliest beginnings outside it; another `salt` is another model."""
+    prompt = zlib.crc32(bytes(prompt_ids), salt)
+    rows = {int(n): LOGPROBS[zlib.crc32(bytes(trie.path(int(n))), prompt) % 4096] for n in trie.inner}
+    edges = np.array([rows[int(p)][t] for p, t in zip(trie.parent[1:], trie.token[1:], strict=True)])
+    reach, taken = trie.reach(edges), set(zip(trie.parent.tolist(), trie.token.tolist(), strict=True))
+    outside = [
+        Beginning((*trie.path(node), token), float(reach[node] + value))
+        for node, row in rows.items()
+        for token, value in enumerate(row)
+        if (node, token) not in taken
+    ]
+    outside.sort(key=lambda one: -one.logprob)
+    first = [one for one in outside if len(one.ids) == 1][:LIKELIEST]
+    longer = [one for one in outside if len(one.ids) > 1][:LIKELIEST]
+    return Answered(edges, tuple(sorted(first + longer, key=lambda one: -one.logprob)))
 
 
 def nan_for(mark: str) -> Callable[[str], None]:

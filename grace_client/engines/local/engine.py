@@ -13,7 +13,6 @@ from threading import Event
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from grace_client.core.errors import SpecError
 
@@ -27,7 +26,7 @@ except ImportError as error:
 
 from grace_client.core.options import Option, OptionSet, TokenTrie
 from grace_client.core.questions import Generation, Prompt, Sampling
-from grace_client.engines.base import EngineInfo
+from grace_client.engines.base import LIKELIEST, Answered, EngineInfo, Likeliest
 from grace_client.engines.chat.reasoning import split_turn
 from grace_client.engines.chat.template import DEFAULT_SETTINGS, TemplateSettings
 from grace_client.engines.local import default_model
@@ -173,19 +172,20 @@ class LocalEngine:
         """Text of token ids, special tokens written out."""
         return self.tokens.shown(ids)
 
-    async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
-        """Log-probability of every edge, shape (n_edges,), in nats."""
-        logprobs: NDArray[np.float64] = await self._run(partial(self._score, prompt_ids, trie))
-        return logprobs
+    async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> Answered:
+        """Log-probability of every edge, and the likeliest beginnings outside the forms."""
+        answered: Answered = await self._run(partial(self._score, prompt_ids, trie))
+        return answered
+
+    async def likeliest(self, prompt_ids: Sequence[int], max_tokens: int) -> Likeliest:
+        """The likeliest first tokens, and the greedy answer. Calls at the same time are one batch."""
+        greedy = Sampling(temperature=0, max_tokens=max_tokens, seed=0)
+        draw = await self._drawn(Draw(tuple(prompt_ids), greedy, top=2 * LIKELIEST))
+        return Likeliest(tuple(draw.first), tuple(draw.token_ids), draw.finish_reason == "stop")
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         """Draw one free-text answer. Calls at the same time are drawn as one batch."""
-        draw = Draw(tuple(self.tokens.prompt_ids(prompt)), sampling)
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((draw, done))
-        if self._drawing is None or self._drawing.done():
-            self._drawing = asyncio.create_task(self._draw())
-        await done
+        draw = await self._drawn(Draw(tuple(self.tokens.prompt_ids(prompt)), sampling))
         shape = self.tokens.shape
         form, cut = shape.form, draw.finish_reason == "length"
         # The marks of a format may be special tokens.
@@ -217,6 +217,15 @@ class LocalEngine:
     async def _run(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
 
+    async def _drawn(self, draw: Draw) -> Draw:
+        """A draw, once it is complete."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((draw, done))
+        if self._drawing is None or self._drawing.done():
+            self._drawing = asyncio.create_task(self._draw())
+        await done
+        return draw
+
     async def _draw(self) -> None:
         while self._waiting:
             # Callers that have just received an answer ask again at once. Without this pause, the next batch
@@ -238,7 +247,7 @@ class LocalEngine:
                     else:
                         done.set_exception(failure)
 
-    def _score(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
+    def _score(self, prompt_ids: Sequence[int], trie: TokenTrie) -> Answered:
         length = len(prompt_ids) + len(trie.inner)
         # A sequence longer than the sliding window would need a mask per layer.
         window = getattr(self.model.config.get_text_config(), "sliding_window", None) or length
@@ -258,7 +267,8 @@ class LocalEngine:
         # The second prompt shares its beginning with the first, which tests the cached prefix.
         for prompt in (ids, ids[:-CHUNK]):
             try:
-                difference = np.abs(self.tree(prompt, probe) - walk(self.model, prompt, probe)).max()
+                tree, walked = self.tree(prompt, probe), walk(self.model, prompt, probe)
+                difference = np.abs(tree.edges - walked.edges).max()
             except Exception:  # an architecture may raise any error for a mask
                 return "walk"
             if not difference < tolerance:

@@ -12,6 +12,7 @@ import torch
 
 from grace_client.core.errors import SpecError
 from grace_client.core.questions import Sampling
+from grace_client.engines.base import Beginning
 from grace_client.engines.local.tree import last_logits
 
 
@@ -29,12 +30,18 @@ class Draw:
         The answer so far, without the token that ended it.
     finish_reason : str
         ``"stop"`` if the model or a stop text ended the answer, else ``"length"``.
+    top : int
+        How many of the likeliest first tokens to keep.
+    first : list of Beginning
+        These tokens, the likeliest first.
     """
 
     prompt_ids: tuple[int, ...]
     sampling: Sampling
     token_ids: list[int] = field(default_factory=list)
     finish_reason: str = "length"
+    top: int = 0
+    first: list[Beginning] = field(default_factory=list)
 
 
 @torch.inference_mode()
@@ -75,6 +82,11 @@ def decode(
     rows = torch.tensor([prompts.index(draw.prompt_ids) for draw in draws], device=device)
     cache.batch_select_indices(rows)
     logits, mask = out.logits[rows, -1], mask[rows]
+    for row, draw in enumerate(draws):
+        if draw.top:
+            found = torch.log_softmax(logits[row].double(), dim=-1).topk(min(draw.top, logits.shape[-1]))
+            pairs = zip(found.indices.tolist(), found.values.tolist(), strict=True)
+            draw.first = [Beginning((token,), value) for token, value in pairs if value > -np.inf]
     live = list(draws)
     streams = [np.random.Generator(np.random.Philox(draw.sampling.seed)) for draw in draws]
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from grace_client.core.options import TokenTrie
+from grace_client.engines.base import LIKELIEST, Answered, Beginning
 
 CHUNK = 64
 """Prompts are cached in pieces of this many tokens."""
@@ -49,8 +50,8 @@ class TreeScorer:
         self._cache: Any = None
 
     @torch.inference_mode()
-    def __call__(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
-        """Log-probabilities of all edges in nats, shape (n_edges,)."""
+    def __call__(self, prompt_ids: Sequence[int], trie: TokenTrie) -> Answered:
+        """Log-probabilities of all edges in nats, and the likeliest beginnings outside the forms."""
         split = (len(prompt_ids) - 1) // CHUNK * CHUNK
         try:
             self._advance(list(prompt_ids[:split]))
@@ -58,7 +59,7 @@ class TreeScorer:
         except BaseException:
             self._prefix, self._cache = [], None
             raise
-        return _edges(trie, logits)
+        return _answered(trie, logits)
 
     def _advance(self, prefix: list[int]) -> None:
         """Make the cache contain exactly `prefix`; keep what it shares with the last prefix."""
@@ -109,15 +110,10 @@ class TreeScorer:
 
 
 @torch.inference_mode()
-def walk(model: Any, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
-    """Log-probabilities of all edges by plain causal passes, for architectures without a tree mask.
+def walk(model: Any, prompt_ids: Sequence[int], trie: TokenTrie) -> Answered:
+    """Score a trie by plain causal passes, for architectures without a tree mask.
 
     The prompt is computed once; inner nodes of equal depth follow as one batch on copies of its cache.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_edges,)
-        In nats.
     """
     prompt = torch.tensor([list(prompt_ids)], device=model.device)
     first = model(input_ids=prompt, use_cache=True, **last_logits(model, 1))
@@ -140,7 +136,7 @@ def walk(model: Any, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.f
             copies.batch_repeat_interleave(len(nodes))
             logits = model(input_ids=paths, past_key_values=copies, use_cache=True).logits
         rows |= dict(zip(nodes, logits[:, -1], strict=True))
-    return _edges(trie, torch.stack([rows[int(node)] for node in trie.inner]))
+    return _answered(trie, torch.stack([rows[int(node)] for node in trie.inner]))
 
 
 def _ancestors(trie: TokenTrie) -> NDArray[np.bool_]:
@@ -155,9 +151,23 @@ def _ancestors(trie: TokenTrie) -> NDArray[np.bool_]:
     return sees
 
 
-def _edges(trie: TokenTrie, logits: torch.Tensor) -> NDArray[np.float64]:
-    """The log-probability of every edge, from the logits at the inner nodes, shape (n_inner, vocabulary)."""
+def _answered(trie: TokenTrie, logits: torch.Tensor) -> Answered:
+    """Edges and beginnings outside, from the logits at the inner nodes, shape (n_inner, vocabulary)."""
     logprobs = torch.log_softmax(logits.double(), dim=-1)
-    rows = np.searchsorted(trie.inner, trie.parent[1:])
-    picked = logprobs[torch.as_tensor(rows), torch.as_tensor(trie.token[1:])]
-    return np.asarray(picked.cpu().numpy())
+    rows = torch.as_tensor(np.searchsorted(trie.inner, trie.parent[1:]), device=logprobs.device)
+    tokens = torch.as_tensor(trie.token[1:], device=logprobs.device)
+    edges = np.asarray(logprobs[rows, tokens].cpu().numpy())
+    # What does not go on to a child leaves the forms. Every inner node has its whole distribution here.
+    logprobs[rows, tokens] = -torch.inf
+    found = logprobs.topk(min(LIKELIEST, logprobs.shape[1]), dim=1)
+    whole = found.values.cpu().numpy() + trie.reach(edges)[trie.inner][:, None]
+    next_ids = found.indices.cpu().numpy()
+    # The first row is the root.
+    order = [np.argsort(-part, axis=None, kind="stable")[:LIKELIEST] for part in (whole[:1], whole[1:])]
+    places = np.concatenate([order[0], order[1] + whole.shape[1]])
+    outside = [
+        Beginning((*trie.path(int(trie.inner[row])), int(next_ids[row, place])), float(whole[row, place]))
+        for row, place in zip(*np.unravel_index(places, whole.shape), strict=True)
+        if np.isfinite(whole[row, place])
+    ]
+    return Answered(edges, tuple(sorted(outside, key=lambda one: -one.logprob)))

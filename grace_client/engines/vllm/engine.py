@@ -16,7 +16,7 @@ from grace_client.core.api_key import HIDDEN, from_environment, usable
 from grace_client.core.errors import ItemError, ServerError, SpecError
 from grace_client.core.options import TokenTrie
 from grace_client.core.questions import Generation, Prompt, Sampling
-from grace_client.engines.base import EngineInfo
+from grace_client.engines.base import Answered, EngineInfo, Likeliest
 from grace_client.engines.chat.reasoning import split_turn
 from grace_client.engines.chat.template import DEFAULT_SETTINGS, TemplateSettings
 from grace_client.engines.chat.turns import Conversation, structure
@@ -31,6 +31,7 @@ from grace_client.engines.vllm.endpoints import (
     token_ids,
 )
 from grace_client.engines.vllm.http_client import Client
+from grace_client.engines.vllm.likeliest import NEUTRAL, likeliest_body, read_likeliest
 from grace_client.engines.vllm.pruning import pruned
 from grace_client.engines.vllm.responses import MalformedError, OtherModelError, Retrying
 from grace_client.engines.vllm.startup_check import CheckedServer, check_server
@@ -176,18 +177,34 @@ class VllmEngine:
         """The ids in the answer of `/tokenize` to a request."""
         return await self.client.post("/tokenize", json.dumps(body).encode(), token_ids, limited=False)
 
-    async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> NDArray[np.float64]:
-        """Log-probability of every edge, shape (n_edges,), in nats; -inf below a pruned node."""
+    async def edge_logprobs(self, prompt_ids: Sequence[int], trie: TokenTrie) -> Answered:
+        """Log-probability of every edge, in nats; -inf below a pruned node."""
         if (trie.token[1:] < 0).any():
             raise SpecError(
                 f"grace cannot find the token with which {self.api.card.name} ends its turn. Use options "
                 "that end with a terminator (such as a full stop) instead of end_of_turn"
             )
         if self.prune is not None and self.checked.method == "logprob_token_ids":
-            return await pruned(
-                trie, self.prune, lambda nodes: self._ask(prompt_ids, trie, named_batches(trie, nodes))
+            return Answered(
+                await pruned(
+                    trie, self.prune, lambda nodes: self._ask(prompt_ids, trie, named_batches(trie, nodes))
+                )
             )
-        return await self._ask(prompt_ids, trie, self._batches(trie))
+        return Answered(await self._ask(prompt_ids, trie, self._batches(trie)))
+
+    async def likeliest(self, prompt_ids: Sequence[int], max_tokens: int) -> Likeliest:
+        """The likeliest first tokens, and the greedy answer.
+
+        vLLM does not give them while it scores forms: at a step in which any request names token ids, a
+        request for the likeliest tokens gets no numbers. Such an answer counts as malformed.
+        """
+        return await self.client.post(
+            "/v1/completions",
+            likeliest_body(self.api.card.name, prompt_ids, max_tokens),
+            lambda answer: read_likeliest(self.api.own_answer(answer), self.checked.info.end_of_turn),
+            prompt_tokens=len(prompt_ids),
+            new_tokens=max_tokens,
+        )
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         """Draw one free-text answer, and separate its reasoning."""
@@ -203,11 +220,7 @@ class VllmEngine:
             "temperature": sampling.temperature,
             "max_tokens": sampling.max_tokens,
             "seed": sampling.seed,
-            # Without these, the server uses the model's generation config, which changes the distribution.
-            "top_p": 1.0,
-            "top_k": -1,
-            "min_p": 0.0,
-            "repetition_penalty": 1.0,
+            **NEUTRAL,
             "return_token_ids": True,
         }
         if sampling.stop:

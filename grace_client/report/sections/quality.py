@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from grace_client import analysis
+from grace_client.core.scoring import LOW_MASS
 from grace_client.report import format
 from grace_client.report.blocks import Figure, Review, Section, Table
 from grace_client.report.runs import ReportData, is_null
@@ -12,8 +13,8 @@ from grace_client.report.sections import comparability
 from grace_client.run import layout
 
 TITLE = "Quality of the answers"
-HALF = 0.5
-"""Option mass below which most of the model's probability is on none of the offered answers."""
+LIKELIEST = 5
+"""How many beginnings outside the forms the page shows for each kind of question."""
 CLEAR = 0.90
 """Share of free-text answers with a clear meaning below which a person should look at them."""
 
@@ -27,6 +28,8 @@ def section(data: ReportData) -> Section:
         _same(part, data)
     with part.block("The option mass"):
         _mass(part, data)
+    with part.block("Where the rest of the probability goes"):
+        _outside(part, data)
     with part.block("How much of the free text has a clear meaning"):
         _extraction(part, data)
     with part.block("The time and tokens of the runs"):
@@ -134,7 +137,7 @@ def _mass(section: Section, data: ReportData) -> None:
             "Option mass",
             table,
             f"Intervals are over {data.unit(*scored)}. minimum: the lowest single question. share below "
-            f"{HALF}: share of the questions with an option mass below {HALF}.",
+            f"{LOW_MASS}: share of the questions with an option mass below {LOW_MASS}.",
             unit=data.unit(*scored),
         ),
     ]
@@ -175,9 +178,32 @@ def _mass_by_kind(data: ReportData, scored: dict[str, pd.DataFrame]) -> str:
         "Option mass is the probability that a model gives to all offered answers together. Mean option "
         f"mass by kind of question, with 95% intervals. {'. '.join(lines)}."
     )
-    if (means["mean"] < HALF).any():
-        text += " Below 0.5, a distribution describes the smaller part of what the model would say."
+    if (means["mean"] < LOW_MASS).any():
+        text += (
+            " Below 0.5, a distribution describes the smaller part of what the model would say. 'grace study "
+            "forms RUN' shows the rest."
+        )
     return text
+
+
+def _outside(section: Section, data: ReportData) -> None:
+    found = analysis.quality.outside(data.manifests)
+    for name, own in found.groupby("experiment", sort=False):
+        # The five likeliest of each kind, and what a person would accept.
+        rank = own.groupby(["model", "kind"], sort=False).cumcount()
+        shown = own[(rank < LIKELIEST) | own["accepted_as"].notna()]
+        section.content.append(
+            Table(
+                f"outside-{name}",
+                f"Where the rest of the probability goes in {name}",
+                shown.assign(beginning=shown["beginning"].map(repr)).drop(columns="experiment"),
+                "The likeliest beginnings of an answer outside the declared forms, and their mean "
+                "probability over the different questions (at least). accepted as: the option that a person "
+                "would understand; declaring such a form adds its probability to the option mass. 'grace "
+                "study forms RUN' shows more.",
+                long=True,
+            )
+        )
 
 
 def _extraction(section: Section, data: ReportData) -> None:

@@ -18,10 +18,11 @@ from grace_client.core.errors import SpecError
 from grace_client.core.options import Option, OptionSet, TokenTrie, spoken
 from grace_client.core.questions import Prompt, Sampling
 from grace_client.core.scoring import Scores, score
+from grace_client.engines.base import LIKELIEST, Likeliest
 from grace_client.engines.local import tree
 from grace_client.engines.local.engine import LocalEngine
 from tests.conftest import own_list
-from tests.engines.reference import teacher_forced
+from tests.engines.reference import next_logprobs, teacher_forced
 
 T = TypeVar("T")
 
@@ -67,7 +68,7 @@ async def scores(engine: LocalEngine, prompt: Prompt, options: OptionSet) -> tup
         options,
         [[await engine.tokenize_form(f, ids) + end for f in option.forms] for option in options.options],
     )
-    return trie, score(trie, await engine.edge_logprobs(ids, trie))
+    return trie, score(trie, (await engine.edge_logprobs(ids, trie)).edges)
 
 
 def check_exact(engine: LocalEngine, prompts: Sequence[Prompt] = PROMPTS, every: int = 1) -> None:
@@ -95,6 +96,57 @@ def test_every_option_is_exact(tiny: Callable[..., LocalEngine], architecture: s
     engine = tiny(architecture)
     assert engine.method == method
     check_exact(engine)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "bloom"])
+@pytest.mark.parametrize("case", ["shared prefixes", "leading space", "end of turn"])
+def test_the_likeliest_beginnings_outside_the_forms_are_all_there(
+    tiny: Callable[..., LocalEngine], architecture: str, case: str
+) -> None:
+    """As in plain passes over the prompt and every inner node, whose whole distributions are searched."""
+    engine, options = tiny(architecture), CASES[case]
+    trie, _ = run(scores(engine, PROMPTS[0], options))
+    ids = run(engine.tokenize(PROMPTS[0]))
+    paths = {tuple(trie.path(node)) for node in range(1, len(trie))}
+    found = run(engine.edge_logprobs(ids, trie)).outside
+    assert found is not None
+    everything: dict[tuple[int, ...], float] = {}
+    for node in trie.inner:
+        path = trie.path(int(node))
+        before = teacher_forced(engine.model, ids, path)
+        for token, value in enumerate(next_logprobs(engine.model, [*ids, *path])):
+            if (*path, token) not in paths:
+                everything[*path, token] = before + value
+    order = sorted(everything, key=lambda path: -everything[path])
+    expected: list[tuple[int, ...]] = [path for path in order if len(path) == 1][:LIKELIEST]
+    expected += [path for path in order if len(path) > 1][:LIKELIEST]
+    # Rounding may exchange the last of two that are nearly equal.
+    assert np.allclose(
+        sorted(one.logprob for one in found), sorted(everything[path] for path in expected), atol=TOLERANCE
+    )
+    assert all(abs(one.logprob - everything[one.ids]) < TOLERANCE for one in found)
+    assert [one.logprob for one in found] == sorted((one.logprob for one in found), reverse=True)
+
+
+def test_the_greedy_answer_and_the_likeliest_first_tokens(tiny: Callable[..., LocalEngine]) -> None:
+    """Those of plain passes, for prompts of different lengths in one batch."""
+    engine = tiny("llama")
+
+    async def all_at_once() -> list[Likeliest]:
+        ids = [await engine.tokenize(prompt) for prompt in PROMPTS]
+        return await asyncio.gather(*(engine.likeliest(one, 5) for one in ids))
+
+    for prompt, found in zip(PROMPTS, run(all_at_once()), strict=True):
+        ids = run(engine.tokenize(prompt))
+        row = next_logprobs(engine.model, ids)
+        best = np.sort(row)[::-1][: 2 * LIKELIEST]
+        assert np.allclose([one.logprob for one in found.first], best, atol=TOLERANCE)
+        assert all(abs(row[one.ids[0]] - one.logprob) < TOLERANCE for one in found.first)
+        drawn: list[int] = []
+        for token in found.token_ids:
+            assert token == int(np.argmax(next_logprobs(engine.model, [*ids, *drawn])))
+            drawn.append(token)
+        assert found.ended or len(drawn) == 5
 
 
 def test_the_walk_is_exact_where_the_tree_would_do_too(tiny: Callable[..., LocalEngine]) -> None:

@@ -26,7 +26,8 @@ from grace_client.core.questions import Prompt, Sampling, Turn
 from grace_client.core.scoring import score
 from grace_client.engines.local.engine import LocalEngine
 from grace_client.engines.vllm.engine import VllmEngine
-from grace_client.engines.vllm.responses import Retrying
+from grace_client.engines.vllm.likeliest import read_likeliest
+from grace_client.engines.vllm.responses import MalformedError, Retrying
 from grace_client.engines.vllm.wire_format import MAX_IDS, MAX_PROMPTS, forced_batches, named_batches
 from grace_client.run import manifest, runner, tables
 from grace_client.run.folder import RunFolder
@@ -121,7 +122,7 @@ def test_every_form_has_its_probability(case: str, ignores: tuple[str, ...]) -> 
         trie = await trie_of(engine, CASES[case])
         for prompt in PROMPTS:
             ids = await engine.tokenize(prompt)
-            got = score(trie, await engine.edge_logprobs(ids, trie))
+            got = score(trie, (await engine.edge_logprobs(ids, trie)).edges)
             assert np.abs(got.form_logprob - expected(server.vllm, ids, trie)).max() < 1e-5
             assert got.mass <= 1 + 1e-4
         return (await engine.describe()).versions["method"]
@@ -136,10 +137,43 @@ def test_tokens_that_merge_over_the_end_of_the_prompt_do_not() -> None:
     async def use(engine: VllmEngine, server: FaultServer) -> None:
         trie = await trie_of(engine, CASES["leading space"])
         ids = await engine.tokenize(Prompt("Well?\nAnswer:"))
-        got = score(trie, await engine.edge_logprobs(ids, trie))
+        got = score(trie, (await engine.edge_logprobs(ids, trie)).edges)
         assert np.abs(got.form_logprob - expected(server.vllm, ids, trie)).max() < 1e-5
 
     drive(use, server=FaultServer(merges=True))
+
+
+def test_the_likeliest_first_tokens_and_the_greedy_answer_are_asked_for_apart() -> None:
+    """As the server's distribution has them, in one request; the scores bring none."""
+
+    async def use(engine: VllmEngine, server: FaultServer) -> None:
+        ids = await engine.tokenize(PROMPTS[0])
+        trie = await trie_of(engine, CASES["leading space"])
+        assert (await engine.edge_logprobs(ids, trie)).outside is None
+        before = server.vllm.answered
+        found = await engine.likeliest(ids, 3)
+        assert server.vllm.answered == before + 1
+        row = server.vllm.logprobs(ids)
+        order = np.argsort(-row, kind="stable")[:20]
+        assert [one.ids for one in found.first] == [(int(token),) for token in order]
+        assert np.allclose([one.logprob for one in found.first], row[order], atol=1e-5)
+        assert found.token_ids[0] == int(order[0])
+        assert len(found.token_ids) == 3
+
+    drive(use)
+
+
+def test_an_answer_from_a_step_that_also_scored_forms_is_malformed() -> None:
+    """VLLM then gives the chosen token and no other; such an answer is asked for again."""
+    choice = {"finish_reason": "length", "token_ids": [7]}
+    mixed = choice | {"logprobs": {"top_logprobs": [{"token_id:7": -0.5, "token_id:0": -9999.0}]}}
+    with pytest.raises(MalformedError, match="another client"):
+        read_likeliest({"choices": [mixed]}, end_of_turn=1)
+    whole = choice | {"logprobs": {"top_logprobs": [{f"token_id:{i}": -float(i + 1) for i in range(20)}]}}
+    assert read_likeliest({"choices": [whole]}, end_of_turn=1).first[0].ids == (0,)
+    whole["logprobs"] = {"top_logprobs": [{f"token {i}": -1.0 for i in range(20)}]}
+    with pytest.raises(MalformedError, match="is not an id"):
+        read_likeliest({"choices": [whole]}, end_of_turn=1)
 
 
 def test_large_sets_take_several_requests() -> None:
@@ -153,7 +187,7 @@ def test_large_sets_take_several_requests() -> None:
             assert len(named_batches(trie)) > 1
             assert all(len(batch.tails) <= MAX_PROMPTS for batch in named_batches(trie))
             ids = await engine.tokenize(PROMPTS[0])
-            got = score(trie, await engine.edge_logprobs(ids, trie))
+            got = score(trie, (await engine.edge_logprobs(ids, trie)).edges)
             assert np.abs(got.form_logprob - expected(server.vllm, ids, trie)).max() < 1e-5
 
     drive(use)
@@ -178,7 +212,7 @@ def test_nodes_behind_one_token_are_read_from_second_positions() -> None:
         assert sorted(batch.edges) == list(range(trie.n_edges))
         for text in ("Well?", "How many?"):
             ids = await engine.tokenize(Prompt(text))
-            got = score(trie, await engine.edge_logprobs(ids, trie))
+            got = score(trie, (await engine.edge_logprobs(ids, trie)).edges)
             assert np.abs(got.form_logprob - expected(server.vllm, ids, trie)).max() < 1e-5
         # Where it would spare little, nothing is forced.
         (plain,) = named_batches(await trie_of(engine, CASES["sentences"]))
@@ -204,10 +238,10 @@ def test_pruning_keeps_its_bound_and_is_on_record() -> None:
             ids = await engine.tokenize(Prompt(text))
             engine.prune = None
             before = server.vllm.prompts
-            exact = score(trie, await engine.edge_logprobs(ids, trie))
+            exact = score(trie, (await engine.edge_logprobs(ids, trie)).edges)
             between = server.vllm.prompts
             engine.prune = 1e-3
-            pruned = score(trie, await engine.edge_logprobs(ids, trie))
+            pruned = score(trie, (await engine.edge_logprobs(ids, trie)).edges)
             assert (pruned.raw <= exact.raw + 1e-9).all()
             assert np.abs(exact.normalised - pruned.normalised).max() <= 1e-3
             assert exact.mass - pruned.mass <= 1e-3 * exact.mass
@@ -308,7 +342,7 @@ def test_a_base_model_gets_the_plain_text() -> None:
         assert ids == [BOS, *b"Hello?"]
         assert (await engine.describe()).template_sha256 is None
         trie = await trie_of(engine, CASES["terminator"])
-        got = score(trie, await engine.edge_logprobs(ids, trie))
+        got = score(trie, (await engine.edge_logprobs(ids, trie)).edges)
         assert np.abs(got.form_logprob - expected(running.vllm, ids, trie)).max() < 1e-5
         drawn = await engine.generate(Prompt("Hello?"), Sampling(0.0, 4, 0))
         assert drawn.prompt_ids == tuple(ids)
@@ -466,7 +500,7 @@ def test_a_fault_that_stays_is_the_items_own(kind: str, status: str, retryable: 
             await engine.edge_logprobs(ids, trie)
         assert (caught.value.status, caught.value.retryable) == (status, retryable), str(caught.value)
         ids = await engine.tokenize(Prompt("water"))
-        got = score(trie, await engine.edge_logprobs(ids, trie))
+        got = score(trie, (await engine.edge_logprobs(ids, trie)).edges)
         assert np.abs(got.form_logprob - expected(server.vllm, ids, trie)).max() < 1e-5
 
     drive(use, [poisoned], retrying=retrying)
@@ -643,13 +677,38 @@ def test_the_real_server_is_exact(real: str, default_engine: LocalEngine, case: 
             for prompt, every in zip(PROMPTS, (1, 5), strict=True):
                 ids = await engine.tokenize(prompt)
                 assert ids == await default_engine.tokenize(prompt)
-                got = score(trie, await engine.edge_logprobs(ids, trie))
+                got = score(trie, (await engine.edge_logprobs(ids, trie)).edges)
                 truth = [
                     teacher_forced(default_engine.model, ids, trie.path(int(leaf)))
                     for leaf in trie.leaf[::every]
                 ]
                 assert np.abs(got.form_logprob[::every] - truth).max() < TOLERANCE
                 assert got.mass <= 1 + 1e-4
+        finally:
+            await engine.close()
+
+    run(work())
+
+
+@pytest.mark.vllm
+@pytest.mark.model
+def test_the_real_server_says_the_same_outside_the_forms(real: str, default_engine: LocalEngine) -> None:
+    """The likeliest first tokens and the greedy answer of the embedded engine; also while it scores."""
+
+    async def work() -> None:
+        engine = await VllmEngine.connect(real)
+        try:
+            trie = await trie_of(engine, CASES["shared prefixes"])
+            ids = [await engine.tokenize(prompt) for prompt in PROMPTS]
+            for one in ids:
+                scoring = [asyncio.create_task(engine.edge_logprobs(other, trie)) for other in ids * 2]
+                found = await engine.likeliest(one, 6)
+                await asyncio.gather(*scoring)
+                expected = await default_engine.likeliest(one, 6)
+                assert found.token_ids == expected.token_ids
+                there = {first.ids: first.logprob for first in expected.first}
+                same = [abs(there[first.ids] - first.logprob) for first in found.first[:10]]
+                assert max(same) < TOLERANCE
         finally:
             await engine.close()
 
@@ -680,8 +739,9 @@ def test_the_real_server_takes_turns_as_the_embedded_engine_does(
             for prompt in prompts:
                 ids = await engine.tokenize(prompt)
                 assert ids == await default_engine.tokenize(prompt)
-                edges = await engine.edge_logprobs(ids, trie)
-                assert np.abs(edges - await default_engine.edge_logprobs(ids, trie)).max() < TOLERANCE
+                edges = (await engine.edge_logprobs(ids, trie)).edges
+                expected = (await default_engine.edge_logprobs(ids, trie)).edges
+                assert np.abs(edges - expected).max() < TOLERANCE
                 drawn = await engine.generate(prompt, Sampling(0.0, 4, 0))
                 assert drawn.prompt_ids == tuple(ids)
         finally:
@@ -701,7 +761,8 @@ def test_the_real_server_gives_the_same_numbers_by_prompt_logprobs(real: str) ->
                 trie = await trie_of(engine, CASES[case])
                 ids = await engine.tokenize(PROMPTS[1])
                 forced = await engine._ask(ids, trie, forced_batches(trie))
-                assert np.abs(forced - await engine.edge_logprobs(ids, trie)).max() < TOLERANCE
+                named = (await engine.edge_logprobs(ids, trie)).edges
+                assert np.abs(forced - named).max() < TOLERANCE
         finally:
             await engine.close()
 
