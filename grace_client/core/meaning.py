@@ -71,8 +71,8 @@ def may_begin(text: str, options: OptionSet) -> bool:
 def answer_meaning(text: str, options: OptionSet, *, ended: bool) -> str | None:
     """The option that a person would understand from an answer; None if there is none.
 
-    The first line counts, without "The answer is" at its beginning, or what stands before the first punctuation
-    mark in it, unless the rest of the line names another option.
+    The first line counts, without "The answer is" at its beginning, or what stands before its first
+    punctuation mark, unless the rest of the line names another option.
 
     Parameters
     ----------
