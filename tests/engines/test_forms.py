@@ -112,7 +112,7 @@ def test_forms_are_scored_as_the_model_writes_them(name: str) -> None:
         asker = Asker(asked, await asked.describe())
         for question, answer in SAID.items():
             prompt = Prompt(question)
-            ids, trie, scores = await asker.scores(prompt, OPTIONS)
+            ids, trie, scores, _ = await asker.scores(prompt, OPTIONS)
             assert ids == conversation(family.tokenizer(), question, answer)[: len(ids)]
             assert ids.count(0) == ids[:1].count(0) == family.bos
             drawn = await engine.generate(prompt, Sampling(0.0, 12, 0))
@@ -134,7 +134,7 @@ def test_every_form_reads_back_and_is_exact(name: str) -> None:
             before = await asked.decode(ids)
             for options in (OPTIONS, PLAIN):
                 trie = await trie_of(asked, options, ids)
-                scores = score(trie, await asked.edge_logprobs(ids, trie))
+                scores = score(trie, (await asked.edge_logprobs(ids, trie)).edges)
                 for form, path, logprob in zip(trie.forms, trie.form_ids, scores.form_logprob, strict=True):
                     own = path[:-1] if options.end_of_turn else path
                     assert await asked.decode([*ids, *own]) == before + form

@@ -161,7 +161,7 @@ def test_bad_news_is_given_for_each_goal() -> None:
     found = Section("study2-exp2", "Study 2")
     frame = example.scored("study2")
     means, negation = analysis.study2.utterances(frame), analysis.study2.negation(frame)
-    study2._utterances(found, means, negation, "study2")
+    study2._utterances(found, ReportData({}, {}), means, negation, "study2")
     (text,) = found.summary
     assert "to be kind and informative: people 73% [67, 79], example " in text
     assert text.count(" over 12 domains") == 3 and text.index("to be kind:") < text.index(

@@ -135,7 +135,7 @@ def test_any_study_in_several_ways(rain: Path, tmp_path: Path, monkeypatch: pyte
     assert "rain-talk: asked in several ways" in head and "one way" not in head
     table = pd.read_csv(tables / "rain-talk-ways.csv")
     effects = ["wetter", "much rain is very wet", "sentence, probability of “a_bit”"]
-    assert table.groupby("model")["effect"].apply(list).str[:3].tolist() == [effects, effects]
+    assert table.groupby("model")["effect"].apply(lambda own: list(own[:3])).to_list() == [effects, effects]
     assert (table["n_ways"] == 4).all() and table["mean"].notna().all()
     assert page.count("over 4 ways of asking") >= 2 * len(table.drop_duplicates("effect"))
     base = pd.read_csv(tables / "rain-talk-contrasts.csv").set_index(["model", "contrast"])["difference"]

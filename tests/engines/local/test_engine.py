@@ -118,8 +118,9 @@ def test_the_likeliest_beginnings_outside_the_forms_are_all_there(
             if (*path, token) not in paths:
                 everything[*path, token] = before + value
     order = sorted(everything, key=lambda path: -everything[path])
-    expected: list[tuple[int, ...]] = [path for path in order if len(path) == 1][:LIKELIEST]
-    expected += [path for path in order if len(path) > 1][:LIKELIEST]
+    lengths = [len(path) for path in order]
+    expected = [path for path, length in zip(order, lengths, strict=True) if length == 1][:LIKELIEST]
+    expected += [path for path, length in zip(order, lengths, strict=True) if length > 1][:LIKELIEST]
     # Rounding may exchange the last of two that are nearly equal.
     assert np.allclose(
         sorted(one.logprob for one in found), sorted(everything[path] for path in expected), atol=TOLERANCE
