@@ -58,7 +58,7 @@ def read_likeliest(answer: Any, end_of_turn: int) -> Likeliest:
         raise MalformedError("a log-probability is above 0")
     drawn = fields.ids(choice, "token_ids")
     ended = fields.text(choice, "finish_reason") == "stop"
-    if ended and list(drawn[-1:]) == [end_of_turn]:
+    if ended and drawn[-1] == end_of_turn:
         drawn = drawn[:-1]
     first = sorted(found, key=lambda pair: -pair[1])
     return Likeliest(

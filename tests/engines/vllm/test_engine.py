@@ -171,8 +171,6 @@ def test_an_answer_from_a_step_that_also_scored_forms_is_malformed() -> None:
         read_likeliest({"choices": [mixed]}, end_of_turn=1)
     whole = choice | {"logprobs": {"top_logprobs": [{f"token_id:{i}": -float(i + 1) for i in range(20)}]}}
     assert read_likeliest({"choices": [whole]}, end_of_turn=1).first[0].ids == (0,)
-    silent = whole | {"finish_reason": "stop", "token_ids": []}
-    assert read_likeliest({"choices": [silent]}, end_of_turn=1).token_ids == ()
     whole["logprobs"] = {"top_logprobs": [{f"token {i}": -1.0 for i in range(20)}]}
     with pytest.raises(MalformedError, match="is not an id"):
         read_likeliest({"choices": [whole]}, end_of_turn=1)
