@@ -170,7 +170,7 @@ def free(study: str, *, replicates: int = 1, seed: int = 0) -> pd.DataFrame:
 
 
 def manifests(study: str, *, sd: float = 0.1) -> dict[tuple[str, str], Manifest]:
-    """A manifest for `scored`, with a noise floor.
+    """A manifest for `scored`, with a noise floor and what the model would say outside the options.
 
     Parameters
     ----------
@@ -193,7 +193,11 @@ def manifests(study: str, *, sd: float = 0.1) -> dict[tuple[str, str], Manifest]
     spread = Spread(sd=sd, median=2 * sd, p95=4 * sd, max=5 * sd)
     noise = NoiseFloor(questions=50, repeats=5, failed=0, loads=[1], seed=0, nats=spread, points=spread)
     spec = Spec(experiment=f"{study}-exp2", engine={"model": MODEL}, trials_sha256="", questions_sha256="")
-    return {(MODEL, f"{study}-exp2"): Manifest(trials="", spec=spec, noise=noise)}
+    kind = "state" if study == "study1" else "utterance"
+    rest = [("**It", 0.06), ("Perhaps", 0.02)]
+    beginnings = [{"text": text, "prob": prob, "questions": 72, "option": None} for text, prob in rest]
+    results = {"outside": {kind: {"option_mass": 0.9, "beginnings": beginnings}}}
+    return {(MODEL, f"{study}-exp2"): Manifest(trials="", spec=spec, noise=noise, results=results)}
 
 
 def _factors(study: str) -> list[str]:

@@ -302,6 +302,14 @@ def outside(manifests: Mapping[tuple[str, str], Manifest]) -> pd.DataFrame:
         kept beginnings of a question, it counts 0); ``questions`` (in how many it was kept);
         ``accepted_as`` (the option that a person would understand; None if none). No row for runs that kept
         nothing.
+
+    Examples
+    --------
+    >>> from grace_client.analysis import example, quality
+    >>> quality.outside(example.manifests("study2"))[["kind", "beginning", "prob", "accepted_as"]]
+            kind beginning  prob accepted_as
+    0  utterance      **It  0.06        None
+    1  utterance   Perhaps  0.02        None
     """
     columns = ["model", "experiment", "kind", "option_mass", "beginning", "prob", "questions", "accepted_as"]
     rows = [
