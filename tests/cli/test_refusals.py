@@ -69,6 +69,7 @@ CASES: list[tuple[str, str, tuple[str, ...], list[str]]] = [
     ("study new", "out", BAD_NEW_FOLDER, ["study", "new", "x", "--template", "likert", "--out", "PATH"]),
     ("study check", "trials", BAD_FILE, ["study", "check", "study1", "--trials", "PATH"]),
     ("study show", "trials", BAD_FILE, ["study", "show", "study1", "--trials", "PATH"]),
+    ("study forms", "run", BAD_FOLDER, ["study", "forms", "PATH"]),
     ("study schema", "out", BAD_NEW_FILE, ["study", "schema", "--out", "PATH"]),
     ("trials check", "file", BAD_FILE, ["trials", "check", "PATH"]),
     ("trials make", "out", BAD_NEW_FILE, ["trials", "make", "study1", "--out", "PATH"]),
@@ -203,10 +204,10 @@ def limited(kind: int, limit: int) -> Iterator[None]:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
-    """A disk of a quarter of a megabyte."""
+    """A disk of half a megabyte."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(disk)]
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(disk)]
     if subprocess.run(mounting, capture_output=True).returncode:
         pytest.skip("a small disk needs the right to mount one")
     yield disk

@@ -17,6 +17,7 @@ from tests.conftest import _program
 HEADINGS = (
     "Summary",
     "Quality of the answers",
+    "How it was asked",
     "Knowledge attribution, probability distributions",
     "Knowledge attribution, free text",
     "Politeness, probability distributions",
