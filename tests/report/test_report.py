@@ -147,7 +147,8 @@ def test_the_page_needs_nothing_from_outside(
     assert len(ids) == len(set(ids))
     used = set(re.findall(r'href="#([^"]+)"', page)) | set(re.findall(r"url\(#([^)]+)\)", page))
     assert used <= set(ids)
-    assert anchors(page) == ["summary", "quality", "ways", "study1-exp2", "comparison", "methods", "downloads"]
+    sections = ["summary", "quality", "ways", "study1-exp2", "comparison", "methods", "downloads"]
+    assert anchors(page) == sections
 
 
 @pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if not name.endswith("-null")])
