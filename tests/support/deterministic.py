@@ -121,19 +121,22 @@ class DeterministicEngine:
 def answered(prompt_ids: Sequence[int], trie: TokenTrie, salt: int = 0) -> Answered:
     """The edges of a trie, and the likeliest beginnings outside it; another `salt` is another model."""
     prompt = zlib.crc32(bytes(prompt_ids), salt)
-    rows = {int(n): LOGPROBS[zlib.crc32(bytes(trie.path(int(n))), prompt) % 4096] for n in trie.inner}
-    edges = np.array([rows[int(p)][t] for p, t in zip(trie.parent[1:], trie.token[1:], strict=True)])
-    reach, taken = trie.reach(edges), set(zip(trie.parent.tolist(), trie.token.tolist(), strict=True))
-    outside = [
-        Beginning((*trie.path(node), token), float(reach[node] + value))
-        for node, row in rows.items()
-        for token, value in enumerate(row)
-        if (node, token) not in taken
-    ]
-    outside.sort(key=lambda one: -one.logprob)
-    first = [one for one in outside if len(one.ids) == 1][:LIKELIEST]
-    longer = [one for one in outside if len(one.ids) > 1][:LIKELIEST]
-    return Answered(edges, tuple(sorted(first + longer, key=lambda one: -one.logprob)))
+    places = [zlib.crc32(bytes(trie.path(int(node))), prompt) % 4096 for node in trie.inner]
+    row_of = np.zeros(len(trie), dtype=np.int64)
+    row_of[trie.inner] = np.arange(len(places))
+    rows, taken = LOGPROBS[places], (row_of[trie.parent[1:]], trie.token[1:])
+    edges = rows[taken]
+    rest = trie.reach(edges)[trie.inner][:, None] + rows
+    rest[taken] = -np.inf
+    found = []
+    for own in (trie.inner == 0, trie.inner != 0):
+        values = rest[own].ravel()
+        best = np.argpartition(-values, LIKELIEST)[:LIKELIEST] if len(values) else []
+        nodes = trie.inner[own]
+        found += [
+            Beginning((*trie.path(int(nodes[at // 256])), int(at % 256)), float(values[at])) for at in best
+        ]
+    return Answered(edges, tuple(sorted(found, key=lambda one: -one.logprob)))
 
 
 def nan_for(mark: str) -> Callable[[str], None]:
