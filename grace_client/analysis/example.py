@@ -11,6 +11,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
+from grace_client import studies
 from grace_client.analysis import study1, study2
 from grace_client.analysis._data.layout import WAY
 from grace_client.core.errors import SpecError
@@ -193,7 +194,7 @@ def manifests(study: str, *, sd: float = 0.1) -> dict[tuple[str, str], Manifest]
     spread = Spread(sd=sd, median=2 * sd, p95=4 * sd, max=5 * sd)
     noise = NoiseFloor(questions=50, repeats=5, failed=0, loads=[1], seed=0, nats=spread, points=spread)
     spec = Spec(experiment=f"{study}-exp2", engine={"model": MODEL}, trials_sha256="", questions_sha256="")
-    kind = "state" if study == "study1" else "utterance"
+    kind = next(iter(studies.experiment(f"{study}-exp2").kinds.values())).name
     rest = [("**It", 0.06), ("Perhaps", 0.02)]
     beginnings = [{"text": text, "prob": prob, "questions": 72, "option": None} for text, prob in rest]
     results = {"outside": {kind: {"option_mass": 0.9, "beginnings": beginnings}}}

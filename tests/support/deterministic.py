@@ -131,7 +131,7 @@ def answered(prompt_ids: Sequence[int], trie: TokenTrie, salt: int = 0) -> Answe
     found = []
     for own in (trie.inner == 0, trie.inner != 0):
         values = rest[own].ravel()
-        best = np.argpartition(-values, LIKELIEST)[:LIKELIEST] if len(values) else []
+        best = np.argsort(-values)[:LIKELIEST]
         nodes = trie.inner[own]
         found += [
             Beginning((*trie.path(int(nodes[at // 256])), int(at % 256)), float(values[at])) for at in best
