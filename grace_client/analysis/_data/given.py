@@ -53,11 +53,22 @@ class Places:
         return [*self.choices.values(), *(column for one in self.shares.values() for column in one.values())]
 
 
+def claimed(experiment: Experiment, answers: Mapping[str, Asked] | None) -> set[str]:
+    """Columns that may have answers, and so are no columns of the trial list."""
+    if answers is None:
+        return set(experiment.kinds)
+    several = (
+        [one] if isinstance(one, str) else [*(one.values() if isinstance(one, Mapping) else one)]
+        for one in answers.values()
+    )
+    return {column for columns in several for column in columns}
+
+
 def places(outside: Outside, experiment: Experiment, answers: Mapping[str, Asked] | None) -> Places:
     """Where the answers are, as the caller says or as the columns are named; SpecError if nothing says it."""
     there = list(outside.cells.columns)
     if answers is None:
-        if {"question", "answer"} <= set(there):
+        if {"question", "answer"} <= set(outside.names):
             return Places({}, {}, long=True)
         return _named(outside, experiment, there)
     found = Places({}, {})
@@ -151,9 +162,7 @@ def long(
             shares: list[float] = []
             columns = [place] if isinstance(place, str) else list(place.values())
             texts = [record[column] for column in columns]
-            empty = [
-                outside.renamed.get(c, c) for c, text in zip(columns, texts, strict=True) if text in absent
-            ]
+            empty = [column for column, text in zip(columns, texts, strict=True) if text in absent]
             if out:
                 own = {"status": EXCLUDED, "reason": out}
             elif empty:
@@ -165,8 +174,7 @@ def long(
                     else:
                         shares = _shares(dict(zip(columns, texts, strict=True)))
                 except _CellError as error:
-                    column = outside.renamed.get(error.column or columns[0], error.column or columns[0])
-                    problems.append(Problem(outside.lines[row], column, str(error)))
+                    problems.append(Problem(outside.lines[row], error.column or columns[0], str(error)))
                     continue
             make = _scored_rows if experiment.scored else _free_row
             rows += make(experiment.kinds[question], {**head, "question": question, **own}, shares, texts)
@@ -197,13 +205,17 @@ def _asked(
         yield from wanted.choices.items()
         yield from wanted.shares.items()
         return
-    question = record["question"]
+    question = record[outside.names["question"]]
     if question in experiment.kinds:
-        yield question, "answer"
+        yield question, outside.names["answer"]
     else:
         asked = ", ".join(experiment.kinds)
         problems.append(
-            Problem(outside.lines[row], "question", f"is {question!r}, but {experiment.name} asks {asked}")
+            Problem(
+                outside.lines[row],
+                outside.names["question"],
+                f"is {question!r}, but {experiment.name} asks {asked}",
+            )
         )
 
 

@@ -115,7 +115,8 @@ def people(
     """
     asked = experiment if isinstance(experiment, Experiment) else studies.experiment(str(experiment))
     check_conditions(asked)
-    table = presented.table(source, asked, columns or {})
+    claimed = {*given.claimed(asked, answers), *exclude, *([count] if count else [])}
+    table = presented.table(source, asked, columns or {}, claimed)
     wanted = given.places(table, asked, answers)
     known = presented.rows(table, asked, wanted, exclude, trials)
     long, problems = given.long(table, asked, wanted, known, values or {}, {"", *missing})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,17 +41,17 @@ class Outside:
     path : str
         Its path, or a name for messages.
     cells : DataFrame
-        Its cells as text without white space around it. Columns have the names of the study.
+        Its cells as text without white space around it.
     lines : list of int
         The line on which each row begins.
-    renamed : dict of str to str
-        From the names of the study to those in the table.
+    names : dict of str to str
+        From the names of the study and of grace to the columns of the table that have this meaning.
     """
 
     path: str
     cells: pd.DataFrame
     lines: list[int]
-    renamed: dict[str, str]
+    names: dict[str, str]
 
     def require(self, column: str, what: str) -> None:
         """SpecError if there is no such column; `what` is the argument that names it."""
@@ -62,8 +62,14 @@ class Outside:
             )
 
     def unused(self, used: Iterable[str]) -> list[str]:
-        """Columns that are neither `used` nor a name of the study or of grace."""
-        return [name for name in self.cells.columns if name not in {*used, *self.renamed, *ROLES}]
+        """Columns that are neither `used` nor have a meaning for the study or for grace."""
+        return [name for name in self.cells.columns if name not in {*used, *self.names.values()}]
+
+    def records(self) -> list[dict[str, str]]:
+        """The rows, with the names of the study and of grace."""
+        own = {name: self.cells[column] for name, column in self.names.items()}
+        rows = pd.DataFrame(own, index=self.cells.index).to_dict("records")
+        return [{str(name): text for name, text in row.items()} for row in rows]
 
 
 @dataclass(frozen=True)
@@ -88,8 +94,32 @@ class Rows:
     trials: dict[int, Trial]
 
 
-def table(source: str | Path | pd.DataFrame, experiment: Experiment, columns: Mapping[str, str]) -> Outside:
-    """Read a table from outside; TrialError if it is no table, SpecError if a named column is missing."""
+def table(
+    source: str | Path | pd.DataFrame,
+    experiment: Experiment,
+    columns: Mapping[str, str],
+    claimed: Collection[str],
+) -> Outside:
+    """Read a table from outside.
+
+    Parameters
+    ----------
+    source : path or DataFrame
+        The table.
+    experiment : Experiment
+        What was asked.
+    columns : mapping of str to str
+        Columns of the table for names of the study or of grace.
+    claimed : collection of str
+        Columns of the table that have another meaning, such as an answer.
+
+    Raises
+    ------
+    TrialError
+        If it is no table.
+    SpecError
+        If a column of `columns` is missing.
+    """
     schema = experiment.schema
     known = {
         name.lower() for name in (*schema.names, *experiment.study.conditions, *ROLES, *columns.values())
@@ -120,8 +150,11 @@ def table(source: str | Path | pd.DataFrame, experiment: Experiment, columns: Ma
     cells = pd.DataFrame([row for _, row in sheet.rows], columns=header, dtype=object)
     found = Outside(path, cells.map(str.strip), [line for line, _ in sheet.rows], {})
     possible = [*experiment.study.conditions, *schema.names, *ROLES]
-    renamed = {schema.names[i]: header[at] for i, at in _matched(schema, header).items()}
-    renamed |= {name: name for name in (*experiment.study.conditions, *ROLES) if name in header}
+    # The names of a list's columns may be in capitals or not; those of conditions and of grace are exact.
+    exact = {*experiment.study.conditions, *ROLES} - {*schema.names}
+    listed = [name if name not in {*claimed, *exact} else "" for name in header]
+    names = {name: header[at] for name, at in schema.match(listed).items()}
+    names |= {name: name for name in exact if name in header and name not in claimed}
     for name, column in columns.items():
         if name not in possible:
             raise SpecError(
@@ -129,21 +162,8 @@ def table(source: str | Path | pd.DataFrame, experiment: Experiment, columns: Ma
                 f"{did_you_mean(name, possible)}Possible names: {', '.join(possible)}"
             )
         found.require(column, "columns=")
-        renamed[name] = column
-    owners: dict[str, str] = {}
-    for name, column in renamed.items():
-        if column in owners and {name, owners[column]} & set(columns):
-            raise SpecError(
-                f"columns= gives the column {column!r} two names: {owners[column]!r} and {name!r}"
-            )
-        owners[column] = name
-    own = {column: name for name, column in renamed.items()}
-    return replace(found, cells=found.cells.rename(columns=own), renamed=renamed)
-
-
-def _matched(schema: trials.Schema, header: Sequence[str]) -> dict[int, int]:
-    places = schema.match(header)
-    return {i: places[name] for i, name in enumerate(schema.names) if name in places}
+        names[name] = column
+    return replace(found, names=names)
 
 
 def rows(
@@ -165,9 +185,10 @@ def rows(
     excluded = _excluded(outside, exclude)
     found, design = _shown(outside, experiment, listed)
     if places.long:
-        keys = [outside.cells["trial_id"]] if "trial_id" in outside.cells.columns else []
+        keys = [outside.cells[outside.names["trial_id"]]] if "trial_id" in outside.names else []
         keys += [design[name] for name in design.columns]
-        place = design.groupby([*keys, outside.cells["question"]], sort=False, dropna=False).cumcount()
+        question = outside.cells[outside.names["question"]]
+        place = design.groupby([*keys, question], sort=False, dropna=False).cumcount()
         unit = design.groupby([*keys, place], sort=False, dropna=False).ngroup() + 1
     else:
         unit = pd.Series(range(1, len(design) + 1), index=design.index)
@@ -190,20 +211,20 @@ def _shown(
     outside: Outside, experiment: Experiment, listed: str | Path | None
 ) -> tuple[list[Trial], pd.DataFrame]:
     """The trial of each row, and its design."""
-    cells, schema = outside.cells, experiment.schema
-    there = [name for name in schema.names if name in cells.columns and (cells[name] != "").any()]
-    if "trial_id" in cells.columns and listed is not None:
+    schema, names = experiment.schema, outside.names
+    there = [name for name in schema.names if name in names and (outside.cells[names[name]] != "").any()]
+    if "trial_id" in names and listed is not None:
         found = _of_list(outside, experiment, listed)
     elif not schema.missing(there):
-        raw = trials.to_csv(there, _records(cells[there]))
-        found = list(_parsed(raw, outside, experiment).trials)
+        kept = [{name: row[name] for name in there} for row in outside.records()]
+        found = list(_parsed(trials.to_csv(there, kept), outside, experiment).trials)
     else:
         return _partly(outside, experiment, there)
     numbered = tuple(replace(trial, trial_id=row) for row, trial in enumerate(found))
     design = files.design(TrialList(outside.path, schema, numbered, b""), experiment.shown)
-    if "participant" in cells.columns:
-        design["participant"] = cells["participant"].to_numpy()
-    return list(numbered), design.set_axis(cells.index)
+    if "participant" in names:
+        design["participant"] = outside.cells[names["participant"]].to_numpy()
+    return list(numbered), design.set_axis(outside.cells.index)
 
 
 def _parsed(raw: bytes, outside: Outside, experiment: Experiment) -> TrialList:
@@ -220,46 +241,56 @@ def _parsed(raw: bytes, outside: Outside, experiment: Experiment) -> TrialList:
 def _of_list(outside: Outside, experiment: Experiment, listed: str | Path) -> list[Trial]:
     path = Path(listed) / TRIALS if Path(listed).is_dir() else Path(listed)
     known = {str(trial.trial_id): trial for trial in studies.read_trials(path, experiment.study).trials}
+    ids = outside.cells[outside.names["trial_id"]]
     problems = [
-        Problem(outside.lines[row], "trial_id", f"is {value!r}, and {path} has the trials 1 to {len(known)}")
-        for row, value in enumerate(outside.cells["trial_id"])
+        Problem(
+            outside.lines[row],
+            outside.names["trial_id"],
+            f"is {value!r}, and {path} has the trials 1 to {len(known)}",
+        )
+        for row, value in enumerate(ids)
         if value not in known
     ]
     if problems:
         raise TrialError(outside.path, problems)
-    return [known[value] for value in outside.cells["trial_id"]]
+    return [known[value] for value in ids]
 
 
 def _partly(
     outside: Outside, experiment: Experiment, there: Sequence[str]
 ) -> tuple[list[Trial], pd.DataFrame]:
     """Trials of a table that does not have the whole list: conditions, and item and person where known."""
-    cells, schema = outside.cells, experiment.schema
+    schema, names = experiment.schema, outside.names
     factors = {**experiment.study.conditions, **experiment.shown}
     for factor, column in factors.items():
-        if factor not in cells.columns and column not in there:
+        if factor not in names and column not in there:
+            header = list(outside.cells.columns)
             raise SpecError(
                 f"{outside.path} does not say the condition {factor!r}: it has no column {factor!r} or "
-                f"{column!r}. It has {', '.join(cells.columns)}. Name the column, as in "
-                f"columns={{{factor!r}: {cells.columns[0]!r}}}"
+                f"{column!r}. It has {', '.join(header)}. Name the column, as in "
+                f"columns={{{factor!r}: {header[0]!r}}}"
             )
     whole = {*schema.stimulus, *experiment.shown.values()} <= set(there)
     found, designs, problems = [], [], []
-    for row, record in enumerate(_records(cells)):
-        fields = {name: str(record[name]) for name in there}
+    for row, record in enumerate(outside.records()):
+        fields = {name: record[name] for name in there}
         try:
             variables = dict(schema.variables(fields))
         except ValueError as error:
             problems.append(Problem(outside.lines[row], None, str(error)))
             continue
-        cell = {factor: str(record.get(factor) or variables.get(factor, "")) for factor in factors}
+        cell = {factor: record.get(factor) or str(variables.get(factor, "")) for factor in factors}
         cell |= {factor: fields[column] for factor, column in experiment.shown.items() if column in fields}
         for factor, level in cell.items():
             levels = possible_levels(experiment, factor)
             if not level or (levels and level not in levels):
                 expected = f"must be one of {', '.join(levels)}" if levels else "must not be empty"
                 problems.append(
-                    Problem(outside.lines[row], outside.renamed.get(factor, factors[factor]), f"is {level!r}, but {expected}")
+                    Problem(
+                        outside.lines[row],
+                        names.get(factor, factors[factor]),
+                        f"is {level!r}, but {expected}",
+                    )
                 )
         head = {
             "participant": _role(record, schema.participant, "participant"),
@@ -281,12 +312,8 @@ def _partly(
         )
     if problems:
         raise TrialError(outside.path, problems)
-    return found, pd.DataFrame(designs, index=cells.index)
-
-
-def _records(cells: pd.DataFrame) -> list[dict[str, str]]:
-    return [{str(name): text for name, text in row.items()} for row in cells.to_dict("records")]
+    return found, pd.DataFrame(designs, index=outside.cells.index)
 
 
 def _role(record: Mapping[str, str], column: str | None, role: str) -> str:
-    return str(record.get(role) or (record.get(column, "") if column else ""))
+    return record.get(role) or (record.get(column, "") if column else "")
