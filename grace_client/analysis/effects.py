@@ -305,7 +305,7 @@ def analysed(
     if within not in ("item", "participant", "trial", None):
         raise SpecError(f"within={within!r}: choose 'item', 'participant', 'trial' or None")
     blocks = None if within == "trial" else within
-    keys = list(dict.fromkeys([unit or within or "stimulus", *([blocks] if blocks else []), *factors]))
+    keys = list(dict.fromkeys([unit or blocks or "stimulus", *([blocks] if blocks else []), *factors]))
     require(rows, [*keys, "stimulus"] if within in ("participant", "trial") else keys)
     parts = []
     for model, own in per_model(rows):

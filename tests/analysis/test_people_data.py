@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -228,3 +229,33 @@ def test_everything_left_out_is_no_answer() -> None:
     assert (frame["status"] == "excluded").all() and frame["prob_norm"].isna().all()
     with pytest.raises(NotEnoughDataError):
         analysis.outcomes(frame)
+
+
+def test_tests_of_people_are_those_of_r(rscript: str, tmp_path: Path) -> None:
+    """`aov` on trials, each effect given the other, and the paired `t.test` over participants."""
+    frame = analysis.people(bets(), "study1-exp1", answers=BETS, exclude=FLAGS)
+    state3 = study1.bets(frame).query("state == 3")
+    state3.to_csv(tmp_path / "state3.csv", index=False)
+    cell = study1.bets(frame).query("access == '3' and observe == '2' and state >= 2")
+    wide = cell.pivot_table(index="participant", columns="state", values="bet")
+    wide.rename(columns="s{}".format).to_csv(tmp_path / "pairs.csv")
+    script = """
+    d <- read.csv("state3.csv", colClasses = c(access = "factor", observe = "factor"))
+    row <- function(f, at) unlist(summary(aov(f, d))[[1]][at, c("Df", "Sum Sq", "F value")])
+    p <- read.csv("pairs.csv")
+    t <- t.test(p$s2, p$s3, paired = TRUE, alternative = "greater")
+    found <- c(row(bet ~ observe * access, 2), row(bet ~ access * observe, 2:3), t$statistic, t$parameter, t$p.value)
+    cat(format(found, digits = 15), sep = "\\n")
+    """
+    done = subprocess.run(
+        [rscript, "--vanilla", "-e", script], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    r = np.array(done.stdout.split(), dtype=float)
+    own = study1.anova(frame, within="trial").set_index("effect")
+    # R gives degrees of freedom, sums of squares and F of observe and of the interaction column by column.
+    assert np.allclose(r[:3], own.loc["access", ["df", "ss", "f"]].astype(float))
+    both = own.loc[["observe", "access:observe"], ["df", "ss", "f"]].to_numpy(dtype=float)
+    assert np.allclose(r[3:9].reshape(3, 2).T, both)
+    paired = study1.contrasts(frame, unit="participant").iloc[0]
+    assert np.allclose(r[9:], paired[["t", "df", "p"]].astype(float))
