@@ -10,7 +10,7 @@ import pandas as pd
 from grace_client import analysis
 from grace_client.core.errors import SpecError
 from grace_client.studies import file
-from grace_client.studies._parts import People
+from grace_client.studies._syntax.parts import People
 from grace_client.studies.declaration import Experiment
 
 SHEETS = (".yaml", ".yml")

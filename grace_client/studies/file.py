@@ -15,8 +15,8 @@ from grace_client.core.errors import FileProblem, StudyError, refused
 from grace_client.core.spelling import did_you_mean
 from grace_client.studies import _experiments, _options, _variation
 from grace_client.studies._faults import Faults
-from grace_client.studies._parts import People
 from grace_client.studies._syntax import yaml as _yaml
+from grace_client.studies._syntax.parts import People
 from grace_client.studies._syntax.templates import template
 from grace_client.studies._syntax.yaml import Document
 from grace_client.studies._trials import TrialReader

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from grace_client.studies._parts import Part, People, Source
+from grace_client.studies._syntax.parts import Part, People, Source
 from grace_client.studies._syntax.values import (
     SCALAR,
     Also,

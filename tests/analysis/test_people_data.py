@@ -183,7 +183,7 @@ def test_a_wrong_argument_is_named(what: str, given: dict[str, Any], message: st
 
 
 CELLS = [
-    ("said", "meh", "'meh', which is none of was_terrible, .*values="),
+    ("said", "meh", "'meh', which is not one of was_terrible, .*values="),
     ("goal", "kind", "'kind', but must be one of both, social, informational"),
     ("state", "", "'', but must be one of 0 hearts"),
 ]
@@ -244,8 +244,8 @@ def test_tests_of_people_are_those_of_r(rscript: str, tmp_path: Path) -> None:
     row <- function(f, at) unlist(summary(aov(f, d))[[1]][at, c("Df", "Sum Sq", "F value")])
     p <- read.csv("pairs.csv")
     t <- t.test(p$s2, p$s3, paired = TRUE, alternative = "greater")
-    found <- c(row(bet ~ observe * access, 2), row(bet ~ access * observe, 2:3), t$statistic, t$parameter, t$p.value)
-    cat(format(found, digits = 15), sep = "\\n")
+    effects <- c(row(bet ~ observe * access, 2), row(bet ~ access * observe, 2:3))
+    cat(format(c(effects, t$statistic, t$parameter, t$p.value), digits = 15), sep = "\\n")
     """
     done = subprocess.run(
         [rscript, "--vanilla", "-e", script], cwd=tmp_path, capture_output=True, text=True, timeout=120

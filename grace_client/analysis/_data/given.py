@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from grace_client.analysis._data.presented import EXCLUDED, Outside, Rows
+from grace_client.analysis.measured import Answerable
 from grace_client.core.errors import Problem, SpecError
 from grace_client.core.meaning import meaning
 from grace_client.core.options import OptionSet
 from grace_client.core.spelling import did_you_mean
 from grace_client.core.trials import Trial
-from grace_client.extraction.reading import HIGH, HUMAN, Values
 from grace_client.run.layout import BETS, FREE, MISSING, OK, READING, SCORED
 from grace_client.studies import format as formats
 from grace_client.studies._options import Answers
@@ -222,17 +222,44 @@ def _asked(
 def _value(experiment: Experiment, question: str, trial: Trial, text: str) -> str:
     """The option, or the value of free text, that a cell means."""
     kind = experiment.kinds[question]
-    allowed = Values.of(kind) if kind.read is not None else Values(kind.options)
+    listed = Answerable.of(kind, experiment).options
     for one in (text, _whole(text), text.lower()):
-        if one in allowed:
+        if one in listed or (not listed and _fits(one, kind)):
             return one
+    if (name := _of_number(kind, text)) is not None:
+        return name
     options = _option_set(experiment, question, trial)
     if options is not None and (name := meaning(text, options, ended=True)) is not None:
         return name
     raise _CellError(
-        f"is {text!r}, which is none of {', '.join(allowed.words)}. If it means no answer, name it in "
-        f"missing=; if it means an option, in values={{{text!r}: OPTION}}"
+        f"is {text!r}, which is not {_expected(kind, listed)}. If it means no answer, name it in missing=; "
+        f"if it means an option, in values={{{text!r}: OPTION}}"
     )
+
+
+def _fits(text: str, kind: Kind) -> bool:
+    """Whether a text is a value of a question that does not list its values."""
+    read = kind.read
+    if read is None or read.number is None:
+        return True
+    return text.removeprefix("-").isdecimal() and read.number[0] <= int(text) <= read.number[1]
+
+
+def _expected(kind: Kind, listed: Sequence[str]) -> str:
+    if kind.read is not None and kind.read.number is not None:
+        return "a whole number from {} to {}".format(*kind.read.number)
+    return f"one of {', '.join(listed)}"
+
+
+def _of_number(kind: Kind, text: str) -> str | None:
+    """The option that has this number; None if none has, or several have."""
+    own = kind.choices
+    names, numbers = (kind.options, kind.values) if own is None else (own.names, own.values)
+    try:
+        found = [name for name, value in zip(names, numbers or (), strict=False) if value == float(text)]
+    except ValueError:
+        return None
+    return found[0] if len(found) == 1 else None
 
 
 def _whole(text: str) -> str:
@@ -291,16 +318,6 @@ def _scored_rows(
 def _free_row(
     kind: Kind, own: dict[str, Any], shares: list[float], texts: list[str]
 ) -> Iterator[dict[str, Any]]:
-    value = own.pop("value", "")
-    read = {
-        "structured": value,
-        "category": Values.of(kind).category(value),
-        "method": HUMAN,
-        "confidence": HIGH,
-    }
     answered = own["status"] == OK
-    yield (
-        own
-        | {"replicate": 0, "response": ", ".join(texts) if answered else ""}
-        | ((read if value else {}) | dict(zip(BETS, shares, strict=False)) if answered else {})
-    )
+    own |= {"structured": own.pop("value", ""), "response": ", ".join(texts) if answered else ""}
+    yield own | {"replicate": 0} | dict(zip(BETS, shares, strict=False))

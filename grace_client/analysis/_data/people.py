@@ -49,10 +49,9 @@ def people(
         ``FILE.yaml:EXPERIMENT``, or what `experiment` gives.
     answers : mapping of str to str, list of str or mapping, optional
         Where the answer to each question is. A column's name: the cell is the answer, as the option's name,
-        as the text that the option says, or as a number. A list of columns, one for each option in the order
-        of the study: a distribution, in any unit, such as bets that sum to 100. A mapping from option to
-        column: the same in another order. Default: the columns with the names of the questions or of all
-        options.
+        its text or its number. A list of columns, one for each option in the order of the study: a
+        distribution, in any unit, such as bets that sum to 100. A mapping from option to column: the same in
+        another order. Default: the columns with the names of the questions or of all options.
     columns : mapping of str to str, optional
         Names in the table of what the study or grace calls otherwise: of a condition or a column of the trial
         list, of ``participant``, ``item``, ``trial_id``, ``question`` or ``answer``.
@@ -93,32 +92,22 @@ def people(
 
     Examples
     --------
-    >>> import pandas as pd
     >>> from grace_client import analysis
-    >>> table = pd.DataFrame(
-    ...     {
-    ...         "who": ["a", "a", "b"],
-    ...         "Domain": ["cookie", "poem", "cookie"],
-    ...         "goal": ["both", "social", "both"],
-    ...         "state": ["0 hearts"] * 3,
-    ...         "said": ["It wasn't amazing", "was_good", ""],
-    ...     }
-    ... )
-    >>> frame = analysis.people(
-    ...     table, "study2-exp1", answers={"utterance": "said"}, columns={"participant": "who"}
-    ... )
-    >>> frame[["participant", "item", "goal", "structured", "status"]]
-      participant    item    goal     structured   status
-    0           a  cookie    both  wasnt_amazing       ok
-    1           a    poem  social       was_good       ok
-    2           b  cookie    both            NaN  missing
+    >>> table = analysis.reference.study2()
+    >>> frame = analysis.people(table, "study2-exp1", answers={"utterance": "utterance"}, count="count")
+    >>> frame[["model", "trial_id", "response", "status"]].tail(2)
+          model  trial_id       response status
+    2422  people      2423    wasnt_good     ok
+    2423  people      2424    wasnt_good     ok
+    >>> analysis.study2.counts(frame)["count"].sum() == table["count"].sum()
+    True
     """
     asked = experiment if isinstance(experiment, Experiment) else studies.experiment(str(experiment))
     check_conditions(asked)
     claimed = {*given.claimed(asked, answers), *exclude, *([count] if count else [])}
     table = presented.table(source, asked, columns or {}, claimed)
     wanted = given.places(table, asked, answers)
-    known = presented.rows(table, asked, wanted, exclude, trials)
+    known = presented.rows(table, asked, exclude, trials, long=wanted.long)
     long, problems = given.long(table, asked, wanted, known, values or {}, {"", *missing})
     if count is not None:
         known, long = _repeated(known, long, _counts(table, count, known, problems))

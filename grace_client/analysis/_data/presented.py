@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -18,9 +17,6 @@ from grace_client.core.spelling import did_you_mean
 from grace_client.core.trials import Trial, TrialList
 from grace_client.run.layout import TRIALS
 from grace_client.studies.declaration import Experiment
-
-if TYPE_CHECKING:
-    from grace_client.analysis._data.given import Places
 
 EXCLUDED = "excluded"
 """Status of an answer that was left out."""
@@ -167,13 +163,9 @@ def table(
 
 
 def rows(
-    outside: Outside,
-    experiment: Experiment,
-    places: Places,
-    exclude: Sequence[str],
-    listed: str | Path | None,
+    outside: Outside, experiment: Experiment, exclude: Sequence[str], listed: str | Path | None, *, long: bool
 ) -> Rows:
-    """Find out what each row shows.
+    """Find out what each row shows; in a `long` table, each row has one answer, and a presentation several.
 
     Raises
     ------
@@ -184,7 +176,7 @@ def rows(
     """
     excluded = _excluded(outside, exclude)
     found, design = _shown(outside, experiment, listed)
-    if places.long:
+    if long:
         keys = [outside.cells[outside.names["trial_id"]]] if "trial_id" in outside.names else []
         keys += [design[name] for name in design.columns]
         question = outside.cells[outside.names["question"]]

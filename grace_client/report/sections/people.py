@@ -46,10 +46,7 @@ def _beside(part: Section, data: ReportData, name: str, people: pd.DataFrame, of
     models = data.answers(name)
     frames = [answered] if models is None else [models, answered]
     both = pd.concat(frames, ignore_index=True)
-    if of is not None:
-        tables = {"": pd.concat([of(own) for _, own in both.groupby("model", sort=False)], ignore_index=True)}
-    else:
-        tables = _means(data, name, both)
+    tables = _means(data, name, both) if of is None else {"": _of_each(both, of)}
     for label, table in tables.items():
         mark, title = f"-{label}" * bool(label), f"{name}{f', {label}' * bool(label)}: people and models"
         keys = list(table.columns)
@@ -73,6 +70,19 @@ def _beside(part: Section, data: ReportData, name: str, people: pd.DataFrame, of
                 unit=data.unit(name),
             )
         )
+
+
+def _of_each(both: pd.DataFrame, of: Means) -> pd.DataFrame:
+    """The means of each model and of people; without those that have too few answers."""
+    found, few = [], None
+    for _, own in both.groupby("model", sort=False):
+        try:
+            found.append(of(own))
+        except NotEnoughDataError as error:
+            few = error
+    if few is not None and not found:
+        raise few
+    return pd.concat(found, ignore_index=True)
 
 
 def _place(column: pd.Series) -> dict[object, int]:
