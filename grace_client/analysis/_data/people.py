@@ -96,9 +96,9 @@ def people(
     >>> table = analysis.reference.study2()
     >>> frame = analysis.people(table, "study2-exp1", answers={"utterance": "utterance"}, count="count")
     >>> frame[["model", "trial_id", "response", "status"]].tail(2)
-          model  trial_id       response status
-    2422  people      2423    wasnt_good     ok
-    2423  people      2424    wasnt_good     ok
+           model  trial_id   response status
+    2434  people      2435  wasnt_bad     ok
+    2435  people      2436  wasnt_bad     ok
     >>> analysis.study2.counts(frame)["count"].sum() == table["count"].sum()
     True
     """
