@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         study2,
         ways,
     )
+    from grace_client.analysis._data.people import people
     from grace_client.analysis._data.reading import experiment, manifests, read
     from grace_client.analysis._data.table_files import contents
     from grace_client.analysis._data.wording import wording
@@ -67,6 +68,7 @@ __all__ = [
     "mixed",
     "outcome_list",
     "outcomes",
+    "people",
     "quality",
     "read",
     "reference",
@@ -94,6 +96,7 @@ _HOMES = {
     "mixed": "regression",
     "outcome_list": "measured",
     "outcomes": "measured",
+    "people": "_data.people",
     "read": "_data.reading",
     "shares": "cells",
     "summarise": "distributions",

@@ -239,10 +239,12 @@ def anova(
     factors : sequence of str, optional
         One to four columns; their values are levels, also where they are numbers. Default: the study's
         conditions.
-    within : {"item", "participant", None}, optional
+    within : {"item", "participant", "trial", None}, optional
         Blocks of the model ``outcome ~ within + factors``, whose observations are the means of each block and
-        cell. With None, the observations are the means of each stimulus. Default: ``item``, or None in a
-        study without items. Use ``participant`` only for answers of people.
+        cell. With None, the observations are the means of each stimulus. With ``trial``, every answer is an
+        observation, without blocks, as papers often report it: answers of one person or to one story then
+        count as independent, which makes ``p`` too small. Default: ``item``, or None in a study without
+        items. Use ``participant`` and ``trial`` only for answers of people, or drawn ones.
 
     Returns
     -------
@@ -256,7 +258,7 @@ def anova(
     ------
     SpecError
         If there is no such outcome, question or column, or there are no factors, or more than four; if
-        `within` is ``participant`` but all copies of a stimulus have the same scored answer.
+        `within` is ``participant`` or ``trial`` but all copies of a stimulus have the same scored answer.
     NotEnoughDataError
         If no answer has the outcome.
 
@@ -300,16 +302,18 @@ def analysed(
 
     Observations are the means of each unit and cell; a unit is by default a block, or without one a stimulus.
     """
-    if within not in ("item", "participant", None):
-        raise SpecError(f"within={within!r}: choose 'item', 'participant' or None")
-    keys = list(dict.fromkeys([unit or within or "stimulus", *([within] if within else []), *factors]))
-    require(rows, keys)
+    if within not in ("item", "participant", "trial", None):
+        raise SpecError(f"within={within!r}: choose 'item', 'participant', 'trial' or None")
+    blocks = None if within == "trial" else within
+    keys = list(dict.fromkeys([unit or blocks or "stimulus", *([blocks] if blocks else []), *factors]))
+    require(rows, [*keys, "stimulus"] if within in ("participant", "trial") else keys)
     parts = []
     for model, own in per_model(rows):
-        if within == "participant":
+        if within in ("participant", "trial"):
             refuse_copies(own, value)
-        fitted = own.groupby(keys, sort=False, observed=True)[value].mean().reset_index()
-        table = type_two(fitted, value, factors, within)
+        single = within == "trial"
+        fitted = own if single else own.groupby(keys, sort=False, observed=True)[value].mean().reset_index()
+        table = type_two(fitted, value, factors, blocks)
         table.insert(0, "model", model)
         parts.append(table.assign(n=len(own), n_distinct=len(fitted)))
     return pd.concat(parts, ignore_index=True)

@@ -18,6 +18,13 @@ def report(
         Path | None, typer.Option(help="Write the figures to this folder too, as SVG, PDF and PNG.")
     ] = None,
     tables: Annotated[Path | None, typer.Option(help="Write the tables to this folder too, as CSV.")] = None,
+    people: Annotated[
+        Path | None,
+        typer.Option(
+            help="Answers of people to show beside the models: a table with the study's columns, or a YAML "
+            "file that says what its columns mean."
+        ),
+    ] = None,
     nrp: Annotated[
         bool, typer.Option("--nrp", help="Add the acknowledgement that NRP Nautilus asks its users for.")
     ] = False,
@@ -32,7 +39,13 @@ def report(
     from grace_client import report as reports
 
     written = reports.write(
-        runs, out, figures=figures, tables=tables, nrp=nrp, say=(lambda _: None) if quiet or json else say
+        runs,
+        out,
+        figures=figures,
+        tables=tables,
+        people=people,
+        nrp=nrp,
+        say=(lambda _: None) if quiet or json else say,
     )
     if json:
         print_json(

@@ -7,9 +7,13 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from grace_client.core.errors import Problem, TrialError
 from grace_client.core.list_text import INVISIBLE
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
@@ -190,8 +194,13 @@ def plain(raw: bytes, path: str) -> tuple[bytes, list[str]]:
         what = "workbook" if workbook else "Parquet table"
         message = f"this {what} cannot be read ({error}). Save it as 'CSV UTF-8'"
         raise TrialError(path, [Problem(1, None, message)]) from None
+    return csv_of(frame), notes
+
+
+def csv_of(frame: pd.DataFrame) -> bytes:
+    """A data frame as CSV: missing cells are empty, and 3.0 is 3."""
     texts = frame.astype(object).where(frame.notna(), "").map(_cell)
-    return texts.to_csv(index=False, lineterminator="\n").encode(), notes
+    return texts.to_csv(index=False, lineterminator="\n").encode()
 
 
 def _cell(value: object) -> str:

@@ -56,6 +56,7 @@ def write(
     *,
     figures: Path | None = None,
     tables: Path | None = None,
+    people: Path | None = None,
     nrp: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Report:
@@ -69,6 +70,8 @@ def write(
         The page, HTML. It needs no other file.
     figures, tables : Path, optional
         Folders to which the figures (SVG, PDF, PNG) and the tables (CSV) are written as files too.
+    people : Path, optional
+        Answers of people: a table, or a file that says what its columns mean.
     nrp : bool
         Whether the runs used the National Research Platform; if so, the page acknowledges it.
     say : callable
@@ -81,8 +84,9 @@ def write(
     Raises
     ------
     SpecError
-        If a run cannot be trusted; the message names the run and the reason. A part of the page that needs
-        more answers, or fails because of an error in grace, raises nothing: the page has a sentence instead.
+        If a run or the answers of people cannot be trusted; the message names the run and the reason. A part
+        of the page that needs more answers, or fails because of an error in grace, raises nothing: the page
+        has a sentence instead.
     """
     from grace_client.report import page
     from grace_client.report.runs import load
@@ -92,7 +96,7 @@ def write(
     for folder in filter(None, (figures, tables)):
         paths.check_folder(folder)
     say("reading the runs")
-    data = load(runs)
+    data = load(runs, people)
     drawn = _draw_all(section_process.Job(data, figures, nrp), say)
     sections = [one.section for one in drawn]
     table_files = []

@@ -12,6 +12,7 @@ from grace_client import analysis, studies
 from grace_client.analysis._data import reading, table_files
 from grace_client.analysis._data.layout import WAY
 from grace_client.core.errors import NotEnoughDataError, SpecError
+from grace_client.report import people as outside
 from grace_client.report.blocks import Review
 from grace_client.run import study_copy
 from grace_client.run.layout import OK, WAY_FACTOR
@@ -52,6 +53,8 @@ class ReportData:
     asked : dict of str to DataFrame
         Answers in all ways of asking, of the experiments and models that were asked in several. The answers
         in the base way are in `frames` too.
+    people : dict of str to DataFrame
+        Answers of people that the user brought, by experiment, as `analysis.people` gives them.
     """
 
     frames: dict[str, pd.DataFrame]
@@ -60,6 +63,7 @@ class ReportData:
     silent: tuple[str, ...] = ()
     experiments: dict[str, Experiment] = field(default_factory=dict, repr=False)
     asked: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
+    people: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
     _results: dict[object, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -127,8 +131,8 @@ class ReportData:
         return self._results[key]
 
 
-def load(runs: Sequence[Path]) -> ReportData:
-    """Read each run once; SpecError, which names the run, where one cannot be trusted."""
+def load(runs: Sequence[Path], people: Path | None = None) -> ReportData:
+    """Read each run once, and people's answers; SpecError, which names the file that cannot be trusted."""
     tables = table_files.find(list(runs))
     reading.check_revisions(tables)
     parts: dict[str, list[tuple[table_files.Table, pd.DataFrame]]] = {}
@@ -161,13 +165,15 @@ def load(runs: Sequence[Path]) -> ReportData:
         raise last
     experiments = {name: known[name][0] for name in sorted(parts, key=lambda name: _order(known[name][0]))}
     whole = {name: reading.joined(parts[name]) for name in experiments}
+    lists = {name: [table.trials for table, _ in parts[name]] for name in experiments}
     return ReportData(
         {name: in_base_way(frame) for name, frame in whole.items()},
         {(t.manifest.model, name): t.manifest for name in experiments for t, _ in parts[name] if t.manifest},
-        {name: [table.trials for table, _ in parts[name]] for name in experiments},
+        lists,
         tuple(silent),
         experiments,
         {name: in_several_ways(frame) for name, frame in whole.items() if frame[WAY].nunique() > 1},
+        outside.load(people, experiments, lists) if people is not None else {},
     )
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from grace_client.report import runs
 from grace_client.report.blocks import Figure, Section
 from grace_client.report.runs import ReportData
-from grace_client.report.sections import experiment, methods, quality, ways
+from grace_client.report.sections import experiment, methods, people, quality, ways
 from grace_client.report.theory import registry
 
 
 def names(data: ReportData) -> list[str]:
     """All sections, in the order of the page."""
     own = (name for name in data.frames if not runs.is_null(data.experiment(name)))
-    return ["quality", "ways", *own, *registry.FURTHER, "methods"]
+    return ["quality", "ways", *own, "people", *registry.FURTHER, "methods"]
 
 
 def longest_first(data: ReportData) -> list[str]:
@@ -114,6 +114,8 @@ def compute(name: str, job: Job) -> Section | None:
             return quality.section(data)
         if name == "ways":
             return ways.section(data, registry.headlines)
+        if name == "people":
+            return people.section(data, lambda experiment: registry.means_of(data.experiment(experiment)))
         if name == "methods":
             return methods.section(
                 data,
@@ -129,6 +131,6 @@ def compute(name: str, job: Job) -> Section | None:
 
 
 def _title(name: str, data: ReportData) -> str:
-    titles = {"quality": quality.TITLE, "ways": ways.TITLE, "methods": methods.TITLE}
+    titles = {"quality": quality.TITLE, "ways": ways.TITLE, "people": people.TITLE, "methods": methods.TITLE}
     titles |= {key: title for key, (title, _) in registry.FURTHER.items()}
     return titles.get(name) or data.experiment(name).title

@@ -7,7 +7,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,11 +16,14 @@ from grace_client.core.spelling import did_you_mean
 from grace_client.studies import _experiments, _options, _variation
 from grace_client.studies._faults import Faults
 from grace_client.studies._syntax import yaml as _yaml
+from grace_client.studies._syntax.parts import People
 from grace_client.studies._syntax.templates import template
 from grace_client.studies._syntax.yaml import Document
 from grace_client.studies._trials import TrialReader
 from grace_client.studies.declaration import Experiment, Study
 from grace_client.studies.format import FORMAT, StudyFile
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 MAX_ATTACHED = 2_000_000
 """Most bytes of an example file."""
@@ -128,15 +131,38 @@ def _validated(document: Document, path: str) -> StudyFile:
         )
         message = f"{given}. This grace reads version {FORMAT}: write 'grace: {FORMAT}'"
         raise StudyError(path, [FileProblem(line, column, "grace", message)])
+    return _as(StudyFile, document, path)
+
+
+def read_people(path: Path) -> tuple[People, ...]:
+    """Read what a file says of people's answers: the entry `people` of a study file, or a file of such keys.
+
+    Raises
+    ------
+    StudyError
+        If the file has faults; the error names each one with line and column.
+    FileError
+        If it cannot be opened.
+    """
     try:
-        return StudyFile.model_validate(data)
+        document = _yaml.read(path.read_bytes(), str(path))
+    except OSError as error:
+        raise refused(error, path) from None
+    if isinstance(document.data, dict) and "grace" in document.data:
+        return _validated(document, str(path)).people
+    return (_as(People, document, str(path)),)
+
+
+def _as(model: type[_Model], document: Document, path: str) -> _Model:
+    try:
+        return model.model_validate(document.data)
     except ValidationError as error:
         faults: dict[_yaml.Path, Any] = {}
         for fault in error.errors():
             faults.setdefault(_within(document, fault), fault)
         # A value may have several forms: the deepest fault is that of the form that fits best.
         problems = [
-            _problem(document, where, fault)
+            _problem(model, document, where, fault)
             for where, fault in faults.items()
             if not any(other[: len(where)] == where != other for other in faults)
         ]
@@ -152,7 +178,9 @@ def _within(document: Document, fault: Mapping[str, Any]) -> _yaml.Path:
     return (*where, fault["loc"][-1]) if fault["type"] == "missing" else where
 
 
-def _problem(document: Document, where: _yaml.Path, fault: Mapping[str, Any]) -> FileProblem:
+def _problem(
+    model: type[BaseModel], document: Document, where: _yaml.Path, fault: Mapping[str, Any]
+) -> FileProblem:
     line, column = document.place(where)
     wanted = _MESSAGES.get(fault["type"])
     if wanted is not None:
@@ -160,16 +188,16 @@ def _problem(document: Document, where: _yaml.Path, fault: Mapping[str, Any]) ->
     else:
         message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
-        keys = sorted(_keys(fault["loc"]))
+        keys = sorted(_keys(model, fault["loc"]))
         message += f". {did_you_mean(str(where[-1]), keys)}The keys are: {', '.join(keys)}"
     elif fault["type"] != "missing" and isinstance(fault["input"], str):
         message += f"; it is {fault['input'][:60]!r}"
     return FileProblem(line, column, ".".join(map(str, where)) or None, message)
 
 
-def _keys(location: Sequence[str | int]) -> set[str]:
+def _keys(model: type[BaseModel], location: Sequence[str | int]) -> set[str]:
     """The keys that the format has where one is too many; those of all forms that the value may have."""
-    parts: set[type[BaseModel]] = {StudyFile}
+    parts: set[type[BaseModel]] = {model}
     for key in location[:-1]:
         fields = {
             one.alias or name: one.annotation for part in parts for name, one in part.model_fields.items()

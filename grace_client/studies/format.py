@@ -10,14 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     WithJsonSchema,
     model_validator,
 )
 
+from grace_client.studies._syntax.parts import Part, People, Source
 from grace_client.studies._syntax.values import (
     SCALAR,
     Also,
@@ -44,18 +43,6 @@ MAX_FORMS = 2000
 """Most options of a set, and most forms of all of them together."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Source(_Part):
-    """What a study is taken from."""
-
-    text: Text
-    doi: Text | None = None
-    url: Text | None = None
-
-
 def _sources(value: Any) -> Any:
     return [value] if isinstance(value, dict) else value
 
@@ -63,7 +50,7 @@ def _sources(value: Any) -> Any:
 # --- Trial list ------------------------------------------------------------------------------------------
 
 
-class Level(_Part):
+class Level(Part):
     """How a level of a factor is read from the text of a column."""
 
     has: Text
@@ -82,7 +69,7 @@ def _levels(value: Any) -> Any:
     )
 
 
-class Column(_Part):
+class Column(Part):
     """A column of the trial list."""
 
     aliases: Texts = ()
@@ -109,7 +96,7 @@ class Column(_Part):
     """Experiments that show this column. Without it: all."""
 
 
-class Check(_Part):
+class Check(Part):
     """A condition between the columns of a row."""
 
     column: Name
@@ -121,7 +108,7 @@ class Check(_Part):
     """The list is used all the same, with a note."""
 
 
-class Drawn(_Part):
+class Drawn(Part):
     """Different names that are drawn for each trial."""
 
     as_: Annotated[tuple[Name, ...], Field(alias="as")]
@@ -129,7 +116,7 @@ class Drawn(_Part):
     names: tuple[Text, ...]
 
 
-class Make(_Part):
+class Make(Part):
     """How `grace trials make` writes a balanced list: every participant sees each item once."""
 
     participants: Annotated[int, Field(ge=1, le=100_000)]
@@ -145,7 +132,7 @@ class Make(_Part):
     """The text of each column, from an item's and a cell's values, what was drawn, and `participant`."""
 
 
-class Trials(_Part):
+class Trials(Part):
     """The trial list of a study."""
 
     columns: Annotated[dict[Name, Column | None], Field(min_length=1)]
@@ -170,7 +157,7 @@ class Trials(_Part):
 # --- Options ---------------------------------------------------------------------------------------------
 
 
-class Options(_Part):
+class Options(Part):
     """A closed set of answers. Give one of `names`, `values`, `cross` and `columns`."""
 
     names: tuple[Text, ...] = ()
@@ -205,7 +192,7 @@ OptionsOrNames = Annotated[
 # --- Experiments -----------------------------------------------------------------------------------------
 
 
-class Turn(_Part):
+class Turn(Part):
     """One turn of a conversation: exactly one of the three."""
 
     system: Template | None = None
@@ -219,7 +206,7 @@ class Turn(_Part):
         return self
 
 
-class Examples(_Part):
+class Examples(Part):
     """Solved examples before the question: rows with the columns of the list and `answer`."""
 
     rows: tuple[dict[Name, Text], ...] = ()
@@ -234,7 +221,7 @@ def _range(given: tuple[int, int]) -> tuple[int, int]:
     return given
 
 
-class Read(_Part):
+class Read(Part):
     """How free text becomes a value."""
 
     number: Annotated[tuple[int, int], AfterValidator(_range)] | None = None
@@ -257,7 +244,7 @@ class Read(_Part):
     says so in general words."""
 
 
-class Ask(_Part):
+class Ask(Part):
     """One question about a trial, or one for each value of `each`."""
 
     name: Name
@@ -275,7 +262,7 @@ class Ask(_Part):
     read: Read | None = None
 
 
-class TableColumns(_Part):
+class TableColumns(Part):
     """Columns of the wide table: names for the probabilities, or measures, of a question."""
 
     question: Name
@@ -288,7 +275,7 @@ class TableColumns(_Part):
     entropy: Template | None = None
 
 
-class Table(_Part):
+class Table(Part):
     """The wide table."""
 
     name: Annotated[str, Field(pattern=r"^[a-z]+(_[a-z]+)*$", max_length=40)] | None = None
@@ -296,7 +283,7 @@ class Table(_Part):
     columns: tuple[TableColumns, ...] = ()
 
 
-class Sampling(_Part):
+class Sampling(Part):
     """How free text is drawn, unless the command says otherwise."""
 
     temperature: Annotated[float, Field(ge=0)] | None = None
@@ -304,7 +291,7 @@ class Sampling(_Part):
     replicates: Annotated[int, Field(ge=1)] | None = None
 
 
-class Contrast(_Part):
+class Contrast(Part):
     """A planned comparison of two conditions."""
 
     name: Text
@@ -317,7 +304,7 @@ class Contrast(_Part):
     """The smallest difference that matters, in the outcome's unit."""
 
 
-class Figure(_Part):
+class Figure(Part):
     """A figure that differs from the default."""
 
     x: Name
@@ -327,7 +314,7 @@ class Figure(_Part):
     question: Name | None = None
 
 
-class ExperimentFile(_Part):
+class ExperimentFile(Part):
     """One experiment: its questions, and its table."""
 
     ask: Annotated[tuple[Ask, ...], Field(min_length=1)]
@@ -342,7 +329,7 @@ class ExperimentFile(_Part):
     figures: tuple[Figure, ...] = ()
 
 
-class WayLevel(_Part):
+class WayLevel(Part):
     """A level of a way of asking: what it changes in every question, or in those that it names."""
 
     questions: Texts = ()
@@ -366,15 +353,7 @@ class WayLevel(_Part):
     """Whether the prompt is sent in the model's chat template, or as plain text."""
 
 
-class People(_Part):
-    """Data of people: a file beside the study file, and the columns that it shares with the trial list."""
-
-    file: FileName
-    columns: dict[Name, Text] = Field(default_factory=dict)
-    source: Source | None = None
-
-
-class StudyFile(_Part):
+class StudyFile(Part):
     """A study."""
 
     grace: Annotated[Literal["1"], WithJsonSchema({"enum": [1, "1"]})]

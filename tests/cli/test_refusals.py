@@ -84,6 +84,7 @@ CASES: list[tuple[str, str, tuple[str, ...], list[str]]] = [
     ("report", "out", BAD_NEW_FILE, ["report", "{}/scored", "--out", "PATH"]),
     ("report", "figures", BAD_NEW_FOLDER, ["report", "{}/scored", "--out", "{}/p.html", "--figures", "PATH"]),
     ("report", "tables", BAD_NEW_FOLDER, ["report", "{}/scored", "--out", "{}/p.html", "--tables", "PATH"]),
+    ("report", "people", BAD_FILE, ["report", "{}/scored", "--out", "{}/p.html", "--people", "PATH"]),
     ("policy check", "files", BAD_FILE, ["policy", "check", "PATH"]),
     ("policy check", "chart", BAD_FOLDER, ["policy", "check", "--chart", "PATH"]),
     (

@@ -100,17 +100,22 @@ def design(listed: TrialList, shown: Mapping[str, str] | None = None) -> pd.Data
     schema, shown = listed.schema, shown or {}
     rows = []
     for trial in listed.trials:
-        text = "\0".join(trial[column].strip() for column in (*schema.stimulus, *shown.values()))
+        text = [trial[column] for column in (*schema.stimulus, *shown.values())]
         rows.append(
             {
                 "participant": trial[schema.participant] if schema.participant else "",
                 "item": trial[schema.item] if schema.item else "",
-                "stimulus": hashlib.sha256(text.encode()).hexdigest()[:12],
+                "stimulus": stimulus(text),
                 **schema.cell(trial),
                 **{name: trial[column].strip() for name, column in shown.items()},
             }
         )
     return pd.DataFrame(rows, index=pd.Index([t.trial_id for t in listed.trials], name="trial_id"))
+
+
+def stimulus(texts: Iterable[str]) -> str:
+    """The name of what a participant sees: a hash of its parts."""
+    return hashlib.sha256("\0".join(text.strip() for text in texts).encode()).hexdigest()[:12]
 
 
 def reversals(long: pd.DataFrame, experiment: Experiment, trials: Iterable[Trial]) -> NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +12,7 @@ from grace_client.analysis._data import checks, declared, files
 from grace_client.analysis._data.layout import WAY
 from grace_client.analysis._data.table_files import Source, Table, find
 from grace_client.core.errors import SpecError
-from grace_client.core.trials import TrialList
+from grace_client.core.trials import Trial, TrialList
 from grace_client.run import study_copy
 from grace_client.run.layout import WAY_FACTOR
 from grace_client.run.manifest import Manifest
@@ -306,11 +306,18 @@ def tidy(long: pd.DataFrame, experiment: Experiment, listed: TrialList) -> pd.Da
     """The rows of a long table with what the trial list says of each trial, columns as `read` gives them."""
     declared.check_conditions(experiment)
     design = files.design(listed, experiment.shown)
+    return arranged(long, experiment, design, listed.trials)
+
+
+def arranged(
+    long: pd.DataFrame, experiment: Experiment, design: pd.DataFrame, trials: Iterable[Trial]
+) -> pd.DataFrame:
+    """The rows of a long table with the design of each trial, columns as `read` gives them."""
     factors = design.columns.drop(["participant", "item", "stimulus"])
     taken = long.columns.intersection(design.columns)
     long = long.rename(columns={name: UNDECLARED + name for name in taken})
     if experiment.reversed_for:
         place = list(long.columns).index("reason") + 1
-        long.insert(place, "reversed", files.reversals(long, experiment, listed.trials))
+        long.insert(place, "reversed", files.reversals(long, experiment, trials))
     rest = [column for column in long.columns if column not in HEAD]
     return long.join(design, on="trial_id")[[*HEAD, *factors, *rest]]

@@ -179,13 +179,14 @@ def anova(
         Study 1 as `read` gives it, or the result of `bets`.
     state : int
         The state whose bets are analysed; the paper reports state 3.
-    within : {"item", "participant", None}
+    within : {"item", "participant", "trial", None}
         Blocks of the model ``value ~ within + access * observe``, which is fitted by least squares. With
         ``item``, bets are first averaged per stimulus, and stories are blocks: 36 stimuli are 36
         observations, however many copies were scored. With ``participant``, bets are averaged per participant
         and cell, and participants are blocks: the repeated-measures analysis with one pooled error (which
         assumes sphericity), for people and for sampled answers. With None, stimuli are independent
-        observations.
+        observations. With ``trial``, every answer is one, without blocks: an analysis that papers often
+        report. Answers of one person or to one story then count as independent, so ``p`` is too small.
     value : {"bet", "percentage"}
         The value to analyse.
 
@@ -201,7 +202,7 @@ def anova(
     Raises
     ------
     SpecError
-        If `within` is ``participant`` and copies of a stimulus all have the same answer: these
+        If `within` is ``participant`` or ``trial`` and copies of a stimulus all have the same answer: these
         participants are copies, not people.
 
     Examples

@@ -60,7 +60,7 @@ def section(data: ReportData, name: str) -> Section:
 
 def headlines(experiment: Experiment) -> tuple[Headline, ...]:
     """The headline effects of an experiment."""
-    main = _main(experiment) if experiment.scored else []
+    main = main_outcomes(experiment) if experiment.scored else []
     return of_any(experiment, main, [_chance(experiment, row["question"], row["outcome"]) for row in main])
 
 
@@ -252,7 +252,7 @@ def _reported(experiment: Experiment) -> pd.DataFrame:
 def _outcomes(section: Section, data: ReportData, experiment: Experiment, frame: pd.DataFrame) -> None:
     """Add the mean of each outcome in each cell, and sentences on the main ones."""
     unit = data.unit(section.name)
-    wanted, main = _reported(experiment), _main(experiment)
+    wanted, main = _reported(experiment), main_outcomes(experiment)
     parts = {}
     every: list[Any] = [*wanted.to_dict("records"), *main]
     for row in every:
@@ -304,7 +304,7 @@ def _outcomes(section: Section, data: ReportData, experiment: Experiment, frame:
     )
 
 
-def _main(experiment: Experiment) -> list[dict[str, Any]]:
+def main_outcomes(experiment: Experiment) -> list[dict[str, Any]]:
     """The outcomes of the summary: the declared ones; else one of each question or crossed factor."""
     wanted = _reported(experiment)
     if experiment.file.outcomes:

@@ -12,7 +12,7 @@ from grace_client.report.blocks import Section, Table
 from grace_client.report.runs import ReportData
 from grace_client.report.sections import comparability
 from grace_client.run.layout import OK
-from grace_client.studies.format import Source
+from grace_client.studies._syntax.parts import Source
 
 NRP = (
     "This work used resources available through the National Research Platform (NRP) at the University of "

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from grace_client import studies
+import pandas as pd
+
+from grace_client import analysis, studies
 from grace_client.report.blocks import Section
 from grace_client.report.headlines import Headline
 from grace_client.report.runs import ReportData
@@ -28,6 +30,12 @@ HEADLINES: dict[str, Callable[[Experiment], tuple[Headline, ...]]] = {
     "study2-exp2": study2.headlines,
 }
 """Headline effects of experiments."""
+MEANS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "study1-exp1": analysis.study1.cell_means,
+    "study2-exp1": analysis.study2.negation,
+    "study2-exp2": analysis.study2.negation,
+}
+"""The means that show people beside models, where those of any study are not the usual ones."""
 SLOW = ("study2-exp1", "study2-exp2")
 """The sections that take longest."""
 FURTHER: dict[str, tuple[str, Builder]] = {
@@ -47,6 +55,11 @@ def headlines(experiment: Experiment) -> tuple[Headline, ...]:
     if experiment.name in HEADLINES and fits(experiment):
         return HEADLINES[experiment.name](experiment)
     return any_experiment.headlines(experiment)
+
+
+def means_of(experiment: Experiment) -> Callable[[pd.DataFrame], pd.DataFrame] | None:
+    """What makes the means that show people beside models; None for those of any study."""
+    return MEANS.get(experiment.name) if fits(experiment) else None
 
 
 def fits(experiment: Experiment) -> bool:
