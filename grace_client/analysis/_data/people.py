@@ -99,7 +99,7 @@ def people(
            model  trial_id   response status
     2434  people      2435  wasnt_bad     ok
     2435  people      2436  wasnt_bad     ok
-    >>> analysis.study2.counts(frame)["count"].sum() == table["count"].sum()
+    >>> bool(analysis.study2.counts(frame)["count"].sum() == table["count"].sum())
     True
     """
     asked = experiment if isinstance(experiment, Experiment) else studies.experiment(str(experiment))
