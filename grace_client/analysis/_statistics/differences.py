@@ -36,6 +36,18 @@ class Side(NamedTuple):
         own = (values - mean).groupby(unit, sort=True, observed=True)
         return cls(mean, own.size() / max(1, count), own.sum() / max(1, count))
 
+    @property
+    def effective(self) -> float:
+        """Effective number of units: that of as many equal ones."""
+        return 1 / float((self.share**2).sum())
+
+    @property
+    def error(self) -> float:
+        """Error of the mean, robust to correlation within units; missing for one unit, 0 if all agree."""
+        if len(self.share) < 2:
+            return float("nan")
+        return root_error(float((self.pull**2 / (1 - self.share)).sum()), self.mean)
+
 
 def tested(
     greater: Side, lesser: Side | None = None, *, most: float, alternative: str = "two-sided"
@@ -59,20 +71,20 @@ def tested(
         of the sign test, and ``t``, ``d_z`` and the interval are missing. With fewer than two units, or if
         all differences are 0, the test is missing.
     """
-    mean, share, pull = greater
+    one = greater
     if lesser is not None:
-        mean, share, pull = mean - lesser.mean, (share + lesser.share) / 2, pull - lesser.pull
-    count = len(share)
+        share = (greater.share + lesser.share) / 2
+        one = Side(greater.mean - lesser.mean, share, greater.pull - lesser.pull)
+    mean, count = one.mean, len(one.share)
     result = {"difference": mean, "n_distinct": count}
     result |= dict.fromkeys(("low", "high", "t", "df", "p", "d_z"), np.nan)
     if count < 2:
         return result
-    effective = 1 / float((share**2).sum())
-    error = _error(float((pull**2 / (1 - share)).sum()), mean)
+    effective, error = one.effective, one.error
     result["df"] = effective - 1
     if not error:
         return result | {"p": sign_test(mean, count, alternative)}
-    found = _student(mean, error, effective - 1, most, alternative)
+    found = student_test(mean, error, effective - 1, most, alternative)
     return result | found | {"d_z": found["t"] / np.sqrt(effective)}
 
 
@@ -101,21 +113,22 @@ def apart(greater: Side, lesser: Side, *, most: float, alternative: str = "two-s
     if min(len(greater.share), len(lesser.share)) < 2:
         return result
     variances = [float((side.pull**2 / (1 - side.share)).sum()) for side in (greater, lesser)]
-    error = _error(sum(variances), mean)
+    error = root_error(sum(variances), mean)
     if not error:
         return result
-    freedom = [1 / float((side.share**2).sum()) - 1 for side in (greater, lesser)]
+    freedom = [side.effective - 1 for side in (greater, lesser)]
     df = sum(variances) ** 2 / sum(v**2 / f for v, f in zip(variances, freedom, strict=True))
-    return result | {"df": df} | _student(mean, error, df, most, alternative)
+    return result | {"df": df} | student_test(mean, error, df, most, alternative)
 
 
-def _error(variance: float, mean: float) -> float:
+def root_error(variance: float, mean: float) -> float:
     """Its root; 0 where only rounding is left of equal values."""
     error = float(np.sqrt(variance))
     return error if error > 1e-12 * max(1.0, abs(mean)) else 0.0
 
 
-def _student(mean: float, error: float, df: float, most: float, alternative: str) -> dict[str, float]:
+def student_test(mean: float, error: float, df: float, most: float, alternative: str) -> dict[str, float]:
+    """``low, high, t, p`` of a difference with a known error (not 0) and degrees of freedom."""
     from scipy import stats
 
     t, reach = mean / error, float(student(df + 1)) * error
