@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         rsa,
         study1,
         study2,
+        versus,
         ways,
     )
     from grace_client.analysis._data.reading import experiment, manifests, read
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from grace_client.analysis.inference import holm, mean_intervals
     from grace_client.analysis.measured import outcome_list, outcomes
     from grace_client.analysis.regression import logistic, mixed
+    from grace_client.analysis.versus import paired
     from grace_client.run.manifest import Manifest
 
 __all__ = [
@@ -69,6 +71,7 @@ __all__ = [
     "mixed",
     "outcome_list",
     "outcomes",
+    "paired",
     "quality",
     "read",
     "reference",
@@ -78,6 +81,7 @@ __all__ = [
     "study1",
     "study2",
     "summarise",
+    "versus",
     "ways",
     "wording",
 ]
@@ -96,6 +100,7 @@ _HOMES = {
     "mixed": "regression",
     "outcome_list": "measured",
     "outcomes": "measured",
+    "paired": "versus",
     "read": "_data.reading",
     "shares": "cells",
     "summarise": "distributions",

@@ -332,7 +332,7 @@ def against(
     -------
     DataFrame
         One row per model and baseline: ``model, baseline``; ``js`` and ``js_baseline``, the mean divergences
-        from `other` (bits); ``difference`` of the two (below 0: the model is closer) with ``low, high`` (95%);
+        from `other` (bits); ``difference`` of the two (below 0: the model is closer), ``low, high`` (95%);
         ``closer`` (whether the whole interval is below 0; False without one); ``best`` (whether no baseline
         is closer than this one); ``n_cells``, ``n_items`` and ``drawn``. A model that is not ``closer`` in
         the row of the best baseline is not close to people.

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from grace_client.analysis._statistics.variance import sign_test
-from grace_client.analysis.intervals import student
+from grace_client.analysis.intervals import LEVEL, TAIL, student
 
 
 class Side(NamedTuple):
@@ -134,3 +134,49 @@ def student_test(mean: float, error: float, df: float, most: float, alternative:
     t, reach = mean / error, float(student(df + 1)) * error
     p = stats.t.sf(t, df) if alternative == "greater" else 2 * stats.t.sf(abs(t), df)
     return {"low": max(mean - reach, -most), "high": min(mean + reach, most), "t": t, "p": float(p)}
+
+
+def d_z_interval(t: float, df: float) -> tuple[float, float]:
+    """95% interval of d_z, the mean difference over the standard deviation of the differences.
+
+    Its ends are the effects under which a t at least as large, or at most as large, has a probability of 2.5%.
+
+    Parameters
+    ----------
+    t, df : float
+        Of the paired test; there are ``df + 1`` pairs.
+
+    Returns
+    -------
+    low, high : float
+        Missing if `t` is.
+
+    References
+    ----------
+    Cumming, G., & Finch, S. (2001). A primer on the understanding, use, and calculation of confidence intervals
+    that are based on central and noncentral distributions. *Educational and Psychological Measurement*, 61(4),
+    532-574.
+    """
+    from scipy import optimize, stats
+
+    if not np.isfinite(t):
+        return float("nan"), float("nan")
+
+    def beyond(at: float, level: float) -> float:
+        below = float(stats.nct.cdf(t, df, at))
+        # In the far tails scipy has NaN.
+        return (below if np.isfinite(below) else float(at < t)) - level
+
+    ends = []
+    for level, direction in (((1 + LEVEL) / 2, -1.0), (TAIL, 1.0)):
+        step = direction * float(np.sqrt(1 + t**2 / (2 * df)))
+        other = t + step
+        while direction * beyond(other, level) > 0:
+            other += step
+        # With few pairs the end of the other side may lie beyond t itself.
+        start = t
+        while direction * beyond(start, level) < 0:
+            start -= step
+        ends.append(float(optimize.brentq(beyond, *sorted((start, other)), args=(level,))))
+    low, high = ends
+    return low / float(np.sqrt(df + 1)), high / float(np.sqrt(df + 1))
