@@ -339,8 +339,8 @@ def against(
 
     Notes
     -----
-    Simulated with samples of people as large as those of Study 2, none of 600 models that ignore the goal was
-    ``closer`` than `blind`.
+    Simulated with samples of people as large as those of Study 2, none of 600 models that ignore a condition
+    was ``closer`` than `blind`.
 
     Examples
     --------

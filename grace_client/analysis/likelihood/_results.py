@@ -121,16 +121,14 @@ def per_choice(
     --------
     >>> from grace_client.analysis import example, likelihood, reference, study2
     >>> items = study2.by_item(example.scored("study2"))
-    >>> how = {"keys": study2.CELL, "outcome": "utterance", "ignoring": [study2.CELL[0]]}
+    >>> how = {"keys": study2.CELL, "outcome": "utterance", "ignoring": []}
     >>> found = likelihood.per_choice(items, reference.study2(), **how)
     >>> found[["model", "nats", "low", "high", "difference"]].round(2)
-                       model  nats   low  high  difference
-    0                uniform  2.08   NaN   NaN        0.27
-    1               marginal  1.81  1.79  1.84        0.00
-    2          blind to goal  1.23  1.18  1.27       -0.59
-    3  blind to goal, fitted  1.21  1.17  1.25       -0.60
-    4                example  1.13  1.08  1.19       -0.68
-    5       people on people  1.12  1.07  1.16       -0.70
+                  model  nats   low  high  difference
+    0           uniform  2.08   NaN   NaN        0.27
+    1          marginal  1.81  1.79  1.84        0.00
+    2           example  1.13  1.08  1.19       -0.68
+    3  people on people  1.12  1.07  1.16       -0.70
     """
     people, rows = _rows(models, choices, keys, outcome, ignoring, theories, lapse, splits, seed)
     unit, named = _unit(people, cluster)
@@ -197,11 +195,11 @@ def differences(
     --------
     >>> from grace_client.analysis import example, likelihood, reference, study2
     >>> items = study2.by_item(example.scored("study2"))
-    >>> how = {"keys": study2.CELL, "outcome": "utterance", "against": ["blind to goal, fitted"]}
+    >>> how = {"keys": study2.CELL, "outcome": "utterance", "against": ["marginal"]}
     >>> found = likelihood.differences(items, reference.study2(), **how)
     >>> found[["model", "against", "difference", "low", "high"]].round(2)
-         model                against  difference   low  high
-    0  example  blind to goal, fitted       -0.08 -0.11 -0.05
+         model   against  difference   low  high
+    0  example  marginal       -0.68 -0.73 -0.64
     """
     people, rows = _rows(models, choices, keys, outcome, ignoring, theories, lapse, splits, seed)
     unit, named = _unit(people, cluster)
