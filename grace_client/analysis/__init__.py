@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         figures,
         inference,
         intervals,
+        likelihood,
         measured,
         quality,
         reference,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         rsa,
         study1,
         study2,
+        versus,
         ways,
     )
     from grace_client.analysis._data.people import people
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from grace_client.analysis.inference import holm, mean_intervals
     from grace_client.analysis.measured import outcome_list, outcomes
     from grace_client.analysis.regression import logistic, mixed
+    from grace_client.analysis.versus import paired
     from grace_client.run.manifest import Manifest
 
 __all__ = [
@@ -61,6 +64,7 @@ __all__ = [
     "holm",
     "inference",
     "intervals",
+    "likelihood",
     "logistic",
     "manifests",
     "mean_intervals",
@@ -68,6 +72,7 @@ __all__ = [
     "mixed",
     "outcome_list",
     "outcomes",
+    "paired",
     "people",
     "quality",
     "read",
@@ -78,6 +83,7 @@ __all__ = [
     "study1",
     "study2",
     "summarise",
+    "versus",
     "ways",
     "wording",
 ]
@@ -97,6 +103,7 @@ _HOMES = {
     "outcome_list": "measured",
     "outcomes": "measured",
     "people": "_data.people",
+    "paired": "versus",
     "read": "_data.reading",
     "shares": "cells",
     "summarise": "distributions",

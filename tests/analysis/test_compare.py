@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -314,3 +316,34 @@ def test_what_cannot_be_compared_is_named(break_it, message: str) -> None:  # ty
     """The error says why the tables cannot be compared. No row is left out silently."""
     with pytest.raises(SpecError, match=message):
         compare.closeness(break_it(model("m", 0.1)), HUMAN, keys=KEYS, outcome="utterance", draws=10)
+
+
+def test_differences_from_baselines() -> None:
+    """Difference and interval are those of the divergences in the same samples; items move them too."""
+    ignores = compare.blind(HUMAN, keys=KEYS, outcome="utterance", across=["goal"])
+    even = compare.even(HUMAN, keys=KEYS, outcome="utterance")
+    baselines = pd.concat([ignores, even])
+    models = pd.concat([model("near", 0.05), model("far", 0.9), ignores.assign(model="the same")])
+    how: dict[str, Any] = {"keys": KEYS, "outcome": "utterance"}
+    found = compare.against(models, HUMAN, baselines, **how)
+    q = HUMAN["prob"].to_numpy().reshape(12, 8)
+    for row in found.to_dict("records"):
+        p, b = (
+            table.loc[table["model"] == one, "prob"].to_numpy().reshape(12, 8)
+            for table, one in ((models, row["model"]), (baselines, row["baseline"]))
+        )
+        js = [
+            np.mean([distance.jensenshannon(x, y, base=2) ** 2 for x, y in zip(t, q, strict=True)])
+            for t in (p, b)
+        ]
+        assert row["difference"] == pytest.approx(js[0] - js[1], abs=1e-9)
+    assert found["best"].tolist() == [True, False] * 3
+    assert found["closer"].tolist() == [True, True, False, True, False, True]
+    # Against what is as good as itself there is nothing to draw.
+    same = found[(found["model"] == "the same") & found["best"]]
+    assert same["difference"].tolist() == [0] and same["low"].isna().all()
+    items = pd.concat([by_item("near", 0.3, seed=seed).assign(model=f"m{seed}") for seed in range(2)])
+    for some in (items, items[items["item"].isin(["0", "1", "2", "3"])]):
+        both = compare.against(some, HUMAN, baselines, **how)
+        assert both["drawn"].eq("items and people").all() and both["low"].lt(both["difference"]).all()
+        assert both["high"].gt(both["difference"]).all()

@@ -73,32 +73,100 @@ def test_the_sentence_on_people_has_its_baseline(compared: Section) -> None:
     assert "every answer equally likely: 0.3" in sentence and "a second sample of people: 0.01" in sentence
 
 
+def apart(*models: tuple[str, float, float]) -> pd.DataFrame:
+    """Differences from two baselines as `compare.against` gives them: a model, and its ends from the best."""
+    rows = [
+        (model, baseline, low + 0.01 - further, low - further, high - further)
+        for model, low, high in models
+        for baseline, further in (("averaged", 0.0), ("even", 0.3))
+    ]
+    table = pd.DataFrame(rows, columns=["model", "baseline", "difference", "low", "high"])
+    return table.assign(closer=table["high"] < 0, best=table["baseline"] == "averaged")
+
+
+NEAR, SAME, FAR, FARTHEST = (-0.03, -0.02), (-0.02, 0.01), (0.1, 0.2), (0.4, 0.5)
+
+
 @pytest.mark.parametrize(
-    ("r", "js", "models", "start"),
+    ("r", "ends", "other", "start"),
     [
-        ((0.6, 0.4, 0.7), (0.03, 0.02), 2, "m is closest to people"),
-        ((0.6, 0.4, 0.7), (0.03, 0.02), 1, "m changes with the goal as people do, more than by chance"),
-        ((0.1, -0.2, 0.4), (0.03, 0.02), 2, "m is the closest to people over all cells, but it is not shown"),
-        ((0.1, -0.2, 0.4), (0.03, 0.02), 1, "m is not shown to change with the goal as people do"),
-        ((0.6, np.nan, np.nan), (0.03, 0.02), 1, "m is not shown to change with the goal as people do"),
-        ((-0.1, -0.3, 0.1), (0.3, 0.2), 2, "even the closest model, m, is further from people than the"),
-        ((0.9, 0.8, 0.95), (0.3, 0.2), 1, "m is further from people than the baseline “averaged”"),
+        ((0.6, 0.4, 0.7), NEAR, SAME, "m is closest to people"),
+        ((0.6, 0.4, 0.7), NEAR, None, "m changes with the goal as people do, more than by chance"),
+        (
+            (0.1, -0.2, 0.4),
+            NEAR,
+            FAR,
+            "m is the closest to people over all cells, but it is not shown to change",
+        ),
+        ((0.1, -0.2, 0.4), NEAR, None, "m is not shown to change with the goal as people do"),
+        ((0.6, np.nan, np.nan), NEAR, None, "m is not shown to change with the goal as people do"),
         (
             (0.9, 0.8, 0.95),
-            (0.5, 0.4),
-            1,
-            "m is further from people than the baselines “averaged” and “even”",
+            FAR,
+            FAR,
+            "none is close to people: the closest model, m, is further from people than",
         ),
-        ((0.9, 0.8, 0.95), (0.06, 0.05), 1, "m is no closer to people than the baseline “averaged”"),
-        ((np.nan,) * 3, (0.055, np.nan), 1, "m is no closer to people than the baseline “averaged”"),
+        (
+            (0.9, 0.8, 0.95),
+            FAR,
+            None,
+            "m is not close to people: it is further from people than the baseline ",
+        ),
+        (
+            (0.9, 0.8, 0.95),
+            FARTHEST,
+            None,
+            "m is not close to people: it is further from people than the baselines",
+        ),
+        (
+            (0.9, 0.8, 0.95),
+            SAME,
+            None,
+            "m is not close to people: it is not shown to be closer to people than the",
+        ),
+        (
+            (0.9, 0.8, 0.95),
+            SAME,
+            SAME,
+            "none is close to people: the closest model, m, is not shown to be closer",
+        ),
+        ((np.nan,) * 3, (np.nan, np.nan), None, "m is not close to people: it is not shown to be closer"),
+        (
+            (0.9, 0.8, 0.95),
+            SAME,
+            NEAR,
+            "m is the closest to people over all cells, but it is not shown to be",
+        ),
     ],
 )
-def test_what_a_baseline_beats_is_not_called_close(
-    r: tuple[float, float, float], js: tuple[float, float], models: int, start: str
+def test_what_no_baseline_is_behind_is_not_called_close(
+    r: tuple[float, float, float], ends: tuple[float, float], other: tuple[float, float] | None, start: str
 ) -> None:
-    """A model is called closest only if r is above 0 and its divergence is below both baselines."""
-    text = closeness.verdict("m", "the goal", r, js, {"averaged": 0.055, "even": 0.35}, models)
-    assert text.startswith(start) and ("even" in text.replace("even the", "")) == (js[0] == 0.5)
+    """A model is called close only if the interval of its difference from the best baseline is below 0."""
+    table = apart(("m", *ends), *([("n", *other)] if other else []))
+    text = closeness.verdict("m", "the goal", r, table)
+    assert text.startswith(start)
+    assert ("“even”" in text) == (ends is FARTHEST or np.isnan(ends[0]))
+    assert ("n is shown to be closer" in text) == (other is NEAR)
+
+
+def test_a_ranking_of_models_says_that_none_is_close() -> None:
+    """Two models that ignore the goal, as the best baseline does, are ranked, but none is called close."""
+    scored = blind(example.scored("study2"))
+    some = 0.9 * scored["prob_norm"] + 0.1 / 8
+    worse = scored.assign(model="worse", prob_norm=some, prob_raw=some * scored["option_mass"])
+    data = ReportData({"study2-exp2": pd.concat([scored, worse], ignore_index=True)}, {}, {})
+    found = comparison.comparison(data)
+    assert found is not None
+    sentence = next(one for one in found.summary if one.startswith("Study 2, scored answers: "))
+    assert "none is close to people: the closest model, blind, is" in sentence
+    assert "of the bootstrap samples" not in sentence and "is closest to people" not in sentence
+    assert closeness.NONE in said(found)
+
+
+def test_close_models_are_not_said_to_be_far(compared: Section) -> None:
+    """The note on a ranking in which none is close is not there if one is."""
+    assert closeness.NONE not in said(compared)
 
 
 def test_too_few_answers_are_a_sentence() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from grace_client import studies
+from grace_client import analysis, studies
 from tests.analysis.test_people_data import BET_COLUMNS, FLAGS, bets, written
 from tests.conftest import ROOT, grace
 from tests.report.conftest import Salted, make
@@ -59,6 +60,14 @@ def test_a_table_with_the_names_of_the_study(
     assert f"{rows // 4} missing (no value in utterance)" in text
     table = pd.read_csv(tmp_path / "people-study2-exp2.csv")
     assert table["model"].value_counts().to_dict() == {"alpha": 12, "people": 12}
+    found = pd.read_csv(tmp_path / "people-study2-exp2-utterance-likelihood.csv").set_index("model")
+    model = analysis.read(both).groupby(["goal", "state", "item", "option"])["prob_norm"].mean()
+    mean = model.groupby(["goal", "state", "option"]).mean()
+    people = analysis.people(folder / "said.csv", "study2-exp2").query("prob_norm == 1")
+    chosen = mean.reindex(pd.MultiIndex.from_frame(people[["goal", "state", "option"]]))
+    assert len(chosen) == found.loc["alpha", "n"] and found.loc["uniform", "nats"] == pytest.approx(np.log(8))
+    assert found.loc["alpha", "nats"] == pytest.approx(-np.log(chosen).mean(), rel=0.02)
+    assert "in nats per choice" in text and "people predicted from other people" in text
 
 
 def test_a_study_file_names_its_people(

@@ -12,6 +12,7 @@ from grace_client.core.errors import NotEnoughDataError
 from grace_client.report import format
 from grace_client.report.blocks import Figure, Section, Table
 from grace_client.report.runs import ReportData
+from grace_client.report.sections import likelihood
 from grace_client.report.sections.experiment import main_outcomes
 from grace_client.run.layout import OK
 
@@ -35,6 +36,7 @@ def section(data: ReportData, of: Callable[[str], Means | None]) -> Section | No
     for name, people in data.people.items():
         with part.block(f"People beside models in {name}"):
             _beside(part, data, name, people, of(name))
+        likelihood.add(part, data, name, people)
     return part
 
 

@@ -24,6 +24,12 @@ NOTE = (
 EVEN = "every answer equally likely"
 """Name of the baseline in which all answers have the same probability."""
 
+NONE = (
+    "None is close: no model is shown to be closer to people than the best baseline is. The order below is "
+    "one of models that are not close."
+)
+"""What stands before a ranking of models of which none is close."""
+
 
 def note(condition: str) -> str:
     """Explains the columns; `condition` is the condition whose effect is compared, such as ``the goal``."""
@@ -68,15 +74,8 @@ def from_even(prob: pd.Series, outcome: pd.Series) -> float:
     return float(xlogy(prob, outcomes * prob).sum() / np.log(2) * outcomes / len(prob))
 
 
-def verdict(
-    name: str,
-    condition: str,
-    r: tuple[float, float, float],
-    js: tuple[float, float],
-    baselines: dict[str, float],
-    models: int,
-) -> str:
-    """How close to people the closest model is, in words. A model that a baseline beats is not called close.
+def verdict(name: str, condition: str, r: tuple[float, float, float], apart: pd.DataFrame) -> str:
+    """How close to people the closest model is, in words. None is called close that no baseline is behind.
 
     Parameters
     ----------
@@ -86,26 +85,48 @@ def verdict(
         The condition whose effect is compared, such as ``the goal``.
     r : tuple of float
         The model's correlation of deviations with its interval.
-    js : tuple of float
-        Divergence of the model from people, and the lower end of its interval.
-    baselines : dict of str to float
-        Divergence of each baseline from people, by its name.
-    models : int
-        Number of models.
+    apart : DataFrame
+        The differences of all models from the baselines, as `compare.against` gives them.
     """
-    further = [one for one, own in baselines.items() if js[1] > own]
-    if beaten_by := further or [one for one, own in baselines.items() if js[0] >= own]:
-        named = f"the baseline{'s' * (len(beaten_by) > 1)} {format.listed(f'“{one}”' for one in beaten_by)}"
-        subject = f"even the closest model, {name}," if models > 1 else name
-        return f"{subject} is {'further from' if further else 'no closer to'} people than {named}"
+    alone = apart["model"].nunique() == 1
+    closer = list(apart.loc[apart["best"] & apart["closer"], "model"])
+    if name not in closer:
+        own = apart[apart["model"] == name]
+        further = own[own["low"] > 0]
+        behind = own[~own["closer"]] if further.empty else further
+        named = format.listed(f"“{one}”" for one in behind["baseline"])
+        than = f"people than the baseline{'s' * (len(behind) > 1)} {named}{_differences(behind)}"
+        how = "is not shown to be closer to" if further.empty else "is further from"
+        if closer:
+            return (
+                f"{name} is the closest to people over all cells, but it {how} {than}; "
+                f"{format.listed(closer)} {'is' if len(closer) == 1 else 'are'} shown to be closer than it"
+            )
+        if alone:
+            return f"{name} is not close to people: it {how} {than}"
+        return f"none is close to people: the closest model, {name}, {how} {than}"
     if not r[1] > 0:
-        closest = f"{name} is the closest to people over all cells, but it" if models > 1 else name
-        return f"{closest} is not shown to change with {condition} as people do"
-    return (
-        f"{name} is closest to people"
-        if models > 1
-        else f"{name} changes with {condition} as people do, more than by chance"
-    )
+        subject = name if alone else f"{name} is the closest to people over all cells, but it"
+        return f"{subject} is not shown to change with {condition} as people do"
+    if alone:
+        return f"{name} changes with {condition} as people do, more than by chance"
+    return closest(name)
+
+
+def closest(name: str) -> str:
+    """The verdict on a model that is close to people, and closer than the others."""
+    return f"{name} is closest to people"
+
+
+def _differences(rows: pd.DataFrame) -> str:
+    """The differences from baselines with their intervals, in brackets."""
+    values = [
+        format.number(row["difference"], 3)
+        if pd.isna(row["low"])
+        else format.interval(row["difference"], row["low"], row["high"], 3)
+        for row in rows.to_dict("records")
+    ]
+    return f" (difference of the divergences in bits: {'; '.join(values)})"
 
 
 def comparable(
@@ -117,6 +138,23 @@ def comparable(
         reasons = "; ".join(f"{model}: {missing}" for model, missing in lacking.items())
         section.content.append(f"Not compared ({what}): {reasons}.")
     return items[~items["model"].isin(set(lacking))]
+
+
+def ignorant(
+    other: pd.DataFrame, keys: Sequence[str], outcome: str, averaged: tuple[str, str]
+) -> pd.DataFrame:
+    """The two baselines of a comparison: ``model`` (name), `keys`, `outcome`, ``prob``.
+
+    Parameters
+    ----------
+    other, keys, outcome
+        As in `compare.closeness`.
+    averaged : tuple of str
+        The condition that the first baseline ignores, and the name of that baseline. The second is `EVEN`.
+    """
+    blind = analysis.compare.blind(other, keys=keys, outcome=outcome, across=[averaged[0]])
+    even = analysis.compare.even(other, keys=keys, outcome=outcome)
+    return pd.concat([blind.assign(model=averaged[1]), even.assign(model=EVEN)], ignore_index=True)
 
 
 def baselines(
@@ -133,11 +171,10 @@ def baselines(
     ----------
     other, keys, outcome, ordered
         As in `compare.closeness`.
-    averaged : tuple of str
-        The condition that the first baseline ignores, and the name of that baseline. The second is `EVEN`.
+    averaged
+        As in `ignorant`.
     """
-    across, name = [averaged[0]], averaged[1]
-    ignores = analysis.compare.blind(other, keys=keys, outcome=outcome, across=across)
-    even = analysis.compare.even(other, keys=keys, outcome=outcome)
-    both = pd.concat([ignores.assign(model=name), even.assign(model=EVEN)], ignore_index=True)
-    return analysis.compare.closeness(both, other, keys=keys, outcome=outcome, across=across, ordered=ordered)
+    both = ignorant(other, keys, outcome, averaged)
+    return analysis.compare.closeness(
+        both, other, keys=keys, outcome=outcome, across=[averaged[0]], ordered=ordered
+    )

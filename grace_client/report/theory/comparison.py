@@ -91,6 +91,8 @@ def _people(
     ceiling = analysis.reference.noise_ceiling()
     ceiling = ceiling[ceiling["compared"] == "second sample"]
     order = analysis.compare.ranking(items, human, **how)
+    ignorant = closeness.ignorant(human, averaged=("goal", AVERAGED), **how)
+    apart = analysis.compare.against(items, human, ignorant, **how)
     wide = [closeness.wide(table, beside) for table, (*_, beside) in zip(close, pairs, strict=True)]
     section.content += [
         Figure(
@@ -118,6 +120,8 @@ def _people(
         ),
     ]
     if len(order) > 1:
+        if not (apart["best"] & apart["closer"]).any():
+            section.content.append(closeness.NONE)
         section.content.append(
             Table(
                 f"comparison-{name}-rank",
@@ -128,29 +132,28 @@ def _people(
                 "model is closest.",
             )
         )
-    section.summary.append(_closest(order, close[0], baselines, ceiling, label))
+    section.summary.append(_closest(order, close[0], baselines, apart, ceiling, label))
 
 
 def _closest(
-    order: pd.DataFrame, table: pd.DataFrame, baselines: pd.DataFrame, ceiling: pd.DataFrame, label: str
+    order: pd.DataFrame,
+    table: pd.DataFrame,
+    baselines: pd.DataFrame,
+    apart: pd.DataFrame,
+    ceiling: pd.DataFrame,
+    label: str,
 ) -> str:
     """The sentence on the model closest to people, with the baselines and a second sample of people."""
     first = order.iloc[0]
     r = table[(table["model"] == first["model"]) & (table["statistic"] == "r")].iloc[0]
     interval = (float(r["value"]), float(r["low"]), float(r["high"]))
     below, ceil = (rows[rows["statistic"] == "js"] for rows in (baselines, ceiling.assign(model="")))
-    verdict = closeness.verdict(
-        str(first["model"]),
-        "the goal",
-        interval,
-        (float(first["js"]), float(first["low"])),
-        dict(zip(below["model"], below["value"].astype(float), strict=True)),
-        len(order),
-    )
+    verdict = closeness.verdict(str(first["model"]), "the goal", interval, apart)
     others = "; ".join(f"{row['model']}: {_bits(row)}" for row in below.to_dict("records"))
-    sure = f" (in {format.percent(first['best'])} of the bootstrap samples)" if len(order) > 1 else ""
+    if verdict == closeness.closest(str(first["model"])) and pd.notna(first["best"]):
+        verdict += f" (in {format.percent(first['best'])} of the bootstrap samples)"
     return (
-        f"Study 2, {label}: {verdict}{sure if pd.notna(first['best']) else ''}. The changes with the goal "
+        f"Study 2, {label}: {verdict}. The changes with the goal "
         f"correlate with those of people at r = {format.correlation(*interval)} (1: the same changes; 0: no "
         "relation; in brackets: 95% intervals). Jensen-Shannon divergence from people, in bits (0: equal; 1: "
         "nothing in common): "
