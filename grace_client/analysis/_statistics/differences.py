@@ -139,7 +139,7 @@ def student_test(mean: float, error: float, df: float, most: float, alternative:
 def d_z_interval(t: float, df: float) -> tuple[float, float]:
     """95% interval of d_z, the mean difference over the standard deviation of the differences.
 
-    Its ends are the effects under which a t at least as large, or at most as large, has a probability of 2.5%.
+    Its ends are the effects under which a t at least, or at most, as large has a probability of 2.5%.
 
     Parameters
     ----------
@@ -153,9 +153,9 @@ def d_z_interval(t: float, df: float) -> tuple[float, float]:
 
     References
     ----------
-    Cumming, G., & Finch, S. (2001). A primer on the understanding, use, and calculation of confidence intervals
-    that are based on central and noncentral distributions. *Educational and Psychological Measurement*, 61(4),
-    532-574.
+    Cumming, G., & Finch, S. (2001). A primer on the understanding, use, and calculation of confidence
+    intervals that are based on central and noncentral distributions. *Educational and Psychological
+    Measurement*, 61(4), 532-574.
     """
     from scipy import optimize, stats
 
