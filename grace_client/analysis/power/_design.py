@@ -36,8 +36,8 @@ class Design:
         Standard deviation of an item's own effect of a condition.
     way : float
         Standard deviation of a way's own effect of a condition, the same for all items. The test over items
-        does not see it: it makes effects of these ways look like effects of the conditions. (What a way does to
-        all conditions alike cancels.)
+        does not see it: it makes effects of these ways look like effects of the conditions. (What a way does
+        to all conditions alike cancels.)
     residual : float
         Standard deviation of the answers to one item in one condition and way.
 
