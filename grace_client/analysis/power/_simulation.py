@@ -77,14 +77,14 @@ def simulate(
 
     >>> from grace_client.analysis import power
     >>> design = power.Design(items=6, item_condition=0.05, residual=0.05)
-    >>> found = power.simulate(design, {"full": 0.6, "partial": 0.5}, {"access": ("full", "partial")})
+    >>> found = power.simulate(design, {"full": 0.6, "partial": 0.5}, {"view": ("full", "partial")})
     >>> found[["contrast", "difference", "power", "se", "items"]].round(3)
       contrast  difference  power     se  items
-    0   access         0.1  0.678  0.005      6
+    0     view         0.1  0.678  0.005      6
     """
     _level(alpha, alternative, studies)
     if not contrasts:
-        raise SpecError("contrasts: give at least one, such as {'access': ('full', 'partial')}")
+        raise SpecError("contrasts: give at least one, such as {'view': ('full', 'partial')}")
     names = list(means)
     sides = {name: [_places(name, side, names) for side in pair] for name, pair in contrasts.items()}
     values = np.array(list(means.values()), dtype=np.float64)
