@@ -4,7 +4,9 @@ A null server, in its own process on another core, answers every request at once
 clients use it one after another, each in its own process that is bound to one core:
 
 grace
-    A complete run over new questions: tokenise and score every question, write the ledger.
+    A run over new questions: tokenise and score every question, write the ledger.
+grace, whole run
+    The same with the requests that follow, one for each question: what the model would say instead.
 openai, httpx
     The same two requests per question through the `openai` client and through plain `httpx`, 64 in flight,
     the answers parsed. Nothing else: no scoring, no checks, no ledger.
@@ -27,6 +29,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -35,6 +38,7 @@ from rich.table import Table
 
 from grace_client import studies
 from grace_client.core.options import OptionSet, TokenTrie
+from grace_client.core.progress import Progress
 from grace_client.core.trials import Trial
 from grace_client.engines.vllm.engine import VllmEngine
 from grace_client.engines.vllm.wire_format import named_batches
@@ -45,7 +49,8 @@ from tests.support.fake_vllm import FakeVllm, RefusedError
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENT = studies.experiment("study1-exp2")
-CLIENTS = ("grace", "openai", "httpx")
+WHOLE = "grace, whole run"
+CLIENTS = ("grace", WHOLE, "openai", "httpx")
 IN_FLIGHT = 64
 TARGET = 700
 PROMPT = 180
@@ -124,8 +129,13 @@ def bind(core: int) -> None:
         os.sched_setaffinity(0, {cores[core % len(cores)]})
 
 
-async def by_grace(url: str, questions: int) -> tuple[float, float]:
+async def by_grace(url: str, questions: int, *, whole: bool = False) -> tuple[float, float]:
     """A run of Study 1 Experiment 2 over new questions; wall-clock and processor seconds."""
+    last = [0.0, 0.0]
+
+    def scored(_: Progress) -> None:
+        last[:] = time.perf_counter(), time.process_time()
+
     engine = await VllmEngine.connect(url, max_in_flight=IN_FLIGHT)
     try:
         with tempfile.TemporaryDirectory() as scratch:
@@ -145,10 +155,11 @@ async def by_grace(url: str, questions: int) -> tuple[float, float]:
             trials = studies.read_trials(path)
             folder = RunFolder.create(Path(scratch) / "run", EXPERIMENT, trials, await engine.describe())
             wall, used = time.perf_counter(), time.process_time()
-            progress = await run(folder, engine)
+            progress = await run(folder, engine, on_progress=scored)
             assert progress.failed == 0 and progress.done >= questions
-            seconds = time.perf_counter() - wall, time.process_time() - used
-            return seconds[0] / progress.done, seconds[1] / progress.done
+            if whole:
+                scored(progress)
+            return (last[0] - wall) / progress.done, (last[1] - used) / progress.done
     finally:
         await engine.close()
 
@@ -264,7 +275,8 @@ def main() -> None:
         return
     if options.role:
         bind(1)
-        ways = {"grace": by_grace, "openai": by_openai, "httpx": by_httpx}
+        whole = partial(by_grace, whole=True)
+        ways = {"grace": by_grace, WHOLE: whole, "openai": by_openai, "httpx": by_httpx}
         print(json.dumps(asyncio.run(ways[options.role](options.url, options.questions))))
         return
 
@@ -273,7 +285,7 @@ def main() -> None:
         for _ in range(options.rounds):
             for name in CLIENTS:
                 # The other clients need fewer questions for a stable result, because each takes longer.
-                count = options.questions if name == "grace" else max(200, options.questions // 10)
+                count = options.questions if name in ("grace", WHOLE) else max(200, options.questions // 10)
                 command = [sys.executable, "-m", "benchmarks.client", "--role", name, "--url", url]
                 command += ["--questions", str(count)]
                 done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT)

@@ -1,4 +1,4 @@
-"""The difference between every two models, over the items that both answered."""
+"""Model against model: differences of any outcome of any study, over the items that both answered."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from grace_client.analysis.inference import holm
 from grace_client.analysis.measured import Outcome, chosen, measured
 from grace_client.core.errors import NotEnoughDataError, SpecError
 from grace_client.studies.declaration import Experiment
+
+__all__ = ["paired"]
 
 COLUMNS = ["mean_model", "mean_other", "difference", "low", "high", "t", "df", "p", "p_holm", "p_exact"]
 COLUMNS += ["d_z", "d_z_low", "d_z_high", "n", "n_distinct"]

@@ -155,7 +155,7 @@ def cells(frame: pd.DataFrame, unit: str = "distinct") -> tuple[list[tuple[str, 
             shown = [write(*row, digits) for row in zip(column, frame[low], frame[high], strict=True)]
             if "drawn" in frame.columns:
                 # A value that was computed from nothing random needs no interval.
-                computed = (frame["drawn"] == "nothing") & column.notna()
+                computed = (frame["drawn"] == "nothing") & column.notna() & frame[low].isna()
                 shown = [
                     number(v, digits) if without else text
                     for v, without, text in zip(column, computed, shown, strict=True)

@@ -139,8 +139,7 @@ def student_test(mean: float, error: float, df: float, most: float, alternative:
 def d_z_interval(t: float, df: float) -> tuple[float, float]:
     """95% interval of d_z, the mean difference over the standard deviation of the differences.
 
-    Its ends are the effects under which a t at least as large, or at most as large, has a probability of
-    2.5%.
+    Its ends are the effects under which a t at least, or at most, as large has a probability of 2.5%.
 
     Parameters
     ----------

@@ -76,16 +76,24 @@ def _table(
         Table(
             f"people-{name}-{kind}-likelihood",
             f"{name}, {kind}: how well people's choices are predicted",
-            found,
+            _shown(found),
             "nats: negative log-likelihood per choice; less is better. difference: from the row “marginal”, "
             "people's shares of the options over all conditions, from the other people. A row blind to a "
             "condition uses people's shares without it. people on people: one half of the people predicts "
             "the other. impossible: choices that the row gives the probability 0."
             + f" {left_out} choices are left out, in cells that a model did not answer."
             * bool(left_out),
-            hidden=("kind", "against", *(["reason"] if (found["reason"] == "").all() else [])),
+            hidden=("kind", "against", *(name for name in ("reason", "n_items") if not found[name].any())),
         )
     )
+
+
+def _shown(table: pd.DataFrame) -> pd.DataFrame:
+    """As the page shows it: a row without chance in it has no interval, and none differs from itself."""
+    shown = table.rename(columns={"clusters": "drawn"})
+    shown["drawn"] = shown["drawn"].mask(shown["low"].isna() & shown["nats"].notna(), "nothing")
+    shown["difference"] = shown["difference"].mask(shown["model"] == shown["against"])
+    return shown
 
 
 def _covered(chosen: pd.DataFrame, models: pd.DataFrame, keys: Sequence[str]) -> pd.Series[bool]:

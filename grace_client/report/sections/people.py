@@ -20,7 +20,7 @@ TITLE = "People beside models"
 Means = Callable[[pd.DataFrame], pd.DataFrame]
 
 
-def section(data: ReportData, of: Callable[[str], Means | None]) -> Section | None:
+def section(data: ReportData, of: Callable[[str], tuple[str, Means] | None]) -> Section | None:
     """The section; None if the user brought no answers of people.
 
     Parameters
@@ -28,7 +28,8 @@ def section(data: ReportData, of: Callable[[str], Means | None]) -> Section | No
     data : ReportData
         The data of the report.
     of : callable
-        From an experiment's name to what makes the means of its own theory from answers; None if it has none.
+        From an experiment's name to a name for the means of its own theory, and what makes them from answers;
+        None if it has none.
     """
     if not data.people:
         return None
@@ -40,7 +41,9 @@ def section(data: ReportData, of: Callable[[str], Means | None]) -> Section | No
     return part
 
 
-def _beside(part: Section, data: ReportData, name: str, people: pd.DataFrame, of: Means | None) -> None:
+def _beside(
+    part: Section, data: ReportData, name: str, people: pd.DataFrame, of: tuple[str, Means] | None
+) -> None:
     part.content.append(_told(name, people))
     answered = people[people["status"] == OK]
     if answered.empty:
@@ -48,9 +51,10 @@ def _beside(part: Section, data: ReportData, name: str, people: pd.DataFrame, of
     models = data.answers(name)
     frames = [answered] if models is None else [models, answered]
     both = pd.concat(frames, ignore_index=True)
-    tables = _means(data, name, both) if of is None else {"": _of_each(both, of)}
+    tables = _means(data, name, both) if of is None else {of[0]: _of_each(both, of[1])}
     for label, table in tables.items():
-        mark, title = f"-{label}" * bool(label), f"{name}{f', {label}' * bool(label)}: people and models"
+        title = f"{name}, {label}: people and models"
+        mark = f"-{label}" if of is None else ""
         keys = list(table.columns)
         by = [one for one in keys[: keys.index("mean")] if one not in ("model", "outcome", "question")]
         if by:
@@ -59,7 +63,7 @@ def _beside(part: Section, data: ReportData, name: str, people: pd.DataFrame, of
                     f"people-{name}{mark}",
                     f"{title} by {format.listed(by)}",
                     f"Means with intervals; {format.listed(table['model'].unique())}.",
-                    _drawn(table, by, label or "mean"),
+                    _drawn(table, by, label),
                 )
             )
         part.content.append(
@@ -93,7 +97,7 @@ def _place(column: pd.Series) -> dict[object, int]:
 
 def _drawn(table: pd.DataFrame, by: list[str], label: str) -> Callable[[], object]:
     least, greatest = float(table["low"].min()), float(table["high"].max())
-    bounds = (0.0, 1.0) if label.startswith("prob") else (min(least, 0.0), greatest)
+    bounds = (0.0, 1.0) if least >= 0 and greatest <= 1 else (min(least, 0.0), greatest)
     text = table.assign(**{one: table[one].astype("str") for one in by})
     return lambda: analysis.figures.cells(text, x=by[-1], panels=by[:-1], label=label, bounds=bounds)
 

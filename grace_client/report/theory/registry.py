@@ -30,12 +30,13 @@ HEADLINES: dict[str, Callable[[Experiment], tuple[Headline, ...]]] = {
     "study2-exp2": study2.headlines,
 }
 """Headline effects of experiments."""
-MEANS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
-    "study1-exp1": analysis.study1.cell_means,
-    "study2-exp1": analysis.study2.negation,
-    "study2-exp2": analysis.study2.negation,
+Means = Callable[[pd.DataFrame], pd.DataFrame]
+MEANS: dict[str, tuple[str, Means]] = {
+    "study1-exp1": ("dollars on each number", analysis.study1.cell_means),
+    "study2-exp1": ("share of negation", analysis.study2.negation),
+    "study2-exp2": ("share of negation", analysis.study2.negation),
 }
-"""The means that show people beside models, where those of any study are not the usual ones."""
+"""The means that show people beside models, where those of any study are not the usual ones, with a name."""
 SLOW = ("study2-exp1", "study2-exp2")
 """The sections that take longest."""
 FURTHER: dict[str, tuple[str, Builder]] = {
@@ -57,8 +58,8 @@ def headlines(experiment: Experiment) -> tuple[Headline, ...]:
     return any_experiment.headlines(experiment)
 
 
-def means_of(experiment: Experiment) -> Callable[[pd.DataFrame], pd.DataFrame] | None:
-    """What makes the means that show people beside models; None for those of any study."""
+def means_of(experiment: Experiment) -> tuple[str, Means] | None:
+    """What makes the means that show people beside models, with its name; None for those of any study."""
     return MEANS.get(experiment.name) if fits(experiment) else None
 
 
