@@ -275,8 +275,12 @@ def main() -> None:
         return
     if options.role:
         bind(1)
-        whole = partial(by_grace, whole=True)
-        ways = {"grace": by_grace, WHOLE: whole, "openai": by_openai, "httpx": by_httpx}
+        ways: dict[str, Callable[[str, int], Awaitable[tuple[float, float]]]] = {
+            "grace": by_grace,
+            WHOLE: partial(by_grace, whole=True),
+            "openai": by_openai,
+            "httpx": by_httpx,
+        }
         print(json.dumps(asyncio.run(ways[options.role](options.url, options.questions))))
         return
 
