@@ -266,7 +266,6 @@
         },
       },
     );
-    jsPsych.progressBar.progress = 0;
     await jsPsych.run([
       consent,
       page(instructions(questions), ["Begin"]),
