@@ -66,9 +66,7 @@ class Tab:
         """Be told of errors, and keep downloads."""
         for domain in ("Page", "Runtime", "Log", "Network"):
             await self.call(f"{domain}.enable")
-        await self.call(
-            "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(self.downloads)
-        )
+        await self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(self.downloads))
 
     async def open(self, address: str, *, width: int = 1280, height: int = 900) -> None:
         """Open a page in a window of this size, in pixels."""
