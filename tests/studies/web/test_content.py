@@ -66,7 +66,7 @@ def test_people_get_the_words_of_the_model(name: str) -> None:
                         assert any(form.strip() in (text, f"{text}.") for form in option.forms)
 
 
-def test_every_participant_of_a_list_has_the_own_trials() -> None:
+def test_every_participant_of_a_list_has_their_own_trials() -> None:
     """In Study 1 fifty people with six trials each; in a list without participants nobody has a name."""
     ((experiment, listed),) = [one for one in whole("study1") if one[0].name == "study1-exp2"]
     made = _content.content(experiment, listed)
