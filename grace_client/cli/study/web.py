@@ -47,9 +47,11 @@ def web(
 
     The page needs no network. index.html?participant=3 shows the trials of participant 3 of the list.
     """
+    from grace_client.core import paths
     from grace_client.core.errors import SpecError
     from grace_client.studies import web as studies_web
 
+    paths.check_folder(out)
     chosen, experiments = experiments_of(study)
     if len(experiments) > 1:
         named = ", ".join(
