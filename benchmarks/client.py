@@ -27,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -275,7 +275,7 @@ def main() -> None:
         return
     if options.role:
         bind(1)
-        ways: dict[str, Callable[[str, int], Awaitable[tuple[float, float]]]] = {
+        ways: dict[str, Callable[[str, int], Coroutine[Any, Any, tuple[float, float]]]] = {
             "grace": by_grace,
             WHOLE: partial(by_grace, whole=True),
             "openai": by_openai,
