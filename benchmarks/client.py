@@ -27,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -275,8 +275,12 @@ def main() -> None:
         return
     if options.role:
         bind(1)
-        whole = partial(by_grace, whole=True)
-        ways = {"grace": by_grace, WHOLE: whole, "openai": by_openai, "httpx": by_httpx}
+        ways: dict[str, Callable[[str, int], Coroutine[Any, Any, tuple[float, float]]]] = {
+            "grace": by_grace,
+            WHOLE: partial(by_grace, whole=True),
+            "openai": by_openai,
+            "httpx": by_httpx,
+        }
         print(json.dumps(asyncio.run(ways[options.role](options.url, options.questions))))
         return
 

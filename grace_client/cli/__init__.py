@@ -11,10 +11,11 @@ import typer
 from typer.core import TyperGroup
 
 from grace_client import __version__
-from grace_client.cli import extract, fetch, policy, probe, report, run, run_folder, study, trials
+from grace_client.cli import extract, fetch, policy, probe, report, run, run_folder, trials
 from grace_client.cli._output import outlive_readers, print_error
 from grace_client.cli.campaign import commands as campaign
 from grace_client.cli.campaign import models
+from grace_client.cli.study import commands as study
 from grace_client.core.errors import GraceError, ServerError, UsageError, refused
 
 _UNREADABLE: Any = typer.BadParameter.__mro__[1]

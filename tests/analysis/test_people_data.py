@@ -140,14 +140,14 @@ def test_one_row_for_each_answer(tmp_path: Path) -> None:
     table = pd.read_csv(ROOT / "data" / "study1.csv", dtype=str).head(3)
     table.to_csv(listed, index=False)
     rows = [
-        {"participant": who, "trial_id": trial, "question": question, "answer": answer}
+        {"participant": who, "experiment": "e", "trial_id": trial, "question": question, "answer": answer}
         for who in ("p7", "p8")
         for trial in (1, 3)
         for question, answer in (("knowledge", "Yes"), ("state3", "70%"), ("state2", 30.0))
     ]
     frame = analysis.people(pd.DataFrame(rows), "study1-exp2", trials=listed)
     assert frame["trial_id"].nunique() == 4 and frame.groupby("trial_id")["question"].nunique().eq(3).all()
-    assert set(frame["participant"]) == {"p7", "p8"}
+    assert set(frame["participant"]) == {"p7", "p8"} and set(frame["list_experiment"]) == {"e"}
     chosen = frame[frame["prob_norm"] == 1].drop_duplicates("question").set_index("question")["option"]
     assert chosen.to_dict() == {"knowledge": "yes", "state3": "70", "state2": "30"}
     assert frame["item"].unique().tolist() == table["story_shortname"].iloc[[0, 2]].tolist()

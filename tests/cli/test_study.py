@@ -18,6 +18,7 @@ from grace_client.cli.summary import print_summary
 from grace_client.run import runner, tables
 from grace_client.run.folder import RunFolder
 from grace_client.studies import lists, new
+from grace_client.studies.web import _library
 from tests.conftest import ROOT, grace
 from tests.support.deterministic import DeterministicEngine
 
@@ -55,6 +56,11 @@ def test_a_new_study_has_no_fault(
         (("check", "study9"), "There is no experiment 'study9'"),
         (("check", "study1-exp9"), "Experiments: study1-exp1"),
         (("show", "study1", "--trials", "nowhere.csv"), "nowhere.csv"),
+        (("web", "study1", "--out", "page"), "Name it: study1-exp1, study1-exp2"),
+        (("web", "study1-exp2", "--out", "page", "--post", "save"), "--post save: is no address"),
+        (("web", "study1-exp2", "--out", "page", "--consent", "nowhere.md"), "nowhere.md"),
+        (("web", "study1-exp2", "--out", "page", "--jspsych", "nowhere"), "npm pack jspsych@"),
+        (("web", "study1-exp2"), "Missing option '--out'"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(
@@ -114,6 +120,36 @@ def test_the_list_of_studies_and_the_schema(
     assert printed == (tmp_path / "s.json").read_text()
     data = yaml.safe_load((ROOT / "studies" / "some-all" / "some-all.yaml").read_text())
     jsonschema.validate(data, json.loads(printed), jsonschema.Draft7Validator)
+
+
+def test_a_page_for_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of one experiment; the command says how much each person gets, and what is still to do."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_library, "scripts", lambda folder: ["/* jsPsych */"])
+    assert grace(monkeypatch, "study", "web", "study1-exp2", "--out", "page") == 0
+    told = capsys.readouterr()
+    assert told.out == (
+        "page/index.html\nstudy1-exp2: 50 participants in the list; each person gets 6 trials, 30 questions\n"
+    )
+    assert "note: the first page is a placeholder" in told.err
+    assert grace(monkeypatch, "study", "new", "tea", "--template", "likert") == 0
+    (tmp_path / "tea.csv").write_text("".join((tmp_path / "tea.csv").open().readlines()[:3]))
+    (tmp_path / "consent.txt").write_text("Welcome.")
+    capsys.readouterr()
+    given = ("--title", "Tea <3", "--consent", "consent.txt", "--trials", "tea.csv", "--json")
+    assert grace(monkeypatch, "study", "web", "tea.yaml", "--out", "tea", *given) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == {
+        "file": "tea/index.html",
+        "experiment": f"tea-{found['experiment'].removeprefix('tea-')}",
+        "participants": [],
+        "trials": [2, 2],
+        "questions": [2, 2],
+        "notes": [],
+    }
+    assert "<title>Tea &lt;3</title>" in (tmp_path / "tea" / "index.html").read_text()
 
 
 PLAN = """\

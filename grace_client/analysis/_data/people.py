@@ -12,7 +12,7 @@ from grace_client import studies
 from grace_client.analysis._data import files, given, presented
 from grace_client.analysis._data.declared import check_conditions
 from grace_client.analysis._data.given import Asked
-from grace_client.analysis._data.reading import arranged
+from grace_client.analysis._data.reading import UNDECLARED, arranged
 from grace_client.core.errors import Problem, SpecError, TrialError
 from grace_client.studies.declaration import Experiment
 
@@ -115,6 +115,7 @@ def people(
         raise TrialError(table.path, sorted(problems, key=lambda one: one.line))
     extra = [c for c in table.unused([*wanted.columns, *([count] if count else [])]) if c not in long.columns]
     rest = table.cells.loc[long.pop("row"), extra].reset_index(drop=True)
+    rest = rest.rename(columns={one: UNDECLARED + one for one in ("model", "experiment")})
     long = pd.concat([long.assign(model=name, experiment=asked.name), rest], axis=1)
     return arranged(files.typed(long, asked, Path(table.path)), asked, known.design, known.trials.values())
 

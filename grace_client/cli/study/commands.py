@@ -12,22 +12,15 @@ import typer
 from grace_client.cli import _planned
 from grace_client.cli._engine_options import EMBEDDED
 from grace_client.cli._output import Json, print_json, probability, say
+from grace_client.cli.study import web
+from grace_client.cli.study._study import StudyArgument, Trials, experiments_of, list_of
 from grace_client.core.errors import StudyError
 
 if TYPE_CHECKING:
     from grace_client.core.questions import Question
-    from grace_client.core.trials import TrialList
     from grace_client.run.check import Checked, Tokens
-    from grace_client.studies.declaration import Experiment, Study
 
 app = typer.Typer(help="Make a study of your own: one file.", no_args_is_help=True)
-
-StudyArgument = Annotated[
-    str, typer.Argument(help="A study file; one of its experiments, FILE.yaml:EXPERIMENT; or a study's name.")
-]
-Trials = Annotated[
-    Path | None, typer.Option(help="Trial list. Default: the study's own list.", show_default=False)
-]
 
 
 @app.command()
@@ -80,8 +73,8 @@ def check(
     """
     from grace_client.run.check import check as check_experiment
 
-    chosen, experiments = _experiments(study)
-    listed = _list(chosen, trials)
+    chosen, experiments = experiments_of(study)
+    listed = list_of(chosen, trials)
     tokens = None if model is None else _tokens(model)
     found = [check_experiment(experiment, listed, tokens) for experiment in experiments]
     plans = [_planned.check(experiment, listed) for experiment in experiments]
@@ -125,8 +118,8 @@ def show(
     """Show a trial: the row of the list, and every question as the model gets it."""
     from grace_client.core.errors import SpecError
 
-    chosen, experiments = _experiments(study)
-    listed = _list(chosen, trials)
+    chosen, experiments = experiments_of(study)
+    listed = list_of(chosen, trials)
     if trial > len(listed.trials):
         raise SpecError(f"{listed.path} has {len(listed.trials)} trials, and no trial {trial}")
     row = listed.trials[trial - 1]
@@ -141,6 +134,9 @@ def show(
         typer.echo(f"\n{experiment.name}: {experiment.title}")
         for question in experiment.questions(row):
             _print_question(question, tokens)
+
+
+app.command()(web.web)
 
 
 @app.command()
@@ -220,24 +216,6 @@ def list_(json: Json = False) -> None:
         typer.echo(f"{one.name}: {one.title}")
         for name, experiment in one.experiments.items():
             typer.echo(f"  {name:<18} {experiment.title}")
-
-
-def _experiments(text: str) -> tuple[Study, list[Experiment]]:
-    """The study that an argument names, and the experiments of it that are meant."""
-    from grace_client import studies
-
-    if studies.is_file(text) or text in studies.names():
-        study = studies.find(text)
-        return study, list(study.experiments.values())
-    experiment = studies.experiment(text)
-    return experiment.study, [experiment]
-
-
-def _list(study: Study, path: Path | None) -> TrialList:
-    from grace_client import studies
-    from grace_client.studies import lists
-
-    return lists.default(study) if path is None else studies.read_trials(path, study)
 
 
 def _tokens(model: str) -> Tokens:

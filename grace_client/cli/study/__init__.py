@@ -1,0 +1,1 @@
+"""`grace study`: begin, check and show studies, to models and to people."""
