@@ -11,9 +11,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from aiohttp import web as http
 
+from grace_client import analysis
 from grace_client.core import trials
 from grace_client.core.errors import SpecError
 from grace_client.core.trials import TrialList
@@ -169,6 +171,11 @@ def test_a_person_takes_part(chromium: str, tmp_path: Path, width: int, height: 
             assert row["list_participant"] == "p 1"
             assert 0 < int(row["rt_ms"]) < 60_000
         assert {row["trial_id"] for row in rows} == {str(number) for number in own}
+        frame = analysis.people(pd.DataFrame(rows), experiment)
+        assert frame["trial_id"].nunique() == 6 and (frame["status"] == "ok").all()
+        chosen = frame[frame["prob_norm"] == 1].set_index(["item", "question"])["option"]
+        assert chosen.to_dict() == {(row["item"], row["question"]): row["answer"] for row in rows}
+        assert set(frame["participant"]) == {"p 1-s-1"}
 
     inside(chromium, tmp_path, work)
 
