@@ -15,7 +15,7 @@ from grace_client.report.theory import registry
 def names(data: ReportData) -> list[str]:
     """All sections, in the order of the page."""
     own = (name for name in data.frames if not runs.is_null(data.experiment(name)))
-    return ["quality", "ways", *own, "people", *registry.FURTHER, "methods"]
+    return ["quality", "ways", *own, *people.names(data), *registry.FURTHER, "methods"]
 
 
 def longest_first(data: ReportData) -> list[str]:

@@ -20,8 +20,13 @@ TITLE = "People beside models"
 Means = Callable[[pd.DataFrame], pd.DataFrame]
 
 
-def section(data: ReportData, of: Callable[[str], tuple[str, Means] | None]) -> Section | None:
-    """The section; None if the user brought no answers of people.
+def names(data: ReportData) -> list[str]:
+    """The section's name, if the user brought answers of people."""
+    return ["people"] if data.people else []
+
+
+def section(data: ReportData, of: Callable[[str], tuple[str, Means] | None]) -> Section:
+    """The section.
 
     Parameters
     ----------
@@ -31,8 +36,6 @@ def section(data: ReportData, of: Callable[[str], tuple[str, Means] | None]) -> 
         From an experiment's name to a name for the means of its own theory, and what makes them from answers;
         None if it has none.
     """
-    if not data.people:
-        return None
     part = Section("people", TITLE)
     for name, people in data.people.items():
         with part.block(f"People beside models in {name}"):
